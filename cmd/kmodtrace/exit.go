@@ -1,0 +1,52 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Exit statuses: the published contract of every command.
+const (
+	exitOK          = 0 // done, and where a kernel event can confirm it, confirmed
+	exitRefused     = 1 // the kernel, the system or a file said no
+	exitUsage       = 2 // the command line makes no sense
+	exitUnconfirmed = 3 // a system call's answer without the kernel event that proves it, or against it
+	exitNoTrace     = 4 // this kernel, or this user, cannot trace here
+	exitLost        = 5 // events were lost, and the answer depends on them
+)
+
+// exitError is an error that knows its exit status and what to do next.
+type exitError struct {
+	status int
+	err    error
+	hint   string // what to do next; may be empty
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+func usageErrorf(format string, args ...any) error {
+	return &exitError{status: exitUsage, err: fmt.Errorf(format, args...)}
+}
+
+// statusOf maps an error to its exit status. It is the one place that does.
+func statusOf(err error) int {
+	var e *exitError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &e):
+		return e.status
+	default:
+		return exitRefused
+	}
+}
+
+// hintOf gives what to do next, or an empty string.
+func hintOf(err error) string {
+	var e *exitError
+	if errors.As(err, &e) {
+		return e.hint
+	}
+	return ""
+}
