@@ -1,0 +1,81 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// guestPackages are what a guest needs beside kmodtrace: a shell and the usual
+// commands in one static file, and kmod with its libraries.
+func guestPackages() []string {
+	return []string{"busybox-static", "dash", "kmod", "libkmod2", "libc6", "liblzma5", "libzstd1", "libssl3t64"}
+}
+
+// GuestRoot fetches the guest's tools for an architecture, once, and gives the
+// folder that holds them in a merged-usr layout: bin/busybox, bin/kmod, bin/dash,
+// the dynamic loader and the libraries, where their programs look for them when
+// the folder is the root. All come from one Debian release, so that a guest is
+// the same on every host.
+func GuestRoot(ctx context.Context, cache, arch string, progress io.Writer) (string, error) {
+	dir := filepath.Join(cache, "guest", arch)
+	if exists(dir) {
+		return dir, nil
+	}
+	unlock, err := lockFile(ctx, dir+".lock", progress)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if exists(dir) {
+		return dir, nil
+	}
+	a, err := openArchive(ctx, cache, progress)
+	if err != nil {
+		return "", err
+	}
+	for refresh := false; ; refresh = true {
+		err := a.fetchGuest(ctx, dir, arch, refresh)
+		if err == nil || refresh || !isDownloadError(err) {
+			return dir, err
+		}
+	}
+}
+
+func (a *archive) fetchGuest(ctx context.Context, dir, arch string, refresh bool) error {
+	ix, err := a.index(ctx, refresh)
+	if err != nil {
+		return err
+	}
+	var packages []pkg
+	for _, name := range guestPackages() {
+		p, ok := ix.find(name, arch, "")
+		if !ok {
+			return fmt.Errorf("fetch guest tools: no package %s for %s in %s", name, arch, guestSuite)
+		}
+		packages = append(packages, p)
+	}
+	return a.unpackInto(ctx, dir, arch+" guest tools", packages, finishGuest)
+}
+
+// finishGuest adds the links of a merged-usr system, which no package carries,
+// and drops what a guest never reads.
+func finishGuest(root string) error {
+	var errs []error
+	for _, name := range []string{"bin", "sbin", "lib", "lib64"} {
+		usr := filepath.Join(root, "usr", name)
+		errs = append(errs, os.MkdirAll(usr, 0o755))
+		if !exists(filepath.Join(root, name)) {
+			errs = append(errs, os.Symlink(filepath.Join("usr", name), filepath.Join(root, name)))
+		}
+	}
+	errs = append(errs, os.RemoveAll(filepath.Join(root, "usr", "share")))
+	for _, name := range []string{"bin/busybox", "bin/kmod", "bin/dash"} {
+		_, err := os.Stat(filepath.Join(root, name))
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
