@@ -1,0 +1,249 @@
+package kmod
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// File is what a module file says about itself.
+type File struct {
+	Path        string      `json:"path,omitempty"`
+	Name        string      `json:"name"`        // as the kernel will call it
+	Compression Compression `json:"compression"` // of the file
+	FileSize    int         `json:"file_size"`   // bytes of the file
+	Size        int         `json:"size"`        // bytes of the module in it, decompressed, signature included
+
+	Machine   string `json:"machine"`            // ELF machine: x86-64, aarch64, …
+	WordSize  int    `json:"word_size"`          // bits: 32 or 64
+	BigEndian bool   `json:"big_endian"`         // order of bytes
+	BuildID   string `json:"build_id,omitempty"` // hexadecimal; empty when built without
+
+	// Fields are the lines of the .modinfo section in the file's order. Keys repeat:
+	// a module has one "alias" for each device that it drives.
+	Fields []Field `json:"fields"`
+
+	// Parameters, in the order in which they first appear.
+	Parameters []Parameter `json:"parameters"`
+	// Imports are the symbols that the kernel or other modules must give.
+	Imports []Import `json:"imports"`
+	// Exports are the symbols that it gives to other modules.
+	Exports []Export `json:"exports"`
+	// Signature is nil where none is appended.
+	Signature *Signature `json:"signature"`
+}
+
+// Field is one key and value of .modinfo.
+type Field struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+// Parameter is one parameter that the module takes.
+type Parameter struct {
+	Name        string `json:"name"`
+	Type        string `json:"type,omitempty"` // the kernel's word: int, charp, bool, array of int, …
+	Description string `json:"description,omitempty"`
+}
+
+// Import is a symbol that must exist before the module can be loaded.
+type Import struct {
+	Name string `json:"name"`
+	CRC  *CRC   `json:"crc,omitempty"` // the version it was built against; nil without CONFIG_MODVERSIONS
+	Weak bool   `json:"weak"`          // may stay missing
+}
+
+// Export is a symbol that the module gives.
+type Export struct {
+	Name      string `json:"name"`
+	GPL       bool   `json:"gpl"`                 // only for modules with a GPL-compatible license
+	Namespace string `json:"namespace,omitempty"` // users must import it (MODULE_IMPORT_NS)
+	CRC       *CRC   `json:"crc,omitempty"`
+}
+
+// CRC is the version of a symbol: a checksum of its type, of CONFIG_MODVERSIONS.
+type CRC uint32
+
+// String gives it in hexadecimal, as Module.symvers has it.
+func (c CRC) String() string { return fmt.Sprintf("%#08x", uint32(c)) }
+
+// MarshalText gives it in hexadecimal.
+func (c CRC) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// Value gives the first value of a .modinfo key, or nothing.
+func (f *File) Value(key string) string {
+	for _, field := range f.Fields {
+		if field.Key == key {
+			return field.Value
+		}
+	}
+	return ""
+}
+
+// Values gives all values of a .modinfo key.
+func (f *File) Values(key string) []string {
+	var values []string
+	for _, field := range f.Fields {
+		if field.Key == key {
+			values = append(values, field.Value)
+		}
+	}
+	return values
+}
+
+// Depends gives the names of the modules whose symbols it needs, as the build found
+// them. Soft dependencies are in Values("softdep").
+func (f *File) Depends() []string {
+	return strings.FieldsFunc(f.Value("depends"), func(c rune) bool { return c == ',' })
+}
+
+// Inspect reads a module file, plain or compressed by gzip, xz or zstd. It needs no
+// privilege and no kernel that has modules.
+//
+// Errors: [ErrNotFound] (ENOENT), [ErrNotModule] for everything that is not a module or
+// is damaged, [ErrTooBig] for a file over 1 GiB or one that decompresses to more than
+// 64 times its size (16 MiB for small ones).
+func Inspect(path string) (*File, error) {
+	data, err := readModuleFile(path)
+	if err != nil {
+		return nil, &Error{Op: "inspect", Module: path, Err: err}
+	}
+	f, err := parse(data)
+	if err != nil {
+		return nil, &Error{Op: "inspect", Module: path, Err: err}
+	}
+	f.Path = path
+	if f.Name == "" { // built before the name was in .modinfo
+		f.Name = normal(moduleStem(filepath.Base(path)))
+	}
+	return f, nil
+}
+
+// Parse is Inspect of a file's bytes.
+func Parse(data []byte) (*File, error) {
+	f, err := parse(data)
+	if err != nil {
+		return nil, &Error{Op: "inspect", Err: err}
+	}
+	return f, nil
+}
+
+// readModuleFile reads a whole regular file of bearable size.
+func readModuleFile(path string) ([]byte, error) {
+	f, size, err := openModuleFile(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
+	n, err := data.ReadFrom(io.LimitReader(f, maxImage+1))
+	if n > maxImage {
+		return nil, fmt.Errorf("%w: the file has more than %d bytes", ErrTooBig, maxImage)
+	}
+	return data.Bytes(), err
+}
+
+// openModuleFile opens a regular file. O_NONBLOCK: a FIFO must not hang us.
+func openModuleFile(path string) (f *os.File, size int64, err error) {
+	f, err = os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, 0, bareError(err)
+	}
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+	case info.IsDir():
+		err = because(ErrNotModule, unix.EISDIR)
+	case !info.Mode().IsRegular():
+		err = fmt.Errorf("%w: not a regular file", ErrNotModule)
+	case info.Size() == 0:
+		err = fmt.Errorf("%w: the file is empty", ErrNotModule)
+	case info.Size() > maxImage:
+		err = fmt.Errorf("%w: the file has more than %d bytes", ErrTooBig, maxImage)
+	default:
+		return f, info.Size(), nil
+	}
+	f.Close()
+	return nil, 0, err
+}
+
+// bareError takes off the path that os adds: Error has it already.
+func bareError(err error) error {
+	var pathError *fs.PathError
+	if errors.As(err, &pathError) {
+		err = pathError.Err
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return because(ErrNotFound, err)
+	}
+	return err
+}
+
+func parse(data []byte) (*File, error) {
+	unpacked, compression, err := unpack(data)
+	if err != nil {
+		return nil, err
+	}
+	if len(unpacked) == 0 {
+		return nil, fmt.Errorf("%w: it is empty", ErrNotModule)
+	}
+	body, signature := cutSignature(unpacked)
+	img, err := parseImage(body)
+	if err != nil {
+		return nil, err
+	}
+	f := &File{
+		Compression: compression, FileSize: len(data), Size: len(unpacked), Signature: signature,
+		Machine: machineName(img.machine), WordSize: 32, BigEndian: body[elf.EI_DATA] == byte(elf.ELFDATA2MSB),
+	}
+	if img.wide {
+		f.WordSize = 64
+	}
+	info := img.section(".modinfo")
+	if info == nil {
+		return nil, fmt.Errorf("%w: an object file without .modinfo", ErrNotModule)
+	}
+	f.Fields = parseModinfo(string(info))
+	f.Name = normal(f.Value("name"))
+	f.Parameters = parameters(f.Fields)
+	f.BuildID = buildID(img)
+	f.Imports = imports(img)
+	f.Exports = exports(img)
+	return f, nil
+}
+
+// machineName gives the common name of an ELF machine.
+func machineName(m elf.Machine) string {
+	switch m {
+	case elf.EM_X86_64:
+		return "x86-64"
+	case elf.EM_386:
+		return "x86"
+	}
+	return strings.ToLower(strings.TrimPrefix(m.String(), "EM_"))
+}
+
+// buildID reads the note that the linker leaves: sizes of name and content, a type,
+// "GNU", the content.
+func buildID(img *image) string {
+	note := reader{img.section(".note.gnu.build-id"), img.order, img.wide, 0}
+	nameLen, size := note.word(), note.word()
+	note.word() // type
+	if note.past() || nameLen != 4 {
+		return ""
+	}
+	id, ok := cut(note.data, 16, uint64(size))
+	if !ok {
+		return ""
+	}
+	return hex.EncodeToString(id)
+}

@@ -1,0 +1,146 @@
+package kmod
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// modprobe is the path of the system's modprobe. It is only ever asked, with options
+// that change nothing.
+type modprobe string
+
+// findModprobe looks in PATH, and where an ordinary user's PATH does not reach.
+func findModprobe(path string) (modprobe, error) {
+	if path != "" {
+		return modprobe(path), nil
+	}
+	for _, candidate := range []string{"modprobe", "/sbin/modprobe", "/usr/sbin/modprobe"} {
+		if found, err := exec.LookPath(candidate); err == nil {
+			return modprobe(found), nil
+		}
+	}
+	return "", fmt.Errorf("no modprobe on this system to resolve the name with; give the file: %w", exec.ErrNotFound)
+}
+
+// showDepends gives the steps for a name, as modprobe would take them.
+func (m modprobe) showDepends(ctx context.Context, name string) ([]Step, error) {
+	out, err := m.run(ctx, "--show-depends", "--", name)
+	if err != nil {
+		return nil, err
+	}
+	steps, err := parseShowDepends(string(out), name)
+	if err == nil && len(steps) == 0 {
+		err = fmt.Errorf("%w: modprobe names no file for it (is it blacklisted?)", ErrNotFound)
+	}
+	return steps, err
+}
+
+// markTargets marks the steps asked for: the one of that name, or those that the
+// alias stands for.
+func (m modprobe) markTargets(ctx context.Context, name string, steps []Step) error {
+	wanted := map[string]bool{normal(name): true}
+	if markTargets(steps, wanted) {
+		return nil
+	}
+	out, err := m.run(ctx, "--resolve-alias", "--", name)
+	if err != nil {
+		return err
+	}
+	for _, module := range strings.Fields(string(out)) {
+		wanted[normal(module)] = true
+	}
+	if !markTargets(steps, wanted) {
+		steps[len(steps)-1].Target = true // an old modprobe that resolves no aliases
+	}
+	return nil
+}
+
+func markTargets(steps []Step, wanted map[string]bool) bool {
+	found := false
+	for i := range steps {
+		steps[i].Target = wanted[steps[i].Module]
+		found = found || steps[i].Target
+	}
+	return found
+}
+
+// run gives modprobe's output. What it complains of becomes the error.
+func (m modprobe) run(ctx context.Context, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, string(m), args...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "MODPROBE_OPTIONS=")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err == nil {
+		return out, nil
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	said := complaint(stderr.String())
+	var exit *exec.ExitError
+	switch {
+	case !errors.As(err, &exit):
+		return nil, fmt.Errorf("%s: %w", m, bareError(err))
+	case strings.Contains(said, "not found"):
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, said)
+	case said == "":
+		return nil, fmt.Errorf("%s: %w", m, err)
+	}
+	return nil, fmt.Errorf("%s: %s", m, said)
+}
+
+// complaint takes the first line of what modprobe wrote, without its own name.
+func complaint(text string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	for _, prefix := range []string{"modprobe: ", "FATAL: ", "ERROR: "} {
+		line = strings.TrimPrefix(line, prefix)
+	}
+	return line
+}
+
+// parseShowDepends reads the lines of `modprobe --show-depends`:
+//
+//	insmod FILE PARAMETERS…
+//	builtin NAME
+//	install COMMAND…
+//
+// An install line does not name its module, only the command; it is taken for the
+// module asked for unless that has a line of its own.
+func parseShowDepends(out, name string) ([]Step, error) {
+	var steps []Step
+	for line := range strings.Lines(out) {
+		line = strings.TrimRight(line, "\n")
+		verb, rest, _ := strings.Cut(line, " ")
+		switch verb {
+		case "insmod":
+			path, params := cutModulePath(rest)
+			steps = append(steps, Step{Module: normal(moduleStem(filepath.Base(path))), Path: path, Params: params})
+		case "builtin":
+			steps = append(steps, Step{Kind: StepBuiltin, Module: normal(strings.TrimSpace(rest))})
+		case "install":
+			steps = append(steps, Step{Kind: StepInstall, Module: normal(name), Command: strings.TrimSpace(rest)})
+		case "":
+		default:
+			return nil, fmt.Errorf("modprobe wrote a line that is not understood: %s", shorten(line))
+		}
+	}
+	return steps, nil
+}
+
+// cutModulePath cuts an insmod line after its file: at the first blank that follows
+// an ending of module files, since folders may have blanks in their names.
+func cutModulePath(s string) (path, params string) {
+	for i := range len(s) {
+		if s[i] == ' ' && moduleStem(s[:i]) != s[:i] {
+			return s[:i], strings.TrimSpace(s[i:])
+		}
+	}
+	return strings.TrimSpace(s), ""
+}

@@ -1,0 +1,163 @@
+package kmod
+
+import (
+	"bytes"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"strings"
+)
+
+// Signature is what is appended to a signed module. This package reads it and does
+// not verify it: only the kernel knows the keys that it trusts.
+type Signature struct {
+	Kind   string `json:"kind"`             // PKCS#7 on every kernel since 4.3
+	Signer string `json:"signer,omitempty"` // common name of the key's issuer
+	// KeyID is how the signature names its key, hexadecimal with colons: the serial
+	// number of the certificate, or the key's identifier where the file has that.
+	KeyID string `json:"key_id,omitempty"`
+	Hash  string `json:"hash,omitempty"` // algorithm of the digest: sha256, sha512, …
+	Size  int    `json:"size"`           // bytes of the whole signature
+	// Value is the signature proper, the bytes that the key made.
+	Value []byte `json:"-"`
+	// Problem tells what could not be read of it, or is empty.
+	Problem string `json:"problem,omitempty"`
+}
+
+const (
+	signatureMagic   = "~Module signature appended~\n"
+	signatureInfoLen = 12 // struct module_signature
+	signaturePKCS7   = 2
+)
+
+// cutSignature takes the signature off the end of a module; nil where there is none.
+// The layout, from the end: magic, struct module_signature, the signature.
+func cutSignature(data []byte) ([]byte, *Signature) {
+	body, ok := bytes.CutSuffix(data, []byte(signatureMagic))
+	if !ok {
+		return data, nil
+	}
+	if len(body) < signatureInfoLen {
+		return body, &Signature{Problem: "cut short"}
+	}
+	body, info := body[:len(body)-signatureInfoLen], body[len(body)-signatureInfoLen:]
+	size := binary.BigEndian.Uint32(info[8:])
+	if uint64(size) > uint64(len(body)) {
+		return body, &Signature{Problem: fmt.Sprintf("it says %d bytes, the file has %d", size, len(body))}
+	}
+	start := len(body) - int(size)
+	signature := &Signature{Kind: "PKCS#7", Size: int(size)}
+	if kind := info[2]; kind != signaturePKCS7 {
+		signature.Kind = fmt.Sprintf("type %d", kind)
+	} else if err := signature.parsePKCS7(body[start:]); err != nil {
+		signature.Problem = err.Error()
+	}
+	return body[:start], signature
+}
+
+// The parts of a PKCS#7 SignedData that a module's signature has: one signer, no
+// certificate, no content.
+type (
+	contentInfo struct {
+		Type    asn1.ObjectIdentifier
+		Content asn1.RawValue `asn1:"explicit,tag:0"`
+	}
+	signedData struct {
+		Version      int
+		Digests      asn1.RawValue
+		Content      asn1.RawValue
+		Certificates asn1.RawValue `asn1:"optional,tag:0"`
+		Revocations  asn1.RawValue `asn1:"optional,tag:1"`
+		Signers      []signerInfo  `asn1:"set"`
+	}
+	signerInfo struct {
+		Version   int
+		Key       asn1.RawValue
+		Digest    pkix.AlgorithmIdentifier
+		Signed    asn1.RawValue `asn1:"optional,tag:0"`
+		Algorithm pkix.AlgorithmIdentifier
+		Value     []byte
+		Unsigned  asn1.RawValue `asn1:"optional,tag:1"`
+	}
+	issuerAndSerial struct {
+		Issuer pkix.RDNSequence
+		Serial asn1.RawValue
+	}
+)
+
+func (s *Signature) parsePKCS7(der []byte) error {
+	var outer contentInfo
+	if _, err := asn1.Unmarshal(der, &outer); err != nil {
+		return err
+	}
+	var data signedData
+	if _, err := asn1.Unmarshal(outer.Content.Bytes, &data); err != nil {
+		return err
+	}
+	if len(data.Signers) == 0 {
+		return fmt.Errorf("it names no signer")
+	}
+	signer := data.Signers[0]
+	s.Hash = hashName(signer.Digest.Algorithm)
+	s.Value = signer.Value
+	return s.parseKey(signer.Key)
+}
+
+// parseKey reads how the signer is named: by issuer and serial number (version 1), or
+// by the identifier of its key (version 3).
+func (s *Signature) parseKey(key asn1.RawValue) error {
+	if key.Class == asn1.ClassContextSpecific && key.Tag == 0 {
+		s.KeyID = colons(key.Bytes)
+		return nil
+	}
+	var id issuerAndSerial
+	if _, err := asn1.Unmarshal(key.FullBytes, &id); err != nil {
+		return err
+	}
+	var issuer pkix.Name
+	issuer.FillFromRDNSequence(&id.Issuer)
+	s.Signer = issuer.CommonName
+	s.KeyID = colons(id.Serial.Bytes)
+	return nil
+}
+
+// colons writes bytes as modinfo does: 0F:A2:…
+func colons(b []byte) string {
+	var text strings.Builder
+	for i := range b {
+		if i > 0 {
+			text.WriteByte(':')
+		}
+		text.WriteString(strings.ToUpper(hex.EncodeToString(b[i : i+1])))
+	}
+	return text.String()
+}
+
+// hashName names the digests that a kernel can be configured to sign with.
+func hashName(id asn1.ObjectIdentifier) string {
+	switch id.String() {
+	case "1.2.840.113549.2.5":
+		return "md5"
+	case "1.3.14.3.2.26":
+		return "sha1"
+	case "2.16.840.1.101.3.4.2.4":
+		return "sha224"
+	case "2.16.840.1.101.3.4.2.1":
+		return "sha256"
+	case "2.16.840.1.101.3.4.2.2":
+		return "sha384"
+	case "2.16.840.1.101.3.4.2.3":
+		return "sha512"
+	case "2.16.840.1.101.3.4.2.8":
+		return "sha3-256"
+	case "2.16.840.1.101.3.4.2.9":
+		return "sha3-384"
+	case "2.16.840.1.101.3.4.2.10":
+		return "sha3-512"
+	case "2.16.840.1.101.3.4.2.12":
+		return "shake256"
+	}
+	return id.String()
+}
