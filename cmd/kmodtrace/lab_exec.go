@@ -1,0 +1,153 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kmodtrace/kmodtrace/internal/lab"
+)
+
+func newLabExecCommand() *cobra.Command {
+	flags := new(machineFlags)
+	cmd := &cobra.Command{
+		Use:   "exec [flags] -- TESTBINARY [ARGUMENT]...",
+		Short: "Run a compiled Go test in a guest, for go test -exec",
+		Long: `Boot a kernel and run a program of this machine in it, as go test -exec wants: the
+program and the folder testdata beside it go along, it runs in the same folder below
+its Go module (/src in the guest), and variables named KMODTRACE_… are passed.`,
+		Example: `  CGO_ENABLED=0 go test -exec 'kmodtrace lab exec --kernel 6.12 --' ./tracer`,
+		Args:    func(_ *cobra.Command, args []string) error { return needCommand(args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := flags.placeTest(args); err != nil {
+				return labError(err)
+			}
+			m, err := flags.machine(cmd.Context(), cmd.ErrOrStderr())
+			if err != nil {
+				return labError(err)
+			}
+			m.Env = append(passedVariables(os.Environ()), m.Env...)
+			m.Stdin = cmd.InOrStdin()
+			argv, err := carryTest(&m, args)
+			if err != nil {
+				return labError(err)
+			}
+			status, err := lab.Run(cmd.Context(), m, argv, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return labResult(status, err)
+		},
+	}
+	cmd.Flags().SetInterspersed(false)
+	flags.register(cmd.Flags())
+	return cmd
+}
+
+// bootAllowance is what a machine may take beyond its test's own timeout, so
+// that a test that hangs can still tell where.
+const bootAllowance = time.Minute
+
+// placeTest puts the guest's working folder where the test's is in its module,
+// and the machine's end after the test's own.
+func (f *machineFlags) placeTest(args []string) error {
+	cwd, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	f.dir = guestFolder(cwd)
+	for _, arg := range args[1:] {
+		text, ok := strings.CutPrefix(arg, "-test.timeout=")
+		if !ok {
+			continue
+		}
+		limit, err := time.ParseDuration(text)
+		if err != nil {
+			return usageErrorf("%s: %w", arg, err)
+		}
+		if f.timeout = 0; limit > 0 {
+			f.timeout = limit + bootAllowance
+		}
+	}
+	return nil
+}
+
+// guestFolder gives the guest's name of a folder of a Go module: /src, and the
+// way from the module's root to the folder.
+func guestFolder(dir string) string {
+	for root := dir; ; root = filepath.Dir(root) {
+		if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
+			rel, _ := filepath.Rel(root, dir) // dir is below root
+			return path.Join("/src", filepath.ToSlash(rel))
+		}
+		if root == filepath.Dir(root) {
+			return "/src"
+		}
+	}
+}
+
+// carryTest adds the test, its testdata, and the way back for what it writes
+// (profiles), and gives the command line as the guest has to see it.
+func carryTest(m *lab.Machine, args []string) ([]string, error) {
+	name := path.Join("/src", "bin", filepath.Base(args[0]))
+	m.Files = append(m.Files, lab.File{Host: args[0], Guest: name, Programs: true})
+	switch info, err := os.Stat("testdata"); {
+	case err == nil && info.IsDir():
+		m.Files = append(m.Files, lab.File{Host: "testdata", Guest: path.Join(m.Dir, "testdata")})
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	argv := []string{name}
+	for _, arg := range args[1:] {
+		moved, err := carryProfile(m, arg)
+		if err != nil {
+			return nil, err
+		}
+		argv = append(argv, moved)
+	}
+	return argv, nil
+}
+
+// profileFlags name a file that the test writes.
+var profileFlags = [...]string{
+	"-test.coverprofile=", "-test.cpuprofile=", "-test.memprofile=",
+	"-test.blockprofile=", "-test.mutexprofile=", "-test.trace=",
+}
+
+// carryProfile lets the test write its file into a folder of the guest, and
+// brings it back to where the host wants it.
+func carryProfile(m *lab.Machine, arg string) (string, error) {
+	i := slices.IndexFunc(profileFlags[:], func(flag string) bool { return strings.HasPrefix(arg, flag) })
+	if i < 0 {
+		if strings.HasPrefix(arg, "-test.outputdir=") {
+			return "-test.outputdir=/tmp", nil
+		}
+		return arg, nil
+	}
+	host, err := filepath.Abs(strings.TrimPrefix(arg, profileFlags[i]))
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", arg, err)
+	}
+	name := path.Join("/tmp", filepath.Base(host))
+	m.Bring = append(m.Bring, lab.Bring{Guest: name, Folder: filepath.Dir(host)})
+	return profileFlags[i] + name, nil
+}
+
+// passedVariables picks what a test in the guest may want to know of the
+// host's environment: KMODTRACE_…, but not what is about the host itself.
+func passedVariables(environ []string) []string {
+	var env []string
+	for _, pair := range environ {
+		name, _, _ := strings.Cut(pair, "=")
+		host := name == "KMODTRACE_CACHE" || name == "KMODTRACE_GUEST" || name == "KMODTRACE_MODULES" || strings.HasPrefix(name, "KMODTRACE_LAB")
+		if strings.HasPrefix(name, "KMODTRACE_") && !host {
+			env = append(env, pair)
+		}
+	}
+	return env
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/kmodtrace/kmodtrace/internal/lab"
+	"github.com/kmodtrace/kmodtrace/internal/lab/guest"
+)
+
+func newLabRunCommand() *cobra.Command {
+	flags := new(machineFlags)
+	cmd := &cobra.Command{
+		Use:   "run [flags] -- COMMAND [ARGUMENT]...",
+		Short: "Boot a kernel, run a command in it, and give its exit status",
+		Long: `Boot a kernel, run a command in it as root, and end with its exit status: 128 plus
+the number of the signal that killed it, 127 or 126 when it cannot be found or
+started, 125 when the machine itself failed.
+
+The guest has kmodtrace, kmod's tools, a shell, busybox for the rest, and the
+kernel's whole module tree. insmod, modprobe and their like are kmod's; busybox's are
+there as "busybox insmod". (busybox programs that start others, such as
+timeout and xargs, prefer busybox's: give those /sbin/insmod.)`,
+		Example: `  kmodtrace lab run -- uname -a
+  kmodtrace lab run --kernel 6.1 -- sh -c 'modprobe xfs && lsmod'
+  kmodtrace lab run --add hello.ko -- kmodtrace load hello.ko
+  kmodtrace lab run -- sh`,
+		Args: func(_ *cobra.Command, args []string) error { return needCommand(args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			m, err := flags.machine(cmd.Context(), cmd.ErrOrStderr())
+			if err != nil {
+				return labError(err)
+			}
+			m.Stdin = cmd.InOrStdin()
+			restore, err := attachTerminal(&m, cmd.OutOrStdout())
+			if err != nil {
+				return labError(err)
+			}
+			defer restore()
+			status, err := lab.Run(cmd.Context(), m, args, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			restore()
+			return labResult(status, err)
+		},
+	}
+	cmd.Flags().SetInterspersed(false)
+	flags.register(cmd.Flags())
+	return cmd
+}
+
+func needCommand(args []string) error {
+	if len(args) == 0 {
+		return usageErrorf("no command to run in the guest: give it after --")
+	}
+	return nil
+}
+
+// attachTerminal runs the command on a terminal when both ends are one here. What
+// it gives back puts the user's terminal right again, and may be called twice.
+func attachTerminal(m *lab.Machine, stdout io.Writer) (restore func(), err error) {
+	in, inOK := m.Stdin.(*os.File)
+	out, outOK := stdout.(*os.File)
+	if !inOK || !outOK || !term.IsTerminal(int(in.Fd())) || !term.IsTerminal(int(out.Fd())) {
+		return func() {}, nil
+	}
+	columns, rows, err := term.GetSize(int(out.Fd()))
+	if err != nil {
+		return nil, fmt.Errorf("size of the terminal: %w", err)
+	}
+	old, err := term.MakeRaw(int(in.Fd()))
+	if err != nil {
+		return nil, fmt.Errorf("raw mode of the terminal: %w", err)
+	}
+	m.Terminal = &guest.Size{Rows: uint16(rows), Columns: uint16(columns)}
+	m.Env = append(m.Env, "TERM="+os.Getenv("TERM"))
+	return func() { _ = term.Restore(int(in.Fd()), old) }, nil
+}
+
+// labError is a failure of the lab itself.
+func labError(err error) error {
+	if usage := (*exitError)(nil); errors.As(err, &usage) {
+		return err
+	}
+	return &exitError{status: exitLab, err: err}
+}
+
+// labResult ends with the guest command's status, and with the lab's own word
+// where there is one. A command that did well whose files did not come back did not do well.
+func labResult(status int, err error) error {
+	switch {
+	case err == nil && status == 0:
+		return nil
+	case err == nil:
+		return &exitError{status: status, err: errSilent}
+	case status > 0:
+		return &exitError{status: status, err: err}
+	default:
+		return labError(err)
+	}
+}
+
+// errSilent adds nothing to what the guest's command has printed itself.
+var errSilent = errors.New("")

@@ -1,0 +1,172 @@
+package guest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// statusNotStarted is what a shell gives for a command that it could not run,
+// statusNotFound for one that is not there.
+const (
+	statusNotStarted = 126
+	statusNotFound   = 127
+)
+
+// lastOutput is how long the output of an ended command is waited for. Every
+// process was killed before, so only one stuck in the kernel (a module's init
+// that never returns) can still hold a pipe open.
+const lastOutput = 2 * time.Second
+
+// serve runs the task's command to its end. The error is the results port's:
+// a command that cannot run is trouble for the host to hear of, with its status.
+func serve(task Task, port io.Reader, frames *Writer) (ExitStatus, error) {
+	path, err := lookPath(task.Argv[0], task.Env, task.Dir)
+	if err != nil {
+		return ExitStatus{Status: statusNotFound}, frames.trouble(fmt.Errorf("run %w", err))
+	}
+	std, err := openStdio(task.Terminal)
+	if err != nil {
+		return ExitStatus{Status: statusNotStarted}, frames.trouble(err)
+	}
+	pid, err := syscall.ForkExec(path, task.Argv, &syscall.ProcAttr{
+		Dir:   task.Dir,
+		Env:   task.Env,
+		Files: std.child(),
+		Sys:   &syscall.SysProcAttr{Setsid: true, Setctty: task.Terminal != nil},
+	})
+	std.closeChild()
+	if err != nil {
+		return ExitStatus{Status: statusNotStarted}, frames.trouble(fmt.Errorf("run %s: %w", path, err))
+	}
+	go feed(NewReader(port), std.stdin, frames)
+	output := std.stream(frames)
+	status := reap(pid)
+	select {
+	case err = <-output:
+	case <-time.After(lastOutput):
+		err = frames.trouble(errors.New("a process outlived SIGKILL: what it printed last may be missing"))
+	}
+	return status, err
+}
+
+// reap waits for every child, the command's orphans too, until the command
+// itself has ended, then ends the others. One loop does all waiting: a second
+// waiter could take the command's status away.
+func reap(pid int) ExitStatus {
+	var status ExitStatus
+	for {
+		var ws syscall.WaitStatus
+		child, err := syscall.Wait4(-1, &ws, 0, nil)
+		if err == syscall.EINTR || (err == nil && child != pid) {
+			continue
+		}
+		switch {
+		case err != nil: // the kernel says that there is no such child
+			status.Status = statusNotStarted
+		case ws.Signaled():
+			status.Signal = int(ws.Signal())
+			status.Status = 128 + status.Signal
+		default:
+			status.Status = ws.ExitStatus()
+		}
+		break
+	}
+	// From pid 1, -1 is everybody else. It fails only when there is nobody.
+	_ = unix.Kill(-1, unix.SIGKILL)
+	return status
+}
+
+// feed hands the host's standard input to the command, and the credit for it
+// back to the host. A command that closed its input gets the rest dropped.
+func feed(in *Reader, stdin io.WriteCloser, frames *Writer) {
+	for {
+		frame, err := in.Next()
+		if err != nil || frame.Kind != Stdin {
+			stdin.Close()
+			return
+		}
+		_, _ = stdin.Write(frame.Payload) // EPIPE: nobody reads it, which is the command's right
+		if frames.WriteUint(Credit, uint32(len(frame.Payload))) != nil {
+			return
+		}
+	}
+}
+
+// stdio is the command's standard input and outputs.
+type stdio struct {
+	stdin           io.WriteCloser
+	outputs         map[Kind]*os.File
+	in, out, errOut *os.File // the command's ends
+}
+
+// openStdio makes three pipes, or one terminal.
+func openStdio(size *Size) (*stdio, error) {
+	if size != nil {
+		return openTerminal(*size)
+	}
+	s := &stdio{outputs: make(map[Kind]*os.File)}
+	var err error
+	if s.in, s.stdin, err = pipe(); err != nil {
+		return nil, err
+	}
+	if s.outputs[Stdout], s.out, err = pipe(); err != nil {
+		return nil, err
+	}
+	if s.outputs[Stderr], s.errOut, err = pipe(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func pipe() (r, w *os.File, err error) {
+	if r, w, err = os.Pipe(); err != nil {
+		err = fmt.Errorf("standard input and output: %w", err)
+	}
+	return r, w, err
+}
+
+func (s *stdio) child() []uintptr {
+	return []uintptr{s.in.Fd(), s.out.Fd(), s.errOut.Fd()}
+}
+
+func (s *stdio) closeChild() {
+	s.in.Close()
+	s.out.Close()
+	s.errOut.Close()
+}
+
+// stream sends what the command prints, and tells when all of it was sent.
+func (s *stdio) stream(frames *Writer) <-chan error {
+	done := make(chan error, 1)
+	var (
+		wg   sync.WaitGroup
+		mu   sync.Mutex
+		errs []error
+	)
+	for kind, from := range s.outputs {
+		wg.Go(func() {
+			_, err := io.CopyBuffer(frames.Stream(kind), onlyReader{from}, make([]byte, MaxPayload))
+			if errors.Is(err, unix.EIO) { // a terminal whose last user is gone
+				err = nil
+			}
+			mu.Lock()
+			errs = append(errs, err)
+			mu.Unlock()
+		})
+	}
+	go func() {
+		wg.Wait()
+		done <- errors.Join(errs...)
+	}()
+	return done
+}
+
+// onlyReader hides WriteTo, which would bring its own buffer.
+type onlyReader struct{ io.Reader }

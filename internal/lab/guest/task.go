@@ -1,0 +1,47 @@
+package guest
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+)
+
+// Places in the guest that the image and the first process agree on.
+const (
+	InitPath = "/init"          // what the kernel starts
+	TaskPath = "/lab/task.json" // what Init runs
+	Busybox  = "/usr/bin/busybox"
+)
+
+// Task is what the guest does: one command, from the start to the power-off.
+// It travels as JSON inside the image.
+type Task struct {
+	Port     string   // the results port, "/dev/ttyS1"
+	Hostname string   // the guest's own
+	Argv     []string // the command; an Argv[0] without a slash is looked up in Env's PATH
+	Env      []string
+	Dir      string   // made when absent
+	Bring    []string // paths to bring back when the command has ended
+	Terminal *Size    // run on a terminal of this size; nil for pipes
+}
+
+// Size is a terminal's, in characters.
+type Size struct{ Rows, Columns uint16 }
+
+// ExitStatus is how the command ended.
+type ExitStatus struct {
+	Status int // its own, or 128 + Signal, or 126/127 when it could not be started
+	Signal int // what killed it, 0 for none
+}
+
+func readTask() (Task, error) {
+	var task Task
+	data, err := os.ReadFile(TaskPath)
+	if err != nil {
+		return task, err
+	}
+	if err := json.Unmarshal(data, &task); err != nil {
+		return task, fmt.Errorf("task %s: %w", TaskPath, err)
+	}
+	return task, nil
+}

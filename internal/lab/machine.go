@@ -1,0 +1,360 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/internal/lab/guest"
+)
+
+// Machine describes a virtual machine that boots a kernel, runs one command and
+// is gone. Only Kernel is required.
+type Machine struct {
+	Kernel  Kernel
+	Append  string        // more kernel command line; a later word overrides the lab's own
+	Memory  int           // MiB; 0 for enough to hold the image and 512 more
+	CPUs    int           // 0 for 2
+	Timeout time.Duration // for the whole run; 0 for none beside the context's
+
+	Files []File   // what the guest gets beside its tools
+	Env   []string // NAME=VALUE, added to the lab's own PATH, HOME and TERM
+	Dir   string   // where the command runs, made when absent; "" for /root
+	Bring []Bring  // what comes back when the command has ended
+
+	Stdin    io.Reader   // nil for none. Read in the background, perhaps past the command's end
+	Terminal *guest.Size // run the command on a terminal, its output arriving as stdout
+
+	NoModules bool   // leave the kernel's module tree out
+	Bare      bool   // leave the tools out too: kmodtrace, the command and nothing else
+	Console   string // keep the kernel's console in this file
+	Accel     Accel  // "" to choose: see ChooseAccel
+
+	Cache    string    // the lab's cache folder, "" for CacheDir
+	Progress io.Writer // told about long work such as fetching tools; may be nil
+}
+
+// report is what a run looked like from outside.
+type report struct {
+	status guest.ExitStatus
+	image  int64 // bytes
+	times  struct{ begun, started, ready, exited, off time.Time }
+}
+
+// Run boots the machine, runs argv in it, and gives the command's exit status,
+// which is 128 plus the signal's number when one killed it, and 127 or 126
+// when it could not be found or started (the error says why).
+//
+// A guest that panics or hangs gives a *[CrashError] with the console's last
+// lines, and so does a run that the context or the timeout ended. Whenever the command's
+// own end is unknown the status is -1 and the error is not nil.
+func Run(ctx context.Context, m Machine, argv []string, stdout, stderr io.Writer) (int, error) {
+	r, err := m.run(ctx, argv, stdout, stderr)
+	return r.status.Status, err
+}
+
+func (m Machine) run(ctx context.Context, argv []string, stdout, stderr io.Writer) (report, error) {
+	r := report{status: guest.ExitStatus{Status: -1}}
+	r.times.begun = time.Now()
+	if len(argv) == 0 || argv[0] == "" {
+		return r, errors.New("run in the guest: no command given")
+	}
+	m, err := m.withDefaults()
+	if err != nil {
+		return r, err
+	}
+	q, err := findQEMU(ctx, m.Kernel.Arch)
+	if err != nil {
+		return r, err
+	}
+	if m.Accel == "" {
+		if m.Accel, err = ChooseAccel(ctx, m.Cache, m.Kernel); err != nil {
+			return r, err
+		}
+	}
+	image, err := m.makeImage(ctx, m.task(argv))
+	if err != nil {
+		return r, err
+	}
+	defer image.Close()
+	console, err := m.openConsole()
+	if err != nil {
+		return r, err
+	}
+	defer console.Close()
+	info, err := image.Stat()
+	if err != nil {
+		return r, err
+	}
+	r.image = info.Size()
+	if m.Memory == 0 {
+		m.Memory = 512 + int(2*r.image>>20) // the archive and what it unpacks to exist at once
+	}
+	return r, m.boot(ctx, q, image, console, &r, stdout, stderr)
+}
+
+func (m Machine) withDefaults() (Machine, error) {
+	if m.CPUs == 0 {
+		m.CPUs = 2
+	}
+	if m.CPUs < 0 || m.Memory < 0 || m.Timeout < 0 {
+		return m, fmt.Errorf("machine with %d CPUs, %d MiB and a timeout of %v: nothing may be negative", m.CPUs, m.Memory, m.Timeout)
+	}
+	if m.Dir == "" {
+		m.Dir = "/root"
+	}
+	if !path.IsAbs(m.Dir) {
+		return m, fmt.Errorf("folder %q: not an absolute path in the guest", m.Dir)
+	}
+	for _, b := range m.Bring {
+		if !path.IsAbs(b.Guest) {
+			return m, fmt.Errorf("bring back %q: not an absolute path in the guest", b.Guest)
+		}
+	}
+	if m.Cache == "" {
+		var err error
+		if m.Cache, err = CacheDir(); err != nil {
+			return m, err
+		}
+	}
+	return m, nil
+}
+
+func (m Machine) progress() io.Writer {
+	if m.Progress == nil {
+		return io.Discard
+	}
+	return m.Progress
+}
+
+// task is what the guest's first process is told.
+func (m Machine) task(argv []string) guest.Task {
+	env := []string{
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"HOME=/root", "USER=root", "LOGNAME=root", "SHELL=/bin/sh", "TERM=dumb",
+		"KMODTRACE_LAB=" + m.Kernel.Release,
+	}
+	task := guest.Task{
+		Port:     resultsPort(m.Kernel.Arch),
+		Hostname: "lab",
+		Argv:     argv,
+		Env:      append(env, m.Env...),
+		Dir:      m.Dir,
+		Terminal: m.Terminal,
+	}
+	for _, b := range m.Bring {
+		task.Bring = append(task.Bring, b.Guest)
+	}
+	return task
+}
+
+// makeImage writes the initramfs to a file that has no name any more: nothing
+// is left behind, however the run ends.
+func (m Machine) makeImage(ctx context.Context, task guest.Task) (*os.File, error) {
+	f, err := namelessFile("kmodtrace-image-")
+	if err != nil {
+		return nil, err
+	}
+	im, err := newImage(f)
+	if err == nil {
+		err = im.fill(ctx, m, task)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func namelessFile(prefix string) (*os.File, error) {
+	f, err := os.CreateTemp("", prefix)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (m Machine) openConsole() (*os.File, error) {
+	if m.Console == "" {
+		return namelessFile("kmodtrace-console-")
+	}
+	f, err := os.OpenFile(m.Console, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("keep the console: %w", err)
+	}
+	return f, nil
+}
+
+// boot starts QEMU, talks with the guest to its end, and judges how it ended.
+func (m Machine) boot(ctx context.Context, q qemu, image, console *os.File, r *report, stdout, stderr io.Writer) error {
+	if m.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, m.Timeout)
+		defer cancel()
+	}
+	// Descriptors 0 to 2 are standard, ExtraFiles begin at 3.
+	args := q.args(hardware{
+		kernel: m.Kernel.Image, image: 3, console: 4,
+		memory: m.Memory, cpus: m.CPUs, accel: m.Accel, append: m.Append,
+	})
+	p, err := startQEMU(ctx, q.path, args, image, console)
+	if err != nil {
+		return err
+	}
+	r.times.started = time.Now()
+	s := newSession(stdout, stderr, nil)
+	if len(m.Bring) > 0 {
+		s.collect = newCollector(m.Bring)
+	}
+	stop := make(chan struct{})
+	receiveErr := s.receive(p.stdout, func() { m.startInput(s, p.stdin, stop) })
+	close(stop)
+	waitErr := p.end(s.done || errors.Is(receiveErr, io.EOF) || errors.Is(receiveErr, io.ErrUnexpectedEOF))
+	r.times.ready, r.times.exited, r.times.off = s.ready, s.exited, time.Now()
+
+	var collectErr error
+	if s.collect != nil {
+		collectErr = s.collect.close(cutOff(s.done))
+	}
+	if !s.done {
+		return m.judge(ctx, s, receiveErr, waitErr, p.complaint(), console)
+	}
+	r.status = s.status
+	return errors.Join(append(s.trouble, collectErr)...)
+}
+
+func cutOff(done bool) error {
+	if done {
+		return io.EOF
+	}
+	return io.ErrUnexpectedEOF
+}
+
+// startInput begins to hand standard input over, now that the guest listens.
+func (m Machine) startInput(s *session, port io.Writer, stop <-chan struct{}) {
+	stdin := m.Stdin
+	if stdin == nil {
+		stdin = bytes.NewReader(nil)
+	}
+	go func() { _ = s.send(stdin, port, stop) }() // a guest that is gone shows on the other side
+}
+
+// judge says why a run without a done marker ended.
+func (m Machine) judge(ctx context.Context, s *session, receiveErr, waitErr error, complaint string, console *os.File) error {
+	if w := (*writeError)(nil); errors.As(receiveErr, &w) {
+		return w
+	}
+	tail, panicked := readConsole(console)
+	crash := &CrashError{Release: m.Kernel.Release, Console: tail}
+	switch {
+	case panicked != "":
+		crash.Reason = "kernel panic: " + panicked
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		crash.Reason, crash.Err = "no end within the time allowed", ctx.Err()
+		if m.Timeout > 0 {
+			crash.Reason = fmt.Sprintf("no end within %v", m.Timeout)
+		}
+	case ctx.Err() != nil:
+		crash.Reason, crash.Err = "stopped: "+context.Cause(ctx).Error(), ctx.Err()
+	case errors.Is(receiveErr, guest.ErrGarbage):
+		crash.Reason, crash.Err = "results port: "+receiveErr.Error(), receiveErr
+	case complaint != "":
+		crash.Reason, crash.Err = "qemu: "+complaint, waitErr
+	case s.ready.IsZero():
+		crash.Reason = "powered off before its first process answered"
+	default:
+		crash.Reason = "powered off before the command was done"
+	}
+	return crash
+}
+
+// process is a running QEMU.
+type process struct {
+	stdin  io.WriteCloser
+	stdout io.ReadCloser
+	stderr *bytes.Buffer
+	exited chan struct{}
+	kill   func()
+	err    error // once exited is closed
+}
+
+// afterlife is how long a guest that said goodbye may take to power off.
+const afterlife = 10 * time.Second
+
+// startQEMU starts QEMU on a thread of its own that lives as long as it does:
+// the kernel kills QEMU when that thread ends, so that not even a killed kmodtrace leaves
+// a machine behind.
+func startQEMU(ctx context.Context, path string, args []string, files ...*os.File) (*process, error) {
+	p := &process{stderr: new(bytes.Buffer), exited: make(chan struct{})}
+	ctx, p.kill = context.WithCancel(ctx)
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.ExtraFiles = files
+	cmd.Stderr = p.stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	var err error
+	if p.stdin, err = cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	stdout, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	p.stdout, cmd.Stdout = stdout, w
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		w.Close()
+		started <- err
+		if err == nil {
+			p.err = cmd.Wait()
+			close(p.exited)
+		}
+	}()
+	if err := <-started; err != nil {
+		p.kill()
+		stdout.Close()
+		return nil, fmt.Errorf("start the machine: %w", err)
+	}
+	return p, nil
+}
+
+// end waits for QEMU to exit. One whose guest is done, or whose output ended, is
+// already on its way.
+func (p *process) end(leaving bool) error {
+	defer p.stdout.Close()
+	if !leaving {
+		p.kill()
+	}
+	select {
+	case <-p.exited:
+	case <-time.After(afterlife):
+		p.kill()
+		<-p.exited
+	}
+	p.kill()
+	return p.err
+}
+
+// complaint is QEMU's own error message, in one line.
+func (p *process) complaint() string {
+	text := strings.TrimSpace(p.stderr.String())
+	lines := strings.Split(text, "\n")
+	lines = slices.DeleteFunc(lines, func(line string) bool { return strings.Contains(line, "terminating on signal") })
+	return strings.Join(lines, "; ")
+}

@@ -1,0 +1,131 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+)
+
+// Accel is what executes the guest's instructions.
+type Accel string
+
+const (
+	KVM Accel = "kvm" // the processor itself; only for guests of the host's architecture
+	TCG Accel = "tcg" // QEMU's emulation, which works everywhere
+)
+
+// qemu is the emulator for one architecture, as installed on this host.
+type qemu struct {
+	path  string
+	arch  string // GOARCH of its guests
+	major int
+	full  string // its version, with the distribution's suffix
+}
+
+// qemuPrograms maps GOARCH to the emulator and the Debian package that has it.
+func qemuPrograms(arch string) (program, pkg string, ok bool) {
+	switch arch {
+	case "amd64":
+		return "qemu-system-x86_64", "qemu-system-x86", true
+	case "arm64":
+		return "qemu-system-aarch64", "qemu-system-arm", true
+	default:
+		return "", "", false
+	}
+}
+
+// findQEMU finds the emulator of an architecture's machines.
+func findQEMU(ctx context.Context, arch string) (qemu, error) {
+	program, pkg, ok := qemuPrograms(arch)
+	if !ok {
+		return qemu{}, fmt.Errorf("architecture %q: the lab boots amd64 and arm64", arch)
+	}
+	path, err := exec.LookPath(program)
+	if err != nil {
+		return qemu{}, fmt.Errorf("%w: install the package %s", err, pkg)
+	}
+	out, err := exec.CommandContext(ctx, path, "--version").Output()
+	if err != nil {
+		return qemu{}, fmt.Errorf("%s --version: %w", program, err)
+	}
+	q := qemu{path: path, arch: arch}
+	q.full, q.major, err = parseQEMUVersion(string(out))
+	return q, err
+}
+
+func parseQEMUVersion(out string) (full string, major int, err error) {
+	line, _, _ := strings.Cut(out, "\n")
+	m := regexp.MustCompile(`version ((\d+)\.\d+.*)`).FindStringSubmatch(line)
+	if m == nil {
+		return "", 0, fmt.Errorf("qemu version: cannot read %.80q", line)
+	}
+	major, err = strconv.Atoi(m[2])
+	return strings.TrimSpace(m[1]), major, err
+}
+
+// hardware is the machine that QEMU is asked for. The descriptors are those
+// of QEMU's own process.
+type hardware struct {
+	kernel  string // vmlinuz
+	image   int    // descriptor of the initramfs
+	console int    // descriptor of the file that takes the console
+	memory  int    // MiB
+	cpus    int
+	accel   Accel
+	append  string // more kernel command line
+}
+
+// resultsPort is the guest's name for the serial port that carries the frames.
+func resultsPort(arch string) string {
+	if arch == "arm64" {
+		return "/dev/ttyS0" // a PCI card; the console is the board's own ttyAMA0
+	}
+	return "/dev/ttyS1"
+}
+
+// args gives QEMU's arguments: the console on one serial port, the results on
+// another, and standard input and output as the host's side of the latter. Serial
+// ports because every kernel has them built in.
+func (q qemu) args(h hardware) []string {
+	machine, cpu, console := "q35", "max", "ttyS0"
+	results := []string{"-serial", "chardev:results"}
+	if q.arch == "arm64" {
+		// "max" is three to four times slower to emulate than a real core.
+		machine, cpu, console = "virt", "cortex-a72", "ttyAMA0"
+		results = []string{"-device", "pci-serial,chardev=results"}
+	}
+	if h.accel == KVM {
+		cpu = "host"
+	}
+	args := []string{
+		"-no-user-config", "-nodefaults", "-display", "none", "-no-reboot",
+		"-machine", machine, "-accel", q.accelOption(h.accel), "-cpu", cpu,
+		"-smp", strconv.Itoa(h.cpus), "-m", strconv.Itoa(h.memory),
+		"-kernel", h.kernel, "-initrd", descriptorPath(h.image),
+		"-append", strings.TrimSpace("console=" + console + " quiet panic=-1 " + h.append),
+		"-chardev", "file,id=console,path=" + descriptorPath(h.console), "-serial", "chardev:console",
+		"-chardev", "stdio,id=results,signal=off",
+	}
+	return append(args, results...)
+}
+
+// accelOption avoids the threads of QEMU before 10: with two CPUs they race
+// with the kernel patching its own code, which is what attaching a probe
+// does, and the guest oopses or hangs in about one run of ten.
+func (q qemu) accelOption(accel Accel) string {
+	if accel == TCG && q.major < 10 {
+		return "tcg,thread=single"
+	}
+	return string(accel)
+}
+
+// descriptorPath names an inherited descriptor as a file. QEMU's options treat
+// commas in a path as their own; here is none.
+func descriptorPath(fd int) string { return "/dev/fd/" + strconv.Itoa(fd) }
+
+// canKVM says whether KVM could run such a guest at all.
+func (q qemu) canKVM() bool { return q.arch == runtime.GOARCH }
