@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* The wire format: what one hook saw, as the reader finds it in the ring.
+ * Fixed sizes, largest fields first, no holes. The Go types are generated from
+ * here. */
+#pragma once
+
+#define NAME_LEN    56	 /* the kernel's MODULE_NAME_LEN on 64-bit machines */
+#define VERSION_LEN 64
+#define PATH_LEN    1024
+#define TEXT_LEN    1024 /* the kernel's longest record of its log */
+#define PARAMS_LEN  1024
+
+enum kind {
+	KIND_ENTER = 1,	     /* struct enter_event: a system call began */
+	KIND_LEAVE,	     /* struct return_event: it returned */
+	KIND_FILE,	     /* struct file_event: the file it reads */
+	KIND_STAGE,	     /* struct stage_event: a stage of the load began */
+	KIND_PARAMS,	     /* struct params_event: what parse_args received */
+	KIND_MODULE_LOAD,    /* struct module_event: tracepoint, before the init runs */
+	KIND_INIT,	     /* struct module_event: do_init_module began */
+	KIND_INITCALL,	     /* struct return_event: what the module's own init returned */
+	KIND_INIT_RETURN,    /* struct return_event: what do_init_module returned */
+	KIND_FREE,	     /* struct module_event: free_module began; also after a failed init */
+	KIND_MODULE_FREE,    /* struct module_event: the tracepoint inside it */
+	KIND_REQUEST,	     /* struct request_event: the kernel asks for a module */
+	KIND_REQUEST_RETURN, /* struct return_event: the helper's wait status or -errno */
+	KIND_MESSAGE,	     /* struct text_event: printed by a thread inside a load or unload */
+	KIND_DIED,	     /* struct return_event: the thread was killed for a fault */
+};
+
+enum call {
+	CALL_INIT_MODULE = 1,
+	CALL_FINIT_MODULE,
+	CALL_DELETE_MODULE,
+};
+
+enum stage {
+	STAGE_READ = 1,
+	STAGE_VERIFY,
+	STAGE_RESOLVE,
+	STAGE_RELOCATE,
+	STAGE_FINALIZE,
+	STAGE_PARAMS,
+	STAGE_SYSFS,
+	STAGE_INIT,
+};
+
+enum flag {
+	FLAG_COMPAT = 1 << 0,	 /* entered by the 32-bit system call table */
+	FLAG_CLAIMED = 1 << 1,	 /* the caller's word; the kernel may have used something else */
+	FLAG_CUT = 1 << 2,	 /* the text or path was longer than its field */
+	FLAG_UNREADABLE = 1 << 3, /* user memory that was not resident */
+	FLAG_UNLINKED = 1 << 4,	 /* the file has no name any more */
+	FLAG_INTERNAL = 1 << 5,	 /* on a mount of the kernel's own: memfd */
+	FLAG_SIGNED = 1 << 6,	 /* sig_ok */
+	FLAG_HAS_SIG = 1 << 7,	 /* this kernel knows sig_ok at all */
+	FLAG_WAIT = 1 << 8,	 /* the requester waits for the helper */
+};
+
+struct header {
+	__u64 time;    /* CLOCK_BOOTTIME, ns */
+	__u64 attempt; /* when the thread entered the system call that it is in; 0 outside */
+	__u64 start;   /* CLOCK_BOOTTIME, ns, of the process */
+	__u64 cgroup;
+	__u64 lost; /* events that this CPU could not deliver before this one */
+	__u32 tid, tgid;
+	__u32 uid, gid;
+	__u32 cpu;
+	__u16 kind;
+	__u16 flags;
+	__u8 comm[16];
+};
+_Static_assert(sizeof(struct header) == 80, "wire format");
+
+struct enter_event {
+	struct header h;
+	__u64 size;  /* init_module: bytes of the image */
+	__u32 call;
+	__u32 flags; /* finit_module, delete_module */
+	__s32 fd;    /* finit_module */
+	__u8 text[PARAMS_LEN - 4]; /* parameters, or the name for delete_module */
+};
+_Static_assert(sizeof(struct enter_event) == 80 + 16 + PARAMS_LEN, "wire format");
+
+struct return_event {
+	struct header h;
+	__s64 ret;
+	/* The rest: KIND_LEAVE and KIND_DIED only. */
+	__u32 call;
+	__u32 lost;    /* events of this attempt that were not delivered */
+	__u32 symbols; /* symbols looked up */
+	__u32 unused;
+};
+_Static_assert(sizeof(struct return_event) == 104, "wire format");
+
+struct stage_event {
+	struct header h;
+	__u32 stage;
+	__u32 symbols; /* symbols looked up so far */
+};
+_Static_assert(sizeof(struct stage_event) == 88, "wire format");
+
+struct file_event {
+	struct header h;
+	__u64 ino;
+	__u64 size;
+	__u64 magic; /* of the file system */
+	__u32 dev;   /* the kernel's encoding: major << 20 | minor */
+	__u32 length;
+	__u8 path[PATH_LEN]; /* names from the leaf to the root, each ended by NUL */
+};
+_Static_assert(sizeof(struct file_event) == 112 + PATH_LEN, "wire format");
+
+struct module_event {
+	struct header h;
+	__u64 module; /* the kernel's struct module, as an identity */
+	__u64 taints;
+	__u64 address;
+	__u32 size;	 /* bytes that stay */
+	__u32 init_size; /* bytes that are freed after the init */
+	__u32 state;
+	__u32 unused;
+	__u8 name[NAME_LEN];
+	__u8 version[VERSION_LEN];
+	__u8 srcversion[VERSION_LEN];
+};
+_Static_assert(sizeof(struct module_event) == 120 + NAME_LEN + 2 * VERSION_LEN, "wire format");
+
+struct request_event {
+	struct header h;
+	__u64 site; /* the kernel address that asked */
+	__u8 name[NAME_LEN];
+};
+_Static_assert(sizeof(struct request_event) == 88 + NAME_LEN, "wire format");
+
+struct text_event {
+	struct header h;
+	__u32 length; /* of the text as the kernel had it */
+	__u32 unused;
+	__u8 text[TEXT_LEN];
+};
+_Static_assert(sizeof(struct text_event) == 88 + TEXT_LEN, "wire format");
+
+struct params_event {
+	struct header h;
+	__u8 name[NAME_LEN]; /* of the module: the first time that the kernel says it */
+	__u8 text[PARAMS_LEN];
+};
+_Static_assert(sizeof(struct params_event) == 80 + NAME_LEN + PARAMS_LEN, "wire format");

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Which file a load reads: its identity from the inode, its path by a bounded
+ * walk. bpf_d_path is not allowed in these hooks. */
+#pragma once
+
+#define PATH_DEPTH   40
+#define PATH_NAME    256 /* NAME_MAX and its NUL */
+#define MNT_INTERNAL 0x4000
+
+/* walk writes the names from the leaf to the root, across mounts, each ended by
+ * NUL, and returns their length. The reader turns them round: prepending would
+ * need offsets that verifiers of old kernels cannot follow. */
+static __always_inline __u32 walk(struct file_event *e, struct file *file)
+{
+	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
+	struct vfsmount *vfs = BPF_CORE_READ(file, f_path.mnt);
+	struct mount *mnt = (void *)vfs - bpf_core_field_offset(struct mount, mnt);
+	__u32 off = 0;
+
+	for (int i = 0; i < PATH_DEPTH; i++) {
+		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+		struct dentry *root = BPF_CORE_READ(mnt, mnt.mnt_root);
+		long n;
+
+		if (dentry == root || dentry == parent) {
+			struct mount *up = BPF_CORE_READ(mnt, mnt_parent);
+
+			if (dentry != root || up == mnt)
+				return off;
+			dentry = BPF_CORE_READ(mnt, mnt_mountpoint);
+			mnt = up;
+			continue;
+		}
+		if (off > PATH_LEN - PATH_NAME)
+			break;
+		n = bpf_probe_read_kernel_str(&e->path[off], PATH_NAME,
+					      BPF_CORE_READ(dentry, d_name.name));
+		if (n <= 0 || n > PATH_NAME)
+			break;
+		off += n;
+		dentry = parent;
+	}
+	e->h.flags |= FLAG_CUT;
+	return off;
+}
+
+static __always_inline int send_file(struct attempt *a, struct file *file, __u16 flags)
+{
+	struct file_event *e = reserve(struct file_event, KIND_FILE, a);
+	struct inode *inode;
+
+	if (!e)
+		return 0;
+	inode = BPF_CORE_READ(file, f_inode);
+	e->h.flags = flags;
+	e->ino = BPF_CORE_READ(inode, i_ino);
+	e->size = BPF_CORE_READ(inode, i_size);
+	e->dev = BPF_CORE_READ(inode, i_sb, s_dev);
+	e->magic = BPF_CORE_READ(inode, i_sb, s_magic);
+	if (!BPF_CORE_READ(inode, i_nlink) || !BPF_CORE_READ(file, f_path.dentry, d_hash.pprev))
+		e->h.flags |= FLAG_UNLINKED;
+	if (BPF_CORE_READ(file, f_path.mnt, mnt_flags) & MNT_INTERNAL)
+		e->h.flags |= FLAG_INTERNAL;
+	e->length = walk(e, file);
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+/* file_of looks a descriptor up as the caller named it. Another thread can swap
+ * it before the kernel does: its result is a claim. */
+static __always_inline struct file *file_of(__s32 fd)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file **slots = BPF_CORE_READ(table, fd);
+	struct file *file = 0;
+
+	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(table, max_fds))
+		return 0;
+	bpf_probe_read_kernel(&file, sizeof(file), &slots[fd]);
+	return file;
+}

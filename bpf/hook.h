@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* One hook, two ways to attach it. ENTRY and RETURN define the fentry/fexit and
+ * the kprobe/kretprobe program of a hook around one body; the reader loads one
+ * of the two. A name says the way and the kernel function, so that the reader
+ * needs to repeat neither. */
+#pragma once
+
+#if defined(__TARGET_ARCH_x86)
+#define SYSCALL(name)	     "__x64_sys_" name
+#define syscall_arg1(regs)   BPF_CORE_READ(regs, di)
+#define syscall_arg2(regs)   BPF_CORE_READ(regs, si)
+#define syscall_arg3(regs)   BPF_CORE_READ(regs, dx)
+#define syscall_compat(regs) 0
+/* The registers of the 32-bit convention, zero-extended. */
+#define syscall32_arg1(regs) ((__u32)BPF_CORE_READ(regs, bx))
+#define syscall32_arg2(regs) ((__u32)BPF_CORE_READ(regs, cx))
+#define syscall32_arg3(regs) ((__u32)BPF_CORE_READ(regs, dx))
+#elif defined(__TARGET_ARCH_arm64)
+/* Both tables of arm64 share these functions; the processor state of the caller
+ * tells a 32-bit one (PSR_MODE32_BIT). */
+#define SYSCALL(name)	     "__arm64_sys_" name
+#define syscall_arg1(regs)   BPF_CORE_READ(regs, user_regs.regs[0])
+#define syscall_arg2(regs)   BPF_CORE_READ(regs, user_regs.regs[1])
+#define syscall_arg3(regs)   BPF_CORE_READ(regs, user_regs.regs[2])
+#define syscall_compat(regs) (!!(BPF_CORE_READ(regs, user_regs.pstate) & 0x10))
+#endif
+
+#define ENTRY(name, target, body)                                  \
+	SEC("fentry/" target) int fentry_##name(__u64 *ctx)        \
+	{                                                          \
+		return body((void *)ctx[0]);                       \
+	}                                                          \
+	SEC("kprobe/" target) int kprobe_##name(struct pt_regs *ctx) \
+	{                                                          \
+		return body((void *)PT_REGS_PARM1(ctx));           \
+	}
+
+/* For functions whose arguments the body does not want, or which have none. */
+#define ENTRY0(name, target, body)                                 \
+	SEC("fentry/" target) int fentry_##name(__u64 *ctx)        \
+	{                                                          \
+		return body();                                     \
+	}                                                          \
+	SEC("kprobe/" target) int kprobe_##name(struct pt_regs *ctx) \
+	{                                                          \
+		return body();                                     \
+	}
+
+/* nargs is the number of the function's arguments: fexit finds the result
+ * behind them. */
+#define RETURN(name, target, nargs, body)                              \
+	SEC("fexit/" target) int fexit_##name(__u64 *ctx)              \
+	{                                                              \
+		return body((int)ctx[nargs]);                          \
+	}                                                              \
+	SEC("kretprobe/" target) int kretprobe_##name(struct pt_regs *ctx) \
+	{                                                              \
+		return body((int)PT_REGS_RC(ctx));                     \
+	}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* The kernel types in use, each with only the fields in use. Offsets come from
+ * the running kernel's BTF when the programs are loaded (CO-RE). Where a field
+ * moved, the flavour after ___ names the version that moved it. */
+#pragma once
+
+/* bpf_tracing.h: the registers carry the kernel's names, not those of its headers
+ * for programs. */
+#define __VMLINUX_H__
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+#if defined(__TARGET_ARCH_x86)
+struct pt_regs {
+	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8;
+	unsigned long ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
+};
+#elif defined(__TARGET_ARCH_arm64)
+struct user_pt_regs {
+	__u64 regs[31];
+	__u64 sp, pc, pstate;
+};
+struct pt_regs {
+	struct user_pt_regs user_regs;
+};
+#else
+#error "no system call convention for this architecture"
+#endif
+
+struct files_struct;
+
+struct task_struct {
+	struct task_struct *group_leader;
+	__u64 start_boottime; /* 5.5: until then real_start_time */
+	struct files_struct *files;
+};
+
+struct hlist_bl_node {
+	struct hlist_bl_node **pprev;
+};
+
+struct qstr {
+	const unsigned char *name;
+};
+
+struct super_block {
+	__u32 s_dev;
+	unsigned long s_magic;
+};
+
+struct inode {
+	struct super_block *i_sb;
+	unsigned long i_ino;
+	unsigned int i_nlink;
+	long long i_size;
+};
+
+struct dentry {
+	struct hlist_bl_node d_hash;
+	struct dentry *d_parent;
+	struct qstr d_name;
+};
+
+struct vfsmount {
+	struct dentry *mnt_root;
+	int mnt_flags;
+};
+
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+};
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+};
+
+struct file {
+	struct path f_path;
+	struct inode *f_inode;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct module {
+	unsigned int state;
+	char name[56];
+	const char *version;
+	const char *srcversion;
+	bool sig_ok; /* only with CONFIG_MODULE_SIG */
+	unsigned long taints;
+};
+
+struct module_layout {
+	void *base;
+	unsigned int size;
+};
+
+struct module___5_10 {
+	struct module_layout core_layout, init_layout;
+};
+
+struct module_memory {
+	void *base;
+	unsigned int size;
+};
+
+/* 6.4, commit ac3b43283923 ("module: replace module_layout with module_memory"). */
+struct module___6_4 {
+	struct module_memory mem[7];
+};
+
+#pragma clang attribute pop

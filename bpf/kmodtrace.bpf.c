@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/* The hooks. Each states what it saw; what it means is decided by the reader.
+ * Above each, why this place. All run in the context of the thread that loads,
+ * unloads or asks. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <linux/bpf.h>
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+#include "event.h"
+#include "ring.h"
+#include "hook.h"
+#include "module.h"
+#include "file.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* So that the reader's types are generated from the wire format. */
+const enum kind *unused_kind __attribute__((unused));
+const enum call *unused_call __attribute__((unused));
+const enum stage *unused_stage __attribute__((unused));
+const enum flag *unused_flag __attribute__((unused));
+const struct header *unused_header __attribute__((unused));
+const struct loss *unused_loss __attribute__((unused));
+const struct enter_event *unused_enter __attribute__((unused));
+const struct return_event *unused_return __attribute__((unused));
+const struct stage_event *unused_stage_event __attribute__((unused));
+const struct file_event *unused_file __attribute__((unused));
+const struct module_event *unused_module __attribute__((unused));
+const struct request_event *unused_request __attribute__((unused));
+const struct params_event *unused_params __attribute__((unused));
+const struct text_event *unused_text __attribute__((unused));
+
+/* ---- the three system calls ----
+ * Their own functions, not the syscall tracepoints: those make every system
+ * call of the machine slower, even with a filter. Each table entry has its
+ * function: a tracer of only the 64-bit ones is passed by with `int 0x80`. */
+
+static __always_inline struct attempt *begin(enum call call)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+	struct attempt fresh = { .id = bpf_ktime_get_boot_ns(), .call = call };
+	struct loss *c;
+
+	if (!bpf_map_update_elem(&attempts, &tid, &fresh, BPF_ANY))
+		return bpf_map_lookup_elem(&attempts, &tid);
+	c = own_loss();
+	if (c)
+		c->untracked++;
+	return 0;
+}
+
+/* The text is the caller's word: another thread may rewrite it before the
+ * kernel reads it. What the kernel used comes with parse_args and the module. */
+static __always_inline int enter(enum call call, bool compat, __s32 fd, __u64 size, __u64 text,
+				 __u32 flags)
+{
+	struct attempt *a = begin(call);
+	struct enter_event *e = reserve(struct enter_event, KIND_ENTER, a);
+	struct file *file;
+	long n;
+
+	if (e) {
+		if (a)
+			e->h.time = a->id;
+		e->h.flags = FLAG_CLAIMED | (compat ? FLAG_COMPAT : 0);
+		e->call = call;
+		e->fd = fd;
+		e->size = size;
+		e->flags = flags;
+		e->text[0] = 0;
+		n = bpf_probe_read_user_str(e->text, sizeof(e->text), (void *)text);
+		if (n < 0)
+			e->h.flags |= FLAG_UNREADABLE;
+		else if (n == sizeof(e->text))
+			e->h.flags |= FLAG_CUT;
+		bpf_ringbuf_submit(e, 0);
+	}
+	if (call != CALL_FINIT_MODULE)
+		return 0;
+	file = file_of(fd);
+	if (file)
+		send_file(a, file, FLAG_CLAIMED);
+	return 0;
+}
+
+static __always_inline int enter_finit_module(struct pt_regs *regs)
+{
+	return enter(CALL_FINIT_MODULE, syscall_compat(regs), syscall_arg1(regs), 0,
+		     syscall_arg2(regs), syscall_arg3(regs));
+}
+ENTRY(finit_module, SYSCALL("finit_module"), enter_finit_module)
+
+static __always_inline int enter_init_module(struct pt_regs *regs)
+{
+	return enter(CALL_INIT_MODULE, syscall_compat(regs), -1, syscall_arg2(regs),
+		     syscall_arg3(regs), 0);
+}
+ENTRY(init_module, SYSCALL("init_module"), enter_init_module)
+
+static __always_inline int enter_delete_module(struct pt_regs *regs)
+{
+	return enter(CALL_DELETE_MODULE, syscall_compat(regs), -1, 0, syscall_arg1(regs),
+		     syscall_arg2(regs));
+}
+ENTRY(delete_module, SYSCALL("delete_module"), enter_delete_module)
+
+static __always_inline void submit_end(struct return_event *e, struct attempt *a, enum call call,
+				       int ret)
+{
+	e->ret = ret;
+	e->call = call;
+	e->lost = a ? a->lost : 0;
+	e->symbols = a ? a->symbols : 0;
+	e->unused = 0;
+	bpf_ringbuf_submit(e, 0);
+}
+
+/* The return ends the attempt, whatever became of it. It is reported for a
+ * thread that is not in flight too: it entered before the hooks were there. */
+static __always_inline int leave(enum call call, int ret)
+{
+	struct attempt *a = current_attempt();
+	struct return_event *e = reserve(struct return_event, KIND_LEAVE, a);
+	__u32 tid = bpf_get_current_pid_tgid();
+
+	if (e)
+		submit_end(e, a, call, ret);
+	if (a)
+		bpf_map_delete_elem(&attempts, &tid);
+	return 0;
+}
+
+static __always_inline int leave_finit_module(int ret)
+{
+	return leave(CALL_FINIT_MODULE, ret);
+}
+RETURN(finit_module, SYSCALL("finit_module"), 1, leave_finit_module)
+
+static __always_inline int leave_init_module(int ret)
+{
+	return leave(CALL_INIT_MODULE, ret);
+}
+RETURN(init_module, SYSCALL("init_module"), 1, leave_init_module)
+
+static __always_inline int leave_delete_module(int ret)
+{
+	return leave(CALL_DELETE_MODULE, ret);
+}
+RETURN(delete_module, SYSCALL("delete_module"), 1, leave_delete_module)
+
+#if defined(__TARGET_ARCH_x86)
+static __always_inline int enter_finit_module32(struct pt_regs *regs)
+{
+	return enter(CALL_FINIT_MODULE, true, syscall32_arg1(regs), 0, syscall32_arg2(regs),
+		     syscall32_arg3(regs));
+}
+ENTRY(finit_module32, "__ia32_sys_finit_module", enter_finit_module32)
+
+static __always_inline int enter_init_module32(struct pt_regs *regs)
+{
+	return enter(CALL_INIT_MODULE, true, -1, syscall32_arg2(regs), syscall32_arg3(regs), 0);
+}
+ENTRY(init_module32, "__ia32_sys_init_module", enter_init_module32)
+
+static __always_inline int enter_delete_module32(struct pt_regs *regs)
+{
+	return enter(CALL_DELETE_MODULE, true, -1, 0, syscall32_arg1(regs), syscall32_arg2(regs));
+}
+ENTRY(delete_module32, "__ia32_sys_delete_module", enter_delete_module32)
+
+RETURN(finit_module32, "__ia32_sys_finit_module", 1, leave_finit_module)
+RETURN(init_module32, "__ia32_sys_init_module", 1, leave_init_module)
+RETURN(delete_module32, "__ia32_sys_delete_module", 1, leave_delete_module)
+#endif
+
+/* A thread that the kernel kills for a fault never returns from its system
+ * call. do_exit would tell too, but fires for every exit of the machine. */
+static __always_inline int died(void *signal)
+{
+	struct attempt *a = current_attempt();
+	__u32 tid = bpf_get_current_pid_tgid();
+	struct return_event *e;
+
+	if (!a)
+		return 0;
+	e = reserve(struct return_event, KIND_DIED, a);
+	if (e)
+		submit_end(e, a, a->call, (int)(long)signal);
+	bpf_map_delete_elem(&attempts, &tid);
+	return 0;
+}
+ENTRY(make_task_dead, "make_task_dead", died)
+
+/* ---- which file ----
+ * The struct file that the kernel resolved, not the descriptor that the caller
+ * named. security_kernel_read_file also serves firmware, kexec and policies:
+ * outside a load it returns at once. */
+
+static __always_inline int stage_begins(struct attempt *a, enum stage stage)
+{
+	struct stage_event *e;
+
+	if (a->stages & (1 << stage))
+		return 0;
+	a->stages |= 1 << stage;
+	e = reserve(struct stage_event, KIND_STAGE, a);
+	if (!e)
+		return 0;
+	e->stage = stage;
+	e->symbols = a->symbols;
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+static __always_inline int use_file(struct attempt *a, struct file *file)
+{
+	if (a->file == (__u64)file)
+		return 0;
+	a->file = (__u64)file;
+	return send_file(a, file, 0);
+}
+
+static __always_inline int read_file(struct file *file)
+{
+	struct attempt *a = current_attempt();
+
+	if (!a || a->call != CALL_FINIT_MODULE)
+		return 0;
+	stage_begins(a, STAGE_READ);
+	return use_file(a, file);
+}
+ENTRY(security_kernel_read_file, "security_kernel_read_file", read_file)
+
+/* From 6.5 (commit 9b9879fc0327) loads of one inode at the same time run once,
+ * and those that wait for the result read no file: here is theirs. */
+static __always_inline int share_file(struct file *file)
+{
+	struct attempt *a = current_attempt();
+
+	return a ? use_file(a, file) : 0;
+}
+ENTRY(idempotent_init_module, "idempotent_init_module", share_file)
+
+/* init_module has no file; its copy from user memory begins here. */
+static __always_inline int load_data(void)
+{
+	struct attempt *a = current_attempt();
+
+	return a && a->call == CALL_INIT_MODULE ? stage_begins(a, STAGE_READ) : 0;
+}
+ENTRY0(security_kernel_load_data, "security_kernel_load_data", load_data)
+
+/* ---- the stages ----
+ * Each first call inside a load begins a stage. resolve_symbol and the
+ * relocation run hundreds of times in one load and report the first only. */
+
+#define STAGE(fn, stage)                                          \
+	static __always_inline int stage_##fn(void)               \
+	{                                                         \
+		struct attempt *a = current_attempt();            \
+                                                                  \
+		return a ? stage_begins(a, stage) : 0;            \
+	}                                                         \
+	ENTRY0(fn, #fn, stage_##fn)
+
+STAGE(load_module, STAGE_VERIFY)
+STAGE(apply_relocate_add, STAGE_RELOCATE)
+STAGE(module_finalize, STAGE_FINALIZE)
+STAGE(mod_sysfs_setup, STAGE_SYSFS)
+
+static __always_inline int resolve(void)
+{
+	struct attempt *a = current_attempt();
+
+	if (!a)
+		return 0;
+	stage_begins(a, STAGE_RESOLVE);
+	a->symbols++;
+	return 0;
+}
+ENTRY0(resolve_symbol, "resolve_symbol", resolve)
+
+/* The name and the parameters as the kernel has them; struct module lost them in 7.3. The
+ * function has eight arguments, more than fentry of x86-64 carries before 6.6,
+ * hence a kprobe in every mode. */
+SEC("kprobe/parse_args") int kprobe_parse_args(struct pt_regs *ctx)
+{
+	struct attempt *a = current_attempt();
+	struct params_event *e;
+	long n;
+
+	if (!a)
+		return 0;
+	stage_begins(a, STAGE_PARAMS);
+	e = reserve(struct params_event, KIND_PARAMS, a);
+	if (!e)
+		return 0;
+	e->name[0] = e->text[0] = 0;
+	bpf_probe_read_kernel_str(e->name, sizeof(e->name), (void *)PT_REGS_PARM1(ctx));
+	n = bpf_probe_read_kernel_str(e->text, sizeof(e->text), (void *)PT_REGS_PARM2(ctx));
+	if (n == sizeof(e->text))
+		e->h.flags |= FLAG_CUT;
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+/* ---- the module ---- */
+
+/* Fires when the module is complete and before its init runs: facts about the
+ * module, not about the outcome. */
+SEC("raw_tracepoint/module_load") int tracepoint_module_load(struct bpf_raw_tracepoint_args *ctx)
+{
+	return send_module(KIND_MODULE_LOAD, (void *)ctx->args[0]);
+}
+
+/* The module is formed and its init is about to run. A kprobe in every mode. */
+SEC("kprobe/do_init_module") int kprobe_do_init_module(struct pt_regs *ctx)
+{
+	struct attempt *a = current_attempt();
+
+	if (a)
+		stage_begins(a, STAGE_INIT);
+	return send_module(KIND_INIT, (void *)PT_REGS_PARM1(ctx));
+}
+
+static __always_inline int returned(enum kind kind, int ret)
+{
+	struct return_event *e = reserve(struct return_event, kind, current_attempt());
+
+	if (!e)
+		return 0;
+	e->ret = ret;
+	e->call = e->lost = e->symbols = e->unused = 0;
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+/* After a failed init struct module is already gone here: only the result. */
+static __always_inline int init_returned(int ret)
+{
+	return returned(KIND_INIT_RETURN, ret);
+}
+RETURN(do_init_module, "do_init_module", 1, init_returned)
+
+/* The module's own init; after boot nothing but modules comes through here. */
+static __always_inline int initcall_returned(int ret)
+{
+	return current_attempt() ? returned(KIND_INITCALL, ret) : 0;
+}
+RETURN(do_one_initcall, "do_one_initcall", 1, initcall_returned)
+
+/* A module's memory goes: after its exit, and after an init that failed too.
+ * A kprobe in every mode. */
+SEC("kprobe/free_module") int kprobe_free_module(struct pt_regs *ctx)
+{
+	return send_module(KIND_FREE, (void *)PT_REGS_PARM1(ctx));
+}
+
+/* The same from the tracepoint, which tells also where the function cannot be
+ * probed. */
+SEC("raw_tracepoint/module_free") int tracepoint_module_free(struct bpf_raw_tracepoint_args *ctx)
+{
+	return send_module(KIND_MODULE_FREE, (void *)ctx->args[0]);
+}
+
+/* ---- requests ---- */
+
+/* In the thread whose need made the kernel ask; after the LSM hook, so that a
+ * request which an LSM refuses is not seen here. */
+SEC("raw_tracepoint/module_request") int
+tracepoint_module_request(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct request_event *e = reserve(struct request_event, KIND_REQUEST, current_attempt());
+	__u32 tid = bpf_get_current_pid_tgid();
+	__u64 asked = bpf_ktime_get_boot_ns();
+	long n;
+
+	bpf_map_update_elem(&requests, &tid, &asked, BPF_ANY);
+	if (!e)
+		return 0;
+	e->name[0] = 0;
+	n = bpf_probe_read_kernel_str(e->name, sizeof(e->name), (void *)ctx->args[0]);
+	if (n == sizeof(e->name))
+		e->h.flags |= FLAG_CUT;
+	if (ctx->args[1] & 1)
+		e->h.flags |= FLAG_WAIT;
+	e->site = ctx->args[2];
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+/* What became of the helper, in the same thread. __request_module itself takes
+ * variable arguments, which fexit cannot attach to. Other users of helpers
+ * (core dumps, cgroup release) are not in the map. */
+static __always_inline int helper_returned(int ret)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+
+	if (bpf_map_delete_elem(&requests, &tid))
+		return 0;
+	return returned(KIND_REQUEST_RETURN, ret);
+}
+RETURN(call_usermodehelper_exec, "call_usermodehelper_exec", 2, helper_returned)
+
+/* ---- messages ----
+ * From 6.1 or so the console tracepoint fires when the text is stored, in the
+ * thread that printed it. (5.10 fires it when the console is written, perhaps
+ * by another thread: the reader does not attach it there.) */
+SEC("raw_tracepoint/console") int tracepoint_console(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct attempt *a = current_attempt();
+	struct text_event *e;
+	__u32 len = ctx->args[1];
+
+	if (!a)
+		return 0;
+	e = reserve(struct text_event, KIND_MESSAGE, a);
+	if (!e)
+		return 0;
+	e->unused = 0;
+	e->length = len;
+	if (len > TEXT_LEN) {
+		e->h.flags |= FLAG_CUT;
+		len = TEXT_LEN;
+	}
+	bpf_probe_read_kernel(e->text, len, (void *)ctx->args[0]);
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* The ring of events, the count of those that it had no room for, and the
+ * threads that are inside a system call of ours. */
+#pragma once
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 << 20);
+} events SEC(".maps");
+
+/* What could not be delivered, per CPU. The reader sums it. */
+struct loss {
+	__u64 lost;	 /* no room in the ring */
+	__u64 untracked; /* attempts that found no room among those in flight */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct loss);
+} losses SEC(".maps");
+
+/* A thread inside init_module, finit_module or delete_module. Hooks on paths
+ * that other work uses too return at once when their thread is not here. */
+struct attempt {
+	__u64 id;   /* when it entered */
+	__u64 file; /* the struct file already reported */
+	__u32 call;
+	__u32 stages; /* a bit for each stage seen */
+	__u32 symbols;
+	__u32 lost;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u32); /* thread id */
+	__type(value, struct attempt);
+} attempts SEC(".maps");
+
+/* Threads that wait for the helper which the kernel started for them. Apart
+ * from the attempts: an init may itself request a module. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u32);
+	__type(value, __u64); /* when it asked */
+} requests SEC(".maps");
+
+static __always_inline struct loss *own_loss(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&losses, &zero);
+}
+
+static __always_inline struct attempt *current_attempt(void)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+
+	return bpf_map_lookup_elem(&attempts, &tid);
+}
+
+/* stamp fills the header. The one place that says who and when. */
+static __always_inline void stamp(struct header *h, enum kind kind, struct attempt *a,
+				  struct loss *c)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	__u64 id = bpf_get_current_pid_tgid();
+	__u64 user = bpf_get_current_uid_gid();
+
+	h->time = bpf_ktime_get_boot_ns();
+	h->attempt = a ? a->id : 0;
+	h->start = BPF_CORE_READ(task, group_leader, start_boottime);
+	h->cgroup = bpf_get_current_cgroup_id();
+	h->lost = c ? c->lost : 0;
+	h->tid = id;
+	h->tgid = id >> 32;
+	h->uid = user;
+	h->gid = user >> 32;
+	h->cpu = bpf_get_smp_processor_id();
+	h->kind = kind;
+	bpf_get_current_comm(h->comm, sizeof(h->comm));
+}
+
+/* reserve gives room for one event, zeroed and stamped, or counts its loss. The
+ * attempt is told too, so that its end can say what is missing from it. */
+#define reserve(type, kind, a)                                                    \
+	({                                                                        \
+		struct loss *c_ = own_loss();                                    \
+		type *e_ = bpf_ringbuf_reserve(&events, sizeof(type), 0);         \
+		if (e_) {                                                         \
+			__builtin_memset(e_, 0, offsetof(type, h) + sizeof(e_->h)); \
+			stamp(&e_->h, kind, a, c_);                               \
+		} else {                                                          \
+			if (c_)                                                   \
+				c_->lost++;                                       \
+			if (a)                                                    \
+				__sync_fetch_and_add(&(a)->lost, 1);              \
+		}                                                                 \
+		e_;                                                               \
+	})

@@ -1,0 +1,153 @@
+package tracer
+
+import (
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+//go:generate go tool stringer -type=ActionKind,Outcome,NameSource -linecomment -output=action_string.go
+
+// ActionKind says what an [Action] attempts.
+type ActionKind uint8
+
+// The kinds of actions.
+const (
+	Load     ActionKind = iota + 1 // load
+	Unload                         // unload
+	Autoload                       // request
+)
+
+// Outcome is what became of an [Action].
+type Outcome uint8
+
+// The outcomes. Live and Unloaded are the kernel's answer to the system call,
+// never a single event on the way: a module is reported to tracepoints before
+// its init runs, and freed after an init that failed too.
+const (
+	// Pending: not finished when the tracing ended, or its end was lost.
+	Pending Outcome = iota // pending
+	// Live: the module is in the kernel, its init done.
+	Live // live
+	// Unloaded: the module is gone.
+	Unloaded // unloaded
+	// Failed: refused, or its thread died in it (see [Action.Crashed]).
+	Failed // failed
+	// Answered: the helper that the kernel started for a request exited with
+	// status 0. Whether a module came of it, only that load's own action says.
+	Answered // answered
+)
+
+// NameSource says how an action's module name is known.
+type NameSource uint8
+
+// The sources of a name, best first.
+const (
+	NameUnknown NameSource = iota // unknown
+	NameKernel                    // kernel
+	NameFile                      // file
+	NameClaimed                   // claimed
+)
+
+// MarshalText gives the name that [ActionKind.String] gives.
+func (k ActionKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+func (o Outcome) MarshalText() ([]byte, error)    { return []byte(o.String()), nil }
+func (n NameSource) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
+
+// Action is one attempt to load, unload or request a module, from its first
+// event to its last.
+type Action struct {
+	// ID is the attempt's: the time, in nanoseconds since boot, at which its
+	// thread entered the system call.
+	ID   uint64     `json:"id"`
+	Kind ActionKind `json:"action"`
+	// Module is the name. NameFrom tells whether the kernel said it, or it was
+	// taken from the file's name or from the caller because the attempt died
+	// before the kernel knew it.
+	Module   string     `json:"module"`
+	NameFrom NameSource `json:"module_from"`
+	Outcome  Outcome    `json:"outcome"`
+	// Errno is the kernel's refusal; zero if there was none. ErrnoName spells it.
+	Errno     unix.Errno `json:"errno,omitempty"`
+	ErrnoName string     `json:"errno_name,omitempty"`
+	// Crashed says that the thread was killed for a fault inside the attempt.
+	Crashed bool `json:"crashed,omitempty"`
+	// Stage is the last that a load entered.
+	Stage Stage `json:"stage,omitempty"`
+
+	// Start and End are the kernel's times since boot; Time is Start on the wall
+	// clock, set by [Tracer.Actions].
+	Time  time.Time     `json:"time,omitzero"`
+	Start time.Duration `json:"start_boottime_ns"`
+	End   time.Duration `json:"end_boottime_ns,omitempty"`
+	Took  time.Duration `json:"took_ns,omitempty"`
+
+	Thread Thread `json:"thread"`
+	// Call is the system call as made; nil for requests, and where its entry
+	// was not seen.
+	Call *Enter `json:"call,omitempty"`
+	// File is the kernel's own file, or the claimed one if it got no further.
+	File *File `json:"file,omitempty"`
+	// Params is the parameter string that the kernel parsed. Until then only
+	// Call.Text has the caller's.
+	Params *Params `json:"params,omitempty"`
+	// Details are of the last event that showed the module.
+	Details *Module     `json:"details,omitempty"`
+	Stages  []StageTime `json:"stages,omitempty"`
+	// Symbols counts those that the kernel looked up.
+	Symbols uint32 `json:"symbols,omitempty"`
+	// InitResult is what the module's own init returned; nil if it did not
+	// return, or was not seen to.
+	InitResult *int64 `json:"init_result,omitempty"`
+	// Messages are what the thread printed meanwhile: the kernel's reasons and
+	// the module's own words.
+	Messages        []string `json:"messages,omitempty"`
+	MessagesDropped int      `json:"messages_dropped,omitempty"`
+
+	// SharedWith is the attempt whose load gave this one its result: from 6.5
+	// the kernel runs concurrent loads of one file once.
+	SharedWith uint64 `json:"shared_with,omitempty"`
+	// Request is what the kernel asked for; HelperStatus the wait status of the
+	// helper, once it is known.
+	Request      *Request `json:"request,omitempty"`
+	HelperStatus *int64   `json:"helper_status,omitempty"`
+
+	// Seen lists the kinds of events that the action is built from, in order.
+	Seen []Kind `json:"seen"`
+	// Partial says that it began before the tracing did.
+	Partial bool `json:"partial,omitempty"`
+	// Lost counts its events that are known to be missing. An action whose end
+	// is missing stays Pending and has EndLost set.
+	Lost    uint32 `json:"lost,omitempty"`
+	EndLost bool   `json:"end_lost,omitempty"`
+}
+
+// StageTime is one stage of a load.
+type StageTime struct {
+	Stage Stage `json:"stage"`
+	// After is when it began, counted from the action's start.
+	After time.Duration `json:"after_ns"`
+	Took  time.Duration `json:"took_ns"`
+}
+
+// Saw tells whether the action has an event of one of the kinds.
+func (a *Action) Saw(kinds ...Kind) bool {
+	return slices.ContainsFunc(kinds, func(k Kind) bool { return slices.Contains(a.Seen, k) })
+}
+
+// Proven tells whether the events on the way agree with the outcome, beyond the
+// system call's own result: an init that returned, for a live module; a free,
+// for an unloaded one.
+func (a *Action) Proven() bool {
+	switch a.Outcome {
+	case Live:
+		return a.SharedWith != 0 || a.Saw(KindInit, KindModuleLoad) && a.Saw(KindInitReturn)
+	case Unloaded:
+		return a.Saw(KindFree, KindModuleFree)
+	case Failed:
+		return a.Saw(KindLeave, KindDied, KindRequestReturn)
+	default:
+		return false
+	}
+}

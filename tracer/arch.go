@@ -1,0 +1,5 @@
+package tracer
+
+import "runtime"
+
+const isARM64 = runtime.GOARCH == "arm64"

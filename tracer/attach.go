@@ -1,0 +1,199 @@
+package tracer
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+)
+
+// maxActive is how many threads can be inside a function without losing a
+// kretprobe's return. The kernel's own default is ten, or two a CPU; it allows
+// no more than 4,096.
+const maxActive = 1024
+
+// tracefsPrefix names the probes that need an entry in tracefs, so that those of
+// a reader which was killed can be found and removed.
+const tracefsPrefix = "kmodtrace"
+
+// attachment is one hook in the kernel.
+type attachment struct {
+	program *ebpf.Program
+	link    link.Link
+	// event is the name in kprobe_profile, for kretprobes.
+	event string
+}
+
+func (a *attachment) Close() error {
+	return errors.Join(a.link.Close(), a.program.Close())
+}
+
+// attacher loads and attaches hooks one by one, so that each has its own reason
+// where it cannot be had.
+type attacher struct {
+	spec    *ebpf.CollectionSpec
+	maps    map[string]*ebpf.Map
+	cache   *btf.Cache
+	backend Backend
+}
+
+func (at *attacher) attach(h hook) (*attachment, HookStatus) {
+	name := h.program(at.backend)
+	how, _, _ := strings.Cut(name, "_")
+	status := HookStatus{Target: h.name, How: how, Need: h.need, Tells: h.tells}
+	spec := at.spec.Programs[name]
+	if spec == nil {
+		// bpf/ leaves out what this architecture never has.
+		status.Absent = true
+		return nil, status
+	}
+	status.Target = spec.AttachTo
+	a, err := at.load(name, spec)
+	if err != nil {
+		status.Absent = absent(spec.AttachTo, how)
+		status.Why = oneLine(err)
+		return nil, status
+	}
+	status.Attached = true
+	return a, status
+}
+
+func (at *attacher) load(name string, spec *ebpf.ProgramSpec) (*attachment, error) {
+	only := &ebpf.CollectionSpec{
+		Maps:      at.spec.Maps,
+		Programs:  map[string]*ebpf.ProgramSpec{name: spec},
+		Types:     at.spec.Types,
+		ByteOrder: at.spec.ByteOrder,
+	}
+	coll, err := ebpf.NewCollectionWithOptions(only, ebpf.CollectionOptions{
+		MapReplacements: at.maps,
+		Cache:           at.cache,
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer coll.Close()
+	a := &attachment{program: coll.DetachProgram(name)}
+	if err := a.attach(spec); err != nil {
+		return nil, errors.Join(err, a.program.Close())
+	}
+	return a, nil
+}
+
+func (a *attachment) attach(spec *ebpf.ProgramSpec) (err error) {
+	section, _, _ := strings.Cut(spec.SectionName, "/")
+	switch section {
+	case "fentry", "fexit":
+		a.link, err = link.AttachTracing(link.TracingOptions{Program: a.program})
+	case "kprobe":
+		a.link, err = link.Kprobe(spec.AttachTo, a.program, nil)
+	case "kretprobe":
+		a.event = "r_" + spec.AttachTo
+		a.link, err = link.Kretprobe(spec.AttachTo, a.program, &link.KprobeOptions{
+			RetprobeMaxActive: maxActive,
+			TraceFSPrefix:     tracefsPrefix,
+		})
+	case "raw_tracepoint":
+		a.link, err = link.AttachRawTracepoint(link.RawTracepointOptions{Name: spec.AttachTo, Program: a.program})
+	default:
+		err = fmt.Errorf("section %q has no way to attach", spec.SectionName)
+	}
+	return err
+}
+
+// HaveFentry asks whether functions can be hooked through BPF trampolines,
+// entry and return. It attaches a program that does nothing to the least used
+// system call: that a program loads is not enough on arm64 before 6.4 or so.
+func HaveFentry() error {
+	target := "__x64_sys_delete_module"
+	if isARM64 {
+		target = "__arm64_sys_delete_module"
+	}
+	for _, kind := range []ebpf.AttachType{ebpf.AttachTraceFEntry, ebpf.AttachTraceFExit} {
+		if err := tryTracing(target, kind); err != nil {
+			return fmt.Errorf("%s on %s: %w", kind, target, err)
+		}
+	}
+	return nil
+}
+
+func tryTracing(target string, kind ebpf.AttachType) error {
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type:         ebpf.Tracing,
+		AttachType:   kind,
+		AttachTo:     target,
+		License:      "Dual BSD/GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()},
+	})
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	l, err := link.AttachTracing(link.TracingOptions{Program: p})
+	if err != nil {
+		return err
+	}
+	return l.Close()
+}
+
+// absent asks the kernel's symbol table whether there is such a function. It is
+// asked only when attaching went wrong: errors differ between kernels, and the
+// table is long.
+func absent(target, how string) bool {
+	if how == "tracepoint" {
+		target = "__tracepoint_" + target
+	}
+	f, err := os.Open("/proc/kallsyms")
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		if fields := strings.Fields(lines.Text()); len(fields) >= 3 && fields[2] == target {
+			return false
+		}
+	}
+	return lines.Err() == nil
+}
+
+// removeStaleProbes takes back the tracefs entries of readers that were killed.
+// Those in use answer EBUSY and stay.
+func removeStaleProbes() {
+	for _, root := range tracefsRoots() {
+		stale, _ := filepath.Glob(filepath.Join(root, "events", tracefsPrefix+"_*", "*"))
+		for _, event := range stale {
+			if info, err := os.Stat(event); err != nil || !info.IsDir() {
+				continue
+			}
+			f, err := os.OpenFile(filepath.Join(root, "kprobe_events"), os.O_WRONLY|os.O_APPEND, 0)
+			if err != nil {
+				return
+			}
+			group := filepath.Base(filepath.Dir(event))
+			_, _ = fmt.Fprintf(f, "-:%s/%s", group, filepath.Base(event))
+			_ = f.Close()
+		}
+	}
+}
+
+func tracefsRoots() []string {
+	return []string{"/sys/kernel/tracing", "/sys/kernel/debug/tracing"}
+}
+
+// oneLine keeps an error readable: verifier logs have pages.
+func oneLine(err error) string {
+	var verifier *ebpf.VerifierError
+	if errors.As(err, &verifier) {
+		return fmt.Sprintf("verifier: %v", verifier)
+	}
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}

@@ -1,0 +1,353 @@
+package tracer
+
+import (
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Bounds of what a Correlator keeps.
+const (
+	defaultPending = 16384
+	maxMessages    = 256
+	maxLoads       = 1024
+)
+
+// Correlator builds actions from events. It is a pure function of the events in
+// the order in which the ring delivers them: no clock, no kernel, no files. The
+// zero value is not ready: use [NewCorrelator].
+type Correlator struct {
+	max      int
+	dropped  uint64
+	attempts map[uint32]*Action // by thread id
+	requests map[uint32]*Action // by thread id: an init may itself request
+	loads    []*Action          // that read their file, oldest first
+}
+
+// NewCorrelator returns a Correlator that keeps at most pending unfinished
+// actions; zero means 16,384. Beyond that the oldest is given up, and counted.
+func NewCorrelator(pending int) *Correlator {
+	if pending <= 0 {
+		pending = defaultPending
+	}
+	return &Correlator{
+		max:      pending,
+		attempts: make(map[uint32]*Action),
+		requests: make(map[uint32]*Action),
+	}
+}
+
+// Add takes the next event and returns the actions that it finishes: usually
+// none or one; two where it also shows that the end of another was lost.
+func (c *Correlator) Add(e Event) []Action {
+	switch e.Kind {
+	case KindRequest:
+		return c.request(e)
+	case KindRequestReturn:
+		return c.requestReturn(e)
+	default:
+		return c.attempt(e)
+	}
+}
+
+// Pending returns the unfinished actions, oldest first.
+func (c *Correlator) Pending() []Action {
+	var all []Action
+	for _, m := range []map[uint32]*Action{c.attempts, c.requests} {
+		for _, a := range m {
+			all = append(all, *a)
+		}
+	}
+	slices.SortFunc(all, func(a, b Action) int { return int(a.Start - b.Start) })
+	return all
+}
+
+// Dropped counts the unfinished actions that were given up for want of room.
+func (c *Correlator) Dropped() uint64 { return c.dropped }
+
+func (c *Correlator) attempt(e Event) (done []Action) {
+	a := c.attempts[e.Thread.TID]
+	if a != nil && !continues(a, e) {
+		done = append(done, c.giveUp(a))
+		a = nil
+	}
+	if a == nil {
+		var evicted []Action
+		a, evicted = c.begin(e)
+		done = append(done, evicted...)
+	}
+	add(a, e)
+	if e.Kind == KindStage && e.Step.Stage == StageRead {
+		c.loads = append(c.loads, a)
+		if len(c.loads) > maxLoads {
+			c.loads = c.loads[1:]
+		}
+	}
+	if ends(a, e) {
+		delete(c.attempts, e.Thread.TID)
+		if a.Outcome != Pending && a.Kind == Load && !a.Partial {
+			c.share(a)
+		}
+		done = append(done, *a)
+	}
+	return done
+}
+
+// continues tells whether e belongs to the action that its thread id has open.
+// Otherwise the end of that one was lost, or the id now names another thread.
+func continues(a *Action, e Event) bool {
+	if e.Kind == KindEnter || a.Thread.PID != e.Thread.PID || a.Thread.Start != e.Thread.Start {
+		return false
+	}
+	return e.Attempt == a.ID || e.Attempt == 0 && a.Partial
+}
+
+// giveUp takes an action out whose end will not come.
+func (c *Correlator) giveUp(a *Action) Action {
+	delete(c.attempts, a.Thread.TID)
+	a.EndLost = true
+	a.Outcome = Pending
+	return *a
+}
+
+func (c *Correlator) begin(e Event) (*Action, []Action) {
+	a := &Action{ID: e.Attempt, Kind: Load, Start: e.Time, Thread: e.Thread}
+	if e.Kind != KindEnter {
+		a.Partial = true
+	}
+	if a.ID == 0 {
+		a.ID = uint64(e.Time)
+		a.Partial = true
+	}
+	if e.Kind == KindFree || e.Kind == KindModuleFree {
+		a.Kind = Unload
+	}
+	var evicted []Action
+	if len(c.attempts)+len(c.requests) >= c.max {
+		evicted = c.evict()
+	}
+	c.attempts[e.Thread.TID] = a
+	return a, evicted
+}
+
+// evict gives the oldest unfinished action up.
+func (c *Correlator) evict() []Action {
+	oldest := c.Pending()[0]
+	c.dropped++
+	if a := c.attempts[oldest.Thread.TID]; a != nil && a.ID == oldest.ID {
+		delete(c.attempts, oldest.Thread.TID)
+	} else {
+		delete(c.requests, oldest.Thread.TID)
+	}
+	oldest.EndLost = true
+	return []Action{oldest}
+}
+
+// add writes what e states into a.
+func add(a *Action, e Event) {
+	if !slices.Contains(a.Seen, e.Kind) {
+		a.Seen = append(a.Seen, e.Kind)
+	}
+	switch e.Kind {
+	case KindEnter:
+		addEnter(a, e.Enter)
+	case KindFile:
+		addFile(a, e.File)
+	case KindStage:
+		addStage(a, e.Step.Stage, e.Time)
+	case KindParams:
+		a.Params = e.Params
+		name(a, e.Params.Module, NameKernel)
+	case KindModuleLoad, KindInit, KindFree, KindModuleFree:
+		a.Details = e.Module
+		name(a, e.Module.Name, NameKernel)
+	case KindInitcall:
+		a.InitResult = &e.Return.Value
+	case KindInitReturn:
+		closeStage(a, e.Time)
+	case KindMessage:
+		addMessage(a, e.Message.Text)
+	}
+}
+
+func addEnter(a *Action, call *Enter) {
+	a.Call = call
+	if call.Call == DeleteModule {
+		a.Kind = Unload
+		name(a, call.Text, NameClaimed)
+	}
+}
+
+// addFile prefers the kernel's own file to the claimed one.
+func addFile(a *Action, f *File) {
+	if a.File == nil || a.File.Claimed {
+		a.File = f
+		name(a, moduleOfPath(f.Path), NameFile)
+	}
+}
+
+func addStage(a *Action, s Stage, at time.Duration) {
+	closeStage(a, at)
+	a.Stage = s
+	a.Stages = append(a.Stages, StageTime{Stage: s, After: at - a.Start})
+}
+
+// closeStage ends the stage that is open, if any.
+func closeStage(a *Action, at time.Duration) {
+	if n := len(a.Stages); n > 0 && a.Stages[n-1].Took == 0 {
+		s := &a.Stages[n-1]
+		s.Took = at - a.Start - s.After
+	}
+}
+
+func addMessage(a *Action, text string) {
+	if len(a.Messages) == maxMessages {
+		a.MessagesDropped++
+		return
+	}
+	a.Messages = append(a.Messages, text)
+}
+
+// name keeps the best name: sources are numbered best first.
+func name(a *Action, text string, from NameSource) {
+	if text == "" || a.NameFrom != NameUnknown && a.NameFrom < from {
+		return
+	}
+	a.Module, a.NameFrom = text, from
+}
+
+// moduleOfPath is the name that a module in such a file has by convention:
+// "/x/nf-tables.ko.xz" holds nf_tables.
+func moduleOfPath(file string) string {
+	base := path.Base(file)
+	for _, suffix := range []string{".xz", ".gz", ".zst"} {
+		base = strings.TrimSuffix(base, suffix)
+	}
+	base, found := strings.CutSuffix(base, ".ko")
+	if !found {
+		return ""
+	}
+	return strings.ReplaceAll(base, "-", "_")
+}
+
+// ends decides whether e is the action's last event, and its outcome. This is
+// the one place that does.
+func ends(a *Action, e Event) bool {
+	switch {
+	case e.Kind == KindLeave:
+		closeAttempt(a, e)
+		finish(a, e.Time, e.Return.Value)
+	case e.Kind == KindDied:
+		closeAttempt(a, e)
+		finish(a, e.Time, 0)
+		a.Outcome, a.Crashed = Failed, true
+	case !unhooked(a, e):
+		return false
+	case e.Kind == KindInitReturn:
+		finish(a, e.Time, min(e.Return.Value, 0))
+	case e.Kind == KindModuleFree && a.Kind == Unload:
+		// An unload, or a load whose init failed and began unseen: the free
+		// alone does not tell.
+		finish(a, e.Time, 0)
+		a.Outcome = Pending
+	default:
+		return false
+	}
+	return true
+}
+
+// unhooked tells a thread that was in its system call before the hooks were:
+// its return is not hooked either.
+func unhooked(a *Action, e Event) bool { return a.Call == nil && e.Attempt == 0 }
+
+func closeAttempt(a *Action, e Event) {
+	a.Symbols, a.Lost = e.Return.Symbols, e.Return.Lost
+	if e.Return.Call == DeleteModule {
+		a.Kind = Unload
+	}
+}
+
+func finish(a *Action, at time.Duration, result int64) {
+	closeStage(a, at)
+	a.End, a.Took = at, at-a.Start
+	switch {
+	case result < 0:
+		a.Outcome = Failed
+		a.Errno = unix.Errno(-result)
+		a.ErrnoName = ErrnoName(a.Errno)
+	case a.Kind == Unload:
+		a.Outcome = Unloaded
+	default:
+		a.Outcome = Live
+	}
+}
+
+// share finds the load that gave a its result: a read no file itself, and
+// another attempt that did was under way with the same file.
+func (c *Correlator) share(a *Action) {
+	if a.File == nil || a.File.Claimed || a.Saw(KindStage) {
+		return
+	}
+	for _, l := range slices.Backward(c.loads) {
+		sameFile := l.File != nil && l.File.Device == a.File.Device && l.File.Inode == a.File.Inode
+		if sameFile && l.Start <= a.End && (l.End == 0 || l.End >= a.Start) {
+			a.SharedWith = l.ID
+			a.Details = l.Details
+			if l.NameFrom == NameKernel {
+				name(a, l.Module, NameKernel)
+			}
+			return
+		}
+	}
+}
+
+func (c *Correlator) request(e Event) (done []Action) {
+	if old := c.requests[e.Thread.TID]; old != nil {
+		delete(c.requests, e.Thread.TID)
+		old.EndLost = true
+		done = append(done, *old)
+	}
+	if len(c.attempts)+len(c.requests) >= c.max {
+		done = append(done, c.evict()...)
+	}
+	c.requests[e.Thread.TID] = &Action{
+		ID:       uint64(e.Time),
+		Kind:     Autoload,
+		Module:   e.Request.Name,
+		NameFrom: NameKernel,
+		Start:    e.Time,
+		Thread:   e.Thread,
+		Request:  e.Request,
+		Seen:     []Kind{KindRequest},
+	}
+	return done
+}
+
+func (c *Correlator) requestReturn(e Event) []Action {
+	a := c.requests[e.Thread.TID]
+	if a == nil || a.Thread.Start != e.Thread.Start {
+		return nil
+	}
+	delete(c.requests, e.Thread.TID)
+	a.Seen = append(a.Seen, KindRequestReturn)
+	a.End, a.Took = e.Time, e.Time-a.Start
+	status := e.Return.Value
+	switch {
+	case status < 0:
+		a.Outcome = Failed
+		a.Errno = unix.Errno(-status)
+		a.ErrnoName = ErrnoName(a.Errno)
+	case !a.Request.Wait:
+		// Started and left alone: its result goes to nobody.
+	case status > 0:
+		a.Outcome = Failed
+		a.HelperStatus = &status
+	default:
+		a.Outcome = Answered
+		a.HelperStatus = &status
+	}
+	return []Action{*a}
+}

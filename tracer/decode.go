@@ -1,0 +1,205 @@
+package tracer
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+	"unsafe"
+)
+
+// itoa shortens the one conversion that error texts need.
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// decode turns one record of the ring into an Event. It is a pure function of
+// the bytes, which are in the byte order and layout of this machine.
+func decode(raw []byte) (Event, error) {
+	h, err := view[bpfHeader](raw)
+	if err != nil {
+		return Event{}, err
+	}
+	e := Event{
+		Kind:    Kind(h.Kind),
+		Time:    time.Duration(h.Time),
+		Attempt: h.Attempt,
+		CPU:     h.Cpu,
+		Lost:    h.Lost,
+		Thread: Thread{
+			TID:      h.Tid,
+			PID:      h.Tgid,
+			Start:    time.Duration(h.Start),
+			UID:      h.Uid,
+			GID:      h.Gid,
+			Comm:     cString(h.Comm[:]),
+			CgroupID: h.Cgroup,
+		},
+	}
+	if err := decodePayload(&e, raw); err != nil {
+		return Event{}, fmt.Errorf("%s event: %w", e.Kind, err)
+	}
+	return e, nil
+}
+
+func decodePayload(e *Event, raw []byte) (err error) {
+	switch e.Kind {
+	case KindEnter:
+		e.Enter, err = payload(raw, decodeEnter)
+	case KindLeave, KindInitcall, KindInitReturn, KindRequestReturn, KindDied:
+		e.Return, err = payload(raw, decodeReturn)
+	case KindFile:
+		e.File, err = payload(raw, decodeFile)
+	case KindStage:
+		e.Step, err = payload(raw, decodeStep)
+	case KindParams:
+		e.Params, err = payload(raw, decodeParams)
+	case KindModuleLoad, KindInit, KindFree, KindModuleFree:
+		e.Module, err = payload(raw, decodeModule)
+	case KindRequest:
+		e.Request, err = payload(raw, decodeRequest)
+	case KindMessage:
+		e.Message, err = payload(raw, decodeMessage)
+	default:
+		return fmt.Errorf("unknown kind %d", uint16(e.Kind))
+	}
+	return err
+}
+
+// view looks at raw as the generated type of the wire format.
+func view[T any](raw []byte) (*T, error) {
+	var t T
+	if uintptr(len(raw)) < unsafe.Sizeof(t) {
+		return nil, fmt.Errorf("record of %d bytes, want %d", len(raw), unsafe.Sizeof(t))
+	}
+	if p := unsafe.Pointer(unsafe.SliceData(raw)); uintptr(p)%unsafe.Alignof(t) == 0 {
+		return (*T)(p), nil
+	}
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&t)), unsafe.Sizeof(t)), raw)
+	return &t, nil
+}
+
+func payload[W, T any](raw []byte, convert func(*W) T) (*T, error) {
+	w, err := view[W](raw)
+	if err != nil {
+		return nil, err
+	}
+	t := convert(w)
+	return &t, nil
+}
+
+func has(h *bpfHeader, flag bpfFlag) bool { return uint32(h.Flags)&uint32(flag) != 0 }
+
+func decodeEnter(w *bpfEnterEvent) Enter {
+	return Enter{
+		Call:           Call(w.Call),
+		Compat:         has(&w.H, bpfFlagFLAG_COMPAT),
+		Flags:          w.Flags,
+		FD:             w.Fd,
+		Size:           w.Size,
+		Text:           cString(w.Text[:]),
+		TextCut:        has(&w.H, bpfFlagFLAG_CUT),
+		TextUnreadable: has(&w.H, bpfFlagFLAG_UNREADABLE),
+	}
+}
+
+func decodeReturn(w *bpfReturnEvent) Return {
+	return Return{Value: w.Ret, Call: Call(w.Call), Lost: w.Lost, Symbols: w.Symbols}
+}
+
+func decodeStep(w *bpfStageEvent) Step {
+	return Step{Stage: Stage(w.Stage), Symbols: w.Symbols}
+}
+
+func decodeParams(w *bpfParamsEvent) Params {
+	return Params{Module: cString(w.Name[:]), Text: cString(w.Text[:]), Cut: has(&w.H, bpfFlagFLAG_CUT)}
+}
+
+func decodeFile(w *bpfFileEvent) File {
+	f := File{
+		// dev_t inside the kernel (MKDEV): 12 bits of major, 20 of minor.
+		Device:  Device{Major: w.Dev >> 20, Minor: w.Dev & (1<<20 - 1)},
+		Inode:   w.Ino,
+		Size:    w.Size,
+		FSMagic: w.Magic,
+		PathCut: has(&w.H, bpfFlagFLAG_CUT),
+		Claimed: has(&w.H, bpfFlagFLAG_CLAIMED),
+	}
+	f.Path = joinPath(w.Path[:min(int(w.Length), len(w.Path))], f.PathCut)
+	// A memfd has no name in any directory: its dentry "memfd:…" is the root of
+	// itself on the kernel's own tmpfs mount.
+	unlinked := has(&w.H, bpfFlagFLAG_UNLINKED)
+	f.Memfd = unlinked && has(&w.H, bpfFlagFLAG_INTERNAL) && strings.HasPrefix(f.Path, "/memfd:")
+	f.Deleted = unlinked && !f.Memfd
+	return f
+}
+
+// joinPath turns names from the leaf to the root, each ended by NUL, into a path.
+func joinPath(names []byte, cut bool) string {
+	parts := strings.Split(strings.TrimSuffix(string(names), "\x00"), "\x00")
+	slices.Reverse(parts)
+	path := printable(strings.Join(parts, "/"))
+	if cut {
+		return "…/" + path
+	}
+	return "/" + path
+}
+
+func decodeModule(w *bpfModuleEvent) Module {
+	m := Module{
+		Name:       cString(w.Name[:]),
+		State:      State(w.State),
+		Taints:     Taints(w.Taints),
+		Version:    cString(w.Version[:]),
+		SrcVersion: cString(w.Srcversion[:]),
+		Address:    w.Address,
+		Size:       w.Size,
+		InitSize:   w.InitSize,
+		ID:         w.Module,
+	}
+	if has(&w.H, bpfFlagFLAG_HAS_SIG) {
+		signed := has(&w.H, bpfFlagFLAG_SIGNED)
+		m.Signed = &signed
+	}
+	return m
+}
+
+func decodeRequest(w *bpfRequestEvent) Request {
+	return Request{Name: cString(w.Name[:]), Wait: has(&w.H, bpfFlagFLAG_WAIT), Site: w.Site}
+}
+
+func decodeMessage(w *bpfTextEvent) Message {
+	text := w.Text[:min(int(w.Length), len(w.Text))]
+	return Message{
+		Text: printable(strings.TrimRight(string(text), "\x00\n")),
+		Cut:  has(&w.H, bpfFlagFLAG_CUT),
+	}
+}
+
+// cString is the text up to the first NUL.
+func cString(b []byte) string {
+	if i := bytes.IndexByte(b, 0); i >= 0 {
+		b = b[:i]
+	}
+	return printable(string(b))
+}
+
+// printable writes each byte that is not UTF-8 as \xNN, so that a name or a
+// parameter of any bytes survives JSON and can be told from others.
+func printable(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		r, size := utf8.DecodeRuneInString(s[i:])
+		if r == utf8.RuneError && size == 1 {
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		} else {
+			b.WriteString(s[i : i+size])
+		}
+		i += size
+	}
+	return b.String()
+}

@@ -1,0 +1,117 @@
+package tracer
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/cilium/ebpf"
+)
+
+// Loss counts what a [Tracer] could not tell. All zero means that every event of
+// every hook was delivered, as far as the kernel keeps count.
+type Loss struct {
+	// Events had no room in the ring.
+	Events uint64 `json:"events"`
+	// Untracked attempts found no room among those in flight, and so have no
+	// stages and no messages.
+	Untracked uint64 `json:"untracked"`
+	// Missed counts the times that a probe did not run although its function
+	// did: recursion (kernels from 5.12 count it), or a kretprobe without a free
+	// slot.
+	Missed uint64 `json:"missed"`
+	// Dropped counts unfinished actions given up for want of room.
+	Dropped uint64 `json:"dropped"`
+}
+
+// Any tells whether anything was lost.
+func (l Loss) Any() bool { return l != Loss{} }
+
+// Loss reads the counters as they are now.
+func (t *Tracer) Loss() (Loss, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return t.final, nil
+	}
+	return t.readLoss()
+}
+
+func (t *Tracer) readLoss() (Loss, error) {
+	l := Loss{Dropped: t.dropped.Load()}
+	var perCPU []bpfLoss
+	if err := t.maps[bpfMapLosses].Lookup(uint32(0), &perCPU); err != nil {
+		return l, fmt.Errorf("read loss counters: %w", err)
+	}
+	for _, c := range perCPU {
+		l.Events += c.Lost
+		l.Untracked += c.Untracked
+	}
+	profile := kprobeProfile()
+	for _, a := range t.attached {
+		l.Missed += a.missed(profile)
+	}
+	return l, nil
+}
+
+// missed adds up what this kernel reports. Before 6.7 a link does not know its
+// kretprobe's misses, and tracefs does.
+func (a *attachment) missed(profile map[string]uint64) uint64 {
+	var n uint64
+	if stats, err := a.program.Stats(); err == nil {
+		n += stats.RecursionMisses
+	}
+	if info, err := a.link.Info(); err == nil {
+		if perf := info.PerfEvent(); perf != nil {
+			if k := perf.Kprobe(); k != nil && k.Missed > 0 {
+				return n + k.Missed
+			}
+		}
+	}
+	return n + profile[a.event]
+}
+
+// kprobeProfile reads how often each kprobe event of tracefs was missed.
+func kprobeProfile() map[string]uint64 {
+	for _, root := range tracefsRoots() {
+		f, err := os.Open(filepath.Join(root, "kprobe_profile"))
+		if err != nil {
+			continue
+		}
+		defer f.Close()
+		return parseKprobeProfile(f)
+	}
+	return nil
+}
+
+// parseKprobeProfile reads lines of "name hits misses".
+func parseKprobeProfile(r io.Reader) map[string]uint64 {
+	missed := make(map[string]uint64)
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) != 3 {
+			continue
+		}
+		if n, err := strconv.ParseUint(fields[2], 10, 64); err == nil {
+			missed[fields[0]] += n
+		}
+	}
+	return missed
+}
+
+func closeAll(attached []*attachment, maps map[string]*ebpf.Map) error {
+	var errs []error
+	for i := len(attached) - 1; i >= 0; i-- {
+		errs = append(errs, attached[i].Close())
+	}
+	for _, m := range maps {
+		errs = append(errs, m.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,115 @@
+package tracer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
+)
+
+// What keeps a kernel, or a user, from tracing at all.
+var (
+	ErrPrivilege = errors.New("not permitted: tracing needs root, or CAP_BPF and CAP_PERFMON")
+	ErrNoBTF     = errors.New("no BTF: this kernel was built without CONFIG_DEBUG_INFO_BTF")
+	ErrNoModules = errors.New("no modules: this kernel was built without CONFIG_MODULES")
+	ErrNoKprobes = errors.New("no kprobes: this kernel was built without CONFIG_KPROBES")
+	ErrLockdown  = errors.New("lockdown: this kernel lets nobody read its memory by BPF")
+)
+
+// HaveTracing asks whether this kernel lets this user trace modules, and gives
+// the first reason why not.
+func HaveTracing() error {
+	for _, have := range []func() error{HaveModules, HaveKprobes, HaveBTF, HavePrivilege, HaveNoLockdown} {
+		if err := have(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// HaveModules asks whether this kernel can load modules at all.
+func HaveModules() error {
+	if _, err := os.Stat("/proc/modules"); errors.Is(err, os.ErrNotExist) {
+		return ErrNoModules
+	}
+	return nil
+}
+
+// HaveKprobes asks whether this kernel can probe its functions. The list of its
+// symbols tells, and needs neither privilege nor tracefs.
+func HaveKprobes() error {
+	if _, err := os.Stat("/sys/bus/event_source/devices/kprobe"); err == nil {
+		return nil
+	}
+	if !absent("register_kprobe", "kprobe") {
+		return nil
+	}
+	return ErrNoKprobes
+}
+
+// HaveBTF asks whether this kernel describes its own types.
+func HaveBTF() error {
+	if _, err := os.Stat("/sys/kernel/btf/vmlinux"); err == nil {
+		return nil
+	}
+	if _, err := btf.LoadKernelSpec(); err == nil {
+		return nil
+	}
+	return ErrNoBTF
+}
+
+// HavePrivilege asks whether this process may load and attach tracing programs.
+func HavePrivilege() error {
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&hdr, &data[0]); err != nil {
+		return fmt.Errorf("read capabilities: %w", err)
+	}
+	has := func(c int) bool { return data[c/32].Effective&(1<<(c%32)) != 0 }
+	if has(unix.CAP_SYS_ADMIN) || has(unix.CAP_BPF) && has(unix.CAP_PERFMON) {
+		return nil
+	}
+	return ErrPrivilege
+}
+
+// HaveNoLockdown asks whether lockdown keeps BPF programs from reading kernel
+// memory: in its mode confidentiality they cannot.
+func HaveNoLockdown() error {
+	mode, err := Lockdown()
+	if err == nil && mode == "confidentiality" {
+		return ErrLockdown
+	}
+	return nil
+}
+
+// Lockdown reads the mode: none, integrity or confidentiality.
+func Lockdown() (string, error) {
+	text, err := os.ReadFile("/sys/kernel/security/lockdown")
+	if err != nil {
+		return "", fmt.Errorf("read lockdown mode: %w", err)
+	}
+	_, rest, _ := strings.Cut(string(text), "[")
+	mode, _, found := strings.Cut(rest, "]")
+	if !found {
+		return "", fmt.Errorf("read lockdown mode: %q has none marked", text)
+	}
+	return mode, nil
+}
+
+// HaveBPFLSM asks whether programs can be attached to LSM hooks: "bpf" must be
+// among the active ones, or they attach and never run.
+func HaveBPFLSM() error {
+	text, err := os.ReadFile("/sys/kernel/security/lsm")
+	if err != nil {
+		return fmt.Errorf("read active LSMs: %w", err)
+	}
+	for name := range strings.SplitSeq(strings.TrimSpace(string(text)), ",") {
+		if name == "bpf" {
+			return nil
+		}
+	}
+	return fmt.Errorf("bpf is not among the active LSMs (%s)", strings.TrimSpace(string(text)))
+}

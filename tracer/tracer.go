@@ -1,0 +1,212 @@
+package tracer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/ringbuf"
+	"github.com/cilium/ebpf/rlimit"
+)
+
+// Options change how a [Tracer] works. The zero value, and nil, are the default.
+type Options struct {
+	Backend Backend
+	// RingSize is the size of the ring of events in bytes, a power of two and a
+	// multiple of the page size; zero means 4 MiB. A load takes about 5 KiB.
+	RingSize uint32
+	// Pending bounds the unfinished actions that are kept; zero means 16,384.
+	Pending int
+}
+
+// Tracer is attached to the kernel and delivers what it does with modules. One
+// goroutine at a time may iterate; the other methods may be called from any.
+type Tracer struct {
+	coverage Coverage
+	attached []*attachment
+	maps     map[string]*ebpf.Map
+	reader   *ringbuf.Reader
+	pending  int
+	dropped  atomic.Uint64
+
+	mu     sync.Mutex
+	closed bool
+	final  Loss // as read when closed
+}
+
+// Open attaches the hooks. When it returns, every attempt that begins from now
+// on will be seen.
+//
+// The error is [ErrPrivilege], [ErrNoBTF] or [ErrNoModules] where this kernel or
+// this user cannot trace at all, and a [*CoverageError] where required hooks
+// could not be attached. Nothing is left attached after an error.
+func Open(opts *Options) (_ *Tracer, err error) {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	if err := HaveTracing(); err != nil {
+		return nil, err
+	}
+	// 5.10 accounts BPF memory to RLIMIT_MEMLOCK.
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return nil, fmt.Errorf("remove memory lock limit: %w", err)
+	}
+	removeStaleProbes()
+
+	t := &Tracer{pending: o.Pending}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, t.detach())
+		}
+	}()
+	at, err := t.prepare(o)
+	if err != nil {
+		return nil, err
+	}
+	t.attachAll(at)
+	if len(t.coverage.Missing()) > 0 {
+		return nil, &CoverageError{Coverage: t.coverage}
+	}
+	t.reader, err = ringbuf.NewReader(t.maps[bpfMapEvents])
+	if err != nil {
+		return nil, fmt.Errorf("open ring: %w", err)
+	}
+	return t, nil
+}
+
+// prepare makes the maps and chooses the backend.
+func (t *Tracer) prepare(o Options) (*attacher, error) {
+	spec, err := loadBpf()
+	if err != nil {
+		return nil, fmt.Errorf("read programs: %w", err)
+	}
+	if o.RingSize != 0 {
+		spec.Maps[bpfMapEvents].MaxEntries = o.RingSize
+	}
+	t.maps = make(map[string]*ebpf.Map)
+	for name, m := range spec.Maps {
+		if t.maps[name], err = ebpf.NewMap(m); err != nil {
+			delete(t.maps, name)
+			return nil, fmt.Errorf("create map %s: %w", name, err)
+		}
+	}
+	t.coverage.Backend = o.Backend
+	if o.Backend == Auto {
+		t.coverage.Backend = Fentry
+		if err := HaveFentry(); err != nil {
+			t.coverage.Backend = Kprobe
+			t.coverage.WhyKprobe = oneLine(err)
+		}
+	}
+	return &attacher{spec: spec, maps: t.maps, cache: btf.NewCache(), backend: t.coverage.Backend}, nil
+}
+
+func (t *Tracer) attachAll(at *attacher) {
+	for _, h := range hooks() {
+		a, status := at.attach(h)
+		if a != nil {
+			t.attached = append(t.attached, a)
+		}
+		t.coverage.Hooks = append(t.coverage.Hooks, status)
+	}
+}
+
+// Coverage says what this Tracer can see.
+func (t *Tracer) Coverage() Coverage { return t.coverage }
+
+// Events yields the events in the order in which the kernel reserved them. When
+// ctx is done, those that are queued are delivered first; then it ends, without
+// an error. An error that is yielded ends it too.
+func (t *Tracer) Events(ctx context.Context) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		stop := context.AfterFunc(ctx, func() { _ = t.reader.Flush() })
+		defer stop()
+		var rec ringbuf.Record
+		for {
+			err := t.reader.ReadInto(&rec)
+			switch {
+			case errors.Is(err, ringbuf.ErrFlushed):
+				if ctx.Err() != nil {
+					return
+				}
+				continue
+			case errors.Is(err, os.ErrClosed):
+				return
+			case err != nil:
+				yield(Event{}, fmt.Errorf("read ring: %w", err))
+				return
+			}
+			e, err := decode(rec.RawSample)
+			if err != nil {
+				yield(Event{}, fmt.Errorf("decode: %w", err))
+				return
+			}
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Actions yields each action when it is finished, in the order of their ends.
+// When ctx is done, what is queued is delivered, then the unfinished ones as
+// [Pending]; then it ends.
+func (t *Tracer) Actions(ctx context.Context) iter.Seq2[Action, error] {
+	return func(yield func(Action, error) bool) {
+		c := NewCorrelator(t.pending)
+		for e, err := range t.Events(ctx) {
+			if err != nil {
+				yield(Action{}, err)
+				return
+			}
+			done := c.Add(e)
+			t.dropped.Store(c.Dropped())
+			for _, a := range done {
+				if !yield(Enrich(a), nil) {
+					return
+				}
+			}
+		}
+		for _, a := range c.Pending() {
+			if !yield(Enrich(a), nil) {
+				return
+			}
+		}
+	}
+}
+
+// Enrich adds to an action what its events do not say and this machine knows
+// now: its time on the wall clock.
+func Enrich(a Action) Action {
+	a.Time = wallClock(a.Start)
+	return a
+}
+
+// Close detaches everything. An iteration that is under way ends. Calling it
+// again does nothing.
+func (t *Tracer) Close() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return nil
+	}
+	t.final, _ = t.readLoss()
+	t.closed = true
+	return t.detach()
+}
+
+func (t *Tracer) detach() error {
+	var errs []error
+	if t.reader != nil {
+		errs = append(errs, t.reader.Close())
+	}
+	errs = append(errs, closeAll(t.attached, t.maps))
+	return errors.Join(errs...)
+}
