@@ -142,6 +142,51 @@ packages stay as they are. Without a name: the series that the lab's tests run o
 	return cmd
 }
 
+func newLabBuildCommand() *cobra.Command {
+	var series, arch, out string
+	var specimens bool
+	cmd := &cobra.Command{
+		Use:   "build [--kernel SERIES] FOLDER|FILE.c...",
+		Short: "Build modules for a kernel of the lab",
+		Long: `Build out-of-tree modules for a kernel of the lab: a folder with its own
+Makefile or Kbuild, or C files that become one module each. The compiler and the
+kernel's headers are fetched where they are missing; nothing is installed. With
+--specimens: the lab's own test modules, into the cache, where its guests find
+them.`,
+		RunE: func(cmd *cobra.Command, paths []string) error {
+			if specimens == (len(paths) > 0) {
+				return usageErrorf("name a module's folder or its .c files, or else give --specimens")
+			}
+			cache, err := lab.CacheDir()
+			if err != nil {
+				return err
+			}
+			ctx, progress := cmd.Context(), cmd.ErrOrStderr()
+			k, err := lab.EnsureKernel(ctx, cache, series, arch, progress)
+			if err != nil {
+				return err
+			}
+			if specimens {
+				dir, err := lab.BuildSpecimens(ctx, cache, k, progress)
+				if err == nil {
+					fmt.Fprintln(cmd.OutOrStdout(), dir)
+				}
+				return err
+			}
+			modules, err := lab.Build(ctx, cache, k, paths, out, progress)
+			for _, m := range modules {
+				fmt.Fprintln(cmd.OutOrStdout(), m)
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&series, "kernel", "6.12", "series, release or newest")
+	cmd.Flags().StringVar(&arch, "arch", runtime.GOARCH, "architecture of the kernel: amd64 or arm64")
+	cmd.Flags().StringVar(&out, "out", ".", "folder for the modules")
+	cmd.Flags().BoolVar(&specimens, "specimens", false, "build the lab's test modules")
+	return cmd
+}
+
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return usageErrorf("%s takes no arguments: %.60q", cmd.CommandPath(), args[0])

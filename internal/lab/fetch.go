@@ -179,6 +179,28 @@ func (a *archive) fetchHeaders(ctx context.Context, dir string, o Offer) error {
 func (a *archive) unpackInto(ctx context.Context, dir, what string, packages []pkg, finish func(root string) error) error {
 	start := time.Now()
 	fmt.Fprintf(a.progress, "fetching %s (%s)\n", what, formatSize(totalSize(packages)))
+	err := assemble(dir, what, func(debs, root string) error {
+		if err := a.download(ctx, debs, packages); err != nil {
+			return &downloadError{err}
+		}
+		files, err := filepath.Glob(filepath.Join(debs, "*.deb"))
+		if err != nil || len(files) != len(packages) {
+			return errors.Join(fmt.Errorf("downloaded %d of %d packages", len(files), len(packages)), err)
+		}
+		if err := unpackPackages(ctx, root, files); err != nil {
+			return err
+		}
+		return finish(root)
+	})
+	if err == nil {
+		fmt.Fprintf(a.progress, "fetched %s in %.1f s\n", what, time.Since(start).Seconds())
+	}
+	return err
+}
+
+// assemble makes the folder dir whole or not at all: make works in a folder beside
+// it, with one for packages and one that becomes dir.
+func assemble(dir, what string, make func(debs, root string) error) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return fmt.Errorf("fetch %s: %w", what, err)
 	}
@@ -190,10 +212,7 @@ func (a *archive) unpackInto(ctx context.Context, dir, what string, packages []p
 	debs, root := filepath.Join(work, "debs"), filepath.Join(work, "root")
 	err = errors.Join(os.Mkdir(debs, 0o755), os.Mkdir(root, 0o755))
 	if err == nil {
-		err = a.downloadAndUnpack(ctx, debs, root, packages)
-	}
-	if err == nil {
-		err = finish(root)
+		err = make(debs, root)
 	}
 	if err == nil {
 		err = os.Rename(root, dir)
@@ -201,18 +220,10 @@ func (a *archive) unpackInto(ctx context.Context, dir, what string, packages []p
 	if err != nil {
 		return fmt.Errorf("fetch %s: %w", what, err)
 	}
-	fmt.Fprintf(a.progress, "fetched %s in %.1f s\n", what, time.Since(start).Seconds())
 	return nil
 }
 
-func (a *archive) downloadAndUnpack(ctx context.Context, debs, root string, packages []pkg) error {
-	if err := a.download(ctx, debs, packages); err != nil {
-		return &downloadError{err}
-	}
-	files, err := filepath.Glob(filepath.Join(debs, "*.deb"))
-	if err != nil || len(files) != len(packages) {
-		return errors.Join(fmt.Errorf("downloaded %d of %d packages", len(files), len(packages)), err)
-	}
+func unpackPackages(ctx context.Context, root string, files []string) error {
 	for _, file := range files {
 		if _, err := output(exec.CommandContext(ctx, "dpkg-deb", "-x", file, root)); err != nil {
 			return fmt.Errorf("unpack %s: %w", filepath.Base(file), err)
@@ -234,20 +245,31 @@ func finishKernel(ctx context.Context, root string, o Offer) error {
 		Release: o.Release,
 		Series:  o.Series,
 		Arch:    o.Arch,
-		Image:   filepath.Join("boot", "vmlinuz-"+o.Release),
 		Modules: filepath.Join("lib", "modules", o.Release),
-		Config:  filepath.Join("boot", "config-"+o.Release),
 	}
-	for _, path := range []string{k.Image, k.Modules, k.Config} {
-		if _, err := os.Stat(filepath.Join(root, path)); err != nil {
-			return fmt.Errorf("kernel is not whole: %w", err)
-		}
+	var imageErr, configErr error
+	k.Image, imageErr = bootFile(root, "vmlinuz", o.Release)
+	k.Config, configErr = bootFile(root, "config", o.Release)
+	if err := errors.Join(imageErr, configErr); err != nil {
+		return fmt.Errorf("kernel is not whole: %w", err)
 	}
 	text, err := json.MarshalIndent(k, "", "\t")
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(root, kernelRecord), append(text, '\n'), 0o644)
+}
+
+// bootFile finds a kernel's file below root: in boot with the release in its
+// name, or from 7.x in the module tree.
+func bootFile(root, name, release string) (string, error) {
+	inTree := filepath.Join("lib", "modules", release, name)
+	if exists(filepath.Join(root, inTree)) {
+		return inTree, nil
+	}
+	inBoot := filepath.Join("boot", name+"-"+release)
+	_, err := os.Stat(filepath.Join(root, inBoot))
+	return inBoot, err
 }
 
 // settleModules moves the module tree to lib/modules, where packages up to

@@ -61,21 +61,29 @@ func (a *archive) fetchGuest(ctx context.Context, dir, arch string, refresh bool
 	return a.unpackInto(ctx, dir, arch+" guest tools", packages, finishGuest)
 }
 
-// finishGuest adds the links of a merged-usr system, which no package carries,
-// and drops what a guest never reads.
+// finishGuest completes the root, and drops what a guest never reads.
 func finishGuest(root string) error {
-	var errs []error
-	for _, name := range []string{"bin", "sbin", "lib", "lib64"} {
-		usr := filepath.Join(root, "usr", name)
-		errs = append(errs, os.MkdirAll(usr, 0o755))
-		if !exists(filepath.Join(root, name)) {
-			errs = append(errs, os.Symlink(filepath.Join("usr", name), filepath.Join(root, name)))
-		}
-	}
-	errs = append(errs, os.RemoveAll(filepath.Join(root, "usr", "share")))
+	errs := []error{mergeUsr(root), os.RemoveAll(filepath.Join(root, "usr", "share"))}
 	for _, name := range []string{"bin/busybox", "bin/kmod", "bin/dash"} {
 		_, err := os.Stat(filepath.Join(root, name))
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// mergeUsr adds the links of a merged-usr system (bin is usr/bin, and so on),
+// which no package carries.
+func mergeUsr(root string) error {
+	for _, name := range []string{"bin", "sbin", "lib", "lib64"} {
+		if err := os.MkdirAll(filepath.Join(root, "usr", name), 0o755); err != nil {
+			return err
+		}
+		if exists(filepath.Join(root, name)) {
+			continue
+		}
+		if err := os.Symlink(filepath.Join("usr", name), filepath.Join(root, name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

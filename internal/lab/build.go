@@ -1,0 +1,159 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// Build compiles out-of-tree modules for a kernel and puts the .ko files into
+// the folder out, giving their paths. What to build is one folder with a Makefile
+// or Kbuild of its own, or C files that become one module each. It is built in a
+// copy: the user's folder stays as it is. The result is kept in the cache, so
+// that the same sources for the same kernel cost nothing the second time.
+//
+// A compiler's complaints go to progress as they are; the error repeats the
+// first one.
+func Build(ctx context.Context, cache string, k Kernel, paths []string, out string, progress io.Writer) ([]string, error) {
+	s, err := readSources(paths)
+	if err != nil {
+		return nil, err
+	}
+	built, err := buildCached(ctx, cache, k, s, progress)
+	if err != nil {
+		return nil, err
+	}
+	return copyModules(built, out)
+}
+
+// buildCached gives the folder in the cache that holds the modules built from
+// the sources for the kernel.
+func buildCached(ctx context.Context, cache string, k Kernel, s sources, progress io.Writer, arguments ...string) (string, error) {
+	k, err := EnsureHeaders(ctx, cache, k, progress)
+	if err != nil {
+		return "", err
+	}
+	t, err := ensureToolchain(ctx, cache, progress)
+	if err != nil {
+		return "", err
+	}
+	key := s.hash(append([]string{k.Release, k.Arch, t.identity}, arguments...)...)
+	dir := filepath.Join(cache, "built", k.Arch, k.Release, key)
+	if exists(dir) {
+		return dir, nil
+	}
+	unlock, err := lockFile(ctx, dir+".lock", progress)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	defer os.Remove(dir + ".lock")
+	if exists(dir) {
+		return dir, nil
+	}
+	return dir, t.build(ctx, k, s, dir, progress, arguments)
+}
+
+// build compiles in a folder beside dir and moves the modules to dir when all
+// are there.
+func (t *toolchain) build(ctx context.Context, k Kernel, s sources, dir string, progress io.Writer, arguments []string) error {
+	start := time.Now()
+	work, err := os.MkdirTemp(filepath.Dir(dir), ".build-")
+	if err != nil {
+		return fmt.Errorf("build modules: %w", err)
+	}
+	defer os.RemoveAll(work)
+	tree, result := filepath.Join(work, "tree"), filepath.Join(work, "result")
+	if err := errors.Join(os.Mkdir(tree, 0o755), s.writeTo(tree), os.Mkdir(result, 0o755)); err != nil {
+		return fmt.Errorf("build modules: %w", err)
+	}
+	fmt.Fprintf(progress, "building modules for %s\n", k.Release)
+	var complaints bytes.Buffer
+	err = t.make(ctx, k, tree, s.hasOwnRules(), &complaints, arguments)
+	if ctx.Err() != nil {
+		return fmt.Errorf("build modules for %s: %w", k.Release, context.Cause(ctx))
+	}
+	if err != nil {
+		progress.Write(complaints.Bytes())
+		return fmt.Errorf("build modules for %s: %s (%w)", k.Release, firstComplaint(complaints.String()), err)
+	}
+	modules, err := copyModules(tree, result)
+	if err == nil {
+		err = os.Rename(result, dir)
+	}
+	if err != nil {
+		return fmt.Errorf("build modules for %s: %w", k.Release, err)
+	}
+	fmt.Fprintf(progress, "built %d modules for %s in %.1f s\n", len(modules), k.Release, time.Since(start).Seconds())
+	return nil
+}
+
+// make runs the kernel's build system on tree. The headers must stand where
+// their own Makefiles say they are, by absolute path: /usr/src and /usr/lib.
+func (t *toolchain) make(ctx context.Context, k Kernel, tree string, ownRules bool, out io.Writer, arguments []string) error {
+	binds := []bind{{tree, "build"}, {filepath.Join(k.Headers, "usr", "src"), "usr/src"}}
+	kbuilds, err := filepath.Glob(filepath.Join(k.Headers, "usr", "lib", "linux-kbuild-*"))
+	if err != nil {
+		return err
+	}
+	for _, kbuild := range kbuilds {
+		binds = append(binds, bind{kbuild, filepath.Join("usr", "lib", filepath.Base(kbuild))})
+	}
+	kdir := "/usr/src/linux-headers-" + k.Release
+	argv := []string{"make", "--no-print-directory", fmt.Sprintf("-j%d", runtime.NumCPU())}
+	if ownRules {
+		argv = append(argv, "-C", "/build", "KDIR="+kdir)
+	} else {
+		argv = append(argv, "-C", kdir, "M=/build", "modules")
+	}
+	argv = append(argv, compilerArguments(k.Arch)...)
+	return t.run(ctx, binds, out, append(argv, arguments...)...)
+}
+
+// firstComplaint finds the line of a build's output that says what went wrong.
+func firstComplaint(output string) string {
+	last := "no output"
+	for line := range strings.Lines(output) {
+		line = strings.TrimSpace(line)
+		for _, mark := range []string{"error: ", "ERROR: ", ": not found", "*** "} {
+			if strings.Contains(line, mark) {
+				return line
+			}
+		}
+		if line != "" {
+			last = line
+		}
+	}
+	return last
+}
+
+// copyModules copies the modules in from to the folder to.
+func copyModules(from, to string) ([]string, error) {
+	var modules []string
+	err := filepath.WalkDir(from, func(p string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || filepath.Ext(p) != ".ko" {
+			return err
+		}
+		text, err := os.ReadFile(p)
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(to, filepath.Base(p))
+		modules = append(modules, target)
+		return os.WriteFile(target, text, 0o644)
+	})
+	if err == nil && len(modules) == 0 {
+		err = errors.New("no module came out: does the Makefile say obj-m?")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("copy modules to %s: %w", to, err)
+	}
+	return modules, nil
+}

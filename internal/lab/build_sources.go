@@ -1,0 +1,147 @@
+package lab
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// sources are the files of out-of-tree modules, by their path below the folder
+// in which they are built.
+type sources map[string][]byte
+
+// maxSources bounds what is taken for a module's folder: whoever names their
+// home by mistake should get an error, not a copy.
+const maxSources = 64 << 20
+
+// readSources reads what the user named: one folder with a Makefile or Kbuild of
+// its own, or C files that become one module each.
+func readSources(paths []string) (sources, error) {
+	if len(paths) == 0 {
+		return nil, errors.New("nothing to build: name a module's folder or its .c files")
+	}
+	info, err := os.Stat(paths[0])
+	if err != nil {
+		return nil, fmt.Errorf("read sources: %w", err)
+	}
+	if info.IsDir() {
+		if len(paths) > 1 {
+			return nil, fmt.Errorf("build one folder at a time: %q and %q", paths[0], paths[1])
+		}
+		return folderSources(os.DirFS(paths[0]), paths[0])
+	}
+	return fileSources(paths)
+}
+
+// folderSources reads a module's folder, without what earlier builds left there.
+func folderSources(folder fs.FS, name string) (sources, error) {
+	s := sources{}
+	size := 0
+	err := fs.WalkDir(folder, ".", func(p string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case p != "." && strings.HasPrefix(entry.Name(), "."):
+			if entry.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		case !entry.Type().IsRegular() || isBuilt(p):
+			return nil
+		}
+		text, err := fs.ReadFile(folder, p)
+		s[p] = text
+		if size += len(text); size > maxSources {
+			return fmt.Errorf("more than %d MiB: is this a module's folder?", maxSources>>20)
+		}
+		return err
+	})
+	if err == nil && s["Makefile"] == nil && s["Kbuild"] == nil {
+		err = errors.New("no Makefile and no Kbuild in it")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read sources in %s: %w", name, err)
+	}
+	return s, nil
+}
+
+func isBuilt(p string) bool {
+	name := path.Base(p)
+	return slices.Contains([]string{".o", ".ko", ".mod", ".symvers", ".order"}, path.Ext(name)) || strings.HasSuffix(name, ".mod.c")
+}
+
+// moduleFile is a source whose name can name a module.
+var moduleFile = regexp.MustCompile(`^[A-Za-z0-9_-]{1,50}\.c$`)
+
+// fileSources makes a module of each C file.
+func fileSources(paths []string) (sources, error) {
+	s := sources{}
+	for _, p := range paths {
+		name := filepath.Base(p)
+		if !moduleFile.MatchString(name) {
+			return nil, fmt.Errorf("build %.80q: want a folder, or C files such as hello.c", p)
+		}
+		if s[name] != nil {
+			return nil, fmt.Errorf("build %q: two files of one name would be one module", name)
+		}
+		text, err := os.ReadFile(p)
+		if err != nil {
+			return nil, fmt.Errorf("read sources: %w", err)
+		}
+		s[name] = text
+	}
+	s.listModules()
+	return s, nil
+}
+
+// listModules writes the Kbuild file that makes a module of every C file.
+func (s sources) listModules() {
+	var objects []string
+	for name := range s {
+		if base, ok := strings.CutSuffix(name, ".c"); ok {
+			objects = append(objects, base+".o")
+		}
+	}
+	slices.Sort(objects)
+	s["Kbuild"] = []byte("obj-m := " + strings.Join(objects, " ") + "\n")
+}
+
+// hasOwnRules tells a Makefile that finds the kernel by KDIR itself, as the
+// usual out-of-tree ones do, from one that only lists objects for kbuild.
+func (s sources) hasOwnRules() bool {
+	return strings.Contains(string(s["Makefile"]), "KDIR")
+}
+
+// hash names the content: the same files have the same hash.
+func (s sources) hash(context ...string) string {
+	h := sha256.New()
+	for _, c := range context {
+		fmt.Fprintf(h, "%q\n", c)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s)) {
+		fmt.Fprintf(h, "%q %x\n", name, sha256.Sum256(s[name]))
+	}
+	return hex.EncodeToString(h.Sum(nil))[:32]
+}
+
+func (s sources) writeTo(dir string) error {
+	for name, text := range s {
+		p := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(p, text, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+package lab
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+
+	"github.com/kmodtrace/kmodtrace/examples"
+)
+
+// specimenSources are modules that behave in one particular way each.
+//
+//go:embed specimens/*.c specimens/*.h
+var specimenSources embed.FS
+
+// naps is how many copies of nap there are: nap0, nap1, and so on.
+const naps = 64
+
+// BuildSpecimens compiles the lab's test modules and the example hello for a
+// kernel, once, and gives the folder that holds them:
+// <cache>/specimens/<arch>/<release>. One run of the kernel's build system makes
+// all. They carry no debug information, like a distribution's own modules.
+func BuildSpecimens(ctx context.Context, cache string, k Kernel, progress io.Writer) (string, error) {
+	s, err := specimens()
+	if err != nil {
+		return "", err
+	}
+	built, err := buildCached(ctx, cache, k, s, progress, "CONFIG_DEBUG_INFO=", "CONFIG_DEBUG_INFO_BTF_MODULES=")
+	if err != nil {
+		return "", fmt.Errorf("specimens: %w", err)
+	}
+	dir := filepath.Join(cache, "specimens", k.Arch, k.Release)
+	if err := pointTo(dir, built); err != nil {
+		return "", fmt.Errorf("specimens: %w", err)
+	}
+	return dir, nil
+}
+
+// specimens are the sources of all test modules and of hello.
+func specimens() (sources, error) {
+	s := sources{}
+	add := func(folder fs.FS, pattern string) error {
+		files, err := fs.Glob(folder, pattern)
+		if err != nil {
+			return err
+		}
+		for _, file := range files {
+			text, err := fs.ReadFile(folder, file)
+			if err != nil {
+				return err
+			}
+			s[path.Base(file)] = text
+		}
+		return nil
+	}
+	if err := add(specimenSources, "specimens/*"); err != nil {
+		return nil, fmt.Errorf("specimens: %w", err)
+	}
+	if err := add(examples.Hello, "hello/*.c"); err != nil {
+		return nil, fmt.Errorf("specimens: %w", err)
+	}
+	for i := range naps {
+		s[fmt.Sprintf("nap%d.c", i)] = []byte("#include \"nap.c\"\n")
+	}
+	nap := s["nap.c"]
+	delete(s, "nap.c")
+	s.listModules()
+	s["nap.c"] = nap // included by the others, not a module itself
+	return s, nil
+}
+
+// pointTo makes dir a link to target, replacing what it was in one step.
+func pointTo(dir, target string) error {
+	relative, err := filepath.Rel(filepath.Dir(dir), target)
+	if err != nil {
+		return err
+	}
+	if old, err := os.Readlink(dir); err == nil && old == relative {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	link := dir + fmt.Sprintf(".new-%d", os.Getpid())
+	if err := os.Symlink(relative, link); err != nil {
+		return err
+	}
+	if err := os.Rename(link, dir); err != nil {
+		os.Remove(link)
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0
+/* slowexit: sleeps in its exit. */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/delay.h>
+#include <linux/init.h>
+#include <linux/kernel.h>
+#include <linux/module.h>
+#include <linux/moduleparam.h>
+
+static unsigned int ms = 1000;
+module_param(ms, uint, 0444);
+MODULE_PARM_DESC(ms, "How long the exit sleeps, in milliseconds");
+
+static int __init slowexit_init(void)
+{
+	pr_info("will take %u ms to leave\n", ms);
+	return 0;
+}
+
+static void __exit slowexit_exit(void)
+{
+	msleep(ms);
+	pr_info("left\n");
+}
+
+module_init(slowexit_init);
+module_exit(slowexit_exit);
+
+MODULE_DESCRIPTION("Sleeps in its exit");
+MODULE_LICENSE("GPL");
