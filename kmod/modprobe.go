@@ -29,8 +29,8 @@ func findModprobe(path string) (modprobe, error) {
 }
 
 // showDepends gives the steps for a name, as modprobe would take them.
-func (m modprobe) showDepends(ctx context.Context, name string) ([]Step, error) {
-	out, err := m.run(ctx, "--show-depends", "--", name)
+func (m modprobe) showDepends(ctx context.Context, name string, flags ...string) ([]Step, error) {
+	out, err := m.run(ctx, append(flags, "--show-depends", "--", name)...)
 	if err != nil {
 		return nil, err
 	}

@@ -129,7 +129,7 @@ func planFile(path string) ([]Step, error) {
 	return []Step{step}, nil
 }
 
-func planName(ctx context.Context, name string, opts *LoadOptions) ([]Step, error) {
+func planName(ctx context.Context, name string, opts *LoadOptions, flags ...string) ([]Step, error) {
 	if err := checkLookup(name); err != nil {
 		return nil, err
 	}
@@ -137,7 +137,7 @@ func planName(ctx context.Context, name string, opts *LoadOptions) ([]Step, erro
 	if err != nil {
 		return nil, err
 	}
-	steps, err := m.showDepends(ctx, name)
+	steps, err := m.showDepends(ctx, name, flags...)
 	if err != nil {
 		return nil, err
 	}

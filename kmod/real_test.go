@@ -3,9 +3,11 @@ package kmod
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,7 +31,11 @@ func moduleTrees(t *testing.T) []string {
 	}
 	var whole []string
 	for _, tree := range trees {
-		if !strings.HasSuffix(tree, ".partial") {
+		if strings.HasPrefix(filepath.Base(tree), ".") {
+			continue // a fetch under way
+		}
+		info, err := os.Stat(tree)
+		if err == nil && info.IsDir() && !strings.HasSuffix(tree, ".partial") {
 			whole = append(whole, tree)
 		}
 	}
@@ -68,6 +74,10 @@ func TestInspectLikeModinfo(t *testing.T) {
 			if testing.Short() && len(files) > 200 {
 				files = files[:200]
 			}
+			if len(files) == 0 {
+				t.Fatalf("%s holds no modules", tree)
+			}
+			t.Logf("%d modules", len(files))
 			for len(files) > 0 {
 				n := min(len(files), 100)
 				compareModinfo(t, files[:n])
@@ -99,12 +109,20 @@ func compareModinfo(t *testing.T, files []string) {
 	}
 }
 
-// splitModinfo splits the output of `modinfo -0`: `key: value` ended by NULs, one
-// "filename" for each file.
+// splitModinfo splits the output of `modinfo -0`: `key=value` ended by NULs, one
+// "filename" for each file. That and "parm" it writes with a colon and blanks, and it
+// breaks the lines of a long signature.
 func splitModinfo(out string) []map[string][]string {
 	var records []map[string][]string
 	for line := range strings.SplitSeq(out, "\x00") {
-		key, value, ok := strings.Cut(line, ":")
+		separator := "="
+		if strings.HasPrefix(line, "filename:") || strings.HasPrefix(line, "parm:") {
+			separator = ":"
+		}
+		key, value, ok := strings.Cut(line, separator)
+		if separator == ":" {
+			value = strings.TrimLeft(value, " ")
+		}
 		if !ok {
 			continue
 		}
@@ -112,7 +130,10 @@ func splitModinfo(out string) []map[string][]string {
 			records = append(records, make(map[string][]string))
 		}
 		record := records[len(records)-1]
-		record[key] = append(record[key], strings.TrimLeft(value, " "))
+		record[key] = append(record[key], strings.ReplaceAll(value, "\n\t\t", ""))
+	}
+	for _, record := range records {
+		slices.Sort(record["parm"]) // modinfo turns their order about
 	}
 	return records
 }
@@ -122,7 +143,7 @@ func modinfoOf(f *File) map[string][]string {
 	record := map[string][]string{"filename": {f.Path}}
 	for _, field := range f.Fields {
 		if field.Key != "parm" && field.Key != "parmtype" {
-			record[field.Key] = append(record[field.Key], strings.TrimLeft(field.Value, " "))
+			record[field.Key] = append(record[field.Key], field.Value)
 		}
 	}
 	for _, p := range f.Parameters {
@@ -135,6 +156,7 @@ func modinfoOf(f *File) map[string][]string {
 		}
 		record["parm"] = append(record["parm"], text)
 	}
+	slices.Sort(record["parm"])
 	if s := f.Signature; s != nil {
 		record["sig_id"] = []string{s.Kind}
 		record["signer"] = []string{s.Signer}
@@ -143,4 +165,57 @@ func modinfoOf(f *File) map[string][]string {
 		record["signature"] = []string{colons(s.Value)}
 	}
 	return record
+}
+
+// TestExportsLikeDepmod compares the exports of all modules of a kernel with the index
+// that depmod made when the kernel was packaged or fetched.
+func TestExportsLikeDepmod(t *testing.T) {
+	for _, tree := range moduleTrees(t) {
+		t.Run(filepath.Base(tree), func(t *testing.T) {
+			t.Parallel()
+			want := depmodSymbols(t, tree)
+			got := make(map[string]string)
+			namespaces := make(map[string]bool)
+			for _, file := range modulesUnder(t, tree) {
+				f, err := Inspect(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, e := range f.Exports {
+					got[e.Name] = f.Name
+					namespaces[e.Namespace] = true
+				}
+			}
+			// Without modversions depmod reads a table of texts that has them too.
+			maps.DeleteFunc(want, func(name, _ string) bool { return namespaces[name] && got[name] == "" })
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("depmod -, we +:\n%s", diff)
+			}
+		})
+	}
+}
+
+// depmodSymbols reads modules.symbols: `alias symbol:NAME MODULE`.
+func depmodSymbols(t *testing.T, tree string) map[string]string {
+	t.Helper()
+	var index []string
+	for _, pattern := range []string{"lib/modules/*/modules.symbols", "usr/lib/modules/*/modules.symbols"} {
+		found, _ := filepath.Glob(filepath.Join(tree, pattern))
+		index = append(index, found...)
+	}
+	if len(index) == 0 {
+		t.Skip("nothing to compare with: the kernel's folder has no modules.symbols")
+	}
+	text, err := os.ReadFile(index[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	symbols := make(map[string]string)
+	for line := range strings.Lines(string(text)) {
+		words := strings.Fields(line)
+		if len(words) == 3 && words[0] == "alias" {
+			symbols[strings.TrimPrefix(words[1], "symbol:")] = words[2]
+		}
+	}
+	return symbols
 }

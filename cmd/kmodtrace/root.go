@@ -42,6 +42,8 @@ func newRootCommand() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageErrorf("%w", err) })
 	root.AddCommand(
+		newListCommand(),
+		newInfoCommand(),
 		newLabCommand(),
 	)
 	return root

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+)
+
+// printTo runs fn on a buffered writer and makes a failed write the command's error.
+func printTo(w io.Writer, fn func(io.Writer) error) error {
+	buffered := bufio.NewWriter(w)
+	if err := fn(buffered); err != nil {
+		return outputError(err)
+	}
+	return outputError(buffered.Flush())
+}
+
+// outputError says in one line that the answer did not arrive. A reader that closed
+// its end of a pipe knows already.
+func outputError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.EPIPE):
+		return &exitError{status: exitRefused, err: errors.New("")}
+	}
+	return fmt.Errorf("write output: %w", err)
+}
+
+// printJSON prints one value, indented.
+func printJSON(w io.Writer, value any) error {
+	return printTo(w, func(w io.Writer) error {
+		encoder := json.NewEncoder(w)
+		encoder.SetEscapeHTML(false)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(value)
+	})
+}
+
+// terminalWidth gives the columns of the terminal that w is, or 0.
+func terminalWidth(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
+}
+
+// printable shows text of a file or a user without letting it steer the terminal:
+// control characters and broken UTF-8 come out as escapes.
+func printable(s string) string {
+	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) }) {
+		return s
+	}
+	quoted := strconv.Quote(s)
+	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
+}
