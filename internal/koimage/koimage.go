@@ -73,7 +73,7 @@ type section struct {
 
 type builder struct {
 	Module
-	order    binary.ByteOrder
+	order    binary.AppendByteOrder
 	names    []byte // text of the symbol table
 	symbols  []byte
 	sections []section
