@@ -104,8 +104,8 @@ func (im *image) addInit(arch string) error {
 	return im.symlink(kmodtracePath, guest.InitPath)
 }
 
-// addTools adds the shell, kmod under each of its names, and busybox for the
-// rest. The shell is dash where there is one: busybox's would run its own insmod.
+// addTools adds the shell, kmod and busybox; the guest's init makes their
+// links. The shell is dash where there is one: busybox's would run its own insmod.
 func (im *image) addTools(ctx context.Context, m Machine) error {
 	if m.Bare {
 		return nil
@@ -118,13 +118,8 @@ func (im *image) addTools(ctx context.Context, m Machine) error {
 	if err := im.file(libs.host("/bin/busybox"), guest.Busybox); err != nil {
 		return err
 	}
-	if err := im.program(libs, "/bin/kmod", "/usr/bin/kmod"); err != nil {
+	if err := im.program(libs, "/bin/kmod", guest.Kmod); err != nil {
 		return err
-	}
-	for _, name := range []string{"depmod", "insmod", "lsmod", "modinfo", "modprobe", "rmmod"} {
-		if err := im.symlink("/usr/bin/kmod", "/usr/sbin/"+name); err != nil {
-			return err
-		}
 	}
 	switch err := im.program(libs, "/bin/dash", "/usr/bin/dash"); {
 	case errors.Is(err, fs.ErrNotExist):
@@ -159,13 +154,15 @@ func (im *image) addEtc() error {
 }
 
 // addModules adds the kernel's whole module tree, without the links to the
-// sources that it was built from.
+// sources that it was built from. It waits under another name until init moves it:
+// a kernel that finds modules while it boots loads some for its own use, whose
+// self-tests take seconds under emulation.
 func (im *image) addModules(m Machine) error {
 	if m.Bare || m.NoModules {
 		return nil
 	}
 	skip := func(rel string) bool { return rel == "build" || rel == "source" }
-	return im.tree(m.Kernel.Modules, "/usr/lib/modules/"+m.Kernel.Release, skip)
+	return im.tree(m.Kernel.Modules, path.Join(guest.ModulesPath, m.Kernel.Release), skip)
 }
 
 func (im *image) addFiles(files []File) error {

@@ -92,7 +92,7 @@ func settle(task Task) error {
 	if err := loopbackUp(); err != nil {
 		return err
 	}
-	if err := linkApplets(); err != nil {
+	if err := placeTools(); err != nil {
 		return err
 	}
 	return os.MkdirAll(task.Dir, 0o755)

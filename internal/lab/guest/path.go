@@ -1,14 +1,10 @@
 package guest
 
 import (
-	"bufio"
-	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,61 +39,4 @@ func pathOf(env []string) string {
 		}
 	}
 	return path
-}
-
-// linkApplets links each of busybox's commands into /usr/bin, where nothing
-// better is there already. kmod's tools are left out even when kmod is absent:
-// a command of the lab never means busybox's by accident.
-func linkApplets() error {
-	if _, err := os.Stat(Busybox); errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	list, err := output(Busybox, "--list")
-	if err != nil {
-		return fmt.Errorf("busybox's commands: %w", err)
-	}
-	kmods := map[string]bool{"depmod": true, "insmod": true, "lsmod": true, "modinfo": true, "modprobe": true, "rmmod": true}
-	lines := bufio.NewScanner(bytes.NewReader(list))
-	for lines.Scan() {
-		name := lines.Text()
-		if kmods[name] || exists("/usr/sbin/"+name) {
-			continue
-		}
-		if err := os.Symlink(Busybox, "/usr/bin/"+name); err != nil && !errors.Is(err, os.ErrExist) {
-			return err
-		}
-	}
-	return nil
-}
-
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
-}
-
-// output runs a program and gives what it prints. It is used before the command
-// starts, while nobody else waits for children.
-func output(argv ...string) ([]byte, error) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	pid, err := syscall.ForkExec(argv[0], argv, &syscall.ProcAttr{Files: []uintptr{0, w.Fd(), 2}})
-	w.Close()
-	if err != nil {
-		return nil, err
-	}
-	var text bytes.Buffer
-	if _, err := text.ReadFrom(r); err != nil {
-		return nil, err
-	}
-	var ws syscall.WaitStatus
-	if _, err := syscall.Wait4(pid, &ws, 0, nil); err != nil {
-		return nil, err
-	}
-	if ws.ExitStatus() != 0 {
-		return nil, fmt.Errorf("%s: exit status %d", argv[0], ws.ExitStatus())
-	}
-	return text.Bytes(), nil
 }

@@ -11,6 +11,11 @@ const (
 	InitPath = "/init"          // what the kernel starts
 	TaskPath = "/lab/task.json" // what Init runs
 	Busybox  = "/usr/bin/busybox"
+	Kmod     = "/usr/bin/kmod"
+
+	// ModulesPath holds the kernel's module tree until Init moves it to
+	// /usr/lib/modules: what boots before Init then loads nothing.
+	ModulesPath = "/lab/modules"
 )
 
 // Task is what the guest does: one command, from the start to the power-off.
