@@ -1,0 +1,61 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/kmodtrace/kmodtrace/kmod"
+)
+
+func quietRoot(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	if err := os.Mkdir(filepath.Join(root, "proc"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	line := "hello 16384 0 - Live 0xffffffffc0801000 (OE)\n"
+	if err := os.WriteFile(filepath.Join(root, "proc", "modules"), []byte(line), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+// TestListToClosedPipe: `kmodtrace list | head -0` fails, and says nothing.
+func TestListToClosedPipe(t *testing.T) {
+	for _, flag := range []string{"--json=false", "--json"} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		var stderr bytes.Buffer
+		status := run([]string{"list", "--root", quietRoot(t), flag}, nil, w, &stderr)
+		w.Close()
+		if status != exitRefused || stderr.Len() > 0 {
+			t.Errorf("%s: status %d, said %q", flag, status, stderr.String())
+		}
+	}
+}
+
+// TestTableFits: no line is wider than the terminal, whatever the names are.
+func TestTableFits(t *testing.T) {
+	modules := []kmod.Module{
+		{Name: strings.Repeat("x", 55), Holders: []string{strings.Repeat("y", 300)}},
+		{Name: "\x1b[2J", Version: "é\xff"},
+	}
+	for _, width := range []int{1, 2, 20, 80, 200} {
+		var out bytes.Buffer
+		if err := moduleTable(modules, width).print(&out); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(out.String()) {
+			line = strings.TrimSuffix(line, "\n")
+			if n := len([]rune(line)); n > width || strings.ContainsRune(line, 0x1b) {
+				t.Errorf("width %d: %d columns: %q", width, n, line)
+			}
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/kmodtrace/kmodtrace/internal/koimage"
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+// TestMain lets a script run the whole command as `kmodtrace`.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"kmodtrace": func() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+	})
+}
+
+// TestScripts runs testdata/script. Beside testscript's own commands there are
+//
+//	status N COMMAND...     the command must end with exit status N; its output is kept
+//	schema NAME FILE        FILE must follow docs/schema/NAME.schema.json
+//	schemalines NAME FILE   so must each line of FILE
+//
+// and the files hello.ko, hello.ko.gz and evil.ko in each script's folder.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:   filepath.Join("testdata", "script"),
+		Setup: addModules,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status":      scriptStatus,
+			"schema":      scriptSchema,
+			"schemalines": scriptSchemaLines,
+		},
+	})
+}
+
+// addModules puts made-up module files where the script runs. The evil one tries to
+// steer the terminal.
+func addModules(env *testscript.Env) error {
+	hello := koimage.Hello()
+	evil := koimage.Module{Info: []string{"name=evil", "description=\x1b[2J\x07\xff\nforged: line", "license=GPL"}}
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	if _, err := w.Write(hello.Bytes()); err != nil {
+		return err
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	for name, data := range map[string][]byte{
+		"hello.ko": hello.Bytes(), "hello.ko.gz": packed.Bytes(), "evil.ko": evil.Bytes(), "empty.ko": nil,
+	} {
+		if err := os.WriteFile(filepath.Join(env.WorkDir, name), data, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func scriptStatus(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N COMMAND...")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	status := "0"
+	if err != nil {
+		status = strings.TrimPrefix(err.Error(), "exit status ")
+	}
+	if status != args[0] {
+		ts.Fatalf("exit status %s, want %s", status, args[0])
+	}
+}
+
+func scriptSchema(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: schema NAME FILE")
+	}
+	validate(ts, args[0], strings.NewReader(ts.ReadFile(args[1])))
+}
+
+func scriptSchemaLines(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: schemalines NAME FILE")
+	}
+	text := ts.ReadFile(args[1])
+	if strings.TrimSpace(text) == "" {
+		ts.Fatalf("%s has no lines to check", args[1])
+	}
+	for line := range strings.Lines(text) {
+		validate(ts, args[0], strings.NewReader(line))
+	}
+}
+
+// validate checks one JSON value, and that nothing follows it.
+func validate(ts *testscript.TestScript, name string, r io.Reader) {
+	compiler := jsonschema.NewCompiler()
+	schema, err := compiler.Compile(schemaPath(ts, name))
+	ts.Check(err)
+	decoder := json.NewDecoder(r)
+	decoder.UseNumber()
+	var value, more any
+	ts.Check(decoder.Decode(&value))
+	if err := decoder.Decode(&more); err != io.EOF {
+		ts.Fatalf("something follows the JSON value: %v, %v", more, err)
+	}
+	ts.Check(schema.Validate(value))
+}
+
+// schemaPath finds a schema from the folder of this package's tests.
+func schemaPath(ts *testscript.TestScript, name string) string {
+	dir, err := os.Getwd()
+	ts.Check(err)
+	return filepath.Join(dir, "..", "..", "docs", "schema", name+".schema.json")
+}
