@@ -128,8 +128,9 @@ func (a *archive) index(ctx context.Context, refresh bool) (*index, error) {
 		return nil, fmt.Errorf("read package index: %w", err)
 	}
 	path := filepath.Join(a.dir, "index.json")
+	origin := string(sources) + "kept: " + strings.Join(guestPackages(), " ")
 	if !refresh {
-		if ix, err := readIndex(path, string(sources)); err == nil {
+		if ix, err := readIndex(path, origin); err == nil {
 			return ix, nil
 		}
 	}
@@ -137,7 +138,7 @@ func (a *archive) index(ctx context.Context, refresh bool) (*index, error) {
 	if err != nil {
 		return nil, err
 	}
-	ix.Sources = string(sources)
+	ix.Origin = origin
 	return ix, ix.write(path)
 }
 

@@ -2,17 +2,20 @@ package lab
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // guestPackages are what a guest needs beside kmodtrace: a shell and the usual
 // commands in one static file, and kmod with its libraries.
 func guestPackages() []string {
-	return []string{"busybox-static", "dash", "kmod", "libkmod2", "libc6", "liblzma5", "libzstd1", "libssl3t64"}
+	return []string{"busybox-static", "dash", "kmod", "libkmod2", "libc6", "liblzma5", "libzstd1", "libssl3t64", "zlib1g"}
 }
 
 // GuestRoot fetches the guest's tools for an architecture, once, and gives the
@@ -21,7 +24,7 @@ func guestPackages() []string {
 // the folder is the root. All come from one Debian release, so that a guest is
 // the same on every host.
 func GuestRoot(ctx context.Context, cache, arch string, progress io.Writer) (string, error) {
-	dir := filepath.Join(cache, "guest", arch)
+	dir := filepath.Join(cache, "guest", arch, listIdentity(guestPackages()))
 	if exists(dir) {
 		return dir, nil
 	}
@@ -43,6 +46,13 @@ func GuestRoot(ctx context.Context, cache, arch string, progress io.Writer) (str
 			return dir, err
 		}
 	}
+}
+
+// listIdentity names a list of packages, so that what was fetched for another
+// list is not taken for this one's.
+func listIdentity(names []string) string {
+	sum := sha256.Sum256([]byte(strings.Join(names, " ")))
+	return hex.EncodeToString(sum[:6])
 }
 
 func (a *archive) fetchGuest(ctx context.Context, dir, arch string, refresh bool) error {

@@ -15,7 +15,7 @@ import (
 
 // index is what the lab needs of Debian's package lists.
 type index struct {
-	Sources  string `json:"sources"`           // the source list that it was made from
+	Origin   string `json:"origin"`            // the sources that it was made from, and what was kept of them
 	Missing  string `json:"missing,omitempty"` // sources that could not be read, and why
 	Packages []pkg  `json:"packages"`
 }
@@ -135,7 +135,7 @@ func (ix *index) find(name, arch, version string) (pkg, bool) {
 
 // readIndex reads a saved index, and refuses one that is too old or was made
 // from other sources.
-func readIndex(path, sources string) (*index, error) {
+func readIndex(path, origin string) (*index, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -151,7 +151,7 @@ func readIndex(path, sources string) (*index, error) {
 	if err := json.Unmarshal(text, &ix); err != nil {
 		return nil, fmt.Errorf("package index %s: %w", path, err)
 	}
-	if ix.Sources != sources {
+	if ix.Origin != origin {
 		return nil, errors.New("package index is of other sources")
 	}
 	return &ix, nil

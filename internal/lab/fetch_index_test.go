@@ -79,7 +79,7 @@ func TestGuestToolsComeFromOneSuite(t *testing.T) {
 
 func TestReadIndexRefusesOldAndForeignOnes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "index.json")
-	ix := &index{Sources: "these", Packages: []pkg{{Name: "linux-base", Arch: "all", Version: "1"}}}
+	ix := &index{Origin: "these", Packages: []pkg{{Name: "linux-base", Arch: "all", Version: "1"}}}
 	if err := ix.write(path); err != nil {
 		t.Fatal(err)
 	}

@@ -2,8 +2,6 @@ package lab
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -72,9 +70,7 @@ func compilerArguments(arch string) []string {
 // ensureToolchain gives the toolchain, fetching it the first time: about 110 MB.
 // It needs no privilege: the packages are unpacked, not installed.
 func ensureToolchain(ctx context.Context, cache string, progress io.Writer) (*toolchain, error) {
-	// Another list of packages is another toolchain.
-	list := sha256.Sum256([]byte(strings.Join(toolchainPackages(runtime.GOARCH), " ")))
-	dir := filepath.Join(cache, "toolchain", hex.EncodeToString(list[:6]))
+	dir := filepath.Join(cache, "toolchain", listIdentity(toolchainPackages(runtime.GOARCH)))
 	if t, err := openToolchain(dir); err == nil {
 		return t, nil
 	}
