@@ -7,6 +7,7 @@
 #define NAME_LEN    56	 /* the kernel's MODULE_NAME_LEN on 64-bit machines */
 #define VERSION_LEN 64
 #define PATH_LEN    1024
+#define PATH_NAME   256 /* NAME_MAX and its NUL */
 #define TEXT_LEN    1024 /* the kernel's longest record of its log */
 #define PARAMS_LEN  1024
 
@@ -107,9 +108,9 @@ struct file_event {
 	__u64 magic; /* of the file system */
 	__u32 dev;   /* the kernel's encoding: major << 20 | minor */
 	__u32 length;
-	__u8 path[PATH_LEN]; /* names from the leaf to the root, each ended by NUL */
+	__u8 path[PATH_LEN + PATH_NAME]; /* names from the leaf to the root, each ended by NUL */
 };
-_Static_assert(sizeof(struct file_event) == 112 + PATH_LEN, "wire format");
+_Static_assert(sizeof(struct file_event) == 112 + PATH_LEN + PATH_NAME, "wire format");
 
 struct module_event {
 	struct header h;
@@ -135,11 +136,12 @@ _Static_assert(sizeof(struct request_event) == 88 + NAME_LEN, "wire format");
 
 struct text_event {
 	struct header h;
+	__u64 record; /* of the kernel's log: a later event with it replaces this; 0 unknown */
 	__u32 length; /* of the text as the kernel had it */
 	__u32 unused;
 	__u8 text[TEXT_LEN];
 };
-_Static_assert(sizeof(struct text_event) == 88 + TEXT_LEN, "wire format");
+_Static_assert(sizeof(struct text_event) == 96 + TEXT_LEN, "wire format");
 
 struct params_event {
 	struct header h;

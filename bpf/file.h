@@ -4,7 +4,6 @@
 #pragma once
 
 #define PATH_DEPTH   40
-#define PATH_NAME    256 /* NAME_MAX and its NUL */
 #define MNT_INTERNAL 0x4000
 
 /* walk writes the names from the leaf to the root, across mounts, each ended by
@@ -15,7 +14,7 @@ static __always_inline __u32 walk(struct file_event *e, struct file *file)
 	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
 	struct vfsmount *vfs = BPF_CORE_READ(file, f_path.mnt);
 	struct mount *mnt = (void *)vfs - bpf_core_field_offset(struct mount, mnt);
-	__u32 off = 0;
+	__u64 off = 0;
 
 	for (int i = 0; i < PATH_DEPTH; i++) {
 		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
@@ -31,9 +30,12 @@ static __always_inline __u32 walk(struct file_event *e, struct file *file)
 			mnt = up;
 			continue;
 		}
-		if (off > PATH_LEN - PATH_NAME)
+		if (off >= PATH_LEN)
 			break;
-		n = bpf_probe_read_kernel_str(&e->path[off], PATH_NAME,
+		/* The mask is for verifiers of 6.1 and before, which lose a bound when
+		 * its register goes by the stack; the barrier keeps it. */
+		barrier_var(off);
+		n = bpf_probe_read_kernel_str(&e->path[off & (PATH_LEN - 1)], PATH_NAME,
 					      BPF_CORE_READ(dentry, d_name.name));
 		if (n <= 0 || n > PATH_NAME)
 			break;
@@ -46,11 +48,12 @@ static __always_inline __u32 walk(struct file_event *e, struct file *file)
 
 static __always_inline int send_file(struct attempt *a, struct file *file, __u16 flags)
 {
-	struct file_event *e = reserve(struct file_event, KIND_FILE, a);
+	struct file_event *e = reserve(struct file_event);
 	struct inode *inode;
 
 	if (!e)
-		return 0;
+		return lose(a);
+	stamp(&e->h, KIND_FILE, a);
 	inode = BPF_CORE_READ(file, f_inode);
 	e->h.flags = flags;
 	e->ino = BPF_CORE_READ(inode, i_ino);

@@ -91,8 +91,12 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
+enum module_state {
+	MODULE_STATE_LIVE,
+};
+
 struct module {
-	unsigned int state;
+	enum module_state state;
 	char name[56];
 	const char *version;
 	const char *srcversion;
@@ -117,6 +121,40 @@ struct module_memory {
 /* 6.4, commit ac3b43283923 ("module: replace module_layout with module_memory"). */
 struct module___6_4 {
 	struct module_memory mem[7];
+};
+
+/* The log of 5.10 to 6.0 (kernel/printk/printk_ringbuffer.h). */
+struct prb_data_blk_lpos {
+	unsigned long begin, next;
+};
+
+struct prb_desc {
+	struct prb_data_blk_lpos text_blk_lpos;
+};
+
+struct printk_info {
+	__u16 text_len;
+};
+
+struct prb_desc_ring {
+	unsigned int count_bits;
+	struct prb_desc *descs;
+	struct printk_info *infos;
+};
+
+struct prb_data_ring {
+	unsigned int size_bits;
+	char *data;
+};
+
+struct printk_ringbuffer {
+	struct prb_desc_ring desc_ring;
+	struct prb_data_ring text_data_ring;
+};
+
+struct prb_reserved_entry {
+	struct printk_ringbuffer *rb;
+	unsigned long id;
 };
 
 #pragma clang attribute pop

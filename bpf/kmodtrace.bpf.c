@@ -43,48 +43,55 @@ static __always_inline struct attempt *begin(enum call call)
 {
 	__u32 tid = bpf_get_current_pid_tgid();
 	struct attempt fresh = { .id = bpf_ktime_get_boot_ns(), .call = call };
-	struct loss *c;
+	struct loss *l;
 
 	if (!bpf_map_update_elem(&attempts, &tid, &fresh, BPF_ANY))
 		return bpf_map_lookup_elem(&attempts, &tid);
-	c = own_loss();
-	if (c)
-		c->untracked++;
+	l = own_loss();
+	if (l)
+		l->untracked++;
 	return 0;
 }
 
 /* The text is the caller's word: another thread may rewrite it before the
  * kernel reads it. What the kernel used comes with parse_args and the module. */
+static __always_inline int send_enter(struct attempt *a, enum call call, bool compat, __s32 fd,
+				      __u64 size, __u64 text, __u32 flags)
+{
+	struct enter_event *e = reserve(struct enter_event);
+	long n;
+
+	if (!e)
+		return lose(a);
+	stamp(&e->h, KIND_ENTER, a);
+	if (a)
+		e->h.time = a->id;
+	e->h.flags = FLAG_CLAIMED | (compat ? FLAG_COMPAT : 0);
+	e->call = call;
+	e->fd = fd;
+	e->size = size;
+	e->flags = flags;
+	e->text[0] = 0;
+	n = bpf_probe_read_user_str(e->text, sizeof(e->text), (void *)text);
+	if (n < 0)
+		e->h.flags |= FLAG_UNREADABLE;
+	else if (n == sizeof(e->text))
+		e->h.flags |= FLAG_CUT;
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
 static __always_inline int enter(enum call call, bool compat, __s32 fd, __u64 size, __u64 text,
 				 __u32 flags)
 {
 	struct attempt *a = begin(call);
-	struct enter_event *e = reserve(struct enter_event, KIND_ENTER, a);
 	struct file *file;
-	long n;
 
-	if (e) {
-		if (a)
-			e->h.time = a->id;
-		e->h.flags = FLAG_CLAIMED | (compat ? FLAG_COMPAT : 0);
-		e->call = call;
-		e->fd = fd;
-		e->size = size;
-		e->flags = flags;
-		e->text[0] = 0;
-		n = bpf_probe_read_user_str(e->text, sizeof(e->text), (void *)text);
-		if (n < 0)
-			e->h.flags |= FLAG_UNREADABLE;
-		else if (n == sizeof(e->text))
-			e->h.flags |= FLAG_CUT;
-		bpf_ringbuf_submit(e, 0);
-	}
+	send_enter(a, call, compat, fd, size, text, flags);
 	if (call != CALL_FINIT_MODULE)
 		return 0;
 	file = file_of(fd);
-	if (file)
-		send_file(a, file, FLAG_CLAIMED);
-	return 0;
+	return file ? send_file(a, file, FLAG_CLAIMED) : 0;
 }
 
 static __always_inline int enter_finit_module(struct pt_regs *regs)
@@ -108,27 +115,30 @@ static __always_inline int enter_delete_module(struct pt_regs *regs)
 }
 ENTRY(delete_module, SYSCALL("delete_module"), enter_delete_module)
 
-static __always_inline void submit_end(struct return_event *e, struct attempt *a, enum call call,
-				       int ret)
+static __always_inline int send_end(struct attempt *a, enum kind kind, enum call call, int ret)
 {
+	struct return_event *e = reserve(struct return_event);
+
+	if (!e)
+		return lose(a);
+	stamp(&e->h, kind, a);
 	e->ret = ret;
 	e->call = call;
 	e->lost = a ? a->lost : 0;
 	e->symbols = a ? a->symbols : 0;
 	e->unused = 0;
 	bpf_ringbuf_submit(e, 0);
+	return 0;
 }
 
 /* The return ends the attempt, whatever became of it. It is reported for a
- * thread that is not in flight too: it entered before the hooks were there. */
+ * thread that is not in flight too: there was no room for it. */
 static __always_inline int leave(enum call call, int ret)
 {
 	struct attempt *a = current_attempt();
-	struct return_event *e = reserve(struct return_event, KIND_LEAVE, a);
 	__u32 tid = bpf_get_current_pid_tgid();
 
-	if (e)
-		submit_end(e, a, call, ret);
+	send_end(a, KIND_LEAVE, call, ret);
 	if (a)
 		bpf_map_delete_elem(&attempts, &tid);
 	return 0;
@@ -183,13 +193,10 @@ static __always_inline int died(void *signal)
 {
 	struct attempt *a = current_attempt();
 	__u32 tid = bpf_get_current_pid_tgid();
-	struct return_event *e;
 
 	if (!a)
 		return 0;
-	e = reserve(struct return_event, KIND_DIED, a);
-	if (e)
-		submit_end(e, a, a->call, (int)(long)signal);
+	send_end(a, KIND_DIED, a->call, (int)(long)signal);
 	bpf_map_delete_elem(&attempts, &tid);
 	return 0;
 }
@@ -207,9 +214,10 @@ static __always_inline int stage_begins(struct attempt *a, enum stage stage)
 	if (a->stages & (1 << stage))
 		return 0;
 	a->stages |= 1 << stage;
-	e = reserve(struct stage_event, KIND_STAGE, a);
+	e = reserve(struct stage_event);
 	if (!e)
-		return 0;
+		return lose(a);
+	stamp(&e->h, KIND_STAGE, a);
 	e->stage = stage;
 	e->symbols = a->symbols;
 	bpf_ringbuf_submit(e, 0);
@@ -296,9 +304,10 @@ SEC("kprobe/parse_args") int kprobe_parse_args(struct pt_regs *ctx)
 	if (!a)
 		return 0;
 	stage_begins(a, STAGE_PARAMS);
-	e = reserve(struct params_event, KIND_PARAMS, a);
+	e = reserve(struct params_event);
 	if (!e)
-		return 0;
+		return lose(a);
+	stamp(&e->h, KIND_PARAMS, a);
 	e->name[0] = e->text[0] = 0;
 	bpf_probe_read_kernel_str(e->name, sizeof(e->name), (void *)PT_REGS_PARM1(ctx));
 	n = bpf_probe_read_kernel_str(e->text, sizeof(e->text), (void *)PT_REGS_PARM2(ctx));
@@ -329,10 +338,12 @@ SEC("kprobe/do_init_module") int kprobe_do_init_module(struct pt_regs *ctx)
 
 static __always_inline int returned(enum kind kind, int ret)
 {
-	struct return_event *e = reserve(struct return_event, kind, current_attempt());
+	struct attempt *a = current_attempt();
+	struct return_event *e = reserve(struct return_event);
 
 	if (!e)
-		return 0;
+		return lose(a);
+	stamp(&e->h, kind, a);
 	e->ret = ret;
 	e->call = e->lost = e->symbols = e->unused = 0;
 	bpf_ringbuf_submit(e, 0);
@@ -374,14 +385,16 @@ SEC("raw_tracepoint/module_free") int tracepoint_module_free(struct bpf_raw_trac
 SEC("raw_tracepoint/module_request") int
 tracepoint_module_request(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct request_event *e = reserve(struct request_event, KIND_REQUEST, current_attempt());
+	struct attempt *a = current_attempt();
+	struct request_event *e = reserve(struct request_event);
 	__u32 tid = bpf_get_current_pid_tgid();
 	__u64 asked = bpf_ktime_get_boot_ns();
 	long n;
 
 	bpf_map_update_elem(&requests, &tid, &asked, BPF_ANY);
 	if (!e)
-		return 0;
+		return lose(a);
+	stamp(&e->h, KIND_REQUEST, a);
 	e->name[0] = 0;
 	n = bpf_probe_read_kernel_str(e->name, sizeof(e->name), (void *)ctx->args[0]);
 	if (n == sizeof(e->name))
@@ -406,28 +419,68 @@ static __always_inline int helper_returned(int ret)
 }
 RETURN(call_usermodehelper_exec, "call_usermodehelper_exec", 2, helper_returned)
 
-/* ---- messages ----
- * From 6.1 or so the console tracepoint fires when the text is stored, in the
- * thread that printed it. (5.10 fires it when the console is written, perhaps
- * by another thread: the reader does not attach it there.) */
-SEC("raw_tracepoint/console") int tracepoint_console(struct bpf_raw_tracepoint_args *ctx)
-{
-	struct attempt *a = current_attempt();
-	struct text_event *e;
-	__u32 len = ctx->args[1];
+/* ---- messages ---- */
 
-	if (!a)
-		return 0;
-	e = reserve(struct text_event, KIND_MESSAGE, a);
+static __always_inline int send_message(struct attempt *a, __u64 record, void *text, __u64 len)
+{
+	struct text_event *e = reserve(struct text_event);
+
 	if (!e)
-		return 0;
+		return lose(a);
+	stamp(&e->h, KIND_MESSAGE, a);
 	e->unused = 0;
+	e->record = record;
 	e->length = len;
 	if (len > TEXT_LEN) {
 		e->h.flags |= FLAG_CUT;
 		len = TEXT_LEN;
 	}
-	bpf_probe_read_kernel(e->text, len, (void *)ctx->args[0]);
+	barrier_var(len); /* or the bound ends up on a copy that the verifier cannot follow */
+	bpf_probe_read_kernel(e->text, len, text);
 	bpf_ringbuf_submit(e, 0);
 	return 0;
 }
+
+/* From 6.1 at the latest this fires when the text is stored, in the thread that
+ * printed it. 5.10 fires it when a console is written, perhaps by another
+ * thread, and not for levels that the console hides: see below. */
+SEC("raw_tracepoint/console") int tracepoint_console(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct attempt *a = current_attempt();
+
+	return a ? send_message(a, 0, (void *)ctx->args[0], ctx->args[1]) : 0;
+}
+
+/* Until then: the printing thread has just stored its text in the log. A text
+ * without a newline is committed and can still grow; what grew is the same
+ * record. A text that wraps round the end of the ring lies whole at its start. */
+static __always_inline int log_committed(struct prb_reserved_entry *entry)
+{
+	struct attempt *a = current_attempt();
+	struct printk_ringbuffer *rb;
+	struct printk_info *infos;
+	unsigned long begin, next, index, size;
+	void *desc;
+	char *data;
+
+	if (!a)
+		return 0;
+	rb = BPF_CORE_READ(entry, rb);
+	index = BPF_CORE_READ(entry, id) & ((1UL << BPF_CORE_READ(rb, desc_ring.count_bits)) - 1);
+	desc = (void *)BPF_CORE_READ(rb, desc_ring.descs) +
+	       index * bpf_core_type_size(struct prb_desc);
+	infos = (void *)BPF_CORE_READ(rb, desc_ring.infos) +
+		index * bpf_core_type_size(struct printk_info);
+	begin = BPF_CORE_READ((struct prb_desc *)desc, text_blk_lpos.begin);
+	next = BPF_CORE_READ((struct prb_desc *)desc, text_blk_lpos.next);
+	size = BPF_CORE_READ(rb, text_data_ring.size_bits);
+	data = BPF_CORE_READ(rb, text_data_ring.data);
+	if (begin & 1) /* no text at all (FAILED_LPOS, NO_LPOS) */
+		return 0;
+	if (begin >> size == (next - 1) >> size)
+		data += begin & ((1UL << size) - 1);
+	return send_message(a, BPF_CORE_READ(entry, id), data + sizeof(unsigned long),
+			    BPF_CORE_READ(infos, text_len));
+}
+ENTRY(prb_commit, "prb_commit", log_committed)
+ENTRY(prb_final_commit, "prb_final_commit", log_committed)

@@ -38,10 +38,11 @@ static __always_inline void read_signature(struct module_event *e, struct module
 static __always_inline int send_module(enum kind kind, struct module *mod)
 {
 	struct attempt *a = current_attempt();
-	struct module_event *e = reserve(struct module_event, kind, a);
+	struct module_event *e = reserve(struct module_event);
 
 	if (!e)
-		return 0;
+		return lose(a);
+	stamp(&e->h, kind, a);
 	e->module = (__u64)mod;
 	e->address = 0;
 	e->size = e->init_size = e->unused = 0;

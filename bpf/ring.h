@@ -63,18 +63,19 @@ static __always_inline struct attempt *current_attempt(void)
 }
 
 /* stamp fills the header. The one place that says who and when. */
-static __always_inline void stamp(struct header *h, enum kind kind, struct attempt *a,
-				  struct loss *c)
+static __always_inline void stamp(struct header *h, enum kind kind, struct attempt *a)
 {
+	struct loss *l = own_loss();
 	struct task_struct *task = (void *)bpf_get_current_task();
 	__u64 id = bpf_get_current_pid_tgid();
 	__u64 user = bpf_get_current_uid_gid();
 
+	__builtin_memset(h, 0, sizeof(*h));
 	h->time = bpf_ktime_get_boot_ns();
 	h->attempt = a ? a->id : 0;
 	h->start = BPF_CORE_READ(task, group_leader, start_boottime);
 	h->cgroup = bpf_get_current_cgroup_id();
-	h->lost = c ? c->lost : 0;
+	h->lost = l ? l->lost : 0;
 	h->tid = id;
 	h->tgid = id >> 32;
 	h->uid = user;
@@ -84,20 +85,19 @@ static __always_inline void stamp(struct header *h, enum kind kind, struct attem
 	bpf_get_current_comm(h->comm, sizeof(h->comm));
 }
 
-/* reserve gives room for one event, zeroed and stamped, or counts its loss. The
- * attempt is told too, so that its end can say what is missing from it. */
-#define reserve(type, kind, a)                                                    \
-	({                                                                        \
-		struct loss *c_ = own_loss();                                    \
-		type *e_ = bpf_ringbuf_reserve(&events, sizeof(type), 0);         \
-		if (e_) {                                                         \
-			__builtin_memset(e_, 0, offsetof(type, h) + sizeof(e_->h)); \
-			stamp(&e_->h, kind, a, c_);                               \
-		} else {                                                          \
-			if (c_)                                                   \
-				c_->lost++;                                       \
-			if (a)                                                    \
-				__sync_fetch_and_add(&(a)->lost, 1);              \
-		}                                                                 \
-		e_;                                                               \
-	})
+/* reserve gives room for one event, to be stamped, filled and submitted. */
+#define reserve(type) ((type *)bpf_ringbuf_reserve(&events, sizeof(type), 0))
+
+/* lose counts an event that found no room. Its attempt is told too, so that the
+ * end of it can say what is missing. Callers test the reservation once: older
+ * verifiers forget a second time that it is not null. */
+static __always_inline int lose(struct attempt *a)
+{
+	struct loss *l = own_loss();
+
+	if (l)
+		l->lost++;
+	if (a)
+		__sync_fetch_and_add(&a->lost, 1);
+	return 0;
+}

@@ -104,6 +104,7 @@ type Action struct {
 	// the module's own words.
 	Messages        []string `json:"messages,omitempty"`
 	MessagesDropped int      `json:"messages_dropped,omitempty"`
+	lastRecord      uint64   // of the last of Messages, which may still grow
 
 	// SharedWith is the attempt whose load gave this one its result: from 6.5
 	// the kernel runs concurrent loads of one file once.

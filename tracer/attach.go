@@ -44,25 +44,35 @@ type attacher struct {
 	backend Backend
 }
 
+// attach tries the ways to attach h, best first, and reports the one that worked
+// and why the ones before it did not.
 func (at *attacher) attach(h hook) (*attachment, HookStatus) {
-	name := h.program(at.backend)
-	how, _, _ := strings.Cut(name, "_")
-	status := HookStatus{Target: h.name, How: how, Need: h.need, Tells: h.tells}
-	spec := at.spec.Programs[name]
-	if spec == nil {
-		// bpf/ leaves out what this architecture never has.
-		status.Absent = true
-		return nil, status
+	status := HookStatus{Target: h.name, Need: h.need, Tells: h.tells}
+	for _, name := range h.programs(at.backend) {
+		how, _, _ := strings.Cut(name, "_")
+		if status.How == "" {
+			status.How = how
+		}
+		spec := at.spec.Programs[name]
+		if spec == nil {
+			// bpf/ leaves out what this architecture never has.
+			status.Absent = true
+			return nil, status
+		}
+		status.Target = spec.AttachTo
+		a, err := at.load(name, spec)
+		if err == nil {
+			status.How = how
+			status.Attached = true
+			return a, status
+		}
+		if status.Why != "" {
+			status.Why += "; "
+		}
+		status.Why += how + ": " + oneLine(err)
 	}
-	status.Target = spec.AttachTo
-	a, err := at.load(name, spec)
-	if err != nil {
-		status.Absent = absent(spec.AttachTo, how)
-		status.Why = oneLine(err)
-		return nil, status
-	}
-	status.Attached = true
-	return a, status
+	status.Absent = absent(status.Target, status.How)
+	return nil, status
 }
 
 func (at *attacher) load(name string, spec *ebpf.ProgramSpec) (*attachment, error) {
@@ -109,13 +119,10 @@ func (a *attachment) attach(spec *ebpf.ProgramSpec) (err error) {
 }
 
 // HaveFentry asks whether functions can be hooked through BPF trampolines,
-// entry and return. It attaches a program that does nothing to the least used
-// system call: that a program loads is not enough on arm64 before 6.4 or so.
+// entry and return. It attaches a program that does nothing to do_init_module:
+// that a program loads is not enough on arm64 before 6.4 or so.
 func HaveFentry() error {
-	target := "__x64_sys_delete_module"
-	if isARM64 {
-		target = "__arm64_sys_delete_module"
-	}
+	const target = "do_init_module"
 	for _, kind := range []ebpf.AttachType{ebpf.AttachTraceFEntry, ebpf.AttachTraceFExit} {
 		if err := tryTracing(target, kind); err != nil {
 			return fmt.Errorf("%s on %s: %w", kind, target, err)

@@ -49,7 +49,7 @@ type bpfFileEvent struct {
 	Magic  uint64
 	Dev    uint32
 	Length uint32
-	Path   [1024]uint8
+	Path   [1280]uint8
 }
 
 type bpfFlag uint32
@@ -171,6 +171,7 @@ type bpfStageEvent struct {
 type bpfTextEvent struct {
 	_      structs.HostLayout
 	H      bpfHeader
+	Record uint64
 	Length uint32
 	Unused uint32
 	Text   [1024]uint8
@@ -196,6 +197,8 @@ const (
 	bpfProgFentryMakeTaskDead              = "fentry_make_task_dead"
 	bpfProgFentryModSysfsSetup             = "fentry_mod_sysfs_setup"
 	bpfProgFentryModuleFinalize            = "fentry_module_finalize"
+	bpfProgFentryPrbCommit                 = "fentry_prb_commit"
+	bpfProgFentryPrbFinalCommit            = "fentry_prb_final_commit"
 	bpfProgFentryResolveSymbol             = "fentry_resolve_symbol"
 	bpfProgFentrySecurityKernelLoadData    = "fentry_security_kernel_load_data"
 	bpfProgFentrySecurityKernelReadFile    = "fentry_security_kernel_read_file"
@@ -223,6 +226,8 @@ const (
 	bpfProgKprobeModSysfsSetup             = "kprobe_mod_sysfs_setup"
 	bpfProgKprobeModuleFinalize            = "kprobe_module_finalize"
 	bpfProgKprobeParseArgs                 = "kprobe_parse_args"
+	bpfProgKprobePrbCommit                 = "kprobe_prb_commit"
+	bpfProgKprobePrbFinalCommit            = "kprobe_prb_final_commit"
 	bpfProgKprobeResolveSymbol             = "kprobe_resolve_symbol"
 	bpfProgKprobeSecurityKernelLoadData    = "kprobe_security_kernel_load_data"
 	bpfProgKprobeSecurityKernelReadFile    = "kprobe_security_kernel_read_file"
@@ -309,6 +314,8 @@ type bpfProgramSpecs struct {
 	FentryMakeTaskDead              *ebpf.ProgramSpec `ebpf:"fentry_make_task_dead"`
 	FentryModSysfsSetup             *ebpf.ProgramSpec `ebpf:"fentry_mod_sysfs_setup"`
 	FentryModuleFinalize            *ebpf.ProgramSpec `ebpf:"fentry_module_finalize"`
+	FentryPrbCommit                 *ebpf.ProgramSpec `ebpf:"fentry_prb_commit"`
+	FentryPrbFinalCommit            *ebpf.ProgramSpec `ebpf:"fentry_prb_final_commit"`
 	FentryResolveSymbol             *ebpf.ProgramSpec `ebpf:"fentry_resolve_symbol"`
 	FentrySecurityKernelLoadData    *ebpf.ProgramSpec `ebpf:"fentry_security_kernel_load_data"`
 	FentrySecurityKernelReadFile    *ebpf.ProgramSpec `ebpf:"fentry_security_kernel_read_file"`
@@ -336,6 +343,8 @@ type bpfProgramSpecs struct {
 	KprobeModSysfsSetup             *ebpf.ProgramSpec `ebpf:"kprobe_mod_sysfs_setup"`
 	KprobeModuleFinalize            *ebpf.ProgramSpec `ebpf:"kprobe_module_finalize"`
 	KprobeParseArgs                 *ebpf.ProgramSpec `ebpf:"kprobe_parse_args"`
+	KprobePrbCommit                 *ebpf.ProgramSpec `ebpf:"kprobe_prb_commit"`
+	KprobePrbFinalCommit            *ebpf.ProgramSpec `ebpf:"kprobe_prb_final_commit"`
 	KprobeResolveSymbol             *ebpf.ProgramSpec `ebpf:"kprobe_resolve_symbol"`
 	KprobeSecurityKernelLoadData    *ebpf.ProgramSpec `ebpf:"kprobe_security_kernel_load_data"`
 	KprobeSecurityKernelReadFile    *ebpf.ProgramSpec `ebpf:"kprobe_security_kernel_read_file"`
@@ -455,6 +464,8 @@ type bpfPrograms struct {
 	FentryMakeTaskDead              *ebpf.Program `ebpf:"fentry_make_task_dead"`
 	FentryModSysfsSetup             *ebpf.Program `ebpf:"fentry_mod_sysfs_setup"`
 	FentryModuleFinalize            *ebpf.Program `ebpf:"fentry_module_finalize"`
+	FentryPrbCommit                 *ebpf.Program `ebpf:"fentry_prb_commit"`
+	FentryPrbFinalCommit            *ebpf.Program `ebpf:"fentry_prb_final_commit"`
 	FentryResolveSymbol             *ebpf.Program `ebpf:"fentry_resolve_symbol"`
 	FentrySecurityKernelLoadData    *ebpf.Program `ebpf:"fentry_security_kernel_load_data"`
 	FentrySecurityKernelReadFile    *ebpf.Program `ebpf:"fentry_security_kernel_read_file"`
@@ -482,6 +493,8 @@ type bpfPrograms struct {
 	KprobeModSysfsSetup             *ebpf.Program `ebpf:"kprobe_mod_sysfs_setup"`
 	KprobeModuleFinalize            *ebpf.Program `ebpf:"kprobe_module_finalize"`
 	KprobeParseArgs                 *ebpf.Program `ebpf:"kprobe_parse_args"`
+	KprobePrbCommit                 *ebpf.Program `ebpf:"kprobe_prb_commit"`
+	KprobePrbFinalCommit            *ebpf.Program `ebpf:"kprobe_prb_final_commit"`
 	KprobeResolveSymbol             *ebpf.Program `ebpf:"kprobe_resolve_symbol"`
 	KprobeSecurityKernelLoadData    *ebpf.Program `ebpf:"kprobe_security_kernel_load_data"`
 	KprobeSecurityKernelReadFile    *ebpf.Program `ebpf:"kprobe_security_kernel_read_file"`
@@ -514,6 +527,8 @@ func (p *bpfPrograms) Close() error {
 		p.FentryMakeTaskDead,
 		p.FentryModSysfsSetup,
 		p.FentryModuleFinalize,
+		p.FentryPrbCommit,
+		p.FentryPrbFinalCommit,
 		p.FentryResolveSymbol,
 		p.FentrySecurityKernelLoadData,
 		p.FentrySecurityKernelReadFile,
@@ -541,6 +556,8 @@ func (p *bpfPrograms) Close() error {
 		p.KprobeModSysfsSetup,
 		p.KprobeModuleFinalize,
 		p.KprobeParseArgs,
+		p.KprobePrbCommit,
+		p.KprobePrbFinalCommit,
 		p.KprobeResolveSymbol,
 		p.KprobeSecurityKernelLoadData,
 		p.KprobeSecurityKernelReadFile,

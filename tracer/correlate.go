@@ -169,7 +169,7 @@ func add(a *Action, e Event) {
 	case KindInitReturn:
 		closeStage(a, e.Time)
 	case KindMessage:
-		addMessage(a, e.Message.Text)
+		addMessage(a, e.Message)
 	}
 }
 
@@ -203,12 +203,17 @@ func closeStage(a *Action, at time.Duration) {
 	}
 }
 
-func addMessage(a *Action, text string) {
-	if len(a.Messages) == maxMessages {
+func addMessage(a *Action, m *Message) {
+	n := len(a.Messages)
+	switch {
+	case n > 0 && m.Record != 0 && m.Record == a.lastRecord:
+		a.Messages[n-1] = m.Text
+	case n == maxMessages:
 		a.MessagesDropped++
-		return
+	default:
+		a.Messages = append(a.Messages, m.Text)
 	}
-	a.Messages = append(a.Messages, text)
+	a.lastRecord = m.Record
 }
 
 // name keeps the best name: sources are numbered best first.

@@ -24,10 +24,11 @@ type HookStatus struct {
 	// Tells is what is lost without it.
 	Tells    string `json:"tells"`
 	Attached bool   `json:"attached"`
-	// Absent says that this kernel has no such function. Why is the error
-	// otherwise.
-	Absent bool   `json:"absent,omitempty"`
-	Why    string `json:"why,omitempty"`
+	// Absent says that this kernel has no such function.
+	Absent bool `json:"absent,omitempty"`
+	// Why is what the kernel said to the ways that did not work, also where a
+	// lesser one did.
+	Why string `json:"why,omitempty"`
 }
 
 // missing tells whether tracing cannot do without what is not there.

@@ -174,6 +174,8 @@ func decodeMessage(w *bpfTextEvent) Message {
 	return Message{
 		Text: printable(strings.TrimRight(string(text), "\x00\n")),
 		Cut:  has(&w.H, bpfFlagFLAG_CUT),
+
+		Record: w.Record,
 	}
 }
 

@@ -207,6 +207,9 @@ type Request struct {
 type Message struct {
 	Text string `json:"text"`
 	Cut  bool   `json:"cut,omitempty"`
+	// Record is where the kernel's log keeps it: a later message of the same
+	// record has grown, and replaces this one. Zero where not known.
+	Record uint64 `json:"record,omitempty"`
 }
 
 // State is a module's state.

@@ -1,6 +1,9 @@
 package tracer
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Need says what the absence of a hook means.
 type Need uint8
@@ -39,64 +42,83 @@ type hook struct {
 	place place
 	need  Need
 	tells string
+	// from and before bound the kernels that the hook is for; zero for no bound.
+	from, before version
 }
+
+// version is a kernel's version, major and minor.
+type version struct{ major, minor int }
+
+func (v version) less(w version) bool {
+	return v.major < w.major || v.major == w.major && v.minor < w.minor
+}
+
+// hooksFor leaves out the hooks that are not for this kernel.
+func hooksFor(v version) []hook {
+	return slices.DeleteFunc(hooks(), func(h hook) bool {
+		return v.less(h.from) || h.before != version{} && !v.less(h.before)
+	})
+}
+
+// messagesMoved is the first kernel known to fire the tracepoint console when a
+// text is stored; 5.10 is known to fire it when a console is written.
+func messagesMoved() version { return version{6, 1} }
 
 // hooks lists all, in the order of attaching: what belongs to the inside of an
 // attempt first, the returns before the entries. So whatever entry is seen has
 // all its other hooks in place.
 func hooks() []hook {
+	const messages = "what the kernel and the module print meanwhile"
 	return []hook{
-		{"security_kernel_read_file", entry, Optional, "the file that the kernel itself reads, and the stage read"},
-		{"security_kernel_load_data", entry, Optional, "the stage read of init_module"},
-		{"idempotent_init_module", entry, WherePresent, "the file of a load that shares another's result (6.5 and later)"},
-		{"load_module", entry, Optional, "the stage verify"},
-		{"resolve_symbol", entry, Optional, "the stage resolve, and how many symbols"},
-		{"apply_relocate_add", entry, Optional, "the stage relocate"},
-		{"module_finalize", entry, Optional, "the stage finalize"},
-		{"parse_args", probe, Optional, "the stage params, and the parameters as the kernel has them"},
-		{"mod_sysfs_setup", entry, Optional, "the stage sysfs"},
-		{"console", tracepoint, Optional, "kernel messages of the load"},
-		{"make_task_dead", entry, Optional, "that a thread died in a load"},
-		{"module_load", tracepoint, Required, "the module before its init"},
-		{"do_init_module", probe, Required, "the module before its init, and the stage init"},
-		{"do_one_initcall", exit, Optional, "what the module's own init returned"},
-		{"do_init_module", exit, Required, "the end of the init"},
-		{"free_module", probe, Required, "that a module's memory goes"},
-		{"module_free", tracepoint, Required, "that a module's memory goes"},
-		{"call_usermodehelper_exec", exit, Optional, "how a request ended"},
-		{"module_request", tracepoint, Required, "requests for modules"},
-		{"finit_module", exit, Required, "the result of a load"},
-		{"init_module", exit, Required, "the result of a load"},
-		{"delete_module", exit, Required, "the result of an unload"},
-		{"finit_module32", exit, WherePresent, "the result of a 32-bit program's load"},
-		{"init_module32", exit, WherePresent, "the result of a 32-bit program's load"},
-		{"delete_module32", exit, WherePresent, "the result of a 32-bit program's unload"},
-		{"finit_module", entry, Required, "attempts to load"},
-		{"init_module", entry, Required, "attempts to load"},
-		{"delete_module", entry, Required, "attempts to unload"},
-		{"finit_module32", entry, WherePresent, "attempts to load by 32-bit programs"},
-		{"init_module32", entry, WherePresent, "attempts to load by 32-bit programs"},
-		{"delete_module32", entry, WherePresent, "attempts to unload by 32-bit programs"},
+		{name: "security_kernel_read_file", place: entry, need: Optional, tells: "the file that the kernel itself reads, and the stage read"},
+		{name: "security_kernel_load_data", place: entry, need: Optional, tells: "the stage read of init_module"},
+		{name: "idempotent_init_module", place: entry, need: WherePresent, tells: "the file of a load that shares another's result (6.5 and later)"},
+		{name: "load_module", place: entry, need: Optional, tells: "the stage verify"},
+		{name: "resolve_symbol", place: entry, need: Optional, tells: "the stage resolve, and how many symbols"},
+		{name: "apply_relocate_add", place: entry, need: Optional, tells: "the stage relocate"},
+		{name: "module_finalize", place: entry, need: Optional, tells: "the stage finalize"},
+		{name: "parse_args", place: probe, need: Optional, tells: "the stage params, and the parameters as the kernel has them"},
+		{name: "mod_sysfs_setup", place: entry, need: Optional, tells: "the stage sysfs"},
+		{name: "console", place: tracepoint, tells: messages, from: messagesMoved(), need: Optional},
+		{name: "prb_commit", place: entry, tells: messages, before: messagesMoved(), need: Optional},
+		{name: "prb_final_commit", place: entry, tells: messages, before: messagesMoved(), need: Optional},
+		{name: "make_task_dead", place: entry, need: Optional, tells: "that a thread died in a load"},
+		{name: "module_load", place: tracepoint, need: Required, tells: "the module before its init"},
+		{name: "do_init_module", place: probe, need: Required, tells: "the module before its init, and the stage init"},
+		{name: "do_one_initcall", place: exit, need: Optional, tells: "what the module's own init returned"},
+		{name: "do_init_module", place: exit, need: Required, tells: "the end of the init"},
+		{name: "free_module", place: probe, need: Required, tells: "that a module's memory goes"},
+		{name: "module_free", place: tracepoint, need: Required, tells: "that a module's memory goes"},
+		{name: "call_usermodehelper_exec", place: exit, need: Optional, tells: "how a request ended"},
+		{name: "module_request", place: tracepoint, need: Required, tells: "requests for modules"},
+		{name: "finit_module", place: exit, need: Required, tells: "the result of a load"},
+		{name: "init_module", place: exit, need: Required, tells: "the result of a load"},
+		{name: "delete_module", place: exit, need: Required, tells: "the result of an unload"},
+		{name: "finit_module32", place: exit, need: WherePresent, tells: "the result of a 32-bit program's load"},
+		{name: "init_module32", place: exit, need: WherePresent, tells: "the result of a 32-bit program's load"},
+		{name: "delete_module32", place: exit, need: WherePresent, tells: "the result of a 32-bit program's unload"},
+		{name: "finit_module", place: entry, need: Required, tells: "attempts to load"},
+		{name: "init_module", place: entry, need: Required, tells: "attempts to load"},
+		{name: "delete_module", place: entry, need: Required, tells: "attempts to unload"},
+		{name: "finit_module32", place: entry, need: WherePresent, tells: "attempts to load by 32-bit programs"},
+		{name: "init_module32", place: entry, need: WherePresent, tells: "attempts to load by 32-bit programs"},
+		{name: "delete_module32", place: entry, need: WherePresent, tells: "attempts to unload by 32-bit programs"},
 	}
 }
 
-// program gives the name of the hook's program for a backend.
-func (h hook) program(b Backend) string {
-	switch h.place {
-	case tracepoint:
-		return "tracepoint_" + h.name
-	case probe:
-		return "kprobe_" + h.name
-	case entry:
-		if b == Fentry {
-			return "fentry_" + h.name
-		}
-		return "kprobe_" + h.name
+// programs gives the names of the programs that can serve the hook, best first.
+func (h hook) programs(b Backend) []string {
+	switch {
+	case h.place == tracepoint:
+		return []string{"tracepoint_" + h.name}
+	case h.place == probe, h.place == entry && b == Kprobe:
+		return []string{"kprobe_" + h.name}
+	case h.place == entry:
+		return []string{"fentry_" + h.name, "kprobe_" + h.name}
+	case b == Kprobe:
+		return []string{"kretprobe_" + h.name}
 	default:
-		if b == Fentry {
-			return "fexit_" + h.name
-		}
-		return "kretprobe_" + h.name
+		return []string{"fexit_" + h.name, "kretprobe_" + h.name}
 	}
 }
 
@@ -108,8 +130,10 @@ type Backend uint8
 const (
 	// Auto takes Fentry where the kernel can, Kprobe otherwise.
 	Auto Backend = iota // auto
-	// Fentry hooks entries and returns through BPF trampolines. x86-64 from
-	// 5.5, arm64 from 6.4 or so. No return is ever lost.
+	// Fentry hooks entries and returns through BPF trampolines, which lose no
+	// return; x86-64 from 5.5, arm64 from 6.4 or so. A function whose types do
+	// not allow it is hooked as by Kprobe, and coverage says why: 5.10 does not
+	// know the registers of a system call, 6.1 has two types for each.
 	Fentry // fentry
 	// Kprobe hooks entries by kprobes and returns by kretprobes, of which the
 	// kernel keeps a fixed number for threads inside the function: with more,

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/cilium/ebpf"
 )
@@ -105,11 +106,15 @@ func parseKprobeProfile(r io.Reader) map[string]uint64 {
 	return missed
 }
 
+// closeAll detaches all at once: each link waits for the kernel to forget it,
+// and the waits overlap.
 func closeAll(attached []*attachment, maps map[string]*ebpf.Map) error {
-	var errs []error
-	for i := len(attached) - 1; i >= 0; i-- {
-		errs = append(errs, attached[i].Close())
+	errs := make([]error, len(attached))
+	var wg sync.WaitGroup
+	for i, a := range attached {
+		wg.Go(func() { errs[i] = a.Close() })
 	}
+	wg.Wait()
 	for _, m := range maps {
 		errs = append(errs, m.Close())
 	}

@@ -113,3 +113,29 @@ func HaveBPFLSM() error {
 	}
 	return fmt.Errorf("bpf is not among the active LSMs (%s)", strings.TrimSpace(string(text)))
 }
+
+// Release gives the running kernel's release, as uname -r does.
+func Release() (string, error) {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return "", fmt.Errorf("read kernel release: %w", err)
+	}
+	return unix.ByteSliceToString(name.Release[:]), nil
+}
+
+func runningVersion() (version, error) {
+	release, err := Release()
+	if err != nil {
+		return version{}, err
+	}
+	return parseVersion(release)
+}
+
+// parseVersion reads "6.12.117+deb13-cloud-amd64".
+func parseVersion(release string) (version, error) {
+	var v version
+	if n, _ := fmt.Sscanf(release, "%d.%d", &v.major, &v.minor); n != 2 {
+		return version{}, fmt.Errorf("kernel release %q does not begin with a version", release)
+	}
+	return v, nil
+}

@@ -70,7 +70,9 @@ func Open(opts *Options) (_ *Tracer, err error) {
 	if err != nil {
 		return nil, err
 	}
-	t.attachAll(at)
+	if err := t.attachAll(at); err != nil {
+		return nil, err
+	}
 	if len(t.coverage.Missing()) > 0 {
 		return nil, &CoverageError{Coverage: t.coverage}
 	}
@@ -90,6 +92,8 @@ func (t *Tracer) prepare(o Options) (*attacher, error) {
 	if o.RingSize != 0 {
 		spec.Maps[bpfMapEvents].MaxEntries = o.RingSize
 	}
+	// The pointers that carry the types to the generator; no program uses them.
+	delete(spec.Maps, ".bss")
 	t.maps = make(map[string]*ebpf.Map)
 	for name, m := range spec.Maps {
 		if t.maps[name], err = ebpf.NewMap(m); err != nil {
@@ -108,14 +112,19 @@ func (t *Tracer) prepare(o Options) (*attacher, error) {
 	return &attacher{spec: spec, maps: t.maps, cache: btf.NewCache(), backend: t.coverage.Backend}, nil
 }
 
-func (t *Tracer) attachAll(at *attacher) {
-	for _, h := range hooks() {
+func (t *Tracer) attachAll(at *attacher) error {
+	running, err := runningVersion()
+	if err != nil {
+		return err
+	}
+	for _, h := range hooksFor(running) {
 		a, status := at.attach(h)
 		if a != nil {
 			t.attached = append(t.attached, a)
 		}
 		t.coverage.Hooks = append(t.coverage.Hooks, status)
 	}
+	return nil
 }
 
 // Coverage says what this Tracer can see.

@@ -1,5 +1,0 @@
-package tracer
-
-import "runtime"
-
-const isARM64 = runtime.GOARCH == "arm64"
