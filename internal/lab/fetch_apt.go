@@ -51,7 +51,7 @@ func openArchive(ctx context.Context, cache string, progress io.Writer) (*archiv
 		"status":       "",
 	}
 	for name, text := range files {
-		if err := replaceFile(filepath.Join(a.dir, name), []byte(text)); err != nil {
+		if err := settleFile(filepath.Join(a.dir, name), text); err != nil {
 			return nil, fmt.Errorf("prepare apt: %w", err)
 		}
 	}
@@ -74,6 +74,7 @@ func (a *archive) settings() string {
 		{"Dir::State::lists", in("lists")},
 		{"Dir::State::status", in("status")},
 		{"Dir::Cache", in("cache")},
+		{"Dir::Cache::srcpkgcache", ""}, // half of the disk space for a second per refresh
 		{"APT::Architecture", "amd64"},
 		{"APT::Architectures::", "amd64"},
 		{"APT::Architectures::", "arm64"},
@@ -81,6 +82,7 @@ func (a *archive) settings() string {
 		{"APT::Sandbox::User", "root"},
 		{"APT::Update::Error-Mode", "any"},
 		{"Acquire::Retries", "3"},
+		{"Acquire::GzipIndexes", "true"},
 	} {
 		fmt.Fprintf(&b, "%s %q;\n", s[0], s[1])
 	}

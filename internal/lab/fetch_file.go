@@ -48,12 +48,8 @@ func lockFile(ctx context.Context, path string, progress io.Writer) (unlock func
 }
 
 // replaceFile writes a file so that a reader sees the old or the new one, never
-// a part. A file that is the same already is left alone.
+// a part.
 func replaceFile(path string, text []byte) error {
-	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, text) {
-		now := time.Now()
-		return os.Chtimes(path, now, now)
-	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-")
 	if err != nil {
 		return err
@@ -65,6 +61,15 @@ func replaceFile(path string, text []byte) error {
 		return err
 	}
 	return os.Rename(f.Name(), path)
+}
+
+// settleFile makes a file hold text. One that does already keeps its time of
+// change, by which others see whether to read it again.
+func settleFile(path, text string) error {
+	if old, err := os.ReadFile(path); err == nil && string(old) == text {
+		return nil
+	}
+	return replaceFile(path, []byte(text))
 }
 
 // output runs a command and gives its standard output. Its error carries what
