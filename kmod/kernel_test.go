@@ -159,6 +159,26 @@ func TestKernelName(t *testing.T) {
 	}
 }
 
+// TestKernelSoft: libcrc32c wishes for a faster crc32c on these kernels, and xfs needs
+// libcrc32c. From 6.14 or so it is part of the kernel.
+func TestKernelSoft(t *testing.T) {
+	needKernel(t)
+	steps, err := Plan(t.Context(), "xfs", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for _, step := range steps {
+		found = found || step.Module == "libcrc32c"
+		if soft := step.Kind == StepLoad && strings.HasPrefix(step.Module, "crc32c_"); step.Soft != soft {
+			t.Errorf("%+v", step)
+		}
+	}
+	if !found {
+		t.Skip("xfs needs no libcrc32c on this kernel")
+	}
+}
+
 // TestKernelPacked loads the same module in each compression, whether the kernel or
 // this package unpacks it.
 func TestKernelPacked(t *testing.T) {

@@ -15,8 +15,9 @@ const moduleInitCompressedFile = 4
 // Load loads a file, or a name with its dependencies in order: [Plan], then each
 // step. It gives the steps that it came to, the failed one last.
 //
-// A dependency that someone else loads meanwhile is no error; a target that is loaded
-// already is ([ErrLoaded], EEXIST). Whatever was loaded before a failure stays.
+// A dependency that someone else loads meanwhile is no error, nor is a soft dependency
+// that fails (Step.Err tells); a target that is loaded already is one ([ErrLoaded],
+// EEXIST). Whatever was loaded before a failure stays.
 func Load(ctx context.Context, target string, opts *LoadOptions) ([]Step, error) {
 	steps, err := Plan(ctx, target, opts)
 	if err != nil {
@@ -26,9 +27,11 @@ func Load(ctx context.Context, target string, opts *LoadOptions) ([]Step, error)
 		if err := ctx.Err(); err != nil {
 			return steps[:i], &Error{Op: "load", Module: steps[i].Module, Err: err}
 		}
-		if err := steps[i].Do(); err != nil {
+		err := steps[i].Do()
+		if err != nil && !steps[i].Soft {
 			return steps[:i+1], err
 		}
+		steps[i].Err = err
 	}
 	return steps, nil
 }

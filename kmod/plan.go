@@ -34,6 +34,10 @@ type Step struct {
 	Params  string // as the kernel will get them: modprobe's options, then the caller's
 	Command string // of StepInstall: what modprobe would have a shell run
 	Target  bool   // asked for, and not only a dependency
+	// Soft: only wished for (softdep). Load goes on when it fails, as modprobe does.
+	Soft bool
+	// Err is why Load went on without a soft step.
+	Err error
 
 	force   Force
 	root    string
@@ -141,5 +145,9 @@ func planName(ctx context.Context, name string, opts *LoadOptions, flags ...stri
 	if err != nil {
 		return nil, err
 	}
-	return steps, m.markTargets(ctx, name, steps)
+	if err := m.markTargets(ctx, name, steps); err != nil {
+		return nil, err
+	}
+	markSoft(steps)
+	return steps, nil
 }

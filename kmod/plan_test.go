@@ -198,3 +198,34 @@ func TestKernelUnpacks(t *testing.T) {
 		}
 	}
 }
+
+// TestSoftDependencies: which steps modules.dep says are needed, and that Load goes on
+// without the others.
+func TestSoftDependencies(t *testing.T) {
+	root := rootOf(t, map[string]string{
+		"modules.dep":      "kernel/other.ko: kernel/wish.ko\nkernel/target.ko: kernel/need.ko kernel/deep.ko\nkernel/wish.ko:\n",
+		"kernel/target.ko": "not a module",
+	})
+	lines := ""
+	for _, module := range []string{"wish", "deep", "need", "target"} {
+		lines += fmt.Sprintf("echo insmod %s/kernel/%s.ko\n", root, module)
+	}
+	opts := &LoadOptions{Modprobe: fakeModprobe(t, lines), Root: rootOf(t, map[string]string{
+		"sys/module/deep/initstate": "live\n", "sys/module/need/initstate": "live\n",
+	})}
+	steps, err := Load(t.Context(), "target", opts)
+	var e *Error
+	if !errors.As(err, &e) || e.Module != "target" {
+		t.Fatalf("%+v, %v", steps, err)
+	}
+	for _, step := range steps {
+		if soft := step.Module == "wish"; step.Soft != soft || errors.Is(step.Err, ErrNotFound) != soft {
+			t.Errorf("%s: soft %v, error %v", step.Module, step.Soft, step.Err)
+		}
+	}
+	opts.Root = ""
+	steps, err = Load(t.Context(), "target", opts)
+	if !errors.As(err, &e) || e.Module != "deep" || !errors.Is(err, ErrNotFound) {
+		t.Errorf("a needed module is missing: %+v, %v", steps, err)
+	}
+}
