@@ -111,21 +111,38 @@ func fetchOffered(ctx context.Context, cache, wanted, arch string, progress io.W
 		} else if err = fetch(a, offer); err == nil {
 			return nil
 		}
-		mayMend := isDownloadError(err) || (!ok && ix.Missing != "")
-		if refresh || ctx.Err() != nil || !mayMend {
+		if ctx.Err() != nil {
+			return fmt.Errorf("fetch kernel %s: %w", wanted, context.Cause(ctx))
+		}
+		mayMend := isStale(err) || (!ok && ix.Missing != "")
+		if refresh || !mayMend {
 			return err
 		}
 		fmt.Fprintf(progress, "trying again: %v\n", err)
 	}
 }
 
-func isDownloadError(err error) bool { return errors.As(err, new(*downloadError)) }
-
-// downloadError marks what a fresher index may mend.
+// downloadError is apt's failure to get packages that the index lists.
 type downloadError struct{ err error }
 
 func (e *downloadError) Error() string { return e.err.Error() }
 func (e *downloadError) Unwrap() error { return e.err }
+
+// isStale tells a download that failed because the mirror has moved on since the
+// index was read, which a fresher index mends, from one that failed for want of
+// a network, which apt has tried often enough.
+func isStale(err error) bool {
+	var download *downloadError
+	if !errors.As(err, &download) {
+		return false
+	}
+	for _, sign := range []string{"404", "Hash Sum mismatch", "unexpected size", "was not found"} {
+		if strings.Contains(download.Error(), sign) {
+			return true
+		}
+	}
+	return false
+}
 
 func notOffered(wanted, arch string, offers []Offer, missing string) error {
 	var series []string

@@ -81,7 +81,7 @@ func (a *archive) settings() string {
 		// As root, apt would download as its own user, who cannot enter a cache in root's home.
 		{"APT::Sandbox::User", "root"},
 		{"APT::Update::Error-Mode", "any"},
-		{"Acquire::Retries", "3"},
+		{"Acquire::Retries", "2"}, // with growing pauses
 		{"Acquire::GzipIndexes", "true"},
 	} {
 		fmt.Fprintf(&b, "%s %q;\n", s[0], s[1])

@@ -96,24 +96,28 @@ func setGroup(cmd *exec.Cmd) {
 }
 
 // commandError joins a command's failure with its complaint: apt's lines that
-// begin with "E:" where there are such, the last line otherwise.
+// begin with "E:" where there are such, the first line otherwise. A full disk,
+// which other programs only tell in words, is ENOSPC again.
 func commandError(err error, stderr string) error {
 	if err == nil {
 		return nil
 	}
+	if strings.Contains(strings.ToLower(stderr), unix.ENOSPC.Error()) {
+		return fmt.Errorf("%w (%w)", unix.ENOSPC, err)
+	}
 	var complaints []string
-	last := ""
+	first := ""
 	for line := range strings.Lines(stderr) {
 		line = strings.TrimSpace(line)
-		if line != "" {
-			last = line
+		if first == "" {
+			first = line
 		}
 		if text, ok := strings.CutPrefix(line, "E: "); ok {
 			complaints = append(complaints, text)
 		}
 	}
-	if len(complaints) == 0 && last != "" {
-		complaints = []string{last}
+	if len(complaints) == 0 && first != "" {
+		complaints = []string{first}
 	}
 	if len(complaints) == 0 {
 		return err

@@ -141,7 +141,7 @@ func TestFullDisk(t *testing.T) {
 func TestOutputReportsTheComplaint(t *testing.T) {
 	for script, want := range map[string]string{
 		`echo "W: careful" >&2; echo "E: one" >&2; echo "E: two" >&2; exit 100`: "one; two",
-		`echo "first" >&2; echo "last words" >&2; exit 1`:                       "last words",
+		`echo "the cause" >&2; echo "what followed" >&2; exit 1`:                "the cause",
 		`exit 3`: "exit status 3",
 	} {
 		_, err := output(exec.Command("sh", "-c", script))

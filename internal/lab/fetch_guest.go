@@ -42,8 +42,11 @@ func GuestRoot(ctx context.Context, cache, arch string, progress io.Writer) (str
 	}
 	for refresh := false; ; refresh = true {
 		err := a.fetchGuest(ctx, dir, arch, refresh)
-		if err == nil || refresh || !isDownloadError(err) {
-			return dir, err
+		if err == nil {
+			return dir, nil
+		}
+		if refresh || !isStale(err) || ctx.Err() != nil {
+			return "", err
 		}
 	}
 }

@@ -94,7 +94,7 @@ func ensureToolchain(ctx context.Context, cache string, progress io.Writer) (*to
 		if err == nil {
 			return openToolchain(dir)
 		}
-		if refresh || !isDownloadError(err) || ctx.Err() != nil {
+		if refresh || !isStale(err) || ctx.Err() != nil {
 			return nil, err
 		}
 		fmt.Fprintf(progress, "trying again: %v\n", err)
