@@ -146,7 +146,7 @@ func TestBombs(t *testing.T) {
 			t.Errorf("%v: %d bytes to %d: %v", compression, len(data), len(zeroes), err)
 		}
 		limit := uint64(maxUnpacked(len(data)))
-		if used := after.TotalAlloc - before.TotalAlloc; used > 6*limit {
+		if used := after.TotalAlloc - before.TotalAlloc; used > 12*limit { // growing a buffer copies it; under the race detector twice
 			t.Errorf("%v: allocated %d MiB for a limit of %d MiB", compression, used>>20, limit>>20)
 		}
 	}

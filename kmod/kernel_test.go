@@ -353,6 +353,9 @@ func TestKernelNoExit(t *testing.T) {
 // TestKernelPrivilege: without CAP_SYS_MODULE, EPERM and nothing done.
 func TestKernelPrivilege(t *testing.T) {
 	path := specimen(t, "hello")
+	if err := HavePrivilege(); err != nil {
+		t.Fatal(err)
+	}
 	type result struct{ load, unload, list error }
 	results := make(chan result)
 	go func() {
@@ -363,12 +366,15 @@ func TestKernelPrivilege(t *testing.T) {
 			results <- result{err, err, err}
 			return
 		}
+		if err := HavePrivilege(); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("privilege: %v", err)
+		}
 		_, load := Load(context.Background(), path, nil)
 		_, list := List(nil)
 		results <- result{load, Unload(context.Background(), "hello", nil), list}
 	}()
 	got := <-results
-	if !errors.Is(got.load, unix.EPERM) || !errors.Is(got.unload, unix.EPERM) || got.list != nil {
+	if !errors.Is(got.load, unix.EPERM) || !errors.Is(got.unload, unix.EPERM) || got.list != nil || !strings.Contains(got.load.Error(), "needs CAP_SYS_MODULE") {
 		t.Errorf("%+v", got)
 	}
 	if _, ok := loaded(t, "hello"); ok {

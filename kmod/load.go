@@ -78,10 +78,10 @@ func (s *Step) explain(err error) error {
 		return because(ErrBuiltin, err)
 	case errors.Is(err, unix.EEXIST):
 		return because(ErrLoaded, err)
-	case s.suspect != nil && !errors.Is(err, s.suspect) && !errors.Is(err, unix.EPERM):
+	case s.suspect != nil && errors.Is(err, unix.ENOEXEC):
 		return because(s.suspect, err)
 	}
-	return err
+	return refusal(s.root, err)
 }
 
 func (s *Step) load() error {

@@ -60,7 +60,7 @@ type LoadOptions struct {
 	Params   Params // of the module asked for, after those of modprobe's configuration
 	Force    Force
 	Modprobe string // the modprobe to resolve names with; "" looks for it in PATH and /sbin
-	Root     string // folder that holds sys, for what is loaded already; "" is /
+	Root     string // folder that holds proc and sys; "" is /
 }
 
 // Plan tells which modules must be loaded, in order, for target. It changes nothing.

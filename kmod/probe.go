@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // HaveModules tells whether this kernel can load modules: nil when it can. It errs
@@ -26,6 +28,39 @@ func haveModules(root string) error {
 		return fmt.Errorf("%w: kernel.modules_disabled is set until the next boot", ErrNoModules)
 	}
 	return nil
+}
+
+// HavePrivilege tells whether the calling thread has CAP_SYS_MODULE: nil when it has.
+// It errs with [fs.ErrPermission] otherwise. In a container the capability may be one of
+// another user namespace than the first, which the kernel does not count: only the
+// load itself shows that.
+func HavePrivilege() error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return fmt.Errorf("read the capabilities of this thread: %w", err)
+	}
+	if data[0].Effective&(1<<unix.CAP_SYS_MODULE) == 0 {
+		return fmt.Errorf("loading and unloading need CAP_SYS_MODULE: %w", fs.ErrPermission)
+	}
+	return nil
+}
+
+// refusal adds to an errno of any of the system calls what this system tells about it.
+func refusal(root string, err error) error {
+	switch {
+	case errors.Is(err, unix.ENOSYS):
+		return because(ErrNoModules, err)
+	case !errors.Is(err, unix.EPERM):
+		return err
+	}
+	if unable := haveModules(rooted(root)); unable != nil {
+		return because(unable, err)
+	}
+	if HavePrivilege() != nil {
+		return because(errors.New("needs CAP_SYS_MODULE"), err)
+	}
+	return err
 }
 
 // HaveDecompression tells which compressed files the kernel takes as they are, from

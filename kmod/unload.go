@@ -84,7 +84,7 @@ func (o *UnloadOptions) explain(module string, err error) error {
 	case errors.Is(err, unix.EBUSY) && initState(o.Root, module) == "live":
 		return because(errors.New("it has no exit function"), err)
 	}
-	return err
+	return refusal(o.Root, err)
 }
 
 // holders says by whom a module is used, as far as sysfs tells: other modules by

@@ -16,6 +16,7 @@ func TestUnloadExplains(t *testing.T) {
 		"sys/module/busy/initstate": "live\n", "sys/module/busy/refcnt": "3\n",
 		"sys/module/kernel/parameters/x": "1\n",
 		"sys/module/gone/initstate":      "going\n",
+		"proc/modules":                   "", "proc/sys/kernel/modules_disabled": "1\n",
 	})
 	opts := UnloadOptions{Root: root}
 	for name, c := range map[string]struct {
@@ -31,7 +32,8 @@ func TestUnloadExplains(t *testing.T) {
 		"busy":      {"busy", unix.EAGAIN, ErrInUse, "refcount 3", true},
 		"no exit":   {"busy", unix.EBUSY, unix.EBUSY, "no exit function", false},
 		"going":     {"gone", unix.EBUSY, unix.EBUSY, "busy", true},
-		"not root":  {"held", unix.EPERM, unix.EPERM, "not permitted", false},
+		"no kernel": {"held", unix.ENOSYS, ErrNoModules, "loads no modules", false},
+		"disabled":  {"held", unix.EPERM, ErrNoModules, "modules_disabled", false},
 	} {
 		err := opts.explain(c.module, c.errno)
 		if !errors.Is(err, c.want) || !errors.Is(err, c.errno) || !strings.Contains(err.Error(), c.text) {
