@@ -78,7 +78,7 @@ func askKVM(ctx context.Context, cache string, q qemu, k Kernel) (kvmVerdict, er
 		return v, nil
 	}
 	m := Machine{Kernel: k, Accel: KVM, Bare: true, Timeout: probeTime, Cache: cache}
-	_, err = Run(ctx, m, []string{kmodtracePath, "--version"}, io.Discard, io.Discard)
+	_, err = Run(ctx, m, []string{kmodtracePath, "--help"}, io.Discard, io.Discard)
 	v, conclusive := judgeKVM(err, time.Now())
 	if ctx.Err() != nil {
 		return v, ctx.Err()

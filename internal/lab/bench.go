@@ -52,7 +52,7 @@ func Measure(ctx context.Context, m Machine, runs int) (Measurement, error) {
 	}
 	var build, ready, done, off []time.Duration
 	for range runs {
-		r, err := m.run(ctx, []string{kmodtracePath, "--version"}, io.Discard, io.Discard)
+		r, err := m.run(ctx, []string{kmodtracePath, "--help"}, io.Discard, io.Discard)
 		if err != nil {
 			return result, err
 		}
