@@ -20,6 +20,7 @@ risk for this machine's own kernel, and also where that has no modules or probes
 		newLabBenchCommand(),
 		newLabKernelsCommand(),
 		newLabFetchCommand(),
+		newLabBuildCommand(),
 	)
 	return lab
 }
