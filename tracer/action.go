@@ -146,6 +146,8 @@ func (a *Action) Proven() bool {
 		return a.SharedWith != 0 || a.Saw(KindInit, KindModuleLoad) && a.Saw(KindInitReturn)
 	case Unloaded:
 		return a.Saw(KindFree, KindModuleFree)
+	case Answered:
+		return a.Saw(KindRequestReturn)
 	case Failed:
 		return a.Saw(KindLeave, KindDied, KindRequestReturn)
 	default:
