@@ -65,18 +65,16 @@ func buildCached(ctx context.Context, cache string, k Kernel, s sources, progres
 // are there.
 func (t *toolchain) build(ctx context.Context, k Kernel, s sources, dir string, progress io.Writer, arguments []string) error {
 	start := time.Now()
-	work, err := os.MkdirTemp(filepath.Dir(dir), ".build-")
-	if err != nil {
-		return fmt.Errorf("build modules: %w", err)
-	}
-	defer os.RemoveAll(work)
+	// We hold dir's lock: what lies here from before is of a build that was killed.
+	work := filepath.Join(filepath.Dir(dir), ".build-"+filepath.Base(dir))
 	tree, result := filepath.Join(work, "tree"), filepath.Join(work, "result")
-	if err := errors.Join(os.Mkdir(tree, 0o755), s.writeTo(tree), os.Mkdir(result, 0o755)); err != nil {
+	defer os.RemoveAll(work)
+	if err := errors.Join(os.RemoveAll(work), os.MkdirAll(result, 0o755), s.writeTo(tree)); err != nil {
 		return fmt.Errorf("build modules: %w", err)
 	}
 	fmt.Fprintf(progress, "building modules for %s\n", k.Release)
 	var complaints bytes.Buffer
-	err = t.make(ctx, k, tree, s.hasOwnRules(), &complaints, arguments)
+	err := t.make(ctx, k, tree, s.hasOwnRules(), &complaints, arguments)
 	if ctx.Err() != nil {
 		return fmt.Errorf("build modules for %s: %w", k.Release, context.Cause(ctx))
 	}

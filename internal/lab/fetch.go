@@ -136,7 +136,7 @@ func isStale(err error) bool {
 	if !errors.As(err, &download) {
 		return false
 	}
-	for _, sign := range []string{"404", "Hash Sum mismatch", "unexpected size", "was not found"} {
+	for _, sign := range []string{"404  Not Found", "Hash Sum mismatch", "unexpected size", "was not found"} {
 		if strings.Contains(download.Error(), sign) {
 			return true
 		}
@@ -216,18 +216,18 @@ func (a *archive) unpackInto(ctx context.Context, dir, what string, packages []p
 }
 
 // assemble makes the folder dir whole or not at all: make works in a folder beside
-// it, with one for packages and one that becomes dir.
+// it, with one for packages and one that becomes dir. The caller holds dir's lock,
+// so what lies there from before is of a fetch that was killed.
 func assemble(dir, what string, make func(debs, root string) error) error {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return fmt.Errorf("fetch %s: %w", what, err)
-	}
-	work, err := os.MkdirTemp(filepath.Dir(dir), ".fetch-")
-	if err != nil {
-		return fmt.Errorf("fetch %s: %w", what, err)
-	}
-	defer os.RemoveAll(work)
+	work := filepath.Join(filepath.Dir(dir), ".fetch-"+filepath.Base(dir))
 	debs, root := filepath.Join(work, "debs"), filepath.Join(work, "root")
-	err = errors.Join(os.Mkdir(debs, 0o755), os.Mkdir(root, 0o755))
+	defer os.RemoveAll(work)
+	err := os.RemoveAll(work)
+	for _, folder := range []string{debs, root} {
+		if err == nil {
+			err = os.MkdirAll(folder, 0o755)
+		}
+	}
 	if err == nil {
 		err = make(debs, root)
 	}

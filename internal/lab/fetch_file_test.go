@@ -81,12 +81,16 @@ func TestAssembleLeavesNothingHalfDone(t *testing.T) {
 	if left, _ := os.ReadDir(parent); len(left) != 0 {
 		t.Errorf("left behind: %v", left)
 	}
+	writeFile(t, filepath.Join(parent, ".fetch-thing", "root", "of a killed fetch"), "x")
 	err = assemble(dir, "thing", func(_, root string) error {
 		writeFile(t, filepath.Join(root, "whole"), "x")
 		return nil
 	})
-	if err != nil || !exists(filepath.Join(dir, "whole")) {
-		t.Errorf("assemble = %v, and no result", err)
+	if err != nil || !exists(filepath.Join(dir, "whole")) || exists(filepath.Join(dir, "of a killed fetch")) {
+		t.Errorf("assemble = %v, want the new result and nothing of the killed one", err)
+	}
+	if left, _ := os.ReadDir(parent); len(left) != 1 {
+		t.Errorf("left behind: %v", left)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -60,6 +61,7 @@ func linkTree(from, to string) error {
 }
 
 func TestTwoFetchesOfOneKernelAtOnce(t *testing.T) {
+	t.Parallel()
 	cache := scratchFetches(t)
 	var all sync.WaitGroup
 	var progress [2]bytes.Buffer
@@ -102,6 +104,7 @@ func checkBootable(t *testing.T, k Kernel) {
 }
 
 func TestInterruptedFetchLooksLikeNone(t *testing.T) {
+	t.Parallel()
 	cache := scratchFetches(t)
 	// The kernel is chosen first, so that what is interrupted is the download.
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -134,7 +137,27 @@ func (w *trigger) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+func TestOnlyAStaleIndexIsReadAgain(t *testing.T) {
+	for text, want := range map[string]bool{
+		"Failed to fetch http://m.example/x.deb  404  Not Found [IP: 192.0.2.1 80]": true,
+		"Failed to fetch http://m.example/x.deb  Hash Sum mismatch":                  true,
+		"File has unexpected size (3 != 4). Mirror sync in progress?":                true,
+		"Version '1' for 'linux-image-x' was not found":                              true,
+		"Could not connect to 127.0.0.1:1 (127.0.0.1). - connect (111)":              false,
+		"Temporary failure resolving 'm.example'":                                    false,
+		"no space left on device":                                                    false,
+	} {
+		if got := isStale(fmt.Errorf("fetch: %w", &downloadError{errors.New(text)})); got != want {
+			t.Errorf("isStale(%q) = %v", text, got)
+		}
+	}
+	if isStale(errors.New("404  Not Found")) || isStale(nil) {
+		t.Error("an error that is not of a download is taken for one")
+	}
+}
+
 func TestFetchOfWhatNobodyOffers(t *testing.T) {
+	t.Parallel()
 	cache := scratchFetches(t)
 	for _, wanted := range []string{"6.99", "2.6", "6.12.0-never-amd64"} {
 		_, err := EnsureKernel(t.Context(), cache, wanted, "amd64", io.Discard)
@@ -145,6 +168,7 @@ func TestFetchOfWhatNobodyOffers(t *testing.T) {
 }
 
 func TestFetchByAnIndexThatTheMirrorHasOutgrown(t *testing.T) {
+	t.Parallel()
 	cache := scratchFetches(t)
 	path := filepath.Join(cache, "apt", "index.json")
 	text, err := os.ReadFile(path)
@@ -179,6 +203,7 @@ func mustParse(t *testing.T, text []byte) *index {
 }
 
 func TestFetchOntoAFullDisk(t *testing.T) {
+	t.Parallel()
 	cache := scratchFetches(t)
 	small := mountTmpfs(t, "size=30m")
 	if err := os.Symlink(small, filepath.Join(cache, "kernels")); err != nil {
