@@ -44,6 +44,7 @@ func newRootCommand() *cobra.Command {
 	root.AddCommand(
 		newListCommand(),
 		newInfoCommand(),
+		newWatchCommand(),
 		newLabCommand(),
 	)
 	return root

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
+
+// actionTable renders actions one by one, as they come: a row each, what the
+// kernel and the module said below it.
+type actionTable struct {
+	theme theme
+	users users
+	width int
+
+	module, by int  // columns
+	inline     bool // details stand in the row, not below it
+}
+
+// The widths of what is always as wide.
+const (
+	timeColumns    = len("15:04:05")
+	kindColumns    = len("request")
+	outcomeColumns = len("failed ENOEXEC")
+	tookColumns    = len("850.0ms")
+	belowColumns   = timeColumns + kindColumns + 2*columnGap // where lines below a row begin
+	maxBelow       = 10                                      // lines of messages shown of one action
+	branchMore     = "├ "
+	branchLast     = "└ "
+)
+
+func newActionTable(t theme, width int) *actionTable {
+	free := width - (timeColumns + kindColumns + outcomeColumns + tookColumns + 5*columnGap)
+	table := &actionTable{theme: t, users: users{}, width: width, inline: width >= 140}
+	table.module = min(max(free*2/5, len("MODULE")), 24)
+	table.by = max(free-table.module, len("BY"))
+	if table.inline {
+		table.by = 28
+	}
+	return table
+}
+
+func (t *actionTable) header() string {
+	l := line{}.cell(dim, "TIME", timeColumns).cell(dim, "ACTION", kindColumns).cell(dim, "MODULE", t.module).
+		cell(dim, "OUTCOME", outcomeColumns).cellRight(dim, "TOOK", tookColumns).cell(dim, "BY", t.by)
+	if t.inline {
+		l = l.add(dim, "DETAILS")
+	}
+	return l.render(t.theme, t.width)
+}
+
+// render gives the lines of one action.
+func (t *actionTable) render(a *tracer.Action) string {
+	took := "-"
+	if a.End != 0 {
+		took = shortDuration(a.Took)
+	}
+	row := line{}.cell(dim, clockTime(a.Time), timeColumns).cell(plain, a.Kind.String(), kindColumns).
+		cell(strong, orDash(a.Module), t.module).
+		cell(outcomeStyle(a.Outcome), outcomeText(a, outcomeColumns), outcomeColumns).
+		cellRight(plain, took, tookColumns).cell(plain, t.users.who(a.Thread), t.by)
+	var below []line
+	if t.inline {
+		row = append(row, joined(t.details(a, t.width-columns(row.text())))...)
+	} else {
+		below = t.details(a, t.width-belowColumns-columns(branchMore))
+	}
+	below = append(below, messageLines(a, maxBelow)...)
+
+	var b strings.Builder
+	b.WriteString(row.render(t.theme, t.width))
+	for i, l := range below {
+		branch := branchMore
+		if i == len(below)-1 {
+			branch = branchLast
+		}
+		l = append(line{}.add(plain, strings.Repeat(" ", belowColumns)).add(dim, branch), l...)
+		b.WriteString(l.render(t.theme, t.width))
+	}
+	return b.String()
+}
+
+// details gives the rest of what is known: what it was about, and what there is
+// to say about it, which for a failure comes first. The path is shortened from
+// its front to fit into room.
+func (t *actionTable) details(a *tracer.Action, room int) []line {
+	why := strings.Join(notes(a), ", ")
+	var about, said line
+	if why != "" {
+		said = said.add(outcomeNote(a.Outcome), why)
+	}
+	rest := line{}.spaced(plain, paramsText(a)).spaced(unsure, actionTaints(a))
+	if t.inline {
+		room -= columns(said.text()) + columnGap
+	}
+	path := printable(fileText(a.File))
+	about = about.spaced(plain, cutFront(path, max(room-columns(rest.text())-columnGap, min(room, 16))))
+	about = joined([]line{about, rest})
+	lines := []line{about, said}
+	if a.Outcome == tracer.Failed {
+		lines = []line{said, about}
+	}
+	return slices.DeleteFunc(lines, func(l line) bool { return len(l) == 0 })
+}
+
+func outcomeNote(o tracer.Outcome) style {
+	if o == tracer.Failed {
+		return bad
+	}
+	return plain
+}
+
+// messageLines quotes what was printed, the first few lines of it.
+func messageLines(a *tracer.Action, most int) []line {
+	texts := messageTexts(a.Messages)
+	var lines []line
+	for _, text := range texts[:min(len(texts), most)] {
+		lines = append(lines, line{}.add(dim, "kernel: ").add(plain, `"`+text+`"`))
+	}
+	if more := len(texts) - most + a.MessagesDropped; more > 0 {
+		lines = append(lines, line{}.add(dim, fmt.Sprintf("… and %s more (--json has them)", plural(uint64(more), "line"))))
+	}
+	return lines
+}
+
+// messageTexts gives what was printed line by line, without empty ones.
+func messageTexts(messages []string) []string {
+	var texts []string
+	for _, m := range messages {
+		for text := range strings.SplitSeq(m, "\n") {
+			if strings.TrimSpace(text) != "" {
+				texts = append(texts, text)
+			}
+		}
+	}
+	return texts
+}
+
+func clockTime(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.Local().Format("15:04:05")
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/kmodtrace/kmodtrace/tracer"
+	"golang.org/x/sys/unix"
+)
+
+// eventTable renders raw events, one line each.
+type eventTable struct {
+	theme theme
+	width int
+}
+
+// The widths of an event's columns.
+const (
+	sinceBootColumns = len("123456.123456")
+	threadColumns    = len("modprobe[1234567]")
+	eventColumns     = len("do_one_initcall_return")
+)
+
+func (t *eventTable) header() string {
+	return line{}.cellRight(dim, "SINCE BOOT", sinceBootColumns).cell(dim, "THREAD", threadColumns).
+		cell(dim, "EVENT", eventColumns).add(dim, "DETAILS").render(t.theme, t.width)
+}
+
+func (t *eventTable) render(e *tracer.Event) string {
+	return line{}.cellRight(dim, fmt.Sprintf("%.6f", e.Time.Seconds()), sinceBootColumns).
+		cell(plain, fmt.Sprintf("%s[%d]", e.Thread.Comm, e.Thread.TID), threadColumns).
+		cell(strong, e.Kind.String(), eventColumns).
+		add(plain, eventText(e)).render(t.theme, t.width)
+}
+
+// eventText gives an event's payload in words.
+func eventText(e *tracer.Event) string {
+	switch {
+	case e.Enter != nil:
+		return enterText(e.Enter)
+	case e.Return != nil:
+		return returnText(e.Kind, e.Return)
+	case e.File != nil:
+		return fmt.Sprintf("%s  device %d:%d, inode %d, %d bytes", fileText(e.File), e.File.Device.Major, e.File.Device.Minor, e.File.Inode, e.File.Size)
+	case e.Step != nil:
+		return e.Step.Stage.String()
+	case e.Params != nil:
+		return fmt.Sprintf("%s %q", e.Params.Module, e.Params.Text)
+	case e.Module != nil:
+		return moduleText(e.Module)
+	case e.Request != nil:
+		return e.Request.Name
+	case e.Message != nil:
+		return fmt.Sprintf("%q", strings.TrimRight(e.Message.Text, "\n"))
+	}
+	return ""
+}
+
+func enterText(c *tracer.Enter) string {
+	text := fmt.Sprintf("%v %q", c.Call, c.Text)
+	if c.TextUnreadable {
+		text = c.Call.String() + " (text unreadable)"
+	}
+	switch c.Call {
+	case tracer.FinitModule:
+		text += fmt.Sprintf(" fd %d", c.FD)
+	case tracer.InitModule:
+		text += fmt.Sprintf(" %d bytes", c.Size)
+	}
+	if c.Compat {
+		text += " 32-bit"
+	}
+	return fmt.Sprintf("%s flags %#x", text, c.Flags)
+}
+
+func returnText(kind tracer.Kind, r *tracer.Return) string {
+	text := initResult(&r.Value)
+	if kind == tracer.KindRequestReturn && r.Value > 0 {
+		text = "modprobe " + waitText(&r.Value)
+	}
+	if kind == tracer.KindDied {
+		text = "by signal " + unix.SignalName(unix.Signal(r.Value))
+	}
+	if r.Call != 0 {
+		text = r.Call.String() + " " + text
+	}
+	return text
+}
+
+func moduleText(m *tracer.Module) string {
+	text := fmt.Sprintf("%s %v", m.Name, m.State)
+	if m.Address != 0 {
+		text += fmt.Sprintf(" at %#x, %d bytes", m.Address, m.Size)
+	}
+	if taints := m.Taints.Names(); len(taints) > 0 {
+		text += ", " + strings.Join(taints, ", ")
+	}
+	return text
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
+
+// tally counts what a watch saw.
+type tally struct {
+	shown, events            uint64
+	loads, unloads, requests uint64
+	failed, pending          uint64
+}
+
+func (t *tally) action(a *tracer.Action) {
+	switch a.Kind {
+	case tracer.Unload:
+		t.unloads++
+	case tracer.Autoload:
+		t.requests++
+	default:
+		t.loads++
+	}
+	switch a.Outcome {
+	case tracer.Failed:
+		t.failed++
+	case tracer.Pending:
+		t.pending++
+	}
+}
+
+func (t *tally) text(events bool) string {
+	if events {
+		return fmt.Sprintf("saw %s, showed %d", plural(t.events, "event"), t.shown)
+	}
+	total := t.loads + t.unloads + t.requests
+	if total == 0 {
+		return "saw no action of the kernel with modules"
+	}
+	text := fmt.Sprintf("saw %s, %s and %s", plural(t.loads, "load"), plural(t.unloads, "unload"), plural(t.requests, "request"))
+	var of []string
+	if t.failed > 0 {
+		of = append(of, fmt.Sprintf("%d failed", t.failed))
+	}
+	if t.pending > 0 {
+		of = append(of, fmt.Sprintf("%d not ended", t.pending))
+	}
+	if len(of) > 0 {
+		text += " (" + strings.Join(of, ", ") + ")"
+	}
+	if t.shown != total {
+		text += fmt.Sprintf(", showed %d", t.shown)
+	}
+	return text + "; lost nothing"
+}
+
+func plural(n uint64, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}
+
+// lossText says what was lost, in one line.
+func lossText(l tracer.Loss) string {
+	var parts []string
+	add := func(n uint64, what string) {
+		if n > 0 {
+			parts = append(parts, plural(n, what))
+		}
+	}
+	add(l.Events, "event")
+	add(l.Untracked, "untracked attempt")
+	add(l.Missed, "missed probe run")
+	add(l.Dropped, "dropped action")
+	return "lost " + strings.Join(parts, ", ")
+}
+
+// readyText says what is attached, and what is not and therefore not seen.
+func readyText(c tracer.Coverage, took time.Duration) string {
+	attached := 0
+	for _, h := range c.Hooks {
+		if h.Attached {
+			attached++
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "kmodtrace: ready: %s attached in %s, backend %v", plural(uint64(attached), "hook"), shortDuration(took), c.Backend)
+	if c.WhyKprobe != "" {
+		fmt.Fprintf(&b, " (no fentry: %s)", shortLine(c.WhyKprobe))
+	}
+	b.WriteByte('\n')
+	for _, h := range c.Degraded() {
+		fmt.Fprintf(&b, "kmodtrace: not seen: %s (%s of %s: %s)\n", h.Tells, h.How, h.Target, whyNot(h))
+	}
+	return b.String()
+}
+
+// whyNot says why a hook is not attached.
+func whyNot(h tracer.HookStatus) string {
+	if h.Absent {
+		return "this kernel has no such function"
+	}
+	return shortLine(h.Why)
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/kmodtrace/kmodtrace/tracer"
+	"github.com/spf13/cobra"
+)
+
+// openTracer attaches. An error has the exit status of a kernel, or a user, that
+// cannot trace; nothing is left attached then.
+func openTracer(backend tracer.Backend) (*tracer.Tracer, error) {
+	t, err := tracer.Open(&tracer.Options{Backend: backend})
+	if err != nil {
+		return nil, noTraceError(err)
+	}
+	return t, nil
+}
+
+// noTraceError says why tracing is not possible here, in one line.
+func noTraceError(err error) error {
+	hint := "kmodtrace doctor lists what this kernel offers"
+	switch {
+	case errors.Is(err, tracer.ErrPrivilege):
+		hint = "run it as root, for instance by sudo"
+	case errors.Is(err, tracer.ErrNoModules), errors.Is(err, tracer.ErrNoKprobes), errors.Is(err, tracer.ErrNoBTF):
+		hint = "kmodtrace lab run boots a kernel that can be traced"
+	}
+	return &exitError{status: exitNoTrace, err: fmt.Errorf("cannot trace here: %w", oneLineError{err}), hint: hint}
+}
+
+// oneLineError shows an error on one line, whatever a kernel's verifier said.
+type oneLineError struct{ error }
+
+func (e oneLineError) Error() string {
+	return shortLine(strings.Join(strings.Fields(e.error.Error()), " "))
+}
+
+func (e oneLineError) Unwrap() error { return e.error }
+
+// shortLine keeps a long text to what a person reads in an error.
+func shortLine(s string) string {
+	const most = 400
+	if runes := []rune(s); len(runes) > most {
+		return printable(string(runes[:most])) + "…"
+	}
+	return printable(s)
+}
+
+// backendValue is a flag's value.
+type backendValue struct{ *tracer.Backend }
+
+func (v backendValue) Set(s string) (err error) {
+	*v.Backend, err = tracer.ParseBackend(s)
+	return err
+}
+
+func (backendValue) Type() string { return "BACKEND" }
+
+// addBackendFlag adds --backend.
+func addBackendFlag(cmd *cobra.Command, backend *tracer.Backend) {
+	cmd.Flags().Var(backendValue{backend}, "backend", "how to hook the kernel: auto, fentry or kprobe")
+	words := []string{tracer.Auto.String(), tracer.Fentry.String(), tracer.Kprobe.String()}
+	mustComplete(cmd, "backend", words)
+}
+
+// mustComplete offers a shell the values of a flag. The only error that cobra has
+// is a flag that there is not.
+func mustComplete(cmd *cobra.Command, flag string, words []string) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err)
+	}
+}
+
+// surviveBrokenPipe makes a closed pipe on standard output a write that fails, as
+// for any other file, where Go otherwise ends the process by SIGPIPE: what was
+// begun is then finished, and detached, first.
+func surviveBrokenPipe() (restore func()) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGPIPE)
+	return func() { signal.Stop(c) }
+}

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/tracer"
+	"github.com/spf13/cobra"
+)
+
+func newWatchCommand() *cobra.Command {
+	opts := new(watchOptions)
+	cmd := &cobra.Command{
+		Use:   "watch",
+		Short: "Show what the kernel does with modules, as it happens",
+		Long: `Show each attempt to load, unload or request a module when it has ended: what became
+of it, how long it took, who made it, and what the kernel and the module printed meanwhile.
+An outcome is the kernel's answer to the whole attempt, never a single event on the way.
+
+Watching ends on Ctrl-C, SIGTERM, after --count or after --timeout; what was seen
+and lost is then said on standard error. What had begun and not ended is shown as pending.
+Exit status 5 says that events were lost.`,
+		Example: `  kmodtrace watch
+  kmodtrace watch --json --outcome failed
+  kmodtrace watch --module 'snd-*' --action load,unload
+  kmodtrace watch --events --timeout 10s`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			defer surviveBrokenPipe()()
+			return opts.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&opts.json, "json", false, "print a JSON object a line (docs/schema/action.schema.json, event.schema.json)")
+	flags.BoolVar(&opts.events, "events", false, "print raw events, as the hooks saw them")
+	flags.Uint64Var(&opts.count, "count", 0, "end after `N` were shown; 0 for never")
+	flags.DurationVar(&opts.timeout, "timeout", 0, "end after this `TIME`; 0 for never")
+	flags.StringVar(&opts.readyFile, "ready-file", "", "make `FILE` when everything is attached")
+	opts.filter.register(cmd)
+	addBackendFlag(cmd, &opts.backend)
+	return cmd
+}
+
+type watchOptions struct {
+	json, events bool
+	count        uint64
+	timeout      time.Duration
+	readyFile    string
+	filter       filterFlags
+	backend      tracer.Backend
+}
+
+func (o *watchOptions) run(ctx context.Context, stdout, stderr io.Writer) error {
+	wanted, err := o.filter.parse()
+	if err != nil {
+		return err
+	}
+	if o.timeout < 0 {
+		return usageErrorf("--timeout %v: want a time that is not negative", o.timeout)
+	}
+	if o.events && wanted.ofActions() {
+		return usageErrorf("--events goes with --pid, --uid and --comm: an event alone has no action, no outcome, and often no module")
+	}
+	if err := removeStale(o.readyFile); err != nil {
+		return err
+	}
+	start := time.Now()
+	t, err := openTracer(o.backend)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	if o.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.timeout)
+		defer cancel()
+	}
+	w := &watcher{watchOptions: o, wanted: wanted, out: stdout}
+	if err := w.begin(); err != nil {
+		return err
+	}
+	if err := o.ready(stderr, t.Coverage(), time.Since(start)); err != nil {
+		return err
+	}
+	return w.end(t, w.watch(ctx, t), stderr)
+}
+
+// ready says that everything that begins from now on will be seen.
+func (o *watchOptions) ready(stderr io.Writer, c tracer.Coverage, took time.Duration) error {
+	fmt.Fprint(stderr, readyText(c, took))
+	if o.readyFile == "" {
+		return nil
+	}
+	if err := os.WriteFile(o.readyFile, []byte("ready\n"), 0o644); err != nil {
+		return fmt.Errorf("ready file: %w", err)
+	}
+	return nil
+}
+
+// removeStale takes away the ready file of an earlier run. Anything but a plain
+// file (a pipe, /dev/null) is only ever written to.
+func removeStale(name string) error {
+	info, err := os.Lstat(name)
+	if name == "" || err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
+	if err := os.Remove(name); err != nil {
+		return fmt.Errorf("ready file: %w", err)
+	}
+	return nil
+}
+
+// watcher prints what comes.
+type watcher struct {
+	*watchOptions
+	wanted  *filter
+	out     io.Writer
+	actions *actionTable
+	raw     *eventTable
+	tally   tally
+}
+
+// begin writes the header, and so finds out early when nothing can be written.
+func (w *watcher) begin() error {
+	theme, width := themeOf(w.out), columnsOf(w.out)
+	w.actions, w.raw = newActionTable(theme, width), &eventTable{theme: theme, width: width}
+	switch {
+	case w.json:
+		return nil
+	case w.events:
+		return w.write(w.raw.header())
+	}
+	return w.write(w.actions.header())
+}
+
+func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
+	if w.events {
+		return w.watchEvents(ctx, t)
+	}
+	for a, err := range t.Actions(ctx) {
+		if err != nil {
+			return err
+		}
+		w.tally.action(&a)
+		if !w.wanted.action(&a) {
+			continue
+		}
+		if err := w.show(a, w.actions.render(&a)); err != nil {
+			return err
+		}
+		if w.enough() {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (w *watcher) watchEvents(ctx context.Context, t *tracer.Tracer) error {
+	for e, err := range t.Events(ctx) {
+		if err != nil {
+			return err
+		}
+		w.tally.events++
+		if !w.wanted.thread(e.Thread) {
+			continue
+		}
+		if err := w.show(e, w.raw.render(&e)); err != nil {
+			return err
+		}
+		if w.enough() {
+			return nil
+		}
+	}
+	return nil
+}
+
+// show writes one record, whole, in one go: a reader never sees half of one.
+func (w *watcher) show(record any, text string) error {
+	w.tally.shown++
+	if !w.json {
+		return w.write(text)
+	}
+	line, err := jsonLine(record)
+	if err != nil {
+		return err
+	}
+	return w.write(string(line))
+}
+
+func (w *watcher) write(text string) error {
+	_, err := io.WriteString(w.out, text)
+	return outputError(err)
+}
+
+func (w *watcher) enough() bool { return w.count > 0 && w.tally.shown >= w.count }
+
+// end detaches, then says what was seen and lost.
+func (w *watcher) end(t *tracer.Tracer, watchErr error, stderr io.Writer) error {
+	if err := errors.Join(watchErr, t.Close()); err != nil {
+		return err
+	}
+	loss, err := t.Loss()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stderr, "kmodtrace: %s\n", w.tally.text(w.events))
+	if !loss.Any() {
+		return nil
+	}
+	return &exitError{status: exitLost, err: errors.New(lossText(loss)), hint: "what is shown above may be incomplete"}
+}

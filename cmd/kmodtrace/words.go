@@ -1,0 +1,168 @@
+package main
+
+import (
+	"fmt"
+	"os/user"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/tracer"
+	"golang.org/x/sys/unix"
+)
+
+// shortDuration gives a time to two or three digits: 850µs, 3.1ms, 12.4s, 2m03s.
+func shortDuration(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "-" + shortDuration(-d)
+	case d < time.Microsecond:
+		return fmt.Sprintf("%dns", d.Nanoseconds())
+	case d < time.Millisecond:
+		return fmt.Sprintf("%dµs", d.Microseconds())
+	case d < 100*time.Millisecond:
+		return fmt.Sprintf("%.1fms", float64(d)/float64(time.Millisecond))
+	case d < time.Second:
+		return fmt.Sprintf("%dms", d.Milliseconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	default:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	}
+}
+
+// users gives names to user ids, each looked up once.
+type users map[uint32]string
+
+func (u users) name(uid uint32) string {
+	if name, ok := u[uid]; ok {
+		return name
+	}
+	name := strconv.FormatUint(uint64(uid), 10)
+	if found, err := user.LookupId(name); err == nil && found.Username != "" {
+		name = found.Username
+	}
+	u[uid] = name
+	return name
+}
+
+// who names a thread: whose process it belongs to, and which.
+func (u users) who(t tracer.Thread) string {
+	return fmt.Sprintf("%s: %s[%d]", u.name(t.UID), t.Comm, t.PID)
+}
+
+// outcomeText gives the longest form of an outcome that fits into n columns.
+func outcomeText(a *tracer.Action, n int) string {
+	word := a.Outcome.String()
+	switch {
+	case a.Crashed:
+		return "crashed"
+	case a.Outcome != tracer.Failed || a.ErrnoName == "":
+		return word
+	}
+	if text := word + " " + a.ErrnoName; columns(text) <= n {
+		return text
+	}
+	return a.ErrnoName
+}
+
+func outcomeStyle(o tracer.Outcome) style {
+	switch o {
+	case tracer.Live, tracer.Unloaded, tracer.Answered:
+		return good
+	case tracer.Failed:
+		return bad
+	default:
+		return unsure
+	}
+}
+
+// notes says what else there is to know about an action, most telling first.
+func notes(a *tracer.Action) []string {
+	var notes []string
+	add := func(when bool, format string, args ...any) {
+		if when {
+			notes = append(notes, fmt.Sprintf(format, args...))
+		}
+	}
+	add(a.Crashed, "its thread was killed for a fault")
+	add(a.Outcome == tracer.Failed && a.Stage != 0, "at stage %v", a.Stage)
+	add(a.InitResult != nil && *a.InitResult != 0, "its init returned %s", initResult(a.InitResult))
+	add(a.HelperStatus != nil && *a.HelperStatus != 0, "modprobe %s", waitText(a.HelperStatus))
+	add(a.Request != nil && !a.Request.Wait, "not waited for")
+	add(a.SharedWith != 0, "shares another load's result")
+	add(a.Call != nil && a.Call.Compat, "by a 32-bit program")
+	add(a.NameFrom == tracer.NameClaimed && a.Outcome == tracer.Failed, "the name as its caller gave it")
+	add(a.Partial, "began before the tracing")
+	add(a.EndLost, "its end was not seen")
+	add(a.Lost > 0, "%d of its events lost", a.Lost)
+	return append(notes, callNotes(a.Call)...)
+}
+
+// callNotes says what the caller asked the kernel to overlook.
+func callNotes(c *tracer.Enter) []string {
+	switch {
+	case c == nil:
+	case c.Call == tracer.DeleteModule && c.Flags&unix.O_TRUNC != 0:
+		return []string{"forced"}
+	case c.Call == tracer.FinitModule && c.Flags&unix.MODULE_INIT_IGNORE_VERMAGIC != 0:
+		return []string{"forced vermagic"}
+	case c.Call == tracer.FinitModule && c.Flags&unix.MODULE_INIT_IGNORE_MODVERSIONS != 0:
+		return []string{"forced modversions"}
+	}
+	return nil
+}
+
+func initResult(v *int64) string {
+	if v == nil {
+		return ""
+	}
+	if *v < 0 && *v >= -4095 {
+		return fmt.Sprintf("%d (%s)", *v, tracer.ErrnoName(unix.Errno(-*v)))
+	}
+	return strconv.FormatInt(*v, 10)
+}
+
+// waitText reads a status as wait(2) gives it.
+func waitText(v *int64) string {
+	if v == nil {
+		return ""
+	}
+	status := unix.WaitStatus(*v)
+	if status.Signaled() {
+		return "was killed by signal " + strconv.Itoa(int(status.Signal()))
+	}
+	return "ended with status " + strconv.Itoa(status.ExitStatus())
+}
+
+// fileText names a file, and says when its name means nothing.
+func fileText(f *tracer.File) string {
+	switch {
+	case f == nil:
+		return ""
+	case f.Memfd:
+		return f.Path + " (in memory only)"
+	case f.Deleted:
+		return f.Path + " (deleted)"
+	}
+	return f.Path
+}
+
+// paramsText gives the parameters as the kernel parsed them, or as the caller
+// gave them when it came to no parsing.
+func paramsText(a *tracer.Action) string {
+	switch {
+	case a.Params != nil:
+		return strings.TrimSpace(a.Params.Text)
+	case a.Kind == tracer.Load && a.Call != nil:
+		return strings.TrimSpace(a.Call.Text)
+	}
+	return ""
+}
+
+func actionTaints(a *tracer.Action) string {
+	if a.Details == nil || a.Kind != tracer.Load {
+		return ""
+	}
+	return strings.Join(a.Details.Taints.Names(), ", ")
+}
