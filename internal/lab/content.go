@@ -73,7 +73,7 @@ func hostHasTools() bool {
 // fill puts everything into the image that a run needs.
 func (im *image) fill(ctx context.Context, m Machine, task guest.Task) error {
 	steps := []func() error{
-		func() error { return im.addInit(m.Kernel.Arch) },
+		func() error { return im.addInit(m) },
 		func() error { return im.addTools(ctx, m) },
 		func() error { return im.addEtc() },
 		func() error { return im.addModules(m) },
@@ -93,10 +93,13 @@ func (im *image) fill(ctx context.Context, m Machine, task guest.Task) error {
 
 const kmodtracePath = "/usr/bin/kmodtrace"
 
-func (im *image) addInit(arch string) error {
-	name, err := GuestProgram(arch)
-	if err != nil {
-		return err
+func (im *image) addInit(m Machine) error {
+	name := m.Program
+	if name == "" {
+		var err error
+		if name, err = GuestProgram(m.Kernel.Arch); err != nil {
+			return err
+		}
 	}
 	if err := im.program(newLibraries("/"), name, kmodtracePath); err != nil {
 		return err

@@ -40,6 +40,8 @@ type Machine struct {
 	Console   string // keep the kernel's console in this file
 	Accel     Accel  // "" to choose: see ChooseAccel
 
+	Program string // the kmodtrace binary that becomes the first process, "" for GuestProgram
+
 	Cache    string    // the lab's cache folder, "" for CacheDir
 	Progress io.Writer // told about long work such as fetching tools; may be nil
 }

@@ -18,7 +18,7 @@ func lookPath(name string, env []string, dir string) (string, error) {
 			path = filepath.Join(dir, path)
 		}
 		if err := unix.Access(path, unix.X_OK); err != nil {
-			return "", fmt.Errorf("%s: %w", name, err)
+			return "", fmt.Errorf("%.80s: %w", name, err)
 		}
 		return path, nil
 	}
@@ -28,7 +28,7 @@ func lookPath(name string, env []string, dir string) (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("%s: not in the guest's PATH: %w", name, unix.ENOENT)
+	return "", fmt.Errorf("%.80s: not in the guest's PATH: %w", name, unix.ENOENT)
 }
 
 func pathOf(env []string) string {

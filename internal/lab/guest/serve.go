@@ -43,7 +43,7 @@ func serve(task Task, port io.Reader, frames *Writer) (ExitStatus, error) {
 	})
 	std.closeChild()
 	if err != nil {
-		return ExitStatus{Status: statusNotStarted}, frames.trouble(fmt.Errorf("run %s: %w", path, err))
+		return ExitStatus{Status: statusNotStarted}, frames.trouble(fmt.Errorf("run %.80s: %w", path, err))
 	}
 	go feed(NewReader(port), std.stdin, frames)
 	output := std.stream(frames)

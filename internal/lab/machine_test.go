@@ -1,0 +1,336 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/internal/lab/guest"
+)
+
+// bootable gives a machine with a kernel that is here, or skips the test,
+// naming what is not.
+func bootable(t *testing.T, series, arch string) Machine {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("boots a kernel")
+	}
+	cache, err := CacheDir()
+	if err != nil {
+		t.Skip(err)
+	}
+	k, err := FindKernel(cache, series, arch)
+	if err != nil {
+		t.Skip(err)
+	}
+	if _, err := findQEMU(t.Context(), arch); err != nil {
+		t.Skip(err)
+	}
+	if _, err := toolsRoot(t.Context(), cache, arch, os.Stderr); err != nil {
+		t.Skip(err)
+	}
+	return Machine{Kernel: k, Timeout: 2 * time.Minute, NoModules: true, Cache: cache}
+}
+
+// quick is the machine that boots fastest.
+func quick(t *testing.T) Machine {
+	t.Helper()
+	t.Parallel()
+	return bootable(t, "6.1", runtime.GOARCH)
+}
+
+type outcome struct {
+	status         int
+	err            error
+	stdout, stderr string
+}
+
+func (m Machine) try(t *testing.T, argv ...string) outcome {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	status, err := Run(t.Context(), m, argv, &stdout, &stderr)
+	return outcome{status, err, stdout.String(), stderr.String()}
+}
+
+func (m Machine) sh(t *testing.T, script string) outcome {
+	t.Helper()
+	return m.try(t, "sh", "-c", script)
+}
+
+// Each supported kernel boots, has what a command expects, and loads modules.
+func TestBoot(t *testing.T) {
+	kernels := map[string][]string{
+		"amd64": {"5.10", "6.1", "6.12", "7.2", Newest},
+		"arm64": {"6.1", "6.12", Newest},
+	}
+	const script = `set -e
+		uname -r; id -u; ulimit -l
+		for d in /proc /sys /dev /dev/pts /tmp /sys/kernel/tracing /sys/kernel/debug /sys/kernel/security /sys/fs/bpf /sys/fs/cgroup; do
+			grep -q " $d " /proc/mounts || echo "$d is not mounted"
+		done
+		test -e /sys/kernel/btf/vmlinux || echo "no BTF"
+		test "$(cat /sys/class/net/lo/flags)" = 0x9 || echo "loopback is down"
+		test -z "$(cat /proc/modules)" || echo "modules before any was asked for"
+		readlink -f "$(command -v modprobe)"
+		modprobe dummy
+		lsmod | cut -d" " -f1
+		echo done >/dev/stdout`
+	for _, arch := range []string{"amd64", "arm64"} {
+		program := ""
+		if arch != runtime.GOARCH && !testing.Short() {
+			program = buildGuest(t, arch)
+		}
+		for _, series := range kernels[arch] {
+			t.Run(arch+"/"+series, func(t *testing.T) {
+				t.Parallel()
+				m := bootable(t, series, arch)
+				m.NoModules, m.Program = false, program
+				got := m.sh(t, script)
+				want := m.Kernel.Release + "\n0\nunlimited\n/usr/bin/kmod\nModule\ndummy\ndone\n"
+				if got.err != nil || got.status != 0 || got.stdout != want || got.stderr != "" {
+					t.Errorf("got %+v\nwant stdout %q", got, want)
+				}
+			})
+		}
+	}
+}
+
+// buildGuest compiles the guest's program for another architecture.
+func buildGuest(t *testing.T, arch string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "guest")
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", name, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+arch)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build the guest's program: %v\n%s", err, out)
+	}
+	return name
+}
+
+func TestHowCommandsEnd(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		argv   []string
+		status int
+		said   string // in the error; "" for none
+	}{
+		{"well", []string{"true"}, 0, ""},
+		{"badly", []string{"sh", "-c", "exit 255"}, 255, ""},
+		{"killed", []string{"sh", "-c", "kill -SEGV $$"}, 128 + 11, ""},
+		{"not there", []string{"nosuch"}, 127, "nosuch"},
+		{"not there by path", []string{"/nosuch/x"}, 127, "/nosuch/x: no such file"},
+		{"a folder", []string{"/tmp"}, 126, "/tmp: permission denied"},
+		{"not a program", []string{"/init/x"}, 127, "not a directory"},
+		{"a name of 200 KB", []string{strings.Repeat("x", 200<<10)}, 127, "PATH"},
+		{"an argument that exec refuses", []string{"echo", strings.Repeat("x", 200<<10)}, 126, "argument list too long"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := quick(t).try(t, c.argv...)
+			if got.status != c.status {
+				t.Errorf("status %d, want %d (%+.300v)", got.status, c.status, got.err)
+			}
+			if (got.err != nil) != (c.said != "") || c.said != "" && !strings.Contains(got.err.Error(), c.said) {
+				t.Errorf("error %.300v, want %q", got.err, c.said)
+			}
+		})
+	}
+}
+
+func TestOutputsArriveWhole(t *testing.T) {
+	m := quick(t)
+	got := m.sh(t, "seq 100000; seq 50000 >&2")
+	count := func(s string) int { return strings.Count(s, "\n") }
+	if got.err != nil || count(got.stdout) != 100000 || count(got.stderr) != 50000 {
+		t.Errorf("%d and %d lines, %v", count(got.stdout), count(got.stderr), got.err)
+	}
+	if !strings.HasSuffix(got.stdout, "\n99999\n100000\n") {
+		t.Errorf("stdout ends %q", got.stdout[max(0, len(got.stdout)-40):])
+	}
+}
+
+func TestInputArrivesWhole(t *testing.T) {
+	m := quick(t)
+	input := make([]byte, 200<<10) // every byte value: nothing may be translated
+	for i := range input {
+		input[i] = byte(i*7 + i>>8)
+	}
+	m.Stdin = bytes.NewReader(input)
+	// Slow to begin with, so that the window fills.
+	got := m.sh(t, "sleep 1; cat")
+	if got.err != nil || got.stdout != string(input) {
+		t.Errorf("%d bytes of %d came back, equal %v, %v", len(got.stdout), len(input), got.stdout == string(input), got.err)
+	}
+}
+
+func TestInputThatNobodyReads(t *testing.T) {
+	m := quick(t)
+	m.Stdin = strings.NewReader(strings.Repeat("x", 1<<20))
+	if got := m.try(t, "true"); got.err != nil || got.status != 0 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestOrphansAreReaped(t *testing.T) {
+	m := quick(t)
+	// The first sleepers end while the command runs, the last one outlives it.
+	got := m.sh(t, `for i in 1 2 3 4 5 6 7 8; do (sleep 0.2 &); done; (sleep 1000 &)
+		sleep 1; ps -o stat,comm | grep -c "^Z"; exit 9`)
+	if got.err != nil || got.status != 9 || got.stdout != "0\n" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestPanicIsNoPass(t *testing.T) {
+	m := quick(t)
+	got := m.sh(t, "echo c >/proc/sysrq-trigger")
+	var crash *CrashError
+	if !errors.As(got.err, &crash) || got.status != -1 {
+		t.Fatalf("got %+v", got)
+	}
+	if !strings.Contains(crash.Reason, "sysrq triggered crash") || !strings.Contains(crash.Console, "Call Trace") && !strings.Contains(crash.Console, "RIP") {
+		t.Errorf("got %v", crash)
+	}
+}
+
+func TestRestartIsNoPass(t *testing.T) {
+	m := quick(t)
+	got := m.try(t, "reboot", "-f")
+	var crash *CrashError
+	if !errors.As(got.err, &crash) || got.status != -1 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestHangEndsInTime(t *testing.T) {
+	m := quick(t)
+	m.Timeout = 15 * time.Second
+	begun := time.Now()
+	got := m.sh(t, "echo begun; sleep 1000")
+	if !errors.Is(got.err, context.DeadlineExceeded) || got.status != -1 || got.stdout != "begun\n" {
+		t.Errorf("got %+v", got)
+	}
+	if took := time.Since(begun); took > 30*time.Second {
+		t.Errorf("took %v", took)
+	}
+}
+
+func TestCancelEndsTheMachine(t *testing.T) {
+	m := quick(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	// The output is the signal that the command runs.
+	status, err := Run(ctx, m, []string{"sh", "-c", "echo runs; sleep 1000"}, onWrite(cancel), &bytes.Buffer{})
+	if !errors.Is(err, context.Canceled) || status != -1 {
+		t.Errorf("got %d, %v", status, err)
+	}
+}
+
+type onWrite func()
+
+func (f onWrite) Write(p []byte) (int, error) {
+	f()
+	return len(p), nil
+}
+
+func TestKernelThatDoesNotBoot(t *testing.T) {
+	m := quick(t)
+	m.Append = "init=/nosuch rdinit=/nosuch"
+	got := m.try(t, "true")
+	var crash *CrashError
+	if !errors.As(got.err, &crash) || !strings.Contains(crash.Reason, "panic") {
+		t.Errorf("got %+v", got)
+	}
+	m.Append = ""
+	m.Kernel.Image = filepath.Join(t.TempDir(), "vmlinuz")
+	if err := os.WriteFile(m.Kernel.Image, []byte("no kernel at all"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got = m.try(t, "true"); !errors.As(got.err, &crash) || !strings.Contains(crash.Reason, "qemu") {
+		t.Errorf("a text file as kernel: %+v", got)
+	}
+}
+
+func TestFilesGoAndCome(t *testing.T) {
+	m := quick(t)
+	host := t.TempDir()
+	if err := os.WriteFile(filepath.Join(host, "a b,c"), []byte("from the host"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	back := filepath.Join(t.TempDir(), "not", "yet")
+	m.Files = []File{{Host: host, Guest: "/deep/in/guest"}}
+	m.Bring = []Bring{{Guest: "/tmp/made", Folder: back}, {Guest: "/proc/version", Folder: back}, {Guest: "/nosuch", Folder: back}}
+	m.Dir = "/made/for/it"
+	got := m.sh(t, `pwd; mkdir -p /tmp/made/sub; cp "/deep/in/guest/a b,c" /tmp/made/sub/; mkfifo /tmp/made/pipe; exit 5`)
+	if got.status != 5 || got.stdout != "/made/for/it\n" {
+		t.Errorf("got %+v", got)
+	}
+	if got.err == nil || !strings.Contains(got.err.Error(), "/nosuch: no such file") {
+		t.Errorf("of what is not there: %v", got.err)
+	}
+	if data, err := os.ReadFile(filepath.Join(back, "made", "sub", "a b,c")); string(data) != "from the host" {
+		t.Errorf("came back %q, %v", data, err)
+	}
+	if data, err := os.ReadFile(filepath.Join(back, "version")); !strings.Contains(string(data), m.Kernel.Release) {
+		t.Errorf("/proc/version came back as %q, %v", data, err)
+	}
+}
+
+func TestHostProgramBringsItsLibraries(t *testing.T) {
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip(err)
+	}
+	m := quick(t)
+	m.Files = []File{{Host: bash, Guest: "/usr/local/bin/bash", Programs: true}}
+	m.Env = []string{"GREETING=a b"}
+	got := m.try(t, "bash", "-c", `echo "${GREETING^^} $BASH_VERSION"`)
+	if got.err != nil || !strings.HasPrefix(got.stdout, "A B ") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestTerminal(t *testing.T) {
+	m := quick(t)
+	m.Terminal = &guest.Size{Rows: 33, Columns: 99}
+	m.Stdin = strings.NewReader("typed\n")
+	got := m.sh(t, "tty; stty size; read x; echo got $x")
+	if got.err != nil || !strings.Contains(got.stdout, "/dev/pts/0\r\n33 99\r\n") || !strings.Contains(got.stdout, "got typed\r\n") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestBadMachines(t *testing.T) {
+	k := Kernel{Release: "6.1", Arch: runtime.GOARCH, Image: "/nosuch"}
+	file := filepath.Join(t.TempDir(), "file")
+	for name, m := range map[string]Machine{
+		"negative memory":          {Kernel: k, Memory: -1},
+		"relative folder":          {Kernel: k, Dir: "x"},
+		"relative path to bring":   {Kernel: k, Bring: []Bring{{Guest: "x"}}},
+		"unknown architecture":     {Kernel: Kernel{Arch: "vax"}},
+		"no such file to add":      {Kernel: k, Accel: TCG, Bare: true, Files: []File{{Host: "/nosuch", Guest: "/x"}}},
+		"relative path to add":     {Kernel: k, Accel: TCG, Bare: true, Files: []File{{Host: "/etc/passwd", Guest: "x"}}},
+		"a path that is the lab's": {Kernel: k, Accel: TCG, Bare: true, Files: []File{{Host: "/etc/passwd", Guest: "/init"}}},
+		"console in a file's path": {Kernel: k, Accel: TCG, Bare: true, Console: filepath.Join(file, "x")},
+	} {
+		m.Cache = t.TempDir()
+		if err := os.WriteFile(file, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		got := m.try(t, "true")
+		if got.err == nil || got.status != -1 || strings.Contains(got.err.Error(), "\n") {
+			t.Errorf("%s: status %d, error %v", name, got.status, got.err)
+		}
+	}
+	for _, argv := range [][]string{nil, {""}} {
+		if got := (Machine{Kernel: k}).try(t, argv...); got.err == nil {
+			t.Errorf("command %q: no error", argv)
+		}
+	}
+}
