@@ -104,7 +104,7 @@ func carryTest(m *lab.Machine, args []string) ([]string, error) {
 	}
 	argv := []string{name}
 	for _, arg := range args[1:] {
-		moved, err := carryProfile(m, arg)
+		moved, err := carryOutput(m, arg)
 		if err != nil {
 			return nil, err
 		}
@@ -113,29 +113,33 @@ func carryTest(m *lab.Machine, args []string) ([]string, error) {
 	return argv, nil
 }
 
-// profileFlags name a file that the test writes.
-var profileFlags = [...]string{
-	"-test.coverprofile=", "-test.cpuprofile=", "-test.memprofile=",
+// outputFlags name a file or folder that the test writes.
+var outputFlags = [...]string{
+	"-test.coverprofile=", "-test.gocoverdir=", "-test.cpuprofile=", "-test.memprofile=",
 	"-test.blockprofile=", "-test.mutexprofile=", "-test.trace=",
 }
 
-// carryProfile lets the test write its file into a folder of the guest, and
+// carryOutput lets the test write its file into a folder of the guest, and
 // brings it back to where the host wants it.
-func carryProfile(m *lab.Machine, arg string) (string, error) {
-	i := slices.IndexFunc(profileFlags[:], func(flag string) bool { return strings.HasPrefix(arg, flag) })
+func carryOutput(m *lab.Machine, arg string) (string, error) {
+	if strings.HasPrefix(arg, "-test.outputdir=") {
+		return "-test.outputdir=/tmp", nil
+	}
+	i := slices.IndexFunc(outputFlags[:], func(flag string) bool { return strings.HasPrefix(arg, flag) })
 	if i < 0 {
-		if strings.HasPrefix(arg, "-test.outputdir=") {
-			return "-test.outputdir=/tmp", nil
-		}
 		return arg, nil
 	}
-	host, err := filepath.Abs(strings.TrimPrefix(arg, profileFlags[i]))
+	flag := outputFlags[i]
+	host, err := filepath.Abs(strings.TrimPrefix(arg, flag))
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", arg, err)
 	}
 	name := path.Join("/tmp", filepath.Base(host))
+	if flag == "-test.gocoverdir=" { // has to exist before the test runs
+		m.Files = append(m.Files, lab.File{Host: host, Guest: name})
+	}
 	m.Bring = append(m.Bring, lab.Bring{Guest: name, Folder: filepath.Dir(host)})
-	return profileFlags[i] + name, nil
+	return flag + name, nil
 }
 
 // passedVariables picks what a test in the guest may want to know of the

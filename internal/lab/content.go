@@ -11,6 +11,8 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 
 	"github.com/kmodtrace/kmodtrace/internal/lab/guest"
 )
@@ -148,12 +150,12 @@ func (im *image) addEtc() error {
 			return err
 		}
 	}
-	for _, dir := range []string{"/root", "/home/user", "/var", "/etc/modprobe.d", "/proc", "/sys", "/dev", "/run", "/tmp"} {
+	for _, dir := range []string{"/root", "/home/user", "/var", "/etc/modprobe.d", "/proc", "/sys", "/dev", "/run"} {
 		if err := im.dir(dir, 0o755); err != nil {
 			return err
 		}
 	}
-	return nil
+	return im.dir("/tmp", 0o777|fs.ModeSticky)
 }
 
 // addModules adds the kernel's whole module tree, without the links to the
@@ -173,6 +175,9 @@ func (im *image) addFiles(files []File) error {
 	for _, f := range files {
 		if !path.IsAbs(f.Guest) {
 			return fmt.Errorf("add %s: %q is no absolute path in the guest", f.Host, f.Guest)
+		}
+		if covered(f.Guest) {
+			return fmt.Errorf("add %s: a file system of the guest covers %s", f.Host, f.Guest)
 		}
 		host, err := filepath.EvalSymlinks(f.Host)
 		if err != nil {
@@ -195,6 +200,12 @@ func (im *image) addFiles(files []File) error {
 		}
 	}
 	return nil
+}
+
+// covered says whether a file system that the guest mounts would hide the path.
+func covered(name string) bool {
+	first, _, _ := strings.Cut(strings.TrimPrefix(path.Clean(name), "/"), "/")
+	return slices.Contains([]string{"proc", "sys", "dev"}, first)
 }
 
 func (im *image) addTask(task guest.Task) error {

@@ -72,7 +72,7 @@ func TestBoot(t *testing.T) {
 	}
 	const script = `set -e
 		uname -r; id -u; ulimit -l
-		for d in /proc /sys /dev /dev/pts /tmp /sys/kernel/tracing /sys/kernel/debug /sys/kernel/security /sys/fs/bpf /sys/fs/cgroup; do
+		for d in /proc /sys /dev /dev/pts /sys/kernel/tracing /sys/kernel/debug /sys/kernel/security /sys/fs/bpf /sys/fs/cgroup; do
 			grep -q " $d " /proc/mounts || echo "$d is not mounted"
 		done
 		test -e /sys/kernel/btf/vmlinux || echo "no BTF"
@@ -264,10 +264,11 @@ func TestFilesGoAndCome(t *testing.T) {
 		t.Fatal(err)
 	}
 	back := filepath.Join(t.TempDir(), "not", "yet")
-	m.Files = []File{{Host: host, Guest: "/deep/in/guest"}}
+	m.Files = []File{{Host: host, Guest: "/deep/in/guest"}, {Host: host, Guest: "/tmp/made"}}
 	m.Bring = []Bring{{Guest: "/tmp/made", Folder: back}, {Guest: "/proc/version", Folder: back}, {Guest: "/nosuch", Folder: back}}
 	m.Dir = "/made/for/it"
-	got := m.sh(t, `pwd; mkdir -p /tmp/made/sub; cp "/deep/in/guest/a b,c" /tmp/made/sub/; mkfifo /tmp/made/pipe; exit 5`)
+	got := m.sh(t, `pwd; mkdir -p /tmp/made/sub; cp "/deep/in/guest/a b,c" /tmp/made/sub/; mkfifo /tmp/made/pipe
+		su user -c "touch /tmp/user" && test -k /tmp && exit 5`)
 	if got.status != 5 || got.stdout != "/made/for/it\n" {
 		t.Errorf("got %+v", got)
 	}
@@ -276,6 +277,9 @@ func TestFilesGoAndCome(t *testing.T) {
 	}
 	if data, err := os.ReadFile(filepath.Join(back, "made", "sub", "a b,c")); string(data) != "from the host" {
 		t.Errorf("came back %q, %v", data, err)
+	}
+	if data, err := os.ReadFile(filepath.Join(back, "made", "a b,c")); string(data) != "from the host" {
+		t.Errorf("added below /tmp came back %q, %v", data, err)
 	}
 	if data, err := os.ReadFile(filepath.Join(back, "version")); !strings.Contains(string(data), m.Kernel.Release) {
 		t.Errorf("/proc/version came back as %q, %v", data, err)
@@ -316,6 +320,7 @@ func TestBadMachines(t *testing.T) {
 		"unknown architecture":     {Kernel: Kernel{Arch: "vax"}},
 		"no such file to add":      {Kernel: k, Accel: TCG, Bare: true, Files: []File{{Host: "/nosuch", Guest: "/x"}}},
 		"relative path to add":     {Kernel: k, Accel: TCG, Bare: true, Files: []File{{Host: "/etc/passwd", Guest: "x"}}},
+		"a path that is covered":   {Kernel: k, Accel: TCG, Bare: true, Files: []File{{Host: "/etc/passwd", Guest: "/tmp/../sys//x"}}},
 		"a path that is the lab's": {Kernel: k, Accel: TCG, Bare: true, Files: []File{{Host: "/etc/passwd", Guest: "/init"}}},
 		"console in a file's path": {Kernel: k, Accel: TCG, Bare: true, Console: filepath.Join(file, "x")},
 	} {

@@ -16,15 +16,14 @@ type mount struct {
 	optional bool // some kernels are built without it
 }
 
-// mounts are in an order that makes each mount point before its use.
+// mounts are in an order that makes each mount point before its use. /tmp and /run
+// stay on the root, which is in memory anyway: the image may have filled them.
 var mounts = [...]mount{
 	{kind: "proc", at: "/proc", flags: unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
 	{kind: "sysfs", at: "/sys", flags: unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
 	{kind: "devtmpfs", at: "/dev", flags: unix.MS_NOSUID},
 	{kind: "devpts", at: "/dev/pts", flags: unix.MS_NOSUID | unix.MS_NOEXEC, data: "ptmxmode=0666", optional: true},
 	{kind: "tmpfs", at: "/dev/shm", flags: unix.MS_NOSUID | unix.MS_NODEV, data: "mode=1777"},
-	{kind: "tmpfs", at: "/run", flags: unix.MS_NOSUID | unix.MS_NODEV, data: "mode=0755"},
-	{kind: "tmpfs", at: "/tmp", flags: unix.MS_NOSUID | unix.MS_NODEV, data: "mode=1777"},
 	{kind: "tracefs", at: "/sys/kernel/tracing", optional: true},
 	{kind: "debugfs", at: "/sys/kernel/debug", optional: true},
 	{kind: "securityfs", at: "/sys/kernel/security", optional: true},
