@@ -74,7 +74,7 @@ func enterText(c *tracer.Enter) string {
 }
 
 func returnText(kind tracer.Kind, r *tracer.Return) string {
-	text := initResult(&r.Value)
+	text := resultNumber(r.Value)
 	if kind == tracer.KindRequestReturn && r.Value > 0 {
 		text = "modprobe " + waitText(&r.Value)
 	}

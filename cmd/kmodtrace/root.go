@@ -45,6 +45,8 @@ func newRootCommand() *cobra.Command {
 		newListCommand(),
 		newInfoCommand(),
 		newWatchCommand(),
+		newLoadCommand(),
+		newUnloadCommand(),
 		newLabCommand(),
 	)
 	return root

@@ -87,16 +87,24 @@ func notes(a *tracer.Action) []string {
 	}
 	add(a.Crashed, "its thread was killed for a fault")
 	add(a.Outcome == tracer.Failed && a.Stage != 0, "at stage %v", a.Stage)
-	add(a.InitResult != nil && *a.InitResult != 0, "its init returned %s", initResult(a.InitResult))
+	add(a.InitResult != nil && *a.InitResult != 0, "its init returned %s", initText(a))
 	add(a.HelperStatus != nil && *a.HelperStatus != 0, "modprobe %s", waitText(a.HelperStatus))
 	add(a.Request != nil && !a.Request.Wait, "not waited for")
 	add(a.SharedWith != 0, "shares another load's result")
 	add(a.Call != nil && a.Call.Compat, "by a 32-bit program")
-	add(a.NameFrom == tracer.NameClaimed && a.Outcome == tracer.Failed, "the name as its caller gave it")
 	add(a.Partial, "began before the tracing")
 	add(a.EndLost, "its end was not seen")
 	add(a.Lost > 0, "%d of its events lost", a.Lost)
 	return append(notes, callNotes(a.Call)...)
+}
+
+// initText gives what the init returned, by name where the outcome has not said
+// that name already.
+func initText(a *tracer.Action) string {
+	if *a.InitResult == -int64(a.Errno) {
+		return strconv.FormatInt(*a.InitResult, 10)
+	}
+	return resultNumber(*a.InitResult)
 }
 
 // callNotes says what the caller asked the kernel to overlook.
@@ -113,14 +121,12 @@ func callNotes(c *tracer.Enter) []string {
 	return nil
 }
 
-func initResult(v *int64) string {
-	if v == nil {
-		return ""
+// resultNumber gives what a function of the kernel returned.
+func resultNumber(v int64) string {
+	if v < 0 && v >= -4095 {
+		return fmt.Sprintf("%d (%s)", v, tracer.ErrnoName(unix.Errno(-v)))
 	}
-	if *v < 0 && *v >= -4095 {
-		return fmt.Sprintf("%d (%s)", *v, tracer.ErrnoName(unix.Errno(-*v)))
-	}
-	return strconv.FormatInt(*v, 10)
+	return strconv.FormatInt(v, 10)
 }
 
 // waitText reads a status as wait(2) gives it.

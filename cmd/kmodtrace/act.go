@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/tracer"
+	"github.com/spf13/cobra"
+)
+
+// actOptions are those of the commands that act on the kernel and prove it.
+type actOptions struct {
+	json    bool
+	timeout time.Duration
+	backend tracer.Backend
+}
+
+func (o *actOptions) register(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&o.json, "json", false, "print a JSON object a line, one for each target (docs/schema/result.schema.json)")
+	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "stop waiting for the kernel after this `TIME`; 0 for never")
+	addBackendFlag(cmd, &o.backend)
+}
+
+func (o *actOptions) check() error {
+	if o.timeout < 0 {
+		return usageErrorf("--timeout %v: want a time that is not negative", o.timeout)
+	}
+	return nil
+}
+
+// job is one target of a command, and how to bring it about.
+type job struct {
+	command, target string
+	do              func(context.Context, *witness, *result)
+}
+
+// act attaches, does the jobs one after another, prints what came of each, and
+// detaches. Where tracing is not possible nothing is done at all.
+func (o *actOptions) act(ctx context.Context, out io.Writer, jobs []job) (err error) {
+	defer surviveBrokenPipe()()
+	t, err := openTracer(o.backend)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.Close()) }()
+	w := newWitness(t)
+	defer w.close()
+	if o.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.timeout)
+		defer cancel()
+	}
+	var failures failures
+	usable := true
+	for _, j := range jobs {
+		r := newResult(j.command, j.target)
+		switch {
+		case ctx.Err() != nil:
+			r.set(unconfirmed, &kmod.Error{Op: j.command, Module: j.target, Err: errors.New("not begun: interrupted")})
+		case !usable:
+			r.set(unconfirmed, &kmod.Error{Op: j.command, Module: j.target, Err: errors.New("not begun: the one before is not finished")})
+		default:
+			j.do(ctx, w, r)
+			usable = r.Result.sure()
+		}
+		failures.add(r.failure())
+		if err := o.print(out, r); err != nil {
+			return errors.Join(err, failures.err())
+		}
+	}
+	return failures.err()
+}
+
+func (o *actOptions) print(out io.Writer, r *result) error {
+	if o.json {
+		line, err := jsonLine(r)
+		if err != nil {
+			return err
+		}
+		_, err = out.Write(line)
+		return outputError(err)
+	}
+	_, err := io.WriteString(out, newResultText(themeOf(out), columnsOf(out)).render(r))
+	return outputError(err)
+}
+
+// failures are the errors of several targets. The exit status is that of the
+// worst.
+type failures []*exitError
+
+func (f *failures) add(err error) {
+	var e *exitError
+	if errors.As(err, &e) {
+		*f = append(*f, e)
+	}
+}
+
+func (f failures) err() error {
+	if len(f) == 0 {
+		return nil
+	}
+	all := &exitError{status: f[0].status, hint: f[0].hint}
+	texts := make([]string, len(f))
+	for i, e := range f {
+		all.status = max(all.status, e.status)
+		texts[i] = e.Error()
+	}
+	all.err = errors.New(strings.Join(texts, "\nkmodtrace: "))
+	return all
+}
+
+// targetError is about what was asked for, before the kernel was: names and
+// parameters that cannot be are the command line's fault.
+func targetError(err error) error {
+	status := exitRefused
+	if errors.Is(err, kmod.ErrBadName) || errors.Is(err, kmod.ErrBadParams) {
+		status = exitUsage
+	}
+	return &exitError{status: status, err: oneLineError{err}}
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+
+	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/tracer"
+	"github.com/spf13/cobra"
+)
+
+func newLoadCommand() *cobra.Command {
+	opts := new(loadOptions)
+	cmd := &cobra.Command{
+		Use:   "load FILE|NAME [PARAM=VALUE]...",
+		Short: "Load a module, and prove it by the kernel's own events",
+		Long: `Load a module: a file like insmod, or a name with what it depends on like modprobe,
+whose configuration is respected. What has a slash, or ends in .ko, .ko.gz, .ko.xz or
+.ko.zst, is a file. The tracer is attached first; a load is confirmed when the kernel both
+answered with yes and was seen to do it, down to the return of the module's own init.
+
+Exit status: 0 confirmed; 1 refused, by the kernel or for the file; 2 the command line
+makes no sense; 3 not confirmed, or contradicted by the kernel's events; 4 this kernel, or
+this user, cannot trace, and nothing was loaded.`,
+		Example: `  kmodtrace load ./hello.ko whom=Bob
+  kmodtrace load xfs
+  kmodtrace load ./hello.ko 'whom=big world' --json`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageErrorf("load takes a FILE or NAME, and parameters")
+			}
+			return nil
+		},
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return []string{"ko", "gz", "xz", "zst"}, cobra.ShellCompDirectiveFilterFileExt
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return opts.run(cmd, args[0], kmod.Params(args[1:]))
+		},
+	}
+	opts.register(cmd)
+	cmd.Flags().BoolVar(&opts.vermagic, "force-vermagic", false, "ignore which kernel it was built for; the kernel may crash")
+	cmd.Flags().BoolVar(&opts.modversions, "force-modversions", false, "ignore the versions of the symbols that it needs; the kernel may crash")
+	return cmd
+}
+
+type loadOptions struct {
+	actOptions
+	vermagic, modversions bool
+}
+
+func (o *loadOptions) run(cmd *cobra.Command, target string, params kmod.Params) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	steps, err := kmod.Plan(cmd.Context(), target, &kmod.LoadOptions{Params: params, Force: o.force()})
+	if err != nil {
+		return targetError(err)
+	}
+	load := func(ctx context.Context, w *witness, r *result) { loadSteps(ctx, w, r, steps) }
+	return o.act(cmd.Context(), cmd.OutOrStdout(), []job{{"load", target, load}})
+}
+
+func (o *loadOptions) force() kmod.Force {
+	var force kmod.Force
+	if o.vermagic {
+		force |= kmod.ForceVermagic
+	}
+	if o.modversions {
+		force |= kmod.ForceModversions
+	}
+	return force
+}
+
+// loadSteps takes the steps in order, up to the first that is not confirmed. What
+// was loaded before that stays.
+func loadSteps(ctx context.Context, w *witness, r *result, steps []kmod.Step) {
+	for i := range steps {
+		step := &steps[i]
+		if err := ctx.Err(); err != nil {
+			r.set(unconfirmed, &kmod.Error{Op: "load", Module: step.Module, Err: err})
+			return
+		}
+		if step.Kind != kmod.StepLoad {
+			if err := step.Do(); err != nil {
+				r.set(refused, err)
+				return
+			}
+			continue
+		}
+		v := r.add(step.Module, w.attempt(ctx, tracer.Load, step.Do))
+		if v == refused && step.Soft {
+			r.set(confirmed, nil)
+		} else if v != confirmed {
+			return
+		}
+	}
+}

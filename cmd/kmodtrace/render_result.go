@@ -1,0 +1,178 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
+
+// resultText renders what a load or an unload came to: a block for each action,
+// then the verdict. Why it is no better goes to standard error.
+type resultText struct {
+	theme theme
+	users users
+	width int
+}
+
+// labelColumns is where the values of a block begin, after two blanks and a label.
+const labelColumns = len("  signature  ")
+
+func newResultText(t theme, width int) *resultText {
+	return &resultText{theme: t, users: users{}, width: width}
+}
+
+func (t *resultText) render(r *result) string {
+	var lines []line
+	for i := range r.Actions {
+		dependency := i < len(r.Actions)-1 && r.Actions[i].Outcome == tracer.Live
+		lines = append(lines, t.block(&r.Actions[i], dependency)...)
+	}
+	lines = append(lines, verdictLine(r))
+	var b strings.Builder
+	for _, l := range lines {
+		b.WriteString(l.render(t.theme, t.width))
+	}
+	return b.String()
+}
+
+func verdictLine(r *result) line {
+	l := line{}.add(plain, r.Command+" "+r.Target+": ")
+	switch r.Result {
+	case confirmed:
+		return l.add(good, string(r.Result)).add(plain, " by the kernel's own events")
+	case refused:
+		return l.add(bad, string(r.Result)).spaced(bad, r.ErrnoName)
+	}
+	return l.add(unsure, string(r.Result))
+}
+
+// block gives an action's lines: a headline, then what is known, each with its
+// label. A dependency that went well is told in short.
+func (t *resultText) block(a *tracer.Action, short bool) []line {
+	head := line{}.add(strong, orDash(a.Module)).spaced(plain, a.Kind.String()).
+		spaced(outcomeStyle(a.Outcome), outcomeText(a, t.width))
+	if a.End != 0 {
+		head = head.spaced(plain, shortDuration(a.Took))
+	}
+	lines := []line{head}
+	if why := strings.Join(notes(a), ", "); why != "" {
+		lines = append(lines, labelled("note", outcomeNote(a.Outcome), why))
+	}
+	if !short {
+		lines = append(lines, t.facts(a)...)
+		lines = append(lines, t.timeline(a)...)
+	}
+	for i, text := range messageTexts(a.Messages) {
+		lines = append(lines, labelled(first(i, "kernel"), plain, `"`+text+`"`))
+	}
+	return lines
+}
+
+// facts are what a load tells about its module; an unload and a request have none.
+func (t *resultText) facts(a *tracer.Action) []line {
+	if a.Kind != tracer.Load {
+		return nil
+	}
+	var lines []line
+	add := func(label, text string, s style) {
+		if text != "" {
+			lines = append(lines, labelled(label, s, text))
+		}
+	}
+	add("file", cutFront(printable(fileText(a.File)), t.width-labelColumns), plain)
+	add("params", paramsText(a), plain)
+	if m := a.Details; m != nil {
+		add("address", placeText(m), plain)
+		add("version", strings.Join(nonEmpty(m.Version, labelledWord("srcversion ", m.SrcVersion)), ", "), plain)
+		add("taints", strings.Join(m.Taints.Names(), ", "), unsure)
+		add("signature", signatureText(m.Signed), plain)
+	}
+	return lines
+}
+
+func placeText(m *tracer.Module) string {
+	text := fmt.Sprintf("%d bytes", m.Size)
+	if m.Address != 0 {
+		text = fmt.Sprintf("%#x, %s", m.Address, text)
+	}
+	if m.InitSize > 0 {
+		text += fmt.Sprintf(", and %d for its init alone", m.InitSize)
+	}
+	return text
+}
+
+func signatureText(signed *bool) string {
+	switch {
+	case signed == nil:
+		return "not checked by this kernel"
+	case *signed:
+		return "valid"
+	}
+	return "none that this kernel trusts"
+}
+
+func labelledWord(label, word string) string {
+	if word == "" {
+		return ""
+	}
+	return label + word
+}
+
+func nonEmpty(texts ...string) []string {
+	var kept []string
+	for _, s := range texts {
+		if s != "" {
+			kept = append(kept, s)
+		}
+	}
+	return kept
+}
+
+// timeline draws the stages to scale, one below the other.
+func (t *resultText) timeline(a *tracer.Action) []line {
+	room := min(max(t.width-labelColumns-stageColumns-tookColumns-2*columnGap, 8), 48)
+	total := a.Took
+	for _, s := range a.Stages {
+		total = max(total, s.After+s.Took)
+	}
+	var lines []line
+	for i, s := range a.Stages {
+		took := "-"
+		if s.Took != 0 {
+			took = shortDuration(s.Took)
+		}
+		l := labelled(first(i, "stages"), plain, "").cell(plain, s.Stage.String(), stageColumns).cellRight(plain, took, tookColumns)
+		lines = append(lines, l.add(dim, bar(s.After, s.Took, total, room)))
+	}
+	return lines
+}
+
+const stageColumns = len("relocate")
+
+// bar draws a span of a total in n columns, to an eighth of a column. What is
+// shorter than that is drawn as one.
+func bar(after, took, total time.Duration, n int) string {
+	if total <= 0 || n <= 0 {
+		return ""
+	}
+	eighths := func(d time.Duration) int { return int(int64(d) * int64(8*n) / int64(total)) }
+	start := min(eighths(after)/8, n-1)
+	length := min(max(eighths(took), 1), 8*(n-start))
+	partial := [...]string{"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"}
+	return strings.Repeat(" ", start) + strings.Repeat("█", length/8) + partial[length%8]
+}
+
+// labelled begins a line of a block.
+func labelled(label string, s style, text string) line {
+	return line{}.add(plain, "  ").cell(dim, label, labelColumns-2-columnGap).add(s, text)
+}
+
+// first gives a label to the first of several lines only.
+func first(i int, label string) string {
+	if i == 0 {
+		return label
+	}
+	return ""
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/tracer"
+	"golang.org/x/sys/unix"
+)
+
+// verdict is what a load or an unload by this command came to.
+type verdict string
+
+// The verdicts. A system call's answer without the events that prove it is not
+// taken for done.
+const (
+	confirmed    verdict = "confirmed"    // answered with yes, and proven by events
+	refused      verdict = "refused"      // answered with no
+	unconfirmed  verdict = "unconfirmed"  // answered with yes or not at all, and not proven
+	contradicted verdict = "contradicted" // the events say otherwise than the answer
+)
+
+// result is the record of one target of load or unload.
+type result struct {
+	Command string  `json:"command"` // load or unload
+	Target  string  `json:"target"`  // as given
+	Result  verdict `json:"result"`
+	// Errno is the kernel's refusal; zero if there was none. ErrnoName spells it.
+	Errno     unix.Errno `json:"errno,omitempty"`
+	ErrnoName string     `json:"errno_name,omitempty"`
+	// Reason says why it is not confirmed.
+	Reason string `json:"reason,omitempty"`
+	// Actions are what the kernel did for it, in the order of their ends.
+	Actions []tracer.Action `json:"actions"`
+
+	err error
+}
+
+func newResult(command, target string) *result {
+	return &result{Command: command, Target: target, Result: confirmed, Actions: []tracer.Action{}}
+}
+
+// add takes an attempt's actions, and its verdict, which the last one decides.
+func (r *result) add(module string, a *attempt) verdict {
+	r.Actions = append(r.Actions, a.actions...)
+	v, why := a.verdict()
+	var named *kmod.Error
+	if why != nil && !errors.As(why, &named) {
+		why = fmt.Errorf("%s %s: %w", r.Command, shortText(module), why)
+	}
+	r.set(v, why)
+	return v
+}
+
+func (r *result) set(v verdict, why error) {
+	r.Result, r.err, r.Errno, r.ErrnoName, r.Reason = v, why, 0, "", ""
+	if why == nil {
+		return
+	}
+	r.Reason = why.Error()
+	if v == refused && errors.As(why, &r.Errno) {
+		r.ErrnoName = tracer.ErrnoName(r.Errno)
+	}
+}
+
+// sure tells whether the verdict says what became of the target.
+func (v verdict) sure() bool { return v == confirmed || v == refused }
+
+// failure gives the command's error for it; nil when it is confirmed.
+func (r *result) failure() error {
+	if r.err == nil {
+		return nil
+	}
+	status := exitUnconfirmed
+	if r.Result == refused {
+		status = exitRefused
+	}
+	return &exitError{status: status, err: oneLineError{r.err}, hint: r.hint()}
+}
+
+// hint says what to do next about a refusal.
+func (r *result) hint() string {
+	var named *kmod.Error
+	switch {
+	case r.Result == unconfirmed, r.Result == contradicted:
+		return "kmodtrace list shows what is loaded now"
+	case errors.Is(r.err, kmod.ErrLoaded) && errors.As(r.err, &named):
+		return "take it out first: kmodtrace unload " + shortText(named.Module)
+	case errors.Is(r.err, kmod.ErrInUse):
+		return "--wait asks again until its last user is gone"
+	}
+	return ""
+}

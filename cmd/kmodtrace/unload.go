@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/tracer"
+	"github.com/spf13/cobra"
+)
+
+func newUnloadCommand() *cobra.Command {
+	opts := new(unloadOptions)
+	cmd := &cobra.Command{
+		Use:   "unload NAME...",
+		Short: "Unload modules, and prove it by the kernel's own events",
+		Long: `Unload modules, one after another as given, like rmmod. The tracer is attached
+first; an unload is confirmed when the kernel both answered with yes and was seen to
+free the module. One that is refused does not keep the others from being tried.
+
+Exit status: 0 all confirmed; 1 one refused; 2 the command line makes no sense; 3 one not
+confirmed, or contradicted by the kernel's events; 4 this kernel, or this user, cannot
+trace, and nothing was unloaded.`,
+		Example: `  kmodtrace unload hello
+  kmodtrace unload xfs libcrc32c --json
+  kmodtrace unload hello --wait --timeout 10s`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageErrorf("unload takes the NAMES of modules")
+			}
+			return nil
+		},
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return loadedNames(), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return opts.run(cmd, args) },
+	}
+	opts.register(cmd)
+	cmd.Flags().BoolVar(&opts.Force, "force", false, "unload it even while it is in use; the kernel may crash")
+	cmd.Flags().BoolVar(&opts.Wait, "wait", false, "while it is in use, ask again (see --timeout)")
+	return cmd
+}
+
+// loadedNames serves completion: where there is no list there is nothing to offer.
+func loadedNames() []string {
+	modules, _ := kmod.List(nil)
+	names := make([]string, len(modules))
+	for i, m := range modules {
+		names[i] = m.Name
+	}
+	return names
+}
+
+type unloadOptions struct {
+	actOptions
+	kmod.UnloadOptions
+}
+
+func (o *unloadOptions) run(cmd *cobra.Command, names []string) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	jobs := make([]job, len(names))
+	for i, name := range names {
+		module, err := moduleName(name)
+		if err != nil {
+			return err
+		}
+		jobs[i] = job{"unload", name, func(ctx context.Context, w *witness, r *result) {
+			r.add(module, w.attempt(ctx, tracer.Unload, func() error { return kmod.Unload(ctx, module, &o.UnloadOptions) }))
+		}}
+	}
+	return o.act(cmd.Context(), cmd.OutOrStdout(), jobs)
+}
+
+// moduleName checks a name before anything is attached.
+func moduleName(name string) (string, error) {
+	module, err := kmod.NormalName(name)
+	if err != nil {
+		return "", targetError(&kmod.Error{Op: "unload", Module: name, Err: err})
+	}
+	if kmod.IsFile(name) {
+		stem, _, _ := strings.Cut(filepath.Base(name), ".ko")
+		return "", targetError(&kmod.Error{Op: "unload", Module: name, Err: fmt.Errorf("%w: it is a file's; the kernel knows it as %s", kmod.ErrBadName, shortText(stem))})
+	}
+	return module, nil
+}
