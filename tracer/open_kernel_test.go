@@ -1,0 +1,292 @@
+package tracer_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
+
+// backends are those that this kernel has.
+func backends() []tracer.Backend {
+	if tracer.HaveFentry() != nil {
+		return []tracer.Backend{tracer.Kprobe}
+	}
+	return []tracer.Backend{tracer.Fentry, tracer.Kprobe}
+}
+
+// leftovers lists what a tracer has in the kernel: links, programs, and entries
+// in tracefs.
+func leftovers(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	for id := link.ID(0); ; {
+		l, err := link.NewFromID(id + 1)
+		if errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		if err == nil {
+			info, _ := l.Info()
+			id = info.ID
+			all = append(all, fmt.Sprintf("link %d", id))
+			l.Close()
+			continue
+		}
+		id++
+		if id > 1<<16 {
+			break
+		}
+	}
+	for id := ebpf.ProgramID(0); ; {
+		next, err := ebpf.ProgramGetNextID(id)
+		if err != nil {
+			break
+		}
+		id = next
+		all = append(all, fmt.Sprintf("program %d", id))
+	}
+	events, err := os.ReadFile("/sys/kernel/tracing/kprobe_events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range bytes.Lines(events) {
+		all = append(all, string(line))
+	}
+	return all
+}
+
+func TestNothingStaysAttached(t *testing.T) {
+	inLab(t)
+	for _, b := range backends() {
+		before := leftovers(t)
+		tr, err := tracer.Open(&tracer.Options{Backend: b})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if during := leftovers(t); len(during) < len(before)+20 {
+			t.Fatalf("%s: only %q while open", b, during)
+		}
+		if err := tr.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := tr.Close(); err != nil {
+			t.Errorf("second close: %v", err)
+		}
+		gone := func() bool { return slices.Equal(leftovers(t), before) }
+		// The kernel frees programs behind the back of whoever closed them.
+		for range 100 {
+			if gone() {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		if !gone() {
+			t.Errorf("%s: before %q, after %q", b, before, leftovers(t))
+		}
+	}
+}
+
+// A reader that was killed leaves entries in tracefs; the next one removes them.
+func TestStaleProbesAreRemoved(t *testing.T) {
+	inLab(t)
+	const events = "/sys/kernel/tracing/kprobe_events"
+	f, err := os.OpenFile(events, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString("r:kmodtrace_0123/r_stale do_init_module"); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	tr, err := tracer.Open(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	text, err := os.ReadFile(events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(text, []byte("kmodtrace_0123")) {
+		t.Errorf("still there: %s", text)
+	}
+}
+
+// Two readers see the same.
+func TestTwoReaders(t *testing.T) {
+	inLab(t)
+	for _, b := range backends() {
+		one, two := open(t, &tracer.Options{Backend: b}), open(t, &tracer.Options{Backend: b})
+		want := []string{"load hello live", "unload hello unloaded"}
+		expect(t, one.during(t, func() {
+			sh(t, "/sbin/insmod", specimen("hello"))
+			sh(t, "/sbin/rmmod", "hello")
+		}), want...)
+		got := two.during(t, func() {})
+		expect(t, got, append(want, "unload "+one.fence()+" failed ENOENT")...)
+	}
+}
+
+// A load that is under way when the tracer opens: what can be known is told, and
+// told to be partial.
+func TestOpenInTheMiddle(t *testing.T) {
+	inLab(t)
+	for _, b := range backends() {
+		done := make(chan error, 2)
+		go func() { done <- finit(specimen("nap1"), "ms=6000") }()
+		waitForModule(t, "nap1")
+		w := open(t, &tracer.Options{Backend: b})
+		select {
+		case err := <-done:
+			t.Fatalf("the load was over before the tracer was open: %v", err)
+		default:
+		}
+		got := w.during(t, func() {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			sh(t, "/sbin/rmmod", "nap1")
+		})
+		// The functions that it is inside of were entered unhooked; nothing
+		// shows its end. Its unload is whole.
+		expect(t, got, "unload nap1 unloaded")
+	}
+}
+
+// Closing in the middle of a load must not harm the kernel, the load, or the
+// next tracer.
+func TestCloseInTheMiddle(t *testing.T) {
+	inLab(t)
+	for _, b := range backends() {
+		tr, err := tracer.Open(&tracer.Options{Backend: b})
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error)
+		go func() { done <- finit(specimen("nap2"), "ms=3000") }()
+		waitForModule(t, "nap2")
+
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		var pending []tracer.Action
+		for a, err := range tr.Actions(ctx) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			pending = append(pending, a)
+		}
+		if len(pending) != 1 || brief(pending[0]) != "load nap2 pending" {
+			t.Errorf("pending: %v", pending)
+		}
+		if err := tr.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		w := open(t, &tracer.Options{Backend: b})
+		expect(t, w.during(t, func() { sh(t, "/sbin/rmmod", "nap2") }), "unload nap2 unloaded")
+	}
+}
+
+func waitForModule(t *testing.T, name string) {
+	t.Helper()
+	for range 500 {
+		text, err := os.ReadFile("/proc/modules")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(text, []byte(name+" ")) {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("%s did not come", name)
+}
+
+// A ring that nobody reads overflows: what is missing is counted to the event,
+// and no action is invented.
+func TestLoss(t *testing.T) {
+	inLab(t)
+	for _, b := range backends() {
+		t.Run(b.String(), func(t *testing.T) { testLoss(t, b) })
+	}
+}
+
+func testLoss(t *testing.T, b tracer.Backend) {
+	tr, err := tracer.Open(&tracer.Options{Backend: b, RingSize: uint32(4 * os.Getpagesize())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	const unloads = 200
+	for i := range unloads {
+		if err := unix.DeleteModule(fmt.Sprintf("nosuch_%d", i), unix.O_NONBLOCK); err == nil {
+			t.Fatal("an unload of nothing worked")
+		}
+	}
+	loss, err := tr.Loss()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	var delivered uint64
+	c := tracer.NewCorrelator(0)
+	for e, err := range tr.Events(ctx) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		delivered++
+		for _, a := range c.Add(e) {
+			if a.Outcome != tracer.Failed && !a.EndLost || a.Kind != tracer.Unload {
+				t.Errorf("invented: %s %+v", brief(a), a)
+			}
+		}
+	}
+	// Each refused unload is two events: it enters and it leaves.
+	if delivered+loss.Events != 2*unloads || loss.Events == 0 {
+		t.Errorf("%d delivered and %d lost, of %d", delivered, loss.Events, 2*unloads)
+	}
+}
+
+// A thread id that is used again belongs to another thread.
+func TestThreadIDsUsedAgain(t *testing.T) {
+	inLab(t)
+	w := open(t, nil)
+	if err := os.WriteFile("/proc/sys/kernel/pid_max", []byte("400"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	defer os.WriteFile("/proc/sys/kernel/pid_max", []byte("32768"), 0o600)
+	var want []string
+	got := w.during(t, func() {
+		for range 120 {
+			_ = exec.Command("/sbin/rmmod", "nosuch").Run()
+			_ = exec.Command("busybox", "rmmod", "nosuch2").Run()
+		}
+	})
+	starts := make(map[uint32]time.Duration)
+	again := 0
+	for _, a := range got {
+		want = append(want, "unload "+a.Module+" failed ENOENT")
+		if s, ok := starts[a.Thread.TID]; ok && s != a.Thread.Start {
+			again++
+		}
+		starts[a.Thread.TID] = a.Thread.Start
+	}
+	expect(t, got, want...)
+	if again == 0 {
+		t.Errorf("no id was used again in %d actions", len(got))
+	}
+}
