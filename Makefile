@@ -1,0 +1,106 @@
+# kmodtrace: build, show, test, install. `make help` lists what there is.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS   += --no-print-directory
+export PATH := $(PATH):/usr/local/go/bin
+
+KERNEL  ?= 6.12
+ARCH    ?= amd64
+PREFIX  ?= /usr/local
+DESTDIR ?=
+
+# The compiler of the BPF objects that are committed.
+export CLANG := 19
+
+# The version comes from git, where git can tell: not in a tarball, nor in a
+# tree of another user.
+VCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
+export CGO_ENABLED ?= 0
+BUILD  := go build -trimpath -ldflags=-s -buildvcs=$(VCS)
+GOTEST := bin/gotest $${GOTEST_TALLY:+--tally "$$GOTEST_TALLY"}
+
+# What make test-matrix runs on, and what make test has run on already.
+TESTED := amd64/6.1 amd64/6.12
+MATRIX := amd64/5.10 amd64/6.1 amd64/6.12 amd64/7.2 amd64/newest arm64/6.1 arm64/6.12
+DONE   ?=
+
+.DEFAULT_GOAL := build
+.PHONY: help build guest setup generate check-generate fmt vet staticcheck race test-unit lab-test \
+	test test-matrix lab-bench demo readme check-readme install uninstall clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## bin/kmodtrace, static
+	@$(BUILD) -o bin/kmodtrace ./cmd/kmodtrace
+
+guest: build ## what the lab's tests need beside it: arm64's kmodtrace, a 32-bit program, the test runner
+	@GOARCH=arm64 $(BUILD) -o bin/arm64/kmodtrace ./cmd/kmodtrace
+	@GOARCH=386 $(BUILD) -o tracer/testdata/bin/finit32 ./tracer/testdata/finit32
+	@go build -o bin/gotest ./scripts/gotest
+
+setup: ## install by apt what the lab needs and is missing
+	@scripts/setup lab
+
+generate: ## rebuild the generated code with the pinned compiler
+	@scripts/setup generate
+	@scripts/generate
+
+check-generate: ## fail when the generated code is not what generate makes
+	@scripts/setup generate
+	@scripts/generate --check
+
+fmt: ## fail when gofmt would change a file
+	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+
+vet: ## go vet, as amd64 and as arm64
+	@GOARCH=amd64 go vet ./...
+	@GOARCH=arm64 go vet ./...
+
+staticcheck: ## staticcheck
+	@go tool staticcheck ./...
+
+race: guest ## the host-side tests under the race detector
+	@scripts/setup race
+	@CGO_ENABLED=1 $(GOTEST) -race -short ./...
+
+test-unit: guest ## unit and script tests, on this machine
+	@$(GOTEST) ./...
+
+lab-test: setup guest ## the tests that need a kernel, on KERNEL=6.12 ARCH=amd64
+	@scripts/tally scripts/lab-tests $(ARCH)/$(KERNEL)
+
+test: ## everything: unit, script and lab tests on 6.1 and 6.12
+	@scripts/tally $(MAKE) test-all
+
+test-all: setup guest
+	@scripts/fetch $(TESTED)
+	@status=0; $(MAKE) test-unit || status=1; scripts/lab-tests $(TESTED) || status=1; exit $$status
+
+test-matrix: guest ## the lab tests on all kernels, amd64 and arm64 (but those in DONE=)
+	@scripts/setup lab matrix
+	@scripts/tally scripts/lab-tests $(filter-out $(DONE),$(MATRIX))
+
+lab-bench: setup build ## what a machine of the lab costs
+	@bin/kmodtrace lab bench --kernel $(KERNEL)
+
+demo: build ## the main job on a real kernel, in the lab; HOST=1: on this machine's own
+	@$(if $(HOST),,scripts/setup lab)
+	@scripts/demo $(if $(HOST),--host)
+
+readme: setup build ## put the demo's transcript into README.md, and the lab's figures into docs/lab.md
+	@scripts/readme
+
+check-readme: setup build ## fail when README.md's transcript is not what the demo prints
+	@scripts/readme --check
+
+install: ## put the binary, completions and man pages below $(DESTDIR)$(PREFIX)
+	@test -x bin/kmodtrace || $(MAKE) build
+	@scripts/install "$(DESTDIR)$(PREFIX)"
+
+uninstall: ## take them away again
+	@scripts/install --remove "$(DESTDIR)$(PREFIX)"
+
+clean: ## remove what was built (kernels stay in the user's cache: kmodtrace lab kernels)
+	@rm -rf bin tracer/testdata/bin
