@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -36,9 +37,12 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "kmodtrace",
+		Version:       buildText(),
 		Short:         "Trace what the kernel does with modules, and prove it",
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Args:          noSuchCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageErrorf("%w", err) })
 	root.AddCommand(
@@ -47,7 +51,21 @@ func newRootCommand() *cobra.Command {
 		newWatchCommand(),
 		newLoadCommand(),
 		newUnloadCommand(),
+		newDoctorCommand(),
+		newManCommand(),
 		newLabCommand(),
 	)
 	return root
+}
+
+// noSuchCommand refuses what is no command; cobra comes here only then.
+func noSuchCommand(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := usageErrorf("no command %q", shortText(args[0]))
+	if near := root.SuggestionsFor(args[0]); len(near) > 0 {
+		return &exitError{status: exitUsage, err: err, hint: "did you mean " + strings.Join(near, " or ") + "?"}
+	}
+	return &exitError{status: exitUsage, err: err, hint: "kmodtrace --help lists them"}
 }
