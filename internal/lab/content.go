@@ -162,6 +162,11 @@ func (im *image) addEtc() error {
 // sources that it was built from. It waits under another name until init moves it:
 // a kernel that finds modules while it boots loads some for its own use, whose
 // self-tests take seconds under emulation.
+//
+// The tree costs 0.1 s of a boot where its files are compressed (6.12 and
+// later) and half a second where they are not. Sharing it by virtiofs would save most of
+// that, for a daemon that wants root and seven modules that the guest has to
+// load first: it would no longer begin with none.
 func (im *image) addModules(m Machine) error {
 	if m.Bare || m.NoModules {
 		return nil
