@@ -25,6 +25,8 @@ const tracefsPrefix = "kmodtrace"
 
 // attachment is one hook in the kernel.
 type attachment struct {
+	target  string
+	spare   bool
 	program *ebpf.Program
 	link    link.Link
 	// event is the name in kprobe_profile, for kretprobes.
@@ -62,6 +64,7 @@ func (at *attacher) attach(h hook) (*attachment, HookStatus) {
 		status.Target = spec.AttachTo
 		a, err := at.load(name, spec)
 		if err == nil {
+			a.spare = h.spare
 			status.How = how
 			status.Attached = true
 			return a, status
@@ -90,7 +93,7 @@ func (at *attacher) load(name string, spec *ebpf.ProgramSpec) (*attachment, erro
 		return nil, err
 	}
 	defer coll.Close()
-	a := &attachment{program: coll.DetachProgram(name)}
+	a := &attachment{target: spec.AttachTo, program: coll.DetachProgram(name)}
 	if err := a.attach(spec); err != nil {
 		return nil, errors.Join(err, a.program.Close())
 	}

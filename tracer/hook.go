@@ -42,6 +42,8 @@ type hook struct {
 	place place
 	need  Need
 	tells string
+	// spare says that another hook tells the same: what it misses is not missing.
+	spare bool
 	// from and before bound the kernels that the hook is for; zero for no bound.
 	from, before version
 }
@@ -83,12 +85,12 @@ func hooks() []hook {
 		{name: "prb_commit", place: entry, tells: messages, before: messagesMoved(), need: Optional},
 		{name: "prb_final_commit", place: entry, tells: messages, before: messagesMoved(), need: Optional},
 		{name: "make_task_dead", place: entry, need: Optional, tells: "that a thread died in a load"},
-		{name: "module_load", place: tracepoint, need: Required, tells: "the module before its init"},
+		{name: "module_load", place: tracepoint, need: Required, tells: "the module before its init", spare: true},
 		{name: "do_init_module", place: probe, need: Required, tells: "the module before its init, and the stage init"},
 		{name: "do_one_initcall", place: exit, need: Optional, tells: "what the module's own init returned"},
 		{name: "do_init_module", place: exit, need: Required, tells: "the end of the init"},
 		{name: "free_module", place: probe, need: Required, tells: "that a module's memory goes"},
-		{name: "module_free", place: tracepoint, need: Required, tells: "that a module's memory goes"},
+		{name: "module_free", place: tracepoint, need: Required, tells: "that a module's memory goes", spare: true},
 		{name: "call_usermodehelper_exec", place: exit, need: Optional, tells: "how a request ended"},
 		{name: "module_request", place: tracepoint, need: Required, tells: "requests for modules"},
 		{name: "finit_module", place: exit, need: Required, tells: "the result of a load"},
@@ -126,18 +128,25 @@ func (h hook) programs(b Backend) []string {
 // on do_init_module, free_module and parse_args, are the same in each.
 type Backend uint8
 
-// The backends.
+// The backends. Neither loses anything that the kernel does not count; see
+// [Loss].
 const (
-	// Auto takes Fentry where the kernel can, Kprobe otherwise.
+	// Auto takes Fentry where the kernel has it and does not preempt itself,
+	// Kprobe otherwise.
 	Auto Backend = iota // auto
-	// Fentry hooks entries and returns through BPF trampolines, which lose no
-	// return; x86-64 from 5.5, arm64 from 6.4 or so. A function whose types do
-	// not allow it is hooked as by Kprobe, and coverage says why: 5.10 does not
-	// know the registers of a system call, 6.1 has two types for each.
+	// Fentry hooks entries and returns through BPF trampolines; x86-64 from 5.5,
+	// arm64 from 6.4 or so. Any number of threads may sleep in a function. But a
+	// trampoline runs its program with preemption on, and not at all for a
+	// thread that preempted another inside the same program: on kernels that
+	// preempt themselves (by default from 7.x) parallel attempts are missed.
+	//
+	// A function whose types do not allow it is hooked as by Kprobe, and
+	// coverage says why: 5.10 does not know the registers of a system call, 6.1
+	// has two types for each.
 	Fentry // fentry
-	// Kprobe hooks entries by kprobes and returns by kretprobes, of which the
-	// kernel keeps a fixed number for threads inside the function: with more,
-	// returns are lost, and counted.
+	// Kprobe hooks entries by kprobes, and returns by kretprobes, of which there
+	// are 1,024 for each function: with more threads asleep inside one, returns
+	// are missed. Its programs run with preemption off.
 	Kprobe // kprobe
 )
 

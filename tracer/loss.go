@@ -24,14 +24,18 @@ type Loss struct {
 	Untracked uint64 `json:"untracked"`
 	// Missed counts the times that a probe did not run although its function
 	// did: recursion (kernels from 5.12 count it), or a kretprobe without a free
-	// slot.
-	Missed uint64 `json:"missed"`
+	// slot. Those of a hook that another one backs up are left out. MissedBy
+	// tells which, by target.
+	Missed   uint64            `json:"missed"`
+	MissedBy map[string]uint64 `json:"missed_by,omitempty"`
 	// Dropped counts unfinished actions given up for want of room.
 	Dropped uint64 `json:"dropped"`
 }
 
 // Any tells whether anything was lost.
-func (l Loss) Any() bool { return l != Loss{} }
+func (l Loss) Any() bool {
+	return l.Events != 0 || l.Untracked != 0 || l.Missed != 0 || l.Dropped != 0
+}
 
 // Loss reads the counters as they are now.
 func (t *Tracer) Loss() (Loss, error) {
@@ -55,7 +59,13 @@ func (t *Tracer) readLoss() (Loss, error) {
 	}
 	profile := kprobeProfile()
 	for _, a := range t.attached {
-		l.Missed += a.missed(profile)
+		if n := a.missed(profile); n > 0 && !a.spare {
+			if l.MissedBy == nil {
+				l.MissedBy = make(map[string]uint64)
+			}
+			l.Missed += n
+			l.MissedBy[a.target] += n
+		}
 	}
 	return l, nil
 }

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -288,5 +290,57 @@ func TestThreadIDsUsedAgain(t *testing.T) {
 	expect(t, got, want...)
 	if again == 0 {
 		t.Errorf("no id was used again in %d actions", len(got))
+	}
+}
+
+// Many threads at once, preempting each other inside the hooks. Fentry misses
+// some of them on a kernel that preempts itself, and must say so; Auto takes
+// Kprobe there.
+func TestStorm(t *testing.T) {
+	inLab(t)
+	for _, b := range append(backends(), tracer.Auto) {
+		t.Run(b.String(), func(t *testing.T) { testStorm(t, b) })
+	}
+}
+
+func testStorm(t *testing.T, b tracer.Backend) {
+	const threads, each = 16, 500
+	w := open(t, &tracer.Options{Backend: b, RingSize: 32 << 20})
+	got := w.during(t, func() {
+		var wg sync.WaitGroup
+		for i := range threads {
+			name := fmt.Sprintf("nosuch_%d", i)
+			wg.Go(func() {
+				runtime.LockOSThread()
+				for range each {
+					_ = unix.DeleteModule(name, unix.O_NONBLOCK)
+				}
+			})
+		}
+		wg.Wait()
+	})
+	damaged := uint64(max(0, threads*each-len(got)))
+	for _, a := range got {
+		if a.EndLost || a.Partial {
+			damaged++
+			continue
+		}
+		if a.Kind != tracer.Unload || a.Errno != unix.ENOENT || a.Lost != 0 {
+			t.Errorf("%s, seen %v", brief(a), a.Seen)
+		}
+	}
+	loss, err := w.Loss()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d actions, %d damaged, loss %+v", len(got), damaged, loss)
+	if damaged > loss.Missed {
+		t.Errorf("%d actions are damaged, and only %d hooks say that they missed", damaged, loss.Missed)
+	}
+	if err := tracer.HaveNoPreemption(); b == tracer.Fentry && err != nil {
+		return
+	}
+	if loss.Any() || damaged > 0 || len(got) != threads*each {
+		t.Errorf("%d actions, want %d; %d damaged; loss %+v", len(got), threads*each, damaged, loss)
 	}
 }

@@ -139,3 +139,35 @@ func parseVersion(release string) (version, error) {
 	}
 	return v, nil
 }
+
+// HaveNoPreemption asks whether this kernel leaves its own code alone until it is
+// done, which [Fentry] needs in order to miss nothing. Where the mode cannot be
+// read, a kernel that may preempt itself is taken for one that does.
+func HaveNoPreemption() error {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return fmt.Errorf("read kernel version: %w", err)
+	}
+	mode, err := os.ReadFile("/sys/kernel/debug/sched/preempt")
+	if err != nil {
+		mode = nil
+	}
+	return preemption(unix.ByteSliceToString(name.Version[:]), string(mode))
+}
+
+// preemption reads "#1 SMP PREEMPT_DYNAMIC Debian …" and, where that leaves the
+// mode open, "none (voluntary) full".
+func preemption(version, modes string) error {
+	_, rest, _ := strings.Cut(modes, "(")
+	mode, _, known := strings.Cut(rest, ")")
+	switch {
+	case !strings.Contains(version, "PREEMPT"):
+		return nil
+	case known && (mode == "none" || mode == "voluntary"):
+		return nil
+	case known:
+		return fmt.Errorf("this kernel preempts itself (%s)", mode)
+	default:
+		return errors.New("this kernel may preempt itself")
+	}
+}

@@ -103,13 +103,20 @@ func (t *Tracer) prepare(o Options) (*attacher, error) {
 	}
 	t.coverage.Backend = o.Backend
 	if o.Backend == Auto {
-		t.coverage.Backend = Fentry
-		if err := HaveFentry(); err != nil {
-			t.coverage.Backend = Kprobe
-			t.coverage.WhyKprobe = oneLine(err)
-		}
+		t.coverage.Backend, t.coverage.WhyKprobe = choose()
 	}
 	return &attacher{spec: spec, maps: t.maps, cache: btf.NewCache(), backend: t.coverage.Backend}, nil
+}
+
+// choose is the backend of Auto, and why it is not Fentry.
+func choose() (Backend, string) {
+	if err := HaveFentry(); err != nil {
+		return Kprobe, oneLine(err)
+	}
+	if err := HaveNoPreemption(); err != nil {
+		return Kprobe, oneLine(err)
+	}
+	return Fentry, ""
 }
 
 func (t *Tracer) attachAll(at *attacher) error {
