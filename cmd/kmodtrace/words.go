@@ -101,6 +101,9 @@ func notes(a *tracer.Action) []string {
 // initText gives what the init returned, by name where the outcome has not said
 // that name already.
 func initText(a *tracer.Action) string {
+	if a.InitResult == nil {
+		return ""
+	}
 	if *a.InitResult == -int64(a.Errno) {
 		return strconv.FormatInt(*a.InitResult, 10)
 	}
