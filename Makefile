@@ -27,7 +27,7 @@ DONE   ?=
 
 .DEFAULT_GOAL := build
 .PHONY: help build guest setup generate check-generate fmt vet staticcheck race test-unit lab-test \
-	test test-matrix lab-bench demo readme check-readme install uninstall clean
+	test test-all test-matrix lab-bench demo readme check-readme install uninstall clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,7 +75,7 @@ test: ## everything: unit, script and lab tests on 6.1 and 6.12
 	@scripts/tally $(MAKE) test-all
 
 test-all: setup guest
-	@scripts/fetch $(TESTED)
+	@scripts/lab-kernels $(TESTED)
 	@status=0; $(MAKE) test-unit || status=1; scripts/lab-tests $(TESTED) || status=1; exit $$status
 
 test-matrix: guest ## the lab tests on all kernels, amd64 and arm64 (but those in DONE=)
