@@ -85,12 +85,13 @@ test-matrix: guest ## the lab tests on all kernels, amd64 and arm64 (but those i
 lab-bench: setup build ## what a machine of the lab costs
 	@bin/kmodtrace lab bench --kernel $(KERNEL)
 
-demo: build ## the main job on a real kernel, in the lab; HOST=1: on this machine's own
+demo: build ## show the main job on a real kernel, in the lab; HOST=1: on this machine's own
 	@$(if $(HOST),,scripts/setup lab)
 	@scripts/demo $(if $(HOST),--host)
 
-readme: setup build ## put the demo's transcript into README.md, and the lab's figures into docs/lab.md
-	@scripts/readme
+readme: build ## put the demo's transcript and the kernels into README.md, the lab's figures into docs/lab.md
+	@scripts/setup lab matrix
+	@MATRIX="$(MATRIX)" scripts/readme
 
 check-readme: setup build ## fail when README.md's transcript is not what the demo prints
 	@scripts/readme --check
