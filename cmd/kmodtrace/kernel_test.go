@@ -1,0 +1,155 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/tracer"
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
+)
+
+// TestUntraceable runs testdata/untraceable: what the commands say on a machine, or
+// for a user, that cannot trace.
+func TestUntraceable(t *testing.T) {
+	if err := tracer.HaveTracing(); err == nil {
+		t.Skip("tracing works here: the refusals of a kernel or user that cannot trace need another")
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:   filepath.Join("testdata", "untraceable"),
+		Setup: addModules,
+		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"status": scriptStatus, "schema": kernelSchema},
+	})
+}
+
+// TestKernel runs testdata/kernel in a machine of the lab. Beside testscript's own
+// commands there are
+//
+//	status N COMMAND...      the command must end with exit status N
+//	unable COMMAND...        as status, without the capabilities that tracing needs; N is 4
+//	await FILE               waits until the file is there
+//	schema NAME FILE         FILE must follow docs/schema/NAME.schema.json
+//	schemalines NAME FILE    so must each line of FILE
+//	actions FILE OUT         writes "kind module outcome" of each line of FILE to OUT
+//
+// and the modules of the lab below $MODULES.
+func TestKernel(t *testing.T) {
+	if os.Getenv("KMODTRACE_LAB") == "" {
+		t.Skip("loads modules into the kernel: runs only in a machine of the lab (kmodtrace lab exec)")
+	}
+	modules := os.Getenv("KMODTRACE_MODULES")
+	if modules == "" {
+		t.Skip("no modules were built for this kernel (kmodtrace lab build --specimens)")
+	}
+	scripts, err := filepath.Glob(filepath.Join("testdata", "kernel", "*.txtar"))
+	if err != nil || len(scripts) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	for _, script := range scripts {
+		// One after another, for they share the kernel: testscript would run them at once.
+		t.Run(filepath.Base(script), func(t *testing.T) { testscript.Run(t, kernelScript(script, modules)) })
+	}
+}
+
+func kernelScript(script, modules string) testscript.Params {
+	return testscript.Params{
+		Files: []string{script},
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("MODULES", modules)
+			return addModules(env)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status": scriptStatus, "unable": scriptUnable, "await": scriptAwait, "actions": scriptActions,
+			"schema": kernelSchema, "schemalines": kernelSchemaLines,
+		},
+	}
+}
+
+// scriptUnable runs a command that must end with 4, as root without the capabilities
+// that tracing needs.
+func scriptUnable(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: unable COMMAND...")
+	}
+	path := filepath.Join(filepath.SplitList(ts.Getenv("PATH"))[0], args[0])
+	cmd := exec.Command(path, args[1:]...)
+	cmd.Dir = ts.MkAbs(".")
+	done := make(chan error, 1)
+	var out []byte
+	go func() {
+		// The thread, and what it starts, never has them again: it ends here.
+		runtime.LockOSThread()
+		for _, c := range []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_BPF, unix.CAP_PERFMON} {
+			if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil {
+				done <- err
+				return
+			}
+		}
+		var err error
+		out, err = cmd.CombinedOutput()
+		done <- err
+	}()
+	err := <-done
+	ts.Logf("%s", out)
+	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != exitNoTrace {
+		ts.Fatalf("%v, want exit status %d", err, exitNoTrace)
+	}
+}
+
+// scriptAwait looks again and again for a file. That it takes long is the machine's
+// fault, that it never comes is the command's.
+func scriptAwait(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: await FILE")
+	}
+	for range 600 {
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	ts.Fatalf("%s did not come within a minute", args[0])
+}
+
+func scriptActions(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: actions FILE OUT")
+	}
+	var out strings.Builder
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		var a struct {
+			Action, Module, Outcome string
+			ErrnoName               string `json:"errno_name"`
+		}
+		ts.Check(json.Unmarshal([]byte(line), &a))
+		fmt.Fprintln(&out, strings.TrimRight(fmt.Sprintf("%s %s %s %s", a.Action, a.Module, a.Outcome, a.ErrnoName), " "))
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(out.String()), 0o600))
+}
+
+func kernelSchema(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: schema NAME FILE")
+	}
+	ts.Check(validateText(args[0], []byte(ts.ReadFile(args[1]))))
+}
+
+func kernelSchemaLines(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: schemalines NAME FILE")
+	}
+	text := ts.ReadFile(args[1])
+	if strings.TrimSpace(text) == "" {
+		ts.Fatalf("%s has no lines to check", args[1])
+	}
+	for line := range strings.Lines(text) {
+		ts.Check(validateText(args[0], []byte(line)))
+	}
+}

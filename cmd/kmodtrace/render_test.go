@@ -1,0 +1,272 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/kmodtrace/kmodtrace/tracer"
+	"golang.org/x/sys/unix"
+)
+
+// hostile texts try to steer the terminal, to forge lines, or to break columns.
+func hostile() map[string]string {
+	return map[string]string{
+		"escape":     "\x1b[2J\x1b]0;owned\x07",
+		"newlines":   "a\nkernel: \"forged\"\r\nb",
+		"C1":         "\u009b31mred",
+		"bidi":       "\u202egnp.exe\u2066",
+		"not UTF-8":  "\xff\xfe\x80abc",
+		"wide":       strings.Repeat("界", 100),
+		"combining":  strings.Repeat("e\u0301\u0302", 100),
+		"long":       strings.Repeat("x", 4096),
+		"slashes":    strings.Repeat("/x", 2000),
+		"blank":      "   ",
+		"empty":      "",
+		"NUL":        "a\x00b",
+		"zero width": "a\u200bb\ufeff",
+	}
+}
+
+// renderings gives what every renderer makes of a text that is everywhere.
+func renderings(text string, width int) map[string]string {
+	th := theme{}
+	action := filled[tracer.Action](text)
+	r := filled[result](text)
+	r.Target = text
+	failed := *action
+	failed.Outcome = tracer.Failed
+	table := newActionTable(th, width)
+	table.users = users{1: "alice"}
+	results := newResultText(th, width)
+	results.users = users{1: "alice"}
+	all := map[string]string{
+		"header": table.header(),
+		"action": table.render(action),
+		"failed": table.render(&failed),
+		"result": results.render(r),
+		"report": reportText{th, width}.render(filled[report](text)),
+	}
+	events := &eventTable{theme: th, width: width}
+	for name, e := range eventsOfEachPayload(text) {
+		all["event "+name] = events.render(e)
+	}
+	return all
+}
+
+func eventsOfEachPayload(text string) map[string]*tracer.Event {
+	whole := filled[tracer.Event](text)
+	return map[string]*tracer.Event{
+		"enter":   {Thread: whole.Thread, Enter: whole.Enter},
+		"return":  {Thread: whole.Thread, Return: whole.Return},
+		"file":    {Thread: whole.Thread, File: whole.File},
+		"stage":   {Thread: whole.Thread, Step: whole.Step},
+		"params":  {Thread: whole.Thread, Params: whole.Params},
+		"module":  {Thread: whole.Thread, Module: whole.Module},
+		"request": {Thread: whole.Thread, Request: whole.Request},
+		"message": {Thread: whole.Thread, Message: whole.Message},
+		"nothing": {Thread: whole.Thread},
+	}
+}
+
+// TestRenderingsFit: whatever the text, no line is wider than the terminal, and
+// nothing that is not printable comes out.
+func TestRenderingsFit(t *testing.T) {
+	for name, text := range hostile() {
+		for _, width := range []int{1, 2, 7, 20, 40, 80, 139, 140, 200, 1000} {
+			for what, out := range renderings(text, width) {
+				checkLines(t, name+", "+what, out, width)
+			}
+		}
+	}
+}
+
+func checkLines(t *testing.T, what, out string, width int) {
+	t.Helper()
+	if !utf8.ValidString(out) {
+		t.Errorf("%s at %d: not UTF-8: %q", what, width, out)
+	}
+	for l := range strings.Lines(out) {
+		l = strings.TrimSuffix(l, "\n")
+		if n := columns(l); n > width {
+			t.Errorf("%s at %d: %d columns: %q", what, width, n, l)
+		}
+		if i := strings.IndexFunc(l, func(r rune) bool { return !unicode.IsPrint(r) }); i >= 0 {
+			t.Errorf("%s at %d: unprintable: %q", what, width, l)
+		}
+		if strings.HasSuffix(l, " ") {
+			t.Errorf("%s at %d: blanks at the end: %q", what, width, l)
+		}
+	}
+}
+
+// TestForgedLine: a message cannot look like a row of its own.
+func TestForgedLine(t *testing.T) {
+	a := loaded()
+	a.Messages = []string{"x\n14:03:22  load     root     live"}
+	out := newActionTable(theme{}, 80).render(&a)
+	for i, l := range strings.Split(strings.TrimSpace(out), "\n") {
+		if i > 0 && !strings.HasPrefix(l, strings.Repeat(" ", belowColumns)) {
+			t.Errorf("a line of a message begins a row: %q", l)
+		}
+	}
+}
+
+// TestJSONLine: one line, valid, the same value, and nothing that steers a terminal.
+func TestJSONLine(t *testing.T) {
+	for name, text := range hostile() {
+		out, err := jsonLine(map[string]string{"text": text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		line, ended := strings.CutSuffix(string(out), "\n")
+		if !ended || strings.ContainsFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			t.Errorf("%s: %q", name, out)
+		}
+		var back map[string]string
+		if err := json.Unmarshal(out, &back); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if want := strings.ToValidUTF8(text, "\ufffd"); utf8.ValidString(text) && back["text"] != want {
+			t.Errorf("%s: came back as %q", name, back["text"])
+		}
+	}
+	astral, err := jsonLine("\U000e0041")
+	if err != nil || string(astral) != `"\udb40\udc41"`+"\n" {
+		t.Errorf("beyond the first plane: %s, %v", astral, err)
+	}
+}
+
+func loaded() tracer.Action {
+	zero := int64(0)
+	return tracer.Action{
+		Kind: tracer.Load, Module: "hello", NameFrom: tracer.NameKernel, Outcome: tracer.Live, Stage: tracer.StageInit,
+		Time: time.Date(2026, 1, 2, 14, 3, 22, 0, time.Local), End: time.Second, Took: 3100 * time.Microsecond,
+		Thread:     tracer.Thread{PID: 4121, TID: 4121, UID: 4000000001, Comm: "insmod"},
+		File:       &tracer.File{Path: "/home/alice/src/hello/hello.ko"},
+		Params:     &tracer.Params{Module: "hello", Text: `whom="big world"`},
+		Details:    &tracer.Module{Name: "hello", Taints: 1<<12 | 1<<13, Address: 0xffffffffc0801000, Size: 12288},
+		Stages:     []tracer.StageTime{{Stage: tracer.StageVerify, Took: 100 * time.Microsecond}, {Stage: tracer.StageInit, After: 100 * time.Microsecond, Took: 3 * time.Millisecond}},
+		InitResult: &zero, Messages: []string{"hello: Hello, big world!"},
+	}
+}
+
+func refusedLoad() tracer.Action {
+	a := loaded()
+	code := int64(-19)
+	a.Module, a.Outcome, a.Errno, a.ErrnoName, a.InitResult = "refuse", tracer.Failed, unix.ENODEV, "ENODEV", &code
+	a.File = &tracer.File{Path: "/usr/lib/modules/6.12.117+deb13-cloud-amd64/kernel/drivers/net/ethernet/refuse.ko.xz"}
+	a.Params, a.Messages = nil, []string{"refuse: refusing with 19"}
+	return a
+}
+
+// TestActionTable pins what users read, at the two widths that matter most.
+func TestActionTable(t *testing.T) {
+	good, bad := loaded(), refusedLoad()
+	for width, want := range map[int]string{
+		80: `TIME      ACTION   MODULE         OUTCOME            TOOK  BY
+14:03:22  load     hello          live              3.1ms  alice: insmod[4121]
+                   ├ …rc/hello/hello.ko  whom="big world"  out-of-tree, unsigned
+                   └ kernel: "hello: Hello, big world!"
+14:03:22  load     refuse         failed ENODEV     3.1ms  alice: insmod[4121]
+                   ├ at stage init, its init returned -19
+                   ├ …l/drivers/net/ethernet/refuse.ko.xz  out-of-tree, unsigned
+                   └ kernel: "refuse: refusing with 19"
+`,
+		200: `TIME      ACTION   MODULE                    OUTCOME            TOOK  BY                            DETAILS
+14:03:22  load     hello                     live              3.1ms  alice: insmod[4121]           /home/alice/src/hello/hello.ko  whom="big world"  out-of-tree, unsigned
+                   └ kernel: "hello: Hello, big world!"
+14:03:22  load     refuse                    failed ENODEV     3.1ms  alice: insmod[4121]           at stage init, its init returned -19  …rnel/drivers/net/ethernet/refuse.ko.xz  out-of-tree, unsigned
+                   └ kernel: "refuse: refusing with 19"
+`,
+	} {
+		table := newActionTable(theme{}, width)
+		table.users = users{4000000001: "alice"}
+		got := table.header() + table.render(&good) + table.render(&bad)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("width %d (-want +got):\n%s", width, diff)
+		}
+	}
+}
+
+// TestColour: colours on demand, and the text is the same without them.
+func TestColour(t *testing.T) {
+	a := refusedLoad()
+	coloured := newActionTable(theme{colour: true}, 80).render(&a)
+	if !strings.Contains(coloured, "\x1b[31mfailed ENODEV\x1b[0m") {
+		t.Errorf("no red failure: %q", coloured)
+	}
+	bare := coloured
+	for _, code := range []string{"0", "1", "2", "31", "32", "33"} {
+		bare = strings.ReplaceAll(bare, "\x1b["+code+"m", "")
+	}
+	if want := newActionTable(theme{}, 80).render(&a); bare != want {
+		t.Errorf("without colours %q, want %q", bare, want)
+	}
+	if themeOf(new(strings.Builder)).colour {
+		t.Error("colours where there is no terminal")
+	}
+}
+
+func TestManyMessages(t *testing.T) {
+	a := loaded()
+	a.Messages, a.MessagesDropped = nil, 7
+	for range 30 {
+		a.Messages = append(a.Messages, "two\nlines", "")
+	}
+	lines := messageLines(&a, 10)
+	if len(lines) != 11 || lines[10].text() != "… and 57 lines more (--json has them)" {
+		t.Errorf("%d lines, last %q", len(lines), lines[len(lines)-1].text())
+	}
+}
+
+func TestShortDuration(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0ns", 999: "999ns", 850 * time.Microsecond: "850µs", 3149 * time.Microsecond: "3.1ms", 421 * time.Millisecond: "421ms",
+		1500 * time.Millisecond: "1.5s", 123 * time.Second: "2m03s", -time.Second: "-1.0s", 25 * time.Hour: "1500m00s",
+	} {
+		if got := shortDuration(d); got != want {
+			t.Errorf("%v: %q, want %q", int64(d), got, want)
+		}
+	}
+}
+
+func TestBar(t *testing.T) {
+	for _, test := range []struct {
+		after, took, total time.Duration
+		n                  int
+		want               string
+	}{
+		{0, 8, 8, 4, "████"},
+		{4, 4, 8, 4, "  ██"},
+		{0, 0, 8, 4, "▏"},
+		{8, 8, 8, 4, "   █"}, // beyond the end
+		{0, 100, 8, 4, "████"},
+		{0, 1, 0, 4, ""},
+		{1, 1, 8, 0, ""},
+		{0, 1 << 50, 1 << 52, 8, "██"},
+	} {
+		if got := bar(test.after, test.took, test.total, test.n); got != test.want {
+			t.Errorf("bar(%d, %d, %d, %d) = %q, want %q", test.after, test.took, test.total, test.n, got, test.want)
+		}
+	}
+}
+
+func TestCutFront(t *testing.T) {
+	for _, test := range []struct {
+		s    string
+		n    int
+		want string
+	}{
+		{"/a/b.ko", 7, "/a/b.ko"}, {"/a/b.ko", 5, "…b.ko"}, {"/a/b.ko", 1, "…"}, {"/a/b.ko", 0, ""}, {"/a/b.ko", -3, ""},
+		{"界界界", 4, "…界"}, {"", 0, ""},
+	} {
+		if got := cutFront(test.s, test.n); got != test.want {
+			t.Errorf("cutFront(%q, %d) = %q, want %q", test.s, test.n, got, test.want)
+		}
+	}
+}

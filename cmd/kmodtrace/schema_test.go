@@ -1,0 +1,221 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"path"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/docs/schema"
+	"github.com/kmodtrace/kmodtrace/tracer"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+// schemas loads the published schemas from this binary: a guest has no source tree.
+type schemas struct{}
+
+func (schemas) Load(url string) (any, error) {
+	f, err := schema.Files().Open(path.Base(url))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return jsonschema.UnmarshalJSON(f)
+}
+
+func compileSchema(name string) (*jsonschema.Schema, error) {
+	compiler := jsonschema.NewCompiler()
+	compiler.UseLoader(schemas{})
+	compiler.AssertFormat()
+	return compiler.Compile("schema:///" + name + ".schema.json")
+}
+
+// validateText checks one JSON value against a schema.
+func validateText(name string, text []byte) error {
+	compiled, err := compileSchema(name)
+	if err != nil {
+		return err
+	}
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		return err
+	}
+	return compiled.Validate(value)
+}
+
+// fill sets every field that can be set, all the way down: strings to text,
+// numbers to 1, flags to true, and one of each to lists.
+func fill(v reflect.Value, text string) {
+	if word, ok := enumWords()[v.Type()]; ok {
+		v.SetString(word)
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), text)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0), text)
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[time.Time]() {
+			v.Set(reflect.ValueOf(time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)))
+			return
+		}
+		for i := range v.NumField() {
+			if v.Field(i).CanSet() {
+				fill(v.Field(i), text)
+			}
+		}
+	case reflect.String:
+		v.SetString(text)
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int32, reflect.Int64:
+		v.SetInt(1)
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+		v.SetUint(1)
+	default:
+		panic("fill: " + v.Type().String())
+	}
+}
+
+// enumWords are the string types of which not every text is a value.
+func enumWords() map[reflect.Type]string {
+	return map[reflect.Type]string{
+		reflect.TypeFor[verdict](): string(refused),
+		reflect.TypeFor[have]():    string(unknown),
+	}
+}
+
+func filled[T any](text string) *T {
+	v := new(T)
+	fill(reflect.ValueOf(v).Elem(), text)
+	return v
+}
+
+// records are the values that commands print, with the schemas that they follow.
+func records(text string) map[string]any {
+	r := filled[result](text)
+	r.Command = "unload"
+	return map[string]any{
+		"action":   filled[tracer.Action](text),
+		"event":    filled[tracer.Event](text),
+		"coverage": filled[tracer.Coverage](text),
+		"result":   r,
+		"doctor":   filled[report](text),
+	}
+}
+
+// TestSchemasKnowEveryField: a record with every field set follows its schema,
+// and has every property that the schema knows.
+func TestSchemasKnowEveryField(t *testing.T) {
+	for name, record := range records("x") {
+		t.Run(name, func(t *testing.T) {
+			text, err := jsonLine(record)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := validateText(name, text); err != nil {
+				t.Errorf("%v\n%s", err, text)
+			}
+			var value any
+			if err := json.Unmarshal(text, &value); err != nil {
+				t.Fatal(err)
+			}
+			for _, missing := range unused(loadSchema(t, name), loadSchema(t, name), value, name) {
+				t.Errorf("the schema has %s, and no record does", missing)
+			}
+		})
+	}
+}
+
+// TestSchemasDescribe: every property says what it means.
+func TestSchemasDescribe(t *testing.T) {
+	for name := range records("x") {
+		for _, where := range undescribed(loadSchema(t, name), name) {
+			t.Errorf("%s has no description", where)
+		}
+	}
+}
+
+// TestSchemasAreClosed: a property that nobody described is no valid record.
+func TestSchemasAreClosed(t *testing.T) {
+	for name, record := range records("x") {
+		text, err := json.Marshal(record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append([]byte(`{"surprise":1,`), text[1:]...)
+		if err := validateText(name, text); err == nil {
+			t.Errorf("%s: a record with a property too many is valid", name)
+		}
+	}
+}
+
+func loadSchema(t *testing.T, name string) map[string]any {
+	t.Helper()
+	text, err := fs.ReadFile(schema.Files(), name+".schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var node map[string]any
+	if err := json.Unmarshal(text, &node); err != nil {
+		t.Fatal(err)
+	}
+	return node
+}
+
+// unused gives the properties of a schema that value lacks. References into other
+// files are left to the tests of those.
+func unused(root, node map[string]any, value any, where string) []string {
+	if ref, ok := node["$ref"].(string); ok {
+		name, local := strings.CutPrefix(ref, "#/$defs/")
+		if !local {
+			return nil
+		}
+		node = root["$defs"].(map[string]any)[name].(map[string]any)
+	}
+	var missing []string
+	switch value := value.(type) {
+	case map[string]any:
+		properties, _ := node["properties"].(map[string]any)
+		for name, property := range properties {
+			inner, ok := value[name]
+			if !ok {
+				missing = append(missing, where+"."+name)
+				continue
+			}
+			missing = append(missing, unused(root, property.(map[string]any), inner, where+"."+name)...)
+		}
+	case []any:
+		items, _ := node["items"].(map[string]any)
+		for _, inner := range value {
+			missing = append(missing, unused(root, items, inner, where+"[]")...)
+		}
+	}
+	return missing
+}
+
+func undescribed(node map[string]any, where string) []string {
+	var found []string
+	for _, key := range []string{"properties", "$defs"} {
+		members, _ := node[key].(map[string]any)
+		for name, member := range members {
+			member := member.(map[string]any)
+			if text, _ := member["description"].(string); text == "" {
+				found = append(found, fmt.Sprintf("%s.%s", where, name))
+			}
+			found = append(found, undescribed(member, where+"."+name)...)
+		}
+	}
+	if items, ok := node["items"].(map[string]any); ok {
+		found = append(found, undescribed(items, where+"[]")...)
+	}
+	return found
+}

@@ -1,0 +1,23 @@
+// Package schema holds the JSON Schemas (draft 2020-12) of what kmodtrace prints
+// with --json: the published contract of its field names.
+//
+//	action    a line of kmodtrace watch --json
+//	event     a line of kmodtrace watch --events --json
+//	result    a line of kmodtrace load --json and kmodtrace unload --json
+//	module    kmodtrace list --json
+//	file      kmodtrace info --json
+//	doctor    kmodtrace doctor --json
+//	coverage  what doctor has of the hooks
+package schema
+
+import (
+	"embed"
+	"io/fs"
+)
+
+//go:embed *.schema.json
+var files embed.FS
+
+// Files gives the schemas, each as NAME.schema.json. They refer to each other by
+// these names.
+func Files() fs.FS { return files }
