@@ -291,9 +291,10 @@ func finish(a *Action, at time.Duration, result int64) {
 }
 
 // share finds the load that gave a its result: a read no file itself, and
-// another attempt that did was under way with the same file.
+// another attempt that did was under way with the same file. Where only the
+// caller says which file it was, a refusal may have come before any sharing.
 func (c *Correlator) share(a *Action) {
-	if a.File == nil || a.File.Claimed || a.Saw(KindStage) {
+	if a.File == nil || a.Saw(KindStage) || a.File.Claimed && a.Outcome != Live {
 		return
 	}
 	for _, l := range slices.Backward(c.loads) {

@@ -74,7 +74,7 @@ func hooks() []hook {
 	return []hook{
 		{name: "security_kernel_read_file", place: entry, need: Optional, tells: "the file that the kernel itself reads, and the stage read"},
 		{name: "security_kernel_load_data", place: entry, need: Optional, tells: "the stage read of init_module"},
-		{name: "idempotent_init_module", place: entry, need: Required, from: version{6, 5}, tells: "the file of a load that shares another's result"},
+		{name: "idempotent_init_module", place: entry, need: Optional, from: version{6, 5}, tells: "the file of a load that shares another's result"},
 		{name: "load_module", place: entry, need: Optional, tells: "the stage verify"},
 		{name: "resolve_symbol", place: entry, need: Optional, tells: "the stage resolve, and how many symbols"},
 		{name: "apply_relocate_add", place: entry, need: Optional, tells: "the stage relocate"},
