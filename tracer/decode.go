@@ -153,10 +153,10 @@ func decodeModule(w *bpfModuleEvent) Module {
 		Taints:     Taints(w.Taints),
 		Version:    cString(w.Version[:]),
 		SrcVersion: cString(w.Srcversion[:]),
-		Address:    w.Address,
+		Address:    Address(w.Address),
 		Size:       w.Size,
 		InitSize:   w.InitSize,
-		ID:         w.Module,
+		ID:         Address(w.Module),
 	}
 	if has(&w.H, bpfFlagFLAG_HAS_SIG) {
 		signed := has(&w.H, bpfFlagFLAG_SIGNED)
@@ -166,7 +166,7 @@ func decodeModule(w *bpfModuleEvent) Module {
 }
 
 func decodeRequest(w *bpfRequestEvent) Request {
-	return Request{Name: cString(w.Name[:]), Wait: has(&w.H, bpfFlagFLAG_WAIT), Site: w.Site}
+	return Request{Name: cString(w.Name[:]), Wait: has(&w.H, bpfFlagFLAG_WAIT), Site: Address(w.Site)}
 }
 
 func decodeMessage(w *bpfTextEvent) Message {

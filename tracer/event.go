@@ -1,6 +1,7 @@
 package tracer
 
 import (
+	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -184,13 +185,13 @@ type Module struct {
 	// Signed says that the kernel found a valid signature; nil where the kernel
 	// keeps no such record (no CONFIG_MODULE_SIG).
 	Signed  *bool  `json:"signed,omitempty"`
-	Address uint64 `json:"address"`
+	Address Address `json:"address"`
 	// Size counts the bytes that stay; InitSize those that are freed after the init.
 	Size     uint32 `json:"size"`
 	InitSize uint32 `json:"init_size"`
 	// ID is the kernel's pointer to the structure: the same for the same module,
 	// for as long as it is there.
-	ID uint64 `json:"id"`
+	ID Address `json:"id"`
 }
 
 // Request is the kernel's wish for a module.
@@ -200,8 +201,17 @@ type Request struct {
 	// Wait says that the requester waits for the helper.
 	Wait bool `json:"wait"`
 	// Site is the kernel address that asked.
-	Site uint64 `json:"site"`
+	Site Address `json:"site"`
 }
+
+// Address is a kernel address. In JSON it is a string of hexadecimal digits:
+// most readers of JSON round numbers of this size.
+type Address uint64
+
+func (a Address) String() string { return fmt.Sprintf("%#x", uint64(a)) }
+
+// MarshalText gives what [Address.String] gives.
+func (a Address) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
 // Message is a kernel message that a thread inside a load or unload printed.
 type Message struct {

@@ -1,0 +1,222 @@
+package tracer
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// Each file of testdata/correlate has events, a line "---", and the actions that
+// they must give, in the order in which they are finished:
+//
+//	TIME TID KIND [ATTEMPT] [key=value …]
+//
+// The last actions, under "pending", are those that are left.
+func TestCorrelate(t *testing.T) {
+	files, err := filepath.Glob("testdata/correlate/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			script, want, found := strings.Cut(string(text), "---\n")
+			if !found {
+				t.Fatal("no line ---")
+			}
+			c := NewCorrelator(0)
+			var got []string
+			for _, e := range parseScript(t, script) {
+				for _, a := range c.Add(e) {
+					got = append(got, describe(a))
+				}
+			}
+			if pending := c.Pending(); len(pending) > 0 {
+				got = append(got, "pending")
+				for _, a := range pending {
+					got = append(got, describe(a))
+				}
+			}
+			if diff := cmp.Diff(strings.Split(strings.TrimSpace(want), "\n"), got); diff != "" {
+				t.Errorf("actions (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// describe is an action in one line, with what is not the usual.
+func describe(a Action) string {
+	s := fmt.Sprintf("%s %q %s", a.Kind, a.Module, a.Outcome)
+	add := func(format string, args ...any) { s += " " + fmt.Sprintf(format, args...) }
+	if a.Errno != 0 {
+		add("%s", a.ErrnoName)
+	}
+	if a.NameFrom != NameKernel {
+		add("name-from=%s", a.NameFrom)
+	}
+	if a.Kind == Load && a.Stage != 0 && a.Outcome != Live {
+		add("in=%s", a.Stage)
+	}
+	for _, flag := range []struct {
+		name string
+		set  bool
+	}{{"crashed", a.Crashed}, {"partial", a.Partial}, {"end-lost", a.EndLost}, {"not-proven", a.Outcome != Pending && !a.Proven()}} {
+		if flag.set {
+			add("%s", flag.name)
+		}
+	}
+	if a.SharedWith != 0 {
+		add("shared=%d", a.SharedWith)
+	}
+	if a.Lost != 0 {
+		add("lost=%d", a.Lost)
+	}
+	if a.Took != 0 {
+		add("took=%d", int64(a.Took))
+	}
+	for _, m := range a.Messages {
+		add("%q", m)
+	}
+	return s
+}
+
+func parseScript(t *testing.T, script string) []Event {
+	t.Helper()
+	var events []Event
+	for line := range strings.Lines(script) {
+		line, _, _ = strings.Cut(line, "#")
+		fields := strings.Fields(line)
+		if len(fields) == 0 {
+			continue
+		}
+		events = append(events, parseEvent(t, fields))
+	}
+	return events
+}
+
+func parseEvent(t *testing.T, fields []string) Event {
+	t.Helper()
+	values := make(map[string]string)
+	for _, f := range fields[3:] {
+		k, v, _ := strings.Cut(f, "=")
+		values[k] = v
+	}
+	number := func(key string) int64 {
+		n, err := strconv.ParseInt(values[key], 0, 64)
+		if err != nil && values[key] != "" {
+			t.Fatalf("%v: %v", fields, err)
+		}
+		return n
+	}
+	at, err := strconv.Atoi(fields[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	tid, err := strconv.Atoi(fields[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := Event{Time: time.Duration(at), Attempt: uint64(number("attempt"))}
+	e.Thread = Thread{TID: uint32(tid), PID: uint32(tid), Start: time.Duration(number("start"))}
+	text := strings.ReplaceAll(values["text"], "_", " ")
+	switch fields[2] {
+	case "enter-load", "enter-unload":
+		e.Kind, e.Enter = KindEnter, &Enter{Call: FinitModule, Text: values["name"]}
+		if fields[2] == "enter-unload" {
+			e.Enter.Call = DeleteModule
+		}
+		if values["attempt"] == "" {
+			e.Attempt = uint64(at)
+		}
+	case "leave-load", "leave-unload", "died":
+		e.Kind, e.Return = KindLeave, &Return{Value: number("ret"), Call: FinitModule, Lost: uint32(number("lost"))}
+		if fields[2] == "leave-unload" {
+			e.Return.Call = DeleteModule
+		}
+		if fields[2] == "died" {
+			e.Kind = KindDied
+		}
+	case "file":
+		e.Kind = KindFile
+		e.File = &File{Path: values["path"], Inode: uint64(number("ino")), Claimed: values["claimed"] != ""}
+	case "message":
+		e.Kind, e.Message = KindMessage, &Message{Text: text, Record: uint64(number("record"))}
+	case "parse_args":
+		e.Kind, e.Params = KindParams, &Params{Module: values["name"]}
+	case "module_load", "do_init_module", "free_module", "module_free":
+		e.Kind = map[string]Kind{"module_load": KindModuleLoad, "do_init_module": KindInit,
+			"free_module": KindFree, "module_free": KindModuleFree}[fields[2]]
+		e.Module = &Module{Name: values["name"]}
+	case "init-return":
+		e.Kind, e.Return = KindInitReturn, &Return{Value: number("ret")}
+	case "request":
+		e.Kind, e.Request = KindRequest, &Request{Name: values["name"], Wait: values["wait"] != "no"}
+	case "request-return":
+		e.Kind, e.Return = KindRequestReturn, &Return{Value: number("ret")}
+	default:
+		e.Kind = KindStage
+		for s := StageRead; s <= StageInit; s++ {
+			if s.String() == fields[2] {
+				e.Step = &Step{Stage: s}
+			}
+		}
+		if e.Step == nil {
+			t.Fatalf("no such event: %v", fields)
+		}
+	}
+	return e
+}
+
+func TestCorrelatorIsBounded(t *testing.T) {
+	c := NewCorrelator(10)
+	var done []Action
+	for i := range 100 {
+		done = append(done, c.Add(Event{Kind: KindEnter, Time: time.Duration(i + 1), Attempt: uint64(i + 1),
+			Thread: Thread{TID: uint32(i)}, Enter: &Enter{Call: FinitModule}})...)
+	}
+	if len(c.Pending()) != 10 || c.Dropped() != 90 || len(done) != 90 {
+		t.Errorf("%d pending, %d dropped, %d given up", len(c.Pending()), c.Dropped(), len(done))
+	}
+	for i, a := range done {
+		if !a.EndLost || a.Outcome != Pending || a.ID != uint64(i+1) {
+			t.Fatalf("given up %d: %+v", i, a)
+		}
+	}
+}
+
+func TestMessagesAreBounded(t *testing.T) {
+	c := NewCorrelator(0)
+	c.Add(Event{Kind: KindEnter, Time: 1, Attempt: 1, Enter: &Enter{Call: FinitModule}})
+	for range maxMessages + 50 {
+		c.Add(Event{Kind: KindMessage, Attempt: 1, Message: &Message{Text: "x"}})
+	}
+	a := c.Pending()[0]
+	if len(a.Messages) != maxMessages || a.MessagesDropped != 50 {
+		t.Errorf("%d messages, %d dropped", len(a.Messages), a.MessagesDropped)
+	}
+}
+
+func BenchmarkCorrelate(b *testing.B) {
+	text, err := os.ReadFile("testdata/correlate/load-and-unload.txt")
+	if err != nil {
+		b.Fatal(err)
+	}
+	script, _, _ := strings.Cut(string(text), "---\n")
+	events := parseScript(&testing.T{}, script)
+	c := NewCorrelator(0)
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, e := range events {
+			c.Add(e)
+		}
+	}
+}
