@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -40,36 +41,45 @@ type job struct {
 
 // act attaches, does the jobs one after another, prints what came of each, and
 // detaches. Where tracing is not possible nothing is done at all.
-func (o *actOptions) act(ctx context.Context, out io.Writer, jobs []job) (err error) {
+func (o *actOptions) act(cmd *cobra.Command, jobs []job) (err error) {
 	defer surviveBrokenPipe()()
 	t, err := openTracer(o.backend)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
+	fmt.Fprint(cmd.ErrOrStderr(), blindText(t.Coverage()))
 	w := newWitness(t)
 	defer w.close()
+	ctx := cmd.Context()
 	if o.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, o.timeout)
 		defer cancel()
 	}
+	return o.actAll(ctx, cmd.OutOrStdout(), w, jobs)
+}
+
+// actAll goes on after a refusal, but not after a job of which it is not known
+// whether it is done.
+func (o *actOptions) actAll(ctx context.Context, out io.Writer, w *witness, jobs []job) error {
 	var failures failures
-	usable := true
+	sure := true
 	for _, j := range jobs {
 		r := newResult(j.command, j.target)
 		switch {
 		case ctx.Err() != nil:
 			r.set(unconfirmed, &kmod.Error{Op: j.command, Module: j.target, Err: errors.New("not begun: interrupted")})
-		case !usable:
-			r.set(unconfirmed, &kmod.Error{Op: j.command, Module: j.target, Err: errors.New("not begun: the one before is not finished")})
+		case !sure:
+			r.set(unconfirmed, &kmod.Error{Op: j.command, Module: j.target, Err: errors.New("not begun: it is not known what became of the one before")})
 		default:
 			j.do(ctx, w, r)
-			usable = r.Result.sure()
+			sure = r.Result.sure()
 		}
 		failures.add(r.failure())
 		if err := o.print(out, r); err != nil {
-			return errors.Join(err, failures.err())
+			failures.add(err)
+			break
 		}
 	}
 	return failures.err()
@@ -90,12 +100,11 @@ func (o *actOptions) print(out io.Writer, r *result) error {
 
 // failures are the errors of several targets. The exit status is that of the
 // worst.
-type failures []*exitError
+type failures []error
 
 func (f *failures) add(err error) {
-	var e *exitError
-	if errors.As(err, &e) {
-		*f = append(*f, e)
+	if err != nil {
+		*f = append(*f, err)
 	}
 }
 
@@ -103,11 +112,13 @@ func (f failures) err() error {
 	if len(f) == 0 {
 		return nil
 	}
-	all := &exitError{status: f[0].status, hint: f[0].hint}
-	texts := make([]string, len(f))
-	for i, e := range f {
-		all.status = max(all.status, e.status)
-		texts[i] = e.Error()
+	all := &exitError{hint: hintOf(f[0])}
+	var texts []string
+	for _, err := range f {
+		all.status = max(all.status, statusOf(err))
+		if text := err.Error(); text != "" {
+			texts = append(texts, text)
+		}
 	}
 	all.err = errors.New(strings.Join(texts, "\nkmodtrace: "))
 	return all

@@ -57,7 +57,7 @@ func (o *loadOptions) run(cmd *cobra.Command, target string, params kmod.Params)
 		return targetError(err)
 	}
 	load := func(ctx context.Context, w *witness, r *result) { loadSteps(ctx, w, r, steps) }
-	return o.act(cmd.Context(), cmd.OutOrStdout(), []job{{"load", target, load}})
+	return o.act(cmd, []job{{"load", target, load}})
 }
 
 func (o *loadOptions) force() kmod.Force {

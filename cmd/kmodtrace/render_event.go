@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -57,20 +58,22 @@ func eventText(e *tracer.Event) string {
 }
 
 func enterText(c *tracer.Enter) string {
-	text := fmt.Sprintf("%v %q", c.Call, c.Text)
+	words := []string{c.Call.String()}
+	if c.Compat {
+		words = append(words, "32-bit")
+	}
 	if c.TextUnreadable {
-		text = c.Call.String() + " (text unreadable)"
+		words = append(words, "(text unreadable)")
+	} else {
+		words = append(words, strconv.Quote(c.Text))
 	}
 	switch c.Call {
 	case tracer.FinitModule:
-		text += fmt.Sprintf(" fd %d", c.FD)
+		words = append(words, fmt.Sprintf("fd %d", c.FD))
 	case tracer.InitModule:
-		text += fmt.Sprintf(" %d bytes", c.Size)
+		words = append(words, fmt.Sprintf("%d bytes", c.Size))
 	}
-	if c.Compat {
-		text += " 32-bit"
-	}
-	return fmt.Sprintf("%s flags %#x", text, c.Flags)
+	return strings.Join(append(words, fmt.Sprintf("flags %#x", c.Flags)), " ")
 }
 
 func returnText(kind tracer.Kind, r *tracer.Return) string {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,7 +56,7 @@ func (t *tally) text(events bool) string {
 	if t.shown != total {
 		text += fmt.Sprintf(", showed %d", t.shown)
 	}
-	return text + "; lost nothing"
+	return text
 }
 
 func plural(n uint64, word string) string {
@@ -66,6 +68,9 @@ func plural(n uint64, word string) string {
 
 // lossText says what was lost, in one line.
 func lossText(l tracer.Loss) string {
+	if !l.Any() {
+		return "lost nothing"
+	}
 	var parts []string
 	add := func(n uint64, what string) {
 		if n > 0 {
@@ -74,9 +79,21 @@ func lossText(l tracer.Loss) string {
 	}
 	add(l.Events, "event")
 	add(l.Untracked, "untracked attempt")
-	add(l.Missed, "missed probe run")
-	add(l.Dropped, "dropped action")
+	add(l.Missed, "probe run")
+	if l.Missed > 0 && len(l.MissedBy) > 0 {
+		parts[len(parts)-1] += " (" + missedText(l.MissedBy) + ")"
+	}
+	add(l.Dropped, "unfinished action")
 	return "lost " + strings.Join(parts, ", ")
+}
+
+// missedText says which probes did not run, and how often.
+func missedText(missed map[string]uint64) string {
+	var parts []string
+	for _, target := range slices.Sorted(maps.Keys(missed)) {
+		parts = append(parts, fmt.Sprintf("%s: %d", target, missed[target]))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // readyText says what is attached, and what is not and therefore not seen.
@@ -87,12 +104,16 @@ func readyText(c tracer.Coverage, took time.Duration) string {
 			attached++
 		}
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "kmodtrace: ready: %s attached in %s, backend %v", plural(uint64(attached), "hook"), shortDuration(took), c.Backend)
+	text := fmt.Sprintf("kmodtrace: ready: %s attached in %s, backend %v", plural(uint64(attached), "hook"), shortDuration(took), c.Backend)
 	if c.WhyKprobe != "" {
-		fmt.Fprintf(&b, " (no fentry: %s)", shortLine(c.WhyKprobe))
+		text += fmt.Sprintf(" (no fentry: %s)", shortLine(c.WhyKprobe))
 	}
-	b.WriteByte('\n')
+	return text + "\n" + blindText(c)
+}
+
+// blindText says what is not seen, a line for each hook that is not attached.
+func blindText(c tracer.Coverage) string {
+	var b strings.Builder
 	for _, h := range c.Degraded() {
 		fmt.Fprintf(&b, "kmodtrace: not seen: %s (%s of %s: %s)\n", h.Tells, h.How, h.Target, whyNot(h))
 	}

@@ -72,7 +72,7 @@ func (o *unloadOptions) run(cmd *cobra.Command, names []string) error {
 			r.add(module, w.attempt(ctx, tracer.Unload, func() error { return kmod.Unload(ctx, module, &o.UnloadOptions) }))
 		}}
 	}
-	return o.act(cmd.Context(), cmd.OutOrStdout(), jobs)
+	return o.act(cmd, jobs)
 }
 
 // moduleName checks a name before anything is attached.

@@ -207,9 +207,10 @@ func (w *watcher) end(t *tracer.Tracer, watchErr error, stderr io.Writer) error 
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stderr, "kmodtrace: %s\n", w.tally.text(w.events))
-	if !loss.Any() {
-		return nil
+	said := fmt.Errorf("%s; %s", w.tally.text(w.events), lossText(loss))
+	if loss.Any() {
+		return &exitError{status: exitLost, err: said, hint: "what was shown may be incomplete"}
 	}
-	return &exitError{status: exitLost, err: errors.New(lossText(loss)), hint: "what is shown above may be incomplete"}
+	fmt.Fprintf(stderr, "kmodtrace: %v\n", said)
+	return nil
 }
