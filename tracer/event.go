@@ -208,7 +208,7 @@ type Request struct {
 // most readers of JSON round numbers of this size.
 type Address uint64
 
-func (a Address) String() string { return fmt.Sprintf("%#x", uint64(a)) }
+func (a Address) String() string { return fmt.Sprintf("0x%016x", uint64(a)) }
 
 // MarshalText gives what [Address.String] gives.
 func (a Address) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
