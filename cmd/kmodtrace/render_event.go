@@ -93,7 +93,7 @@ func returnText(kind tracer.Kind, r *tracer.Return) string {
 func moduleText(m *tracer.Module) string {
 	text := fmt.Sprintf("%s %v", m.Name, m.State)
 	if m.Address != 0 {
-		text += fmt.Sprintf(" at %#x, %d bytes", m.Address, m.Size)
+		text += fmt.Sprintf(" at %v, %d bytes", m.Address, m.Size)
 	}
 	if taints := m.Taints.Names(); len(taints) > 0 {
 		text += ", " + strings.Join(taints, ", ")

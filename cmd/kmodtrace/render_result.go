@@ -95,7 +95,7 @@ func (t *resultText) facts(a *tracer.Action) []line {
 func placeText(m *tracer.Module) string {
 	text := fmt.Sprintf("%d bytes", m.Size)
 	if m.Address != 0 {
-		text = fmt.Sprintf("%#x, %s", m.Address, text)
+		text = fmt.Sprintf("%v, %s", m.Address, text)
 	}
 	if m.InitSize > 0 {
 		text += fmt.Sprintf(", and %d for its init alone", m.InitSize)
