@@ -1,0 +1,107 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
+
+// TestCycles: two hundred cycles of load and unload by insmod, rmmod and modprobe
+// beside `watch --json` give exactly the actions that happened, in order.
+func TestCycles(t *testing.T) {
+	if os.Getenv("KMODTRACE_LAB") == "" {
+		t.Skip("loads modules into the kernel: runs only in a machine of the lab (kmodtrace lab exec)")
+	}
+	for _, backend := range []tracer.Backend{tracer.Fentry, tracer.Kprobe} {
+		t.Run(backend.String(), func(t *testing.T) {
+			if err := tracer.HaveFentry(); backend == tracer.Fentry && err != nil {
+				t.Skipf("this kernel has no trampolines: %v", err)
+			}
+			testCycles(t, backend)
+		})
+	}
+}
+
+func testCycles(t *testing.T, backend tracer.Backend) {
+	const cycles = 200
+	type brief struct {
+		Action, Module, Outcome string
+		Comm                    string
+	}
+	hello := filepath.Join(os.Getenv("KMODTRACE_MODULES"), "hello.ko")
+	var want []brief
+	for range cycles / 2 {
+		want = append(want,
+			brief{"load", "hello", "live", "insmod"}, brief{"unload", "hello", "unloaded", "rmmod"},
+			brief{"load", "dummy", "live", "modprobe"}, brief{"unload", "dummy", "unloaded", "modprobe"})
+	}
+	// Its end shows that nothing was invented before it.
+	want = append(want, brief{"unload", "nosuch", "failed", "busybox"})
+
+	ready := filepath.Join(t.TempDir(), "ready")
+	var out, errs bytes.Buffer
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run([]string{"watch", "--json", "--backend", backend.String(), "--ready-file", ready,
+			"--count", strconv.Itoa(len(want))}, nil, &out, &errs)
+	}()
+	awaitFile(t, ready)
+	for range cycles / 2 {
+		for _, args := range [][]string{
+			{"/sbin/insmod", hello}, {"/sbin/rmmod", "hello"},
+			{"/sbin/modprobe", "dummy"}, {"/sbin/modprobe", "-r", "dummy"},
+		} {
+			if text, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+				t.Fatalf("%q: %v\n%s", args, err, text)
+			}
+		}
+	}
+	// Refused, as it should be. (kmod's rmmod looks first, and does not ask the kernel.)
+	_ = exec.Command("busybox", "rmmod", "nosuch").Run()
+
+	select {
+	case status := <-ended:
+		if status != exitOK {
+			t.Errorf("watch ended with %d\n%s", status, errs.Bytes())
+		}
+	case <-time.After(time.Minute):
+		t.Fatalf("watch does not end; it said\n%s\n%s", errs.Bytes(), out.Bytes())
+	}
+	var got []brief
+	for line := range bytes.Lines(out.Bytes()) {
+		if err := validateText("action", line); err != nil {
+			t.Fatal(err)
+		}
+		var a struct {
+			brief
+			Thread struct{ Comm string }
+		}
+		if err := json.Unmarshal(line, &a); err != nil {
+			t.Fatal(err)
+		}
+		a.brief.Comm = a.Thread.Comm
+		got = append(got, a.brief)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("actions (-want +got):\n%s\n%s", diff, errs.Bytes())
+	}
+}
+
+func awaitFile(t *testing.T, file string) {
+	t.Helper()
+	for range 600 {
+		if _, err := os.Stat(file); err == nil {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Fatalf("%s did not come within a minute", file)
+}
