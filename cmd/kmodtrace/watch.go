@@ -79,23 +79,23 @@ func (o *watchOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 		ctx, cancel = context.WithTimeout(ctx, o.timeout)
 		defer cancel()
 	}
+	fmt.Fprint(stderr, readyText(t.Coverage(), time.Since(start)))
 	w := &watcher{watchOptions: o, wanted: wanted, out: stdout}
 	if err := w.begin(); err != nil {
 		return err
 	}
-	if err := o.ready(stderr, t.Coverage(), time.Since(start)); err != nil {
+	if err := writeReady(o.readyFile); err != nil {
 		return err
 	}
 	return w.end(t, w.watch(ctx, t), stderr)
 }
 
-// ready says that everything that begins from now on will be seen.
-func (o *watchOptions) ready(stderr io.Writer, c tracer.Coverage, took time.Duration) error {
-	fmt.Fprint(stderr, readyText(c, took))
-	if o.readyFile == "" {
+// writeReady says that everything that begins from now on will be seen.
+func writeReady(name string) error {
+	if name == "" {
 		return nil
 	}
-	if err := os.WriteFile(o.readyFile, []byte("ready\n"), 0o644); err != nil {
+	if err := os.WriteFile(name, []byte("ready\n"), 0o644); err != nil {
 		return fmt.Errorf("ready file: %w", err)
 	}
 	return nil
