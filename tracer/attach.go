@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -14,14 +15,15 @@ import (
 	"github.com/cilium/ebpf/link"
 )
 
-// maxActive is how many threads can be inside a function without losing a
+// defaultReturns is how many threads can be inside a function without losing a
 // kretprobe's return. The kernel's own default is ten, or two a CPU; it allows
 // no more than 4,096.
-const maxActive = 1024
+const defaultReturns = 1024
 
-// tracefsPrefix names the probes that need an entry in tracefs, so that those of
-// a reader which was killed can be found and removed.
-const tracefsPrefix = "kmodtrace"
+// tracefsPrefix begins the names of the probes that need an entry in tracefs; the
+// reader's process id follows. So those of a reader that was killed can be found
+// and removed.
+const tracefsPrefix = "kmodtrace_"
 
 // attachment is one hook in the kernel.
 type attachment struct {
@@ -29,7 +31,8 @@ type attachment struct {
 	spare   bool
 	program *ebpf.Program
 	link    link.Link
-	// event is the name in kprobe_profile, for kretprobes.
+	// event is the name in kprobe_profile, for kretprobes. All that probe the
+	// same function have the same there: another reader's misses count too.
 	event string
 }
 
@@ -44,6 +47,7 @@ type attacher struct {
 	maps    map[string]*ebpf.Map
 	cache   *btf.Cache
 	backend Backend
+	returns int
 }
 
 // attach tries the ways to attach h, best first, and reports the one that worked
@@ -94,13 +98,13 @@ func (at *attacher) load(name string, spec *ebpf.ProgramSpec) (*attachment, erro
 	}
 	defer coll.Close()
 	a := &attachment{target: spec.AttachTo, program: coll.DetachProgram(name)}
-	if err := a.attach(spec); err != nil {
+	if err := a.attach(spec, at.returns); err != nil {
 		return nil, errors.Join(err, a.program.Close())
 	}
 	return a, nil
 }
 
-func (a *attachment) attach(spec *ebpf.ProgramSpec) (err error) {
+func (a *attachment) attach(spec *ebpf.ProgramSpec, returns int) (err error) {
 	section, _, _ := strings.Cut(spec.SectionName, "/")
 	switch section {
 	case "fentry", "fexit":
@@ -108,10 +112,10 @@ func (a *attachment) attach(spec *ebpf.ProgramSpec) (err error) {
 	case "kprobe":
 		a.link, err = link.Kprobe(spec.AttachTo, a.program, nil)
 	case "kretprobe":
-		a.event = "r_" + spec.AttachTo
+		a.event = eventName(spec.AttachTo)
 		a.link, err = link.Kretprobe(spec.AttachTo, a.program, &link.KprobeOptions{
-			RetprobeMaxActive: maxActive,
-			TraceFSPrefix:     tracefsPrefix,
+			RetprobeMaxActive: returns,
+			TraceFSPrefix:     tracefsPrefix + strconv.Itoa(os.Getpid()),
 		})
 	case "raw_tracepoint":
 		a.link, err = link.AttachRawTracepoint(link.RawTracepointOptions{Name: spec.AttachTo, Program: a.program})
@@ -119,6 +123,15 @@ func (a *attachment) attach(spec *ebpf.ProgramSpec) (err error) {
 		err = fmt.Errorf("section %q has no way to attach", spec.SectionName)
 	}
 	return err
+}
+
+// eventName is the name that a probe's entry in tracefs gets: the target with
+// each run of underscores as one.
+func eventName(target string) string {
+	for strings.Contains(target, "__") {
+		target = strings.ReplaceAll(target, "__", "_")
+	}
+	return target
 }
 
 // HaveFentry asks whether functions can be hooked through BPF trampolines,
@@ -178,19 +191,32 @@ func absent(target, how string) bool {
 // Those in use answer EBUSY and stay.
 func removeStaleProbes() {
 	for _, root := range tracefsRoots() {
-		stale, _ := filepath.Glob(filepath.Join(root, "events", tracefsPrefix+"_*", "*"))
-		for _, event := range stale {
-			if info, err := os.Stat(event); err != nil || !info.IsDir() {
-				continue
+		groups, _ := filepath.Glob(filepath.Join(root, "events", tracefsPrefix+"*"))
+		for _, group := range groups {
+			if !alive(group) {
+				removeProbes(root, group)
 			}
-			f, err := os.OpenFile(filepath.Join(root, "kprobe_events"), os.O_WRONLY|os.O_APPEND, 0)
-			if err != nil {
-				return
-			}
-			group := filepath.Base(filepath.Dir(event))
-			_, _ = fmt.Fprintf(f, "-:%s/%s", group, filepath.Base(event))
-			_ = f.Close()
 		}
+	}
+}
+
+// alive tells whether the process that a group is named after is there, as far as
+// this pid namespace shows.
+func alive(group string) bool {
+	pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(group), tracefsPrefix), "_")
+	_, err := os.Stat("/proc/" + pid)
+	return pid != "" && err == nil
+}
+
+func removeProbes(root, group string) {
+	events, _ := filepath.Glob(filepath.Join(group, "*", "format"))
+	for _, event := range events {
+		f, err := os.OpenFile(filepath.Join(root, "kprobe_events"), os.O_WRONLY|os.O_APPEND, 0)
+		if err != nil {
+			return
+		}
+		_, _ = fmt.Fprintf(f, "-:%s/%s", filepath.Base(group), filepath.Base(filepath.Dir(event)))
+		_ = f.Close()
 	}
 }
 

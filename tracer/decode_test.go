@@ -261,8 +261,8 @@ func TestProgramsAndHooks(t *testing.T) {
 }
 
 func TestParseKprobeProfile(t *testing.T) {
-	got := parseKprobeProfile(strings.NewReader("  r_do_init_module    12   3\nr_x 1 2\nr_x 1 5\nodd line\na b c\n"))
-	if diff := cmp.Diff(map[string]uint64{"r_do_init_module": 3, "r_x": 7}, got); diff != "" {
+	got := parseKprobeProfile(strings.NewReader("  do_init_module    12   3\nx 1 2\nx 1 5\nodd line\na b c\n"))
+	if diff := cmp.Diff(map[string]uint64{"do_init_module": 3, "x": 7}, got); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -48,7 +48,7 @@
 // # Whose word it is
 //
 // The arguments of a system call are its caller's word: another thread can change
-// them before the kernel reads them. [Enter] is called as it was made, and a
+// them before the kernel reads them. An [Enter] is the call as it was made, and a
 // [File] says whether it is [File.Claimed] or the one that the kernel used. Text
 // that is not UTF-8 has its other bytes as \xNN; it may hold control characters,
 // which a terminal must not get.

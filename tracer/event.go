@@ -184,7 +184,7 @@ type Module struct {
 	SrcVersion string `json:"srcversion,omitempty"`
 	// Signed says that the kernel found a valid signature; nil where the kernel
 	// keeps no such record (no CONFIG_MODULE_SIG).
-	Signed  *bool  `json:"signed,omitempty"`
+	Signed  *bool   `json:"signed,omitempty"`
 	Address Address `json:"address"`
 	// Size counts the bytes that stay; InitSize those that are freed after the init.
 	Size     uint32 `json:"size"`

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -107,7 +108,7 @@ func TestStaleProbesAreRemoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.WriteString("r:kmodtrace_0123/r_stale do_init_module"); err != nil {
+	if _, err := f.WriteString("r:kmodtrace_4194304_0123/stale do_init_module"); err != nil {
 		t.Fatal(err)
 	}
 	f.Close()
@@ -120,7 +121,7 @@ func TestStaleProbesAreRemoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if bytes.Contains(text, []byte("kmodtrace_0123")) {
+	if bytes.Contains(text, []byte("kmodtrace_4194304_0123")) {
 		t.Errorf("still there: %s", text)
 	}
 }
@@ -342,5 +343,50 @@ func testStorm(t *testing.T, b tracer.Backend) {
 	}
 	if loss.Any() || damaged > 0 || len(got) != threads*each {
 		t.Errorf("%d actions, want %d; %d damaged; loss %+v", len(got), threads*each, damaged, loss)
+	}
+}
+
+// With fewer slots than threads asleep, kretprobes miss returns: the kernel counts
+// them, and so does Loss; what is left of the actions claims no outcome.
+func TestMissedReturns(t *testing.T) {
+	inLab(t)
+	const slots, threads = 4, 16
+	w := open(t, &tracer.Options{Backend: tracer.Kprobe, Returns: slots})
+	got := w.during(t, func() {
+		var wg sync.WaitGroup
+		for i := range threads {
+			wg.Go(func() {
+				runtime.LockOSThread() // the thread ends with its goroutine, and its attempt stays open
+				if err := finit(specimen(fmt.Sprintf("nap%d", i)), "ms=1500"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	})
+	for i := range threads {
+		if err := unix.DeleteModule(fmt.Sprintf("nap%d", i), unix.O_NONBLOCK); err != nil {
+			t.Error(err)
+		}
+	}
+	live := 0
+	for _, a := range got {
+		if a.Outcome == tracer.Live {
+			live++
+		}
+	}
+	loss, err := w.Loss()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d live, loss %+v", live, loss)
+	var syscall uint64
+	for target, n := range loss.MissedBy {
+		if strings.HasSuffix(target, "sys_finit_module") {
+			syscall = n
+		}
+	}
+	if live >= threads || syscall != uint64(threads-live) {
+		t.Errorf("%d of %d loads have an outcome, and %d returns were missed", live, threads, syscall)
 	}
 }

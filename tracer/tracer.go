@@ -21,6 +21,10 @@ type Options struct {
 	// RingSize is the size of the ring of events in bytes, a power of two and a
 	// multiple of the page size; zero means 4 MiB. A load takes about 5 KiB.
 	RingSize uint32
+	// Returns is how many threads the kernel can follow into one function where
+	// its return is hooked by a kretprobe (see [Kprobe]); zero means 1,024, and
+	// 4,096 is the kernel's limit.
+	Returns int
 	// Pending bounds the unfinished actions that are kept; zero means 16,384.
 	Pending int
 }
@@ -105,7 +109,11 @@ func (t *Tracer) prepare(o Options) (*attacher, error) {
 	if o.Backend == Auto {
 		t.coverage.Backend, t.coverage.WhyKprobe = choose()
 	}
-	return &attacher{spec: spec, maps: t.maps, cache: btf.NewCache(), backend: t.coverage.Backend}, nil
+	at := &attacher{spec: spec, maps: t.maps, cache: btf.NewCache(), backend: t.coverage.Backend, returns: o.Returns}
+	if at.returns == 0 {
+		at.returns = defaultReturns
+	}
+	return at, nil
 }
 
 // choose is the backend of Auto, and why it is not Fentry.
