@@ -50,6 +50,12 @@ type attacher struct {
 	returns int
 }
 
+// has tells whether this architecture has the hook at all: arm64 has no system
+// call table of its own for 32-bit programs.
+func (at *attacher) has(h hook) bool {
+	return at.spec.Programs[h.programs(at.backend)[0]] != nil
+}
+
 // attach tries the ways to attach h, best first, and reports the one that worked
 // and why the ones before it did not.
 func (at *attacher) attach(h hook) (*attachment, HookStatus) {
@@ -60,11 +66,6 @@ func (at *attacher) attach(h hook) (*attachment, HookStatus) {
 			status.How = how
 		}
 		spec := at.spec.Programs[name]
-		if spec == nil {
-			// bpf/ leaves out what this architecture never has.
-			status.Absent = true
-			return nil, status
-		}
 		status.Target = spec.AttachTo
 		a, err := at.load(name, spec)
 		if err == nil {

@@ -133,6 +133,9 @@ func (t *Tracer) attachAll(at *attacher) error {
 		return err
 	}
 	for _, h := range hooksFor(running) {
+		if !at.has(h) {
+			continue
+		}
 		a, status := at.attach(h)
 		if a != nil {
 			t.attached = append(t.attached, a)
