@@ -27,7 +27,7 @@ DONE   ?=
 
 .DEFAULT_GOAL := build
 .PHONY: help build guest setup generate check-generate fmt vet staticcheck race test-unit lab-test \
-	test test-all test-matrix lab-bench demo readme check-readme install uninstall clean
+	test test-all test-matrix records lab-bench demo readme check-readme install uninstall clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ test-all: setup guest
 test-matrix: guest ## the lab tests on all kernels, amd64 and arm64 (but those in DONE=)
 	@scripts/setup lab matrix
 	@scripts/tally scripts/lab-tests $(filter-out $(DONE),$(MATRIX))
+
+records: setup guest ## record real kernels' events for tracer's tests anew
+	@scripts/record amd64/5.10 amd64/6.1 amd64/6.12 amd64/newest
 
 lab-bench: setup build ## what a machine of the lab costs
 	@bin/kmodtrace lab bench --kernel $(KERNEL)
