@@ -84,6 +84,21 @@ func (at *attacher) attach(h hook) (*attachment, HookStatus) {
 }
 
 func (at *attacher) load(name string, spec *ebpf.ProgramSpec) (*attachment, error) {
+	p, err := at.loadProgram(name, spec)
+	if errors.Is(err, btf.ErrMultipleMatches) {
+		p, err = at.loadAmbiguous(spec)
+	}
+	if err != nil {
+		return nil, err
+	}
+	a := &attachment{target: spec.AttachTo, program: p}
+	if err := a.attach(spec, at.returns); err != nil {
+		return nil, errors.Join(err, a.program.Close())
+	}
+	return a, nil
+}
+
+func (at *attacher) loadProgram(name string, spec *ebpf.ProgramSpec) (*ebpf.Program, error) {
 	only := &ebpf.CollectionSpec{
 		Maps:      at.spec.Maps,
 		Programs:  map[string]*ebpf.ProgramSpec{name: spec},
@@ -98,11 +113,7 @@ func (at *attacher) load(name string, spec *ebpf.ProgramSpec) (*attachment, erro
 		return nil, err
 	}
 	defer coll.Close()
-	a := &attachment{target: spec.AttachTo, program: coll.DetachProgram(name)}
-	if err := a.attach(spec, at.returns); err != nil {
-		return nil, errors.Join(err, a.program.Close())
-	}
-	return a, nil
+	return coll.DetachProgram(name), nil
 }
 
 func (a *attachment) attach(spec *ebpf.ProgramSpec, returns int) (err error) {

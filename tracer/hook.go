@@ -141,8 +141,7 @@ const (
 	// preempt themselves (by default from 7.x) parallel attempts are missed.
 	//
 	// A function whose types do not allow it is hooked as by Kprobe, and
-	// coverage says why: 5.10 does not know the registers of a system call, 6.1
-	// has two types for each.
+	// coverage says why: 5.10 does not know the registers of a system call.
 	Fentry // fentry
 	// Kprobe hooks entries by kprobes, and returns by kretprobes, of which there
 	// are 1,024 for each function: with more threads asleep inside one, returns
