@@ -12,10 +12,10 @@ import (
 
 // How long the kernel's events may come after its answer. They are in the ring
 // before a system call returns, so that this bounds only how late this process
-// reads them. An error may come from before any system call: then there are none.
+// reads them, on a machine that is busy. Where a file cannot be read any more there
+// was no system call, and the wait is in vain.
 const (
-	afterSuccess   = 5 * time.Second
-	afterError     = time.Second
+	afterAnswer    = 5 * time.Second
 	afterInterrupt = time.Second // for an answer that is on its way
 )
 
@@ -89,7 +89,7 @@ func (w *witness) follow(ctx context.Context, a *attempt, answer <-chan error) {
 		select {
 		case a.err = <-answer:
 			a.answered, answer = true, nil
-			late = time.After(patience(a.err))
+			late = time.After(afterAnswer)
 		case action, ok := <-w.seen:
 			if !ok {
 				return
@@ -104,13 +104,6 @@ func (w *witness) follow(ctx context.Context, a *attempt, answer <-chan error) {
 			return
 		}
 	}
-}
-
-func patience(answer error) time.Duration {
-	if answer != nil {
-		return afterError
-	}
-	return afterSuccess
 }
 
 // last is the action of the last system call. Requests that a module's own init
