@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -19,11 +19,6 @@ import (
 // kretprobe's return. The kernel's own default is ten, or two a CPU; it allows
 // no more than 4,096.
 const defaultReturns = 1024
-
-// tracefsPrefix begins the names of the probes that need an entry in tracefs; the
-// reader's process id follows. So those of a reader that was killed can be found
-// and removed.
-const tracefsPrefix = "kmodtrace_"
 
 // attachment is one hook in the kernel.
 type attachment struct {
@@ -137,13 +132,19 @@ func (a *attachment) attach(spec *ebpf.ProgramSpec, returns int) (err error) {
 	return err
 }
 
-// eventName is the name that a probe's entry in tracefs gets: the target with
-// each run of underscores as one.
-func eventName(target string) string {
-	for strings.Contains(target, "__") {
-		target = strings.ReplaceAll(target, "__", "_")
+// closeAll detaches all at once: each link waits for the kernel to forget it,
+// and the waits overlap.
+func closeAll(attached []*attachment, maps map[string]*ebpf.Map) error {
+	errs := make([]error, len(attached))
+	var wg sync.WaitGroup
+	for i, a := range attached {
+		wg.Go(func() { errs[i] = a.Close() })
 	}
-	return target
+	wg.Wait()
+	for _, m := range maps {
+		errs = append(errs, m.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // HaveFentry asks whether functions can be hooked through BPF trampolines,
@@ -197,43 +198,6 @@ func absent(target, how string) bool {
 		}
 	}
 	return lines.Err() == nil
-}
-
-// removeStaleProbes takes back the tracefs entries of readers that were killed.
-// Those in use answer EBUSY and stay.
-func removeStaleProbes() {
-	for _, root := range tracefsRoots() {
-		groups, _ := filepath.Glob(filepath.Join(root, "events", tracefsPrefix+"*"))
-		for _, group := range groups {
-			if !alive(group) {
-				removeProbes(root, group)
-			}
-		}
-	}
-}
-
-// alive tells whether the process that a group is named after is there, as far as
-// this pid namespace shows.
-func alive(group string) bool {
-	pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(group), tracefsPrefix), "_")
-	_, err := os.Stat("/proc/" + pid)
-	return pid != "" && err == nil
-}
-
-func removeProbes(root, group string) {
-	events, _ := filepath.Glob(filepath.Join(group, "*", "format"))
-	for _, event := range events {
-		f, err := os.OpenFile(filepath.Join(root, "kprobe_events"), os.O_WRONLY|os.O_APPEND, 0)
-		if err != nil {
-			return
-		}
-		_, _ = fmt.Fprintf(f, "-:%s/%s", filepath.Base(group), filepath.Base(filepath.Dir(event)))
-		_ = f.Close()
-	}
-}
-
-func tracefsRoots() []string {
-	return []string{"/sys/kernel/tracing", "/sys/kernel/debug/tracing"}
 }
 
 // oneLine keeps an error readable: verifier logs have pages.

@@ -1,18 +1,6 @@
 package tracer
 
-import (
-	"bufio"
-	"errors"
-	"fmt"
-	"io"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
-	"sync"
-
-	"github.com/cilium/ebpf"
-)
+import "fmt"
 
 // Loss counts what a [Tracer] could not tell. All zero means that every event of
 // every hook was delivered, as far as the kernel keeps count.
@@ -85,48 +73,4 @@ func (a *attachment) missed(profile map[string]uint64) uint64 {
 		}
 	}
 	return n + profile[a.event]
-}
-
-// kprobeProfile reads how often each kprobe event of tracefs was missed.
-func kprobeProfile() map[string]uint64 {
-	for _, root := range tracefsRoots() {
-		f, err := os.Open(filepath.Join(root, "kprobe_profile"))
-		if err != nil {
-			continue
-		}
-		defer f.Close()
-		return parseKprobeProfile(f)
-	}
-	return nil
-}
-
-// parseKprobeProfile reads lines of "name hits misses".
-func parseKprobeProfile(r io.Reader) map[string]uint64 {
-	missed := make(map[string]uint64)
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) != 3 {
-			continue
-		}
-		if n, err := strconv.ParseUint(fields[2], 10, 64); err == nil {
-			missed[fields[0]] += n
-		}
-	}
-	return missed
-}
-
-// closeAll detaches all at once: each link waits for the kernel to forget it,
-// and the waits overlap.
-func closeAll(attached []*attachment, maps map[string]*ebpf.Map) error {
-	errs := make([]error, len(attached))
-	var wg sync.WaitGroup
-	for i, a := range attached {
-		wg.Go(func() { errs[i] = a.Close() })
-	}
-	wg.Wait()
-	for _, m := range maps {
-		errs = append(errs, m.Close())
-	}
-	return errors.Join(errs...)
 }
