@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"flag"
 	"io"
 	"os"
@@ -279,6 +280,21 @@ func BenchmarkDecode(b *testing.B) {
 			if _, err := decode(raw); err != nil {
 				b.Fatal(err)
 			}
+		}
+	}
+}
+
+func TestBadOptions(t *testing.T) {
+	for _, o := range []Options{
+		{Backend: 9}, {RingSize: 1}, {RingSize: 4095}, {RingSize: 12288}, {RingSize: 1<<20 + 4096},
+		{Returns: -1}, {Returns: maxReturns + 1},
+	} {
+		tr, err := Open(&o)
+		if err == nil {
+			tr.Close()
+		}
+		if err == nil || errors.Is(err, ErrNoModules) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%+v: %v", o, err)
 		}
 	}
 }

@@ -390,3 +390,20 @@ func TestMissedReturns(t *testing.T) {
 		t.Errorf("%d of %d loads have an outcome, and %d returns were missed", live, threads, syscall)
 	}
 }
+
+// Probes that are turned off attach and never run: that is no tracing.
+func TestKprobesOff(t *testing.T) {
+	inLab(t)
+	const file = "/sys/kernel/debug/kprobes/enabled"
+	if err := os.WriteFile(file, []byte("0"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	defer os.WriteFile(file, []byte("1"), 0o600)
+	tr, err := tracer.Open(nil)
+	if !errors.Is(err, tracer.ErrKprobesOff) {
+		t.Errorf("open: %v", err)
+	}
+	if err == nil {
+		tr.Close()
+	}
+}

@@ -10,13 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+const kprobesSwitch = "/sys/kernel/debug/kprobes/enabled"
+
 // What keeps a kernel, or a user, from tracing at all.
 var (
-	ErrPrivilege = errors.New("not permitted: tracing needs root, or CAP_BPF and CAP_PERFMON")
-	ErrNoBTF     = errors.New("no BTF: this kernel was built without CONFIG_DEBUG_INFO_BTF")
-	ErrNoModules = errors.New("no modules: this kernel was built without CONFIG_MODULES")
-	ErrNoKprobes = errors.New("no kprobes: this kernel was built without CONFIG_KPROBES")
-	ErrLockdown  = errors.New("lockdown: this kernel lets nobody read its memory by BPF")
+	ErrPrivilege  = errors.New("not permitted: tracing needs root, or CAP_BPF and CAP_PERFMON")
+	ErrNoBTF      = errors.New("no BTF: this kernel was built without CONFIG_DEBUG_INFO_BTF")
+	ErrNoModules  = errors.New("no modules: this kernel was built without CONFIG_MODULES")
+	ErrNoKprobes  = errors.New("no kprobes: this kernel was built without CONFIG_KPROBES")
+	ErrKprobesOff = errors.New("kprobes are turned off: write 1 to " + kprobesSwitch)
+	ErrLockdown   = errors.New("lockdown: this kernel lets nobody read its memory by BPF")
 )
 
 // HaveTracing asks whether this kernel lets this user trace modules, and gives
@@ -38,12 +41,16 @@ func HaveModules() error {
 	return nil
 }
 
-// HaveKprobes asks whether this kernel can probe its functions. The list of its
-// symbols tells, and needs neither privilege nor tracefs.
+// HaveKprobes asks whether this kernel can probe its functions, and whether that
+// is turned on: probes that are off attach, and never run.
 func HaveKprobes() error {
+	if text, err := os.ReadFile(kprobesSwitch); err == nil && strings.TrimSpace(string(text)) == "0" {
+		return ErrKprobesOff
+	}
 	if _, err := os.Stat("/sys/bus/event_source/devices/kprobe"); err == nil {
 		return nil
 	}
+	// The list of symbols needs neither privilege nor tracefs.
 	if !absent("register_kprobe", "kprobe") {
 		return nil
 	}

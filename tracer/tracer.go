@@ -29,6 +29,22 @@ type Options struct {
 	Pending int
 }
 
+// maxReturns is KRETPROBE_MAXACTIVE_MAX.
+const maxReturns = 4096
+
+func (o Options) check() error {
+	page := uint32(os.Getpagesize())
+	switch {
+	case o.Backend > Kprobe:
+		return &BackendError{Name: o.Backend.String()}
+	case o.RingSize != 0 && (o.RingSize < page || o.RingSize&(o.RingSize-1) != 0):
+		return fmt.Errorf("ring of %d bytes: want a power of two from %d on", o.RingSize, page)
+	case o.Returns < 0 || o.Returns > maxReturns:
+		return fmt.Errorf("%d returns: want at most %d", o.Returns, maxReturns)
+	}
+	return nil
+}
+
 // Tracer is attached to the kernel and delivers what it does with modules. One
 // goroutine at a time may iterate; the other methods may be called from any.
 type Tracer struct {
@@ -54,6 +70,9 @@ func Open(opts *Options) (_ *Tracer, err error) {
 	var o Options
 	if opts != nil {
 		o = *opts
+	}
+	if err := o.check(); err != nil {
+		return nil, err
 	}
 	if err := HaveTracing(); err != nil {
 		return nil, err
