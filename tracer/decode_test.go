@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"flag"
 	"io"
 	"os"
@@ -169,105 +168,6 @@ func TestJoinPath(t *testing.T) {
 	}
 }
 
-func TestPreemption(t *testing.T) {
-	for _, test := range []struct {
-		version, modes string
-		ok             bool
-	}{
-		{"#1 SMP Debian 5.10.2", "", true},
-		{"#1 SMP PREEMPT_DYNAMIC Debian 6.12", "none (voluntary) full \n", true},
-		{"#1 SMP PREEMPT_DYNAMIC Debian 6.12", "(none) voluntary full", true},
-		{"#1 SMP PREEMPT_DYNAMIC Debian 7.3", "full (lazy) \n", false},
-		{"#1 SMP PREEMPT_DYNAMIC Debian 6.12", "none voluntary (full)", false},
-		{"#1 SMP PREEMPT_DYNAMIC Debian 6.12", "", false},
-		{"#1 SMP PREEMPT_RT Debian 6.12", "", false},
-		{"#1 SMP PREEMPT Arch", "garbage", false},
-	} {
-		if err := preemption(test.version, test.modes); (err == nil) != test.ok {
-			t.Errorf("preemption(%q, %q) = %v", test.version, test.modes, err)
-		}
-	}
-}
-
-func TestParseVersion(t *testing.T) {
-	for in, want := range map[string]version{
-		"6.12.117+deb13-cloud-amd64": {6, 12},
-		"5.10.0-46-cloud-amd64":      {5, 10},
-		"7.3-rc1":                    {7, 3},
-		"":                           {},
-		"six":                        {},
-		"6":                          {},
-	} {
-		got, err := parseVersion(in)
-		if got != want || (err != nil) != (want == version{}) {
-			t.Errorf("parseVersion(%q) = %v, %v", in, got, err)
-		}
-	}
-}
-
-func TestHooksFor(t *testing.T) {
-	has := func(v version, name string) bool {
-		for _, h := range hooksFor(v) {
-			if h.name == name {
-				return true
-			}
-		}
-		return false
-	}
-	for _, test := range []struct {
-		v    version
-		name string
-		want bool
-	}{
-		{version{5, 10}, "console", false},
-		{version{5, 10}, "prb_commit", true},
-		{version{6, 0}, "prb_commit", true},
-		{version{6, 1}, "prb_commit", false},
-		{version{6, 1}, "console", true},
-		{version{6, 4}, "idempotent_init_module", false},
-		{version{7, 3}, "idempotent_init_module", true},
-		{version{7, 3}, "finit_module", true},
-	} {
-		if got := has(test.v, test.name); got != test.want {
-			t.Errorf("%v has %s: %t", test.v, test.name, got)
-		}
-	}
-}
-
-// Every hook has its programs, for both architectures' sake by the one that
-// this test runs on; and every program has its hook.
-func TestProgramsAndHooks(t *testing.T) {
-	spec, err := loadBpf()
-	if err != nil {
-		t.Fatal(err)
-	}
-	used := make(map[string]bool)
-	for _, h := range hooks() {
-		found := false
-		for _, b := range []Backend{Fentry, Kprobe} {
-			for _, name := range h.programs(b) {
-				found = found || spec.Programs[name] != nil
-				used[name] = true
-			}
-		}
-		if !found && h.need != WherePresent {
-			t.Errorf("hook %s has no program", h.name)
-		}
-	}
-	for name := range spec.Programs {
-		if !used[name] {
-			t.Errorf("program %s has no hook", name)
-		}
-	}
-}
-
-func TestParseKprobeProfile(t *testing.T) {
-	got := parseKprobeProfile(strings.NewReader("  do_init_module    12   3\nx 1 2\nx 1 5\nodd line\na b c\n"))
-	if diff := cmp.Diff(map[string]uint64{"do_init_module": 3, "x": 7}, got); diff != "" {
-		t.Error(diff)
-	}
-}
-
 func BenchmarkDecode(b *testing.B) {
 	files, _ := filepath.Glob("testdata/records/*.bin.gz")
 	if len(files) == 0 {
@@ -280,21 +180,6 @@ func BenchmarkDecode(b *testing.B) {
 			if _, err := decode(raw); err != nil {
 				b.Fatal(err)
 			}
-		}
-	}
-}
-
-func TestBadOptions(t *testing.T) {
-	for _, o := range []Options{
-		{Backend: 9}, {RingSize: 1}, {RingSize: 4095}, {RingSize: 12288}, {RingSize: 1<<20 + 4096},
-		{Returns: -1}, {Returns: maxReturns + 1},
-	} {
-		tr, err := Open(&o)
-		if err == nil {
-			tr.Close()
-		}
-		if err == nil || errors.Is(err, ErrNoModules) || strings.Contains(err.Error(), "\n") {
-			t.Errorf("%+v: %v", o, err)
 		}
 	}
 }

@@ -1,0 +1,61 @@
+package tracer
+
+import (
+	"testing"
+)
+
+func TestHooksFor(t *testing.T) {
+	has := func(v version, name string) bool {
+		for _, h := range hooksFor(v) {
+			if h.name == name {
+				return true
+			}
+		}
+		return false
+	}
+	for _, test := range []struct {
+		v    version
+		name string
+		want bool
+	}{
+		{version{5, 10}, "console", false},
+		{version{5, 10}, "prb_commit", true},
+		{version{6, 0}, "prb_commit", true},
+		{version{6, 1}, "prb_commit", false},
+		{version{6, 1}, "console", true},
+		{version{6, 4}, "idempotent_init_module", false},
+		{version{7, 3}, "idempotent_init_module", true},
+		{version{7, 3}, "finit_module", true},
+	} {
+		if got := has(test.v, test.name); got != test.want {
+			t.Errorf("%v has %s: %t", test.v, test.name, got)
+		}
+	}
+}
+
+// Every hook has its programs, for both architectures' sake by the one that
+// this test runs on; and every program has its hook.
+func TestProgramsAndHooks(t *testing.T) {
+	spec, err := loadBpf()
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := make(map[string]bool)
+	for _, h := range hooks() {
+		found := false
+		for _, b := range []Backend{Fentry, Kprobe} {
+			for _, name := range h.programs(b) {
+				found = found || spec.Programs[name] != nil
+				used[name] = true
+			}
+		}
+		if !found && h.need != WherePresent {
+			t.Errorf("hook %s has no program", h.name)
+		}
+	}
+	for name := range spec.Programs {
+		if !used[name] {
+			t.Errorf("program %s has no hook", name)
+		}
+	}
+}
