@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -40,5 +42,17 @@ func TestCrash(t *testing.T) {
 	if !strings.Contains(said, "BUG: ") && !strings.Contains(said, "Unable to handle kernel") {
 		t.Errorf("messages: %q", got[0].Messages)
 	}
-	testLoadUnload(t, w)
+	// init_module, unlike finit_module, does not look at the table.
+	image, err := os.ReadFile(specimen("hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, w.during(t, func() {
+		if err := unix.InitModule(image, ""); err != nil {
+			t.Error(err)
+		}
+		if err := unix.DeleteModule("hello", unix.O_NONBLOCK); err != nil {
+			t.Error(err)
+		}
+	}), "load hello live", "unload hello unloaded")
 }
