@@ -3,13 +3,13 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 )
 
@@ -48,7 +48,7 @@ func (o *actOptions) act(cmd *cobra.Command, jobs []job) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
-	fmt.Fprint(cmd.ErrOrStderr(), blindText(t.Coverage()))
+	sayBlind(zerolog.Ctx(cmd.Context()), t.Coverage())
 	w := newWitness(t)
 	defer w.close()
 	ctx := cmd.Context()

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"text/tabwriter"
 
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"github.com/kmodtrace/kmodtrace/internal/lab"
@@ -33,7 +34,7 @@ func newLabKernelsCommand() *cobra.Command {
 				offered, err := offeredRows(cmd, cache, here)
 				rows = append(rows, offered...)
 				if err != nil {
-					fmt.Fprintf(cmd.ErrOrStderr(), "kmodtrace: cannot tell what can be fetched: %v\n", err)
+					zerolog.Ctx(cmd.Context()).Warn().Msgf("cannot tell what can be fetched: %v", err)
 				}
 			}
 			if asJSON {

@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os/signal"
 	"strings"
 	"syscall"
 
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 )
 
@@ -25,13 +25,21 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitOK
 	}
-	if msg := err.Error(); msg != "" {
-		fmt.Fprintf(stderr, "kmodtrace: %s\n", msg)
-	}
-	if hint := hintOf(err); hint != "" {
-		fmt.Fprintf(stderr, "  %s\n", hint)
-	}
+	complain(logger(root, stderr), err)
 	return statusOf(err)
+}
+
+// complain says what went wrong, and what to do next. An error without a text (of a
+// command in the lab, which has said it itself) only has a status.
+func complain(log zerolog.Logger, err error) {
+	if err.Error() == "" && hintOf(err) == "" {
+		return
+	}
+	e := log.Error().Int("status", statusOf(err))
+	if hint := hintOf(err); hint != "" {
+		e = e.Str(hintField, hint)
+	}
+	e.Msg(err.Error())
 }
 
 func newRootCommand() *cobra.Command {
@@ -46,6 +54,7 @@ func newRootCommand() *cobra.Command {
 		SuggestionsMinimumDistance: 2,
 		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	addLogFlag(root)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageErrorf("%w", err) })
 	root.AddCommand(
 		newListCommand(),

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/tracer"
+	"github.com/rs/zerolog"
 )
 
 // tally counts what a watch saw.
@@ -96,28 +97,28 @@ func missedText(missed map[string]uint64) string {
 	return strings.Join(parts, ", ")
 }
 
-// readyText says what is attached, and what is not and therefore not seen.
-func readyText(c tracer.Coverage, took time.Duration) string {
+// sayReady says what is attached, and what is not and therefore not seen.
+func sayReady(log *zerolog.Logger, c tracer.Coverage, took time.Duration) {
 	attached := 0
 	for _, h := range c.Hooks {
 		if h.Attached {
 			attached++
 		}
 	}
-	text := fmt.Sprintf("kmodtrace: ready: %s attached in %s, backend %v", plural(uint64(attached), "hook"), shortDuration(took), c.Backend)
+	text := fmt.Sprintf("ready: %s attached in %s, backend %v", plural(uint64(attached), "hook"), shortDuration(took), c.Backend)
 	if c.WhyKprobe != "" {
 		text += fmt.Sprintf(" (no fentry: %s)", shortLine(c.WhyKprobe))
 	}
-	return text + "\n" + blindText(c)
+	log.Info().Int("hooks", attached).Stringer("backend", c.Backend).Int64("took_ns", int64(took)).Msg(text)
+	sayBlind(log, c)
 }
 
-// blindText says what is not seen, a line for each hook that is not attached.
-func blindText(c tracer.Coverage) string {
-	var b strings.Builder
+// sayBlind says what is not seen, a line for each hook that is not attached.
+func sayBlind(log *zerolog.Logger, c tracer.Coverage) {
 	for _, h := range c.Degraded() {
-		fmt.Fprintf(&b, "kmodtrace: not seen: %s (%s of %s: %s)\n", h.Tells, h.How, h.Target, whyNot(h))
+		log.Warn().Str("target", h.Target).Str("how", h.How).
+			Msgf("not seen: %s (%s of %s: %s)", h.Tells, h.How, h.Target, whyNot(h))
 	}
-	return b.String()
 }
 
 // whyNot says why a hook is not attached.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/tracer"
+	"github.com/rs/zerolog"
 )
 
 func TestTally(t *testing.T) {
@@ -42,8 +43,8 @@ func TestLossText(t *testing.T) {
 	}
 }
 
-// TestReadyText: what is not seen is said, one line each, whatever the verifier wrote.
-func TestReadyText(t *testing.T) {
+// TestSayReady: what is not seen is said, one line each, whatever the verifier wrote.
+func TestSayReady(t *testing.T) {
 	c := tracer.Coverage{
 		Backend: tracer.Kprobe, WhyKprobe: "no\nBTF\x1b[2J",
 		Hooks: []tracer.HookStatus{
@@ -53,7 +54,10 @@ func TestReadyText(t *testing.T) {
 			{Target: "not here", How: "kprobe", Need: tracer.WherePresent, Absent: true, Tells: "32-bit calls"},
 		},
 	}
-	text := readyText(c, 412*time.Millisecond)
+	var out strings.Builder
+	log := zerolog.New(plainLog{&out})
+	sayReady(&log, c, 412*time.Millisecond)
+	text := out.String()
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	if len(lines) != 3 {
 		t.Fatalf("%d lines: %q", len(lines), text)

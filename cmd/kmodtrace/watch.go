@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/tracer"
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 )
 
@@ -31,7 +32,7 @@ Exit status 5 says that events were lost.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			defer surviveBrokenPipe()()
-			return opts.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return opts.run(cmd.Context(), cmd.OutOrStdout())
 		},
 	}
 	flags := cmd.Flags()
@@ -54,7 +55,7 @@ type watchOptions struct {
 	backend      tracer.Backend
 }
 
-func (o *watchOptions) run(ctx context.Context, stdout, stderr io.Writer) error {
+func (o *watchOptions) run(ctx context.Context, stdout io.Writer) error {
 	wanted, err := o.filter.parse()
 	if err != nil {
 		return err
@@ -79,7 +80,8 @@ func (o *watchOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 		ctx, cancel = context.WithTimeout(ctx, o.timeout)
 		defer cancel()
 	}
-	fmt.Fprint(stderr, readyText(t.Coverage(), time.Since(start)))
+	log := zerolog.Ctx(ctx)
+	sayReady(log, t.Coverage(), time.Since(start))
 	w := &watcher{watchOptions: o, wanted: wanted, out: stdout}
 	if err := w.begin(); err != nil {
 		return err
@@ -87,7 +89,7 @@ func (o *watchOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 	if err := writeReady(o.readyFile); err != nil {
 		return err
 	}
-	return w.end(t, w.watch(ctx, t), stderr)
+	return w.end(t, w.watch(ctx, t), log)
 }
 
 // writeReady says that everything that begins from now on will be seen.
@@ -199,7 +201,7 @@ func (w *watcher) write(text string) error {
 func (w *watcher) enough() bool { return w.count > 0 && w.tally.shown >= w.count }
 
 // end detaches, then says what was seen and lost.
-func (w *watcher) end(t *tracer.Tracer, watchErr error, stderr io.Writer) error {
+func (w *watcher) end(t *tracer.Tracer, watchErr error, log *zerolog.Logger) error {
 	if err := errors.Join(watchErr, t.Close()); err != nil {
 		return err
 	}
@@ -211,6 +213,6 @@ func (w *watcher) end(t *tracer.Tracer, watchErr error, stderr io.Writer) error 
 	if loss.Any() {
 		return &exitError{status: exitLost, err: said, hint: "what was shown may be incomplete"}
 	}
-	fmt.Fprintf(stderr, "kmodtrace: %v\n", said)
+	log.Info().Uint64("shown", w.tally.shown).Msg(said.Error())
 	return nil
 }
