@@ -14,8 +14,8 @@ type Need uint8
 const (
 	// Required: without it there is no tracing.
 	Required Need = iota // required
-	// WherePresent: required on kernels that have the function; others have
-	// nothing to see there.
+	// WherePresent: required on kernels that have the function. Others have
+	// nothing to see there, or (where it is inlined) only the caller's word.
 	WherePresent // where-present
 	// Optional: what it tells is missing, and coverage says so.
 	Optional // optional
@@ -74,7 +74,7 @@ func hooks() []hook {
 	return []hook{
 		{name: "security_kernel_read_file", place: entry, need: Optional, tells: "the file that the kernel itself reads, and the stage read"},
 		{name: "security_kernel_load_data", place: entry, need: Optional, tells: "the stage read of init_module"},
-		{name: "idempotent_init_module", place: entry, need: Optional, from: version{6, 5}, tells: "the file of a load that shares another's result"},
+		{name: "idempotent_init_module", place: entry, need: WherePresent, from: version{6, 5}, tells: "that a load which shares another's result is of the file that its caller named"},
 		{name: "load_module", place: entry, need: Optional, tells: "the stage verify"},
 		{name: "resolve_symbol", place: entry, need: Optional, tells: "the stage resolve, and how many symbols"},
 		{name: "apply_relocate_add", place: entry, need: Optional, tells: "the stage relocate"},

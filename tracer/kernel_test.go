@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -207,8 +206,6 @@ func testCoverage(t *testing.T, w *watch) {
 		switch {
 		case !h.Attached && h.Absent && h.Need == tracer.WherePresent:
 			t.Logf("%s %s: not in this kernel", h.How, h.Target)
-		case !h.Attached && h.Absent && h.Target == "idempotent_init_module" && runtime.GOARCH == "arm64":
-			t.Logf("%s %s: inlined on arm64", h.How, h.Target)
 		case !h.Attached:
 			t.Errorf("%s %s is not attached: %s", h.How, h.Target, h.Why)
 		case h.Why != "":
