@@ -4,15 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 	"unsafe"
 )
-
-// itoa shortens the one conversion that error texts need.
-func itoa(n int) string { return strconv.Itoa(n) }
 
 // decode turns one record of the ring into an Event. It is a pure function of
 // the bytes, which are in the byte order and layout of this machine.

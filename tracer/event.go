@@ -2,6 +2,7 @@ package tracer
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -249,5 +250,5 @@ func ErrnoName(e unix.Errno) string {
 	if name := unix.ErrnoName(e); name != "" {
 		return name
 	}
-	return "errno " + itoa(int(e))
+	return "errno " + strconv.Itoa(int(e))
 }

@@ -163,10 +163,10 @@ func (im *image) addEtc() error {
 // a kernel that finds modules while it boots loads some for its own use, whose
 // self-tests take seconds under emulation.
 //
-// The tree costs 0.1 s of a boot where its files are compressed (6.12 and
-// later) and half a second where they are not. Sharing it by virtiofs would save most of
-// that, for a daemon that wants root and seven modules that the guest has to
-// load first: it would no longer begin with none.
+// What the tree costs a boot, `kmodtrace lab bench` measures; least where its files
+// are compressed (from 6.12). Sharing it by virtiofs would save most of that, for a
+// daemon that wants root and modules that the guest has to load first: it would no
+// longer begin with none.
 func (im *image) addModules(m Machine) error {
 	if m.Bare || m.NoModules {
 		return nil
