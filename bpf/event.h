@@ -15,6 +15,9 @@ enum kind {
 	KIND_ENTER = 1,	     /* struct enter_event: a system call began */
 	KIND_LEAVE,	     /* struct return_event: it returned */
 	KIND_FILE,	     /* struct file_event: the file it reads */
+	KIND_IMAGE,	     /* struct image_event: the bytes that load_module works on */
+	KIND_DENIED,	     /* struct denied_event: a security module refused the bytes */
+	KIND_LOOKUP,	     /* struct lookup_event: the kernel looked for a module by its name */
 	KIND_STAGE,	     /* struct stage_event: a stage of the load began */
 	KIND_PARAMS,	     /* struct params_event: what parse_args received */
 	KIND_MODULE_LOAD,    /* struct module_event: tracepoint, before the init runs */
@@ -24,6 +27,7 @@ enum kind {
 	KIND_FREE,	     /* struct module_event: free_module began; also after a failed init */
 	KIND_MODULE_FREE,    /* struct module_event: the tracepoint inside it */
 	KIND_REQUEST,	     /* struct request_event: the kernel asks for a module */
+	KIND_REQUEST_FORMAT, /* struct format_event: it asked, and it came to no helper */
 	KIND_REQUEST_RETURN, /* struct return_event: the helper's wait status or -errno */
 	KIND_MESSAGE,	     /* struct text_event: printed by a thread inside a load or unload */
 	KIND_DIED,	     /* struct return_event: the thread was killed for a fault */
@@ -46,6 +50,13 @@ enum stage {
 	STAGE_INIT,
 };
 
+enum door {
+	DOOR_READ_FILE = 1,
+	DOOR_POST_READ_FILE,
+	DOOR_LOAD_DATA,
+	DOOR_POST_LOAD_DATA,
+};
+
 enum flag {
 	FLAG_COMPAT = 1 << 0,	 /* entered by the 32-bit system call table */
 	FLAG_CLAIMED = 1 << 1,	 /* the caller's word; the kernel may have used something else */
@@ -56,6 +67,12 @@ enum flag {
 	FLAG_SIGNED = 1 << 6,	 /* sig_ok */
 	FLAG_HAS_SIG = 1 << 7,	 /* this kernel knows sig_ok at all */
 	FLAG_WAIT = 1 << 8,	 /* the requester waits for the helper */
+	FLAG_DENIED = 1 << 9,	 /* a security module refused the request */
+	FLAG_CAPABLE = 1 << 10,	 /* CAP_SYS_MODULE in the first user namespace */
+	FLAG_FOUND = 1 << 11,	 /* there is a module of that name */
+	FLAG_HAS_INIT = 1 << 12,
+	FLAG_HAS_EXIT = 1 << 13,
+	FLAG_HAS_REFS = 1 << 14, /* this kernel counts references at all */
 };
 
 struct header {
@@ -76,12 +93,13 @@ _Static_assert(sizeof(struct header) == 80, "wire format");
 struct enter_event {
 	struct header h;
 	__u64 size;  /* init_module: bytes of the image */
+	__u64 request; /* by whose helper: when that request was made; 0 by none */
 	__u32 call;
 	__u32 flags; /* finit_module, delete_module */
 	__s32 fd;    /* finit_module */
 	__u8 text[PARAMS_LEN - 4]; /* parameters, or the name for delete_module */
 };
-_Static_assert(sizeof(struct enter_event) == 80 + 16 + PARAMS_LEN, "wire format");
+_Static_assert(sizeof(struct enter_event) == 80 + 24 + PARAMS_LEN, "wire format");
 
 struct return_event {
 	struct header h;
@@ -112,6 +130,38 @@ struct file_event {
 };
 _Static_assert(sizeof(struct file_event) == 112 + PATH_LEN + PATH_NAME, "wire format");
 
+#define HEAD_LEN 64 /* an ELF header of 64 bits */
+#define TAIL_LEN 40 /* struct module_signature and the mark of a signature */
+
+struct image_event {
+	struct header h;
+	__u64 size;
+	__u8 head[HEAD_LEN];
+	__u8 tail[TAIL_LEN];
+};
+_Static_assert(sizeof(struct image_event) == 88 + HEAD_LEN + TAIL_LEN, "wire format");
+
+struct denied_event {
+	struct header h;
+	__s32 ret;
+	__u32 door;
+};
+_Static_assert(sizeof(struct denied_event) == 88, "wire format");
+
+#define HOLDERS 8
+
+struct lookup_event {
+	struct header h;
+	__u64 module;
+	__u32 state;
+	__s32 refs;
+	__u32 holders; /* all of them; names of the first */
+	__u32 unused;
+	__u8 name[NAME_LEN];
+	__u8 holder[HOLDERS][NAME_LEN];
+};
+_Static_assert(sizeof(struct lookup_event) == 104 + (1 + HOLDERS) * NAME_LEN, "wire format");
+
 struct module_event {
 	struct header h;
 	__u64 module; /* the kernel's struct module, as an identity */
@@ -133,6 +183,19 @@ struct request_event {
 	__u8 name[NAME_LEN];
 };
 _Static_assert(sizeof(struct request_event) == 88 + NAME_LEN, "wire format");
+
+#define FORMAT_ARGS 3
+
+/* What request_module was given, for the reader to put together: an argument
+ * is a number, or a pointer to the text beside it. */
+struct format_event {
+	struct header h;
+	__u64 site;
+	__u64 arg[FORMAT_ARGS];
+	__u8 format[NAME_LEN];
+	__u8 text[FORMAT_ARGS][NAME_LEN];
+};
+_Static_assert(sizeof(struct format_event) == 112 + (1 + FORMAT_ARGS) * NAME_LEN, "wire format");
 
 struct text_event {
 	struct header h;

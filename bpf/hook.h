@@ -47,13 +47,13 @@
 	}
 
 /* nargs is the number of the function's arguments: fexit finds the result
- * behind them. */
+ * behind them. The body takes it as its kernel type, int or a pointer in a u64. */
 #define RETURN(name, target, nargs, body)                              \
 	SEC("fexit/" target) int fexit_##name(__u64 *ctx)              \
 	{                                                              \
-		return body((int)ctx[nargs]);                          \
+		return body(ctx[nargs]);                          \
 	}                                                              \
 	SEC("kretprobe/" target) int kretprobe_##name(struct pt_regs *ctx) \
 	{                                                              \
-		return body((int)PT_REGS_RC(ctx));                     \
+		return body(PT_REGS_RC(ctx));                     \
 	}

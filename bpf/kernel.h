@@ -29,8 +29,26 @@ struct pt_regs {
 
 struct files_struct;
 
+struct user_namespace {
+	int level;
+};
+
+/* 6.3, commit f122a08b197d: one 64-bit number where there were two of 32; on
+ * little-endian machines the same bytes. */
+struct capabilities {
+	__u32 cap[2];
+};
+
+struct cred {
+	struct capabilities cap_effective;
+	struct user_namespace *user_ns;
+};
+
 struct task_struct {
+	int tgid;
 	struct task_struct *group_leader;
+	struct task_struct *real_parent;
+	const struct cred *cred;
 	__u64 start_boottime; /* 5.5: until then real_start_time */
 	struct files_struct *files;
 };
@@ -91,6 +109,19 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
+struct load_info {
+	void *hdr;
+	unsigned long len;
+};
+
+struct list_head {
+	struct list_head *next;
+};
+
+typedef struct {
+	int counter;
+} atomic_t;
+
 enum module_state {
 	MODULE_STATE_LIVE,
 };
@@ -102,6 +133,16 @@ struct module {
 	const char *srcversion;
 	bool sig_ok; /* only with CONFIG_MODULE_SIG */
 	unsigned long taints;
+	int (*init)(void);
+	/* Only with CONFIG_MODULE_UNLOAD. */
+	struct list_head source_list; /* of struct module_use: who depends on it */
+	void (*exit)(void);
+	atomic_t refcnt;
+};
+
+struct module_use {
+	struct list_head source_list;
+	struct module *source;
 };
 
 struct module_layout {

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <linux/bpf.h>
+#include <linux/capability.h>
 #include "kernel.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
@@ -12,9 +13,12 @@
 
 #include "event.h"
 #include "ring.h"
+#include "request.h"
 #include "hook.h"
 #include "module.h"
 #include "file.h"
+#include "image.h"
+#include "lookup.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -29,6 +33,11 @@ const struct enter_event *unused_enter __attribute__((unused));
 const struct return_event *unused_return __attribute__((unused));
 const struct stage_event *unused_stage_event __attribute__((unused));
 const struct file_event *unused_file __attribute__((unused));
+const enum door *unused_door __attribute__((unused));
+const struct image_event *unused_image __attribute__((unused));
+const struct denied_event *unused_denied __attribute__((unused));
+const struct lookup_event *unused_lookup __attribute__((unused));
+const struct format_event *unused_format __attribute__((unused));
 const struct module_event *unused_module __attribute__((unused));
 const struct request_event *unused_request __attribute__((unused));
 const struct params_event *unused_params __attribute__((unused));
@@ -53,6 +62,20 @@ static __always_inline struct attempt *begin(enum call call)
 	return 0;
 }
 
+/* may_load: the capability that the three calls ask for first, and only count
+ * in the first user namespace. */
+static __always_inline bool may_load(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	const struct cred *cred = BPF_CORE_READ(task, cred);
+	__u64 effective = 0;
+
+	if (BPF_CORE_READ(cred, user_ns, level))
+		return false;
+	bpf_probe_read_kernel(&effective, sizeof(effective), &cred->cap_effective);
+	return effective & (1ULL << CAP_SYS_MODULE);
+}
+
 /* The text is the caller's word: another thread may rewrite it before the
  * kernel reads it. What the kernel used comes with parse_args and the module. */
 static __always_inline int send_enter(struct attempt *a, enum call call, bool compat, __s32 fd,
@@ -66,7 +89,8 @@ static __always_inline int send_enter(struct attempt *a, enum call call, bool co
 	stamp(&e->h, KIND_ENTER, a);
 	if (a)
 		e->h.time = a->id;
-	e->h.flags = FLAG_CLAIMED | (compat ? FLAG_COMPAT : 0);
+	e->h.flags = FLAG_CLAIMED | (compat ? FLAG_COMPAT : 0) | (may_load() ? FLAG_CAPABLE : 0);
+	e->request = served_request();
 	e->call = call;
 	e->fd = fd;
 	e->size = size;
@@ -262,6 +286,60 @@ static __always_inline int load_data(void)
 }
 ENTRY0(security_kernel_load_data, "security_kernel_load_data", load_data)
 
+/* What a security module says about the bytes, IMA among them. It may refuse by
+ * any errno, and nothing need be printed. */
+static __always_inline int security_said(enum door door, int ret)
+{
+	struct attempt *a = current_attempt();
+	struct denied_event *e;
+
+	if (!a || !ret)
+		return 0;
+	e = reserve(struct denied_event);
+	if (!e)
+		return lose(a);
+	stamp(&e->h, KIND_DENIED, a);
+	e->ret = ret;
+	e->door = door;
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+#define SECURITY(fn, nargs, door)                             \
+	static __always_inline int said_##fn(int ret)         \
+	{                                                     \
+		return security_said(door, ret);              \
+	}                                                     \
+	RETURN(fn, #fn, nargs, said_##fn)
+
+SECURITY(security_kernel_read_file, 3, DOOR_READ_FILE)
+SECURITY(security_kernel_post_read_file, 4, DOOR_POST_READ_FILE)
+SECURITY(security_kernel_load_data, 2, DOOR_LOAD_DATA)
+SECURITY(security_kernel_post_load_data, 4, DOOR_POST_LOAD_DATA)
+
+/* ---- is there one of that name? ----
+ * Asked by delete_module for the module to unload, and by a load for one that is
+ * in its way: the name as the kernel has it, long before parse_args, and what
+ * it found, at the moment and under the lock of the decision. The name's memory
+ * is the caller's, and still there at the return. */
+static __always_inline int lookup(void *name)
+{
+	struct attempt *a = current_attempt();
+
+	if (a)
+		a->sought = (__u64)name;
+	return 0;
+}
+ENTRY(find_module_all, "find_module_all", lookup)
+
+static __always_inline int looked_up(__u64 found)
+{
+	struct attempt *a = current_attempt();
+
+	return a ? send_lookup(a, (struct module *)found) : 0;
+}
+RETURN(find_module_all, "find_module_all", 3, looked_up)
+
 /* ---- the stages ----
  * Each first call inside a load begins a stage. resolve_symbol and the
  * relocation run hundreds of times in one load and report the first only. */
@@ -275,10 +353,22 @@ ENTRY0(security_kernel_load_data, "security_kernel_load_data", load_data)
 	}                                                         \
 	ENTRY0(fn, #fn, stage_##fn)
 
-STAGE(load_module, STAGE_VERIFY)
 STAGE(apply_relocate_add, STAGE_RELOCATE)
 STAGE(module_finalize, STAGE_FINALIZE)
 STAGE(mod_sysfs_setup, STAGE_SYSFS)
+
+/* Whatever the system call, here are the bytes that the kernel will judge, in
+ * its own copy: decompressed where it does that, signature included. */
+static __always_inline int verify(struct load_info *info)
+{
+	struct attempt *a = current_attempt();
+
+	if (!a)
+		return 0;
+	stage_begins(a, STAGE_VERIFY);
+	return send_image(a, info);
+}
+ENTRY(load_module, "load_module", verify)
 
 static __always_inline int resolve(void)
 {
@@ -378,46 +468,150 @@ SEC("raw_tracepoint/module_free") int tracepoint_module_free(struct bpf_raw_trac
 	return send_module(KIND_MODULE_FREE, (void *)ctx->args[0]);
 }
 
-/* ---- requests ---- */
+/* ---- requests ----
+ * __request_module takes variable arguments, which trampolines refuse. It asks
+ * the security modules, then fires the tracepoint, then starts the helper; where
+ * it gives up before the tracepoint, only its own return tells. */
 
-/* In the thread whose need made the kernel ask; after the LSM hook, so that a
- * request which an LSM refuses is not seen here. */
-SEC("raw_tracepoint/module_request") int
-tracepoint_module_request(struct bpf_raw_tracepoint_args *ctx)
+SEC("kprobe/__request_module") int kprobe_request_module(struct pt_regs *ctx)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+	struct request r = {
+		.wait = PT_REGS_PARM1(ctx) & 1,
+		.format = PT_REGS_PARM2(ctx),
+		.arg = { PT_REGS_PARM3(ctx), PT_REGS_PARM4(ctx), PT_REGS_PARM5(ctx) },
+	};
+
+	BPF_KPROBE_READ_RET_IP(r.site, ctx);
+	bpf_map_update_elem(&requests, &tid, &r, BPF_ANY);
+	return 0;
+}
+
+static __always_inline struct request *current_request(void)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+
+	return bpf_map_lookup_elem(&requests, &tid);
+}
+
+static __always_inline int send_request(void *name, __u64 site, __u16 flags)
 {
 	struct attempt *a = current_attempt();
+	struct request *r = current_request();
 	struct request_event *e = reserve(struct request_event);
-	__u32 tid = bpf_get_current_pid_tgid();
-	__u64 asked = bpf_ktime_get_boot_ns();
+	__u64 now = bpf_ktime_get_boot_ns();
 	long n;
 
-	bpf_map_update_elem(&requests, &tid, &asked, BPF_ANY);
+	if (r)
+		r->id = now;
 	if (!e)
 		return lose(a);
 	stamp(&e->h, KIND_REQUEST, a);
+	e->h.time = now; /* names the request */
+	e->h.flags = flags;
 	e->name[0] = 0;
-	n = bpf_probe_read_kernel_str(e->name, sizeof(e->name), (void *)ctx->args[0]);
+	n = bpf_probe_read_kernel_str(e->name, sizeof(e->name), name);
 	if (n == sizeof(e->name))
 		e->h.flags |= FLAG_CUT;
-	if (ctx->args[1] & 1)
-		e->h.flags |= FLAG_WAIT;
-	e->site = ctx->args[2];
+	e->site = site;
 	bpf_ringbuf_submit(e, 0);
 	return 0;
 }
 
-/* What became of the helper, in the same thread. __request_module itself takes
- * variable arguments, which fexit cannot attach to. Other users of helpers
- * (core dumps, cgroup release) are not in the map. */
-static __always_inline int helper_returned(int ret)
+/* In the thread whose need made the kernel ask, and before the helper starts. */
+SEC("raw_tracepoint/module_request") int
+tracepoint_module_request(struct bpf_raw_tracepoint_args *ctx)
+{
+	return send_request((void *)ctx->args[0], ctx->args[2], ctx->args[1] & 1 ? FLAG_WAIT : 0);
+}
+
+/* A security module can refuse the request; then there is no tracepoint. */
+static __always_inline int ask_security(void *name)
+{
+	struct request *r = current_request();
+
+	if (r)
+		r->name = (__u64)name;
+	return 0;
+}
+ENTRY(security_kernel_module_request, "security_kernel_module_request", ask_security)
+
+static __always_inline int security_answered(int ret)
+{
+	struct request *r = current_request();
+
+	if (!ret || !r)
+		return 0;
+	return send_request((void *)r->name, r->site, FLAG_DENIED | (r->wait ? FLAG_WAIT : 0));
+}
+RETURN(security_kernel_module_request, "security_kernel_module_request", 1, security_answered)
+
+/* The same thread hands the helper to a worker, by a pointer; the new task has
+ * the same one. Other users of helpers (core dumps, cgroup release) are in no
+ * request. */
+static __always_inline int helper_asked(void *info)
+{
+	struct request *r = current_request();
+	__u64 key = (__u64)info;
+
+	if (r && r->id)
+		bpf_map_update_elem(&starting, &key, &r->id, BPF_ANY);
+	return 0;
+}
+ENTRY(call_usermodehelper_exec, "call_usermodehelper_exec", helper_asked)
+
+static __always_inline int helper_started(void *info)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+	__u64 key = (__u64)info;
+	__u64 *request = bpf_map_lookup_elem(&starting, &key);
+	struct helper h = {};
+
+	if (!request)
+		return 0;
+	h.request = *request;
+	h.start = BPF_CORE_READ(task, group_leader, start_boottime);
+	bpf_map_update_elem(&helpers, &pid, &h, BPF_ANY);
+	bpf_map_delete_elem(&starting, &key);
+	return 0;
+}
+ENTRY(call_usermodehelper_exec_async, "call_usermodehelper_exec_async", helper_started)
+
+static __always_inline int send_format(struct request *r)
+{
+	struct attempt *a = current_attempt();
+	struct format_event *e = reserve(struct format_event);
+
+	if (!e)
+		return lose(a);
+	stamp(&e->h, KIND_REQUEST_FORMAT, a);
+	e->h.flags = r->wait ? FLAG_WAIT : 0;
+	e->site = r->site;
+	e->format[0] = 0;
+	bpf_probe_read_kernel_str(e->format, sizeof(e->format), (void *)r->format);
+	for (int i = 0; i < FORMAT_ARGS; i++) {
+		e->arg[i] = r->arg[i];
+		e->text[i][0] = 0;
+		bpf_probe_read_kernel_str(e->text[i], sizeof(e->text[i]), (void *)r->arg[i]);
+	}
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+/* What became of it: the helper's wait status, or why there was none. */
+SEC("kretprobe/__request_module") int kretprobe_request_module(struct pt_regs *ctx)
 {
 	__u32 tid = bpf_get_current_pid_tgid();
+	struct request *r = bpf_map_lookup_elem(&requests, &tid);
 
-	if (bpf_map_delete_elem(&requests, &tid))
+	if (!r)
 		return 0;
-	return returned(KIND_REQUEST_RETURN, ret);
+	if (!r->id)
+		send_format(r);
+	bpf_map_delete_elem(&requests, &tid);
+	return returned(KIND_REQUEST_RETURN, PT_REGS_RC(ctx));
 }
-RETURN(call_usermodehelper_exec, "call_usermodehelper_exec", 2, helper_returned)
 
 /* ---- messages ---- */
 

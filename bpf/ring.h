@@ -26,10 +26,12 @@ struct {
 struct attempt {
 	__u64 id;   /* when it entered */
 	__u64 file; /* the struct file already reported */
+	__u64 sought; /* the name that the kernel is looking up */
 	__u32 call;
 	__u32 stages; /* a bit for each stage seen */
 	__u32 symbols;
 	__u32 lost;
+	__u32 lookups;
 };
 
 struct {
@@ -38,15 +40,6 @@ struct {
 	__type(key, __u32); /* thread id */
 	__type(value, struct attempt);
 } attempts SEC(".maps");
-
-/* Threads that wait for the helper which the kernel started for them. Apart
- * from the attempts: an init may itself request a module. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 8192);
-	__type(key, __u32);
-	__type(value, __u64); /* when it asked */
-} requests SEC(".maps");
 
 static __always_inline struct loss *own_loss(void)
 {

@@ -55,6 +55,13 @@ func (k ActionKind) MarshalText() ([]byte, error) { return []byte(k.String()), n
 func (o Outcome) MarshalText() ([]byte, error)    { return []byte(o.String()), nil }
 func (n NameSource) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
 
+// UnmarshalText reads the name that [ActionKind.String] gives.
+func (k *ActionKind) UnmarshalText(text []byte) error { return parseName(k, text, Load, Autoload) }
+func (o *Outcome) UnmarshalText(text []byte) error    { return parseName(o, text, Pending, Answered) }
+func (n *NameSource) UnmarshalText(text []byte) error {
+	return parseName(n, text, NameUnknown, NameClaimed)
+}
+
 // Action is one attempt to load, unload or request a module, from its first
 // event to its last.
 type Action struct {
@@ -89,6 +96,13 @@ type Action struct {
 	Call *Enter `json:"call,omitempty"`
 	// File is the kernel's own file, or the claimed one if it got no further.
 	File *File `json:"file,omitempty"`
+	// Image is what kind of bytes the kernel got to judge.
+	Image *Image `json:"image,omitempty"`
+	// Denial is a security module's refusal of these bytes.
+	Denial *Denial `json:"denial,omitempty"`
+	// Lookup is the last search of the kernel for a module of that name: the one
+	// to unload, or one in the way of the load.
+	Lookup *Lookup `json:"lookup,omitempty"`
 	// Params is the parameter string that the kernel parsed. Until then only
 	// Call.Text has the caller's.
 	Params *Params `json:"params,omitempty"`
@@ -109,6 +123,16 @@ type Action struct {
 	// SharedWith is the attempt whose load gave this one its result: from 6.5
 	// the kernel runs concurrent loads of one file once.
 	SharedWith uint64 `json:"shared_with,omitempty"`
+	// Rival is another load of a module of that name which was under way when this
+	// one began, where that is why this one failed.
+	Rival uint64 `json:"rival,omitempty"`
+	// FirstTry is an attempt with the compressed file, which the kernel refused,
+	// and which the same thread made again with what is in it: one wish of its
+	// user, and this is its outcome.
+	FirstTry *FirstTry `json:"first_try,omitempty"`
+	// Loads are the loads that the helper of a request made, as far as they ended
+	// before it.
+	Loads []uint64 `json:"loads,omitempty"`
 	// Request is what the kernel asked for; HelperStatus the wait status of the
 	// helper, once it is known.
 	Request      *Request `json:"request,omitempty"`
@@ -130,6 +154,15 @@ type StageTime struct {
 	// After is when it began, counted from the action's start.
 	After time.Duration `json:"after_ns"`
 	Took  time.Duration `json:"took_ns"`
+}
+
+// FirstTry is an attempt that was made again.
+type FirstTry struct {
+	ID        uint64        `json:"id"`
+	Format    string        `json:"format"` // how the file was compressed
+	Errno     unix.Errno    `json:"errno"`
+	ErrnoName string        `json:"errno_name"`
+	Took      time.Duration `json:"took_ns"`
 }
 
 // Saw tells whether the action has an event of one of the kinds.

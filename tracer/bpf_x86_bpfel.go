@@ -17,10 +17,13 @@ type bpfAttempt struct {
 	_       structs.HostLayout
 	Id      uint64
 	File    uint64
+	Sought  uint64
 	Call    uint32
 	Stages  uint32
 	Symbols uint32
 	Lost    uint32
+	Lookups uint32
+	_       [4]byte
 }
 
 type bpfCall uint32
@@ -31,14 +34,31 @@ const (
 	bpfCallCALL_DELETE_MODULE bpfCall = 3
 )
 
+type bpfDeniedEvent struct {
+	_    structs.HostLayout
+	H    bpfHeader
+	Ret  int32
+	Door uint32
+}
+
+type bpfDoor uint32
+
+const (
+	bpfDoorDOOR_READ_FILE      bpfDoor = 1
+	bpfDoorDOOR_POST_READ_FILE bpfDoor = 2
+	bpfDoorDOOR_LOAD_DATA      bpfDoor = 3
+	bpfDoorDOOR_POST_LOAD_DATA bpfDoor = 4
+)
+
 type bpfEnterEvent struct {
-	_     structs.HostLayout
-	H     bpfHeader
-	Size  uint64
-	Call  uint32
-	Flags uint32
-	Fd    int32
-	Text  [1020]uint8
+	_       structs.HostLayout
+	H       bpfHeader
+	Size    uint64
+	Request uint64
+	Call    uint32
+	Flags   uint32
+	Fd      int32
+	Text    [1020]uint8
 }
 
 type bpfFileEvent struct {
@@ -64,7 +84,22 @@ const (
 	bpfFlagFLAG_SIGNED     bpfFlag = 64
 	bpfFlagFLAG_HAS_SIG    bpfFlag = 128
 	bpfFlagFLAG_WAIT       bpfFlag = 256
+	bpfFlagFLAG_DENIED     bpfFlag = 512
+	bpfFlagFLAG_CAPABLE    bpfFlag = 1024
+	bpfFlagFLAG_FOUND      bpfFlag = 2048
+	bpfFlagFLAG_HAS_INIT   bpfFlag = 4096
+	bpfFlagFLAG_HAS_EXIT   bpfFlag = 8192
+	bpfFlagFLAG_HAS_REFS   bpfFlag = 16384
 )
+
+type bpfFormatEvent struct {
+	_      structs.HostLayout
+	H      bpfHeader
+	Site   uint64
+	Arg    [3]uint64
+	Format [56]uint8
+	Text   [3][56]uint8
+}
 
 type bpfHeader struct {
 	_       structs.HostLayout
@@ -83,25 +118,55 @@ type bpfHeader struct {
 	Comm    [16]uint8
 }
 
+type bpfHelper struct {
+	_       structs.HostLayout
+	Request uint64
+	Start   uint64
+}
+
+type bpfImageEvent struct {
+	_    structs.HostLayout
+	H    bpfHeader
+	Size uint64
+	Head [64]uint8
+	Tail [40]uint8
+}
+
 type bpfKind uint32
 
 const (
 	bpfKindKIND_ENTER          bpfKind = 1
 	bpfKindKIND_LEAVE          bpfKind = 2
 	bpfKindKIND_FILE           bpfKind = 3
-	bpfKindKIND_STAGE          bpfKind = 4
-	bpfKindKIND_PARAMS         bpfKind = 5
-	bpfKindKIND_MODULE_LOAD    bpfKind = 6
-	bpfKindKIND_INIT           bpfKind = 7
-	bpfKindKIND_INITCALL       bpfKind = 8
-	bpfKindKIND_INIT_RETURN    bpfKind = 9
-	bpfKindKIND_FREE           bpfKind = 10
-	bpfKindKIND_MODULE_FREE    bpfKind = 11
-	bpfKindKIND_REQUEST        bpfKind = 12
-	bpfKindKIND_REQUEST_RETURN bpfKind = 13
-	bpfKindKIND_MESSAGE        bpfKind = 14
-	bpfKindKIND_DIED           bpfKind = 15
+	bpfKindKIND_IMAGE          bpfKind = 4
+	bpfKindKIND_DENIED         bpfKind = 5
+	bpfKindKIND_LOOKUP         bpfKind = 6
+	bpfKindKIND_STAGE          bpfKind = 7
+	bpfKindKIND_PARAMS         bpfKind = 8
+	bpfKindKIND_MODULE_LOAD    bpfKind = 9
+	bpfKindKIND_INIT           bpfKind = 10
+	bpfKindKIND_INITCALL       bpfKind = 11
+	bpfKindKIND_INIT_RETURN    bpfKind = 12
+	bpfKindKIND_FREE           bpfKind = 13
+	bpfKindKIND_MODULE_FREE    bpfKind = 14
+	bpfKindKIND_REQUEST        bpfKind = 15
+	bpfKindKIND_REQUEST_FORMAT bpfKind = 16
+	bpfKindKIND_REQUEST_RETURN bpfKind = 17
+	bpfKindKIND_MESSAGE        bpfKind = 18
+	bpfKindKIND_DIED           bpfKind = 19
 )
+
+type bpfLookupEvent struct {
+	_       structs.HostLayout
+	H       bpfHeader
+	Module  uint64
+	State   uint32
+	Refs    int32
+	Holders uint32
+	Unused  uint32
+	Name    [56]uint8
+	Holder  [8][56]uint8
+}
 
 type bpfLoss struct {
 	_         structs.HostLayout
@@ -129,6 +194,16 @@ type bpfParamsEvent struct {
 	H    bpfHeader
 	Name [56]uint8
 	Text [1024]uint8
+}
+
+type bpfRequest struct {
+	_      structs.HostLayout
+	Id     uint64
+	Format uint64
+	Arg    [3]uint64
+	Site   uint64
+	Name   uint64
+	Wait   uint64
 }
 
 type bpfRequestEvent struct {
@@ -181,83 +256,110 @@ type bpfTextEvent struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	bpfMapAttempts                         = "attempts"
-	bpfMapEvents                           = "events"
-	bpfMapLosses                           = "losses"
-	bpfMapRequests                         = "requests"
-	bpfProgFentryApplyRelocateAdd          = "fentry_apply_relocate_add"
-	bpfProgFentryDeleteModule              = "fentry_delete_module"
-	bpfProgFentryDeleteModule32            = "fentry_delete_module32"
-	bpfProgFentryFinitModule               = "fentry_finit_module"
-	bpfProgFentryFinitModule32             = "fentry_finit_module32"
-	bpfProgFentryIdempotentInitModule      = "fentry_idempotent_init_module"
-	bpfProgFentryInitModule                = "fentry_init_module"
-	bpfProgFentryInitModule32              = "fentry_init_module32"
-	bpfProgFentryLoadModule                = "fentry_load_module"
-	bpfProgFentryMakeTaskDead              = "fentry_make_task_dead"
-	bpfProgFentryModSysfsSetup             = "fentry_mod_sysfs_setup"
-	bpfProgFentryModuleFinalize            = "fentry_module_finalize"
-	bpfProgFentryPrbCommit                 = "fentry_prb_commit"
-	bpfProgFentryPrbFinalCommit            = "fentry_prb_final_commit"
-	bpfProgFentryResolveSymbol             = "fentry_resolve_symbol"
-	bpfProgFentrySecurityKernelLoadData    = "fentry_security_kernel_load_data"
-	bpfProgFentrySecurityKernelReadFile    = "fentry_security_kernel_read_file"
-	bpfProgFexitCallUsermodehelperExec     = "fexit_call_usermodehelper_exec"
-	bpfProgFexitDeleteModule               = "fexit_delete_module"
-	bpfProgFexitDeleteModule32             = "fexit_delete_module32"
-	bpfProgFexitDoInitModule               = "fexit_do_init_module"
-	bpfProgFexitDoOneInitcall              = "fexit_do_one_initcall"
-	bpfProgFexitFinitModule                = "fexit_finit_module"
-	bpfProgFexitFinitModule32              = "fexit_finit_module32"
-	bpfProgFexitInitModule                 = "fexit_init_module"
-	bpfProgFexitInitModule32               = "fexit_init_module32"
-	bpfProgKprobeApplyRelocateAdd          = "kprobe_apply_relocate_add"
-	bpfProgKprobeDeleteModule              = "kprobe_delete_module"
-	bpfProgKprobeDeleteModule32            = "kprobe_delete_module32"
-	bpfProgKprobeDoInitModule              = "kprobe_do_init_module"
-	bpfProgKprobeFinitModule               = "kprobe_finit_module"
-	bpfProgKprobeFinitModule32             = "kprobe_finit_module32"
-	bpfProgKprobeFreeModule                = "kprobe_free_module"
-	bpfProgKprobeIdempotentInitModule      = "kprobe_idempotent_init_module"
-	bpfProgKprobeInitModule                = "kprobe_init_module"
-	bpfProgKprobeInitModule32              = "kprobe_init_module32"
-	bpfProgKprobeLoadModule                = "kprobe_load_module"
-	bpfProgKprobeMakeTaskDead              = "kprobe_make_task_dead"
-	bpfProgKprobeModSysfsSetup             = "kprobe_mod_sysfs_setup"
-	bpfProgKprobeModuleFinalize            = "kprobe_module_finalize"
-	bpfProgKprobeParseArgs                 = "kprobe_parse_args"
-	bpfProgKprobePrbCommit                 = "kprobe_prb_commit"
-	bpfProgKprobePrbFinalCommit            = "kprobe_prb_final_commit"
-	bpfProgKprobeResolveSymbol             = "kprobe_resolve_symbol"
-	bpfProgKprobeSecurityKernelLoadData    = "kprobe_security_kernel_load_data"
-	bpfProgKprobeSecurityKernelReadFile    = "kprobe_security_kernel_read_file"
-	bpfProgKretprobeCallUsermodehelperExec = "kretprobe_call_usermodehelper_exec"
-	bpfProgKretprobeDeleteModule           = "kretprobe_delete_module"
-	bpfProgKretprobeDeleteModule32         = "kretprobe_delete_module32"
-	bpfProgKretprobeDoInitModule           = "kretprobe_do_init_module"
-	bpfProgKretprobeDoOneInitcall          = "kretprobe_do_one_initcall"
-	bpfProgKretprobeFinitModule            = "kretprobe_finit_module"
-	bpfProgKretprobeFinitModule32          = "kretprobe_finit_module32"
-	bpfProgKretprobeInitModule             = "kretprobe_init_module"
-	bpfProgKretprobeInitModule32           = "kretprobe_init_module32"
-	bpfProgTracepointConsole               = "tracepoint_console"
-	bpfProgTracepointModuleFree            = "tracepoint_module_free"
-	bpfProgTracepointModuleLoad            = "tracepoint_module_load"
-	bpfProgTracepointModuleRequest         = "tracepoint_module_request"
-	bpfVarUnusedCall                       = "unused_call"
-	bpfVarUnusedEnter                      = "unused_enter"
-	bpfVarUnusedFile                       = "unused_file"
-	bpfVarUnusedFlag                       = "unused_flag"
-	bpfVarUnusedHeader                     = "unused_header"
-	bpfVarUnusedKind                       = "unused_kind"
-	bpfVarUnusedLoss                       = "unused_loss"
-	bpfVarUnusedModule                     = "unused_module"
-	bpfVarUnusedParams                     = "unused_params"
-	bpfVarUnusedRequest                    = "unused_request"
-	bpfVarUnusedReturn                     = "unused_return"
-	bpfVarUnusedStage                      = "unused_stage"
-	bpfVarUnusedStageEvent                 = "unused_stage_event"
-	bpfVarUnusedText                       = "unused_text"
+	bpfMapAttempts                              = "attempts"
+	bpfMapEvents                                = "events"
+	bpfMapHelpers                               = "helpers"
+	bpfMapLosses                                = "losses"
+	bpfMapRequests                              = "requests"
+	bpfMapStarting                              = "starting"
+	bpfProgFentryApplyRelocateAdd               = "fentry_apply_relocate_add"
+	bpfProgFentryCallUsermodehelperExec         = "fentry_call_usermodehelper_exec"
+	bpfProgFentryCallUsermodehelperExecAsync    = "fentry_call_usermodehelper_exec_async"
+	bpfProgFentryDeleteModule                   = "fentry_delete_module"
+	bpfProgFentryDeleteModule32                 = "fentry_delete_module32"
+	bpfProgFentryFindModuleAll                  = "fentry_find_module_all"
+	bpfProgFentryFinitModule                    = "fentry_finit_module"
+	bpfProgFentryFinitModule32                  = "fentry_finit_module32"
+	bpfProgFentryIdempotentInitModule           = "fentry_idempotent_init_module"
+	bpfProgFentryInitModule                     = "fentry_init_module"
+	bpfProgFentryInitModule32                   = "fentry_init_module32"
+	bpfProgFentryLoadModule                     = "fentry_load_module"
+	bpfProgFentryMakeTaskDead                   = "fentry_make_task_dead"
+	bpfProgFentryModSysfsSetup                  = "fentry_mod_sysfs_setup"
+	bpfProgFentryModuleFinalize                 = "fentry_module_finalize"
+	bpfProgFentryPrbCommit                      = "fentry_prb_commit"
+	bpfProgFentryPrbFinalCommit                 = "fentry_prb_final_commit"
+	bpfProgFentryResolveSymbol                  = "fentry_resolve_symbol"
+	bpfProgFentrySecurityKernelLoadData         = "fentry_security_kernel_load_data"
+	bpfProgFentrySecurityKernelModuleRequest    = "fentry_security_kernel_module_request"
+	bpfProgFentrySecurityKernelReadFile         = "fentry_security_kernel_read_file"
+	bpfProgFexitDeleteModule                    = "fexit_delete_module"
+	bpfProgFexitDeleteModule32                  = "fexit_delete_module32"
+	bpfProgFexitDoInitModule                    = "fexit_do_init_module"
+	bpfProgFexitDoOneInitcall                   = "fexit_do_one_initcall"
+	bpfProgFexitFindModuleAll                   = "fexit_find_module_all"
+	bpfProgFexitFinitModule                     = "fexit_finit_module"
+	bpfProgFexitFinitModule32                   = "fexit_finit_module32"
+	bpfProgFexitInitModule                      = "fexit_init_module"
+	bpfProgFexitInitModule32                    = "fexit_init_module32"
+	bpfProgFexitSecurityKernelLoadData          = "fexit_security_kernel_load_data"
+	bpfProgFexitSecurityKernelModuleRequest     = "fexit_security_kernel_module_request"
+	bpfProgFexitSecurityKernelPostLoadData      = "fexit_security_kernel_post_load_data"
+	bpfProgFexitSecurityKernelPostReadFile      = "fexit_security_kernel_post_read_file"
+	bpfProgFexitSecurityKernelReadFile          = "fexit_security_kernel_read_file"
+	bpfProgKprobeApplyRelocateAdd               = "kprobe_apply_relocate_add"
+	bpfProgKprobeCallUsermodehelperExec         = "kprobe_call_usermodehelper_exec"
+	bpfProgKprobeCallUsermodehelperExecAsync    = "kprobe_call_usermodehelper_exec_async"
+	bpfProgKprobeDeleteModule                   = "kprobe_delete_module"
+	bpfProgKprobeDeleteModule32                 = "kprobe_delete_module32"
+	bpfProgKprobeDoInitModule                   = "kprobe_do_init_module"
+	bpfProgKprobeFindModuleAll                  = "kprobe_find_module_all"
+	bpfProgKprobeFinitModule                    = "kprobe_finit_module"
+	bpfProgKprobeFinitModule32                  = "kprobe_finit_module32"
+	bpfProgKprobeFreeModule                     = "kprobe_free_module"
+	bpfProgKprobeIdempotentInitModule           = "kprobe_idempotent_init_module"
+	bpfProgKprobeInitModule                     = "kprobe_init_module"
+	bpfProgKprobeInitModule32                   = "kprobe_init_module32"
+	bpfProgKprobeLoadModule                     = "kprobe_load_module"
+	bpfProgKprobeMakeTaskDead                   = "kprobe_make_task_dead"
+	bpfProgKprobeModSysfsSetup                  = "kprobe_mod_sysfs_setup"
+	bpfProgKprobeModuleFinalize                 = "kprobe_module_finalize"
+	bpfProgKprobeParseArgs                      = "kprobe_parse_args"
+	bpfProgKprobePrbCommit                      = "kprobe_prb_commit"
+	bpfProgKprobePrbFinalCommit                 = "kprobe_prb_final_commit"
+	bpfProgKprobeRequestModule                  = "kprobe_request_module"
+	bpfProgKprobeResolveSymbol                  = "kprobe_resolve_symbol"
+	bpfProgKprobeSecurityKernelLoadData         = "kprobe_security_kernel_load_data"
+	bpfProgKprobeSecurityKernelModuleRequest    = "kprobe_security_kernel_module_request"
+	bpfProgKprobeSecurityKernelReadFile         = "kprobe_security_kernel_read_file"
+	bpfProgKretprobeDeleteModule                = "kretprobe_delete_module"
+	bpfProgKretprobeDeleteModule32              = "kretprobe_delete_module32"
+	bpfProgKretprobeDoInitModule                = "kretprobe_do_init_module"
+	bpfProgKretprobeDoOneInitcall               = "kretprobe_do_one_initcall"
+	bpfProgKretprobeFindModuleAll               = "kretprobe_find_module_all"
+	bpfProgKretprobeFinitModule                 = "kretprobe_finit_module"
+	bpfProgKretprobeFinitModule32               = "kretprobe_finit_module32"
+	bpfProgKretprobeInitModule                  = "kretprobe_init_module"
+	bpfProgKretprobeInitModule32                = "kretprobe_init_module32"
+	bpfProgKretprobeRequestModule               = "kretprobe_request_module"
+	bpfProgKretprobeSecurityKernelLoadData      = "kretprobe_security_kernel_load_data"
+	bpfProgKretprobeSecurityKernelModuleRequest = "kretprobe_security_kernel_module_request"
+	bpfProgKretprobeSecurityKernelPostLoadData  = "kretprobe_security_kernel_post_load_data"
+	bpfProgKretprobeSecurityKernelPostReadFile  = "kretprobe_security_kernel_post_read_file"
+	bpfProgKretprobeSecurityKernelReadFile      = "kretprobe_security_kernel_read_file"
+	bpfProgTracepointConsole                    = "tracepoint_console"
+	bpfProgTracepointModuleFree                 = "tracepoint_module_free"
+	bpfProgTracepointModuleLoad                 = "tracepoint_module_load"
+	bpfProgTracepointModuleRequest              = "tracepoint_module_request"
+	bpfVarUnusedCall                            = "unused_call"
+	bpfVarUnusedDenied                          = "unused_denied"
+	bpfVarUnusedDoor                            = "unused_door"
+	bpfVarUnusedEnter                           = "unused_enter"
+	bpfVarUnusedFile                            = "unused_file"
+	bpfVarUnusedFlag                            = "unused_flag"
+	bpfVarUnusedFormat                          = "unused_format"
+	bpfVarUnusedHeader                          = "unused_header"
+	bpfVarUnusedImage                           = "unused_image"
+	bpfVarUnusedKind                            = "unused_kind"
+	bpfVarUnusedLookup                          = "unused_lookup"
+	bpfVarUnusedLoss                            = "unused_loss"
+	bpfVarUnusedModule                          = "unused_module"
+	bpfVarUnusedParams                          = "unused_params"
+	bpfVarUnusedRequest                         = "unused_request"
+	bpfVarUnusedReturn                          = "unused_return"
+	bpfVarUnusedStage                           = "unused_stage"
+	bpfVarUnusedStageEvent                      = "unused_stage_event"
+	bpfVarUnusedText                            = "unused_text"
 )
 
 // loadBpf returns the embedded CollectionSpec for bpf.
@@ -302,65 +404,85 @@ type bpfSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfProgramSpecs struct {
-	FentryApplyRelocateAdd          *ebpf.ProgramSpec `ebpf:"fentry_apply_relocate_add"`
-	FentryDeleteModule              *ebpf.ProgramSpec `ebpf:"fentry_delete_module"`
-	FentryDeleteModule32            *ebpf.ProgramSpec `ebpf:"fentry_delete_module32"`
-	FentryFinitModule               *ebpf.ProgramSpec `ebpf:"fentry_finit_module"`
-	FentryFinitModule32             *ebpf.ProgramSpec `ebpf:"fentry_finit_module32"`
-	FentryIdempotentInitModule      *ebpf.ProgramSpec `ebpf:"fentry_idempotent_init_module"`
-	FentryInitModule                *ebpf.ProgramSpec `ebpf:"fentry_init_module"`
-	FentryInitModule32              *ebpf.ProgramSpec `ebpf:"fentry_init_module32"`
-	FentryLoadModule                *ebpf.ProgramSpec `ebpf:"fentry_load_module"`
-	FentryMakeTaskDead              *ebpf.ProgramSpec `ebpf:"fentry_make_task_dead"`
-	FentryModSysfsSetup             *ebpf.ProgramSpec `ebpf:"fentry_mod_sysfs_setup"`
-	FentryModuleFinalize            *ebpf.ProgramSpec `ebpf:"fentry_module_finalize"`
-	FentryPrbCommit                 *ebpf.ProgramSpec `ebpf:"fentry_prb_commit"`
-	FentryPrbFinalCommit            *ebpf.ProgramSpec `ebpf:"fentry_prb_final_commit"`
-	FentryResolveSymbol             *ebpf.ProgramSpec `ebpf:"fentry_resolve_symbol"`
-	FentrySecurityKernelLoadData    *ebpf.ProgramSpec `ebpf:"fentry_security_kernel_load_data"`
-	FentrySecurityKernelReadFile    *ebpf.ProgramSpec `ebpf:"fentry_security_kernel_read_file"`
-	FexitCallUsermodehelperExec     *ebpf.ProgramSpec `ebpf:"fexit_call_usermodehelper_exec"`
-	FexitDeleteModule               *ebpf.ProgramSpec `ebpf:"fexit_delete_module"`
-	FexitDeleteModule32             *ebpf.ProgramSpec `ebpf:"fexit_delete_module32"`
-	FexitDoInitModule               *ebpf.ProgramSpec `ebpf:"fexit_do_init_module"`
-	FexitDoOneInitcall              *ebpf.ProgramSpec `ebpf:"fexit_do_one_initcall"`
-	FexitFinitModule                *ebpf.ProgramSpec `ebpf:"fexit_finit_module"`
-	FexitFinitModule32              *ebpf.ProgramSpec `ebpf:"fexit_finit_module32"`
-	FexitInitModule                 *ebpf.ProgramSpec `ebpf:"fexit_init_module"`
-	FexitInitModule32               *ebpf.ProgramSpec `ebpf:"fexit_init_module32"`
-	KprobeApplyRelocateAdd          *ebpf.ProgramSpec `ebpf:"kprobe_apply_relocate_add"`
-	KprobeDeleteModule              *ebpf.ProgramSpec `ebpf:"kprobe_delete_module"`
-	KprobeDeleteModule32            *ebpf.ProgramSpec `ebpf:"kprobe_delete_module32"`
-	KprobeDoInitModule              *ebpf.ProgramSpec `ebpf:"kprobe_do_init_module"`
-	KprobeFinitModule               *ebpf.ProgramSpec `ebpf:"kprobe_finit_module"`
-	KprobeFinitModule32             *ebpf.ProgramSpec `ebpf:"kprobe_finit_module32"`
-	KprobeFreeModule                *ebpf.ProgramSpec `ebpf:"kprobe_free_module"`
-	KprobeIdempotentInitModule      *ebpf.ProgramSpec `ebpf:"kprobe_idempotent_init_module"`
-	KprobeInitModule                *ebpf.ProgramSpec `ebpf:"kprobe_init_module"`
-	KprobeInitModule32              *ebpf.ProgramSpec `ebpf:"kprobe_init_module32"`
-	KprobeLoadModule                *ebpf.ProgramSpec `ebpf:"kprobe_load_module"`
-	KprobeMakeTaskDead              *ebpf.ProgramSpec `ebpf:"kprobe_make_task_dead"`
-	KprobeModSysfsSetup             *ebpf.ProgramSpec `ebpf:"kprobe_mod_sysfs_setup"`
-	KprobeModuleFinalize            *ebpf.ProgramSpec `ebpf:"kprobe_module_finalize"`
-	KprobeParseArgs                 *ebpf.ProgramSpec `ebpf:"kprobe_parse_args"`
-	KprobePrbCommit                 *ebpf.ProgramSpec `ebpf:"kprobe_prb_commit"`
-	KprobePrbFinalCommit            *ebpf.ProgramSpec `ebpf:"kprobe_prb_final_commit"`
-	KprobeResolveSymbol             *ebpf.ProgramSpec `ebpf:"kprobe_resolve_symbol"`
-	KprobeSecurityKernelLoadData    *ebpf.ProgramSpec `ebpf:"kprobe_security_kernel_load_data"`
-	KprobeSecurityKernelReadFile    *ebpf.ProgramSpec `ebpf:"kprobe_security_kernel_read_file"`
-	KretprobeCallUsermodehelperExec *ebpf.ProgramSpec `ebpf:"kretprobe_call_usermodehelper_exec"`
-	KretprobeDeleteModule           *ebpf.ProgramSpec `ebpf:"kretprobe_delete_module"`
-	KretprobeDeleteModule32         *ebpf.ProgramSpec `ebpf:"kretprobe_delete_module32"`
-	KretprobeDoInitModule           *ebpf.ProgramSpec `ebpf:"kretprobe_do_init_module"`
-	KretprobeDoOneInitcall          *ebpf.ProgramSpec `ebpf:"kretprobe_do_one_initcall"`
-	KretprobeFinitModule            *ebpf.ProgramSpec `ebpf:"kretprobe_finit_module"`
-	KretprobeFinitModule32          *ebpf.ProgramSpec `ebpf:"kretprobe_finit_module32"`
-	KretprobeInitModule             *ebpf.ProgramSpec `ebpf:"kretprobe_init_module"`
-	KretprobeInitModule32           *ebpf.ProgramSpec `ebpf:"kretprobe_init_module32"`
-	TracepointConsole               *ebpf.ProgramSpec `ebpf:"tracepoint_console"`
-	TracepointModuleFree            *ebpf.ProgramSpec `ebpf:"tracepoint_module_free"`
-	TracepointModuleLoad            *ebpf.ProgramSpec `ebpf:"tracepoint_module_load"`
-	TracepointModuleRequest         *ebpf.ProgramSpec `ebpf:"tracepoint_module_request"`
+	FentryApplyRelocateAdd               *ebpf.ProgramSpec `ebpf:"fentry_apply_relocate_add"`
+	FentryCallUsermodehelperExec         *ebpf.ProgramSpec `ebpf:"fentry_call_usermodehelper_exec"`
+	FentryCallUsermodehelperExecAsync    *ebpf.ProgramSpec `ebpf:"fentry_call_usermodehelper_exec_async"`
+	FentryDeleteModule                   *ebpf.ProgramSpec `ebpf:"fentry_delete_module"`
+	FentryDeleteModule32                 *ebpf.ProgramSpec `ebpf:"fentry_delete_module32"`
+	FentryFindModuleAll                  *ebpf.ProgramSpec `ebpf:"fentry_find_module_all"`
+	FentryFinitModule                    *ebpf.ProgramSpec `ebpf:"fentry_finit_module"`
+	FentryFinitModule32                  *ebpf.ProgramSpec `ebpf:"fentry_finit_module32"`
+	FentryIdempotentInitModule           *ebpf.ProgramSpec `ebpf:"fentry_idempotent_init_module"`
+	FentryInitModule                     *ebpf.ProgramSpec `ebpf:"fentry_init_module"`
+	FentryInitModule32                   *ebpf.ProgramSpec `ebpf:"fentry_init_module32"`
+	FentryLoadModule                     *ebpf.ProgramSpec `ebpf:"fentry_load_module"`
+	FentryMakeTaskDead                   *ebpf.ProgramSpec `ebpf:"fentry_make_task_dead"`
+	FentryModSysfsSetup                  *ebpf.ProgramSpec `ebpf:"fentry_mod_sysfs_setup"`
+	FentryModuleFinalize                 *ebpf.ProgramSpec `ebpf:"fentry_module_finalize"`
+	FentryPrbCommit                      *ebpf.ProgramSpec `ebpf:"fentry_prb_commit"`
+	FentryPrbFinalCommit                 *ebpf.ProgramSpec `ebpf:"fentry_prb_final_commit"`
+	FentryResolveSymbol                  *ebpf.ProgramSpec `ebpf:"fentry_resolve_symbol"`
+	FentrySecurityKernelLoadData         *ebpf.ProgramSpec `ebpf:"fentry_security_kernel_load_data"`
+	FentrySecurityKernelModuleRequest    *ebpf.ProgramSpec `ebpf:"fentry_security_kernel_module_request"`
+	FentrySecurityKernelReadFile         *ebpf.ProgramSpec `ebpf:"fentry_security_kernel_read_file"`
+	FexitDeleteModule                    *ebpf.ProgramSpec `ebpf:"fexit_delete_module"`
+	FexitDeleteModule32                  *ebpf.ProgramSpec `ebpf:"fexit_delete_module32"`
+	FexitDoInitModule                    *ebpf.ProgramSpec `ebpf:"fexit_do_init_module"`
+	FexitDoOneInitcall                   *ebpf.ProgramSpec `ebpf:"fexit_do_one_initcall"`
+	FexitFindModuleAll                   *ebpf.ProgramSpec `ebpf:"fexit_find_module_all"`
+	FexitFinitModule                     *ebpf.ProgramSpec `ebpf:"fexit_finit_module"`
+	FexitFinitModule32                   *ebpf.ProgramSpec `ebpf:"fexit_finit_module32"`
+	FexitInitModule                      *ebpf.ProgramSpec `ebpf:"fexit_init_module"`
+	FexitInitModule32                    *ebpf.ProgramSpec `ebpf:"fexit_init_module32"`
+	FexitSecurityKernelLoadData          *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_load_data"`
+	FexitSecurityKernelModuleRequest     *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_module_request"`
+	FexitSecurityKernelPostLoadData      *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_post_load_data"`
+	FexitSecurityKernelPostReadFile      *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_post_read_file"`
+	FexitSecurityKernelReadFile          *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_read_file"`
+	KprobeApplyRelocateAdd               *ebpf.ProgramSpec `ebpf:"kprobe_apply_relocate_add"`
+	KprobeCallUsermodehelperExec         *ebpf.ProgramSpec `ebpf:"kprobe_call_usermodehelper_exec"`
+	KprobeCallUsermodehelperExecAsync    *ebpf.ProgramSpec `ebpf:"kprobe_call_usermodehelper_exec_async"`
+	KprobeDeleteModule                   *ebpf.ProgramSpec `ebpf:"kprobe_delete_module"`
+	KprobeDeleteModule32                 *ebpf.ProgramSpec `ebpf:"kprobe_delete_module32"`
+	KprobeDoInitModule                   *ebpf.ProgramSpec `ebpf:"kprobe_do_init_module"`
+	KprobeFindModuleAll                  *ebpf.ProgramSpec `ebpf:"kprobe_find_module_all"`
+	KprobeFinitModule                    *ebpf.ProgramSpec `ebpf:"kprobe_finit_module"`
+	KprobeFinitModule32                  *ebpf.ProgramSpec `ebpf:"kprobe_finit_module32"`
+	KprobeFreeModule                     *ebpf.ProgramSpec `ebpf:"kprobe_free_module"`
+	KprobeIdempotentInitModule           *ebpf.ProgramSpec `ebpf:"kprobe_idempotent_init_module"`
+	KprobeInitModule                     *ebpf.ProgramSpec `ebpf:"kprobe_init_module"`
+	KprobeInitModule32                   *ebpf.ProgramSpec `ebpf:"kprobe_init_module32"`
+	KprobeLoadModule                     *ebpf.ProgramSpec `ebpf:"kprobe_load_module"`
+	KprobeMakeTaskDead                   *ebpf.ProgramSpec `ebpf:"kprobe_make_task_dead"`
+	KprobeModSysfsSetup                  *ebpf.ProgramSpec `ebpf:"kprobe_mod_sysfs_setup"`
+	KprobeModuleFinalize                 *ebpf.ProgramSpec `ebpf:"kprobe_module_finalize"`
+	KprobeParseArgs                      *ebpf.ProgramSpec `ebpf:"kprobe_parse_args"`
+	KprobePrbCommit                      *ebpf.ProgramSpec `ebpf:"kprobe_prb_commit"`
+	KprobePrbFinalCommit                 *ebpf.ProgramSpec `ebpf:"kprobe_prb_final_commit"`
+	KprobeRequestModule                  *ebpf.ProgramSpec `ebpf:"kprobe_request_module"`
+	KprobeResolveSymbol                  *ebpf.ProgramSpec `ebpf:"kprobe_resolve_symbol"`
+	KprobeSecurityKernelLoadData         *ebpf.ProgramSpec `ebpf:"kprobe_security_kernel_load_data"`
+	KprobeSecurityKernelModuleRequest    *ebpf.ProgramSpec `ebpf:"kprobe_security_kernel_module_request"`
+	KprobeSecurityKernelReadFile         *ebpf.ProgramSpec `ebpf:"kprobe_security_kernel_read_file"`
+	KretprobeDeleteModule                *ebpf.ProgramSpec `ebpf:"kretprobe_delete_module"`
+	KretprobeDeleteModule32              *ebpf.ProgramSpec `ebpf:"kretprobe_delete_module32"`
+	KretprobeDoInitModule                *ebpf.ProgramSpec `ebpf:"kretprobe_do_init_module"`
+	KretprobeDoOneInitcall               *ebpf.ProgramSpec `ebpf:"kretprobe_do_one_initcall"`
+	KretprobeFindModuleAll               *ebpf.ProgramSpec `ebpf:"kretprobe_find_module_all"`
+	KretprobeFinitModule                 *ebpf.ProgramSpec `ebpf:"kretprobe_finit_module"`
+	KretprobeFinitModule32               *ebpf.ProgramSpec `ebpf:"kretprobe_finit_module32"`
+	KretprobeInitModule                  *ebpf.ProgramSpec `ebpf:"kretprobe_init_module"`
+	KretprobeInitModule32                *ebpf.ProgramSpec `ebpf:"kretprobe_init_module32"`
+	KretprobeRequestModule               *ebpf.ProgramSpec `ebpf:"kretprobe_request_module"`
+	KretprobeSecurityKernelLoadData      *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_load_data"`
+	KretprobeSecurityKernelModuleRequest *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_module_request"`
+	KretprobeSecurityKernelPostLoadData  *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_post_load_data"`
+	KretprobeSecurityKernelPostReadFile  *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_post_read_file"`
+	KretprobeSecurityKernelReadFile      *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_read_file"`
+	TracepointConsole                    *ebpf.ProgramSpec `ebpf:"tracepoint_console"`
+	TracepointModuleFree                 *ebpf.ProgramSpec `ebpf:"tracepoint_module_free"`
+	TracepointModuleLoad                 *ebpf.ProgramSpec `ebpf:"tracepoint_module_load"`
+	TracepointModuleRequest              *ebpf.ProgramSpec `ebpf:"tracepoint_module_request"`
 }
 
 // bpfMapSpecs contains maps before they are loaded into the kernel.
@@ -369,8 +491,10 @@ type bpfProgramSpecs struct {
 type bpfMapSpecs struct {
 	Attempts *ebpf.MapSpec `ebpf:"attempts"`
 	Events   *ebpf.MapSpec `ebpf:"events"`
+	Helpers  *ebpf.MapSpec `ebpf:"helpers"`
 	Losses   *ebpf.MapSpec `ebpf:"losses"`
 	Requests *ebpf.MapSpec `ebpf:"requests"`
+	Starting *ebpf.MapSpec `ebpf:"starting"`
 }
 
 // bpfVariableSpecs contains global variables before they are loaded into the kernel.
@@ -378,11 +502,16 @@ type bpfMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfVariableSpecs struct {
 	UnusedCall       *ebpf.VariableSpec `ebpf:"unused_call"`
+	UnusedDenied     *ebpf.VariableSpec `ebpf:"unused_denied"`
+	UnusedDoor       *ebpf.VariableSpec `ebpf:"unused_door"`
 	UnusedEnter      *ebpf.VariableSpec `ebpf:"unused_enter"`
 	UnusedFile       *ebpf.VariableSpec `ebpf:"unused_file"`
 	UnusedFlag       *ebpf.VariableSpec `ebpf:"unused_flag"`
+	UnusedFormat     *ebpf.VariableSpec `ebpf:"unused_format"`
 	UnusedHeader     *ebpf.VariableSpec `ebpf:"unused_header"`
+	UnusedImage      *ebpf.VariableSpec `ebpf:"unused_image"`
 	UnusedKind       *ebpf.VariableSpec `ebpf:"unused_kind"`
+	UnusedLookup     *ebpf.VariableSpec `ebpf:"unused_lookup"`
 	UnusedLoss       *ebpf.VariableSpec `ebpf:"unused_loss"`
 	UnusedModule     *ebpf.VariableSpec `ebpf:"unused_module"`
 	UnusedParams     *ebpf.VariableSpec `ebpf:"unused_params"`
@@ -415,16 +544,20 @@ func (o *bpfObjects) Close() error {
 type bpfMaps struct {
 	Attempts *ebpf.Map `ebpf:"attempts"`
 	Events   *ebpf.Map `ebpf:"events"`
+	Helpers  *ebpf.Map `ebpf:"helpers"`
 	Losses   *ebpf.Map `ebpf:"losses"`
 	Requests *ebpf.Map `ebpf:"requests"`
+	Starting *ebpf.Map `ebpf:"starting"`
 }
 
 func (m *bpfMaps) Close() error {
 	return _BpfClose(
 		m.Attempts,
 		m.Events,
+		m.Helpers,
 		m.Losses,
 		m.Requests,
+		m.Starting,
 	)
 }
 
@@ -433,11 +566,16 @@ func (m *bpfMaps) Close() error {
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfVariables struct {
 	UnusedCall       *ebpf.Variable `ebpf:"unused_call"`
+	UnusedDenied     *ebpf.Variable `ebpf:"unused_denied"`
+	UnusedDoor       *ebpf.Variable `ebpf:"unused_door"`
 	UnusedEnter      *ebpf.Variable `ebpf:"unused_enter"`
 	UnusedFile       *ebpf.Variable `ebpf:"unused_file"`
 	UnusedFlag       *ebpf.Variable `ebpf:"unused_flag"`
+	UnusedFormat     *ebpf.Variable `ebpf:"unused_format"`
 	UnusedHeader     *ebpf.Variable `ebpf:"unused_header"`
+	UnusedImage      *ebpf.Variable `ebpf:"unused_image"`
 	UnusedKind       *ebpf.Variable `ebpf:"unused_kind"`
+	UnusedLookup     *ebpf.Variable `ebpf:"unused_lookup"`
 	UnusedLoss       *ebpf.Variable `ebpf:"unused_loss"`
 	UnusedModule     *ebpf.Variable `ebpf:"unused_module"`
 	UnusedParams     *ebpf.Variable `ebpf:"unused_params"`
@@ -452,72 +590,95 @@ type bpfVariables struct {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfPrograms struct {
-	FentryApplyRelocateAdd          *ebpf.Program `ebpf:"fentry_apply_relocate_add"`
-	FentryDeleteModule              *ebpf.Program `ebpf:"fentry_delete_module"`
-	FentryDeleteModule32            *ebpf.Program `ebpf:"fentry_delete_module32"`
-	FentryFinitModule               *ebpf.Program `ebpf:"fentry_finit_module"`
-	FentryFinitModule32             *ebpf.Program `ebpf:"fentry_finit_module32"`
-	FentryIdempotentInitModule      *ebpf.Program `ebpf:"fentry_idempotent_init_module"`
-	FentryInitModule                *ebpf.Program `ebpf:"fentry_init_module"`
-	FentryInitModule32              *ebpf.Program `ebpf:"fentry_init_module32"`
-	FentryLoadModule                *ebpf.Program `ebpf:"fentry_load_module"`
-	FentryMakeTaskDead              *ebpf.Program `ebpf:"fentry_make_task_dead"`
-	FentryModSysfsSetup             *ebpf.Program `ebpf:"fentry_mod_sysfs_setup"`
-	FentryModuleFinalize            *ebpf.Program `ebpf:"fentry_module_finalize"`
-	FentryPrbCommit                 *ebpf.Program `ebpf:"fentry_prb_commit"`
-	FentryPrbFinalCommit            *ebpf.Program `ebpf:"fentry_prb_final_commit"`
-	FentryResolveSymbol             *ebpf.Program `ebpf:"fentry_resolve_symbol"`
-	FentrySecurityKernelLoadData    *ebpf.Program `ebpf:"fentry_security_kernel_load_data"`
-	FentrySecurityKernelReadFile    *ebpf.Program `ebpf:"fentry_security_kernel_read_file"`
-	FexitCallUsermodehelperExec     *ebpf.Program `ebpf:"fexit_call_usermodehelper_exec"`
-	FexitDeleteModule               *ebpf.Program `ebpf:"fexit_delete_module"`
-	FexitDeleteModule32             *ebpf.Program `ebpf:"fexit_delete_module32"`
-	FexitDoInitModule               *ebpf.Program `ebpf:"fexit_do_init_module"`
-	FexitDoOneInitcall              *ebpf.Program `ebpf:"fexit_do_one_initcall"`
-	FexitFinitModule                *ebpf.Program `ebpf:"fexit_finit_module"`
-	FexitFinitModule32              *ebpf.Program `ebpf:"fexit_finit_module32"`
-	FexitInitModule                 *ebpf.Program `ebpf:"fexit_init_module"`
-	FexitInitModule32               *ebpf.Program `ebpf:"fexit_init_module32"`
-	KprobeApplyRelocateAdd          *ebpf.Program `ebpf:"kprobe_apply_relocate_add"`
-	KprobeDeleteModule              *ebpf.Program `ebpf:"kprobe_delete_module"`
-	KprobeDeleteModule32            *ebpf.Program `ebpf:"kprobe_delete_module32"`
-	KprobeDoInitModule              *ebpf.Program `ebpf:"kprobe_do_init_module"`
-	KprobeFinitModule               *ebpf.Program `ebpf:"kprobe_finit_module"`
-	KprobeFinitModule32             *ebpf.Program `ebpf:"kprobe_finit_module32"`
-	KprobeFreeModule                *ebpf.Program `ebpf:"kprobe_free_module"`
-	KprobeIdempotentInitModule      *ebpf.Program `ebpf:"kprobe_idempotent_init_module"`
-	KprobeInitModule                *ebpf.Program `ebpf:"kprobe_init_module"`
-	KprobeInitModule32              *ebpf.Program `ebpf:"kprobe_init_module32"`
-	KprobeLoadModule                *ebpf.Program `ebpf:"kprobe_load_module"`
-	KprobeMakeTaskDead              *ebpf.Program `ebpf:"kprobe_make_task_dead"`
-	KprobeModSysfsSetup             *ebpf.Program `ebpf:"kprobe_mod_sysfs_setup"`
-	KprobeModuleFinalize            *ebpf.Program `ebpf:"kprobe_module_finalize"`
-	KprobeParseArgs                 *ebpf.Program `ebpf:"kprobe_parse_args"`
-	KprobePrbCommit                 *ebpf.Program `ebpf:"kprobe_prb_commit"`
-	KprobePrbFinalCommit            *ebpf.Program `ebpf:"kprobe_prb_final_commit"`
-	KprobeResolveSymbol             *ebpf.Program `ebpf:"kprobe_resolve_symbol"`
-	KprobeSecurityKernelLoadData    *ebpf.Program `ebpf:"kprobe_security_kernel_load_data"`
-	KprobeSecurityKernelReadFile    *ebpf.Program `ebpf:"kprobe_security_kernel_read_file"`
-	KretprobeCallUsermodehelperExec *ebpf.Program `ebpf:"kretprobe_call_usermodehelper_exec"`
-	KretprobeDeleteModule           *ebpf.Program `ebpf:"kretprobe_delete_module"`
-	KretprobeDeleteModule32         *ebpf.Program `ebpf:"kretprobe_delete_module32"`
-	KretprobeDoInitModule           *ebpf.Program `ebpf:"kretprobe_do_init_module"`
-	KretprobeDoOneInitcall          *ebpf.Program `ebpf:"kretprobe_do_one_initcall"`
-	KretprobeFinitModule            *ebpf.Program `ebpf:"kretprobe_finit_module"`
-	KretprobeFinitModule32          *ebpf.Program `ebpf:"kretprobe_finit_module32"`
-	KretprobeInitModule             *ebpf.Program `ebpf:"kretprobe_init_module"`
-	KretprobeInitModule32           *ebpf.Program `ebpf:"kretprobe_init_module32"`
-	TracepointConsole               *ebpf.Program `ebpf:"tracepoint_console"`
-	TracepointModuleFree            *ebpf.Program `ebpf:"tracepoint_module_free"`
-	TracepointModuleLoad            *ebpf.Program `ebpf:"tracepoint_module_load"`
-	TracepointModuleRequest         *ebpf.Program `ebpf:"tracepoint_module_request"`
+	FentryApplyRelocateAdd               *ebpf.Program `ebpf:"fentry_apply_relocate_add"`
+	FentryCallUsermodehelperExec         *ebpf.Program `ebpf:"fentry_call_usermodehelper_exec"`
+	FentryCallUsermodehelperExecAsync    *ebpf.Program `ebpf:"fentry_call_usermodehelper_exec_async"`
+	FentryDeleteModule                   *ebpf.Program `ebpf:"fentry_delete_module"`
+	FentryDeleteModule32                 *ebpf.Program `ebpf:"fentry_delete_module32"`
+	FentryFindModuleAll                  *ebpf.Program `ebpf:"fentry_find_module_all"`
+	FentryFinitModule                    *ebpf.Program `ebpf:"fentry_finit_module"`
+	FentryFinitModule32                  *ebpf.Program `ebpf:"fentry_finit_module32"`
+	FentryIdempotentInitModule           *ebpf.Program `ebpf:"fentry_idempotent_init_module"`
+	FentryInitModule                     *ebpf.Program `ebpf:"fentry_init_module"`
+	FentryInitModule32                   *ebpf.Program `ebpf:"fentry_init_module32"`
+	FentryLoadModule                     *ebpf.Program `ebpf:"fentry_load_module"`
+	FentryMakeTaskDead                   *ebpf.Program `ebpf:"fentry_make_task_dead"`
+	FentryModSysfsSetup                  *ebpf.Program `ebpf:"fentry_mod_sysfs_setup"`
+	FentryModuleFinalize                 *ebpf.Program `ebpf:"fentry_module_finalize"`
+	FentryPrbCommit                      *ebpf.Program `ebpf:"fentry_prb_commit"`
+	FentryPrbFinalCommit                 *ebpf.Program `ebpf:"fentry_prb_final_commit"`
+	FentryResolveSymbol                  *ebpf.Program `ebpf:"fentry_resolve_symbol"`
+	FentrySecurityKernelLoadData         *ebpf.Program `ebpf:"fentry_security_kernel_load_data"`
+	FentrySecurityKernelModuleRequest    *ebpf.Program `ebpf:"fentry_security_kernel_module_request"`
+	FentrySecurityKernelReadFile         *ebpf.Program `ebpf:"fentry_security_kernel_read_file"`
+	FexitDeleteModule                    *ebpf.Program `ebpf:"fexit_delete_module"`
+	FexitDeleteModule32                  *ebpf.Program `ebpf:"fexit_delete_module32"`
+	FexitDoInitModule                    *ebpf.Program `ebpf:"fexit_do_init_module"`
+	FexitDoOneInitcall                   *ebpf.Program `ebpf:"fexit_do_one_initcall"`
+	FexitFindModuleAll                   *ebpf.Program `ebpf:"fexit_find_module_all"`
+	FexitFinitModule                     *ebpf.Program `ebpf:"fexit_finit_module"`
+	FexitFinitModule32                   *ebpf.Program `ebpf:"fexit_finit_module32"`
+	FexitInitModule                      *ebpf.Program `ebpf:"fexit_init_module"`
+	FexitInitModule32                    *ebpf.Program `ebpf:"fexit_init_module32"`
+	FexitSecurityKernelLoadData          *ebpf.Program `ebpf:"fexit_security_kernel_load_data"`
+	FexitSecurityKernelModuleRequest     *ebpf.Program `ebpf:"fexit_security_kernel_module_request"`
+	FexitSecurityKernelPostLoadData      *ebpf.Program `ebpf:"fexit_security_kernel_post_load_data"`
+	FexitSecurityKernelPostReadFile      *ebpf.Program `ebpf:"fexit_security_kernel_post_read_file"`
+	FexitSecurityKernelReadFile          *ebpf.Program `ebpf:"fexit_security_kernel_read_file"`
+	KprobeApplyRelocateAdd               *ebpf.Program `ebpf:"kprobe_apply_relocate_add"`
+	KprobeCallUsermodehelperExec         *ebpf.Program `ebpf:"kprobe_call_usermodehelper_exec"`
+	KprobeCallUsermodehelperExecAsync    *ebpf.Program `ebpf:"kprobe_call_usermodehelper_exec_async"`
+	KprobeDeleteModule                   *ebpf.Program `ebpf:"kprobe_delete_module"`
+	KprobeDeleteModule32                 *ebpf.Program `ebpf:"kprobe_delete_module32"`
+	KprobeDoInitModule                   *ebpf.Program `ebpf:"kprobe_do_init_module"`
+	KprobeFindModuleAll                  *ebpf.Program `ebpf:"kprobe_find_module_all"`
+	KprobeFinitModule                    *ebpf.Program `ebpf:"kprobe_finit_module"`
+	KprobeFinitModule32                  *ebpf.Program `ebpf:"kprobe_finit_module32"`
+	KprobeFreeModule                     *ebpf.Program `ebpf:"kprobe_free_module"`
+	KprobeIdempotentInitModule           *ebpf.Program `ebpf:"kprobe_idempotent_init_module"`
+	KprobeInitModule                     *ebpf.Program `ebpf:"kprobe_init_module"`
+	KprobeInitModule32                   *ebpf.Program `ebpf:"kprobe_init_module32"`
+	KprobeLoadModule                     *ebpf.Program `ebpf:"kprobe_load_module"`
+	KprobeMakeTaskDead                   *ebpf.Program `ebpf:"kprobe_make_task_dead"`
+	KprobeModSysfsSetup                  *ebpf.Program `ebpf:"kprobe_mod_sysfs_setup"`
+	KprobeModuleFinalize                 *ebpf.Program `ebpf:"kprobe_module_finalize"`
+	KprobeParseArgs                      *ebpf.Program `ebpf:"kprobe_parse_args"`
+	KprobePrbCommit                      *ebpf.Program `ebpf:"kprobe_prb_commit"`
+	KprobePrbFinalCommit                 *ebpf.Program `ebpf:"kprobe_prb_final_commit"`
+	KprobeRequestModule                  *ebpf.Program `ebpf:"kprobe_request_module"`
+	KprobeResolveSymbol                  *ebpf.Program `ebpf:"kprobe_resolve_symbol"`
+	KprobeSecurityKernelLoadData         *ebpf.Program `ebpf:"kprobe_security_kernel_load_data"`
+	KprobeSecurityKernelModuleRequest    *ebpf.Program `ebpf:"kprobe_security_kernel_module_request"`
+	KprobeSecurityKernelReadFile         *ebpf.Program `ebpf:"kprobe_security_kernel_read_file"`
+	KretprobeDeleteModule                *ebpf.Program `ebpf:"kretprobe_delete_module"`
+	KretprobeDeleteModule32              *ebpf.Program `ebpf:"kretprobe_delete_module32"`
+	KretprobeDoInitModule                *ebpf.Program `ebpf:"kretprobe_do_init_module"`
+	KretprobeDoOneInitcall               *ebpf.Program `ebpf:"kretprobe_do_one_initcall"`
+	KretprobeFindModuleAll               *ebpf.Program `ebpf:"kretprobe_find_module_all"`
+	KretprobeFinitModule                 *ebpf.Program `ebpf:"kretprobe_finit_module"`
+	KretprobeFinitModule32               *ebpf.Program `ebpf:"kretprobe_finit_module32"`
+	KretprobeInitModule                  *ebpf.Program `ebpf:"kretprobe_init_module"`
+	KretprobeInitModule32                *ebpf.Program `ebpf:"kretprobe_init_module32"`
+	KretprobeRequestModule               *ebpf.Program `ebpf:"kretprobe_request_module"`
+	KretprobeSecurityKernelLoadData      *ebpf.Program `ebpf:"kretprobe_security_kernel_load_data"`
+	KretprobeSecurityKernelModuleRequest *ebpf.Program `ebpf:"kretprobe_security_kernel_module_request"`
+	KretprobeSecurityKernelPostLoadData  *ebpf.Program `ebpf:"kretprobe_security_kernel_post_load_data"`
+	KretprobeSecurityKernelPostReadFile  *ebpf.Program `ebpf:"kretprobe_security_kernel_post_read_file"`
+	KretprobeSecurityKernelReadFile      *ebpf.Program `ebpf:"kretprobe_security_kernel_read_file"`
+	TracepointConsole                    *ebpf.Program `ebpf:"tracepoint_console"`
+	TracepointModuleFree                 *ebpf.Program `ebpf:"tracepoint_module_free"`
+	TracepointModuleLoad                 *ebpf.Program `ebpf:"tracepoint_module_load"`
+	TracepointModuleRequest              *ebpf.Program `ebpf:"tracepoint_module_request"`
 }
 
 func (p *bpfPrograms) Close() error {
 	return _BpfClose(
 		p.FentryApplyRelocateAdd,
+		p.FentryCallUsermodehelperExec,
+		p.FentryCallUsermodehelperExecAsync,
 		p.FentryDeleteModule,
 		p.FentryDeleteModule32,
+		p.FentryFindModuleAll,
 		p.FentryFinitModule,
 		p.FentryFinitModule32,
 		p.FentryIdempotentInitModule,
@@ -531,20 +692,29 @@ func (p *bpfPrograms) Close() error {
 		p.FentryPrbFinalCommit,
 		p.FentryResolveSymbol,
 		p.FentrySecurityKernelLoadData,
+		p.FentrySecurityKernelModuleRequest,
 		p.FentrySecurityKernelReadFile,
-		p.FexitCallUsermodehelperExec,
 		p.FexitDeleteModule,
 		p.FexitDeleteModule32,
 		p.FexitDoInitModule,
 		p.FexitDoOneInitcall,
+		p.FexitFindModuleAll,
 		p.FexitFinitModule,
 		p.FexitFinitModule32,
 		p.FexitInitModule,
 		p.FexitInitModule32,
+		p.FexitSecurityKernelLoadData,
+		p.FexitSecurityKernelModuleRequest,
+		p.FexitSecurityKernelPostLoadData,
+		p.FexitSecurityKernelPostReadFile,
+		p.FexitSecurityKernelReadFile,
 		p.KprobeApplyRelocateAdd,
+		p.KprobeCallUsermodehelperExec,
+		p.KprobeCallUsermodehelperExecAsync,
 		p.KprobeDeleteModule,
 		p.KprobeDeleteModule32,
 		p.KprobeDoInitModule,
+		p.KprobeFindModuleAll,
 		p.KprobeFinitModule,
 		p.KprobeFinitModule32,
 		p.KprobeFreeModule,
@@ -558,18 +728,26 @@ func (p *bpfPrograms) Close() error {
 		p.KprobeParseArgs,
 		p.KprobePrbCommit,
 		p.KprobePrbFinalCommit,
+		p.KprobeRequestModule,
 		p.KprobeResolveSymbol,
 		p.KprobeSecurityKernelLoadData,
+		p.KprobeSecurityKernelModuleRequest,
 		p.KprobeSecurityKernelReadFile,
-		p.KretprobeCallUsermodehelperExec,
 		p.KretprobeDeleteModule,
 		p.KretprobeDeleteModule32,
 		p.KretprobeDoInitModule,
 		p.KretprobeDoOneInitcall,
+		p.KretprobeFindModuleAll,
 		p.KretprobeFinitModule,
 		p.KretprobeFinitModule32,
 		p.KretprobeInitModule,
 		p.KretprobeInitModule32,
+		p.KretprobeRequestModule,
+		p.KretprobeSecurityKernelLoadData,
+		p.KretprobeSecurityKernelModuleRequest,
+		p.KretprobeSecurityKernelPostLoadData,
+		p.KretprobeSecurityKernelPostReadFile,
+		p.KretprobeSecurityKernelReadFile,
 		p.TracepointConsole,
 		p.TracepointModuleFree,
 		p.TracepointModuleLoad,

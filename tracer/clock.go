@@ -6,12 +6,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// wallClock turns a time since boot into one of the wall clock, as that clock
-// stands now: a step of the clock between the event and now is in the result.
-func wallClock(sinceBoot time.Duration) time.Time {
+// sinceBoot reads the clock of events (CLOCK_BOOTTIME), which goes on in suspend.
+// Zero where it cannot be read.
+func sinceBoot() time.Duration {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
+		return 0
+	}
+	return time.Duration(now.Nano())
+}
+
+// wallClock gives the time of day of an event's time, by the clocks as they are now.
+func wallClock(event time.Duration) time.Time {
+	now := sinceBoot()
+	if now == 0 {
 		return time.Time{}
 	}
-	return time.Now().Add(sinceBoot - time.Duration(now.Nano())).Round(0)
+	return time.Now().Add(event - now).Round(0)
 }

@@ -14,7 +14,12 @@ const (
 	defaultPending = 16384
 	maxMessages    = 256
 	maxLoads       = 1024
+	maxHelped      = 64 // loads of one request
 )
+
+// retryWithin is how long a refused attempt with a compressed file is held back, for
+// its thread may decompress it and try again.
+const retryWithin = 2 * time.Second
 
 // Correlator builds actions from events. It is a pure function of the events in
 // the order in which the ring delivers them: no clock, no kernel, no files. The
@@ -25,6 +30,7 @@ type Correlator struct {
 	attempts map[uint32]*Action // by thread id
 	requests map[uint32]*Action // by thread id: an init may itself request
 	loads    []*Action          // that read their file, oldest first
+	held     map[uint32]*Action // by thread id: ended, and perhaps only a first try
 }
 
 // NewCorrelator returns a Correlator that keeps at most pending unfinished
@@ -37,26 +43,47 @@ func NewCorrelator(pending int) *Correlator {
 		max:      pending,
 		attempts: make(map[uint32]*Action),
 		requests: make(map[uint32]*Action),
+		held:     make(map[uint32]*Action),
 	}
 }
 
 // Add takes the next event and returns the actions that it finishes: usually
-// none or one; two where it also shows that the end of another was lost.
+// none or one; more where it also shows that the end of another was lost, or that
+// one held back was no first try.
 func (c *Correlator) Add(e Event) []Action {
+	done := c.Release(e.Time)
 	switch e.Kind {
-	case KindRequest:
-		return c.request(e)
+	case KindRequest, KindRequestFormat:
+		return append(done, c.request(e)...)
 	case KindRequestReturn:
-		return c.requestReturn(e)
+		return append(done, c.requestReturn(e)...)
 	default:
-		return c.attempt(e)
+		return append(done, c.attempt(e)...)
 	}
 }
 
-// Pending returns the unfinished actions, oldest first.
+// Holds tells whether an action is held back that may turn out to be a first try.
+// Whoever has no more events then calls Release after a while.
+func (c *Correlator) Holds() bool { return len(c.held) > 0 }
+
+// Release returns the actions held back which at that time since boot are no
+// first tries any more.
+func (c *Correlator) Release(now time.Duration) (done []Action) {
+	for tid, a := range c.held {
+		if now-a.End > retryWithin {
+			delete(c.held, tid)
+			done = append(done, *a)
+		}
+	}
+	slices.SortFunc(done, func(a, b Action) int { return int(a.End - b.End) })
+	return done
+}
+
+// Pending returns the actions that Add has not: the unfinished ones, and those
+// held back. Oldest first.
 func (c *Correlator) Pending() []Action {
 	var all []Action
-	for _, m := range []map[uint32]*Action{c.attempts, c.requests} {
+	for _, m := range []map[uint32]*Action{c.attempts, c.requests, c.held} {
 		for _, a := range m {
 			all = append(all, *a)
 		}
@@ -78,6 +105,7 @@ func (c *Correlator) attempt(e Event) (done []Action) {
 		var evicted []Action
 		a, evicted = c.begin(e)
 		done = append(done, evicted...)
+		done = append(done, c.retry(a, e)...)
 	}
 	add(a, e)
 	if e.Kind == KindStage && e.Step.Stage == StageRead {
@@ -90,10 +118,70 @@ func (c *Correlator) attempt(e Event) (done []Action) {
 		delete(c.attempts, e.Thread.TID)
 		if a.Outcome != Pending && a.Kind == Load && !a.Partial {
 			c.share(a)
+			c.rival(a)
+		}
+		c.helped(a)
+		if isFirstTry(a) {
+			c.held[e.Thread.TID] = a
+			return done
 		}
 		done = append(done, *a)
 	}
 	return done
+}
+
+// isFirstTry tells a compressed file that was given to a kernel as if it were
+// none: programs do so before they decompress it themselves.
+func isFirstTry(a *Action) bool {
+	return a.Outcome == Failed && a.Errno == unix.ENOEXEC && a.Call != nil && a.Call.Call == FinitModule &&
+		a.Image != nil && a.Image.Compressed()
+}
+
+// retry ties a new attempt to the one of the same thread that is held back, or
+// gives that one back where the new one is no load.
+func (c *Correlator) retry(a *Action, e Event) []Action {
+	first := c.held[e.Thread.TID]
+	if first == nil {
+		return nil
+	}
+	delete(c.held, e.Thread.TID)
+	same := first.Thread.PID == e.Thread.PID && first.Thread.Start == e.Thread.Start
+	if !same || e.Enter == nil || e.Enter.Call == DeleteModule {
+		return []Action{*first}
+	}
+	a.FirstTry = &FirstTry{
+		ID: first.ID, Format: first.Image.Format, Errno: first.Errno, ErrnoName: first.ErrnoName, Took: first.Took,
+	}
+	// init_module shows no file; the first try did.
+	a.File = first.File
+	name(a, first.Module, first.NameFrom)
+	return nil
+}
+
+// helped tells a request of a load that its helper made.
+func (c *Correlator) helped(a *Action) {
+	if a.Kind != Load || a.Call == nil || a.Call.ForRequest == 0 {
+		return
+	}
+	for _, r := range c.requests {
+		if r.ID == a.Call.ForRequest && len(r.Loads) < maxHelped {
+			r.Loads = append(r.Loads, a.ID)
+		}
+	}
+}
+
+// rival finds the other load of that name which was in the way of a. The kernel
+// says EEXIST or EBUSY then, by its version and by what became of the other.
+func (c *Correlator) rival(a *Action) {
+	if a.Errno != unix.EEXIST && a.Errno != unix.EBUSY && a.Errno != unix.EINTR && a.Errno != errRestart {
+		return
+	}
+	for _, l := range slices.Backward(c.loads) {
+		if l != a && l.Module == a.Module && l.Start <= a.Start && (l.End == 0 || l.End > a.Start) {
+			a.Rival = l.ID
+			return
+		}
+	}
 }
 
 // continues tells whether e belongs to the action that its thread id has open.
@@ -156,6 +244,13 @@ func add(a *Action, e Event) {
 		addEnter(a, e.Enter)
 	case KindFile:
 		addFile(a, e.File)
+	case KindImage:
+		a.Image = e.Image
+	case KindDenied:
+		a.Denial = e.Denial
+	case KindLookup:
+		a.Lookup = e.Lookup
+		name(a, e.Lookup.Name, NameKernel)
 	case KindStage:
 		addStage(a, e.Step.Stage, e.Time)
 	case KindParams:
@@ -327,7 +422,7 @@ func (c *Correlator) request(e Event) (done []Action) {
 		Start:    e.Time,
 		Thread:   e.Thread,
 		Request:  e.Request,
-		Seen:     []Kind{KindRequest},
+		Seen:     []Kind{e.Kind},
 	}
 	return done
 }

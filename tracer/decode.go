@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode/utf8"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // decode turns one record of the ring into an Event. It is a pure function of
@@ -47,6 +49,12 @@ func decodePayload(e *Event, raw []byte) (err error) {
 		e.Return, err = payload(raw, decodeReturn)
 	case KindFile:
 		e.File, err = payload(raw, decodeFile)
+	case KindImage:
+		e.Image, err = payload(raw, decodeImage)
+	case KindDenied:
+		e.Denial, err = payload(raw, decodeDenial)
+	case KindLookup:
+		e.Lookup, err = payload(raw, decodeLookup)
 	case KindStage:
 		e.Step, err = payload(raw, decodeStep)
 	case KindParams:
@@ -55,6 +63,8 @@ func decodePayload(e *Event, raw []byte) (err error) {
 		e.Module, err = payload(raw, decodeModule)
 	case KindRequest:
 		e.Request, err = payload(raw, decodeRequest)
+	case KindRequestFormat:
+		e.Request, err = payload(raw, decodeFormat)
 	case KindMessage:
 		e.Message, err = payload(raw, decodeMessage)
 	default:
@@ -91,6 +101,8 @@ func decodeEnter(w *bpfEnterEvent) Enter {
 	return Enter{
 		Call:           Call(w.Call),
 		Compat:         has(&w.H, bpfFlagFLAG_COMPAT),
+		Capable:        has(&w.H, bpfFlagFLAG_CAPABLE),
+		ForRequest:     w.Request,
 		Flags:          w.Flags,
 		FD:             w.Fd,
 		Size:           w.Size,
@@ -131,6 +143,28 @@ func decodeFile(w *bpfFileEvent) File {
 	return f
 }
 
+func decodeDenial(w *bpfDeniedEvent) Denial {
+	return Denial{Door: Door(w.Door), Errno: unix.Errno(-w.Ret)}
+}
+
+func decodeLookup(w *bpfLookupEvent) Lookup {
+	l := Lookup{
+		Name:       cString(w.Name[:]),
+		Found:      has(&w.H, bpfFlagFLAG_FOUND),
+		State:      State(w.State),
+		HasInit:    has(&w.H, bpfFlagFLAG_HAS_INIT),
+		HasExit:    has(&w.H, bpfFlagFLAG_HAS_EXIT),
+		HoldersCut: has(&w.H, bpfFlagFLAG_CUT),
+	}
+	if has(&w.H, bpfFlagFLAG_HAS_REFS) {
+		l.Refs = &w.Refs
+	}
+	for i := range min(int(w.Holders), len(w.Holder)) {
+		l.Holders = append(l.Holders, cString(w.Holder[i][:]))
+	}
+	return l
+}
+
 // joinPath turns names from the leaf to the root, each ended by NUL, into a path.
 func joinPath(names []byte, cut bool) string {
 	parts := strings.Split(strings.TrimSuffix(string(names), "\x00"), "\x00")
@@ -162,7 +196,25 @@ func decodeModule(w *bpfModuleEvent) Module {
 }
 
 func decodeRequest(w *bpfRequestEvent) Request {
-	return Request{Name: cString(w.Name[:]), Wait: has(&w.H, bpfFlagFLAG_WAIT), Site: Address(w.Site)}
+	return Request{
+		Name:   cString(w.Name[:]),
+		Wait:   has(&w.H, bpfFlagFLAG_WAIT),
+		Denied: has(&w.H, bpfFlagFLAG_DENIED),
+		Site:   Address(w.Site),
+	}
+}
+
+func decodeFormat(w *bpfFormatEvent) Request {
+	arguments := make([]argument, len(w.Arg))
+	for i := range arguments {
+		arguments[i] = argument{number: w.Arg[i], text: cString(w.Text[i][:])}
+	}
+	return Request{
+		Name:    formatted(cString(w.Format[:]), arguments),
+		Wait:    has(&w.H, bpfFlagFLAG_WAIT),
+		Refused: true,
+		Site:    Address(w.Site),
+	}
 }
 
 func decodeMessage(w *bpfTextEvent) Message {

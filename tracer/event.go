@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-//go:generate go tool stringer -type=Kind,Call,Stage -linecomment -output=event_string.go
+//go:generate go tool stringer -type=Kind,Call,Stage,Door -linecomment -output=event_string.go
 
 // Kind says which hook an [Event] comes from.
 type Kind uint16
@@ -18,6 +18,9 @@ const (
 	KindEnter         = Kind(bpfKindKIND_ENTER)          // enter
 	KindLeave         = Kind(bpfKindKIND_LEAVE)          // leave
 	KindFile          = Kind(bpfKindKIND_FILE)           // file
+	KindImage         = Kind(bpfKindKIND_IMAGE)          // image
+	KindDenied        = Kind(bpfKindKIND_DENIED)         // denied
+	KindLookup        = Kind(bpfKindKIND_LOOKUP)         // lookup
 	KindStage         = Kind(bpfKindKIND_STAGE)          // stage
 	KindParams        = Kind(bpfKindKIND_PARAMS)         // parse_args
 	KindModuleLoad    = Kind(bpfKindKIND_MODULE_LOAD)    // module_load
@@ -27,6 +30,7 @@ const (
 	KindFree          = Kind(bpfKindKIND_FREE)           // free_module
 	KindModuleFree    = Kind(bpfKindKIND_MODULE_FREE)    // module_free
 	KindRequest       = Kind(bpfKindKIND_REQUEST)        // module_request
+	KindRequestFormat = Kind(bpfKindKIND_REQUEST_FORMAT) // request_refused
 	KindRequestReturn = Kind(bpfKindKIND_REQUEST_RETURN) // module_request_return
 	KindMessage       = Kind(bpfKindKIND_MESSAGE)        // message
 	KindDied          = Kind(bpfKindKIND_DIED)           // died
@@ -58,10 +62,42 @@ const (
 	StageInit     = Stage(bpfStageSTAGE_INIT)     // init
 )
 
+// Door is where a security module is asked about the bytes of a module.
+type Door uint32
+
+// The doors, by the kernel's names for them.
+const (
+	ReadFile     = Door(bpfDoorDOOR_READ_FILE)      // kernel_read_file
+	PostReadFile = Door(bpfDoorDOOR_POST_READ_FILE) // kernel_post_read_file
+	LoadData     = Door(bpfDoorDOOR_LOAD_DATA)      // kernel_load_data
+	PostLoadData = Door(bpfDoorDOOR_POST_LOAD_DATA) // kernel_post_load_data
+)
+
 // MarshalText gives the name that [Kind.String] gives.
 func (k Kind) MarshalText() ([]byte, error)  { return []byte(k.String()), nil }
 func (c Call) MarshalText() ([]byte, error)  { return []byte(c.String()), nil }
 func (s Stage) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+func (d Door) MarshalText() ([]byte, error)  { return []byte(d.String()), nil }
+
+// UnmarshalText reads the name that [Kind.String] gives.
+func (k *Kind) UnmarshalText(text []byte) error  { return parseName(k, text, KindEnter, KindDied) }
+func (c *Call) UnmarshalText(text []byte) error  { return parseName(c, text, InitModule, DeleteModule) }
+func (s *Stage) UnmarshalText(text []byte) error { return parseName(s, text, StageRead, StageInit) }
+func (d *Door) UnmarshalText(text []byte) error  { return parseName(d, text, ReadFile, PostLoadData) }
+
+// parseName finds the value of that name among those from first to last.
+func parseName[T interface {
+	~uint8 | ~uint16 | ~uint32
+	String() string
+}](v *T, text []byte, first, last T) error {
+	for c := first; c <= last; c++ {
+		if c.String() == string(text) {
+			*v = c
+			return nil
+		}
+	}
+	return fmt.Errorf("no %T is called %.80q", first, text)
+}
 
 // Event is one thing that the kernel did, as one hook saw it. It states facts
 // and no outcome: see [Action] for what they amount to. Of the payloads, only
@@ -82,10 +118,13 @@ type Event struct {
 	Enter   *Enter   `json:"enter,omitempty"`   // enter
 	Return  *Return  `json:"return,omitempty"`  // leave, *_return, died
 	File    *File    `json:"file,omitempty"`    // file
+	Image   *Image   `json:"image,omitempty"`   // image
+	Denial  *Denial  `json:"denial,omitempty"`  // denied
+	Lookup  *Lookup  `json:"lookup,omitempty"`  // lookup
 	Step    *Step    `json:"stage,omitempty"`   // stage
 	Params  *Params  `json:"params,omitempty"`  // parse_args
 	Module  *Module  `json:"module,omitempty"`  // module_load, do_init_module, free_module, module_free
-	Request *Request `json:"request,omitempty"` // module_request
+	Request *Request `json:"request,omitempty"` // module_request, request_refused
 	Message *Message `json:"message,omitempty"` // message
 }
 
@@ -109,10 +148,16 @@ type Thread struct {
 type Enter struct {
 	Call Call `json:"call"`
 	// Compat tells a call that came in by the 32-bit table.
-	Compat bool   `json:"compat"`
-	Flags  uint32 `json:"flags"`
-	FD     int32  `json:"fd"`   // finit_module; -1 otherwise
-	Size   uint64 `json:"size"` // init_module: bytes of the image
+	Compat bool `json:"compat"`
+	// Capable tells whether the caller had CAP_SYS_MODULE in the first user
+	// namespace, which is what the kernel asks for first.
+	Capable bool `json:"capable"`
+	// ForRequest is the [Action.ID] of the request for whose sake the caller
+	// runs: it is the helper that the kernel started for it, or a child of that.
+	ForRequest uint64 `json:"for_request,omitempty"`
+	Flags      uint32 `json:"flags"`
+	FD         int32  `json:"fd"`   // finit_module; -1 otherwise
+	Size       uint64 `json:"size"` // init_module: bytes of the image
 	// Text is the parameter string, or for delete_module the module's name.
 	Text string `json:"text"`
 	// TextCut says that the text was longer than what was kept of it.
@@ -155,6 +200,51 @@ type File struct {
 	// Claimed says that this is what the caller's descriptor meant when it
 	// called. Otherwise it is the very file that the kernel used.
 	Claimed bool `json:"claimed,omitempty"`
+}
+
+// Image is what the kernel's load_module was given: its own copy of the bytes,
+// decompressed where the kernel does that, with the signature. Whatever the
+// caller or a file says, this is what was judged.
+type Image struct {
+	Size uint64 `json:"size"` // bytes
+	// Format is elf, gzip, xz, zstd or unknown, by the first bytes.
+	Format string `json:"format"`
+	// Of an ELF file: 32 or 64 bits, the kind (1 is relocatable, as a module must
+	// be) and the machine (see elf(5)).
+	Bits    uint8  `json:"bits,omitempty"`
+	Type    uint16 `json:"type,omitempty"`
+	Machine uint16 `json:"machine,omitempty"`
+	// Signed says that it ends with the mark of a signature, of SignatureSize
+	// bytes as the signature's own trailer has it: nothing about its worth.
+	Signed        bool   `json:"signed"`
+	SignatureSize uint32 `json:"signature_size,omitempty"`
+}
+
+// Compressed tells whether the kernel was given a compressed file as it is.
+func (i *Image) Compressed() bool {
+	return i.Format == "gzip" || i.Format == "xz" || i.Format == "zstd"
+}
+
+// Denial is a security module's refusal of the bytes of a module.
+type Denial struct {
+	Door  Door       `json:"door"`
+	Errno unix.Errno `json:"errno"`
+}
+
+// Lookup is the kernel's search for a module by name, when a load or unload makes
+// it: under the lock under which it decides.
+type Lookup struct {
+	Name  string `json:"name"`
+	Found bool   `json:"found"`
+	State State  `json:"state"` // of the module found
+	// The rest is for an unload, of the module found. Refs is nil where the kernel
+	// does not count (no CONFIG_MODULE_UNLOAD).
+	HasInit bool   `json:"has_init,omitempty"`
+	HasExit bool   `json:"has_exit,omitempty"`
+	Refs    *int32 `json:"refs,omitempty"`
+	// Holders are loaded modules that depend on it, the first eight.
+	Holders    []string `json:"holders,omitempty"`
+	HoldersCut bool     `json:"holders_cut,omitempty"`
 }
 
 // Device is a device number.
@@ -201,6 +291,11 @@ type Request struct {
 	Name string `json:"name"`
 	// Wait says that the requester waits for the helper.
 	Wait bool `json:"wait"`
+	// Denied says that a security module refused it. No helper was started then.
+	Denied bool `json:"denied,omitempty"`
+	// Refused says that it came to no helper, for another reason than Denied: its
+	// name is put together here of what request_module was given.
+	Refused bool `json:"refused,omitempty"`
 	// Site is the kernel address that asked.
 	Site Address `json:"site"`
 }
@@ -213,6 +308,13 @@ func (a Address) String() string { return fmt.Sprintf("0x%016x", uint64(a)) }
 
 // MarshalText gives what [Address.String] gives.
 func (a Address) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// UnmarshalText reads what [Address.String] gives.
+func (a *Address) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 0, 64)
+	*a = Address(n)
+	return err
+}
 
 // Message is a kernel message that a thread inside a load or unload printed.
 type Message struct {
@@ -245,8 +347,20 @@ func (s State) String() string {
 // MarshalText gives the name that [State.String] gives.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// UnmarshalText reads the name that [State.String] gives.
+func (s *State) UnmarshalText(text []byte) error {
+	return parseName(s, text, StateLive, StateUnformed+1)
+}
+
+// errRestart is ERESTARTSYS: a system call that a signal broke off and that may
+// be made again. Programs never see it; a hook does.
+const errRestart = unix.Errno(512)
+
 // ErrnoName gives the name of an errno, "ENOENT", or its number.
 func ErrnoName(e unix.Errno) string {
+	if e == errRestart {
+		return "ERESTARTSYS"
+	}
 	if name := unix.ErrnoName(e); name != "" {
 		return name
 	}

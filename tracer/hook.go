@@ -29,10 +29,11 @@ func (n Need) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
 type place uint8
 
 const (
-	entry      place = iota // fentry or kprobe
-	exit                    // fexit or kretprobe
-	probe                   // kprobe in every mode
-	tracepoint              // raw tracepoint in every mode
+	entry       place = iota // fentry or kprobe
+	exit                     // fexit or kretprobe
+	probe                    // kprobe in every mode
+	probeReturn              // kretprobe in every mode
+	tracepoint               // raw tracepoint in every mode
 )
 
 // hook names one place in the kernel. The programs and their targets are in
@@ -70,12 +71,19 @@ func messagesMoved() version { return version{6, 1} }
 // attempt first, the returns before the entries. So whatever entry is seen has
 // all its other hooks in place.
 func hooks() []hook {
+	const security = "that a security module refused the bytes of a module"
 	const messages = "what the kernel and the module print meanwhile"
 	return []hook{
 		{name: "security_kernel_read_file", place: entry, need: Optional, tells: "the file that the kernel itself reads, and the stage read"},
 		{name: "security_kernel_load_data", place: entry, need: Optional, tells: "the stage read of init_module"},
+		{name: "security_kernel_read_file", place: exit, need: Optional, tells: security},
+		{name: "security_kernel_post_read_file", place: exit, need: Optional, tells: security},
+		{name: "security_kernel_load_data", place: exit, need: Optional, tells: security},
+		{name: "security_kernel_post_load_data", place: exit, need: Optional, tells: security},
 		{name: "idempotent_init_module", place: entry, need: WherePresent, from: version{6, 5}, tells: "that a load which shares another's result is of the file that its caller named"},
-		{name: "load_module", place: entry, need: Optional, tells: "the stage verify"},
+		{name: "load_module", place: entry, need: Optional, tells: "the stage verify, and what kind of file it is"},
+		{name: "find_module_all", place: exit, need: Optional, tells: "the module that is in the way of a load or unload, and who holds it"},
+		{name: "find_module_all", place: entry, need: Optional, tells: "the module that is in the way of a load or unload, and who holds it"},
 		{name: "resolve_symbol", place: entry, need: Optional, tells: "the stage resolve, and how many symbols"},
 		{name: "apply_relocate_add", place: entry, need: Optional, tells: "the stage relocate"},
 		{name: "module_finalize", place: entry, need: Optional, tells: "the stage finalize"},
@@ -91,8 +99,13 @@ func hooks() []hook {
 		{name: "do_init_module", place: exit, need: Required, tells: "the end of the init"},
 		{name: "free_module", place: probe, need: Required, tells: "that a module's memory goes"},
 		{name: "module_free", place: tracepoint, need: Required, tells: "that a module's memory goes", spare: true},
-		{name: "call_usermodehelper_exec", place: exit, need: Optional, tells: "how a request ended"},
+		{name: "request_module", place: probeReturn, need: Optional, tells: "how a request ended"},
+		{name: "call_usermodehelper_exec_async", place: entry, need: Optional, tells: "for which request a load is made"},
+		{name: "call_usermodehelper_exec", place: entry, need: Optional, tells: "for which request a load is made"},
+		{name: "security_kernel_module_request", place: exit, need: Optional, tells: "that a security module refused a request"},
+		{name: "security_kernel_module_request", place: entry, need: Optional, tells: "that a security module refused a request"},
 		{name: "module_request", place: tracepoint, need: Required, tells: "requests for modules"},
+		{name: "request_module", place: probe, need: Optional, tells: "requests that come to no helper, and for which request a load is made"},
 		{name: "finit_module", place: exit, need: Required, tells: "the result of a load"},
 		{name: "init_module", place: exit, need: Required, tells: "the result of a load"},
 		{name: "delete_module", place: exit, need: Required, tells: "the result of an unload"},
@@ -115,6 +128,8 @@ func (h hook) programs(b Backend) []string {
 		return []string{"tracepoint_" + h.name}
 	case h.place == probe, h.place == entry && b == Kprobe:
 		return []string{"kprobe_" + h.name}
+	case h.place == probeReturn:
+		return []string{"kretprobe_" + h.name}
 	case h.place == entry:
 		return []string{"fentry_" + h.name, "kprobe_" + h.name}
 	case b == Kprobe:

@@ -2,6 +2,7 @@ package tracer
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 )
 
@@ -45,3 +46,18 @@ func (t Taints) Names() []string {
 
 // MarshalJSON gives the words.
 func (t Taints) MarshalJSON() ([]byte, error) { return json.Marshal(t.Names()) }
+
+// UnmarshalJSON reads the words.
+func (t *Taints) UnmarshalJSON(text []byte) error {
+	var names []string
+	if err := json.Unmarshal(text, &names); err != nil {
+		return err
+	}
+	*t = 0
+	for bit := range 64 {
+		if slices.Contains(names, taintName(bit)) {
+			*t |= 1 << bit
+		}
+	}
+	return nil
+}

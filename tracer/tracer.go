@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -171,15 +172,30 @@ func (t *Tracer) Coverage() Coverage { return t.coverage }
 // ctx is done, those that are queued are delivered first; then it ends, without
 // an error. An error that is yielded ends it too.
 func (t *Tracer) Events(ctx context.Context) iter.Seq2[Event, error] {
+	return t.read(ctx, func() time.Time { return time.Time{} })
+}
+
+// errIdle is yielded when no event came until the deadline. It ends nothing.
+var errIdle = errors.New("no event yet")
+
+// read yields events, and [errIdle] whenever the next deadline passes without
+// one; a deadline of zero is none.
+func (t *Tracer) read(ctx context.Context, deadline func() time.Time) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		stop := context.AfterFunc(ctx, func() { _ = t.reader.Flush() })
 		defer stop()
 		var rec ringbuf.Record
 		for {
+			t.reader.SetDeadline(deadline())
 			err := t.reader.ReadInto(&rec)
 			switch {
 			case errors.Is(err, ringbuf.ErrFlushed):
 				if ctx.Err() != nil {
+					return
+				}
+				continue
+			case errors.Is(err, os.ErrDeadlineExceeded):
+				if !yield(Event{}, errIdle) {
 					return
 				}
 				continue
@@ -201,30 +217,49 @@ func (t *Tracer) Events(ctx context.Context) iter.Seq2[Event, error] {
 	}
 }
 
-// Actions yields each action when it is finished, in the order of their ends.
-// When ctx is done, what is queued is delivered, then the unfinished ones as
-// [Pending]; then it ends.
+// Actions yields each action when it is finished, in the order of their ends. One
+// that may be the first try of two is held back for two seconds at most. When ctx
+// is done, what is queued is delivered, then the unfinished ones as [Pending];
+// then it ends.
 func (t *Tracer) Actions(ctx context.Context) iter.Seq2[Action, error] {
 	return func(yield func(Action, error) bool) {
 		c := NewCorrelator(t.pending)
-		for e, err := range t.Events(ctx) {
-			if err != nil {
-				yield(Action{}, err)
-				return
-			}
-			done := c.Add(e)
+		give := func(actions []Action) bool {
 			t.dropped.Store(c.Dropped())
-			for _, a := range done {
+			for _, a := range actions {
 				if !yield(Enrich(a), nil) {
-					return
+					return false
 				}
 			}
+			return true
 		}
-		for _, a := range c.Pending() {
-			if !yield(Enrich(a), nil) {
+		for e, err := range t.read(ctx, whileHolding(c)) {
+			var done []Action
+			switch {
+			case errors.Is(err, errIdle):
+				done = c.Release(sinceBoot())
+			case err != nil:
+				yield(Action{}, err)
+				return
+			default:
+				done = c.Add(e)
+			}
+			if !give(done) {
 				return
 			}
 		}
+		give(c.Pending())
+	}
+}
+
+// whileHolding sets a deadline for the next event only while the correlator holds
+// something back.
+func whileHolding(c *Correlator) func() time.Time {
+	return func() time.Time {
+		if !c.Holds() {
+			return time.Time{}
+		}
+		return time.Now().Add(retryWithin / 4)
 	}
 }
 

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Requests for modules, and whose helper a task is. */
+#pragma once
+
+/* A thread inside __request_module. Apart from the attempts: an init may itself
+ * request a module. */
+struct request {
+	__u64 id; /* when it was told to the reader; 0 not yet */
+	__u64 format;
+	__u64 arg[FORMAT_ARGS];
+	__u64 site;
+	__u64 name; /* what the security modules are asked about */
+	__u64 wait;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u32); /* thread id */
+	__type(value, struct request);
+} requests SEC(".maps");
+
+/* Helpers that the kernel was told to start, by the pointer that both the
+ * requester and the new task have (struct subprocess_info). What is not taken
+ * out, because the helper never ran, makes room when it is the oldest. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64);
+	__type(value, __u64); /* id of the request */
+} starting SEC(".maps");
+
+/* Processes that are helpers. */
+struct helper {
+	__u64 request;
+	__u64 start; /* of the process: ids are used again */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u32); /* process id */
+	__type(value, struct helper);
+} helpers SEC(".maps");
+
+#define ANCESTORS 8
+
+/* served_request tells for which request the current task works: as the helper
+ * that the kernel started, or below it, where modprobe.d has a shell run. */
+static __always_inline __u64 served_request(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	for (int i = 0; i < ANCESTORS; i++) {
+		struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+		__u32 pid = BPF_CORE_READ(leader, tgid);
+		struct helper *h = bpf_map_lookup_elem(&helpers, &pid);
+
+		if (h && h->start == BPF_CORE_READ(leader, start_boottime))
+			return h->request;
+		if (pid <= 1)
+			return 0;
+		task = BPF_CORE_READ(leader, real_parent);
+	}
+	return 0;
+}
