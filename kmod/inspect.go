@@ -203,7 +203,7 @@ func parse(data []byte) (*File, error) {
 	}
 	f := &File{
 		Compression: compression, FileSize: len(data), Size: len(unpacked), Signature: signature,
-		Machine: machineName(img.machine), WordSize: 32, BigEndian: body[elf.EI_DATA] == byte(elf.ELFDATA2MSB),
+		Machine: MachineName(img.machine), WordSize: 32, BigEndian: body[elf.EI_DATA] == byte(elf.ELFDATA2MSB),
 	}
 	if img.wide {
 		f.WordSize = 64
@@ -221,8 +221,8 @@ func parse(data []byte) (*File, error) {
 	return f, nil
 }
 
-// machineName gives the common name of an ELF machine.
-func machineName(m elf.Machine) string {
+// MachineName gives the common name of an ELF machine.
+func MachineName(m elf.Machine) string {
 	switch m {
 	case elf.EM_X86_64:
 		return "x86-64"

@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sinceBoot reads the clock of events (CLOCK_BOOTTIME), which goes on in suspend.
+// SinceBoot reads the clock of events (CLOCK_BOOTTIME), which goes on in suspend.
 // Zero where it cannot be read.
-func sinceBoot() time.Duration {
+func SinceBoot() time.Duration {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
 		return 0
@@ -18,7 +18,7 @@ func sinceBoot() time.Duration {
 
 // wallClock gives the time of day of an event's time, by the clocks as they are now.
 func wallClock(event time.Duration) time.Time {
-	now := sinceBoot()
+	now := SinceBoot()
 	if now == 0 {
 		return time.Time{}
 	}

@@ -173,7 +173,7 @@ func (c *Correlator) helped(a *Action) {
 // rival finds the other load of that name which was in the way of a. The kernel
 // says EEXIST or EBUSY then, by its version and by what became of the other.
 func (c *Correlator) rival(a *Action) {
-	if a.Errno != unix.EEXIST && a.Errno != unix.EBUSY && a.Errno != unix.EINTR && a.Errno != errRestart {
+	if a.Errno != unix.EEXIST && a.Errno != unix.EBUSY && a.Errno != unix.EINTR && a.Errno != ERESTARTSYS {
 		return
 	}
 	for _, l := range slices.Backward(c.loads) {

@@ -352,13 +352,14 @@ func (s *State) UnmarshalText(text []byte) error {
 	return parseName(s, text, StateLive, StateUnformed+1)
 }
 
-// errRestart is ERESTARTSYS: a system call that a signal broke off and that may
-// be made again. Programs never see it; a hook does.
-const errRestart = unix.Errno(512)
+// ERESTARTSYS is the kernel's own errno for a system call that a signal broke off
+// and that may be made again (include/linux/errno.h). Programs never see it; a hook
+// does.
+const ERESTARTSYS = unix.Errno(512)
 
 // ErrnoName gives the name of an errno, "ENOENT", or its number.
 func ErrnoName(e unix.Errno) string {
-	if e == errRestart {
+	if e == ERESTARTSYS {
 		return "ERESTARTSYS"
 	}
 	if name := unix.ErrnoName(e); name != "" {

@@ -237,7 +237,7 @@ func (t *Tracer) Actions(ctx context.Context) iter.Seq2[Action, error] {
 			var done []Action
 			switch {
 			case errors.Is(err, errIdle):
-				done = c.Release(sinceBoot())
+				done = c.Release(SinceBoot())
 			case err != nil:
 				yield(Action{}, err)
 				return

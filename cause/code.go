@@ -1,0 +1,245 @@
+package cause
+
+// The causes why a load fails.
+const (
+	NotPermitted           Code = "not-permitted"
+	ModulesDisabled        Code = "modules-disabled"
+	Lockdown               Code = "lockdown"
+	Blacklisted            Code = "blacklisted"
+	LSMDenied              Code = "lsm-denied"
+	SignatureMissing       Code = "signature-missing"
+	SignatureUnknownKey    Code = "signature-unknown-key"
+	SignatureMismatch      Code = "signature-mismatch"
+	SignatureUnreadable    Code = "signature-unreadable"
+	SignatureUnsupported   Code = "signature-unsupported"
+	NotELF                 Code = "not-elf"
+	ELFDamaged             Code = "elf-damaged"
+	WrongArchitecture      Code = "wrong-architecture"
+	Vermagic               Code = "vermagic"
+	ModuleLayout           Code = "module-layout"
+	SymbolMissing          Code = "symbol-missing"
+	SymbolGPLOnly          Code = "symbol-gpl-only"
+	SymbolVersion          Code = "symbol-version"
+	SymbolNamespace        Code = "symbol-namespace"
+	SymbolDuplicate        Code = "symbol-duplicate"
+	DependencyNotReady     Code = "dependency-not-ready"
+	DependencyFailed       Code = "dependency-failed"
+	AlreadyLoaded          Code = "already-loaded"
+	LoadingElsewhere       Code = "loading-elsewhere"
+	ParameterInvalid       Code = "parameter-invalid"
+	ParameterUnknown       Code = "parameter-unknown"
+	InitRefused            Code = "init-refused"
+	InitCrashed            Code = "init-crashed"
+	NoMemory               Code = "no-memory"
+	FileBusy               Code = "file-busy"
+	FileUnreadable         Code = "file-unreadable"
+	CompressionUnsupported Code = "compression-unsupported"
+	Interrupted            Code = "interrupted"
+	NotFound               Code = "not-found"
+	BlockedByConfig        Code = "blocked-by-config"
+)
+
+// The causes why an unload fails, beside some of the above.
+const (
+	NotLoaded        Code = "not-loaded"
+	BuiltIn          Code = "built-in"
+	HeldByModules    Code = "held-by-modules"
+	HeldByReferences Code = "held-by-references"
+	NotLive          Code = "not-live"
+	NoExit           Code = "no-exit"
+	ExitStuck        Code = "exit-stuck"
+	ExitCrashed      Code = "exit-crashed"
+)
+
+// The causes why a request of the kernel for a module fails, beside some of the
+// above.
+const (
+	NothingProvides Code = "nothing-provides"
+	HelperMissing   Code = "helper-missing"
+	HelperBusy      Code = "helper-busy"
+	RequestDenied   Code = "request-denied"
+	LoadFailed      Code = "load-failed"
+)
+
+// Unknown: the evidence does not decide. [Cause.Remaining] has what it leaves.
+const Unknown Code = "unknown"
+
+// Meaning is what a code means, whatever it is about.
+type Meaning struct {
+	Code Code `json:"code"`
+	// Of says what can fail so: load, unload, request.
+	Of string `json:"of"`
+	// Means is a sentence.
+	Means string `json:"means"`
+	// Because is what the kernel does, and on what evidence it is recognised.
+	Because string `json:"because"`
+	// Next is what to do.
+	Next string `json:"next"`
+}
+
+// Codes gives the meaning of every code, in the order in which a load, an unload
+// and a request can meet them.
+func Codes() []Meaning {
+	return []Meaning{
+		{NotPermitted, "load, unload", "The caller may not load or unload modules.",
+			"The three system calls first ask for CAP_SYS_MODULE, in the first user namespace and no other: EPERM before any stage, nothing printed. Seen: the caller's credentials, by the kernel's own, when it called.",
+			"Run it as root, for instance by sudo. In a container, the capability must be one of the host's."},
+		{ModulesDisabled, "load, unload", "Loading and unloading are turned off until the next boot.",
+			"kernel.modules_disabled is 1, and cannot be set back: EPERM before any stage, nothing printed, though the caller has the capability.",
+			"Reboot. What sets the switch is usually a file in /etc/sysctl.d or a hardening service."},
+		{Lockdown, "load", "Lockdown refuses a module without a signature that the kernel trusts.",
+			"In the lockdown modes integrity and confidentiality (often because of Secure Boot) the kernel takes signed modules only: EPERM at stage verify, and a rate-limited message \"Lockdown: … unsigned module loading is restricted\".",
+			"Sign the module with a key that this kernel trusts (mokutil --import enrols one), or turn lockdown off (Secure Boot, or lockdown= on the kernel's command line)."},
+		{Blacklisted, "load", "The kernel's own command line forbids this module.",
+			"module_blacklist=NAME on the kernel's command line: EPERM at stage verify, and \"Module NAME is blacklisted\".",
+			"Boot without the name in module_blacklist=."},
+		{LSMDenied, "load", "A security module (LSM) refused the bytes.",
+			"SELinux, AppArmor, LoadPin, IMA or a BPF program is asked when the kernel reads a module's bytes and may answer with any errno; the module code prints nothing. Seen: the answer of the hook itself.",
+			"Look at the security module's own log (the audit log for SELinux, AppArmor and IMA); /sys/kernel/security/lsm lists those that are active."},
+		{SignatureMissing, "load", "The module has no signature, and this kernel wants one.",
+			"With module.sig_enforce=1 or CONFIG_MODULE_SIG_FORCE: EKEYREJECTED at stage verify, and \"Loading of unsigned module is rejected\". The message does not name the module.",
+			"Sign the module with a key that this kernel trusts, or take the module that the distribution signed. strip takes a signature away."},
+		{SignatureUnknownKey, "load", "The module is signed, by a key that this kernel does not trust.",
+			"Signatures are enforced and the signer's key is in none of the keyrings that count for modules: EKEYREJECTED (older kernels: ENOKEY) at stage verify, and \"Loading of module with unavailable key is rejected\".",
+			"Enrol the key (mokutil --import), or sign with one that is trusted. Keys in the firmware's own list (.platform) do not count for modules."},
+		{SignatureMismatch, "load", "The module was changed after it was signed.",
+			"The key is trusted and the signature does not fit the bytes: EKEYREJECTED at stage verify with nothing printed, even where signatures are not enforced.",
+			"Copy or build the module anew; compare it with its package (dpkg --verify, rpm --verify). If nobody should have changed it, treat it as an attack."},
+		{SignatureUnreadable, "load", "The module's signature block is damaged.",
+			"The file ends with the mark of a signature, and what stands before it is none: EBADMSG at stage verify, usually with nothing printed, even where signatures are not enforced.",
+			"Copy or build the module anew. strip and other tools that rewrite object files damage the end of a signed file."},
+		{SignatureUnsupported, "load", "The signature is of a kind that this kernel cannot check.",
+			"The kernel lacks the algorithm of the signature or of its digest: \"Loading of module with unsupported crypto is rejected\".",
+			"Sign the module with the algorithms that this kernel was built with (CONFIG_MODULE_SIG_HASH)."},
+		{NotELF, "load", "The file is not a kernel module at all.",
+			"It does not begin as an ELF file: text, random bytes, nothing. ENOEXEC (an empty file: EINVAL on some kernels).",
+			"Give the .ko file. Downloads that saved an error page are text."},
+		{ELFDamaged, "load", "The file begins as a module and is damaged, or is an object file of another kind.",
+			"The kernel checks headers and sections before anything else and finds them pointing outside the file or missing: ENOEXEC at stage verify.",
+			"Copy or build it anew, and compare sizes: truncated copies are the usual reason."},
+		{WrongArchitecture, "load", "The module is for another processor.",
+			"The machine in the ELF header is not this kernel's: ENOEXEC at stage verify.",
+			"Build or install the module for this machine's architecture."},
+		{Vermagic, "load", "The module was built for another kernel.",
+			"The text of the kernel's release and main options in the module is not this kernel's: ENOEXEC at stage verify, and \"version magic 'A' should be 'B'\".",
+			"Build it against this kernel's headers, or boot the kernel that it was built for. DKMS rebuilds out-of-tree modules at upgrades."},
+		{ModuleLayout, "load", "The module was built for a kernel whose struct module is laid out otherwise.",
+			"The version (CRC) of module_layout differs: ENOEXEC at stage verify, and \"disagrees about version of symbol module_layout\". The vermagic may be alike.",
+			"Build it against exactly this kernel's headers and configuration."},
+		{SymbolMissing, "load", "The module needs a symbol that nothing in the kernel exports now.",
+			"ENOENT at stage resolve, and \"Unknown symbol S (err -2)\".",
+			"Load the module that exports it first; modprobe and kmodtrace load NAME do so by themselves. If no installed module does, this kernel does not offer the symbol to modules."},
+		{SymbolGPLOnly, "load", "The symbol exists, and is for modules under a GPL-compatible licence only.",
+			"ENOENT at stage resolve and the very message of a symbol that does not exist: the kernel hides EXPORT_SYMBOL_GPL symbols from other modules.",
+			"Use a symbol without that limit, or the licence: MODULE_LICENSE is what the kernel looks at."},
+		{SymbolVersion, "load", "A symbol that the module uses has changed since it was built.",
+			"With CONFIG_MODVERSIONS each symbol's type has a checksum; the module's differs from this kernel's: EINVAL at stage resolve, and \"disagrees about version of symbol S\".",
+			"Build it against this kernel's headers (and against the Module.symvers of the module that exports the symbol)."},
+		{SymbolNamespace, "load", "A symbol that the module uses is in a namespace which the module does not import.",
+			"EINVAL at stage resolve, and \"uses symbol S from namespace N, but does not import it\".",
+			"Add MODULE_IMPORT_NS for the namespace to the module's source and build it again."},
+		{SymbolDuplicate, "load", "The module exports a symbol that something else exports already.",
+			"ENOEXEC after relocation, and \"exports duplicate symbol S (owned by Y)\".",
+			"Unload the owner first, if this module is to replace it; an out-of-tree copy of a driver often meets the one that is built in."},
+		{DependencyNotReady, "load", "A module that this one needs has not finished its own init.",
+			"The kernel waits 30 seconds for the init of the module that owns a needed symbol: EBUSY at stage resolve, and \"gave up waiting for init of module Y\".",
+			"Find out why the other's init takes so long (kmodtrace watch shows it as pending), and load this one again."},
+		{DependencyFailed, "load", "A module that this one needs could not be loaded.",
+			"The module asked for was never tried: its dependencies come first, and one of them failed for its own cause.",
+			"Mend what keeps the dependency from loading."},
+		{AlreadyLoaded, "load", "A module of that name is in the kernel already.",
+			"EEXIST at stage verify, nothing printed. Seen: what the kernel found when it looked for the name.",
+			"Unload it first, if this one is to replace it."},
+		{LoadingElsewhere, "load", "Another load of a module of that name was under way.",
+			"The kernel lets the second wait and then refuses it: EEXIST when the first succeeded, EBUSY when it failed. Nothing printed. Seen: the other attempt.",
+			"Nothing, if the other load went well; else load it again."},
+		{ParameterInvalid, "load", "A parameter has a value that the module does not take.",
+			"EINVAL, ERANGE or the like at stage params, and \"`V' invalid for parameter `P'\".",
+			"kmodtrace info lists the parameters with their types. Options also come from modprobe.d and the kernel's command line."},
+		{ParameterUnknown, "load", "The module has no such parameter: a warning only, for the load went on.",
+			"The kernel prints \"unknown parameter 'P' ignored\".",
+			"kmodtrace info lists the module's parameters."},
+		{InitRefused, "load", "The module's own init refused.",
+			"Everything went well up to the module's own code, which returned an errno of its choice.",
+			"What the module printed is the reason, if it gave one: no such device, no resources, a parameter that makes no sense together with others."},
+		{InitCrashed, "load", "The module's own init crashed.",
+			"The kernel killed the thread that ran it for a fault (an oops); the system call never returns.",
+			"Mend the module. The kernel keeps its remains, and later loads may hang: reboot soon."},
+		{NoMemory, "load", "There was no memory for the module.",
+			"ENOMEM from the kernel itself; the space for modules is limited beside the memory of the machine.",
+			"Look at the module's size (kmodtrace info) and at what is free; the address space for modules is 1 to 1.5 GiB on x86-64."},
+		{FileBusy, "load", "The file is open for writing.",
+			"The kernel takes no module that somebody can change meanwhile: ETXTBSY before the file is read, nothing printed.",
+			"Wait until what writes it has closed it (fuser FILE or lsof FILE names it)."},
+		{FileUnreadable, "load", "The file cannot be read as a module's.",
+			"A directory, a pipe, a descriptor that is not open for reading, an error of the file system: the errno says which. Nothing printed.",
+			"Give a regular file that can be read."},
+		{CompressionUnsupported, "load", "The file is compressed in a way that this kernel cannot undo, or its compression is damaged.",
+			"The kernel decompresses only by CONFIG_MODULE_DECOMPRESS (from 5.17), one method, and only when told so by a flag; otherwise it sees the compressed bytes: ENOEXEC, EOPNOTSUPP or EINVAL.",
+			"Use modprobe, insmod of kmod, or kmodtrace load, which decompress it themselves; test the file with xz -t, gzip -t or zstd -t."},
+		{Interrupted, "load, unload, request", "A signal ended the waiting.",
+			"The caller was waiting, for another load of that name or for a lock, and got a fatal signal: EINTR.",
+			"Do it again; find what sends the signal (a timeout, a service manager)."},
+		{NotFound, "load", "There is no such file, and no installed module of that name.",
+			"No attempt was made: there is nothing to attempt with.",
+			"Check the name (kmodtrace info NAME). After an upgrade of the running kernel its modules may be gone: reboot."},
+		{BlockedByConfig, "load, request", "The configuration of modprobe keeps this module from being loaded.",
+			"A blacklist line (which counts for aliases, not for the name itself) or an install line whose command loads nothing, in modprobe.d or on the kernel's command line.",
+			"Change the line that is named. insmod and kmodtrace load FILE do not read this configuration."},
+
+		{NotLoaded, "unload", "No module of that name is in the kernel.",
+			"ENOENT, nothing printed. Seen: the kernel looked for the name and found none.",
+			"kmodtrace list shows what is loaded."},
+		{BuiltIn, "unload, load", "It is part of the kernel image, and no module.",
+			"ENOENT for an unload, nothing printed; modules.builtin lists its name.",
+			"It cannot be unloaded. Its parameters are set on the kernel's command line."},
+		{HeldByModules, "unload", "Other modules use it.",
+			"EAGAIN, nothing printed. Seen: the kernel's own list of modules that depend on it.",
+			"Unload those first."},
+		{HeldByReferences, "unload", "Something holds references to it: an open device, a mount, a socket, or code in the kernel.",
+			"EAGAIN, nothing printed, with a count of references above zero.",
+			"Close what is named. kmodtrace refs NAME shows who takes and drops references while it watches."},
+		{NotLive, "unload", "It is still starting, or already leaving.",
+			"EBUSY, nothing printed. Seen: the module's state when the kernel looked.",
+			"Wait and try again. After a crash in its init or exit it stays so until the next boot."},
+		{NoExit, "unload", "It has no exit function: it is meant to stay.",
+			"EBUSY, nothing printed: a module with an init and without an exit is permanent.",
+			"Only a reboot takes it out (rmmod --force where the kernel was built with it, at your own risk)."},
+		{ExitStuck, "unload", "Its exit function does not come back.",
+			"The kernel had agreed, and neither the free of the module nor the answer has come.",
+			"cat /proc/PID/stack shows where it waits. The module can neither be used nor loaded again meanwhile."},
+		{ExitCrashed, "unload", "Its exit function crashed.",
+			"The kernel killed the thread that ran it for a fault (an oops); the system call never returns.",
+			"Mend the module, and reboot: it stays in the kernel, leaving for ever."},
+
+		{NothingProvides, "request", "No installed module answers to that name or alias.",
+			"The kernel asked, modprobe found nothing and tried nothing; the kernel runs it with -q, so nothing was printed.",
+			"Usually nothing: programs often ask for what a kernel does not have. Otherwise install the package that has the module."},
+		{HelperMissing, "request", "The program that is to load modules for the kernel is not there.",
+			"kernel.modprobe (/proc/sys/kernel/modprobe) is empty or names a program that cannot be run.",
+			"Set it to the path of modprobe, usually /sbin/modprobe, or install kmod."},
+		{HelperBusy, "request", "Too many requests for modules were under way.",
+			"The kernel runs at most 50 helpers at once, and this request waited 5 seconds in vain.",
+			"Find what asks so often: kmodtrace watch --action request."},
+		{RequestDenied, "request", "A security module (LSM) refused the request.",
+			"SELinux, AppArmor or a BPF program is asked before any helper is started. Seen: the answer of the hook itself.",
+			"Look at the security module's own log."},
+		{LoadFailed, "request", "A module was found for it, and could not be loaded.",
+			"The helper made a load that failed for its own cause.",
+			"See the cause of the load."},
+
+		{Unknown, "load, unload, request", "The evidence does not decide.",
+			"Either the kernel did what nothing here knows, or evidence is missing: lost events, a file that has gone, a fact that needs privilege. The causes that are left are listed.",
+			"Keep the record (--json) and report it."},
+	}
+}
+
+// MeaningOf gives what a code means.
+func MeaningOf(code Code) (Meaning, bool) {
+	for _, m := range Codes() {
+		if m.Code == code {
+			return m, true
+		}
+	}
+	return Meaning{}, false
+}

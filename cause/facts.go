@@ -1,0 +1,307 @@
+package cause
+
+import (
+	"debug/elf"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/kmodtrace/kmodtrace/kernel"
+	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
+
+// The flags of finit_module, and the release that brought the last of them
+// (MODULE_INIT_COMPRESSED_FILE, 5.17).
+const compressedFile = 4
+
+func factOf(says string, holds func(*scene) answer) *fact { return &fact{says, holds} }
+
+// ---- about the caller ----
+
+func notCapable(s *scene) answer {
+	if s.action.Call == nil {
+		return unsure
+	}
+	return answerOf(!s.action.Call.Capable)
+}
+
+// modulesDisabled needs the capability to be there: it is asked for first.
+func modulesDisabled(s *scene) answer {
+	if notCapable(s) == yes {
+		return no
+	}
+	disabled, err := s.kernel.ModulesDisabled()
+	if err != nil {
+		return unsure
+	}
+	return answerOf(disabled)
+}
+
+// ---- about the bytes ----
+
+func emptyFile(s *scene) answer {
+	a := s.action
+	switch {
+	case a.Image != nil:
+		return answerOf(a.Image.Size == 0)
+	case a.File != nil:
+		return answerOf(a.File.Size == 0 && regularFile(s) != no)
+	case a.Call != nil && a.Call.Call == tracer.InitModule:
+		return answerOf(a.Call.Size == 0)
+	}
+	return unsure
+}
+
+// tooShort: init_module refuses what is shorter than an ELF header before it looks.
+func tooShort(s *scene) answer {
+	if c := s.action.Call; c != nil && c.Call == tracer.InitModule {
+		return answerOf(c.Size < 64)
+	}
+	return no
+}
+
+// regularFile asks the file system: the kernel does not say.
+func regularFile(s *scene) answer {
+	f := s.action.File
+	if f == nil {
+		return unsure
+	}
+	const pipeFS, sockFS = 0x50495045, 0x534f434b
+	if f.FSMagic == pipeFS || f.FSMagic == sockFS {
+		return no
+	}
+	if f.PathCut || f.Deleted || f.Memfd {
+		return unsure
+	}
+	info, err := os.Stat(f.Path)
+	if err != nil {
+		return unsure
+	}
+	return answerOf(info.Mode().IsRegular())
+}
+
+func notRegular(s *scene) answer {
+	switch regularFile(s) {
+	case yes:
+		return no
+	case no:
+		return yes
+	}
+	return unsure
+}
+
+func noELF(s *scene) answer {
+	if i := s.action.Image; i != nil {
+		return answerOf(i.Format == "unknown" || i.Format == "elf" && i.Size < 64)
+	}
+	return unsure
+}
+
+// compressed: the kernel saw the bytes of a compressed file.
+func compressed(s *scene) answer {
+	i := s.action.Image
+	if i == nil {
+		return unsure
+	}
+	s.name("method", i.Format)
+	return answerOf(i.Compressed())
+}
+
+// toldCompressed: the kernel was to decompress, and came to no image.
+func toldCompressed(s *scene) answer {
+	a := s.action
+	if a.Call == nil {
+		return unsure
+	}
+	return answerOf(a.Call.Call == tracer.FinitModule && a.Call.Flags&compressedFile != 0 && a.Image == nil)
+}
+
+func foreignMachine(s *scene) answer {
+	i := s.action.Image
+	if i == nil {
+		return unsure
+	}
+	if i.Format != "elf" {
+		return no
+	}
+	want := s.kernel.Machine()
+	got := kmod.MachineName(elf.Machine(i.Machine))
+	s.name("machine", got)
+	s.name("wanted", want)
+	if want == "" {
+		return unsure
+	}
+	return answerOf(got != want || i.Bits != 0 && i.Bits != wordSize(want))
+}
+
+func wordSize(machine string) uint8 {
+	if machine == "x86" || machine == "arm" {
+		return 32
+	}
+	return 64
+}
+
+// damaged asks our own reader, which checks what the kernel checks.
+func damaged(s *scene) answer {
+	i := s.action.Image
+	if i != nil && i.Format != "elf" {
+		return no
+	}
+	if i != nil && i.Type != uint16(elf.ET_REL) {
+		s.name("problem", "it is an ELF file of another kind than a module")
+		return yes
+	}
+	_, err := s.inspect()
+	switch {
+	case errors.Is(err, kmod.ErrNotModule):
+		s.name("problem", strings.TrimPrefix(bare(err), kmod.ErrNotModule.Error()+": "))
+		return yes
+	default:
+		return unsure
+	}
+}
+
+// bare is what an error of kmod says without its operation and file.
+func bare(err error) string {
+	var e *kmod.Error
+	if errors.As(err, &e) {
+		return e.Err.Error()
+	}
+	return err.Error()
+}
+
+func isSigned(s *scene) answer {
+	if i := s.action.Image; i != nil {
+		return answerOf(i.Signed)
+	}
+	return unsure
+}
+
+func isUnsigned(s *scene) answer {
+	switch isSigned(s) {
+	case yes:
+		return no
+	case no:
+		return yes
+	}
+	return unsure
+}
+
+// ---- about policy ----
+
+func lockedDown(s *scene) answer {
+	mode, err := s.kernel.Lockdown()
+	if err != nil {
+		return unsure
+	}
+	s.name("mode", mode)
+	return answerOf((mode == "integrity" || mode == "confidentiality") && blacklisted(s) != yes)
+}
+
+func blacklisted(s *scene) answer { return answerOf(s.kernel.CmdlineBlacklist(s.action.Module)) }
+
+func denied(s *scene) answer {
+	d := s.action.Denial
+	if d == nil {
+		return no
+	}
+	s.name("hook", d.Door.String())
+	return yes
+}
+
+// ---- about symbols ----
+
+// gplOnly: the symbol is exported, for GPL-compatible modules, and this is none.
+func gplOnly(s *scene) answer {
+	if !s.find(unknownSymbol) {
+		return unsure
+	}
+	proprietary := proprietaryModule(s)
+	symbol, err := s.kernel.Symbol(s.names["symbol"])
+	switch {
+	case proprietary == no:
+		return no
+	case errors.Is(err, kernel.ErrNoSymbol):
+		return no
+	case err != nil || symbol.GPL == nil || proprietary == unsure:
+		return unsure
+	}
+	s.name("owner", symbol.Owner)
+	s.name("source", symbol.Source)
+	return answerOf(*symbol.GPL)
+}
+
+// missing is the same question's other answer.
+func missing(s *scene) answer {
+	if !s.find(unknownSymbol) {
+		return unsure
+	}
+	switch gplOnly(s) {
+	case yes:
+		return no
+	case no:
+		return yes
+	}
+	return unsure
+}
+
+// proprietaryModule asks the file for its licence, or the kernel's own complaint
+// about it.
+func proprietaryModule(s *scene) answer {
+	if s.find(badLicence) {
+		return yes
+	}
+	file, err := s.inspect()
+	if err != nil {
+		return unsure
+	}
+	licence := file.Value("license")
+	s.name("licence", licence)
+	if licence == "" {
+		s.name("licence", "unspecified")
+	}
+	return answerOf(!gplCompatible(licence))
+}
+
+// gplCompatible is the kernel's own list (include/linux/license.h, unchanged from
+// 5.10 to 7.3).
+func gplCompatible(licence string) bool {
+	return slices.Contains([]string{
+		"GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL",
+	}, licence)
+}
+
+// ---- about other loads ----
+
+func hasRival(s *scene) answer { return answerOf(s.action.Rival != 0) }
+
+func foundLive(s *scene) answer {
+	if s.action.Rival != 0 {
+		return no
+	}
+	l := s.action.Lookup
+	if l == nil {
+		return unsure
+	}
+	return answerOf(l.Found)
+}
+
+func initResult(s *scene) answer {
+	return answerOf(s.action.InitResult != nil && *s.action.InitResult < 0)
+}
+
+func noInitResult(s *scene) answer { return answerOf(s.action.InitResult == nil) }
+
+func crashed(s *scene) answer { return answerOf(s.action.Crashed) }
+
+// silentlyRejected: the kernel names a reason for each rejection that it makes
+// only because signatures are enforced. A signature that does not fit is the rest.
+func silentlyRejected(s *scene) answer {
+	if !s.heardAll() || isSigned(s) == unsure {
+		return unsure
+	}
+	said := s.find(unsignedText) || s.find(noKeyText) || s.find(cryptoText)
+	return answerOf(!said && isSigned(s) == yes)
+}

@@ -1,0 +1,86 @@
+package cause
+
+import (
+	"strings"
+
+	"github.com/kmodtrace/kmodtrace/kernel"
+)
+
+func requestDenied(s *scene) answer { return answerOf(s.action.Request.Denied) }
+
+func requestRefused(s *scene) answer { return answerOf(s.action.Request.Refused) }
+
+func helperNotStarted(s *scene) answer {
+	path, err := s.kernel.Modprobe()
+	if err == nil {
+		s.name("helper", path)
+	}
+	return answerOf(s.action.HelperStatus == nil && !s.action.Request.Denied && s.action.Errno != 0)
+}
+
+// aLoadFailed looks the failed load up among those that were explained before.
+func aLoadFailed(s *scene) answer {
+	for _, id := range s.action.Loads {
+		if c := s.recall(id); c != nil {
+			s.inner = c
+			s.name("inner", c.String())
+			s.name("tried", c.Names["module"])
+		}
+	}
+	return answerOf(s.inner != nil)
+}
+
+// configBlocks: modules answer to the alias, and the configuration blocks each.
+func configBlocks(s *scene) answer {
+	if len(s.action.Loads) > 0 {
+		return no
+	}
+	names, err := s.kernel.Modules(s.ctx, s.action.Module)
+	if err != nil {
+		return unsure
+	}
+	if len(names) == 0 {
+		return answerOf(s.blocks(s.action.Module))
+	}
+	for _, name := range names {
+		if !s.blocks(name) {
+			return no
+		}
+	}
+	s.name("modules", strings.Join(names, ", "))
+	return yes
+}
+
+// blocks looks for a line of configuration that keeps a module out, and names it.
+func (s *scene) blocks(name string) bool {
+	for _, line := range s.kernel.Blocked(name) {
+		s.nameLine(line)
+		s.name("blocked", name)
+		return true
+	}
+	return false
+}
+
+func (s *scene) nameLine(line kernel.ConfigLine) {
+	s.name("config", line.Place())
+	s.name("text", line.Text)
+	s.prove("%s: %s", line.Place(), line.Text)
+}
+
+// nothingAnswers: no installed module has that name or alias.
+func nothingAnswers(s *scene) answer {
+	if len(s.action.Loads) > 0 {
+		return no
+	}
+	names, err := s.kernel.Modules(s.ctx, s.action.Module)
+	if err != nil {
+		return unsure
+	}
+	if len(names) > 0 || s.blocks(s.action.Module) {
+		return no
+	}
+	if dir, exists := s.kernel.ModulesDir(); !exists {
+		s.name("gone", dir)
+	}
+	return yes
+}

@@ -1,0 +1,84 @@
+package cause
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
+
+// The facts of an unload come from the kernel's own lookup of the module, under
+// the lock under which it decided.
+
+func builtIn(s *scene) answer { return answerOf(s.kernel.Builtin(s.action.Module)) }
+
+func notBuiltIn(s *scene) answer { return answerOf(!s.kernel.Builtin(s.action.Module)) }
+
+func heldByModules(s *scene) answer {
+	l := s.action.Lookup
+	if l == nil || l.Refs == nil {
+		return unsure
+	}
+	if len(l.Holders) == 0 {
+		return no
+	}
+	holders := strings.Join(l.Holders, ", ")
+	if l.HoldersCut {
+		holders += ", …"
+	}
+	s.name("holders", holders)
+	return yes
+}
+
+func heldByReferences(s *scene) answer {
+	l := s.action.Lookup
+	if l == nil || l.Refs == nil {
+		return unsure
+	}
+	if len(l.Holders) > 0 || *l.Refs <= 0 {
+		return no
+	}
+	s.name("count", counted(int(*l.Refs), "reference"))
+	return yes
+}
+
+func notLive(s *scene) answer {
+	l := s.action.Lookup
+	if l == nil || !l.Found {
+		return unsure
+	}
+	s.name("state", map[tracer.State]string{
+		tracer.StateComing: "its load is still under way", tracer.StateGoing: "an unload of it is under way",
+		tracer.StateUnformed: "its load has just begun",
+	}[l.State])
+	return answerOf(l.State != tracer.StateLive)
+}
+
+func noExit(s *scene) answer {
+	l := s.action.Lookup
+	if l == nil || l.Refs == nil {
+		return unsure
+	}
+	return answerOf(l.State == tracer.StateLive && l.HasInit && !l.HasExit)
+}
+
+// leaving: the kernel has found it in a state to go, and has not freed it.
+func leaving(s *scene) answer {
+	a := s.action
+	l := a.Lookup
+	if a.Outcome != tracer.Pending || a.EndLost || l == nil || l.Refs == nil {
+		return no
+	}
+	if l.State != tracer.StateLive || *l.Refs != 0 || len(l.Holders) > 0 || !l.HasExit || a.Saw(tracer.KindFree, tracer.KindModuleFree) {
+		return no
+	}
+	s.name("since", shortSpan(s.now-a.Start))
+	return yes
+}
+
+func counted(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return strconv.Itoa(n) + " " + word + "s"
+}

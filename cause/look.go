@@ -1,0 +1,251 @@
+package cause
+
+import (
+	"debug/elf"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
+
+// The extra looks: more names and evidence for a cause that is already certain.
+
+// lookOops finds the first line of the oops.
+func lookOops(s *scene) {
+	s.find(oopsText)
+	if d := s.action.Details; d != nil && s.action.Stage == tracer.StageInit {
+		s.prove("its init had begun")
+	}
+}
+
+// lookFile says what kind of file it is, where it can still be asked.
+func lookFile(s *scene) {
+	f := s.action.File
+	if f == nil {
+		return
+	}
+	info, err := os.Lstat(f.Path)
+	if err != nil {
+		return
+	}
+	kinds := []struct {
+		mode fs.FileMode
+		text string
+	}{
+		{fs.ModeDir, "a folder"}, {fs.ModeNamedPipe, "a pipe"}, {fs.ModeSocket, "a socket"},
+		{fs.ModeCharDevice, "a character device"}, {fs.ModeDevice, "a device"},
+	}
+	for _, k := range kinds {
+		if info.Mode()&k.mode != 0 {
+			s.name("kind", k.text)
+			return
+		}
+	}
+}
+
+// lookLSM says which security modules there are to ask.
+func lookLSM(s *scene) {
+	if active := s.kernel.LSMs(); active != "" {
+		s.prove("active security modules: %s", active)
+	}
+}
+
+func lookDecompression(s *scene) {
+	if method, err := s.kernel.Decompression(); err == nil {
+		s.prove("this kernel undoes %v only", method)
+	}
+}
+
+// lookMachine names the machines for a refusal that was told by the kernel's words.
+func lookMachine(s *scene) {
+	if i := s.action.Image; i != nil {
+		s.name("machine", kmod.MachineName(elf.Machine(i.Machine)))
+	}
+	s.name("wanted", s.kernel.Machine())
+}
+
+// maxKeys bounds the trusted keys that are listed.
+const maxKeys = 8
+
+// lookKeys tells who signed the module, and which keys this kernel trusts.
+func lookKeys(s *scene) {
+	if file, _ := s.inspect(); file != nil && file.Signature != nil {
+		sig := file.Signature
+		s.name("signer", quoted(sig.Signer))
+		s.name("key", sig.KeyID)
+		s.name("hash", sig.Hash)
+		s.name("signature", sig.Problem)
+		if sig.Problem == "" {
+			s.prove("signature: by %s, key %s, %s", orUnknown(sig.Signer), orUnknown(sig.KeyID), orUnknown(sig.Hash))
+		}
+	}
+	if enforced, err := s.kernel.SignatureEnforced(); err == nil && enforced {
+		s.prove("signatures are enforced (module.sig_enforce)")
+	}
+	keys, err := s.kernel.Keys()
+	if err != nil {
+		return
+	}
+	for i, key := range keys {
+		if i == maxKeys {
+			s.prove("and %d more trusted keys", len(keys)-i)
+			break
+		}
+		s.prove("trusted: %s (%s, in %s)", key.Description, key.ID, key.Keyring)
+	}
+	if len(keys) == 0 {
+		s.prove("this kernel shows no key that it trusts for modules")
+	}
+}
+
+func quoted(text string) string {
+	if text == "" {
+		return ""
+	}
+	return `"` + text + `"`
+}
+
+func orUnknown(text string) string {
+	if text == "" {
+		return "unknown"
+	}
+	return text
+}
+
+// lookBuilt tells what the module was built for.
+func lookBuilt(s *scene) {
+	if file, _ := s.inspect(); file != nil {
+		s.prove("built for: %s", strings.TrimSpace(file.Value("vermagic")))
+	}
+	if ours, err := s.kernel.Vermagic(); err == nil {
+		s.prove("this kernel: %s", strings.TrimSpace(ours))
+	}
+}
+
+// lookRival names who made the other load.
+func lookRival(s *scene) {
+	if s.action.Rival == 0 {
+		return
+	}
+	s.prove("the other load: attempt %d", s.action.Rival)
+}
+
+// lookWriters finds processes that have the file open for writing.
+func lookWriters(s *scene) {
+	if !s.live || s.action.File == nil {
+		return
+	}
+	for _, w := range writers(s.action.File.Path) {
+		s.prove("open for writing: %s", w)
+	}
+}
+
+// lookOwner names the exporter of a symbol.
+func lookOwner(s *scene) {
+	if s.names["owner"] == "" {
+		s.name("owner", "the kernel")
+	}
+	if source := s.names["source"]; source != "" {
+		s.prove("%s is known from %s", s.names["symbol"], source)
+	}
+}
+
+// lookProviders finds installed modules that would export a missing symbol.
+func lookProviders(s *scene) {
+	providers, err := s.kernel.Providers(s.names["symbol"])
+	if err != nil || len(providers) == 0 {
+		return
+	}
+	s.name("providers", strings.Join(providers, ", "))
+	s.prove("installed, and exporting it: %s", strings.Join(providers, ", "))
+}
+
+// lookVersions compares the checksums of a symbol.
+func lookVersions(s *scene) {
+	name := s.names["symbol"]
+	if file, _ := s.inspect(); file != nil {
+		i := slices.IndexFunc(file.Imports, func(i kmod.Import) bool { return i.Name == name })
+		if i >= 0 && file.Imports[i].CRC != nil {
+			s.name("theirs", file.Imports[i].CRC.String())
+		}
+	}
+	if symbol, err := s.kernel.Symbol(name); err == nil && symbol.CRC != nil {
+		s.name("ours", symbol.CRC.String())
+	}
+}
+
+// lookParameter finds the parameter's type.
+func lookParameter(s *scene) {
+	file, _ := s.inspect()
+	if file == nil {
+		return
+	}
+	for _, p := range file.Parameters {
+		if p.Name == s.names["parameter"] {
+			s.name("type", p.Type)
+		}
+	}
+}
+
+// lookSaid takes the module's own last words for its reason.
+func lookSaid(s *scene) {
+	for _, m := range slices.Backward(s.action.Messages) {
+		line := strings.TrimSpace(firstLine(m))
+		if strings.Contains(line, "taints kernel") || strings.Contains(line, "module verification failed") || line == "" {
+			continue
+		}
+		s.name("said", line)
+		s.prove("it printed: %s", line)
+		return
+	}
+}
+
+// lookSize tells how much a module wanted.
+func lookSize(s *scene) {
+	if i := s.action.Image; i != nil {
+		s.prove("the file has %d bytes; sections without content in it may be larger", i.Size)
+	}
+	s.find(vmapText)
+}
+
+func lookHolders(s *scene) {
+	if !strings.Contains(s.names["holders"], ",") {
+		s.name("s", "s")
+	}
+}
+
+// maxUsers bounds the users that the sentence names; the evidence has them all.
+const maxUsers = 3
+
+// lookUsers looks for who holds references, which only the living system tells.
+func lookUsers(s *scene) {
+	if s.names["count"] == "1 reference" {
+		s.name("s", "s")
+	}
+	if !s.live {
+		return
+	}
+	users, err := tracer.FindUsers(s.action.Module, nil)
+	var texts []string
+	for _, u := range users {
+		texts = append(texts, u.String())
+		s.prove("in use by %s", u)
+	}
+	if n := len(texts); n > maxUsers {
+		texts = append(texts[:maxUsers], "…")
+	}
+	s.name("users", strings.Join(texts, ", "))
+	switch {
+	case err != nil:
+		s.prove("not all users could be looked for: %v", err)
+	case len(users) == 0:
+		s.prove("no open file, mount, device or socket uses it that the kernel would show: code in the kernel does")
+	}
+}
+
+func lookStuck(s *scene) {
+	s.prove("the thread is %s; /proc/%d/stack shows where it waits", s.names["who"], s.action.Thread.TID)
+}

@@ -1,0 +1,32 @@
+package cause
+
+import (
+	"regexp"
+	"strings"
+)
+
+var (
+	optionalPart = regexp.MustCompile(`\[([^\[\]]*)\]`)
+	placeholder  = regexp.MustCompile(`\{(\w+)\}`)
+)
+
+// sentence fills names into a template. A part in brackets that names something
+// unknown is left out; elsewhere the unknown is "?".
+func sentence(template string, names map[string]string) string {
+	text := optionalPart.ReplaceAllStringFunc(template, func(part string) string {
+		part = part[1 : len(part)-1]
+		for _, key := range placeholder.FindAllStringSubmatch(part, -1) {
+			if names[key[1]] == "" {
+				return ""
+			}
+		}
+		return part
+	})
+	text = placeholder.ReplaceAllStringFunc(text, func(key string) string {
+		if value := names[key[1:len(key)-1]]; value != "" {
+			return value
+		}
+		return "?"
+	})
+	return strings.Join(strings.Fields(text), " ")
+}

@@ -1,0 +1,215 @@
+package cause
+
+import (
+	"regexp"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
+
+// The kernel's words. Where versions differ, each form stands here.
+var (
+	lockdownText   = regexp.MustCompile(`Lockdown: .*unsigned module loading is restricted`)
+	blacklistText  = regexp.MustCompile(`Module (\S+) is blacklisted`)
+	unsignedText   = regexp.MustCompile(`oading of unsigned module is rejected`)
+	noKeyText      = regexp.MustCompile(`oading of module with unavailable key is rejected`)
+	cryptoText     = regexp.MustCompile(`oading of module with unsupported crypto is rejected`)
+	magicText      = regexp.MustCompile(`Invalid ELF header magic`)
+	machineText    = regexp.MustCompile(`Invalid architecture in ELF header`)
+	vermagicText   = regexp.MustCompile(`version magic '(?P<theirs>[^']*)' should be '(?P<ours>[^']*)'`)
+	layoutText     = regexp.MustCompile(`(?:disagrees about version of symbol|no symbol version for) module_layout`)
+	unknownSymbol  = regexp.MustCompile(`Unknown symbol (?P<symbol>\S+) \(err -2\)`)
+	versionText    = regexp.MustCompile(`(?:disagrees about version of symbol|no symbol version for) (?P<symbol>\S+)`)
+	namespaceText  = regexp.MustCompile(`uses symbol (?P<symbol>\S+) from namespace (?P<namespace>[^,\s]+), but does not import it`)
+	duplicateText  = regexp.MustCompile(`exports duplicate symbol (?P<symbol>\S+) \(owned by (?P<owner>[^)]+)\)`)
+	waitingText    = regexp.MustCompile(`gave up waiting for init of module (?P<owner>[^.\s]+)`)
+	parameterText  = regexp.MustCompile("[`'](?P<value>.*)' (?P<how>invalid|too large) for parameter [`'](?P<parameter>[^']*)'")
+	ignoredText    = regexp.MustCompile(`unknown parameter '(?P<parameter>[^']*)' ignored`)
+	badLicence     = regexp.MustCompile(`module license '(?P<licence>[^']*)' taints kernel`)
+	damageText     = regexp.MustCompile(`(?P<problem>(?:Invalid ELF|ELF Spec violation|Section \d+|module has no symbols|No module found in object|Only one \.|Module len|has an invalid|Unknown rel|overflow in relocation|Skipping invalid reloc|Skip non-ALLOC|please compile with|\.gnu\.linkonce\.this_module|Module has invalid ELF|section header|Invalid relocation|Could not find this_module).*)`)
+	oopsText       = regexp.MustCompile(`(?P<oops>(?:BUG: |kernel BUG at |Oops|general protection fault|invalid opcode|divide error|stack segment|Unable to handle kernel |Internal error: |int3: |double fault|unexpected ).*)`)
+	decompressText = regexp.MustCompile(`(?P<problem>(?:decompression failed|failed to decompress|not a .* compressed|Failed to initialize|.*decompressor).*)`)
+	builtInText    = regexp.MustCompile(`module is already loaded`)
+	vmapText       = regexp.MustCompile(`vmap allocation for size (?P<bytes>\d+) failed`)
+)
+
+var (
+	anyStage  []tracer.Stage
+	notBegun  = []tracer.Stage{before}
+	atRead    = []tracer.Stage{tracer.StageRead}
+	atVerify  = []tracer.Stage{tracer.StageVerify}
+	atResolve = []tracer.Stage{tracer.StageResolve}
+	atParams  = []tracer.Stage{tracer.StageParams}
+	atInit    = []tracer.Stage{tracer.StageInit}
+	toResolve = []tracer.Stage{before, tracer.StageRead, tracer.StageVerify, tracer.StageResolve}
+	toRead    = []tracer.Stage{before, tracer.StageRead}
+	toVerify  = []tracer.Stage{before, tracer.StageRead, tracer.StageVerify}
+	ofImage   = []tracer.Stage{tracer.StageVerify, tracer.StageResolve, tracer.StageRelocate, tracer.StageFinalize}
+	toFinal   = []tracer.Stage{tracer.StageResolve, tracer.StageRelocate, tracer.StageFinalize}
+)
+
+func errnos(e ...unix.Errno) []unix.Errno { return e }
+
+// rules is the table. The first rule whose evidence is complete gives the cause;
+// rules for one place stand together.
+func rules() []rule {
+	return append(append(loadRules(), unloadRules()...), requestRules()...)
+}
+
+func loadRules() []rule {
+	return []rule{
+		// Its thread died.
+		{code: InitCrashed, when: when{fact: factOf("its thread was killed for a fault", crashed)},
+			say: "its init crashed[: {oops}]", look: lookOops},
+
+		// Before the bytes are read.
+		{code: NotPermitted, when: when{stages: notBegun, errnos: errnos(unix.EPERM), fact: factOf("the caller's credentials lack CAP_SYS_MODULE in the first user namespace", notCapable)},
+			say: "{who} lacks CAP_SYS_MODULE"},
+		{code: ModulesDisabled, when: when{stages: notBegun, errnos: errnos(unix.EPERM), fact: factOf("kernel.modules_disabled is 1", modulesDisabled)},
+			say: "kernel.modules_disabled is set: no module can be loaded until the next boot"},
+		{code: LSMDenied, when: when{stages: notBegun, errnos: errnos(unix.EPERM, unix.EACCES)},
+			say: "a security module refused the use of CAP_SYS_MODULE"},
+		{code: FileBusy, when: when{stages: notBegun, errnos: errnos(unix.ETXTBSY), alone: true},
+			say: "{file} is open for writing elsewhere", look: lookWriters},
+		{code: NotELF, when: when{stages: toRead, errnos: errnos(unix.EINVAL, unix.ENOEXEC), fact: factOf("there are no bytes", emptyFile)},
+			say: "{file} is empty"},
+		{code: NotELF, when: when{stages: notBegun, errnos: errnos(unix.ENOEXEC), fact: factOf("it is shorter than an ELF header", tooShort)},
+			say: "the bytes given are fewer than an ELF header has"},
+		{code: CompressionUnsupported, when: when{stages: toRead, errnos: errnos(unix.EOPNOTSUPP), fact: factOf("the call asked for decompression", toldCompressed)},
+			say: "this kernel cannot decompress {file}: it was built without CONFIG_MODULE_DECOMPRESS"},
+		{code: CompressionUnsupported, when: when{stages: notBegun, errnos: errnos(unix.EINVAL), fact: factOf("the call asked for decompression", toldCompressed)},
+			say: "this kernel knows no decompression of modules (from 5.17 on), and was asked to decompress {file}"},
+		{code: FileUnreadable, when: when{stages: toRead, errnos: errnos(unix.EINVAL), fact: factOf("it is no regular file", notRegular)},
+			say: "{file} is no regular file[ but {kind}]", look: lookFile},
+		{code: FileUnreadable, when: when{stages: toRead, errnos: errnos(unix.EBADF), alone: true},
+			say: "the descriptor is closed, or not open for reading", look: lookFile},
+		{code: FileUnreadable, when: when{stages: toRead, errnos: errnos(unix.EISDIR, unix.EFBIG, unix.EIO, unix.ESTALE, unix.ENODEV, unix.EFAULT, unix.ENXIO), alone: true},
+			say: "{file} cannot be read ({errno})", look: lookFile},
+		{code: FileUnreadable, when: when{stages: toRead, errnos: errnos(unix.EINVAL)},
+			say: "{file} cannot be read as a module"},
+
+		// While they are read.
+		{code: LSMDenied, when: when{fact: factOf("the LSM hook {hook} answered {errno}", denied)},
+			say: "a security module refused {file} at {hook}", look: lookLSM},
+		{code: LSMDenied, when: when{stages: atRead, errnos: errnos(unix.EPERM, unix.EACCES)},
+			say: "a security module refused {file}", look: lookLSM},
+		{code: CompressionUnsupported, when: when{stages: atRead, text: decompressText, fact: factOf("the call asked for decompression, and no image came of it", toldCompressed)},
+			say: "{file}: the compression is damaged, or not the one that this kernel undoes[ ({problem})]", look: lookDecompression},
+
+		// The signature comes first.
+		{code: SignatureMissing, when: when{stages: atVerify, errnos: errnos(unix.EKEYREJECTED), text: unsignedText},
+			say: "{file}: no signature, and this kernel takes only signed modules", look: lookKeys},
+		{code: SignatureUnknownKey, when: when{stages: atVerify, errnos: errnos(unix.EKEYREJECTED, unix.ENOKEY), text: noKeyText},
+			say: "{file}: signed[ by {signer}][ with key {key}], which this kernel does not trust", look: lookKeys},
+		{code: SignatureUnknownKey, when: when{stages: atVerify, errnos: errnos(unix.ENOKEY), alone: true},
+			say: "{file}: signed[ by {signer}][ with key {key}], which this kernel does not trust", look: lookKeys},
+		{code: SignatureUnsupported, when: when{stages: atVerify, errnos: errnos(unix.EKEYREJECTED, unix.ENOPKG), text: cryptoText},
+			say: "{file}: the signature[ ({hash})] is of a kind that this kernel cannot check", look: lookKeys},
+		{code: SignatureMismatch, when: when{stages: atVerify, errnos: errnos(unix.EKEYREJECTED), fact: factOf("it is signed, and the kernel named no reason, as it does for every other", silentlyRejected)},
+			say: "{file}: the signature[ by {signer}] does not fit the bytes: they were changed after signing", look: lookKeys},
+		{code: SignatureUnreadable, when: when{stages: atVerify, errnos: errnos(unix.EBADMSG, unix.EINVAL), fact: factOf("it ends with the mark of a signature", isSigned)},
+			say: "{file}: the block at its end that should be a signature is damaged[ ({signature})]", look: lookKeys},
+		{code: Lockdown, when: when{stages: atVerify, errnos: errnos(unix.EPERM), text: lockdownText, fact: factOf("lockdown is in mode {mode}", lockedDown)},
+			say: "{file}: no signature that this kernel trusts, and lockdown[ (mode {mode})] wants one", look: lookKeys},
+
+		// Then the file.
+		{code: CompressionUnsupported, when: when{stages: atVerify, errnos: errnos(unix.ENOEXEC), fact: factOf("the kernel was given {method} data as it is", compressed)},
+			say: "{file} is compressed by {method}, and the kernel was not asked to decompress it"},
+		{code: NotELF, when: when{stages: atVerify, errnos: errnos(unix.ENOEXEC, unix.EINVAL), text: magicText, fact: factOf("its first bytes are not those of an ELF file", noELF)},
+			say: "{file} is no ELF file, and so no module"},
+		{code: WrongArchitecture, when: when{stages: atVerify, errnos: errnos(unix.ENOEXEC), text: machineText, fact: factOf("its ELF header says {machine}, this kernel is {wanted}", foreignMachine)},
+			say: "{file}: built for {machine}, and this kernel runs on {wanted}", look: lookMachine},
+		{code: Blacklisted, when: when{stages: atVerify, errnos: errnos(unix.EPERM), text: blacklistText, fact: factOf("module_blacklist= on the kernel's command line has it", blacklisted)},
+			say: "{module} is in module_blacklist= on the kernel's command line"},
+		{code: ModuleLayout, when: when{stages: atVerify, errnos: errnos(unix.ENOEXEC), text: layoutText},
+			say: "{module} was built for a kernel with another struct module (the version of module_layout differs)", look: lookBuilt},
+		{code: Vermagic, when: when{stages: atVerify, errnos: errnos(unix.ENOEXEC), text: vermagicText},
+			say: "{module} was built for kernel \"{theirs}\", and this one is \"{ours}\""},
+		{code: ELFDamaged, when: when{stages: ofImage, errnos: errnos(unix.ENOEXEC, unix.EINVAL), text: damageText, fact: factOf("it does not hold together", damaged)},
+			say: "{file}: damaged[: {problem}]"},
+		{code: LoadingElsewhere, when: when{stages: toVerify, errnos: errnos(unix.EEXIST, unix.EBUSY), fact: factOf("another load of that name was under way when this one began", hasRival)},
+			say: "another load of {module} was under way[, by {other}]", look: lookRival},
+		{code: AlreadyLoaded, when: when{stages: atVerify, errnos: errnos(unix.EEXIST), fact: factOf("the kernel found {module} when it looked for the name", foundLive)},
+			say: "{module} is loaded already"},
+
+		// Symbols.
+		{code: SymbolGPLOnly, when: when{stages: atResolve, errnos: errnos(unix.ENOENT), fact: factOf("the symbol is exported for GPL-compatible modules, and this one's licence is \"{licence}\"", gplOnly)},
+			say: "{module} wants {symbol}, which[ {owner}] exports only to GPL-compatible modules; its licence is \"{licence}\"", look: lookOwner},
+		{code: SymbolMissing, when: when{stages: atResolve, errnos: errnos(unix.ENOENT), fact: factOf("nothing in the kernel exports the symbol", missing)},
+			say: "{module} wants {symbol}, which nothing in this kernel exports[; {providers} would]", look: lookProviders},
+		{code: SymbolNamespace, when: when{stages: atResolve, errnos: errnos(unix.EINVAL), text: namespaceText},
+			say:  "{module} uses {symbol} of the namespace {namespace} without importing it",
+			next: "Add MODULE_IMPORT_NS({namespace}) (a string from 6.13 on) to its source and build it again."},
+		{code: SymbolVersion, when: when{stages: atResolve, errnos: errnos(unix.EINVAL), text: versionText},
+			say: "{module} was built against another version of {symbol}[ ({theirs}, where this kernel has {ours})]", look: lookVersions},
+		{code: DependencyNotReady, when: when{stages: atResolve, errnos: errnos(unix.EBUSY), text: waitingText},
+			say: "{module} needs {owner}, whose own init has not finished"},
+		{code: SymbolDuplicate, when: when{stages: toFinal, errnos: errnos(unix.ENOEXEC), text: duplicateText},
+			say: "{module} exports {symbol}, which {owner} exports already"},
+
+		// Its own code.
+		{code: ParameterInvalid, when: when{stages: atParams, text: parameterText},
+			say: "{module} does not take \"{value}\" for its parameter {parameter}[ ({type})]", look: lookParameter},
+		{code: BuiltIn, when: when{stages: []tracer.Stage{tracer.StageSysfs}, errnos: errnos(unix.EINVAL), text: builtInText},
+			say: "{module} is part of this kernel's image already"},
+		{code: InitRefused, when: when{stages: atInit, fact: factOf("its own init returned {errno}", initResult)},
+			say: "its own init returned {errno}[: \"{said}\"]", look: lookSaid},
+
+		// Anywhere.
+		{code: NoMemory, when: when{errnos: errnos(unix.ENOMEM), fact: factOf("it is not its own init that says so", noInitResult)},
+			say: "no memory for {module}[ ({bytes} bytes)]", look: lookSize},
+		{code: Interrupted, when: when{stages: toResolve, errnos: errnos(unix.EINTR, tracer.ERESTARTSYS), alone: true},
+			say: "{who} got a signal while it waited[ for another load of {module}]", look: lookRival},
+	}
+}
+
+func unloadRules() []rule {
+	unload := func(code Code, say string, w when, look func(*scene)) rule {
+		w.kind = tracer.Unload
+		return rule{code: code, when: w, say: say, look: look}
+	}
+	return []rule{
+		unload(ExitCrashed, "its exit crashed[: {oops}]", when{fact: factOf("its thread was killed for a fault", crashed)}, lookOops),
+		unload(NotPermitted, "{who} lacks CAP_SYS_MODULE",
+			when{errnos: errnos(unix.EPERM), fact: factOf("the caller's credentials lack CAP_SYS_MODULE in the first user namespace", notCapable)}, nil),
+		unload(ModulesDisabled, "kernel.modules_disabled is set: no module can be unloaded until the next boot",
+			when{errnos: errnos(unix.EPERM), fact: factOf("kernel.modules_disabled is 1", modulesDisabled)}, nil),
+		unload(LSMDenied, "a security module refused the use of CAP_SYS_MODULE", when{errnos: errnos(unix.EPERM, unix.EACCES)}, nil),
+		unload(BuiltIn, "{module} is part of the kernel image and cannot be unloaded",
+			when{errnos: errnos(unix.ENOENT), fact: factOf("modules.builtin or /sys/module has it, and it is not loaded", builtIn)}, nil),
+		unload(NotLoaded, "no module {module} is loaded", when{errnos: errnos(unix.ENOENT), fact: factOf("the kernel found no module of that name", notBuiltIn)}, nil),
+		unload(HeldByModules, "{holders} use{s} {module}",
+			when{errnos: errnos(unix.EAGAIN), fact: factOf("the kernel's list of modules that depend on it: {holders}", heldByModules)}, lookHolders),
+		unload(HeldByReferences, "{count} hold{s} {module}[: {users}]",
+			when{errnos: errnos(unix.EAGAIN), fact: factOf("the kernel counted {count}, and no module that depends on it", heldByReferences)}, lookUsers),
+		unload(NotLive, "{module} is not live: {state}", when{errnos: errnos(unix.EBUSY), fact: factOf("the kernel found it in another state than live", notLive)}, nil),
+		unload(NoExit, "{module} has no exit function: it cannot be unloaded",
+			when{errnos: errnos(unix.EBUSY), fact: factOf("the kernel found it live, with an init and without an exit", noExit)}, nil),
+		unload(ExitStuck, "the exit of {module} has not come back for {since}",
+			when{fact: factOf("the kernel let it go and has not freed it", leaving)}, lookStuck),
+		unload(Interrupted, "{who} got a signal while it waited", when{errnos: errnos(unix.EINTR, tracer.ERESTARTSYS), alone: true}, nil),
+	}
+}
+
+func requestRules() []rule {
+	request := func(code Code, say string, w when, look func(*scene)) rule {
+		w.kind = tracer.Autoload
+		return rule{code: code, when: w, say: say, look: look}
+	}
+	return []rule{
+		request(RequestDenied, "a security module refused the request for {module}", when{fact: factOf("the LSM hook kernel_module_request answered {errno}", requestDenied)}, lookLSM),
+		request(HelperBusy, "too many requests were under way: {module} waited in vain",
+			when{errnos: errnos(unix.ETIME), fact: factOf("no helper was started", requestRefused)}, nil),
+		request(Interrupted, "{who} got a signal while it waited for {module}", when{errnos: errnos(unix.EINTR, tracer.ERESTARTSYS), alone: true}, nil),
+		request(HelperMissing, "kernel.modprobe is empty: the kernel asks for no modules",
+			when{errnos: errnos(unix.ENOENT), fact: factOf("no helper was started", requestRefused)}, nil),
+		request(HelperMissing, "the program that loads modules[, {helper},] cannot be run ({errno})",
+			when{fact: factOf("starting the helper gave {errno}", helperNotStarted)}, nil),
+		request(LoadFailed, "{tried} was tried for {module} and failed: {inner}", when{fact: factOf("its helper made a load that failed", aLoadFailed)}, nil),
+		request(BlockedByConfig, "the configuration of modprobe blocks[ {blocked}][ (for {module})]: {config}",
+			when{fact: factOf("every module for it is blocked", configBlocks)}, nil),
+		request(NothingProvides, "no installed module answers to {module}[: {gone} is not there]",
+			when{fact: factOf("modprobe knows no module for it, and its helper loaded none", nothingAnswers)}, nil),
+	}
+}
