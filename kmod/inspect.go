@@ -137,6 +137,19 @@ func Parse(data []byte) (*File, error) {
 	return f, nil
 }
 
+// ReadImage gives the module in a file, decompressed, signature included.
+func ReadImage(path string) ([]byte, error) {
+	data, err := readModuleFile(path)
+	if err != nil {
+		return nil, &Error{Op: "read", Module: path, Err: err}
+	}
+	image, _, err := unpack(data)
+	if err != nil {
+		return nil, &Error{Op: "read", Module: path, Err: err}
+	}
+	return image, nil
+}
+
 // readModuleFile reads a whole regular file of bearable size.
 func readModuleFile(path string) ([]byte, error) {
 	f, size, err := openModuleFile(path)

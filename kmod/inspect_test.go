@@ -250,27 +250,27 @@ func TestNamesAreShared(t *testing.T) {
 func TestSignature(t *testing.T) {
 	image := koimage.Hello().Bytes()
 	sha512 := asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 3}
-	issuer := pkix.Name{CommonName: "the lab's key"}.ToRDNSequence()
+	issuer := mustMarshal(t, pkix.Name{CommonName: "the lab's key"}.ToRDNSequence())
 	serial, err := asn1.Marshal(big.NewInt(0x0fa2))
 	if err != nil {
 		t.Fatal(err)
 	}
-	named := mustMarshal(t, issuerAndSerial{issuer, asn1.RawValue{FullBytes: serial}})
+	named := mustMarshal(t, issuerAndSerial{asn1.RawValue{FullBytes: issuer}, asn1.RawValue{FullBytes: serial}})
 	for name, c := range map[string]struct {
 		signature []byte
 		want      Signature
 	}{
-		"by serial number": {pkcs7(t, sha512, asn1.RawValue{FullBytes: named}), Signature{Kind: "PKCS#7", Signer: "the lab's key", KeyID: "0F:A2", Hash: "sha512"}},
+		"by serial number": {pkcs7(t, sha512, asn1.RawValue{FullBytes: named}), Signature{Kind: "PKCS#7", Signer: "the lab's key", KeyID: "0F:A2", Hash: "sha512", Issuer: issuer, Serial: []byte{0x0f, 0xa2}}},
 		"by key": {
 			pkcs7(t, sha512, asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 0, Bytes: []byte{1, 2, 0xff}}),
-			Signature{Kind: "PKCS#7", KeyID: "01:02:FF", Hash: "sha512"},
+			Signature{Kind: "PKCS#7", KeyID: "01:02:FF", Hash: "sha512", KeyIdentifier: []byte{1, 2, 0xff}},
 		},
 	} {
 		f, err := Parse(koimage.Sign(image, c.signature))
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.want.Size, c.want.Value = len(c.signature), []byte("made by the key")
+		c.want.Size, c.want.Value, c.want.Signers = len(c.signature), []byte("made by the key"), 1
 		if diff := cmp.Diff(&c.want, f.Signature); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}

@@ -22,6 +22,15 @@ type Signature struct {
 	Size  int    `json:"size"`           // bytes of the whole signature
 	// Value is the signature proper, the bytes that the key made.
 	Value []byte `json:"-"`
+	// Issuer is the name of the key's issuer in DER, and Serial the number's bytes;
+	// both empty where the signature names the key by KeyIdentifier.
+	Issuer        []byte `json:"-"`
+	Serial        []byte `json:"-"`
+	KeyIdentifier []byte `json:"-"`
+	// Signers counts the signatures in it; all but the first are left out here.
+	Signers int `json:"-"`
+	// Attributes tells that Value is of a list of attributes, and not of the content.
+	Attributes bool `json:"-"`
 	// Problem tells what could not be read of it, or is empty.
 	Problem string `json:"problem,omitempty"`
 }
@@ -31,6 +40,10 @@ const (
 	signatureInfoLen = 12 // struct module_signature
 	signaturePKCS7   = 2
 )
+
+// CutSignature divides a decompressed module into what is signed and the signature,
+// which is nil where there is none.
+func CutSignature(image []byte) ([]byte, *Signature) { return cutSignature(image) }
 
 // cutSignature takes the signature off the end of a module; nil where there is none.
 // The layout, from the end: magic, struct module_signature, the signature.
@@ -82,7 +95,7 @@ type (
 		Unsigned  asn1.RawValue `asn1:"optional,tag:1"`
 	}
 	issuerAndSerial struct {
-		Issuer pkix.RDNSequence
+		Issuer asn1.RawValue
 		Serial asn1.RawValue
 	}
 )
@@ -102,6 +115,8 @@ func (s *Signature) parsePKCS7(der []byte) error {
 	signer := data.Signers[0]
 	s.Hash = hashName(signer.Digest.Algorithm)
 	s.Value = signer.Value
+	s.Signers = len(data.Signers)
+	s.Attributes = len(signer.Signed.FullBytes) > 0
 	return s.parseKey(signer.Key)
 }
 
@@ -110,16 +125,22 @@ func (s *Signature) parsePKCS7(der []byte) error {
 func (s *Signature) parseKey(key asn1.RawValue) error {
 	if key.Class == asn1.ClassContextSpecific && key.Tag == 0 {
 		s.KeyID = colons(key.Bytes)
+		s.KeyIdentifier = key.Bytes
 		return nil
 	}
 	var id issuerAndSerial
 	if _, err := asn1.Unmarshal(key.FullBytes, &id); err != nil {
 		return err
 	}
+	var names pkix.RDNSequence
+	if _, err := asn1.Unmarshal(id.Issuer.FullBytes, &names); err != nil {
+		return err
+	}
 	var issuer pkix.Name
-	issuer.FillFromRDNSequence(&id.Issuer)
+	issuer.FillFromRDNSequence(&names)
 	s.Signer = issuer.CommonName
 	s.KeyID = colons(id.Serial.Bytes)
+	s.Issuer, s.Serial = id.Issuer.FullBytes, id.Serial.Bytes
 	return nil
 }
 

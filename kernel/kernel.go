@@ -1,0 +1,208 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/kmodtrace/kmodtrace/kmod"
+)
+
+// Options say which kernel. Nil is the same as its zero value.
+type Options struct {
+	Root     string // folder that holds boot, etc, lib, proc and sys; "" is /
+	Release  string // as uname -r has it; "" is the running kernel
+	Modprobe string // the modprobe to resolve aliases with; "" looks for it in PATH and /sbin
+}
+
+// Kernel is one kernel. It is safe for use by several goroutines.
+type Kernel struct {
+	root     string
+	release  string
+	modprobe string
+	running  bool
+
+	kallsyms  func() (*kallsyms, error)
+	live      func() (*live, error)
+	image     func() (*bootImage, error)
+	config    func() (map[string]string, error)
+	exports   func() (exports, error)
+	providers func() (map[string][]string, error)
+	installed func() ([]installed, error)
+}
+
+// Open finds a kernel. It errs with [ErrNotInstalled] for a release that is neither
+// running nor installed, and then names those that are.
+func Open(opts *Options) (*Kernel, error) {
+	if opts == nil {
+		opts = &Options{}
+	}
+	k := &Kernel{root: opts.Root, release: opts.Release, modprobe: opts.Modprobe}
+	if k.root == "" {
+		k.root = "/"
+	}
+	current := k.line("proc/sys/kernel/osrelease")
+	switch {
+	case k.release == "" && current == "":
+		return nil, &Error{Op: "release", Release: "that runs", Err: unknown("%s is not there", k.path("proc/sys/kernel/osrelease"))}
+	case k.release == "":
+		k.release = current
+	}
+	k.running = k.release == current
+	if err := k.check(); err != nil {
+		return nil, k.fail("release", "", err)
+	}
+	k.kallsyms = sync.OnceValues(k.readKallsyms)
+	k.live = sync.OnceValues(k.readLive)
+	k.image = sync.OnceValues(k.readBootImage)
+	k.config = sync.OnceValues(k.readConfig)
+	k.exports = sync.OnceValues(k.readExports)
+	k.providers = sync.OnceValues(k.readProviders)
+	k.installed = sync.OnceValues(k.readInstalled)
+	return k, nil
+}
+
+// check errs for a release that does not exist, or cannot.
+func (k *Kernel) check() error {
+	if strings.ContainsAny(k.release, "/\x00") || k.release == "." || k.release == ".." {
+		return fmt.Errorf("%w: %s cannot be a release", ErrNotInstalled, shorten(k.release))
+	}
+	if k.running {
+		return nil
+	}
+	for _, path := range []string{"lib/modules/" + k.release, "boot/config-" + k.release, "boot/vmlinuz-" + k.release} {
+		if _, err := os.Stat(k.path(path)); err == nil {
+			return nil
+		}
+	}
+	releases := Releases(k.root)
+	if len(releases) == 0 {
+		return fmt.Errorf("%w: there are none at all", ErrNotInstalled)
+	}
+	return fmt.Errorf("%w: there are %s", ErrNotInstalled, strings.Join(releases, ", "))
+}
+
+// Releases gives the releases of the kernels below root ("" is /): those that have a
+// folder of modules, a configuration or an image in /boot, and the running one.
+func Releases(root string) []string {
+	if root == "" {
+		root = "/"
+	}
+	releases := []string{}
+	for _, prefix := range []string{"lib/modules/", "boot/config-", "boot/vmlinuz-"} {
+		entries, err := os.ReadDir(filepath.Join(root, filepath.Dir(prefix+"x")))
+		if err != nil {
+			continue
+		}
+		for _, entry := range entries {
+			release, ok := strings.CutPrefix(entry.Name(), strings.TrimPrefix(prefix, filepath.Dir(prefix+"x")+"/"))
+			if ok && release != "" {
+				releases = append(releases, release)
+			}
+		}
+	}
+	if running := firstLine(filepath.Join(root, "proc/sys/kernel/osrelease")); running != "" {
+		releases = append(releases, running)
+	}
+	slices.Sort(releases)
+	return slices.Compact(releases)
+}
+
+// Release gives the kernel's release, as uname -r has it.
+func (k *Kernel) Release() string { return k.release }
+
+// Running tells whether it is the kernel that runs.
+func (k *Kernel) Running() bool { return k.running }
+
+// ModulesDir gives the folder where its modules are, and whether that is there: after an upgrade
+// without a reboot it may be gone for the running kernel.
+func (k *Kernel) ModulesDir() (path string, exists bool) {
+	path = k.path("lib/modules/" + k.release)
+	info, err := os.Stat(path)
+	return path, err == nil && info.IsDir()
+}
+
+// Machine gives its architecture in the words of kmod.File.Machine, or nothing.
+func (k *Kernel) Machine() string {
+	if k.running {
+		if machine := machineName(k.line("proc/sys/kernel/arch")); machine != "" { // from 6.1 on
+			return machine
+		}
+	}
+	if f, err := k.anyModule(); err == nil {
+		return f.Machine
+	}
+	if k.running && k.root == "/" {
+		return machineName(unameMachine())
+	}
+	if image, err := k.image(); err == nil {
+		return image.machine
+	}
+	return ""
+}
+
+// Vermagic gives the text that a module must have in its vermagic field. It is read from
+// the running kernel's memory, a module installed for it, or its boot image.
+func (k *Kernel) Vermagic() (string, error) {
+	var why reasons
+	if k.running {
+		live, err := k.live()
+		if err == nil && live.vermagic != "" {
+			return live.vermagic, nil
+		}
+		why = append(why, orElse(err, errors.New("the kernel's memory does not show it")))
+	}
+	f, err := k.anyModule()
+	if err == nil {
+		return f.Value("vermagic"), nil
+	}
+	why = append(why, err)
+	image, err := k.image()
+	if err == nil {
+		if text := image.vermagic(k.release); text != "" {
+			return text, nil
+		}
+	}
+	return "", k.fail("vermagic", "", unknown("%w", append(why, orElse(err, errors.New("the boot image does not show it")))))
+}
+
+// Loaded gives a module that the running kernel has in memory; nil where it has not,
+// or the kernel does not run.
+func (k *Kernel) Loaded(name string) (*kmod.Module, error) {
+	if !k.running {
+		return nil, nil
+	}
+	name, err := kmod.NormalName(name)
+	if err != nil {
+		return nil, k.fail("loaded module", name, err)
+	}
+	modules, err := k.list()
+	if err != nil {
+		return nil, k.fail("loaded module", name, err)
+	}
+	i := slices.IndexFunc(modules, func(m kmod.Module) bool { return m.Name == name })
+	if i < 0 {
+		return nil, nil
+	}
+	return &modules[i], nil
+}
+
+// list gives what is loaded now, not as of the first question.
+func (k *Kernel) list() ([]kmod.Module, error) {
+	modules, err := kmod.List(&kmod.ListOptions{Root: k.root})
+	if errors.Is(err, kmod.ErrNoModules) || errors.Is(err, os.ErrPermission) {
+		return nil, unknown("%w", err)
+	}
+	return modules, err
+}
+
+func orElse(err, other error) error {
+	if err != nil {
+		return err
+	}
+	return other
+}

@@ -1,0 +1,183 @@
+package kernel
+
+import (
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// ConfigLine is a line of modprobe's configuration.
+type ConfigLine struct {
+	File      string
+	Line      int    // where it begins; continued lines count
+	Text      string // the whole line, joined
+	Install   bool   // a command that is run instead of loading
+	Blacklist bool   // not to be loaded by alias; by its name it still can be
+	// Blocking is false for an install command that may well load the module in the end.
+	Blocking bool
+}
+
+// The folders of modprobe's configuration. A file hides those of its name in later folders.
+var modprobeFolders = [...]string{"etc/modprobe.d", "run/modprobe.d", "usr/local/lib/modprobe.d", "usr/lib/modprobe.d", "lib/modprobe.d"}
+
+// maxConfig bounds one file of modprobe's configuration, and the kernel's command line.
+const maxConfig = 4 << 20
+
+// Blocked gives the lines of modprobe's configuration that keep a module from being loaded
+// by alias or by name: blacklists, install commands, aliases for "off", and, of the running kernel, its
+// command line (modprobe.blacklist=).
+func (k *Kernel) Blocked(name string) []ConfigLine {
+	name = normal(name)
+	var found []ConfigLine
+	for _, file := range k.modprobeFiles() {
+		text, err := readFile(file, maxConfig)
+		if err != nil {
+			continue
+		}
+		for _, line := range parseModprobeConfig(string(text)) {
+			if line.blocks(name) {
+				line.File = file
+				found = append(found, line)
+			}
+		}
+	}
+	return append(found, k.blockedByCmdline(name)...)
+}
+
+// modprobeFiles gives the files that count, in modprobe's order: by name, whatever
+// their folder. A file that cannot be read or is empty hides others all the same.
+func (k *Kernel) modprobeFiles() []string {
+	files := make(map[string]string)
+	for _, folder := range modprobeFolders {
+		entries, err := os.ReadDir(k.path(folder))
+		if err != nil {
+			continue
+		}
+		for _, entry := range entries {
+			base := entry.Name()
+			if !strings.HasSuffix(base, ".conf") || strings.HasPrefix(base, ".") || entry.IsDir() {
+				continue
+			}
+			if _, hidden := files[base]; !hidden {
+				files[base] = filepath.Join(k.path(folder), base)
+			}
+		}
+	}
+	var ordered []string
+	for _, base := range slices.Sorted(maps.Keys(files)) {
+		ordered = append(ordered, files[base])
+	}
+	return ordered
+}
+
+// parseModprobeConfig gives the lines that can keep a module out. `#` begins a comment only at a
+// line's start; a backslash joins a line with the next.
+func parseModprobeConfig(text string) []ConfigLine {
+	var found []ConfigLine
+	number := 0
+	for text != "" {
+		var line string
+		var took int
+		line, text, took = nextConfigLine(text)
+		if c, ok := parseConfigLine(line); ok {
+			c.Line = number + 1
+			found = append(found, c)
+		}
+		number += took
+	}
+	return found
+}
+
+// nextConfigLine cuts off one line, with those that it is continued on, and tells how
+// many that were. A backslash before anything else stands for nothing.
+func nextConfigLine(text string) (line, rest string, took int) {
+	var joined strings.Builder
+	for i := 0; i < len(text); i++ {
+		switch {
+		case text[i] == '\n':
+			return joined.String(), text[i+1:], took + 1
+		case text[i] == '\\' && i+1 < len(text) && text[i+1] == '\n':
+			took++
+			i++
+		case text[i] == '\\' && i+1 < len(text):
+			i++
+			joined.WriteByte(text[i])
+		default:
+			joined.WriteByte(text[i])
+		}
+	}
+	return joined.String(), "", took + 1
+}
+
+// parseConfigLine takes the commands that matter: options, softdep and remove do not
+// keep anything out.
+func parseConfigLine(line string) (ConfigLine, bool) {
+	if line == "" || line[0] == '#' {
+		return ConfigLine{}, false
+	}
+	fields := strings.FieldsFunc(line, isBlank)
+	c := ConfigLine{Text: strings.TrimFunc(line, isBlank)}
+	switch {
+	case len(fields) < 2:
+		return c, false
+	case fields[0] == "blacklist":
+		c.Blacklist, c.Blocking = true, true
+	case fields[0] == "install" && len(fields) > 2:
+		c.Install, c.Blocking = true, loadsNothing(fields[2:])
+	case fields[0] == "alias" && len(fields) > 2 && fields[2] == "off":
+		c.Blocking = true
+	default:
+		return c, false
+	}
+	return c, true
+}
+
+func isBlank(c rune) bool { return c == ' ' || c == '\t' || c == '\r' }
+
+// blocks tells whether the line is about a name. A blacklist has a module's name; the
+// others may have wildcards.
+func (c *ConfigLine) blocks(name string) bool {
+	about := normal(strings.FieldsFunc(c.Text, isBlank)[1])
+	if c.Blacklist {
+		return about == name
+	}
+	matched, err := path.Match(about, name)
+	return about == name || err == nil && matched
+}
+
+// loadsNothing tells whether a shell command obviously does nothing at all.
+func loadsNothing(command []string) bool {
+	switch strings.TrimSuffix(path.Base(command[0]), ";") {
+	case "true", "false", ":", "exit":
+	default:
+		return false
+	}
+	for _, word := range command[1:] {
+		if strings.ContainsAny(word, ";&|`$(") {
+			return false
+		}
+	}
+	return !strings.HasSuffix(command[0], ";") || len(command) == 1
+}
+
+// blockedByCmdline reads modprobe.blacklist= as modprobe does.
+func (k *Kernel) blockedByCmdline(name string) []ConfigLine {
+	var found []ConfigLine
+	for key, value := range k.cmdline() {
+		if key != "modprobe.blacklist" {
+			continue
+		}
+		for module := range strings.SplitSeq(value, ",") {
+			if normal(module) == name {
+				found = append(found, ConfigLine{
+					File: k.path("proc/cmdline"), Line: 1, Text: key + "=" + value, Blacklist: true, Blocking: true,
+				})
+				break
+			}
+		}
+	}
+	return found
+}
