@@ -1,9 +1,11 @@
 package cause
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/kernel"
+	"github.com/kmodtrace/kmodtrace/kmod"
 )
 
 func requestDenied(s *scene) answer { return answerOf(s.action.Request.Denied) }
@@ -35,7 +37,7 @@ func configBlocks(s *scene) answer {
 	if len(s.action.Loads) > 0 {
 		return no
 	}
-	names, err := s.kernel.Modules(s.ctx, s.action.Module)
+	names, err := s.answering(s.action.Module)
 	if err != nil {
 		return unsure
 	}
@@ -51,17 +53,29 @@ func configBlocks(s *scene) answer {
 	return yes
 }
 
+// answering gives the modules for a name or alias; none is no error.
+func (s *scene) answering(alias string) ([]string, error) {
+	names, err := s.kernel.Modules(s.ctx, alias)
+	if errors.Is(err, kmod.ErrNotFound) || errors.Is(err, kmod.ErrBadName) {
+		return nil, nil
+	}
+	return names, err
+}
+
 // blocks looks for a line of configuration that keeps a module out, and names it.
 func (s *scene) blocks(name string) bool {
 	for _, line := range s.kernel.Blocked(name) {
-		s.nameLine(line)
+		if line.Install && !line.Blocking {
+			continue
+		}
+		s.nameLine(&line)
 		s.name("blocked", name)
 		return true
 	}
 	return false
 }
 
-func (s *scene) nameLine(line kernel.ConfigLine) {
+func (s *scene) nameLine(line *kernel.ConfigLine) {
 	s.name("config", line.Place())
 	s.name("text", line.Text)
 	s.prove("%s: %s", line.Place(), line.Text)
@@ -72,7 +86,7 @@ func nothingAnswers(s *scene) answer {
 	if len(s.action.Loads) > 0 {
 		return no
 	}
-	names, err := s.kernel.Modules(s.ctx, s.action.Module)
+	names, err := s.answering(s.action.Module)
 	if err != nil {
 		return unsure
 	}

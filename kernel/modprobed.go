@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path"
@@ -19,6 +20,9 @@ type ConfigLine struct {
 	// Blocking is false for an install command that may well load the module in the end.
 	Blocking bool
 }
+
+// Place gives the file and the line, as compilers do.
+func (c *ConfigLine) Place() string { return fmt.Sprintf("%s:%d", c.File, c.Line) }
 
 // The folders of modprobe's configuration. A file hides those of its name in later folders.
 var modprobeFolders = [...]string{"etc/modprobe.d", "run/modprobe.d", "usr/local/lib/modprobe.d", "usr/lib/modprobe.d", "lib/modprobe.d"}

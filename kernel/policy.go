@@ -144,3 +144,12 @@ func compressionWord(config map[string]string) string {
 	}
 	return ""
 }
+
+// LSMs gives the active security modules as the running kernel lists them, separated by commas;
+// nothing where that cannot be read.
+func (k *Kernel) LSMs() string {
+	if !k.running {
+		return ""
+	}
+	return k.line("sys/kernel/security/lsm")
+}

@@ -1,0 +1,175 @@
+package tracer
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Symbols names addresses of the kernel's code, as /proc/kallsyms has them at the
+// time that it is read: what a module had is gone with it. The zero value is
+// empty; [Symbols.Read] fills it, and may be called again. It is not for several
+// goroutines at once.
+type Symbols struct {
+	// File is read instead of /proc/kallsyms, if not empty.
+	File string
+
+	starts  []uint64
+	entries []symbolEntry
+	text    string // all names, one after another
+	modules []string
+}
+
+// symbolEntry is where a name is in the text, and whose it is: there are a
+// hundred thousand.
+type symbolEntry struct {
+	at     uint32
+	length uint16
+	module uint16 // index of modules
+}
+
+// Symbol is a place in the kernel's code.
+type Symbol struct {
+	Name   string
+	Offset uint64 // from the symbol's beginning
+	Module string // empty for the kernel itself
+}
+
+// String gives "misc_open+0x84", and for a module's code "settle+0x1e [taker]".
+func (s Symbol) String() string {
+	if s.Module == "" {
+		return fmt.Sprintf("%s+%#x", s.Name, s.Offset)
+	}
+	return fmt.Sprintf("%s+%#x [%s]", s.Name, s.Offset, s.Module)
+}
+
+// ErrNoSymbols: the kernel hides its addresses from this user.
+var ErrNoSymbols = errors.New("no symbols: the kernel hides its addresses (kernel.kptr_restrict, or no CAP_SYSLOG)")
+
+// Bounds of what is kept, and of how far an address may be from the symbol before
+// it: what is farther lies in code that has no symbol here.
+const (
+	maxSymbols      = 1 << 20
+	maxSymbolName   = 1 << 10
+	maxSymbolText   = 64 << 20
+	maxSymbolOffset = 1 << 18
+)
+
+// Read takes the table as it is now.
+func (s *Symbols) Read() error {
+	name := s.File
+	if name == "" {
+		name = "/proc/kallsyms"
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return fmt.Errorf("read symbols: %w", err)
+	}
+	defer f.Close()
+	return s.parse(f)
+}
+
+// parse reads lines of "address type name" and for a module's "[module]".
+func (s *Symbols) parse(r io.Reader) error {
+	b := symbolBuilder{numbers: map[string]uint16{"": 0}, modules: []string{""}}
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		if !b.add(lines.Bytes()) {
+			break
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("read symbols: %w", err)
+	}
+	if len(b.lines) == 0 {
+		return ErrNoSymbols
+	}
+	// Stable: of several names for one address the first is kept.
+	slices.SortStableFunc(b.lines, func(x, y symbolLine) int { return cmp.Compare(x.start, y.start) })
+	b.lines = slices.CompactFunc(b.lines, func(x, y symbolLine) bool { return x.start == y.start })
+	s.starts, s.entries = make([]uint64, len(b.lines)), make([]symbolEntry, len(b.lines))
+	for i, l := range b.lines {
+		s.starts[i], s.entries[i] = l.start, l.entry
+	}
+	s.text, s.modules = b.text.String(), b.modules
+	return nil
+}
+
+type symbolLine struct {
+	start uint64
+	entry symbolEntry
+}
+
+type symbolBuilder struct {
+	lines   []symbolLine
+	text    strings.Builder
+	modules []string
+	numbers map[string]uint16
+}
+
+// add keeps a line about code. It tells whether there is room for more. Most of the
+// table is read for nothing, so that a line is looked at before it is taken apart.
+func (b *symbolBuilder) add(line []byte) bool {
+	address, rest, _ := bytes.Cut(line, []byte(" "))
+	kind, rest, _ := bytes.Cut(rest, []byte(" "))
+	if len(kind) != 1 || !bytes.Contains([]byte("tTwW"), kind) {
+		return true
+	}
+	name, module, _ := bytes.Cut(rest, []byte("\t"))
+	start, err := strconv.ParseUint(string(address), 16, 64)
+	if err != nil || start == 0 || len(name) == 0 || len(name) > maxSymbolName { // zero: hidden
+		return true
+	}
+	if len(b.lines) >= maxSymbols || b.text.Len()+len(name) > maxSymbolText {
+		return false
+	}
+	entry := symbolEntry{at: uint32(b.text.Len()), length: uint16(len(name)), module: b.number(string(bytes.Trim(module, "[]")))}
+	b.text.Write(name)
+	b.lines = append(b.lines, symbolLine{start, entry})
+	return true
+}
+
+func (b *symbolBuilder) number(module string) uint16 {
+	n, known := b.numbers[module]
+	if !known && len(b.modules) < 1<<16 {
+		n = uint16(len(b.modules))
+		b.modules = append(b.modules, module)
+		b.numbers[module] = n
+	}
+	return n
+}
+
+// Find gives the symbol that an address lies in.
+func (s *Symbols) Find(address Address) (Symbol, bool) {
+	i, exact := slices.BinarySearch(s.starts, uint64(address))
+	if !exact {
+		i--
+	}
+	if i < 0 || uint64(address)-s.starts[i] > maxSymbolOffset {
+		return Symbol{}, false
+	}
+	e := s.entries[i]
+	return Symbol{
+		Name:   printable(s.text[e.at:][:e.length]),
+		Offset: uint64(address) - s.starts[i],
+		Module: printable(s.modules[e.module]),
+	}, true
+}
+
+// FindCall gives the symbol of a call by the address that it returns to. That
+// may be the end of the function, where the called one was not expected back.
+func (s *Symbols) FindCall(returnsTo Address) (Symbol, bool) {
+	if returnsTo == 0 {
+		return Symbol{}, false
+	}
+	symbol, ok := s.Find(returnsTo - 1)
+	symbol.Offset++
+	return symbol, ok
+}
