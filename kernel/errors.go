@@ -20,6 +20,8 @@ var (
 	ErrNoKey = errors.New("signed with a key that the kernel does not trust")
 	// ErrSignature: a trusted key made the signature, but not of this content.
 	ErrSignature = errors.New("the signature is not of this content")
+	// ErrSignatureUnsupported: the signature is of a kind that modules cannot have.
+	ErrSignatureUnsupported = errors.New("the signature is of a kind that the kernel does not check")
 	// ErrSignatureDamaged: something is appended as a signature and cannot be read as one.
 	ErrSignatureDamaged = errors.New("the signature is damaged")
 )

@@ -19,7 +19,7 @@ import (
 )
 
 // Verify checks the signature of a module's decompressed image as the kernel would: nil
-// when a trusted key made it. It errs with [ErrUnsigned], [ErrSignatureDamaged], [ErrNoKey],
+// when a trusted key made it. It errs with [ErrUnsigned], [ErrSignatureDamaged], [ErrSignatureUnsupported], [ErrNoKey],
 // [ErrSignature], and [ErrUnknown] where the keys cannot be known here or the algorithm is not
 // known to this package. What the kernel has on its list of revoked hashes is not looked at.
 func (k *Kernel) Verify(image []byte) error {
@@ -34,7 +34,9 @@ func (k *Kernel) verify(image []byte) error {
 	switch {
 	case signature == nil:
 		return ErrUnsigned
-	case signature.Problem != "" || signature.Kind != "PKCS#7":
+	case signature.Problem == "" && signature.Kind != "PKCS#7":
+		return fmt.Errorf("%w: %s", ErrSignatureUnsupported, signature.Kind)
+	case signature.Problem != "":
 		return fmt.Errorf("%w: %s %s", ErrSignatureDamaged, signature.Kind, signature.Problem)
 	case signature.Attributes || signature.Signers != 1:
 		return unknown("the signature has attributes or several signers")

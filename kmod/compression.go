@@ -66,7 +66,7 @@ func unpack(data []byte) ([]byte, Compression, error) {
 	if err == nil || errors.Is(err, ErrTooBig) {
 		return image, compression, err
 	}
-	return nil, compression, fmt.Errorf("%w: decompress %v: %w", ErrNotModule, compression, err)
+	return nil, compression, fmt.Errorf("%w: decompress %v: %w", ErrCompression, compression, err)
 }
 
 func unpackGzip(data []byte, limit int) ([]byte, error) {

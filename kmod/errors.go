@@ -17,6 +17,11 @@ var (
 	ErrNotFound = errors.New("module not found")
 	// ErrNotModule: the file is not a kernel module, or is damaged.
 	ErrNotModule = errors.New("not a kernel module")
+	// ErrNotELF: the file does not even begin as one. It is an ErrNotModule too.
+	ErrNotELF = fmt.Errorf("%w: it does not begin as an ELF file", ErrNotModule)
+	// ErrCompression: what is compressed in the file cannot be restored. It is an
+	// ErrNotModule too.
+	ErrCompression = fmt.Errorf("%w: its compression is damaged", ErrNotModule)
 	// ErrTooBig: the file, or what it decompresses to, is over this package's bounds.
 	ErrTooBig = errors.New("too big")
 	// ErrBuiltin: the module is part of the kernel image: nothing to load, nothing to unload.

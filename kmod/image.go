@@ -24,6 +24,7 @@ type section struct {
 	flags     elf.SectionFlag
 	link      uint32
 	entrySize uint64
+	size      uint64 // in memory
 	data      []byte // nil where it takes no place in the file
 }
 
@@ -37,7 +38,7 @@ type symbol struct {
 // parseImage reads the header and the sections, all bounds checked.
 func parseImage(data []byte) (*image, error) {
 	if len(data) < elf.EI_NIDENT || string(data[:4]) != elf.ELFMAG {
-		return nil, fmt.Errorf("%w: it does not begin as an ELF file", ErrNotModule)
+		return nil, ErrNotELF
 	}
 	img := &image{data: data, wide: elf.Class(data[elf.EI_CLASS]) == elf.ELFCLASS64}
 	switch elf.Data(data[elf.EI_DATA]) {
@@ -109,6 +110,7 @@ func (img *image) parseSection(header []byte, s *section) (nameOffset uint32, ok
 	h.word() // info
 	h.addr() // alignment
 	s.entrySize = h.addr()
+	s.size = size
 	if s.kind == elf.SHT_NOBITS || s.kind == elf.SHT_NULL {
 		return nameOffset, true
 	}

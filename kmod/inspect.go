@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,6 +24,10 @@ type File struct {
 	FileSize    int         `json:"file_size"`   // bytes of the file
 	Size        int         `json:"size"`        // bytes of the module in it, decompressed, signature included
 
+	// MemorySize is what its sections take in the kernel, in bytes, before they are
+	// set out in pages: what only its init needs is in it.
+	MemorySize uint64 `json:"memory_size"`
+
 	Machine   string `json:"machine"`            // ELF machine: x86-64, aarch64, …
 	WordSize  int    `json:"word_size"`          // bits: 32 or 64
 	BigEndian bool   `json:"big_endian"`         // order of bytes
@@ -34,6 +39,9 @@ type File struct {
 
 	// Parameters, in the order in which they first appear.
 	Parameters []Parameter `json:"parameters"`
+	// Layout is the version of the kernel's struct module that it was built against;
+	// nil without CONFIG_MODVERSIONS.
+	Layout *CRC `json:"module_layout,omitempty"`
 	// Imports are the symbols that the kernel or other modules must give.
 	Imports []Import `json:"imports"`
 	// Exports are the symbols that it gives to other modules.
@@ -229,9 +237,28 @@ func parse(data []byte) (*File, error) {
 	f.Name = normal(f.Value("name"))
 	f.Parameters = parameters(f.Fields)
 	f.BuildID = buildID(img)
-	f.Imports = imports(img)
+	f.MemorySize = memorySize(img)
+	crcs := importVersions(img)
+	f.Layout = crcs["module_layout"]
+	f.Imports = imports(img, crcs)
 	f.Exports = exports(img)
 	return f, nil
+}
+
+// memorySize adds up the sections that the kernel keeps. A sum that does not fit
+// is the largest number.
+func memorySize(img *image) uint64 {
+	var sum uint64
+	for _, s := range img.sections {
+		if s.flags&elf.SHF_ALLOC == 0 {
+			continue
+		}
+		if sum+s.size < sum {
+			return math.MaxUint64
+		}
+		sum += s.size
+	}
+	return sum
 }
 
 // MachineName gives the common name of an ELF machine.

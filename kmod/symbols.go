@@ -7,8 +7,7 @@ import (
 
 // imports gives the undefined symbols, in the order of the symbol table, with the
 // versions that the build recorded.
-func imports(img *image) []Import {
-	crcs := importVersions(img)
+func imports(img *image, crcs map[string]*CRC) []Import {
 	list := []Import{}
 	img.symbols(func(s symbol) {
 		if s.section != elf.SHN_UNDEF || s.name == "" {

@@ -1,0 +1,136 @@
+package cause
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+
+	"github.com/kmodtrace/kmodtrace/kernel"
+	"github.com/kmodtrace/kmodtrace/kmod"
+)
+
+// Whether the module may be trusted, and whether it is of this kernel.
+
+// signed follows the kernel: what cannot be read or does not fit is refused
+// always, what is missing or unknown only by policy.
+func (c *checkup) signed() *Cause {
+	if value, err := c.kernel.Config("CONFIG_MODULE_SIG"); err == nil && value != "y" {
+		return nil
+	}
+	c.nameSigner()
+	err := c.kernel.Verify(c.image)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, kernel.ErrUnsigned):
+		return c.untrusted(SignatureMissing, "{file}: no signature, and this kernel takes only signed modules")
+	case errors.Is(err, kernel.ErrNoKey):
+		return c.untrusted(SignatureUnknownKey, "{file}: signed[ by {signer}][ with key {key}], which this kernel does not trust")
+	case errors.Is(err, kernel.ErrSignatureUnsupported):
+		return c.untrusted(SignatureUnsupported, "{file}: the signature is of a kind that this kernel cannot check")
+	case errors.Is(err, kernel.ErrSignature):
+		return c.refuse(SignatureMismatch, "{file}: the signature[ by {signer}] does not fit the bytes: they were changed after signing", "a trusted key is named, and its signature is of other bytes")
+	case errors.Is(err, kernel.ErrSignatureDamaged):
+		return c.refuse(SignatureUnreadable, "{file}: the block at its end that should be a signature is damaged[ ({signature})]", "it ends with the mark of a signature")
+	}
+	c.leave("whether its signature is valid: %v", err)
+	return nil
+}
+
+func (c *checkup) nameSigner() {
+	if s := c.signature; s != nil {
+		c.name("signer", quoted(s.Signer))
+		c.name("key", s.KeyID)
+		c.name("signature", s.Problem)
+	}
+}
+
+// untrusted is refused where signatures are enforced, or lockdown wants them.
+func (c *checkup) untrusted(code Code, say string) *Cause {
+	enforced, err := c.kernel.SignatureEnforced()
+	if err != nil {
+		c.leave("whether signatures are enforced: %v", err)
+	}
+	if enforced {
+		return c.refuse(code, say, "signatures are enforced (module.sig_enforce)", "[signature: by {signer}, key {key}]")
+	}
+	mode, err := c.kernel.Lockdown()
+	if err != nil {
+		c.leave("whether lockdown is on: %v", err)
+	}
+	if mode == "integrity" || mode == "confidentiality" {
+		c.name("mode", mode)
+		return c.refuse(Lockdown, "{file}: no signature that this kernel trusts, and lockdown (mode {mode}) wants one", "lockdown is in mode {mode}")
+	}
+	return nil
+}
+
+// layout compares the version of struct module, where both have one.
+func (c *checkup) layout() *Cause {
+	if c.file.Layout == nil || !c.modversions() {
+		return nil
+	}
+	symbol, err := c.kernel.Symbol("module_layout")
+	if err != nil || symbol.CRC == nil {
+		c.leave("the version of this kernel's struct module")
+		return nil
+	}
+	if *symbol.CRC != *c.file.Layout {
+		c.name("theirs", c.file.Layout.String())
+		c.name("ours", symbol.CRC.String())
+		return c.refuse(ModuleLayout, "{module} was built for a kernel with another struct module (the version of module_layout differs)", "{theirs} where this kernel has {ours}")
+	}
+	return nil
+}
+
+// modversions tells whether the kernel compares versions of symbols.
+func (c *checkup) modversions() bool {
+	if value, err := c.kernel.Config("CONFIG_MODVERSIONS"); err == nil {
+		return value == "y"
+	}
+	ours, err := c.kernel.Vermagic()
+	return err == nil && strings.Contains(ours, "modversions")
+}
+
+// vermagic compares as the kernel does: without the release where the module's
+// symbols have versions.
+func (c *checkup) vermagic() *Cause {
+	theirs := strings.TrimSpace(c.file.Value("vermagic"))
+	ours, err := c.kernel.Vermagic()
+	if err != nil {
+		c.leave("this kernel's vermagic: %v", err)
+		return nil
+	}
+	ours = strings.TrimSpace(ours)
+	if theirs == "" {
+		return nil // the kernel takes it, and taints itself
+	}
+	c.name("theirs", theirs)
+	c.name("ours", ours)
+	if versioned(c.file) && c.modversions() {
+		_, theirs, _ = strings.Cut(theirs, " ")
+		_, ours, _ = strings.Cut(ours, " ")
+	}
+	if theirs != ours {
+		return c.refuse(Vermagic, "{module} was built for kernel \"{theirs}\", and this one is \"{ours}\"", "its vermagic is \"{theirs}\"")
+	}
+	return nil
+}
+
+func versioned(f *kmod.File) bool {
+	if f.Layout != nil {
+		return true
+	}
+	for _, i := range f.Imports {
+		if i.CRC != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// moduleNameOf is the name that a module in such a file has by convention.
+func moduleNameOf(path string) string {
+	name, _, _ := strings.Cut(filepath.Base(path), ".ko")
+	return strings.ReplaceAll(name, "-", "_")
+}

@@ -1,0 +1,121 @@
+package cause
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/kmodtrace/kmodtrace/kernel"
+	"github.com/kmodtrace/kmodtrace/kmod"
+)
+
+// symbols looks each import up, in the file's order, as the kernel does.
+func (c *checkup) symbols() *Cause {
+	unknown := 0
+	var why error
+	for _, i := range c.file.Imports {
+		if i.Weak {
+			continue
+		}
+		symbol, err := c.lookup(i.Name)
+		if errors.Is(err, kernel.ErrUnknown) {
+			unknown, why = unknown+1, err
+			continue
+		}
+		c.names["symbol"] = i.Name
+		if cause := c.judge(i, symbol, err); cause != nil {
+			return cause
+		}
+	}
+	if unknown > 0 {
+		c.leave("whether this kernel exports %s that it needs: %v", counted(unknown, "symbol"), why)
+	}
+	return nil
+}
+
+// lookup asks the kernel, and then the modules that are loaded before.
+func (c *checkup) lookup(name string) (kernel.Symbol, error) {
+	symbol, err := c.kernel.Symbol(name)
+	if err == nil {
+		return symbol, nil
+	}
+	for _, f := range c.opts.Given {
+		for _, e := range f.Exports {
+			if e.Name == name {
+				return kernel.Symbol{Name: name, Owner: f.Name, GPL: &e.GPL, Namespace: e.Namespace, NamespaceKnown: true, CRC: e.CRC, Source: f.Path}, nil
+			}
+		}
+	}
+	return symbol, err
+}
+
+// judge says why an import cannot be had, nil when it can.
+func (c *checkup) judge(i kmod.Import, symbol kernel.Symbol, err error) *Cause {
+	if err != nil {
+		return c.missing(i)
+	}
+	c.names["owner"] = symbol.Owner
+	if symbol.Owner == "" {
+		c.names["owner"] = "the kernel"
+	}
+	licence := c.file.Value("license")
+	if symbol.GPL == nil && !gplCompatible(licence) {
+		c.leave("whether %s is for GPL-compatible modules only", i.Name)
+	}
+	if symbol.GPL != nil && *symbol.GPL && !gplCompatible(licence) {
+		c.name("licence", orUnknown(licence))
+		return c.refuse(SymbolGPLOnly, "{module} wants {symbol}, which {owner} exports only to GPL-compatible modules; its licence is \"{licence}\"", symbol.Source)
+	}
+	if c.modversions() && i.CRC != nil && symbol.CRC != nil && *i.CRC != *symbol.CRC {
+		c.name("theirs", i.CRC.String())
+		c.name("ours", symbol.CRC.String())
+		return c.refuse(SymbolVersion, "{module} was built against another version of {symbol} ({theirs}, where this kernel has {ours})", symbol.Source)
+	}
+	return c.namespace(symbol)
+}
+
+func (c *checkup) missing(i kmod.Import) *Cause {
+	if providers, err := c.kernel.Providers(i.Name); err == nil {
+		c.name("providers", strings.Join(providers, ", "))
+	}
+	return c.refuse(SymbolMissing, "{module} wants {symbol}, which nothing in this kernel exports[; {providers} would]",
+		"nothing in the kernel exports the symbol", "[installed, and exporting it: {providers}]")
+}
+
+// namespace wants symbols of one to be imported. From 6.16 a namespace may list the
+// modules that alone may use a symbol.
+func (c *checkup) namespace(symbol kernel.Symbol) *Cause {
+	if symbol.Namespace == "" || slices.Contains(c.file.Values("import_ns"), symbol.Namespace) {
+		return nil
+	}
+	if list, restricted := strings.CutPrefix(symbol.Namespace, "module:"); restricted {
+		for pattern := range strings.SplitSeq(list, ",") {
+			if ok, err := path.Match(pattern, c.names["module"]); ok && err == nil {
+				return nil
+			}
+		}
+	}
+	if value, err := c.kernel.Config("CONFIG_MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS"); err == nil && value == "y" {
+		return nil
+	}
+	c.name("namespace", symbol.Namespace)
+	return c.refuse(SymbolNamespace, "{module} uses {symbol} of the namespace {namespace} without importing it", symbol.Source)
+}
+
+// exports must be new.
+func (c *checkup) exports() *Cause {
+	for _, e := range c.file.Exports {
+		symbol, err := c.lookup(e.Name)
+		if err != nil {
+			continue
+		}
+		c.names["symbol"], c.names["owner"] = e.Name, symbol.Owner
+		if symbol.Owner == "" {
+			c.names["owner"] = "the kernel"
+		}
+		return c.refuse(SymbolDuplicate, "{module} exports {symbol}, which {owner} exports already", fmt.Sprintf("known from %s", symbol.Source))
+	}
+	return nil
+}
