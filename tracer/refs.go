@@ -143,15 +143,13 @@ func loadWanted(spec *ebpf.CollectionSpec, module string) (*ebpf.Collection, err
 	if err := spec.Variables["wanted_name"].Set(name); err != nil {
 		return nil, fmt.Errorf("set module name: %w", err)
 	}
-	// The pointers that carry the types to the generator; no program uses them.
-	delete(spec.Maps, ".bss")
 	// 5.10 accounts BPF memory to RLIMIT_MEMLOCK.
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, fmt.Errorf("remove memory lock limit: %w", err)
 	}
 	coll, err := ebpf.NewCollection(spec)
 	if err != nil {
-		return nil, fmt.Errorf("load programs: %s: %w", oneLine(err), err)
+		return nil, fmt.Errorf("load programs: %w", err)
 	}
 	return coll, nil
 }
@@ -298,8 +296,8 @@ func (r *Refs) detachLinks() []error {
 func RefCount(module string) (int, error) { return refCount("/", module) }
 
 func refCount(root, module string) (int, error) {
-	if module == "" || len(module) > maxModuleName || strings.ContainsAny(module, "/\x00") || module == "." || module == ".." {
-		return 0, fmt.Errorf("%q: not a module name", module)
+	if err := checkModuleName(module); err != nil {
+		return 0, err
 	}
 	dir := filepath.Join(root, "sys/module", module)
 	text, err := os.ReadFile(filepath.Join(dir, "refcnt"))
@@ -318,4 +316,12 @@ func refCount(root, module string) (int, error) {
 		return 0, fmt.Errorf("read reference count of %s: %w", module, err)
 	}
 	return n, nil
+}
+
+// checkModuleName refuses what would name something else below /sys/module.
+func checkModuleName(module string) error {
+	if module == "" || len(module) > maxModuleName || strings.ContainsAny(module, "/\x00") || module == "." || module == ".." {
+		return fmt.Errorf("%q: not a module name", module)
+	}
+	return nil
 }
