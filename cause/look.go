@@ -2,6 +2,7 @@ package cause
 
 import (
 	"debug/elf"
+	"fmt"
 	"io/fs"
 	"os"
 	"slices"
@@ -231,8 +232,8 @@ func lookUsers(s *scene) {
 	users, err := tracer.FindUsers(s.action.Module, nil)
 	var texts []string
 	for _, u := range users {
-		texts = append(texts, u.String())
-		s.prove("in use by %s", u)
+		texts = append(texts, userText(&u))
+		s.prove("in use by %s", userText(&u))
 	}
 	if n := len(texts); n > maxUsers {
 		texts = append(texts[:maxUsers], "…")
@@ -248,4 +249,24 @@ func lookUsers(s *scene) {
 
 func lookStuck(s *scene) {
 	s.prove("the thread is %s; /proc/%d/stack shows where it waits", s.names["who"], s.action.Thread.TID)
+}
+
+// userText says who uses a module, and how.
+func userText(u *tracer.User) string {
+	text := u.Kind.String()
+	for _, word := range []string{u.Name, u.Path} {
+		if word != "" {
+			text += " " + word
+		}
+	}
+	if u.Path == "" && u.Device != "" {
+		text += " " + u.Device
+	}
+	if u.Count > 0 {
+		text += fmt.Sprintf(" (%d)", u.Count)
+	}
+	if u.PID != 0 && u.Comm != "" {
+		text += fmt.Sprintf(" by %s[%d]", u.Comm, u.PID)
+	}
+	return text
 }

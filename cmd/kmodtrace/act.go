@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
@@ -49,6 +51,10 @@ func (o *actOptions) act(cmd *cobra.Command, jobs []job) (err error) {
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
 	sayBlind(zerolog.Ctx(cmd.Context()), t.Coverage())
+	k, err := kernel.Open(nil)
+	if err != nil {
+		return err
+	}
 	w := newWitness(t)
 	defer w.close()
 	ctx := cmd.Context()
@@ -57,12 +63,13 @@ func (o *actOptions) act(cmd *cobra.Command, jobs []job) (err error) {
 		ctx, cancel = context.WithTimeout(ctx, o.timeout)
 		defer cancel()
 	}
-	return o.actAll(ctx, cmd.OutOrStdout(), w, jobs)
+	return o.actAll(ctx, cmd.OutOrStdout(), w, k, jobs)
 }
 
 // actAll goes on after a refusal, but not after a job of which it is not known
 // whether it is done.
-func (o *actOptions) actAll(ctx context.Context, out io.Writer, w *witness, jobs []job) error {
+func (o *actOptions) actAll(ctx context.Context, out io.Writer, w *witness, k *kernel.Kernel, jobs []job) error {
+	x := cause.NewExplainer(k, nil)
 	var failures failures
 	sure := true
 	for _, j := range jobs {
@@ -75,6 +82,9 @@ func (o *actOptions) actAll(ctx context.Context, out io.Writer, w *witness, jobs
 		default:
 			j.do(ctx, w, r)
 			sure = r.Result.sure()
+			// What became of it is known: the reason is looked for even if somebody
+			// has stopped waiting.
+			r.explain(context.WithoutCancel(ctx), k, x)
 		}
 		failures.add(r.failure())
 		if err := o.print(out, r); err != nil {

@@ -41,7 +41,7 @@ Exit status: 0 when tracing works, 4 when it does not.`,
 
 // report is what doctor found.
 type report struct {
-	Kernel kernel  `json:"kernel"`
+	Kernel system  `json:"kernel"`
 	Checks []check `json:"checks"`
 	// Works tells whether tracing works, Reason why not.
 	Works  bool   `json:"works"`
@@ -53,7 +53,7 @@ type report struct {
 	Coverage *tracer.Coverage `json:"coverage,omitempty"`
 }
 
-type kernel struct {
+type system struct {
 	Release string `json:"release"`
 	Arch    string `json:"arch"` // as uname -m has it
 }
@@ -98,12 +98,12 @@ func examine(backend tracer.Backend) (*report, error) {
 	return r, err
 }
 
-func runningKernel() kernel {
+func runningKernel() system {
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
-		return kernel{}
+		return system{}
 	}
-	return kernel{Release: unix.ByteSliceToString(name.Release[:]), Arch: unix.ByteSliceToString(name.Machine[:])}
+	return system{Release: unix.ByteSliceToString(name.Release[:]), Arch: unix.ByteSliceToString(name.Machine[:])}
 }
 
 // checks asks for what tracing needs, then for what makes it better, then for

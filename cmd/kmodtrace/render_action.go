@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -53,14 +55,14 @@ func (t *actionTable) header() string {
 }
 
 // render gives the lines of one action.
-func (t *actionTable) render(a *tracer.Action) string {
+func (t *actionTable) render(a *cause.Explained) string {
 	took := "-"
 	if a.End != 0 {
 		took = shortDuration(a.Took)
 	}
 	row := line{}.cell(dim, clockTime(a.Time), timeColumns).cell(plain, a.Kind.String(), kindColumns).
 		cell(strong, orDash(a.Module), t.module).
-		cell(outcomeStyle(a.Outcome), outcomeText(a, outcomeColumns), outcomeColumns).
+		cell(outcomeStyle(a.Outcome), outcomeText(&a.Action, outcomeColumns), outcomeColumns).
 		cellRight(plain, took, tookColumns).cell(plain, t.users.who(a.Thread), t.by)
 	var below []line
 	if t.inline {
@@ -68,7 +70,7 @@ func (t *actionTable) render(a *tracer.Action) string {
 	} else {
 		below = t.details(a, t.width-belowColumns-columns(branchMore))
 	}
-	below = append(below, messageLines(a, maxBelow)...)
+	below = append(below, messageLines(&a.Action, maxBelow)...)
 
 	var b strings.Builder
 	b.WriteString(row.render(t.theme, t.width))
@@ -86,24 +88,45 @@ func (t *actionTable) render(a *tracer.Action) string {
 // details gives the rest of what is known: what it was about, and what there is
 // to say about it, which for a failure comes first. The path is shortened from
 // its front to fit into room.
-func (t *actionTable) details(a *tracer.Action, room int) []line {
-	why := strings.Join(notes(a), ", ")
-	var about, said line
-	if why != "" {
-		said = said.add(outcomeNote(a.Outcome), why)
-	}
-	rest := line{}.spaced(plain, paramsText(a)).spaced(unsure, actionTaints(a))
+func (t *actionTable) details(a *cause.Explained, room int) []line {
+	said := t.said(a, room)
+	rest := line{}.spaced(plain, paramsText(&a.Action)).spaced(unsure, actionTaints(&a.Action))
 	if t.inline {
-		room -= columns(said.text()) + columnGap
+		for _, l := range said {
+			room -= columns(l.text()) + columnGap
+		}
 	}
 	path := printable(fileText(a.File))
-	about = about.spaced(plain, cutFront(path, max(room-columns(rest.text())-columnGap, min(room, 16))))
-	about = joined([]line{about, rest})
-	lines := []line{about, said}
+	about := line{}.spaced(plain, cutFront(path, max(room-columns(rest.text())-columnGap, min(room, 16))))
+	lines := append([]line{joined([]line{about, rest})}, said...)
 	if a.Outcome == tracer.Failed {
-		lines = []line{said, about}
+		lines = append(said, lines[0])
 	}
 	return slices.DeleteFunc(lines, func(l line) bool { return len(l) == 0 })
+}
+
+// said tells the cause, in as many lines as it takes, then what else there is to
+// note, then what was warned of.
+func (t *actionTable) said(a *cause.Explained, room int) []line {
+	if t.inline {
+		room = math.MaxInt32
+	}
+	var lines []line
+	add := func(s style, text string) {
+		for _, part := range wrap(printable(text), room) {
+			lines = append(lines, line{}.add(s, part))
+		}
+	}
+	if a.Cause != nil {
+		add(outcomeNote(a.Outcome), a.Cause.String())
+	}
+	if text := strings.Join(remarks(a), ", "); text != "" {
+		add(outcomeNote(a.Outcome), text)
+	}
+	for i := range a.Warnings {
+		add(unsure, a.Warnings[i].String())
+	}
+	return lines
 }
 
 func outcomeNote(o tracer.Outcome) style {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -29,6 +30,9 @@ func (t *resultText) render(r *result) string {
 		dependency := i < len(r.Actions)-1 && r.Actions[i].Outcome == tracer.Live
 		lines = append(lines, t.block(&r.Actions[i], dependency)...)
 	}
+	if r.Cause != nil && !r.told() {
+		lines = append(lines, t.causeLines(r.Cause, bad)...)
+	}
 	lines = append(lines, verdictLine(r))
 	var b strings.Builder
 	for _, l := range lines {
@@ -50,22 +54,42 @@ func verdictLine(r *result) line {
 
 // block gives an action's lines: a headline, then what is known, each with its
 // label. A dependency that went well is told in short.
-func (t *resultText) block(a *tracer.Action, short bool) []line {
+func (t *resultText) block(a *cause.Explained, short bool) []line {
 	head := line{}.add(strong, orDash(a.Module)).spaced(plain, a.Kind.String()).
-		spaced(outcomeStyle(a.Outcome), outcomeText(a, t.width))
+		spaced(outcomeStyle(a.Outcome), outcomeText(&a.Action, t.width))
 	if a.End != 0 {
 		head = head.spaced(plain, shortDuration(a.Took))
 	}
 	lines := []line{head}
-	if why := strings.Join(notes(a), ", "); why != "" {
+	if a.Cause != nil {
+		lines = append(lines, t.causeLines(a.Cause, outcomeNote(a.Outcome))...)
+	}
+	if why := strings.Join(notes(&a.Action), ", "); why != "" {
 		lines = append(lines, labelled("note", outcomeNote(a.Outcome), why))
 	}
+	for i := range a.Warnings {
+		lines = append(lines, t.wrapped("warning", unsure, a.Warnings[i].String())...)
+	}
 	if !short {
-		lines = append(lines, t.facts(a)...)
-		lines = append(lines, t.timeline(a)...)
+		lines = append(lines, t.facts(&a.Action)...)
+		lines = append(lines, t.timeline(&a.Action)...)
 	}
 	for i, text := range messageTexts(a.Messages) {
 		lines = append(lines, labelled(first(i, "kernel"), plain, `"`+text+`"`))
+	}
+	return lines
+}
+
+// causeLines tells why, and what to do.
+func (t *resultText) causeLines(c *cause.Cause, s style) []line {
+	return append(t.wrapped("cause", s, c.String()), t.wrapped("next", plain, c.Next)...)
+}
+
+// wrapped gives a text in as many lines as it takes, the first with its label.
+func (t *resultText) wrapped(label string, s style, text string) []line {
+	var lines []line
+	for i, part := range wrap(printable(text), t.width-labelColumns) {
+		lines = append(lines, labelled(first(i, label), s, part))
 	}
 	return lines
 }

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
+	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"golang.org/x/sys/unix"
@@ -31,19 +34,23 @@ type result struct {
 	ErrnoName string     `json:"errno_name,omitempty"`
 	// Reason says why it is not confirmed.
 	Reason string `json:"reason,omitempty"`
+	// Cause is why it was refused: that of the last action, or why there was none.
+	Cause *cause.Cause `json:"cause,omitempty"`
 	// Actions are what the kernel did for it, in the order of their ends.
-	Actions []tracer.Action `json:"actions"`
+	Actions []cause.Explained `json:"actions"`
 
 	err error
 }
 
 func newResult(command, target string) *result {
-	return &result{Command: command, Target: target, Result: confirmed, Actions: []tracer.Action{}}
+	return &result{Command: command, Target: target, Result: confirmed, Actions: []cause.Explained{}}
 }
 
 // add takes an attempt's actions, and its verdict, which the last one decides.
 func (r *result) add(module string, a *attempt) verdict {
-	r.Actions = append(r.Actions, a.actions...)
+	for _, action := range a.actions {
+		r.Actions = append(r.Actions, cause.Explained{Action: action})
+	}
 	v, why := a.verdict()
 	var named *kmod.Error
 	if why != nil && !errors.As(why, &named) {
@@ -62,6 +69,24 @@ func (r *result) set(v verdict, why error) {
 	if v == refused && errors.As(why, &r.Errno) {
 		r.ErrnoName = tracer.ErrnoName(r.Errno)
 	}
+}
+
+// explain adds the causes.
+func (r *result) explain(ctx context.Context, k *kernel.Kernel, x *cause.Explainer) {
+	for i := range r.Actions {
+		r.Actions[i] = x.Explain(ctx, r.Actions[i].Action)
+	}
+	switch {
+	case r.Result != refused && len(r.Actions) > 0:
+		r.Cause = r.Actions[len(r.Actions)-1].Cause // of what has not ended
+	case r.Result == refused:
+		r.Cause = cause.OfAttempt(ctx, k, r.Target, r.err, r.Actions)
+	}
+}
+
+// told tells whether the actions tell the cause already.
+func (r *result) told() bool {
+	return len(r.Actions) > 0 && r.Actions[len(r.Actions)-1].Cause == r.Cause
 }
 
 // sure tells whether the verdict says what became of the target.
@@ -89,6 +114,8 @@ func (r *result) hint() string {
 		return "take it out first: kmodtrace unload " + shortText(named.Module)
 	case errors.Is(r.err, kmod.ErrInUse):
 		return "--wait asks again until its last user is gone"
+	case r.Cause != nil:
+		return "kmodtrace explain " + string(r.Cause.Code) + " says more"
 	}
 	return ""
 }

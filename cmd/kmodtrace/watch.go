@@ -8,6 +8,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -143,6 +145,11 @@ func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
 	if w.events {
 		return w.watchEvents(ctx, t)
 	}
+	k, err := kernel.Open(nil)
+	if err != nil {
+		return err
+	}
+	x := cause.NewExplainer(k, nil)
 	for a, err := range t.Actions(ctx) {
 		if err != nil {
 			return err
@@ -151,7 +158,9 @@ func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
 		if !w.wanted.action(&a) {
 			continue
 		}
-		if err := w.show(a, w.actions.render(&a)); err != nil {
+		// What ended the watching does not end the looking for reasons.
+		e := x.Explain(context.WithoutCancel(ctx), a)
+		if err := w.show(e, w.actions.render(&e)); err != nil {
 			return err
 		}
 		if w.enough() {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"golang.org/x/sys/unix"
 )
@@ -77,18 +78,38 @@ func outcomeStyle(o tracer.Outcome) style {
 	}
 }
 
+// remarks are the notes without those that a cause has said in other words.
+func remarks(a *cause.Explained) []string {
+	if a.Cause == nil || a.Cause.Code == cause.Unknown {
+		return notes(&a.Action)
+	}
+	return circumstances(&a.Action)
+}
+
 // notes says what else there is to know about an action, most telling first.
 func notes(a *tracer.Action) []string {
-	var notes []string
-	add := func(when bool, format string, args ...any) {
-		if when {
-			notes = append(notes, fmt.Sprintf(format, args...))
-		}
+	notes := noter{}
+	notes.add(a.Crashed, "its thread was killed for a fault")
+	notes.add(a.Outcome == tracer.Failed && a.Stage != 0, "at stage %v", a.Stage)
+	notes.add(a.InitResult != nil && *a.InitResult != 0, "its init returned %s", initText(a))
+	notes.add(a.HelperStatus != nil && *a.HelperStatus != 0, "modprobe %s", waitText(a.HelperStatus))
+	return append(notes, circumstances(a)...)
+}
+
+// noter collects notes.
+type noter []string
+
+func (n *noter) add(when bool, format string, args ...any) {
+	if when {
+		*n = append(*n, fmt.Sprintf(format, args...))
 	}
-	add(a.Crashed, "its thread was killed for a fault")
-	add(a.Outcome == tracer.Failed && a.Stage != 0, "at stage %v", a.Stage)
-	add(a.InitResult != nil && *a.InitResult != 0, "its init returned %s", initText(a))
-	add(a.HelperStatus != nil && *a.HelperStatus != 0, "modprobe %s", waitText(a.HelperStatus))
+}
+
+// circumstances are notes that have nothing to do with the outcome.
+func circumstances(a *tracer.Action) []string {
+	notes := noter{}
+	add := notes.add
+	add(a.FirstTry != nil, "first tried as it is compressed")
 	add(a.Request != nil && !a.Request.Wait, "not waited for")
 	add(a.SharedWith != 0, "shares another load's result")
 	add(a.Call != nil && a.Call.Compat, "by a 32-bit program")

@@ -1,0 +1,116 @@
+package cause
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"strings"
+
+	"github.com/kmodtrace/kmodtrace/kernel"
+	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
+
+// OfAttempt says why what was asked for (a file or a name to load, a name to unload)
+// was refused with err. The actions are those that the kernel was seen to make for
+// it: the cause of the last one, if that was about what was asked for; that of a
+// dependency under the name that was asked for; or, where there is none, why the
+// kernel was not even asked.
+func OfAttempt(ctx context.Context, k *kernel.Kernel, target string, err error, actions []Explained) *Cause {
+	for i := len(actions) - 1; i >= 0; i-- {
+		a := &actions[i]
+		if a.Kind == tracer.Autoload || a.Cause == nil {
+			continue
+		}
+		if a.Kind == tracer.Load && !kmod.IsFile(target) && !isTarget(ctx, k, target, a.Module) {
+			return dependencyFailed(target, a)
+		}
+		return a.Cause
+	}
+	return unasked(ctx, k, target, err)
+}
+
+// isTarget tells whether a module is what a name or an alias asks for.
+func isTarget(ctx context.Context, k *kernel.Kernel, target, module string) bool {
+	if strings.ReplaceAll(target, "-", "_") == module {
+		return true
+	}
+	names, err := k.Modules(ctx, target)
+	if err != nil {
+		return true // it cannot be told: no claim is made
+	}
+	for _, name := range names {
+		if name == module {
+			return true
+		}
+	}
+	return false
+}
+
+func dependencyFailed(target string, a *Explained) *Cause {
+	names := map[string]string{"target": target, "dependency": a.Module, "inner": a.Cause.String()}
+	return &Cause{
+		Code:     DependencyFailed,
+		Text:     sentence("{target} needs {dependency}, which could not be loaded", names) + ": " + a.Cause.String(),
+		Evidence: append([]string{sentence("the load of {dependency} failed before {target} was tried", names)}, a.Cause.Evidence...),
+		Next:     a.Cause.Next, Names: names, Inner: a.Cause,
+	}
+}
+
+// unasked explains what ended before any system call.
+func unasked(ctx context.Context, k *kernel.Kernel, target string, err error) *Cause {
+	s := newScene(ctx, &tracer.Action{Kind: tracer.Load, Module: strings.ReplaceAll(target, "-", "_")}, k)
+	s.name("target", target)
+	s.prove("%s", bare(err))
+	switch {
+	case errors.Is(err, kmod.ErrBuiltin):
+		return s.say(BuiltIn, "{target} is part of the kernel image: there is nothing to load or unload")
+	case errors.Is(err, kmod.ErrInstallCommand):
+		return s.blocked(target)
+	case kmod.IsFile(target):
+		return s.fileProblem(err)
+	case errors.Is(err, kmod.ErrNotFound):
+		if names, listed := s.answering(target); listed == nil && len(names) > 0 && s.blocks(names[0]) {
+			return s.blocked(target)
+		}
+		if s.blocks(target) {
+			return s.blocked(target)
+		}
+		if dir, exists := k.ModulesDir(); !exists {
+			s.name("gone", dir)
+			return s.say(NotFound, "no installed module is called {target}: {gone} is not there, as after an upgrade of the running kernel")
+		}
+		return s.say(NotFound, "no installed module is called {target}, and none has it as an alias")
+	}
+	return s.say(Unknown, "what was seen does not say why")
+}
+
+// blocked names the line of configuration.
+func (s *scene) blocked(target string) *Cause {
+	if s.names["config"] == "" {
+		names, _ := s.answering(target)
+		for _, name := range append([]string{s.action.Module}, names...) {
+			if s.blocks(name) {
+				break
+			}
+		}
+	}
+	return s.say(BlockedByConfig, "the configuration of modprobe keeps {target} out[: {config} says \"{text}\"]")
+}
+
+func (s *scene) fileProblem(err error) *Cause {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return s.say(NotFound, "there is no file {target}")
+	case strings.Contains(err.Error(), "is empty"):
+		return s.say(NotELF, "{target} is empty")
+	case errors.Is(err, kmod.ErrCompression):
+		return s.say(CompressionUnsupported, "{target}: the compression is damaged")
+	}
+	return s.say(FileUnreadable, "{target} cannot be read as a module")
+}
+
+// say makes a cause of what the scene has.
+func (s *scene) say(code Code, text string) *Cause {
+	return &Cause{Code: code, Text: sentence(text, s.names), Evidence: s.evidence, Next: nextOf(code), Names: s.names}
+}
