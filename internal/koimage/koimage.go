@@ -18,6 +18,7 @@ type Module struct {
 	Narrow    bool // 32-bit
 	BigEndian bool
 	Flags     bool // mark GPL exports in __kflagstab, as kernels after 7.0 do
+	This      bool // has the section that becomes struct module
 	Extended  bool // versions of imports in the tables of kernels from 6.14 on
 }
 
@@ -55,6 +56,9 @@ func (m Module) Bytes() []byte {
 		b.order = binary.BigEndian
 	}
 	b.add(section{name: ".modinfo", data: []byte(strings.Join(m.Info, "\x00") + "\x00")})
+	if m.This {
+		b.add(section{name: ".gnu.linkonce.this_module", data: make([]byte, 64)})
+	}
 	if m.BuildID != nil {
 		b.add(section{name: ".note.gnu.build-id", kind: elf.SHT_NOTE, data: b.note()})
 	}

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 
 	"github.com/kmodtrace/kmodtrace/examples"
 )
@@ -18,24 +20,35 @@ import (
 //go:embed specimens/*.c specimens/*.h
 var specimenSources embed.FS
 
-// naps is how many copies of nap there are: nap0, nap1, and so on.
-const naps = 64
+// naps and slowusers are how many there are of the modules that exist in copies:
+// nap0, nap1, and so on. One of each length of name is compiled, and the variants
+// have the others: compiling all of them would take most of the time.
+const (
+	naps      = 64
+	slowusers = 3
+)
 
 // BuildSpecimens compiles the lab's test modules and the example hello for a
-// kernel, once, and gives the folder that holds them:
+// kernel, once, makes the variants of them, and gives the folder that holds all:
 // <cache>/specimens/<arch>/<release>. One run of the kernel's build system makes
-// all. They carry no debug information, like a distribution's own modules.
+// the modules. They carry no debug information, like a distribution's own.
 func BuildSpecimens(ctx context.Context, cache string, k Kernel, progress io.Writer) (string, error) {
 	s, err := specimens()
 	if err != nil {
 		return "", err
 	}
-	built, err := buildCached(ctx, cache, k, s, progress, "CONFIG_DEBUG_INFO=", "CONFIG_DEBUG_INFO_BTF_MODULES=")
+	compiled, err := buildCached(ctx, cache, k, s, progress,
+		"CONFIG_DEBUG_INFO=", "CONFIG_DEBUG_INFO_BTF_MODULES=",
+		"KBUILD_MODPOST_WARN=1") // or the build refuses what imports a symbol that nobody exports
+	if err != nil {
+		return "", fmt.Errorf("specimens: %w", err)
+	}
+	whole, err := variantsCached(ctx, compiled, k, progress)
 	if err != nil {
 		return "", fmt.Errorf("specimens: %w", err)
 	}
 	dir := filepath.Join(cache, "specimens", k.Arch, k.Release)
-	if err := pointTo(dir, built); err != nil {
+	if err := pointTo(dir, whole); err != nil {
 		return "", fmt.Errorf("specimens: %w", err)
 	}
 	return dir, nil
@@ -64,13 +77,17 @@ func specimens() (sources, error) {
 	if err := add(examples.Hello, "hello/*.c"); err != nil {
 		return nil, fmt.Errorf("specimens: %w", err)
 	}
-	for i := range naps {
-		s[fmt.Sprintf("nap%d.c", i)] = []byte("#include \"nap.c\"\n")
+	included := sources{} // by the others: not modules themselves
+	for _, name := range []string{"nap0", "nap10", "slowuser0"} {
+		file := strings.TrimRight(name, "0123456789") + ".c"
+		s[name+".c"] = fmt.Appendf(nil, "#include %q\n", file)
+		if s[file] != nil {
+			included[file] = s[file]
+			delete(s, file)
+		}
 	}
-	nap := s["nap.c"]
-	delete(s, "nap.c")
 	s.listModules()
-	s["nap.c"] = nap // included by the others, not a module itself
+	maps.Copy(s, included)
 	return s, nil
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * nap: sleeps in its init. Built under many names (nap0, nap1, ...), so that many
+ * nap: sleeps in its init. There under many names (nap0, nap1, ...), so that many
  * loads can be under way at once.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
