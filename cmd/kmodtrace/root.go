@@ -62,6 +62,7 @@ func newRootCommand() *cobra.Command {
 		newWatchCommand(),
 		newLoadCommand(),
 		newUnloadCommand(),
+		newRefsCommand(),
 		newDoctorCommand(),
 		newManCommand(),
 		newLabCommand(),

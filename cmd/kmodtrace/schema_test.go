@@ -109,6 +109,7 @@ func records(text string) map[string]any {
 		"coverage": filled[tracer.Coverage](text),
 		"result":   r,
 		"doctor":   filled[report](text),
+		"refs":     filled[refsRecord](text),
 	}
 }
 

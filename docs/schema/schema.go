@@ -7,6 +7,7 @@
 //	module    kmodtrace list --json
 //	file      kmodtrace info --json
 //	doctor    kmodtrace doctor --json
+//	refs      a line of kmodtrace refs --json
 //	coverage  what doctor has of the hooks
 package schema
 

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
+
+// refsRecord is what refs prints, as text or as JSON.
+type refsRecord struct {
+	Module string `json:"module"`
+	// Time is when the watching began, Took how long it went on until now.
+	Time time.Time     `json:"time"`
+	Took time.Duration `json:"took_ns"`
+	// Final says that this is the last one.
+	Final bool `json:"final"`
+	// CountBefore and CountNow are the module's references as the kernel counts
+	// them; CountNow is nil when it was unloaded.
+	CountBefore int              `json:"refcount_before"`
+	CountNow    *int             `json:"refcount_now,omitempty"`
+	Totals      tracer.RefTotals `json:"totals"`
+	Sites       []tracer.RefSite `json:"sites"`
+}
+
+// refsText renders a refsRecord.
+type refsText struct {
+	theme theme
+	width int
+}
+
+// The widths of the columns of numbers; the others share the rest.
+const (
+	countColumns   = len("BALANCE")
+	leastComm      = len("PROCESS")
+	mostComm       = 26 // a name of 15 and a process id
+	refsGaps       = 4 * columnGap
+	refsFixed      = 3*countColumns + refsGaps
+	leastCallSite  = len("CALL SITE")
+	callSiteOfRest = 2 // of 3 parts
+)
+
+func (t refsText) render(r *refsRecord) string {
+	lines := t.table(r)
+	for _, text := range refsNotes(r) {
+		for _, part := range wrap(text, t.width) {
+			lines = append(lines, line{}.add(plain, part))
+		}
+	}
+	if !r.Final {
+		lines = append(lines, nil)
+	}
+	var b strings.Builder
+	for _, l := range lines {
+		b.WriteString(l.render(t.theme, t.width))
+	}
+	return b.String()
+}
+
+// table gives the numbers before the call site, which is cut first.
+func (t refsText) table(r *refsRecord) []line {
+	if len(r.Sites) == 0 {
+		return []line{line{}.add(unsure, fmt.Sprintf("no reference to %s was taken or dropped in %s", r.Module, shortDuration(r.Took)))}
+	}
+	process, site := leastComm, leastCallSite
+	for _, s := range r.Sites {
+		process = max(process, columns(printable(processText(s))))
+		site = max(site, columns(printable(s.Call.String())))
+	}
+	process = min(process, mostComm)
+	site = max(leastCallSite, min(site, t.width-refsFixed-process))
+	row := func(head bool, process_, site_ string, numbers ...string) line {
+		s := plain
+		if head {
+			s = dim
+		}
+		l := line{}.cell(s, process_, process).cell(s, site_, site)
+		for _, n := range numbers {
+			l = l.cellRight(s, n, countColumns)
+		}
+		return l
+	}
+	lines := []line{row(true, "PROCESS", "CALL SITE", "GETS", "PUTS", "BALANCE")}
+	for _, s := range r.Sites {
+		lines = append(lines, row(false, processText(s), s.Call.String(), strconv.FormatUint(s.Gets, 10), strconv.FormatUint(s.Puts, 10), balanceText(s.Balance)))
+	}
+	return lines
+}
+
+func processText(s tracer.RefSite) string { return fmt.Sprintf("%s[%d]", s.Comm, s.PID) }
+
+func balanceText(n int64) string {
+	if n == 0 {
+		return "0"
+	}
+	return fmt.Sprintf("%+d", n)
+}
+
+// refsNotes says what the numbers come to, and what is not in them.
+func refsNotes(r *refsRecord) []string {
+	balance := int64(r.Totals.Gets - r.Totals.Puts)
+	var notes []string
+	switch {
+	case r.CountNow == nil:
+		notes = append(notes, fmt.Sprintf("%s was unloaded while it was watched; it had %s at the start", r.Module, references(r.CountBefore)))
+	default:
+		notes = append(notes, fmt.Sprintf("%s had %s at the start and has %d now; the balance of %s is %s", r.Module, references(r.CountBefore), *r.CountNow, shortDuration(r.Took), balanceText(balance)))
+		if rest := int64(*r.CountNow-r.CountBefore) - balance; rest != 0 {
+			notes = append(notes, fmt.Sprintf("the count moved by %s beside that, at the moment of the start or the end", balanceText(rest)))
+		}
+	}
+	if r.CountBefore > 0 {
+		notes = append(notes, "references taken before it began are not attributed")
+	}
+	if r.Totals.Lost > 0 {
+		notes = append(notes, fmt.Sprintf("%s found no room in this table", plural(r.Totals.Lost, "change")))
+	}
+	return notes
+}
+
+func references(n int) string { return plural(uint64(max(0, n)), "reference") }
