@@ -31,6 +31,9 @@ func (k *Kernel) readKallsyms() (*kallsyms, error) {
 	path := k.path("proc/kallsyms")
 	if !k.running {
 		path = k.path("boot/System.map-" + k.release)
+		if !k.exists("boot/System.map-" + k.release) {
+			path = k.path("lib/modules/" + k.release + "/System.map")
+		}
 	}
 	symbols := newKallsyms()
 	for line, err := range fileLines(path) {

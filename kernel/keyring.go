@@ -18,11 +18,14 @@ type trustedKey struct {
 // has that, which links to the others; a keyring without a name of its own is one that
 // root linked in.
 var trustedKeyrings = [...]struct{ symbol, name string }{
-	{"builtin_trusted_keys", ".builtin_trusted_keys"},
+	{"builtin_trusted_keys", builtinKeyring},
 	{"secondary_trusted_keys", ".secondary_trusted_keys"},
 	{"machine_trusted_keys", ".machine"},
 	{"platform_trusted_keys", platformKeyring},
 }
+
+// builtinKeyring has the keys of the certificates that are built in.
+const builtinKeyring = ".builtin_trusted_keys"
 
 // platformKeyring has the firmware's keys. The kernel proper does not trust them for
 // modules, kernels of some distributions do.

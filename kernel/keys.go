@@ -1,34 +1,38 @@
 package kernel
 
-import "encoding/hex"
+import (
+	"bytes"
+	"errors"
+)
 
 // Key is one that a kernel trusts for modules.
 type Key struct {
 	Description string // as the kernel has it: the holder's name and ID
 	ID          string // of the key, hexadecimal (the certificate's subject key identifier); may be empty
 	Keyring     string // .builtin_trusted_keys, .secondary_trusted_keys, .machine
-	// Serial is the certificate's serial number in hexadecimal; empty where it is not known.
+	// Serial is the certificate's serial number in hexadecimal; empty where only the kernel's memory was read.
 	Serial string
 }
 
-// Keys gives the keys that the kernel trusts for modules. Of a kernel that is not
-// running only those built into its image are known. It errs with [ErrUnknown].
+// Keys gives the keys that the kernel trusts for modules. Where not all can be known,
+// it gives those that are built into the image together with an error that is [ErrUnknown].
 func (k *Kernel) Keys() ([]Key, error) {
-	trusted, err := k.trusted()
-	if err != nil {
-		return nil, k.fail("trusted keys", "", err)
-	}
+	trusted, missing := k.trusted()
 	keys := []Key{}
 	for _, key := range trusted {
 		if key.Keyring != platformKeyring {
 			keys = append(keys, key.Key)
 		}
 	}
+	if missing != nil {
+		return keys, k.fail("trusted keys", "", missing)
+	}
 	return keys, nil
 }
 
-// trusted gives all that is known, those of the platform's keyring too.
-func (k *Kernel) trusted() ([]trustedKey, error) {
+// trusted gives the keys that are known, those of the platform's keyring too, and why
+// there may be more.
+func (k *Kernel) trusted() (keys []trustedKey, missing error) {
 	live, err := k.live()
 	if err == nil {
 		err = live.keysErr
@@ -36,7 +40,22 @@ func (k *Kernel) trusted() ([]trustedKey, error) {
 	if err == nil {
 		return live.keys, nil
 	}
-	return nil, err
+	why := reasons{err}
+	image, err := k.image()
+	if err != nil {
+		return nil, unknown("%w", append(why, err))
+	}
+	certificates, err := image.certificates()
+	if err != nil {
+		return nil, unknown("%w", append(why, err))
+	}
+	for _, c := range certificates {
+		keys = append(keys, trustedCertificate(c))
+	}
+	if !k.running && !k.exists("sys/firmware/efi") {
+		return keys, nil // nothing but the firmware brings it others before root does
+	}
+	return keys, unknown("%w", append(why, errors.New("keys that are not built into the image (the machine owner's) are not seen")))
 }
 
 // named tells whether a signature's way of naming its key fits one of the key's own
@@ -44,9 +63,9 @@ func (k *Kernel) trusted() ([]trustedKey, error) {
 // key identifier.
 func (k *trustedKey) named(name []byte) bool {
 	for _, id := range k.ids {
-		if len(id) > 0 && string(id) == string(name) {
+		if len(id) > 0 && bytes.Equal(id, name) {
 			return true
 		}
 	}
-	return hex.EncodeToString(name) == k.ID
+	return false
 }

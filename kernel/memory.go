@@ -42,8 +42,8 @@ func (k *Kernel) openMemory() (*memory, io.Closer, error) {
 	path := k.path("proc/kcore")
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	switch {
-	case errors.Is(err, unix.EPERM) && os.Geteuid() == 0: // lockdown: confidentiality
-		return nil, nil, unknown("the kernel is locked down and shows nobody its memory: %w", err)
+	case errors.Is(err, fs.ErrPermission) && os.Geteuid() == 0: // lockdown to confidentiality, or a container
+		return nil, nil, unknown("the kernel does not show its memory even to root (lockdown, or no CAP_SYS_RAWIO): %w", err)
 	case errors.Is(err, fs.ErrPermission):
 		return nil, nil, unknown("reading the kernel's memory needs root: %w", err)
 	case err != nil:

@@ -106,14 +106,33 @@ func (k *Kernel) moduleSymbol(name string) (Symbol, error) {
 		return Symbol{}, ErrNoSymbol
 	}
 	symbols, err := k.kallsyms()
-	if err == nil && len(symbols.exported) > 0 {
-		owner, ok := symbols.exported[name]
-		if !ok || owner == "" {
-			return Symbol{}, ErrNoSymbol
-		}
+	if err != nil || len(symbols.exported) == 0 {
+		return k.loadedProvider(name)
+	}
+	if owner := symbols.exported[name]; owner != "" {
 		return k.loadedSymbol(name, owner), nil
 	}
-	return k.loadedProvider(name)
+	return Symbol{}, k.allListed(symbols)
+}
+
+// allListed gives ErrNoSymbol, unless a loaded module has exports that the list lacks: their
+// names go when a module is stripped, while its sections stay.
+func (k *Kernel) allListed(symbols *kallsyms) error {
+	listed := make(map[string]bool)
+	for _, owner := range symbols.exported {
+		listed[owner] = true
+	}
+	modules, err := k.list()
+	if err != nil {
+		return err
+	}
+	for _, m := range modules {
+		sections := "sys/module/" + m.Name + "/sections/"
+		if !listed[m.Name] && (k.exists(sections+"__ksymtab") || k.exists(sections+"__ksymtab_gpl")) {
+			return unknown("what module %s exports", m.Name)
+		}
+	}
+	return ErrNoSymbol
 }
 
 // installedSymbol asks depmod's files which module has it, and that module's file what it is.

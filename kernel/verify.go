@@ -41,10 +41,7 @@ func (k *Kernel) verify(image []byte) error {
 	case signature.Attributes || signature.Signers != 1:
 		return unknown("the signature has attributes or several signers")
 	}
-	keys, err := k.trusted()
-	if err != nil {
-		return err
-	}
+	keys, missing := k.trusted()
 	name, err := signerName(signature)
 	if err != nil {
 		return err
@@ -57,6 +54,9 @@ func (k *Kernel) verify(image []byte) error {
 			return unknown("made by a key of the firmware (%s), which kernels of some distributions trust for modules", shorten(key.Description))
 		}
 		return key.verify(content, signature)
+	}
+	if missing != nil {
+		return missing
 	}
 	return fmt.Errorf("%w: %s %s", ErrNoKey, signature.Signer, signature.KeyID)
 }

@@ -1,0 +1,103 @@
+package kernel
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/binary"
+	"encoding/hex"
+	"strings"
+)
+
+// maxCertificates bounds how many a kernel is thought to have built in.
+const maxCertificates = 256
+
+// certificates gives those that are built into the image as trusted: one after the
+// other in DER, and then, at the next multiple of eight, the length of all. That length
+// tells them from other certificates in the image, which are trusted for other things.
+//
+// The running kernel has this list no more: it lies in memory that is freed after boot.
+func (b *bootImage) certificates() ([]*x509.Certificate, error) {
+	// A certificate of version 3: two sequences of two-byte lengths, and the version.
+	tail := []byte{0xa0, 3, 2, 1, 2}
+	tried := 0
+	for at := 0; tried < 16*maxCertificates; tried++ {
+		next := bytes.Index(b.data[at:], tail)
+		if next < 0 {
+			break
+		}
+		at += next + len(tail)
+		start := at - len(tail) - 8
+		if start < 0 || b.data[start] != 0x30 || b.data[start+1] != 0x82 {
+			continue
+		}
+		if list := certificateList(b.data[start:]); list != nil {
+			return list, nil
+		}
+	}
+	return nil, unknown("boot image %s has no list of trusted certificates that can be found", b.path)
+}
+
+// certificateList reads certificates as long as there are some, and gives nothing where
+// their length does not follow.
+func certificateList(data []byte) []*x509.Certificate {
+	var list []*x509.Certificate
+	size := 0
+	for len(list) < maxCertificates && size+4 < len(data) && data[size] == 0x30 && data[size+1] == 0x82 {
+		n := 4 + int(binary.BigEndian.Uint16(data[size+2:]))
+		if n > len(data)-size {
+			return nil
+		}
+		certificate, err := x509.ParseCertificate(data[size : size+n])
+		if err != nil {
+			return nil
+		}
+		list = append(list, certificate)
+		size += n
+	}
+	for padding := range 8 { // the list's own place in the file need not be a multiple
+		end := size + padding
+		if end+8 <= len(data) && binary.LittleEndian.Uint64(data[end:]) == uint64(size) {
+			return list
+		}
+	}
+	return nil
+}
+
+// trustedCertificate is the key that the kernel makes of a certificate.
+func trustedCertificate(c *x509.Certificate) trustedKey {
+	serial, err := asn1.Marshal(c.SerialNumber)
+	var number, issuer asn1.RawValue
+	if err == nil {
+		_, err = asn1.Unmarshal(serial, &number)
+	}
+	if err == nil {
+		_, err = asn1.Unmarshal(c.RawIssuer, &issuer)
+	}
+	id := hex.EncodeToString(c.SubjectKeyId)
+	key := trustedKey{Key: Key{Description: c.Subject.CommonName + ": " + id, ID: id, Keyring: builtinKeyring}}
+	if err == nil {
+		key.ids = [][]byte{append(bytes.Clone(number.Bytes), issuer.Bytes...)}
+		key.Serial = hex.EncodeToString(number.Bytes)
+	}
+	if len(c.SubjectKeyId) > 0 {
+		key.ids = append(key.ids, c.SubjectKeyId)
+	}
+	var info struct {
+		Algorithm asn1.RawValue
+		Key       asn1.BitString
+	}
+	if _, err := asn1.Unmarshal(c.RawSubjectPublicKeyInfo, &info); err == nil {
+		key.public = info.Key.Bytes
+	}
+	key.kind = c.PublicKeyAlgorithm.String()
+	switch public := c.PublicKey.(type) {
+	case *rsa.PublicKey:
+		key.kind = "rsa"
+	case *ecdsa.PublicKey:
+		key.kind = "ecdsa-nist-p" + strings.TrimPrefix(public.Curve.Params().Name, "P-")
+	}
+	return key
+}
