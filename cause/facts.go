@@ -94,7 +94,7 @@ func notRegular(s *scene) answer {
 
 func noELF(s *scene) answer {
 	if i := s.action.Image; i != nil {
-		return answerOf(i.Format == "unknown" || i.Format == "elf" && i.Size < 64)
+		return answerOf(i.Format == tracer.FormatUnknown || i.Format == tracer.FormatELF && i.Size < 64)
 	}
 	return unsure
 }
@@ -105,8 +105,8 @@ func compressed(s *scene) answer {
 	if i == nil {
 		return unsure
 	}
-	s.name("method", i.Format)
-	return answerOf(i.Compressed())
+	s.name("method", string(i.Format))
+	return answerOf(i.Format.Compressed())
 }
 
 // toldCompressed: the kernel was to decompress, and came to no image.
@@ -123,7 +123,7 @@ func foreignMachine(s *scene) answer {
 	if i == nil {
 		return unsure
 	}
-	if i.Format != "elf" {
+	if i.Format != tracer.FormatELF {
 		return no
 	}
 	want := s.kernel.Machine()
@@ -146,7 +146,7 @@ func wordSize(machine string) uint8 {
 // damaged asks our own reader, which checks what the kernel checks.
 func damaged(s *scene) answer {
 	i := s.action.Image
-	if i != nil && i.Format != "elf" {
+	if i != nil && i.Format != tracer.FormatELF {
 		return no
 	}
 	if i != nil && i.Type != uint16(elf.ET_REL) {

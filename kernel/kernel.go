@@ -206,3 +206,12 @@ func orElse(err, other error) error {
 	}
 	return other
 }
+
+// ForRelease gives the release where it is not that of the running kernel, and
+// nothing otherwise: what those who ask the system's modprobe have to add.
+func (k *Kernel) ForRelease() string {
+	if k.running {
+		return ""
+	}
+	return k.release
+}

@@ -43,12 +43,12 @@ func (m modprobe) showDepends(ctx context.Context, name string, flags ...string)
 
 // markTargets marks the steps asked for: the one of that name, or those that the
 // alias stands for.
-func (m modprobe) markTargets(ctx context.Context, name string, steps []Step) error {
+func (m modprobe) markTargets(ctx context.Context, name string, steps []Step, flags ...string) error {
 	wanted := map[string]bool{normal(name): true}
 	if markTargets(steps, wanted) {
 		return nil
 	}
-	out, err := m.run(ctx, "--resolve-alias", "--", name)
+	out, err := m.run(ctx, append(flags, "--resolve-alias", "--", name)...)
 	if err != nil {
 		return err
 	}

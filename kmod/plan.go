@@ -61,6 +61,7 @@ type LoadOptions struct {
 	Force    Force
 	Modprobe string // the modprobe to resolve names with; "" looks for it in PATH and /sbin
 	Root     string // folder that holds proc and sys; "" is /
+	Release  string // plan for the modules of another kernel; "" is the running one
 }
 
 // Plan tells which modules must be loaded, in order, for target. It changes nothing.
@@ -86,7 +87,7 @@ func Plan(ctx context.Context, target string, opts *LoadOptions) ([]Step, error)
 	if IsFile(target) {
 		steps, err = planFile(target)
 	} else {
-		steps, err = planName(ctx, target, opts)
+		steps, err = planName(ctx, target, opts, releaseFlags(opts.Release)...)
 	}
 	if err != nil {
 		return nil, &Error{Op: "load", Module: target, Err: err}
@@ -104,7 +105,7 @@ func (s *Step) complete(params string, opts *LoadOptions) {
 		s.Params = strings.TrimSpace(s.Params + " " + params)
 		s.force = opts.Force
 	}
-	if s.Kind == StepLoad && !s.Target && initState(s.root, s.Module) != "" {
+	if s.Kind == StepLoad && !s.Target && opts.Release == "" && initState(s.root, s.Module) != "" {
 		s.Kind = StepLoaded
 	}
 }
@@ -133,6 +134,14 @@ func planFile(path string) ([]Step, error) {
 	return []Step{step}, nil
 }
 
+// releaseFlags tell modprobe of another kernel.
+func releaseFlags(release string) []string {
+	if release == "" {
+		return nil
+	}
+	return []string{"--set-version", release}
+}
+
 func planName(ctx context.Context, name string, opts *LoadOptions, flags ...string) ([]Step, error) {
 	if err := checkLookup(name); err != nil {
 		return nil, err
@@ -145,7 +154,7 @@ func planName(ctx context.Context, name string, opts *LoadOptions, flags ...stri
 	if err != nil {
 		return nil, err
 	}
-	if err := m.markTargets(ctx, name, steps); err != nil {
+	if err := m.markTargets(ctx, name, steps, releaseFlags(opts.Release)...); err != nil {
 		return nil, err
 	}
 	markSoft(steps)

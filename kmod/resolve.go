@@ -28,9 +28,7 @@ func Resolve(ctx context.Context, name string, opts *ResolveOptions) ([]string, 
 		return nil, &Error{Op: "resolve", Module: name, Err: err}
 	}
 	var args []string
-	if opts.Release != "" {
-		args = append(args, "--set-version", opts.Release)
-	}
+	args = append(args, releaseFlags(opts.Release)...)
 	if opts.Root != "" {
 		args = append(args, "--dirname", opts.Root)
 	}

@@ -159,7 +159,7 @@ type StageTime struct {
 // FirstTry is an attempt that was made again.
 type FirstTry struct {
 	ID        uint64        `json:"id"`
-	Format    string        `json:"format"` // how the file was compressed
+	Format    Format        `json:"format"` // how the file was compressed
 	Errno     unix.Errno    `json:"errno"`
 	ErrnoName string        `json:"errno_name"`
 	Took      time.Duration `json:"took_ns"`

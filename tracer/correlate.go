@@ -134,7 +134,7 @@ func (c *Correlator) attempt(e Event) (done []Action) {
 // none: programs do so before they decompress it themselves.
 func isFirstTry(a *Action) bool {
 	return a.Outcome == Failed && a.Errno == unix.ENOEXEC && a.Call != nil && a.Call.Call == FinitModule &&
-		a.Image != nil && a.Image.Compressed()
+		a.Image != nil && a.Image.Format.Compressed()
 }
 
 // retry ties a new attempt to the one of the same thread that is held back, or

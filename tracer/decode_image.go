@@ -8,12 +8,12 @@ import (
 
 // formats are the kinds of files that may be taken for modules, by their first
 // bytes.
-func formats() map[string][]byte {
-	return map[string][]byte{
-		"elf":  []byte(elf.ELFMAG),
-		"gzip": {0x1f, 0x8b},
-		"xz":   {0xfd, '7', 'z', 'X', 'Z', 0},
-		"zstd": {0x28, 0xb5, 0x2f, 0xfd},
+func formats() map[Format][]byte {
+	return map[Format][]byte{
+		FormatELF:  []byte(elf.ELFMAG),
+		FormatGzip: {0x1f, 0x8b},
+		FormatXz:   {0xfd, '7', 'z', 'X', 'Z', 0},
+		FormatZstd: {0x28, 0xb5, 0x2f, 0xfd},
 	}
 }
 
@@ -21,14 +21,14 @@ func formats() map[string][]byte {
 const signatureMark = "~Module signature appended~\n"
 
 func decodeImage(w *bpfImageEvent) Image {
-	image := Image{Size: w.Size, Format: "unknown"}
+	image := Image{Size: w.Size, Format: FormatUnknown}
 	head := w.Head[:min(uint64(len(w.Head)), w.Size)]
-	for name, magic := range formats() {
+	for format, magic := range formats() {
 		if bytes.HasPrefix(head, magic) {
-			image.Format = name
+			image.Format = format
 		}
 	}
-	if image.Format == "elf" {
+	if image.Format == FormatELF {
 		image.decodeELF(head)
 	}
 	info, signed := bytes.CutSuffix(w.Tail[:], []byte(signatureMark))

@@ -202,13 +202,28 @@ type File struct {
 	Claimed bool `json:"claimed,omitempty"`
 }
 
+// Format is a kind of file that may be taken for a module.
+type Format string
+
+// The formats.
+const (
+	FormatELF     Format = "elf"
+	FormatGzip    Format = "gzip"
+	FormatXz      Format = "xz"
+	FormatZstd    Format = "zstd"
+	FormatUnknown Format = "unknown"
+)
+
+// Compressed tells whether it is a compressed file.
+func (f Format) Compressed() bool { return f == FormatGzip || f == FormatXz || f == FormatZstd }
+
 // Image is what the kernel's load_module was given: its own copy of the bytes,
 // decompressed where the kernel does that, with the signature. Whatever the
 // caller or a file says, this is what was judged.
 type Image struct {
 	Size uint64 `json:"size"` // bytes
-	// Format is elf, gzip, xz, zstd or unknown, by the first bytes.
-	Format string `json:"format"`
+	// Format is told by the first bytes.
+	Format Format `json:"format"`
 	// Of an ELF file: 32 or 64 bits, the kind (1 is relocatable, as a module must
 	// be) and the machine (see elf(5)).
 	Bits    uint8  `json:"bits,omitempty"`
@@ -218,11 +233,6 @@ type Image struct {
 	// bytes as the signature's own trailer has it: nothing about its worth.
 	Signed        bool   `json:"signed"`
 	SignatureSize uint32 `json:"signature_size,omitempty"`
-}
-
-// Compressed tells whether the kernel was given a compressed file as it is.
-func (i *Image) Compressed() bool {
-	return i.Format == "gzip" || i.Format == "xz" || i.Format == "zstd"
 }
 
 // Denial is a security module's refusal of the bytes of a module.

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 
+	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/spf13/cobra"
@@ -54,7 +56,7 @@ func (o *loadOptions) run(cmd *cobra.Command, target string, params kmod.Params)
 	}
 	steps, err := kmod.Plan(cmd.Context(), target, &kmod.LoadOptions{Params: params, Force: o.force()})
 	if err != nil {
-		return targetError(err)
+		return o.notPlanned(cmd, target, err)
 	}
 	load := func(ctx context.Context, w *witness, r *result) { loadSteps(ctx, w, r, steps) }
 	return o.act(cmd, []job{{"load", target, load}})
@@ -94,4 +96,20 @@ func loadSteps(ctx context.Context, w *witness, r *result, steps []kmod.Step) {
 			return
 		}
 	}
+}
+
+// notPlanned is for what cannot even be tried: nothing is attached for it.
+func (o *loadOptions) notPlanned(cmd *cobra.Command, target string, why error) error {
+	refusal := targetError(why)
+	k, err := kernel.Open(nil)
+	if err != nil || statusOf(refusal) != exitRefused {
+		return refusal
+	}
+	r := newResult("load", target)
+	r.set(refused, why)
+	r.explain(cmd.Context(), k, cause.NewExplainer(k, nil))
+	if err := o.print(cmd.OutOrStdout(), r); err != nil {
+		return err
+	}
+	return r.failure()
 }

@@ -33,7 +33,11 @@ func (t *resultText) render(r *result) string {
 	if r.Cause != nil && !r.told() {
 		lines = append(lines, t.causeLines(r.Cause, bad)...)
 	}
-	lines = append(lines, verdictLine(r))
+	return t.text(append(lines, verdictLine(r)))
+}
+
+// text puts lines together.
+func (t *resultText) text(lines []line) string {
 	var b strings.Builder
 	for _, l := range lines {
 		b.WriteString(l.render(t.theme, t.width))

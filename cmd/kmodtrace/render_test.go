@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"golang.org/x/sys/unix"
 )
@@ -35,7 +36,7 @@ func hostile() map[string]string {
 // renderings gives what every renderer makes of a text that is everywhere.
 func renderings(text string, width int) map[string]string {
 	th := theme{}
-	action := filled[tracer.Action](text)
+	action := filled[cause.Explained](text)
 	r := filled[result](text)
 	r.Target = text
 	failed := *action
@@ -141,9 +142,9 @@ func TestJSONLine(t *testing.T) {
 	}
 }
 
-func loaded() tracer.Action {
+func loaded() cause.Explained {
 	zero := int64(0)
-	return tracer.Action{
+	return cause.Explained{Action: tracer.Action{
 		Kind: tracer.Load, Module: "hello", NameFrom: tracer.NameKernel, Outcome: tracer.Live, Stage: tracer.StageInit,
 		Time: time.Date(2026, 1, 2, 14, 3, 22, 0, time.Local), End: time.Second, Took: 3100 * time.Microsecond,
 		Thread:     tracer.Thread{PID: 4121, TID: 4121, UID: 4000000001, Comm: "insmod"},
@@ -152,15 +153,16 @@ func loaded() tracer.Action {
 		Details:    &tracer.Module{Name: "hello", Taints: 1<<12 | 1<<13, Address: 0xffffffffc0801000, Size: 12288},
 		Stages:     []tracer.StageTime{{Stage: tracer.StageVerify, Took: 100 * time.Microsecond}, {Stage: tracer.StageInit, After: 100 * time.Microsecond, Took: 3 * time.Millisecond}},
 		InitResult: &zero, Messages: []string{"hello: Hello, big world!"},
-	}
+	}}
 }
 
-func refusedLoad() tracer.Action {
+func refusedLoad() cause.Explained {
 	a := loaded()
 	code := int64(-19)
 	a.Module, a.Outcome, a.Errno, a.ErrnoName, a.InitResult = "refuse", tracer.Failed, unix.ENODEV, "ENODEV", &code
 	a.File = &tracer.File{Path: "/usr/lib/modules/6.12.117+deb13-cloud-amd64/kernel/drivers/net/ethernet/refuse.ko.xz"}
 	a.Params, a.Messages = nil, []string{"refuse: refusing with 19"}
+	a.Cause = &cause.Cause{Code: cause.InitRefused, Text: `its own init returned ENODEV: "refuse: refusing with 19"`}
 	return a
 }
 
@@ -173,14 +175,15 @@ func TestActionTable(t *testing.T) {
                    ├ …rc/hello/hello.ko  whom="big world"  out-of-tree, unsigned
                    └ kernel: "hello: Hello, big world!"
 14:03:22  load     refuse         failed ENODEV     3.1ms  alice: insmod[4121]
-                   ├ at stage init, its init returned -19
+                   ├ init-refused: its own init returned ENODEV: "refuse:
+                   ├ refusing with 19"
                    ├ …l/drivers/net/ethernet/refuse.ko.xz  out-of-tree, unsigned
                    └ kernel: "refuse: refusing with 19"
 `,
 		200: `TIME      ACTION   MODULE                    OUTCOME            TOOK  BY                            DETAILS
 14:03:22  load     hello                     live              3.1ms  alice: insmod[4121]           /home/alice/src/hello/hello.ko  whom="big world"  out-of-tree, unsigned
                    └ kernel: "hello: Hello, big world!"
-14:03:22  load     refuse                    failed ENODEV     3.1ms  alice: insmod[4121]           at stage init, its init returned -19  …rnel/drivers/net/ethernet/refuse.ko.xz  out-of-tree, unsigned
+14:03:22  load     refuse                    failed ENODEV     3.1ms  alice: insmod[4121]           init-refused: its own init returned ENODEV: "refuse: refusing with 19"  …et/refuse.ko.xz  out-of-tr…
                    └ kernel: "refuse: refusing with 19"
 `,
 	} {
@@ -218,7 +221,7 @@ func TestManyMessages(t *testing.T) {
 	for range 30 {
 		a.Messages = append(a.Messages, "two\nlines", "")
 	}
-	lines := messageLines(&a, 10)
+	lines := messageLines(&a.Action, 10)
 	if len(lines) != 11 || lines[10].text() != "… and 57 lines more (--json has them)" {
 		t.Errorf("%d lines, last %q", len(lines), lines[len(lines)-1].text())
 	}

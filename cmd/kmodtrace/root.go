@@ -62,6 +62,8 @@ func newRootCommand() *cobra.Command {
 		newWatchCommand(),
 		newLoadCommand(),
 		newUnloadCommand(),
+		newCheckCommand(),
+		newExplainCommand(),
 		newRefsCommand(),
 		newDoctorCommand(),
 		newManCommand(),

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/docs/schema"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -58,7 +59,14 @@ func fill(v reflect.Value, text string) {
 	switch v.Kind() {
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
+		if inner, ok := v.Interface().(*cause.Cause); ok {
+			*inner = filledCause(text)
+			return
+		}
 		fill(v.Elem(), text)
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(reflect.ValueOf("x"), reflect.ValueOf(text))
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		fill(v.Index(0), text)
@@ -85,11 +93,26 @@ func fill(v reflect.Value, text string) {
 	}
 }
 
+// filledCause has a cause inside, and that one has none: causes go on for ever.
+func filledCause(text string) cause.Cause {
+	c := cause.Cause{
+		Code: cause.LoadFailed, Text: text, Evidence: []string{text}, Next: text,
+		Names: map[string]string{"x": text}, Remaining: []cause.Code{cause.Unknown},
+	}
+	inner := c
+	c.Inner = &inner
+	return c
+}
+
 // enumWords are the string types of which not every text is a value.
 func enumWords() map[reflect.Type]string {
 	return map[reflect.Type]string{
 		reflect.TypeFor[verdict](): string(refused),
 		reflect.TypeFor[have]():    string(unknown),
+
+		reflect.TypeFor[tracer.Format]():   string(tracer.FormatXz),
+		reflect.TypeFor[cause.Code]():      string(cause.Unknown),
+		reflect.TypeFor[cause.Judgement](): string(cause.Refused),
 	}
 }
 
@@ -104,7 +127,10 @@ func records(text string) map[string]any {
 	r := filled[result](text)
 	r.Command = "unload"
 	return map[string]any{
-		"action":   filled[tracer.Action](text),
+		"action":   filled[cause.Explained](text),
+		"cause":    filledCause(text),
+		"verdict":  filled[cause.Verdict](text),
+		"meaning":  cause.Codes()[0],
 		"event":    filled[tracer.Event](text),
 		"coverage": filled[tracer.Coverage](text),
 		"result":   r,

@@ -8,6 +8,9 @@
 //	file      kmodtrace info --json
 //	doctor    kmodtrace doctor --json
 //	refs      a line of kmodtrace refs --json
+//	verdict   a line of kmodtrace check --json
+//	meaning   a line of kmodtrace explain --json, or of kmodtrace explain CODE --json
+//	cause     what action, result and verdict have of a cause
 //	coverage  what doctor has of the hooks
 package schema
 

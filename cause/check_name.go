@@ -1,0 +1,83 @@
+package cause
+
+import (
+	"context"
+	"slices"
+
+	"github.com/kmodtrace/kmodtrace/kernel"
+	"github.com/kmodtrace/kmodtrace/kmod"
+)
+
+// CheckName says whether a name or an alias would load, as modprobe does it: a
+// verdict for each module, dependencies first, up to the first that would be
+// refused. A refused dependency is the last verdict's cause ([DependencyFailed]).
+//
+// It errs only when ctx is done.
+func CheckName(ctx context.Context, name string, k *kernel.Kernel, params kmod.Params) ([]*Verdict, error) {
+	steps, err := kmod.Plan(ctx, name, &kmod.LoadOptions{Params: params, Release: k.ForRelease()})
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		return []*Verdict{refusedName(ctx, name, k, err)}, nil
+	}
+	var verdicts []*Verdict
+	var given []*kmod.File
+	for i := range steps {
+		v, err := checkStep(ctx, &steps[i], name, k, params, given)
+		if err != nil {
+			return nil, err
+		}
+		if v == nil {
+			continue
+		}
+		verdicts = append(verdicts, v)
+		if v.Judgement == Refused && !steps[i].Soft {
+			return append(verdicts, dependentVerdict(v, &steps[i], name, k)...), nil
+		}
+		if f, err := kmod.Inspect(steps[i].Path); err == nil {
+			given = append(given, f)
+		}
+	}
+	return verdicts, nil
+}
+
+// checkStep checks one module of a plan; nil where nothing is to be done for it.
+func checkStep(ctx context.Context, s *kmod.Step, name string, k *kernel.Kernel, params kmod.Params, given []*kmod.File) (*Verdict, error) {
+	switch s.Kind {
+	case kmod.StepLoad:
+		opts := &CheckOptions{Given: slices.Clone(given)}
+		if s.Target {
+			opts.Params = params
+		}
+		return Check(ctx, s.Path, k, opts)
+	case kmod.StepLoaded:
+		return nil, nil
+	}
+	if s.Kind == kmod.StepBuiltin && !s.Target {
+		return nil, nil
+	}
+	err := s.Do() // does nothing for these but say why
+	if err == nil {
+		return nil, nil
+	}
+	return refusedName(ctx, name, k, err), nil
+}
+
+// refusedName is the verdict on what no file can be tried for.
+func refusedName(ctx context.Context, name string, k *kernel.Kernel, err error) *Verdict {
+	return &Verdict{
+		File: name, Module: name, Kernel: k.Release(), Judgement: Refused, Later: []string{},
+		Cause: unasked(ctx, k, name, err),
+	}
+}
+
+// dependentVerdict is that on the name, where a dependency would be refused.
+func dependentVerdict(v *Verdict, s *kmod.Step, name string, k *kernel.Kernel) []*Verdict {
+	if s.Target || s.Kind != kmod.StepLoad {
+		return nil
+	}
+	a := &Explained{Cause: v.Cause}
+	a.Module = v.Module
+	return []*Verdict{{File: name, Module: name, Kernel: k.Release(), Judgement: Refused, Later: []string{}, Cause: dependencyFailed(name, a)}}
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/kernel"
+	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/spf13/cobra"
+)
+
+func newCheckCommand() *cobra.Command {
+	var opts checkOptions
+	cmd := &cobra.Command{
+		Use:   "check FILE|NAME [PARAM=VALUE]...",
+		Short: "Say whether a kernel would load a module, and if not, why",
+		Long: `Say whether a kernel would load a module, before it is asked: from the file, the symbols
+that this kernel exports, its configuration, lockdown, signature policy and keys, and from
+modprobe's configuration. Nothing is loaded. The causes are those that a refusal by the
+kernel would have, in the kernel's own order. A FILE is checked as insmod would load
+it, a NAME as modprobe would, with what it depends on.
+
+It works without privilege; what could not be found out then is listed, for it may decide.
+With --kernel, it is about a kernel that is installed and not running.
+
+Exit status: 0 would load, as far as can be known; 1 would be refused; 2 the command line makes
+no sense; 3 something that decides could not be found out here.`,
+		Example: "  kmodtrace check ./hello.ko whom=Bob\n  kmodtrace check xfs --kernel 6.12.48+deb13-amd64\n  kmodtrace check ./*.ko --json",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageErrorf("check takes FILES or a NAME, and parameters")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return opts.run(cmd.Context(), cmd.OutOrStdout(), args)
+		},
+	}
+	cmd.Flags().BoolVar(&opts.json, "json", false, "print a JSON object a line, one for each module (docs/schema/verdict.schema.json)")
+	cmd.Flags().StringVar(&opts.kernel, "kernel", "", "the `RELEASE` of an installed kernel; the running one if not given")
+	return cmd
+}
+
+type checkOptions struct {
+	json   bool
+	kernel string
+}
+
+func (o *checkOptions) run(ctx context.Context, out io.Writer, args []string) error {
+	k, err := kernel.Open(&kernel.Options{Release: o.kernel})
+	if errors.Is(err, kernel.ErrNotInstalled) {
+		return &exitError{status: exitUsage, err: oneLineError{err}}
+	}
+	if err != nil {
+		return err
+	}
+	targets, params := splitTargets(args)
+	if _, err := params.Quote(); err != nil {
+		return targetError(err)
+	}
+	var failed failures
+	for _, target := range targets {
+		verdicts, err := checkTarget(ctx, k, target, params)
+		if err != nil {
+			return err
+		}
+		for _, v := range verdicts {
+			failed.add(verdictFailure(v))
+			if err := o.print(out, v); err != nil {
+				return err
+			}
+		}
+	}
+	return failed.err()
+}
+
+// splitTargets takes what is NAME=VALUE for a parameter, and the first word for a
+// target whatever it is.
+func splitTargets(args []string) (targets []string, params kmod.Params) {
+	for i, arg := range args {
+		if i > 0 && strings.Contains(arg, "=") && !kmod.IsFile(arg) {
+			params = append(params, arg)
+		} else {
+			targets = append(targets, arg)
+		}
+	}
+	return targets, params
+}
+
+// checkTarget checks a file, or a name with what would be loaded before it.
+func checkTarget(ctx context.Context, k *kernel.Kernel, target string, params kmod.Params) ([]*cause.Verdict, error) {
+	if kmod.IsFile(target) {
+		v, err := cause.Check(ctx, target, k, &cause.CheckOptions{Params: params})
+		return []*cause.Verdict{v}, err
+	}
+	return cause.CheckName(ctx, target, k, params)
+}
+
+// verdictFailure gives the exit status for a verdict; there is nothing more to say.
+func verdictFailure(v *cause.Verdict) error {
+	switch v.Judgement {
+	case cause.Refused:
+		return &exitError{status: exitRefused, err: errSilent}
+	case cause.Undecided:
+		return &exitError{status: exitUnconfirmed, err: errSilent}
+	}
+	return nil
+}
+
+func (o *checkOptions) print(out io.Writer, v *cause.Verdict) error {
+	if o.json {
+		line, err := jsonLine(v)
+		if err != nil {
+			return err
+		}
+		_, err = out.Write(line)
+		return outputError(err)
+	}
+	_, err := io.WriteString(out, newResultText(themeOf(out), columnsOf(out)).verdict(v))
+	return outputError(err)
+}
+
+// verdict renders what is to be expected of a file.
+func (t *resultText) verdict(v *cause.Verdict) string {
+	words := map[cause.Judgement]struct {
+		text  string
+		style style
+	}{
+		cause.Loads: {"would load", good}, cause.Refused: {"would be refused", bad}, cause.Undecided: {"cannot be told here", unsure},
+	}
+	w := words[v.Judgement]
+	lines := []line{line{}.add(strong, orDash(v.Module)).spaced(w.style, w.text).add(plain, fmt.Sprintf(" by kernel %s", v.Kernel))}
+	lines = append(lines, labelled("file", plain, cutFront(printable(v.File), max(t.width-labelColumns, 1))))
+	if v.Cause != nil {
+		lines = append(lines, t.causeLines(v.Cause, bad)...)
+		lines = append(lines, t.evidence(v.Cause)...)
+	}
+	for i := range v.Warnings {
+		lines = append(lines, t.wrapped("warning", unsure, v.Warnings[i].String())...)
+	}
+	for i, text := range v.Open {
+		lines = append(lines, t.wrapped(first(i, "open"), unsure, text)...)
+	}
+	if v.Cause == nil {
+		for i, text := range v.Later {
+			lines = append(lines, t.wrapped(first(i, "later"), dim, text)...)
+		}
+	}
+	return t.text(lines)
+}
+
+// evidence lists what a cause was concluded from.
+func (t *resultText) evidence(c *cause.Cause) []line {
+	var lines []line
+	for i, text := range c.Evidence {
+		lines = append(lines, t.wrapped(first(i, "evidence"), plain, text)...)
+	}
+	return lines
+}

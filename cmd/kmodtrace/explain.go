@@ -1,0 +1,285 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/kernel"
+	"github.com/kmodtrace/kmodtrace/tracer"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+)
+
+func newExplainCommand() *cobra.Command {
+	opts := new(explainOptions)
+	cmd := &cobra.Command{
+		Use:   "explain [CODE|FILE|-]",
+		Short: "Explain why something failed, at length",
+		Long: `Explain why actions failed: the cause, the evidence that it was concluded from, and what
+to do next.
+
+A CODE, such as symbol-missing, is explained in general; without an argument the codes are
+listed. A FILE (or - for standard input) holds what watch --json, load --json or unload
+--json printed: each failure in it is explained. With --live the next failures on this
+machine are, as they happen.`,
+		Example: `  kmodtrace explain symbol-gpl-only
+  kmodtrace watch --json > seen.json; kmodtrace explain seen.json
+  kmodtrace load ./hello.ko --json | kmodtrace explain -
+  kmodtrace explain --live --count 1`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 || opts.live && len(args) > 0 {
+				return usageErrorf("explain takes one CODE or FILE, or --live")
+			}
+			return nil
+		},
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return codeNames(), cobra.ShellCompDirectiveDefault
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			defer surviveBrokenPipe()()
+			return opts.run(cmd, args)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&opts.json, "json", false, "print a JSON object a line (docs/schema/meaning.schema.json, action.schema.json)")
+	flags.BoolVar(&opts.live, "live", false, "explain failures on this machine as they happen")
+	flags.Uint64Var(&opts.count, "count", 0, "with --live: end after `N` failures; 0 for never")
+	flags.DurationVar(&opts.timeout, "timeout", 0, "with --live: end after this `TIME`; 0 for never")
+	flags.StringVar(&opts.readyFile, "ready-file", "", "with --live: make `FILE` when everything is attached")
+	addBackendFlag(cmd, &opts.backend)
+	return cmd
+}
+
+type explainOptions struct {
+	json, live bool
+	count      uint64
+	timeout    time.Duration
+	readyFile  string
+	backend    tracer.Backend
+}
+
+func (o *explainOptions) run(cmd *cobra.Command, args []string) error {
+	out := cmd.OutOrStdout()
+	if o.timeout < 0 {
+		return usageErrorf("--timeout %v: want a time that is not negative", o.timeout)
+	}
+	switch {
+	case o.live:
+		return o.watch(cmd.Context(), out)
+	case len(args) == 0:
+		return o.list(out)
+	case args[0] == "-":
+		return o.stream(cmd.Context(), out, cmd.InOrStdin(), "standard input")
+	}
+	if m, ok := cause.MeaningOf(cause.Code(args[0])); ok {
+		return o.meaning(out, m)
+	}
+	f, err := os.Open(args[0])
+	if errors.Is(err, os.ErrNotExist) {
+		return &exitError{status: exitUsage, err: fmt.Errorf("%s is neither a code nor a file", shortText(args[0])), hint: "kmodtrace explain lists the codes"}
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return o.stream(cmd.Context(), out, f, shortText(args[0]))
+}
+
+func codeNames() []string {
+	var names []string
+	for _, m := range cause.Codes() {
+		names = append(names, string(m.Code))
+	}
+	return names
+}
+
+// list gives all codes, a line each.
+func (o *explainOptions) list(out io.Writer) error {
+	if o.json {
+		for _, m := range cause.Codes() {
+			if err := o.meaning(out, m); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	t := newResultText(themeOf(out), columnsOf(out))
+	var lines []line
+	for _, m := range cause.Codes() {
+		lines = append(lines, line{}.cell(strong, string(m.Code), codeColumns).add(plain, m.Means))
+	}
+	_, err := io.WriteString(out, t.text(lines))
+	return outputError(err)
+}
+
+const codeColumns = len("compression-unsupported")
+
+func (o *explainOptions) meaning(out io.Writer, m cause.Meaning) error {
+	if o.json {
+		text, err := jsonLine(m)
+		if err != nil {
+			return err
+		}
+		_, err = out.Write(text)
+		return outputError(err)
+	}
+	t := newResultText(themeOf(out), columnsOf(out))
+	lines := []line{line{}.add(strong, string(m.Code)).spaced(dim, "("+m.Of+")")}
+	lines = append(lines, t.wrapped("means", plain, m.Means)...)
+	lines = append(lines, t.wrapped("because", plain, m.Because)...)
+	lines = append(lines, t.wrapped("next", plain, m.Next)...)
+	_, err := io.WriteString(out, t.text(lines))
+	return outputError(err)
+}
+
+// maxLine bounds a line of a stream. An action with all its messages has some
+// hundred kilobytes.
+const maxLine = 16 << 20
+
+// stream explains what a saved stream has.
+func (o *explainOptions) stream(ctx context.Context, out io.Writer, in io.Reader, name string) error {
+	k, err := kernel.Open(nil)
+	if err != nil {
+		return err
+	}
+	x := cause.NewExplainer(k, &cause.Options{Recorded: true})
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, maxLine)
+	shown := 0
+	for n := 1; lines.Scan(); n++ {
+		actions, err := recorded(lines.Bytes())
+		if err != nil {
+			return fmt.Errorf("%s, line %d: %w", name, n, err)
+		}
+		for _, e := range actions {
+			if e.Cause == nil {
+				e = x.Explain(ctx, e.Action)
+			}
+			if e.Cause == nil && len(e.Warnings) == 0 {
+				continue
+			}
+			shown++
+			if err := o.explained(out, e); err != nil {
+				return err
+			}
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if shown == 0 {
+		zerolog.Ctx(ctx).Info().Msg("nothing failed in it")
+	}
+	return nil
+}
+
+// recorded reads a line: an action, or a result with its actions. A result without
+// any (nothing was attempted) stands for one that failed.
+func recorded(text []byte) ([]cause.Explained, error) {
+	var r struct {
+		Command, Target string
+		Cause           *cause.Cause
+		Actions         []cause.Explained
+	}
+	if err := json.Unmarshal(text, &r); err != nil {
+		return nil, fmt.Errorf("not what watch, load or unload print with --json: %w", err)
+	}
+	if r.Command != "" {
+		if len(r.Actions) == 0 && r.Cause != nil {
+			e := cause.Explained{Cause: r.Cause}
+			e.Kind, e.Module, e.Outcome = tracer.Load, r.Target, tracer.Failed
+			if r.Command == "unload" {
+				e.Kind = tracer.Unload
+			}
+			r.Actions = append(r.Actions, e)
+		}
+		return r.Actions, nil
+	}
+	var e cause.Explained
+	if err := json.Unmarshal(text, &e); err != nil {
+		return nil, fmt.Errorf("not what watch, load or unload print with --json: %w", err)
+	}
+	if e.Kind == 0 {
+		return nil, errors.New("not what watch, load or unload print with --json: it has no action")
+	}
+	return []cause.Explained{e}, nil
+}
+
+// watch explains failures as they happen.
+func (o *explainOptions) watch(ctx context.Context, out io.Writer) error {
+	if err := removeStale(o.readyFile); err != nil {
+		return err
+	}
+	k, err := kernel.Open(nil)
+	if err != nil {
+		return err
+	}
+	t, err := openTracer(o.backend)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	if o.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.timeout)
+		defer cancel()
+	}
+	sayBlind(zerolog.Ctx(ctx), t.Coverage())
+	if err := writeReady(o.readyFile); err != nil {
+		return err
+	}
+	x := cause.NewExplainer(k, nil)
+	shown := uint64(0)
+	for a, err := range t.Actions(ctx) {
+		if err != nil {
+			return err
+		}
+		e := x.Explain(context.WithoutCancel(ctx), a)
+		if e.Cause == nil {
+			continue
+		}
+		if err := o.explained(out, e); err != nil {
+			return err
+		}
+		if shown++; o.count > 0 && shown >= o.count {
+			break
+		}
+	}
+	return t.Close()
+}
+
+// explained prints one action at length.
+func (o *explainOptions) explained(out io.Writer, e cause.Explained) error {
+	if o.json {
+		text, err := jsonLine(e)
+		if err != nil {
+			return err
+		}
+		_, err = out.Write(text)
+		return outputError(err)
+	}
+	t := newResultText(themeOf(out), columnsOf(out))
+	_, err := io.WriteString(out, t.text(t.explanation(&e)))
+	return outputError(err)
+}
+
+// explanation is a block with everything about the cause.
+func (t *resultText) explanation(e *cause.Explained) []line {
+	lines := t.block(e, true)
+	if c := e.Cause; c != nil {
+		lines = append(lines, t.evidence(c)...)
+		if m, ok := cause.MeaningOf(c.Code); ok {
+			lines = append(lines, t.wrapped("because", plain, m.Because)...)
+		}
+	}
+	lines = append(lines, t.facts(&e.Action)...)
+	lines = append(lines, t.timeline(&e.Action)...)
+	return append(lines, line{})
+}
