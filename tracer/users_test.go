@@ -47,7 +47,9 @@ func busyRoot(t *testing.T) string {
 
 		"proc/self/mountinfo": "21 1 0:19 / /proc rw - proc proc rw\n" +
 			"30 21 7:0 / /mnt/my\\040disk rw,noatime shared:1 - iso9660 /dev/loop0 ro\n" +
-			"31 21 7:0 /sub /mnt/again rw - iso9660 /dev/loop0 ro\n",
+			"31 21 7:0 /sub /mnt/again rw - iso9660 /dev/loop0 ro\n" +
+			"32 21 253:1 / / rw - ext4 /dev/vda1 rw\n" +
+			"33 21 ../../x / /bad rw - ext4 /dev/vda1 rw\n",
 		"proc/self/ns/mnt": "-> mnt:[1]",
 		"proc/1/mountinfo": "30 21 7:0 / /mnt/my\\040disk rw - iso9660 /dev/loop0 ro\n",
 		"proc/1/ns/mnt":    "-> mnt:[1]",
@@ -56,6 +58,10 @@ func busyRoot(t *testing.T) string {
 		"proc/77/ns/mnt": "-> mnt:[2]",
 		"proc/78/ns/mnt": "-> mnt:[2]",
 		"lib/modules/" + filepath.Base(release) + "/modules.alias": "# Aliases\nalias fs-iso9660 isofs\nalias iso9660 isofs\nalias fs-xfs xfs\n",
+
+		"sys/dev/block/253:1":                            "-> ../../devices/pci/block/vda/vda1",
+		"sys/devices/pci/block/vda/vda1/partition":       "1\n",
+		"sys/devices/pci/block/vda/device/driver/module": "-> ../../../../../../../module/virtio_blk",
 
 		"sys/block/loop0/loop/backing_file": "/home/me/disk.iso\n",
 		"sys/block/loop0/dev":               "7:0\n",
@@ -86,6 +92,7 @@ func TestFindUsersInText(t *testing.T) {
 		"isofs": {{Kind: Mounted, Holds: true, Path: "/mnt/my disk", Device: "7:0", Name: "iso9660",
 			Detail: "from /dev/loop0, also mounted at 2 other places"}},
 		"fuse":          {{Kind: Mounted, Holds: true, PID: 77, Path: "/home", Device: "0:44", Name: "fuse.sshfs", Detail: "from me@host:"}},
+		"virtio_blk":    {{Kind: Mounted, Holds: true, Path: "/", Device: "253:1", Name: "ext4", Detail: "from /dev/vda1"}},
 		"loop":          {{Kind: LoopDevice, Holds: true, Name: "loop0", Path: "/home/me/disk.iso", Device: "7:0"}},
 		"sctp":          {{Kind: Protocol, Holds: true, Name: "SCTP", Count: 3, Detail: "sockets"}},
 		"ghash_generic": {{Kind: CryptoAlgorithm, Holds: true, Name: "ghash-generic", Count: 2, Detail: "users"}},
