@@ -35,7 +35,7 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	text := "kernel " + e.Release + ": " + e.Op
+	text := "kernel " + shorten(e.Release) + ": " + e.Op
 	if e.Object != "" {
 		text += " " + shorten(e.Object)
 	}

@@ -31,7 +31,7 @@ type area struct {
 const (
 	memoryPage = 4096
 	maxPages   = 64 << 20 / memoryPage // what is wanted of a kernel with thousands of modules is 16 MiB
-	maxAreas   = 1 << 16
+	maxAreas   = 4096
 	maxTable   = 16 << 20 // bytes of an export table; a distribution's kernel has 200 KiB
 )
 
@@ -71,19 +71,19 @@ func parseCore(from io.ReaderAt) (*memory, error) {
 		m.order = binary.BigEndian
 	}
 	table, size, count := uint64(m.order.Uint32(header[28:])), m.order.Uint16(header[42:]), m.order.Uint16(header[44:])
-	least := uint16(32)
+	known := uint16(32)
 	if m.wide {
 		table, size, count = m.order.Uint64(header[32:]), m.order.Uint16(header[54:]), m.order.Uint16(header[56:])
-		least = 56
+		known = 56
 	}
-	if size < least || table > 1<<62 {
+	if size != known || count > maxAreas || table > 1<<62 {
 		return nil, errors.New("its ELF header is damaged")
 	}
 	headers := make([]byte, int(size)*int(count))
 	if _, err := from.ReadAt(headers, int64(table)); err != nil {
 		return nil, fmt.Errorf("its program headers: %w", noEOF(err))
 	}
-	for ; len(headers) >= int(size) && len(headers) > 0; headers = headers[size:] {
+	for ; len(headers) > 0; headers = headers[size:] {
 		m.addArea(headers[:size])
 	}
 	return m, nil

@@ -2,10 +2,15 @@ package tracer_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -105,6 +110,59 @@ func refCount(t *testing.T, module string) int {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// TestRefsOverflow: what finds no room among the sites is counted, and the sums
+// have it.
+func TestRefsOverflow(t *testing.T) {
+	inLab(t)
+	sh(t, "/sbin/insmod", specimen("taker"), "hold=0")
+	r := openRefs(t, "taker")
+	const rounds = 3000
+	renaming(t, rounds, func() {
+		for _, hold := range []string{"1", "0"} {
+			if err := os.WriteFile(takerHold, []byte(hold), 0); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	total, err := r.Totals()
+	if err != nil || total.Gets != rounds || total.Puts != rounds || total.Lost == 0 {
+		t.Errorf("totals %+v, %v", total, err)
+	}
+	sites, err := r.Balance()
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := total.Lost
+	for _, s := range sites {
+		told += s.Gets + s.Puts
+	}
+	if told != 2*rounds {
+		t.Errorf("%d sites have %d of %d, %d lost", len(sites), told-total.Lost, 2*rounds, total.Lost)
+	}
+	t.Logf("%d sites, lost %d", len(sites), total.Lost)
+	sh(t, "/sbin/rmmod", "taker")
+}
+
+// renaming does something in a thread that has another name each time.
+func renaming(t *testing.T, times int, do func()) {
+	t.Helper()
+	done := make(chan error)
+	go func() {
+		// Never unlocked: a thread with another name must not serve others.
+		runtime.LockOSThread()
+		var err error
+		for i := range times {
+			name := append([]byte(fmt.Sprintf("round %d", i)), 0)
+			err = errors.Join(err, unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name[0])), 0, 0, 0))
+			do()
+		}
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestRefsDependency: a module that needs another takes it where the kernel

@@ -88,8 +88,9 @@ var (
 // what text tells, and the error says what could not be asked.
 //
 // An empty result without an error means that no user is exposed, not that there
-// is none: code inside the kernel holds references that nothing shows. [OpenRefs]
-// shows who takes and drops them.
+// is none: code inside the kernel holds references that nothing shows, and files
+// that are only mapped, or on their way through a socket, are in no table of open
+// files. [OpenRefs] shows who takes and drops references.
 func FindUsers(module string, opts *UsersOptions) ([]User, error) {
 	var o UsersOptions
 	if opts != nil {

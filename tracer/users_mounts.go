@@ -12,10 +12,11 @@ import (
 // maxNamespaces bounds the mount namespaces that are looked into.
 const maxNamespaces = 4096
 
-// mounts are the file systems of the module's types. The reference is the file
-// system's, however often it is mounted: one user each.
+// mounts are the file systems of the module's types, and those on disks that it
+// drives. The reference is the file system's, however often it is mounted: one user
+// each.
 func (s *textSources) mounts() ([]User, error) {
-	found := mountSet{types: s.types(), at: make(map[string]int)}
+	found := mountSet{types: s.types(), disks: s.disks(), at: make(map[string]int), known: make(map[string]bool)}
 	namespaces := s.namespaces()
 	var errs []error
 	for _, pid := range namespaces {
@@ -60,11 +61,12 @@ func (s *textSources) namespaces() []string {
 
 // mountSet collects mounts by the device of their file system.
 type mountSet struct {
-	types func(string) bool
+	types func(fsType string) bool
+	disks func(device string) bool
 	users []User
-	more  []int // other places where it is mounted
-	at    map[string]int
-	known map[string]bool
+	more  []int           // other places where it is mounted
+	at    map[string]int  // index of users, by device
+	known map[string]bool // ids of mounts: other processes see the same ones
 }
 
 // add takes a line of mountinfo:
@@ -73,17 +75,14 @@ type mountSet struct {
 func (m *mountSet) add(line, pid string) {
 	before, after, found := strings.Cut(line, " - ")
 	fields, rest := strings.Fields(before), strings.Fields(after)
-	if !found || len(fields) < 6 || len(rest) < 2 || !m.types(rest[0]) {
-		return
-	}
-	device := printable(fields[2])
-	if m.known == nil {
-		m.known = make(map[string]bool)
-	}
-	if m.known[fields[0]] { // the same mount, seen by another process
+	if !found || len(fields) < 6 || len(rest) < 2 || m.known[fields[0]] {
 		return
 	}
 	m.known[fields[0]] = true
+	if !m.types(rest[0]) && !m.disks(fields[2]) {
+		return
+	}
+	device := printable(fields[2])
 	if i, ok := m.at[device]; ok {
 		m.more[i]++
 		return
@@ -160,4 +159,36 @@ func (s *textSources) typeAliases() map[string]bool {
 		}
 	}, "lib/modules", filepath.Base(release), "modules.alias")
 	return types
+}
+
+// disks tells whether a mounted device, by its numbers, is of a disk that a driver
+// of the module runs. Each is looked up once.
+func (s *textSources) disks() func(string) bool {
+	answers := make(map[string]bool)
+	return func(device string) bool {
+		answer, known := answers[device]
+		if !known {
+			answer = s.is(s.diskModule(device))
+			answers[device] = answer
+		}
+		return answer
+	}
+}
+
+// diskModule reads the module from the disk's driver. A partition's folder is in
+// its disk's.
+func (s *textSources) diskModule(device string) string {
+	if strings.ContainsAny(device, "/.") {
+		return ""
+	}
+	dir, err := filepath.EvalSymlinks(s.path("sys/dev/block", device))
+	if err != nil {
+		return ""
+	}
+	for _, disk := range []string{dir, filepath.Dir(dir)} {
+		if module, err := os.Readlink(filepath.Join(disk, "device/driver/module")); err == nil {
+			return filepath.Base(module)
+		}
+	}
+	return ""
 }

@@ -31,15 +31,13 @@ type refsText struct {
 	width int
 }
 
-// The widths of the columns of numbers; the others share the rest.
+// The widths of the columns: those of numbers are fixed, the process has what it
+// needs, and the call site the rest.
 const (
-	countColumns   = len("BALANCE")
-	leastComm      = len("PROCESS")
-	mostComm       = 26 // a name of 15 and a process id
-	refsGaps       = 4 * columnGap
-	refsFixed      = 3*countColumns + refsGaps
-	leastCallSite  = len("CALL SITE")
-	callSiteOfRest = 2 // of 3 parts
+	numberColumns = len("BALANCE")
+	processMost   = 26 // a name of 15, and a process id
+	siteLeast     = len("CALL SITE")
+	siteBeside    = 3*numberColumns + 4*columnGap
 )
 
 func (t refsText) render(r *refsRecord) string {
@@ -59,32 +57,27 @@ func (t refsText) render(r *refsRecord) string {
 	return b.String()
 }
 
-// table gives the numbers before the call site, which is cut first.
 func (t refsText) table(r *refsRecord) []line {
 	if len(r.Sites) == 0 {
 		return []line{line{}.add(unsure, fmt.Sprintf("no reference to %s was taken or dropped in %s", r.Module, shortDuration(r.Took)))}
 	}
-	process, site := leastComm, leastCallSite
+	process, site := len("PROCESS"), siteLeast
 	for _, s := range r.Sites {
 		process = max(process, columns(printable(processText(s))))
 		site = max(site, columns(printable(s.Call.String())))
 	}
-	process = min(process, mostComm)
-	site = max(leastCallSite, min(site, t.width-refsFixed-process))
-	row := func(head bool, process_, site_ string, numbers ...string) line {
-		s := plain
-		if head {
-			s = dim
-		}
-		l := line{}.cell(s, process_, process).cell(s, site_, site)
+	process = min(process, processMost)
+	site = max(siteLeast, min(site, t.width-siteBeside-process))
+	row := func(s style, who, where string, numbers ...string) line {
+		l := line{}.cell(s, who, process).cell(s, where, site)
 		for _, n := range numbers {
-			l = l.cellRight(s, n, countColumns)
+			l = l.cellRight(s, n, numberColumns)
 		}
 		return l
 	}
-	lines := []line{row(true, "PROCESS", "CALL SITE", "GETS", "PUTS", "BALANCE")}
+	lines := []line{row(dim, "PROCESS", "CALL SITE", "GETS", "PUTS", "BALANCE")}
 	for _, s := range r.Sites {
-		lines = append(lines, row(false, processText(s), s.Call.String(), strconv.FormatUint(s.Gets, 10), strconv.FormatUint(s.Puts, 10), balanceText(s.Balance)))
+		lines = append(lines, row(plain, processText(s), s.Call.String(), strconv.FormatUint(s.Gets, 10), strconv.FormatUint(s.Puts, 10), balanceText(s.Balance)))
 	}
 	return lines
 }

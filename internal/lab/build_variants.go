@@ -113,11 +113,7 @@ func readModules(dir string) (map[string][]byte, error) {
 // its tree to the files where that is signed.
 func conditions(k Kernel, files map[string][]byte) ([]condition, error) {
 	var has []condition
-	config, err := os.ReadFile(k.Config)
-	if err != nil {
-		return nil, err
-	}
-	if bytes.Contains(config, []byte("\nCONFIG_MODVERSIONS=y\n")) {
+	if _, _, err := sectionOf(files["hello.ko"], "__versions"); err == nil {
 		has = append(has, modversions)
 	}
 	module, err := readTreeModule(k)

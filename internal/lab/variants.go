@@ -48,26 +48,27 @@ func variants() []variant {
 		{"other_release.ko", "hello.ko", anything, otherRelease},
 		{"bad_crc.ko", "hello.ko", modversions, wrongCRC("param_ops_charp")},
 		{"bad_layout.ko", "hello.ko", modversions, wrongCRC("module_layout")},
-		// These two load where forced loading is allowed, and taint the kernel.
+		// These load where forced loading is allowed, and taint the kernel.
+		{"no_modinfo.ko", "hello.ko", anything, renameSection(".modinfo", ".nodinfo")},
 		{"no_vermagic.ko", "hello.ko", anything, setInfo("vermagic", "vermagik=")},
 		{"no_versions.ko", "hello.ko", modversions, renameSection("__versions", "__versionz")},
 
 		// ELF files that are no module, or not a whole one.
 		{"wrong_arch.ko", "hello.ko", anything, otherMachine},
-		{"notype.ko", "hello.ko", anything, setType},
+		{"notype.ko", "hello.ko", anything, otherType},
 		{"truncated.ko", "hello.ko", anything, keepPercent(60)},
 		{"headonly.ko", "hello.ko", anything, keepHeader},
 		{"damaged.ko", "hello.ko", anything, moveSection(".modinfo")},
 		{"stripped.ko", "hello.ko", anything, hideSymbols},
 		{"object.ko", "hello.ko", anything, renameSection(".gnu.linkonce.this_module", ".gnu.linkonce.that_module")},
-		{"no_modinfo.ko", "hello.ko", anything, renameSection(".modinfo", ".nodinfo")},
 
 		// Other files.
-		{"random.ko", "", anything, random(8192)},
-		{"text.ko", "", anything, text("This is not a module.\n")},
-		{"empty.ko", "", anything, text("")},
+		{"random.ko", "", anything, randomBytes(8192)},
+		{"text.ko", "", anything, literal("This is not a module.\n")},
+		{"empty.ko", "", anything, literal("")},
 
-		// Compressed. The sound ones load where the kernel, or the program, can unpack them.
+		// Compressed. The sound ones load where the kernel, or the program, can unpack
+		// them: a kernel knows one form at most, the one of its own modules.
 		{"hello.ko.xz", "hello.ko", anything, packXz},
 		{"hello.ko.gz", "hello.ko", anything, packGzip},
 		{"hello.ko.zst", "hello.ko", anything, packZstd},
@@ -75,13 +76,14 @@ func variants() []variant {
 		{"damaged.ko.gz", "hello.ko.gz", anything, spoilMiddle},
 		{"damaged.ko.zst", "hello.ko.zst", anything, spoilMiddle},
 
-		// Signatures. signed_ok is sound, and loads.
+		// Signatures. signed_ok is sound, and loads. Of an unknown key, or of a kind that
+		// the kernel does not know, they load where signatures are not enforced.
 		{"signed_unknown.ko", "hello.ko", anything, signByStranger},
 		{"signed_ok.ko", treeFile, signedTree, unchanged},
+		{"unsupported_signature.ko", "signed_ok.ko", signedTree, setSignatureKind(1)}, // an X.509 key's
 		{"flipped.ko", "signed_ok.ko", signedTree, setInfo("intree", "intree=N")},
 		{"cut_signature.ko", "signed_ok.ko", signedTree, cutSignature},
 		{"long_signature.ko", "signed_ok.ko", signedTree, lengthenSignature},
-		{"unsupported_signature.ko", "signed_ok.ko", signedTree, setSignatureKind(1)}, // an X.509 key's
 	}
 	return append(table, renamed()...)
 }

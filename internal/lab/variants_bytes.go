@@ -16,8 +16,8 @@ func keepPercent(percent int) func([]byte) ([]byte, error) {
 	return func(file []byte) ([]byte, error) { return file[:len(file)*percent/100], nil }
 }
 
-// random gives bytes that mean nothing, the same ones each time.
-func random(size int) func([]byte) ([]byte, error) {
+// randomBytes gives bytes that mean nothing, the same ones each time.
+func randomBytes(size int) func([]byte) ([]byte, error) {
 	return func([]byte) ([]byte, error) {
 		source := rand.New(rand.NewPCG(1, 2))
 		file := make([]byte, size)
@@ -28,7 +28,8 @@ func random(size int) func([]byte) ([]byte, error) {
 	}
 }
 
-func text(s string) func([]byte) ([]byte, error) {
+// literal gives the text.
+func literal(s string) func([]byte) ([]byte, error) {
 	return func([]byte) ([]byte, error) { return []byte(s), nil }
 }
 

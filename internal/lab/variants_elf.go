@@ -135,8 +135,8 @@ func otherMachine(module []byte) ([]byte, error) {
 	return module, nil
 }
 
-// setType makes it claim to be a program, not an object file as modules are.
-func setType(module []byte) ([]byte, error) {
+// otherType makes it claim to be a program, not an object file as modules are.
+func otherType(module []byte) ([]byte, error) {
 	binary.LittleEndian.PutUint16(module[elfType:], uint16(elf.ET_EXEC))
 	return module, nil
 }

@@ -13,7 +13,7 @@ int specimen_in_namespace(void)
 {
 	return 7;
 }
-EXPORT_SYMBOL_NS_GPL(specimen_in_namespace, SPECIMEN_NS);
+EXPORT_IN_NAMESPACE(specimen_in_namespace);
 
 static int __init ns_owner_init(void)
 {

@@ -23,4 +23,4 @@ module_exit(ns_user_exit);
 
 MODULE_DESCRIPTION("Imports a symbol that is in a namespace");
 MODULE_LICENSE("GPL");
-MODULE_IMPORT_NS(SPECIMEN_NS);
+IMPORT_NAMESPACE;
