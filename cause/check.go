@@ -168,6 +168,9 @@ func (c *checkup) wellFormed() *Cause {
 	if f.Name != "" {
 		c.names["module"] = f.Name
 	}
+	if err := f.Complete(); err != nil {
+		return c.refuse(ELFDamaged, "{file}: damaged: "+escape(bare(err)), bare(err))
+	}
 	return nil
 }
 

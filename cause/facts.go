@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
@@ -153,7 +154,10 @@ func damaged(s *scene) answer {
 		s.name("problem", "it is an ELF file of another kind than a module")
 		return yes
 	}
-	_, err := s.inspect()
+	file, err := s.inspect()
+	if err == nil {
+		err = file.Complete()
+	}
 	switch {
 	case errors.Is(err, kmod.ErrNotModule):
 		s.name("problem", strings.TrimPrefix(bare(err), kmod.ErrNotModule.Error()+": "))
@@ -304,4 +308,13 @@ func silentlyRejected(s *scene) answer {
 	}
 	said := s.find(unsignedText) || s.find(noKeyText) || s.find(cryptoText)
 	return answerOf(!said && isSigned(s) == yes)
+}
+
+// dependencyWait is how long a kernel waits for another module's init
+// (resolve_symbol_wait, unchanged from 5.10 to 7.3), less what clocks may differ.
+const dependencyWait = 29 * time.Second
+
+// waitCutShort: a signal ends the wait with the words of one that was in vain.
+func waitCutShort(s *scene) answer {
+	return answerOf(s.find(waitingText) && s.action.Took != 0 && s.action.Took < dependencyWait)
 }

@@ -11,7 +11,7 @@ var (
 )
 
 // sentence fills names into a template. A part in brackets that names something
-// unknown is left out; elsewhere the unknown is "?".
+// unknown is left out; elsewhere the unknown is said to be.
 func sentence(template string, names map[string]string) string {
 	text := optionalPart.ReplaceAllStringFunc(template, func(part string) string {
 		part = part[1 : len(part)-1]
@@ -26,7 +26,7 @@ func sentence(template string, names map[string]string) string {
 		if value := names[key[1:len(key)-1]]; value != "" {
 			return value
 		}
-		return "?"
+		return "(unknown)"
 	})
 	return strings.Join(strings.Fields(text), " ")
 }

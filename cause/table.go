@@ -17,11 +17,11 @@ var (
 	cryptoText     = regexp.MustCompile(`oading of module with unsupported crypto is rejected`)
 	magicText      = regexp.MustCompile(`Invalid ELF header magic`)
 	machineText    = regexp.MustCompile(`Invalid architecture in ELF header`)
-	vermagicText   = regexp.MustCompile(`version magic '(?P<theirs>[^']*)' should be '(?P<ours>[^']*)'`)
-	layoutText     = regexp.MustCompile(`(?:disagrees about version of symbol|no symbol version for) module_layout`)
+	vermagicText   = regexp.MustCompile(`(?:^|\s)(?P<module>[^:\s]+): version magic '(?P<theirs>[^']*)' should be '(?P<ours>[^']*)'`)
+	layoutText     = regexp.MustCompile(`(?:^|\s)(?P<module>[^:\s]+): (?:disagrees about version of symbol|no symbol version for) module_layout`)
 	unknownSymbol  = regexp.MustCompile(`Unknown symbol (?P<symbol>\S+) \(err -2\)`)
 	versionText    = regexp.MustCompile(`(?:disagrees about version of symbol|no symbol version for) (?P<symbol>\S+)`)
-	namespaceText  = regexp.MustCompile(`uses symbol (?P<symbol>\S+) from namespace (?P<namespace>[^,\s]+), but does not import it`)
+	namespaceText  = regexp.MustCompile(`uses symbol \(?(?P<symbol>[^\s)]+)\)? from namespace (?P<namespace>[^,\s]+), but does not import it`)
 	duplicateText  = regexp.MustCompile(`exports duplicate symbol (?P<symbol>\S+) \(owned by (?P<owner>[^)]+)\)`)
 	waitingText    = regexp.MustCompile(`gave up waiting for init of module (?P<owner>[^.\s]+)`)
 	parameterText  = regexp.MustCompile("[`'](?P<value>.*)' (?P<how>invalid|too large) for parameter [`'](?P<parameter>[^']*)'")
@@ -143,6 +143,8 @@ func loadRules() []rule {
 			next: "Add MODULE_IMPORT_NS({namespace}) (a string from 6.13 on) to its source and build it again."},
 		{code: SymbolVersion, when: when{stages: atResolve, errnos: errnos(unix.EINVAL), text: versionText},
 			say: "{module} was built against another version of {symbol}[ ({theirs}, where this kernel has {ours})]", look: lookVersions},
+		{code: Interrupted, when: when{stages: atResolve, errnos: errnos(unix.EBUSY), fact: factOf("the kernel waits 30 seconds, and this took less", waitCutShort)},
+			say: "{who} got a signal while {module} waited for the init of {owner}"},
 		{code: DependencyNotReady, when: when{stages: atResolve, errnos: errnos(unix.EBUSY), text: waitingText},
 			say: "{module} needs {owner}, whose own init has not finished"},
 		{code: SymbolDuplicate, when: when{stages: toFinal, errnos: errnos(unix.ENOEXEC), text: duplicateText},

@@ -48,6 +48,8 @@ type File struct {
 	Exports []Export `json:"exports"`
 	// Signature is nil where none is appended.
 	Signature *Signature `json:"signature"`
+
+	lacks string
 }
 
 // Field is one key and value of .modinfo.
@@ -237,12 +239,45 @@ func parse(data []byte) (*File, error) {
 	f.Name = normal(f.Value("name"))
 	f.Parameters = parameters(f.Fields)
 	f.BuildID = buildID(img)
+	f.lacks = missingParts(img)
 	f.MemorySize = memorySize(img)
 	crcs := importVersions(img)
 	f.Layout = crcs["module_layout"]
 	f.Imports = imports(img, crcs)
 	f.Exports = exports(img)
 	return f, nil
+}
+
+// Complete tells whether the file has the parts that a kernel cannot do without and
+// this package can: nil when it has. It errs with [ErrNotModule] otherwise.
+func (f *File) Complete() error {
+	if f.lacks == "" {
+		return nil
+	}
+	return fmt.Errorf("%w: %s", ErrNotModule, f.lacks)
+}
+
+// missingParts names what a kernel misses: struct module, as the build leaves it, in
+// exactly one section, and symbols.
+func missingParts(img *image) string {
+	structs, symbols := 0, 0
+	for _, s := range img.sections {
+		if s.name == ".gnu.linkonce.this_module" {
+			structs++
+		}
+		if s.kind == elf.SHT_SYMTAB {
+			symbols++
+		}
+	}
+	switch {
+	case symbols == 0:
+		return "it has no table of symbols (stripped?)"
+	case structs == 0:
+		return "it has no struct module: is it an object file that was not linked as a module?"
+	case structs > 1:
+		return "it has more than one struct module"
+	}
+	return ""
 }
 
 // memorySize adds up the sections that the kernel keeps. A sum that does not fit

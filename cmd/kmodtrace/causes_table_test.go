@@ -1,0 +1,583 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kmodtrace/kmodtrace/cause"
+)
+
+// The machines that the cases happen in, by what they were booted with. scripts/causes
+// has the arguments.
+const (
+	plainBoot    = "plain"
+	enforceBoot  = "enforce"  // module.sig_enforce=1
+	lockdownBoot = "lockdown" // lockdown=integrity, and in the end modules_disabled
+	crashBoot    = "crash"    // one for each way, for the kernel is not what it was
+)
+
+// modulesOnly: modprobe and insmod of kmod look first, and do not even ask.
+const (
+	kmodReads = "kmod reads the file first, and does not ask the kernel about an empty one"
+)
+
+func causeCases() []causeCase {
+	var all []causeCase
+	for _, cases := range [][]causeCase{
+		callerCases(), fileCases(), signatureCases(), symbolCases(), ownCases(), raceCases(), configCases(), unloadCases(), requestCases(),
+		lastCases(), crashCases(),
+	} {
+		all = append(all, cases...)
+	}
+	return all
+}
+
+func callerCases() []causeCase {
+	return []causeCase{
+		{
+			code: cause.NotPermitted, boot: plainBoot, file: "hello.ko", says: []string{"CAP_SYS_MODULE"}, check: unknowable,
+			do: func(w *world, t *testing.T, way string) (s seen) {
+				withoutCapability(func() { s = w.load(way, "hello.ko", nil) })
+				return s
+			},
+		},
+		{
+			code: cause.LSMDenied, boot: plainBoot, file: "hello.ko", lacks: lacksLSM, check: unknowable,
+			says:  []string{"kernel_read_file", "hello.ko"},
+			setup: func(w *world, t *testing.T) func() { return deny(t, "kernel_read_file", unix.EACCES) },
+		},
+		{
+			code: cause.LSMDenied, name: "no errno of its own", boot: plainBoot, file: "hello.ko", lacks: lacksLSM, check: unknowable,
+			says:  []string{"kernel_post_read_file", "hello.ko"},
+			setup: func(w *world, t *testing.T) func() { return deny(t, "kernel_post_read_file", unix.EINVAL) },
+		},
+		{
+			code: cause.Blacklisted, boot: plainBoot, file: "positive.ko", says: []string{"positive", "module_blacklist="},
+		},
+	}
+}
+
+func fileCases() []causeCase {
+	closed := func(w *world, t *testing.T, way string) seen {
+		return w.seenDuring(func() { _ = unix.FinitModule(1<<20, "", 0) })
+	}
+	return []causeCase{
+		{code: cause.NotELF, name: "random bytes", boot: plainBoot, file: "random.ko", says: []string{"random.ko"}},
+		{code: cause.NotELF, name: "text", boot: plainBoot, file: "text.ko", says: []string{"text.ko"}},
+		{code: cause.NotELF, name: "empty", boot: plainBoot, file: "empty.ko", says: []string{"empty.ko"},
+			ways: []string{"insmod", "modprobe", "busybox", "syscall", "load"}, not: map[string]string{"insmod": kmodReads, "modprobe": kmodReads}},
+		{code: cause.ELFDamaged, name: "truncated", boot: plainBoot, file: "truncated.ko", says: []string{"truncated.ko"}},
+		{code: cause.ELFDamaged, name: "section past the end", boot: plainBoot, file: "damaged.ko", says: []string{"damaged.ko"}},
+		{code: cause.ELFDamaged, name: "no object file", boot: plainBoot, file: "notype.ko", says: []string{"notype.ko"}},
+		{code: cause.ELFDamaged, name: "header only", boot: plainBoot, file: "headonly.ko", says: []string{"headonly.ko"}},
+		{code: cause.ELFDamaged, name: "no symbols", boot: plainBoot, file: "stripped.ko", says: []string{"stripped.ko"}},
+		{code: cause.ELFDamaged, name: "no struct module", boot: plainBoot, file: "object.ko", says: []string{"object.ko"}},
+		{code: cause.WrongArchitecture, boot: plainBoot, file: "wrong_arch.ko", says: []string{"aarch64", "x86-64"}},
+		{code: cause.Vermagic, boot: plainBoot, file: "bad_vermagic.ko", says: []string{"0.0.0-specimen", "hello"}},
+		{code: cause.ModuleLayout, boot: plainBoot, file: "bad_layout.ko", lacks: lacksModversions, says: []string{"hello", "module_layout"}},
+		{
+			code: cause.FileBusy, boot: plainBoot, file: "hello.ko", says: []string{"hello.ko"}, check: unknowable,
+			setup: func(w *world, t *testing.T) func() {
+				undo := holdForWriting(t, w.specimen("hello.ko"))
+				undo2 := holdForWriting(t, filepath.Join(w.folder(), "hello.ko"))
+				return func() { undo(); undo2() }
+			},
+		},
+		{
+			code: cause.FileUnreadable, name: "closed descriptor", boot: plainBoot, ways: []string{"syscall"}, check: unasked, do: closed,
+			says: []string{"descriptor"},
+		},
+		{
+			code: cause.FileUnreadable, name: "folder", boot: plainBoot, ways: []string{"syscall", "load", "check"}, check: unasked,
+			says: []string{"folder.ko"}, do: func(w *world, t *testing.T, way string) seen {
+				if err := os.MkdirAll("/tmp/folder.ko", 0o755); err != nil {
+					t.Fatal(err)
+				}
+				return w.unreadable(way, "/tmp/folder.ko")
+			},
+		},
+		{
+			code: cause.FileUnreadable, name: "pipe", boot: plainBoot, ways: []string{"syscall", "load", "check"}, check: unasked,
+			says: []string{"pipe.ko"}, do: func(w *world, t *testing.T, way string) seen {
+				if err := unix.Mkfifo("/tmp/pipe.ko", 0o644); err != nil && err != unix.EEXIST {
+					t.Fatal(err)
+				}
+				return w.unreadable(way, "/tmp/pipe.ko")
+			},
+		},
+		{
+			code: cause.CompressionUnsupported, name: "as it is", boot: plainBoot, ways: []string{"syscall"}, check: unasked,
+			says: []string{"hello.ko.gz", "gzip"}, do: func(w *world, t *testing.T, way string) seen {
+				return w.seenDuring(func() { finitModule(w.specimen("hello.ko.gz"), 0) })
+			},
+		},
+		{
+			code: cause.CompressionUnsupported, name: "not this method", boot: plainBoot, ways: []string{"syscall"}, check: unasked,
+			says: []string{"hello.ko.zst"}, do: func(w *world, t *testing.T, way string) seen {
+				return w.seenDuring(func() { finitModule(w.specimen("hello.ko.zst"), 4) })
+			},
+		},
+		{
+			code: cause.CompressionUnsupported, name: "damaged", boot: plainBoot, file: "damaged.ko.xz", ways: []string{"load", "busybox"},
+			says: []string{"damaged.ko.xz"},
+		},
+		{
+			code: cause.NoMemory, boot: plainBoot, file: "huge.ko", says: []string{"huge"},
+		},
+	}
+}
+
+// unreadable tries a path that is no regular file.
+func (w *world) unreadable(way, path string) seen {
+	switch way {
+	case "load":
+		out, _ := command("kmodtrace", "load", "--json", path)
+		return ofResult(out)
+	case "check":
+		out, _ := command("kmodtrace", "check", "--json", path)
+		return ofVerdict(out)
+	}
+	return w.seenDuring(func() { finitModule(path, 0) })
+}
+
+// finitModule makes the system call on a file, whatever it is.
+func finitModule(path string, flags int) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	_ = unix.FinitModule(fd, "", flags)
+}
+
+func holdForWriting(t *testing.T, path string) (undo func()) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() { f.Close() }
+}
+
+func signatureCases() []causeCase {
+	return []causeCase{
+		{code: cause.SignatureMissing, boot: enforceBoot, file: "hello.ko", says: []string{"hello.ko", "no signature"}},
+		{code: cause.SignatureUnknownKey, boot: enforceBoot, file: "signed_unknown.ko", says: []string{"signed_unknown.ko", "signed by"}},
+		{code: cause.SignatureUnsupported, boot: enforceBoot, file: "unsupported_signature.ko", says: []string{"unsupported_signature.ko"}},
+		{code: cause.SignatureMismatch, name: "enforced", boot: enforceBoot, file: "flipped.ko", says: []string{"flipped.ko", "changed"}},
+		{code: cause.SignatureMismatch, name: "not enforced", boot: plainBoot, file: "flipped.ko", says: []string{"flipped.ko", "signature by"}},
+		{code: cause.SignatureUnreadable, name: "cut short", boot: plainBoot, file: "cut_signature.ko", says: []string{"cut_signature.ko"}},
+		{code: cause.SignatureUnreadable, name: "longer than the file", boot: plainBoot, file: "long_signature.ko", says: []string{"long_signature.ko"}},
+		{code: cause.Lockdown, name: "unsigned", boot: lockdownBoot, file: "hello.ko", says: []string{"hello.ko", "lockdown", "integrity"}},
+		{code: cause.Lockdown, name: "unknown key", boot: lockdownBoot, file: "signed_unknown.ko", says: []string{"signed_unknown.ko", "lockdown"}},
+	}
+}
+
+func symbolCases() []causeCase {
+	return []causeCase{
+		{code: cause.SymbolMissing, name: "nobody's", boot: plainBoot, file: "wants_nothing.ko", says: []string{"wants_nothing", "specimen_nowhere"}},
+		{code: cause.SymbolMissing, name: "an installed module's", boot: plainBoot, file: "wants_garp.ko", says: []string{"garp_request_join", "garp would"}},
+		{code: cause.SymbolGPLOnly, boot: plainBoot, file: "gpl_only.ko", says: []string{"ktime_get_raw_fast_ns", "Proprietary"}},
+		{code: cause.SymbolVersion, boot: plainBoot, file: "bad_crc.ko", lacks: lacksModversions, says: []string{"hello", "param_ops_charp"}},
+		{
+			code: cause.SymbolNamespace, boot: plainBoot, file: "ns_missing.ko", says: []string{"specimen_in_namespace", "SPECIMEN"},
+			setup: func(w *world, t *testing.T) func() { return w.loaded(t, "ns_owner.ko") },
+		},
+		{
+			code: cause.SymbolDuplicate, boot: plainBoot, file: "dup_export.ko", says: []string{"specimen_twice", "twice_a"},
+			setup: func(w *world, t *testing.T) func() { return w.loaded(t, "twice_a.ko") },
+		},
+		{
+			code: cause.DependencyFailed, boot: plainBoot, ways: []string{"load"}, check: unasked, says: []string{"failuser", "failbase", "init-refused"},
+			// kmodtrace asks the system's modprobe, which is to find them for once.
+			setup: func(w *world, t *testing.T) func() {
+				dir, _ := w.kernel.ModulesDir()
+				w.installVariant(t, "failbase.ko")
+				if err := unix.Mount(w.folder(), dir, "", unix.MS_BIND, ""); err != nil {
+					t.Fatal(err)
+				}
+				return func() {
+					if err := unix.Unmount(dir, 0); err != nil {
+						t.Error(err)
+					}
+				}
+			},
+			do: func(w *world, t *testing.T, way string) seen {
+				out, _ := command("kmodtrace", "load", "--json", "failuser")
+				return ofResult(out)
+			},
+		},
+	}
+}
+
+func ownCases() []causeCase {
+	return []causeCase{
+		{code: cause.ParameterInvalid, name: "int", boot: plainBoot, file: "params.ko", params: []string{"number=many"}, says: []string{"params", "number", "many"}},
+		{code: cause.ParameterInvalid, name: "bool", boot: plainBoot, file: "params.ko", params: []string{"flag=perhaps"}, says: []string{"flag", "perhaps"}},
+		{code: cause.ParameterInvalid, name: "too large", boot: plainBoot, file: "params.ko", params: []string{"count=99999999999"}, says: []string{"count", "99999999999"}},
+		{code: cause.ParameterInvalid, name: "its own function", boot: plainBoot, file: "params.ko", params: []string{"level=1000"}, says: []string{"level", "1000"}, check: unknowable},
+		{code: cause.ParameterUnknown, boot: plainBoot, file: "params.ko", params: []string{"nosuch=1"}, says: []string{"nosuch", "params"},
+			setup: func(w *world, t *testing.T) func() { return func() { command("/sbin/rmmod", "params") } }},
+		{code: cause.InitRefused, boot: plainBoot, file: "refuse.ko", params: []string{"err=19"}, says: []string{"ENODEV", "refusing with 19"}, check: unknowable},
+		{code: cause.InitRefused, name: "ENOMEM of its own", boot: plainBoot, file: "refuse.ko", params: []string{"err=12"}, says: []string{"ENOMEM"}, check: unknowable},
+	}
+}
+
+func raceCases() []causeCase {
+	loadedAlready := "modprobe sees in /sys/module that it is there, and asks the kernel nothing"
+	return []causeCase{
+		{
+			code: cause.AlreadyLoaded, boot: plainBoot, file: "hello.ko", says: []string{"hello"}, not: map[string]string{"modprobe": loadedAlready},
+			setup: func(w *world, t *testing.T) func() { return w.loaded(t, "hello.ko") },
+		},
+		{
+			code: cause.LoadingElsewhere, boot: plainBoot, says: []string{"nap0"}, check: unasked,
+			setup: func(w *world, t *testing.T) func() {
+				w.write(t, "/tmp/nap0.ko", w.readSpecimen(t, "nap0.ko")) // another inode: from 6.5 one is loaded once
+				w.installVariant(t, "nap0.ko")
+				return w.loading(t, "nap0.ko", "ms=3000")
+			},
+			do: func(w *world, t *testing.T, way string) seen { return w.loadPath(way, "/tmp/nap0.ko", "nap0") },
+		},
+		{
+			code: cause.Interrupted, boot: plainBoot, says: []string{"nap1"}, ways: []string{"insmod", "modprobe"}, check: unasked,
+			setup: func(w *world, t *testing.T) func() {
+				w.write(t, "/tmp/nap1.ko", w.readSpecimen(t, "nap1.ko"))
+				w.installVariant(t, "nap1.ko")
+				return w.loading(t, "nap1.ko", "ms=4000")
+			},
+			do: func(w *world, t *testing.T, way string) seen {
+				args := map[string][]string{"insmod": {"/sbin/insmod", "/tmp/nap1.ko"}, "modprobe": {"/sbin/modprobe", "-d", w.tree, "nap1"}}[way]
+				return w.seenDuring(func() {
+					cmd := exec.Command(args[0], args[1:]...)
+					if err := cmd.Start(); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(time.Second) // it waits by then, and would for three more
+					_ = cmd.Process.Kill()
+					_ = cmd.Wait()
+				})
+			},
+		},
+		{
+			code: cause.DependencyNotReady, boot: plainBoot, says: []string{"slowuser", "slowbase"}, check: unasked, ways: []string{"all at once"},
+			do: func(w *world, t *testing.T, _ string) seen { return w.notReady(t) },
+		},
+	}
+}
+
+func (w *world) loadPath(way, path, name string) seen {
+	switch way {
+	case "insmod":
+		return w.seenDuring(func() { command("/sbin/insmod", path) })
+	case "modprobe":
+		return w.seenDuring(func() { w.modprobe(name) })
+	}
+	out, _ := command("kmodtrace", "load", "--json", path)
+	return ofResult(out)
+}
+
+// notReady has three modules wait for one, the thirty seconds that a kernel waits, in
+// the three ways at once, and reports each.
+func (w *world) notReady(t *testing.T) seen {
+	t.Helper()
+	w.installVariant(t, "slowuser1.ko")
+	defer w.loading(t, "slowbase.ko", "ms=38000")()
+	var s seen
+	c := causeCase{code: cause.DependencyNotReady, says: []string{"slowuser", "slowbase"}}
+	done := make(chan seen)
+	actions := w.during(func() {
+		go func() {
+			out, _ := command("kmodtrace", "load", "--json", w.specimen("slowuser2.ko"))
+			done <- ofResult(out)
+		}()
+		modprobe := exec.Command("/sbin/modprobe", "-d", w.tree, "slowuser1")
+		if err := modprobe.Start(); err != nil {
+			t.Fatal(err)
+		}
+		command("/sbin/insmod", w.specimen("slowuser0.ko"))
+		_ = modprobe.Wait()
+		s = <-done
+	})
+	verdict, why := c.judge(s, "load")
+	w.report(t, &c, "load", verdict, why)
+	for way, module := range map[string]string{"insmod": "slowuser0", "modprobe": "slowuser1"} {
+		var of []cause.Explained
+		for _, a := range actions {
+			if a.Module == module {
+				of = append(of, a)
+			}
+		}
+		verdict, why := c.judge(ofActions(of), way)
+		w.report(t, &c, way, verdict, why)
+	}
+	return s
+}
+
+func configCases() []causeCase {
+	const conf = "/etc/modprobe.d/case.conf"
+	line := func(text string) func(*world, *testing.T) func() {
+		return func(w *world, t *testing.T) func() { return setting(t, conf, "# a comment\n"+text+"\n") }
+	}
+	name := func(name string) func(*world, *testing.T, string) seen {
+		return func(w *world, t *testing.T, way string) seen {
+			out, _ := command("kmodtrace", way, "--json", name)
+			if way == "check" {
+				return ofVerdict(out)
+			}
+			return ofResult(out)
+		}
+	}
+	asked := []string{"load", "check"}
+	return []causeCase{
+		{code: cause.NotFound, name: "file", boot: plainBoot, ways: asked, check: unasked, do: name("./nosuch.ko"), says: []string{"nosuch.ko"}},
+		{code: cause.NotFound, name: "name", boot: plainBoot, ways: asked, check: unasked, do: name("nosuch"), says: []string{"nosuch"}},
+		{code: cause.BlockedByConfig, name: "install", boot: plainBoot, ways: asked, check: unasked, do: name("hello"), setup: line("install hello /bin/false"), says: []string{conf + ":2", "install hello"}},
+		{code: cause.BlockedByConfig, name: "blacklist", boot: plainBoot, ways: asked, check: unasked, do: name("rtnl-link-dummy"), setup: line("blacklist dummy"), says: []string{conf + ":2", "blacklist dummy"}},
+		{code: cause.BuiltIn, name: "load", boot: plainBoot, ways: asked, check: unasked, says: []string{"kernel image"},
+			do: func(w *world, t *testing.T, way string) seen { return name(w.builtin(t))(w, t, way) }},
+	}
+}
+
+// builtin gives the name of something that is part of the kernel image.
+func (w *world) builtin(t *testing.T) string {
+	t.Helper()
+	dir, _ := w.kernel.ModulesDir()
+	text, err := os.ReadFile(filepath.Join(dir, "modules.builtin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path := range strings.Lines(string(text)) {
+		name := strings.ReplaceAll(strings.TrimSuffix(filepath.Base(strings.TrimSpace(path)), ".ko"), "-", "_")
+		if _, err := os.Stat("/sys/module/" + name); err == nil {
+			return name
+		}
+	}
+	t.Fatal("no built-in module shows in /sys/module")
+	return ""
+}
+
+func unloadCases() []causeCase {
+	ways := []string{"rmmod", "unload"}
+	of := func(name string) func(*world, *testing.T, string) seen {
+		return func(w *world, t *testing.T, way string) seen { return w.unload(way, name) }
+	}
+	with := func(files ...string) func(*world, *testing.T) func() {
+		return func(w *world, t *testing.T) func() {
+			var undo []func()
+			for _, file := range files {
+				undo = append(undo, w.loaded(t, file))
+			}
+			return func() {
+				for i := len(undo) - 1; i >= 0; i-- {
+					undo[i]()
+				}
+			}
+		}
+	}
+	return []causeCase{
+		{code: cause.NotPermitted, name: "unload", boot: plainBoot, ways: ways, check: unasked, says: []string{"CAP_SYS_MODULE"}, setup: with("hello.ko"),
+			do: func(w *world, t *testing.T, way string) (s seen) {
+				withoutCapability(func() { s = w.unload(way, "hello") })
+				return s
+			}},
+		{code: cause.NotLoaded, boot: plainBoot, ways: ways, check: unasked, do: of("nosuch"), says: []string{"nosuch"}},
+		{code: cause.BuiltIn, name: "unload", boot: plainBoot, ways: ways, check: unasked, says: []string{"kernel image"},
+			do: func(w *world, t *testing.T, way string) seen { return w.unload(way, w.builtin(t)) }},
+		{code: cause.HeldByModules, boot: plainBoot, ways: ways, check: unasked, do: of("base"), setup: with("base.ko", "user.ko"), says: []string{"user uses base"}},
+		{code: cause.HeldByReferences, name: "by itself", boot: plainBoot, ways: ways, check: unasked, do: of("taker"), says: []string{"1 reference", "taker"},
+			setup: func(w *world, t *testing.T) func() {
+				undo := w.loaded(t, "taker.ko")
+				return func() {
+					setting(t, "/sys/module/taker/parameters/hold", "0")
+					undo()
+				}
+			}},
+		{code: cause.HeldByReferences, name: "an open device", boot: plainBoot, ways: ways, check: unasked, do: of("chardev"), says: []string{"1 reference", "specimen_chardev", "kmodtrace.test["},
+			setup: func(w *world, t *testing.T) func() {
+				undo := w.loaded(t, "chardev.ko")
+				waitFor(t, "/dev/specimen_chardev")
+				f, err := os.Open("/dev/specimen_chardev")
+				if err != nil {
+					t.Fatal(err)
+				}
+				return func() { f.Close(); undo() }
+			}},
+		{code: cause.HeldByReferences, name: "a mount", boot: plainBoot, ways: ways, check: unasked, do: of("fsmod"), says: []string{"fsmod", "/tmp/specimenfs"},
+			setup: func(w *world, t *testing.T) func() {
+				undo := w.loaded(t, "fsmod.ko")
+				if err := os.MkdirAll("/tmp/specimenfs", 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := unix.Mount("none", "/tmp/specimenfs", "specimenfs", 0, ""); err != nil {
+					t.Fatal(err)
+				}
+				return func() {
+					if err := unix.Unmount("/tmp/specimenfs", 0); err != nil {
+						t.Error(err)
+					}
+					undo()
+				}
+			}},
+		{code: cause.NotLive, boot: plainBoot, ways: ways, check: unasked, do: of("nap2"), says: []string{"nap2", "load is still under way"},
+			setup: func(w *world, t *testing.T) func() { return w.loading(t, "nap2.ko", "ms=6000") }},
+		{code: cause.NoExit, boot: plainBoot, ways: ways, check: unasked, do: of("noexit"), says: []string{"noexit", "no exit function"},
+			setup: func(w *world, t *testing.T) func() {
+				if _, err := os.Stat("/sys/module/noexit"); err != nil {
+					quiet(t, "/sbin/insmod", w.specimen("noexit.ko"))
+				}
+				return func() {}
+			}},
+		{code: cause.ExitStuck, boot: plainBoot, ways: ways, check: unasked, says: []string{"slowexit", " s"}, do: exitStuck,
+			setup: func(w *world, t *testing.T) func() {
+				quiet(t, "/sbin/insmod", w.specimen("slowexit.ko"), "ms=7000")
+				return func() {
+					for range 200 {
+						if _, err := os.Stat("/sys/module/slowexit"); err != nil {
+							return
+						}
+						time.Sleep(100 * time.Millisecond)
+					}
+					t.Error("slowexit does not leave")
+				}
+			}},
+	}
+}
+
+// exitStuck looks at an unload that does not come back: a watch that ends
+// meanwhile, and an unload that stops waiting, both tell.
+func exitStuck(w *world, t *testing.T, way string) seen {
+	if way == "unload" {
+		out, _ := command("kmodtrace", "unload", "--json", "--timeout", "1s", "slowexit")
+		return ofResult(out)
+	}
+	watch := startWatch(t)
+	cmd := exec.Command("/bin/busybox", "rmmod", "slowexit")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second) // the exit takes seven
+	s := ofActions(watch.stop(t))
+	_ = cmd.Wait()
+	return s
+}
+
+func requestCases() []causeCase {
+	request := []string{"request"}
+	// A device of a kind that there is not makes the kernel ask for its module.
+	ask := func(kind string) func(*world, *testing.T, string) seen {
+		return func(w *world, t *testing.T, _ string) seen {
+			actions := w.during(func() { command("ip", "link", "add", "case0", "type", kind) })
+			var requests []cause.Explained
+			for _, a := range actions {
+				if a.Request != nil && a.Module == "rtnl-link-"+kind {
+					requests = append(requests, a)
+				}
+			}
+			return ofActions(requests)
+		}
+	}
+	const conf = "/etc/modprobe.d/case.conf"
+	line := func(text string) func(*world, *testing.T) func() {
+		return func(w *world, t *testing.T) func() { return setting(t, conf, text+"\n") }
+	}
+	helper := func(path string) func(*world, *testing.T) func() {
+		return func(w *world, t *testing.T) func() { return setting(t, "/proc/sys/kernel/modprobe", path) }
+	}
+	return []causeCase{
+		{code: cause.NothingProvides, boot: plainBoot, ways: request, check: unasked, do: ask("nosuchkind"), says: []string{"rtnl-link-nosuchkind"}},
+		{code: cause.BlockedByConfig, name: "request, blacklist", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: line("blacklist dummy"), says: []string{"rtnl-link-dummy", conf + ":1"}},
+		{code: cause.BlockedByConfig, name: "request, install /bin/false", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: line("install dummy /bin/false"), says: []string{"rtnl-link-dummy", conf + ":1"}},
+		{code: cause.BlockedByConfig, name: "request, install /bin/true", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: line("install dummy /bin/true"), says: []string{"rtnl-link-dummy", conf + ":1"}},
+		{code: cause.HelperMissing, name: "no such program", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: helper("/nowhere/modprobe"), says: []string{"/nowhere/modprobe"}},
+		{code: cause.HelperMissing, name: "empty", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: helper("\n"), says: []string{"kernel.modprobe is empty"}},
+		{code: cause.RequestDenied, boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), lacks: lacksLSM, says: []string{"rtnl-link-dummy"},
+			setup: func(w *world, t *testing.T) func() { return deny(t, "kernel_module_request", unix.EPERM) }},
+		{code: cause.LoadFailed, boot: plainBoot, ways: request, check: unasked, do: ask("broken"), says: []string{"rtnl-link-broken", "refuse", "init-refused"},
+			setup: func(w *world, t *testing.T) func() {
+				return setting(t, conf, "alias rtnl-link-broken refuse\ninstall refuse /sbin/insmod "+w.specimen("refuse.ko")+"\n")
+			}},
+	}
+}
+
+// lastCases leave the machine such that no other can follow: the module folder is
+// gone, loading is turned off.
+func lastCases() []causeCase {
+	return []causeCase{
+		{code: cause.NotFound, name: "folder gone", boot: plainBoot, ways: []string{"load", "check"}, check: unasked, says: []string{"upgrade", "/lib/modules/"},
+			setup: func(w *world, t *testing.T) func() {
+				dir, _ := w.kernel.ModulesDir()
+				if err := os.Rename(dir, dir+".gone"); err != nil {
+					t.Fatal(err)
+				}
+				return func() {
+					if err := os.Rename(dir+".gone", dir); err != nil {
+						t.Error(err)
+					}
+				}
+			},
+			do: func(w *world, t *testing.T, way string) seen {
+				out, _ := command("kmodtrace", way, "--json", "dummy")
+				if way == "check" {
+					return ofVerdict(out)
+				}
+				return ofResult(out)
+			}},
+		{code: cause.ModulesDisabled, boot: lockdownBoot, file: "signed_ok.ko", says: []string{"modules_disabled"}, setup: disableModules},
+		{code: cause.ModulesDisabled, name: "unload", boot: lockdownBoot, ways: []string{"rmmod", "unload"}, check: unasked, says: []string{"modules_disabled"}, setup: disableModules,
+			do: func(w *world, t *testing.T, way string) seen { return w.unload(way, "hello") }},
+	}
+}
+
+func disableModules(_ *world, t *testing.T) func() {
+	if err := os.WriteFile("/proc/sys/kernel/modules_disabled", []byte("1"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return func() {}
+}
+
+// crashCases run in a machine each: what is left of a thread that died in an init
+// can hang later loads.
+func crashCases() []causeCase {
+	var cases []causeCase
+	for _, way := range []string{"insmod", "modprobe", "load"} {
+		cases = append(cases, causeCase{
+			code: cause.InitCrashed, boot: crashBoot + "-" + way, file: "crash.ko", ways: []string{way}, check: unasked, says: []string{"BUG: kernel NULL pointer dereference"},
+			do: func(w *world, t *testing.T, way string) seen {
+				s := w.load(way, "crash.ko", nil)
+				w.stillTraced(t)
+				return s
+			},
+		})
+	}
+	return cases
+}
+
+// stillTraced loads and unloads hello by init_module, which does not look at the
+// table of loads under way.
+func (w *world) stillTraced(t *testing.T) {
+	t.Helper()
+	image := w.readSpecimen(t, "hello.ko")
+	var got []string
+	for _, a := range w.during(func() {
+		if err := unix.InitModule(image, ""); err != nil {
+			t.Error(err)
+		}
+		if err := unix.DeleteModule("hello", unix.O_NONBLOCK); err != nil {
+			t.Error(err)
+		}
+	}) {
+		if a.Module == "hello" {
+			got = append(got, a.Kind.String()+" "+a.Outcome.String())
+		}
+	}
+	if strings.Join(got, ", ") != "load live, unload unloaded" {
+		t.Errorf("after the crash watch saw %q", got)
+	}
+}

@@ -1,0 +1,345 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+
+	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/kernel"
+	"github.com/kmodtrace/kmodtrace/kmod"
+)
+
+// world is a machine of the lab in which things are made to fail, beside a
+// kmodtrace watch that sees all of it.
+type world struct {
+	kernel    *kernel.Kernel
+	specimens string
+	tree      string // a folder with lib/modules, of the specimens only
+	watch     *watched
+	fences    int
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{kernel: mustOpenKernel(t), specimens: os.Getenv("KMODTRACE_MODULES")}
+	w.tree = t.TempDir()
+	w.install(t)
+	w.watch = startWatch(t)
+	t.Cleanup(func() { w.watch.stop(t) })
+	return w
+}
+
+// folder is where modprobe finds the specimens.
+func (w *world) folder() string { return filepath.Join(w.tree, "lib/modules", w.kernel.Release()) }
+
+// modprobe takes names from the specimens' own tree: depmod takes a minute for the
+// distribution's in a machine that is emulated.
+func (w *world) modprobe(args ...string) {
+	command("/sbin/modprobe", append([]string{"-d", w.tree}, args...)...)
+}
+
+// install shows every specimen to modprobe under its file's name. depmod reads a
+// sound module in the place of each, for it leaves out what is damaged, and what
+// depends on others but failuser: modprobe would load these first.
+func (w *world) install(t *testing.T) {
+	t.Helper()
+	hello := w.readSpecimen(t, "hello.ko")
+	files, err := filepath.Glob(filepath.Join(w.specimens, "*.ko"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no specimens in %q: %v", w.specimens, err)
+	}
+	if err := os.MkdirAll(w.folder(), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		data := hello
+		switch name := filepath.Base(file); name {
+		case "failbase.ko", "failuser.ko", "fsmod.ko":
+			data = w.readSpecimen(t, name)
+		}
+		w.write(t, filepath.Join(w.folder(), filepath.Base(file)), data)
+	}
+	quiet(t, "/sbin/depmod", "-b", w.tree, w.kernel.Release())
+}
+
+// installVariant puts a specimen where modprobe finds it; false where there is none.
+func (w *world) installVariant(t *testing.T, name string) bool {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(w.specimens, name))
+	if err != nil {
+		return false
+	}
+	if strings.HasSuffix(name, ".ko") {
+		w.write(t, filepath.Join(w.folder(), name), data)
+	}
+	return true
+}
+
+func (w *world) specimen(name string) string { return filepath.Join(w.specimens, name) }
+
+func (w *world) readSpecimen(t *testing.T, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(w.specimen(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func (w *world) write(t *testing.T, path string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// load tries to load a specimen in one way.
+func (w *world) load(way, file string, params []string) seen {
+	switch way {
+	case "check":
+		out, _ := command("kmodtrace", append([]string{"check", "--json", w.specimen(file)}, params...)...)
+		return ofVerdict(out)
+	case "load":
+		out, _ := command("kmodtrace", append([]string{"load", "--json", w.specimen(file)}, params...)...)
+		return ofResult(out)
+	case "syscall":
+		return w.seenDuring(func() { finitModule(w.specimen(file), 0) })
+	case "insmod":
+		return w.seenDuring(func() { command("/sbin/insmod", append([]string{w.specimen(file)}, params...)...) })
+	case "busybox":
+		return w.seenDuring(func() { command("/bin/busybox", append([]string{"insmod", w.specimen(file)}, params...)...) })
+	case "modprobe":
+		name := strings.TrimSuffix(file, ".ko")
+		return w.seenDuring(func() { w.modprobe(append([]string{name}, params...)...) })
+	}
+	return seen{problem: "no such way"}
+}
+
+// unload tries to unload a module in one way. kmod's rmmod asks /sys/module itself and
+// refuses before the kernel is asked; busybox's does not.
+func (w *world) unload(way, name string) seen {
+	switch way {
+	case "unload":
+		out, _ := command("kmodtrace", "unload", "--json", name)
+		return ofResult(out)
+	case "rmmod":
+		return w.seenDuring(func() { command("/bin/busybox", "rmmod", name) })
+	}
+	return seen{problem: "no such way"}
+}
+
+// command runs a program to its end, which must come.
+func command(name string, args ...string) (stdout, stderr []byte) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	_ = cmd.Run() // that it fails is the point
+	return out.Bytes(), errs.Bytes()
+}
+
+// quiet runs what must work.
+func quiet(t *testing.T, name string, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+}
+
+// withoutCapability runs do in a thread whose children are root without
+// CAP_SYS_MODULE.
+func withoutCapability(do func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and it ends with the goroutine
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_SYS_MODULE, 0, 0, 0); err != nil {
+			panic(err)
+		}
+		do()
+	}()
+	<-done
+}
+
+// deny has the kernel's LSM hook answer with an errno.
+func deny(t *testing.T, hook string, errno syscall.Errno) (undo func()) {
+	t.Helper()
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.LSM, AttachType: ebpf.AttachLSMMac, AttachTo: hook, License: "GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, -int32(errno)), asm.Return()},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := link.AttachLSM(link.LSMOptions{Program: p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() { l.Close(); p.Close() }
+}
+
+// loaded puts a specimen in, and takes it out again.
+func (w *world) loaded(t *testing.T, file string, params ...string) (undo func()) {
+	t.Helper()
+	quiet(t, "/sbin/insmod", append([]string{w.specimen(file)}, params...)...)
+	return func() { w.remove(t, strings.TrimSuffix(file, ".ko")) }
+}
+
+func (w *world) remove(t *testing.T, name string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := kmod.Unload(ctx, name, &kmod.UnloadOptions{Wait: true}); err != nil {
+		t.Errorf("clean up: %v", err)
+	}
+}
+
+// loading begins a load that takes long in its init, and waits until it is there.
+func (w *world) loading(t *testing.T, file string, params ...string) (undo func()) {
+	t.Helper()
+	cmd := exec.Command("/sbin/insmod", append([]string{w.specimen(file)}, params...)...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	name := strings.TrimSuffix(file, ".ko")
+	waitFor(t, "/sys/module/"+name+"/initstate")
+	return func() {
+		_ = cmd.Wait()
+		w.remove(t, name)
+	}
+}
+
+func waitFor(t *testing.T, path string) {
+	t.Helper()
+	for range 600 {
+		if _, err := os.Stat(path); err == nil {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatalf("%s does not come", path)
+}
+
+// setting writes to a file of the kernel or of the system, and puts back what was
+// there.
+func setting(t *testing.T, path, text string) (undo func()) {
+	t.Helper()
+	old, readErr := os.ReadFile(path)
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if readErr != nil {
+			os.Remove(path)
+			return
+		}
+		if err := os.WriteFile(path, old, 0o644); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// watched is a running kmodtrace watch.
+type watched struct {
+	cmd     *exec.Cmd
+	actions chan cause.Explained
+	errs    bytes.Buffer
+}
+
+func startWatch(t *testing.T) *watched {
+	t.Helper()
+	ready := filepath.Join(t.TempDir(), "ready")
+	w := &watched{actions: make(chan cause.Explained, 1<<12)}
+	w.cmd = exec.Command("kmodtrace", "watch", "--json", "--ready-file", ready)
+	out, err := w.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.cmd.Stderr = &w.errs
+	if err := w.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go w.read(out)
+	waitFor(t, ready)
+	return w
+}
+
+func (w *watched) read(out io.Reader) {
+	defer close(w.actions)
+	lines := bufio.NewScanner(out)
+	lines.Buffer(nil, 1<<24)
+	for lines.Scan() {
+		var e cause.Explained
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			panic(fmt.Sprintf("%v: %s", err, lines.Bytes()))
+		}
+		w.actions <- e
+	}
+}
+
+// stop ends the watching and gives what was left.
+func (w *watched) stop(t *testing.T) (rest []cause.Explained) {
+	t.Helper()
+	if err := w.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatalf("watch: %v", err)
+	}
+	for e := range w.actions {
+		rest = append(rest, e)
+	}
+	if err := w.cmd.Wait(); err != nil || !strings.Contains(w.errs.String(), "lost nothing") {
+		t.Errorf("watch: %v: %s", err, w.errs.String())
+	}
+	return rest
+}
+
+// seenDuring gives what watch saw while do ran: up to a refused unload of a name that
+// nobody else uses.
+func (w *world) seenDuring(do func()) seen {
+	return ofActions(w.during(do))
+}
+
+// during gives what watch saw while do ran, and not what came before.
+func (w *world) during(do func()) []cause.Explained {
+	// In one thread: another system call of it ends what may be a first try.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	w.untilFence()
+	do()
+	return w.untilFence()
+}
+
+func (w *world) untilFence() []cause.Explained {
+	w.fences++
+	fence := fmt.Sprintf("fence_%d", w.fences)
+	_ = unix.DeleteModule(fence, unix.O_NONBLOCK)
+	var actions []cause.Explained
+	for {
+		select {
+		case e, ok := <-w.watch.actions:
+			if !ok || e.Module == fence {
+				return actions
+			}
+			actions = append(actions, e)
+		case <-time.After(time.Minute):
+			return actions
+		}
+	}
+}
