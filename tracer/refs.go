@@ -3,6 +3,7 @@ package tracer
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/cilium/ebpf"
@@ -33,7 +34,7 @@ type Refs struct {
 // OpenRefs watches a module, which must be loaded. When it returns, everything
 // that is taken and dropped from now on will be counted. Errors are those of
 // [Open], [ErrNotLoaded] and [ErrNotCounted].
-func OpenRefs(module string) (_ *Refs, err error) {
+func OpenRefs(module string) (*Refs, error) {
 	if err := haveReading(); err != nil {
 		return nil, err
 	}
@@ -51,13 +52,18 @@ func OpenRefs(module string) (_ *Refs, err error) {
 	if err := r.attach(spec); err != nil {
 		return nil, errors.Join(err, r.detach())
 	}
+	// It may have gone before its end could be seen.
+	if _, err := RefCount(module); err != nil {
+		return nil, errors.Join(err, r.detach())
+	}
 	// What unloads while it is watched keeps its names. Without symbols there are
 	// addresses.
 	_ = r.symbols.Read()
 	return r, nil
 }
 
-// attach leaves the module's end for the last: what is counted before it is seen.
+// attach begins with the module's end: so nothing is counted of another one that
+// comes after it.
 func (r *Refs) attach(spec *ebpf.CollectionSpec) error {
 	for _, name := range []string{refsProgTracepointModuleFree, refsProgTracepointModuleGet, refsProgTracepointModulePut} {
 		target := spec.Programs[name].AttachTo
@@ -100,7 +106,7 @@ func (r *Refs) detach() error {
 
 func (r *Refs) detachLinks() []error {
 	var errs []error
-	for _, l := range r.links {
+	for _, l := range slices.Backward(r.links) {
 		errs = append(errs, l.Close())
 	}
 	r.links = nil
