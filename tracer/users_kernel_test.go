@@ -260,5 +260,19 @@ func TestUsersText(t *testing.T) {
 	if len(users) != 1 || users[0].Kind != tracer.LoopDevice || users[0].Name != "loop6" || users[0].Path != file || users[0].Device != "7:6" {
 		t.Errorf("users of loop: %+v", users)
 	}
+	testUsersDisk(t)
 	sh(t, "losetup", "-d", "/dev/loop6")
+}
+
+// testUsersDisk: a mount holds its disk's module too, and the number of users is
+// that of the references.
+func testUsersDisk(t *testing.T) {
+	at := t.TempDir()
+	sh(t, "mkdosfs", "/dev/loop6")
+	sh(t, "mount", "-t", "vfat", "/dev/loop6", at)
+	users := findUsers(t, "loop")
+	if len(users) != 2 || len(users) != refCount(t, "loop") || users[0].Kind != tracer.Mounted || users[0].Path != at || users[0].Device != "7:6" {
+		t.Errorf("users of loop, mounted: %+v, %d references", users, refCount(t, "loop"))
+	}
+	sh(t, "umount", at)
 }
