@@ -1,11 +1,13 @@
 package tracer_test
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -29,7 +31,7 @@ func TestUsers(t *testing.T) {
 		{"congestion control", "tcp_bbr", useBBR, tracer.User{Kind: tracer.OpenSocket, Detail: "congestion control of TCP"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			sh(t, "/sbin/modprobe", test.module)
+			loadFor(t, test.module)
 			stop := test.use(t)
 			u, ok := ownUser(findUsers(t, test.module))
 			if !ok || u.Kind != test.want.Kind || u.Device != test.want.Device || u.Detail != test.want.Detail || u.Gone || !u.Holds {
@@ -44,6 +46,14 @@ func TestUsers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// loadFor loads a module for a test, and leaves none behind that can go: sctp has
+// sockets of its own and cannot.
+func loadFor(t *testing.T, module string) {
+	t.Helper()
+	sh(t, "/sbin/modprobe", module)
+	t.Cleanup(func() { _ = exec.Command("/sbin/modprobe", "-r", module).Run() })
 }
 
 func findUsers(t *testing.T, module string) []tracer.User {
@@ -130,7 +140,7 @@ func useBBR(t *testing.T) func() {
 // device.
 func TestUsersOther(t *testing.T) {
 	inLab(t)
-	sh(t, "/sbin/modprobe", "loop")
+	loadFor(t, "loop")
 	node(t, "/dev/loop7", unix.S_IFBLK, 7, 7)
 	fd, err := unix.Open("/dev/loop7", unix.O_PATH|unix.O_CLOEXEC, 0)
 	defer closing(t, fd, err)()
@@ -162,6 +172,32 @@ func TestUsersOther(t *testing.T) {
 	}
 }
 
+// TestUsersNamespace: in another pid namespace the kernel shows only the processes
+// of that one, and the answer says so.
+func TestUsersNamespace(t *testing.T) {
+	inLab(t)
+	const inside = "KMODTRACE_TEST_NAMESPACE"
+	if os.Getenv(inside) == "" {
+		loadFor(t, "tun")
+		defer useTun(t)()
+		cmd := exec.Command("/proc/self/exe", "-test.run", "^TestUsersNamespace$", "-test.v")
+		cmd.Env = append(os.Environ(), inside+"=1")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	if users, err := tracer.FindUsers("tun", nil); len(users) != 0 || !errors.Is(err, tracer.ErrNamespace) {
+		t.Errorf("users %+v, %v", users, err)
+	}
+	defer useTun(t)()
+	users, err := tracer.FindUsers("tun", nil)
+	if len(users) != 1 || int(users[0].PID) == os.Getpid() || users[0].Path != "/dev/net/tun" || !errors.Is(err, tracer.ErrNamespace) {
+		t.Errorf("users %+v, %v", users, err)
+	}
+}
+
 // TestUsersMount: a mounted file system is one user however often it is mounted;
 // taken out of the tree and still in use, its open files are what is left to see.
 func TestUsersMount(t *testing.T) {
@@ -176,7 +212,7 @@ func TestUsersMount(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(lower, "file"), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	sh(t, "/sbin/modprobe", "overlay")
+	loadFor(t, "overlay")
 	sh(t, "mount", "-t", "overlay", "over", "-o", "lowerdir="+lower+":"+other, at)
 	sh(t, "mount", "--bind", at, again)
 	f, err := os.Open(filepath.Join(at, "file"))
@@ -217,12 +253,26 @@ func TestUsersText(t *testing.T) {
 	if err := os.WriteFile(file, make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	sh(t, "/sbin/modprobe", "loop")
+	loadFor(t, "loop")
 	node(t, "/dev/loop6", unix.S_IFBLK, 7, 6)
 	sh(t, "losetup", "/dev/loop6", file)
 	users = findUsers(t, "loop")
 	if len(users) != 1 || users[0].Kind != tracer.LoopDevice || users[0].Name != "loop6" || users[0].Path != file || users[0].Device != "7:6" {
 		t.Errorf("users of loop: %+v", users)
 	}
+	testUsersDisk(t)
 	sh(t, "losetup", "-d", "/dev/loop6")
+}
+
+// testUsersDisk: a mount holds its disk's module too, and the number of users is
+// that of the references.
+func testUsersDisk(t *testing.T) {
+	at := t.TempDir()
+	sh(t, "mkdosfs", "/dev/loop6")
+	sh(t, "mount", "-t", "vfat", "/dev/loop6", at)
+	users := findUsers(t, "loop")
+	if len(users) != 2 || len(users) != refCount(t, "loop") || users[0].Kind != tracer.Mounted || users[0].Path != at || users[0].Device != "7:6" {
+		t.Errorf("users of loop, mounted: %+v, %d references", users, refCount(t, "loop"))
+	}
+	sh(t, "umount", at)
 }

@@ -176,7 +176,7 @@ func (s *textSources) disks() func(string) bool {
 }
 
 // diskModule reads the module from the disk's driver. A partition's folder is in
-// its disk's.
+// its disk's. Disks of loop have no driver.
 func (s *textSources) diskModule(device string) string {
 	if strings.ContainsAny(device, "/.") {
 		return ""
@@ -188,6 +188,9 @@ func (s *textSources) diskModule(device string) string {
 	for _, disk := range []string{dir, filepath.Dir(dir)} {
 		if module, err := os.Readlink(filepath.Join(disk, "device/driver/module")); err == nil {
 			return filepath.Base(module)
+		}
+		if _, err := os.Stat(filepath.Join(disk, "loop/backing_file")); err == nil {
+			return "loop"
 		}
 	}
 	return ""

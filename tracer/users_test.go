@@ -63,6 +63,8 @@ func busyRoot(t *testing.T) string {
 		"sys/devices/pci/block/vda/vda1/partition":       "1\n",
 		"sys/devices/pci/block/vda/device/driver/module": "-> ../../../../../../../module/virtio_blk",
 
+		"sys/dev/block/7:0": "-> ../../block/loop0",
+
 		"sys/block/loop0/loop/backing_file": "/home/me/disk.iso\n",
 		"sys/block/loop0/dev":               "7:0\n",
 		"sys/block/loop1/dev":               "7:1\n",
@@ -91,9 +93,12 @@ func TestFindUsersInText(t *testing.T) {
 		"base": {{Kind: HolderModule, Holds: true, Name: "other"}, {Kind: HolderModule, Holds: true, Name: "user"}},
 		"isofs": {{Kind: Mounted, Holds: true, Path: "/mnt/my disk", Device: "7:0", Name: "iso9660",
 			Detail: "from /dev/loop0, also mounted at 2 other places"}},
-		"fuse":          {{Kind: Mounted, Holds: true, PID: 77, Path: "/home", Device: "0:44", Name: "fuse.sshfs", Detail: "from me@host:"}},
-		"virtio_blk":    {{Kind: Mounted, Holds: true, Path: "/", Device: "253:1", Name: "ext4", Detail: "from /dev/vda1"}},
-		"loop":          {{Kind: LoopDevice, Holds: true, Name: "loop0", Path: "/home/me/disk.iso", Device: "7:0"}},
+		"fuse":       {{Kind: Mounted, Holds: true, PID: 77, Path: "/home", Device: "0:44", Name: "fuse.sshfs", Detail: "from me@host:"}},
+		"virtio_blk": {{Kind: Mounted, Holds: true, Path: "/", Device: "253:1", Name: "ext4", Detail: "from /dev/vda1"}},
+		"loop": {
+			{Kind: Mounted, Holds: true, Path: "/mnt/my disk", Device: "7:0", Name: "iso9660", Detail: "from /dev/loop0, also mounted at 2 other places"},
+			{Kind: LoopDevice, Holds: true, Name: "loop0", Path: "/home/me/disk.iso", Device: "7:0"},
+		},
 		"sctp":          {{Kind: Protocol, Holds: true, Name: "SCTP", Count: 3, Detail: "sockets"}},
 		"ghash_generic": {{Kind: CryptoAlgorithm, Holds: true, Name: "ghash-generic", Count: 2, Detail: "users"}},
 		"gcm":           {},
@@ -203,24 +208,5 @@ func TestNewOpenedFile(t *testing.T) {
 	want := User{Kind: OpenFile, Holds: true, PID: 1 << 30, TID: 1<<30 + 1, Comm: "sh\\xff", FD: &three, Gone: true, Device: "10:200", Detail: "character device"}
 	if diff := cmp.Diff(want, f.User); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
-func TestRefCount(t *testing.T) {
-	root := fakeRoot(t, map[string]string{"sys/module/a/refcnt": "3\n", "sys/module/b/parameters/x": "", "sys/module/c/refcnt": "many\n"})
-	if n, err := refCount(root, "a"); n != 3 || err != nil {
-		t.Errorf("%d, %v", n, err)
-	}
-	if _, err := refCount(root, "b"); !errors.Is(err, ErrNotCounted) {
-		t.Errorf("built in: %v", err)
-	}
-	if _, err := refCount(root, "none"); !errors.Is(err, ErrNotLoaded) {
-		t.Errorf("not there: %v", err)
-	}
-	if _, err := refCount(root, "c"); err == nil {
-		t.Error("a count that is no number")
-	}
-	if _, err := refCount(root, "../module/a"); err == nil {
-		t.Error("a path is a name")
 	}
 }
