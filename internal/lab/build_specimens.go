@@ -57,24 +57,10 @@ func BuildSpecimens(ctx context.Context, cache string, k Kernel, progress io.Wri
 // specimens are the sources of all test modules and of hello.
 func specimens() (sources, error) {
 	s := sources{}
-	add := func(folder fs.FS, pattern string) error {
-		files, err := fs.Glob(folder, pattern)
-		if err != nil {
-			return err
-		}
-		for _, file := range files {
-			text, err := fs.ReadFile(folder, file)
-			if err != nil {
-				return err
-			}
-			s[path.Base(file)] = text
-		}
-		return nil
-	}
-	if err := add(specimenSources, "specimens/*"); err != nil {
+	if err := s.add(specimenSources, "specimens/*"); err != nil {
 		return nil, fmt.Errorf("specimens: %w", err)
 	}
-	if err := add(examples.Hello, "hello/*.c"); err != nil {
+	if err := s.add(examples.Hello, "hello/*.c"); err != nil {
 		return nil, fmt.Errorf("specimens: %w", err)
 	}
 	included := sources{} // by the others: not modules themselves
@@ -89,6 +75,20 @@ func specimens() (sources, error) {
 	s.listModules()
 	maps.Copy(s, included)
 	return s, nil
+}
+
+// add takes the files that match into one folder.
+func (s sources) add(from fs.FS, pattern string) error {
+	files, err := fs.Glob(from, pattern)
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if s[path.Base(file)], err = fs.ReadFile(from, file); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // pointTo makes dir a link to target, replacing what it was in one step.
