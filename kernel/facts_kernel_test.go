@@ -119,6 +119,9 @@ func TestKernelSymbols(t *testing.T) {
 			t.Errorf("%s is listed as exported and not in the tables", name)
 		}
 	}
+	if listed, err := k.listedExports(); err != nil || len(listed) != len(live.image) {
+		t.Errorf("%d exports are listed, %d are in the tables; %v", len(listed), len(live.image), err)
+	}
 	print := "_printk"
 	if strings.HasPrefix(k.Release(), "5.10.") {
 		print = "printk"

@@ -20,7 +20,7 @@ func (k *Kernel) Keys() ([]Key, error) {
 	trusted, missing := k.trusted()
 	keys := []Key{}
 	for _, key := range trusted {
-		if key.Keyring != platformKeyring {
+		if key.Keyring != platformKeyring && key.Keyring != revokedKeyring {
 			keys = append(keys, key.Key)
 		}
 	}
@@ -30,7 +30,7 @@ func (k *Kernel) Keys() ([]Key, error) {
 	return keys, nil
 }
 
-// trusted gives the keys that are known, those of the platform's keyring too, and why
+// trusted gives the keys that are known, those of the platform's keyring and revoked ones too, and why
 // there may be more.
 func (k *Kernel) trusted() (keys []trustedKey, missing error) {
 	live, err := k.live()
