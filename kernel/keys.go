@@ -7,11 +7,11 @@ import (
 
 // Key is one that a kernel trusts for modules.
 type Key struct {
-	Description string // as the kernel has it: the holder's name and ID
-	ID          string // of the key, hexadecimal (the certificate's subject key identifier); may be empty
-	Keyring     string // .builtin_trusted_keys, .secondary_trusted_keys, .machine
+	Description string `json:"description"`  // as the kernel has it: the holder's name and ID
+	ID          string `json:"id,omitempty"` // of the key, hexadecimal (the certificate's subject key identifier); may be empty
+	Keyring     string `json:"keyring"`      // .builtin_trusted_keys, .secondary_trusted_keys, .machine
 	// Serial is the certificate's serial number in hexadecimal; empty where only the kernel's memory was read.
-	Serial string
+	Serial string `json:"serial,omitempty"`
 }
 
 // Keys gives the keys that the kernel trusts for modules. Where not all can be known,

@@ -119,7 +119,7 @@ func TestKernelBootImage(t *testing.T) {
 	}
 	for name, s := range image {
 		m := live.image[name]
-		if m.GPL == nil || *m.GPL != *s.GPL || m.Namespace != s.Namespace || (m.CRC == nil) != (s.CRC == nil) || m.CRC != nil && *m.CRC != *s.CRC {
+		if m.GPL == nil || *m.GPL != *s.GPL || m.Namespace != s.Namespace || !sameCRC(m.CRC, s.CRC) {
 			t.Errorf("%+v in the image, %+v in memory", s, m)
 		}
 	}
