@@ -19,25 +19,25 @@ const maxCertificates = 256
 // tells them from other certificates in the image, which are trusted for other things.
 //
 // The running kernel has this list no more: it lies in memory that is freed after boot.
-func (b *bootImage) certificates() ([]*x509.Certificate, error) {
+func (v *vmlinux) certificates() ([]*x509.Certificate, error) {
 	// A certificate of version 3: two sequences of two-byte lengths, and the version.
 	tail := []byte{0xa0, 3, 2, 1, 2}
 	tried := 0
 	for at := 0; tried < 16*maxCertificates; tried++ {
-		next := bytes.Index(b.data[at:], tail)
+		next := bytes.Index(v.data[at:], tail)
 		if next < 0 {
 			break
 		}
 		at += next + len(tail)
 		start := at - len(tail) - 8
-		if start < 0 || b.data[start] != 0x30 || b.data[start+1] != 0x82 {
+		if start < 0 || v.data[start] != 0x30 || v.data[start+1] != 0x82 {
 			continue
 		}
-		if list := certificateList(b.data[start:]); list != nil {
+		if list := certificateList(v.data[start:]); list != nil {
 			return list, nil
 		}
 	}
-	return nil, unknown("boot image %s has no list of trusted certificates that can be found", b.path)
+	return nil, unknown("boot image %s has no list of trusted certificates that can be found", v.path)
 }
 
 // certificateList reads certificates as long as there are some, and gives nothing where

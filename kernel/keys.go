@@ -42,14 +42,13 @@ func (k *Kernel) trusted() (keys []trustedKey, missing error) {
 	}
 	why := reasons{err}
 	image, err := k.image()
+	if err == nil {
+		err = image.certificatesErr
+	}
 	if err != nil {
 		return nil, unknown("%w", append(why, err))
 	}
-	certificates, err := image.certificates()
-	if err != nil {
-		return nil, unknown("%w", append(why, err))
-	}
-	for _, c := range certificates {
+	for _, c := range image.certificates {
 		keys = append(keys, trustedCertificate(c))
 	}
 	if !k.running && !k.exists("sys/firmware/efi") {

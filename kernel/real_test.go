@@ -49,7 +49,7 @@ func TestRealKernels(t *testing.T) {
 			}
 			checkRealExports(t, k, filepath.Join(root, "headers/usr/src/linux-headers-"+release, "Module.symvers"))
 			f, image := installedFile(t, k, "dummy")
-			if got := mustImage(t, k).vermagic(release); got != f.Value("vermagic") {
+			if got := mustImage(t, k).vermagic; got != f.Value("vermagic") {
 				t.Errorf("vermagic %q, modules have %q", got, f.Value("vermagic"))
 			}
 			if err := k.Verify(image); err != nil {

@@ -70,7 +70,7 @@ func (k *Kernel) imageExports() (exports, error) {
 	if err != nil {
 		return nil, err
 	}
-	return image.exports(k.configured("CONFIG_MODULE_REL_CRCS"))
+	return image.exports, image.exportsErr
 }
 
 // listedExports knows only that they exist: the list has a name for each entry of the

@@ -127,11 +127,10 @@ func TestKernelBootImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	certificates, err := file.certificates()
-	if err != nil {
-		t.Fatal(err)
+	if file.certificatesErr != nil {
+		t.Fatal(file.certificatesErr)
 	}
-	for _, c := range certificates {
+	for _, c := range file.certificates {
 		key := trustedCertificate(c)
 		if !slices.ContainsFunc(live.keys, func(k trustedKey) bool {
 			return k.Description == key.Description && k.kind == key.kind && bytes.Equal(k.public, key.public) && bytes.Equal(k.ids[0], key.ids[0])
