@@ -44,10 +44,10 @@ func TestRealKernels(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if k.Machine() != "x86-64" {
-				t.Skipf("the boot images of %s do not tell where their tables are", k.Machine())
+			elf := k.Machine() != "aarch64" // whose images do not tell where their tables are
+			if elf {
+				checkRealExports(t, k, filepath.Join(root, "headers/usr/src/linux-headers-"+release, "Module.symvers"))
 			}
-			checkRealExports(t, k, filepath.Join(root, "headers/usr/src/linux-headers-"+release, "Module.symvers"))
 			f, image := installedFile(t, k, "dummy")
 			if got := mustImage(t, k).vermagic; got != f.Value("vermagic") {
 				t.Errorf("vermagic %q, modules have %q", got, f.Value("vermagic"))
@@ -61,7 +61,8 @@ func TestRealKernels(t *testing.T) {
 				t.Errorf("changed: %v", err)
 			}
 			for _, want := range f.Imports {
-				if got, err := k.Symbol(want.Name); err != nil || want.CRC != nil && (got.CRC == nil || *got.CRC != *want.CRC) {
+				got, err := k.Symbol(want.Name)
+				if elf && (err != nil || want.CRC != nil && !sameCRC(got.CRC, want.CRC)) || !elf && !errors.Is(err, ErrUnknown) {
 					t.Errorf("%+v: %+v, %v", want, got, err)
 				}
 			}
