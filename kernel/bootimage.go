@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"bytes"
+	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,9 +10,20 @@ import (
 	"strings"
 )
 
-// bootImage is an installed kernel's image, as it will be in memory: its tables lie
-// there as in the running one's.
+// bootImage is what an installed kernel's image tells. The image itself, of some 60 MB
+// unpacked, is not kept.
 type bootImage struct {
+	machine         string
+	vermagic        string
+	exports         exports
+	exportsErr      error
+	certificates    []*x509.Certificate // that are built in as trusted
+	certificatesErr error
+}
+
+// vmlinux is the kernel in a boot image, as it will be in memory: its tables lie there
+// as in the running one's.
+type vmlinux struct {
 	path    string
 	data    []byte
 	machine string
@@ -34,18 +46,24 @@ func (k *Kernel) readBootImage() (*bootImage, error) {
 		if err != nil {
 			return nil, unknown("%w", err)
 		}
-		image, err := parseBootImage(data)
+		unpacked, err := parseBootImage(data)
 		if err != nil {
 			return nil, unknown("boot image %s: %w", k.path(path), err)
 		}
-		image.path = k.path(path)
-		return image, k.checkBanner(image)
+		unpacked.path = k.path(path)
+		if err := k.checkBanner(unpacked); err != nil {
+			return nil, err
+		}
+		image := &bootImage{machine: unpacked.machine, vermagic: unpacked.vermagic(k.release)}
+		image.exports, image.exportsErr = unpacked.exports(k.configured("CONFIG_MODULE_REL_CRCS"))
+		image.certificates, image.certificatesErr = unpacked.certificates()
+		return image, nil
 	}
 	return nil, unknown("no boot image of it is installed")
 }
 
 // checkBanner compares the build that the image names.
-func (k *Kernel) checkBanner(image *bootImage) error {
+func (k *Kernel) checkBanner(image *vmlinux) error {
 	banner := "Linux version " + k.release + " ("
 	if k.running {
 		banner = k.line("proc/version")
@@ -57,7 +75,7 @@ func (k *Kernel) checkBanner(image *bootImage) error {
 }
 
 // parseBootImage unpacks an image: x86's bzImage, or a kernel that is packed or plain.
-func parseBootImage(data []byte) (*bootImage, error) {
+func parseBootImage(data []byte) (*vmlinux, error) {
 	payload := data
 	if len(data) > 0x260 && string(data[0x202:0x206]) == "HdrS" {
 		var ok bool
@@ -65,20 +83,20 @@ func parseBootImage(data []byte) (*bootImage, error) {
 			return nil, errors.New("its header is damaged")
 		}
 	}
-	vmlinux, err := unpackVmlinux(payload)
+	unpacked, err := unpackVmlinux(payload)
 	if err != nil {
 		return nil, err
 	}
-	image := &bootImage{data: vmlinux}
-	if len(vmlinux) >= 64 && string(vmlinux[:4]) == "\x7fELF" {
-		if image.elf, err = parseELF(vmlinux); err != nil {
+	v := &vmlinux{data: unpacked}
+	if len(unpacked) >= 64 && string(unpacked[:4]) == "\x7fELF" {
+		if v.elf, err = parseELF(unpacked); err != nil {
 			return nil, err
 		}
-		image.machine = image.elf.machine
-	} else if len(vmlinux) >= 64 && string(vmlinux[56:60]) == "ARM\x64" {
-		image.machine = "aarch64"
+		v.machine = v.elf.machine
+	} else if len(unpacked) >= 64 && string(unpacked[56:60]) == "ARM\x64" {
+		v.machine = "aarch64"
 	}
-	return image, nil
+	return v, nil
 }
 
 // bzImagePayload gives the packed kernel in an image of x86: the setup header says
@@ -100,8 +118,8 @@ func bzImagePayload(data []byte) ([]byte, bool) {
 }
 
 // vermagic finds the text that modules must have: after a NUL, and up to one.
-func (b *bootImage) vermagic(release string) string {
-	rest := b.data
+func (v *vmlinux) vermagic(release string) string {
+	rest := v.data
 	for {
 		at := bytes.Index(rest, []byte("\x00"+release+" "))
 		if at < 0 {
@@ -117,25 +135,25 @@ func (b *bootImage) vermagic(release string) string {
 
 // exports reads the tables that the running kernel would have. Their addresses are
 // those that the image was linked for, which does not matter: all distances in them are relative.
-func (b *bootImage) exports(relative bool) (exports, error) {
-	if b.elf == nil {
-		return nil, unknown("boot image %s does not tell where its tables are", b.path)
+func (v *vmlinux) exports(relative bool) (exports, error) {
+	if v.elf == nil {
+		return nil, unknown("boot image %s does not tell where its tables are", v.path)
 	}
-	m, err := parseCore(bytes.NewReader(b.data))
+	m, err := parseCore(bytes.NewReader(v.data))
 	if err != nil {
-		return nil, unknown("boot image %s: %w", b.path, err)
+		return nil, unknown("boot image %s: %w", v.path, err)
 	}
 	main := exportTable{
-		entries: b.elf.sections["__ksymtab"], crcs: b.elf.sections["__kcrctab"], flags: b.elf.sections["__kflagstab"], crcsRelative: relative,
+		entries: v.elf.sections["__ksymtab"], crcs: v.elf.sections["__kcrctab"], flags: v.elf.sections["__kflagstab"], crcsRelative: relative,
 	}
-	gpl := exportTable{entries: b.elf.sections["__ksymtab_gpl"], crcs: b.elf.sections["__kcrctab_gpl"], gpl: true, crcsRelative: relative}
+	gpl := exportTable{entries: v.elf.sections["__ksymtab_gpl"], crcs: v.elf.sections["__kcrctab_gpl"], gpl: true, crcsRelative: relative}
 	if main.entries.size == 0 || (main.flags.size != 0) == (gpl.entries.size != 0) {
-		return nil, unknown("boot image %s has export tables of a kind that is not understood", b.path)
+		return nil, unknown("boot image %s has export tables of a kind that is not understood", v.path)
 	}
 	found := make(exports)
 	for _, table := range []*exportTable{&main, &gpl} {
-		if err := table.read(m, "", b.path, found); err != nil {
-			return nil, unknown("boot image %s: %w", b.path, err)
+		if err := table.read(m, "", v.path, found); err != nil {
+			return nil, unknown("boot image %s: %w", v.path, err)
 		}
 	}
 	return found, nil

@@ -15,29 +15,29 @@ import (
 const maxCertificates = 256
 
 // certificates gives those that are built into the image as trusted: one after the
-// other in DER, and then, at the next multiple of eight, the length of all. That length
+// other in DER, and then, aligned, the length of all. That length
 // tells them from other certificates in the image, which are trusted for other things.
 //
 // The running kernel has this list no more: it lies in memory that is freed after boot.
-func (b *bootImage) certificates() ([]*x509.Certificate, error) {
+func (v *vmlinux) certificates() ([]*x509.Certificate, error) {
 	// A certificate of version 3: two sequences of two-byte lengths, and the version.
 	tail := []byte{0xa0, 3, 2, 1, 2}
 	tried := 0
 	for at := 0; tried < 16*maxCertificates; tried++ {
-		next := bytes.Index(b.data[at:], tail)
+		next := bytes.Index(v.data[at:], tail)
 		if next < 0 {
 			break
 		}
 		at += next + len(tail)
 		start := at - len(tail) - 8
-		if start < 0 || b.data[start] != 0x30 || b.data[start+1] != 0x82 {
+		if start < 0 || v.data[start] != 0x30 || v.data[start+1] != 0x82 {
 			continue
 		}
-		if list := certificateList(b.data[start:]); list != nil {
+		if list := certificateList(v.data[start:]); list != nil {
 			return list, nil
 		}
 	}
-	return nil, unknown("boot image %s has no list of trusted certificates that can be found", b.path)
+	return nil, unknown("boot image %s has no list of trusted certificates that can be found", v.path)
 }
 
 // certificateList reads certificates as long as there are some, and gives nothing where
@@ -57,13 +57,24 @@ func certificateList(data []byte) []*x509.Certificate {
 		list = append(list, certificate)
 		size += n
 	}
-	for padding := range 8 { // the list's own place in the file need not be a multiple
-		end := size + padding
-		if end+8 <= len(data) && binary.LittleEndian.Uint64(data[end:]) == uint64(size) {
-			return list
-		}
+	if followedBy(data[size:], uint64(size)) {
+		return list
 	}
 	return nil
+}
+
+// followedBy tells whether a number follows, after no more zeroes than align it: the
+// build aligns to 8 bytes on x86, and to 256 on arm64.
+func followedBy(data []byte, number uint64) bool {
+	for padding := 0; padding < 256 && padding+8 <= len(data); padding++ {
+		if binary.LittleEndian.Uint64(data[padding:]) == number {
+			return true
+		}
+		if data[padding] != 0 {
+			return false
+		}
+	}
+	return false
 }
 
 // trustedCertificate is the key that the kernel makes of a certificate.

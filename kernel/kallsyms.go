@@ -23,7 +23,7 @@ var wantedSymbols = [...]string{
 	"__start___kcrctab", "__stop___kcrctab", "__start___kcrctab_gpl", "__stop___kcrctab_gpl",
 	"__start___kflagstab", "__stop___kflagstab",
 	"modules", "vermagic",
-	"builtin_trusted_keys", "secondary_trusted_keys", "machine_trusted_keys", "platform_trusted_keys",
+	"builtin_trusted_keys", "secondary_trusted_keys", "machine_trusted_keys", "platform_trusted_keys", "blacklist_keyring",
 }
 
 // readKallsyms takes the running kernel's list, or an installed kernel's System.map.

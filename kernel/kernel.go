@@ -162,10 +162,8 @@ func (k *Kernel) Vermagic() (string, error) {
 	}
 	why = append(why, err)
 	image, err := k.image()
-	if err == nil {
-		if text := image.vermagic(k.release); text != "" {
-			return text, nil
-		}
+	if err == nil && image.vermagic != "" {
+		return image.vermagic, nil
 	}
 	return "", k.fail("vermagic", "", unknown("%w", append(why, orElse(err, errors.New("the boot image does not show it")))))
 }

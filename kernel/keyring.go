@@ -18,6 +18,7 @@ type trustedKey struct {
 // has that, which links to the others; a keyring without a name of its own is one that
 // root linked in.
 var trustedKeyrings = [...]struct{ symbol, name string }{
+	{"blacklist_keyring", revokedKeyring}, // first: a key that is here counts nowhere
 	{"builtin_trusted_keys", builtinKeyring},
 	{"secondary_trusted_keys", ".secondary_trusted_keys"},
 	{"machine_trusted_keys", ".machine"},
@@ -30,6 +31,9 @@ const builtinKeyring = ".builtin_trusted_keys"
 // platformKeyring has the firmware's keys. The kernel proper does not trust them for
 // modules, kernels of some distributions do.
 const platformKeyring = ".platform"
+
+// revokedKeyring has keys and hashes that are refused.
+const revokedKeyring = ".blacklist"
 
 const (
 	maxKeys       = 4096
@@ -51,8 +55,8 @@ type keyReader struct {
 	nodes int
 }
 
-// readKeys reads the trusted keyrings. Keys of the platform's are among them, marked
-// by their keyring.
+// readKeys reads the trusted keyrings. Keys of the platform's and revoked ones are among
+// them, marked by their keyring.
 func readKeys(m *memory, symbols *kallsyms, types *layout) ([]trustedKey, error) {
 	r := &keyReader{memory: m, seen: make(map[uint64]bool)}
 	if err := r.readTypes(types); err != nil {

@@ -7,11 +7,11 @@ import (
 
 // Key is one that a kernel trusts for modules.
 type Key struct {
-	Description string // as the kernel has it: the holder's name and ID
-	ID          string // of the key, hexadecimal (the certificate's subject key identifier); may be empty
-	Keyring     string // .builtin_trusted_keys, .secondary_trusted_keys, .machine
+	Description string `json:"description"`  // as the kernel has it: the holder's name and ID
+	ID          string `json:"id,omitempty"` // of the key, hexadecimal (the certificate's subject key identifier); may be empty
+	Keyring     string `json:"keyring"`      // .builtin_trusted_keys, .secondary_trusted_keys, .machine
 	// Serial is the certificate's serial number in hexadecimal; empty where only the kernel's memory was read.
-	Serial string
+	Serial string `json:"serial,omitempty"`
 }
 
 // Keys gives the keys that the kernel trusts for modules. Where not all can be known,
@@ -20,7 +20,7 @@ func (k *Kernel) Keys() ([]Key, error) {
 	trusted, missing := k.trusted()
 	keys := []Key{}
 	for _, key := range trusted {
-		if key.Keyring != platformKeyring {
+		if key.Keyring != platformKeyring && key.Keyring != revokedKeyring {
 			keys = append(keys, key.Key)
 		}
 	}
@@ -30,7 +30,7 @@ func (k *Kernel) Keys() ([]Key, error) {
 	return keys, nil
 }
 
-// trusted gives the keys that are known, those of the platform's keyring too, and why
+// trusted gives the keys that are known, those of the platform's keyring and revoked ones too, and why
 // there may be more.
 func (k *Kernel) trusted() (keys []trustedKey, missing error) {
 	live, err := k.live()
@@ -42,14 +42,13 @@ func (k *Kernel) trusted() (keys []trustedKey, missing error) {
 	}
 	why := reasons{err}
 	image, err := k.image()
+	if err == nil {
+		err = image.certificatesErr
+	}
 	if err != nil {
 		return nil, unknown("%w", append(why, err))
 	}
-	certificates, err := image.certificates()
-	if err != nil {
-		return nil, unknown("%w", append(why, err))
-	}
-	for _, c := range certificates {
+	for _, c := range image.certificates {
 		keys = append(keys, trustedCertificate(c))
 	}
 	if !k.running && !k.exists("sys/firmware/efi") {

@@ -15,8 +15,8 @@ import (
 
 func mkfifo(path string) error { return syscall.Mkfifo(path, 0o600) }
 
-// ringed makes a kernel with a built-in key, one of the machine's owner and one of the platform.
-func ringed(builtin, machine, platform trustedKey) *fakeCore {
+// ringed makes a kernel with a built-in key, one of the machine's owner, one of the platform and one that is revoked.
+func ringed(builtin, machine, platform, revoked trustedKey) *fakeCore {
 	c := fakeKernel()
 	in := c.keyring(builtinKeyring, c.key(builtin))
 	own := c.keyring(".machine", c.key(machine))
@@ -24,6 +24,7 @@ func ringed(builtin, machine, platform trustedKey) *fakeCore {
 	c.pointer("builtin_trusted_keys", in)
 	c.pointer("secondary_trusted_keys", second)
 	c.pointer("machine_trusted_keys", own)
+	c.pointer("blacklist_keyring", c.keyring(revokedKeyring, c.key(revoked)))
 	c.pointer("platform_trusted_keys", c.keyring(platformKeyring, c.key(platform)))
 	return c
 }
@@ -34,7 +35,9 @@ func TestVerify(t *testing.T) {
 		for _, byKey := range []bool{false, true} {
 			ours, owners, firmware, foreign := newKey(t, kind), newKey(t, "ecdsa"), newKey(t, "ecdsa"), newKey(t, kind)
 			our, owner, firm, other := certificate(t, "kernel's", ours), certificate(t, "the owner's", owners), certificate(t, "firmware's own", firmware), certificate(t, "a foreign key's", foreign)
-			k := ringed(trustedCertificate(our), trustedCertificate(owner), trustedCertificate(firm)).files(t).open(t)
+			revokeds := newKey(t, "ecdsa")
+			revoked := certificate(t, "no longer good", revokeds)
+			k := ringed(trustedCertificate(our), trustedCertificate(owner), trustedCertificate(firm), trustedCertificate(revoked)).files(t).open(t)
 			signed := sign(t, image, our, ours, byKey)
 			changed := bytes.Clone(signed)
 			changed[100] ^= 1
@@ -46,6 +49,7 @@ func TestVerify(t *testing.T) {
 				"owner's":        {sign(t, image, owner, owners, byKey), nil},
 				"firmware's":     {sign(t, image, firm, firmware, byKey), ErrUnknown},
 				"changed":        {changed, ErrSignature},
+				"revoked":        {sign(t, image, revoked, revokeds, byKey), ErrNoKey},
 				"foreign":        {sign(t, image, other, foreign, byKey), ErrNoKey},
 				"claims our key": {sign(t, image, our, foreign, byKey), ErrSignature},
 				"unsigned":       {image, ErrUnsigned},

@@ -12,13 +12,13 @@ import (
 
 // ConfigLine is a line of modprobe's configuration.
 type ConfigLine struct {
-	File      string
-	Line      int    // where it begins; continued lines count
-	Text      string // the whole line, joined
-	Install   bool   // a command that is run instead of loading
-	Blacklist bool   // not to be loaded by alias; by its name it still can be
+	File      string `json:"file"`
+	Line      int    `json:"line"`      // where it begins; continued lines count
+	Text      string `json:"text"`      // the whole line, joined
+	Install   bool   `json:"install"`   // a command that is run instead of loading
+	Blacklist bool   `json:"blacklist"` // not to be loaded by alias; by its name it still can be
 	// Blocking is false for an install command that may well load the module in the end.
-	Blocking bool
+	Blocking bool `json:"blocking"`
 }
 
 // Place gives the file and the line, as compilers do.

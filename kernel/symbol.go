@@ -9,19 +9,19 @@ import (
 
 // Symbol is one that modules can use.
 type Symbol struct {
-	Name  string
-	Owner string // the module that exports it; nothing for the kernel itself
+	Name  string `json:"name"`
+	Owner string `json:"owner,omitempty"` // the module that exports it; nothing for the kernel itself
 	// GPL: only for modules with a GPL-compatible license; nil where that is not known.
-	GPL *bool
+	GPL *bool `json:"gpl"`
 	// Namespace is what a user must import (MODULE_IMPORT_NS); nothing for none, or where
 	// NamespaceKnown is false. "module:a,b" is one for these modules alone.
-	Namespace      string
-	NamespaceKnown bool
+	Namespace      string `json:"namespace,omitempty"`
+	NamespaceKnown bool   `json:"namespace_known"`
 	// CRC is the symbol's version; nil where it is not known, or the kernel has none
 	// (Config("CONFIG_MODVERSIONS") tells).
-	CRC *kmod.CRC
+	CRC *kmod.CRC `json:"crc,omitempty"`
 	// Source tells in words where it is known from.
-	Source string
+	Source string `json:"source"`
 }
 
 // Symbol tells about a symbol that the kernel or a module exports. Of the running
@@ -70,7 +70,7 @@ func (k *Kernel) imageExports() (exports, error) {
 	if err != nil {
 		return nil, err
 	}
-	return image.exports(k.configured("CONFIG_MODULE_REL_CRCS"))
+	return image.exports, image.exportsErr
 }
 
 // listedExports knows only that they exist: the list has a name for each entry of the

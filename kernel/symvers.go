@@ -26,10 +26,29 @@ func (k *Kernel) symversExports() (exports, error) {
 			return nil, unknown("%w", err)
 		}
 		if found := parseSymvers(string(text), k.path(path)); len(found) > 0 {
-			return found, nil
+			return found, k.checkNames(found, path)
 		}
 	}
 	return nil, unknown("no Module.symvers of it is installed")
+}
+
+// checkNames compares with the kernel's own list of names, where that tells: kernels are
+// rebuilt with the same release.
+func (k *Kernel) checkNames(found exports, path string) error {
+	listed, err := k.listedExports()
+	if err != nil {
+		return nil
+	}
+	same := len(listed) == len(found)
+	for name := range listed {
+		if _, ok := found[name]; !ok {
+			same = false
+		}
+	}
+	if !same {
+		return unknown("%s is of another build", k.path(path))
+	}
+	return nil
 }
 
 // parseSymvers reads lines of CRC, name, owner, kind, and from 5.4 on namespace, with

@@ -119,7 +119,7 @@ func TestKernelBootImage(t *testing.T) {
 	}
 	for name, s := range image {
 		m := live.image[name]
-		if m.GPL == nil || *m.GPL != *s.GPL || m.Namespace != s.Namespace || (m.CRC == nil) != (s.CRC == nil) || m.CRC != nil && *m.CRC != *s.CRC {
+		if m.GPL == nil || *m.GPL != *s.GPL || m.Namespace != s.Namespace || !sameCRC(m.CRC, s.CRC) {
 			t.Errorf("%+v in the image, %+v in memory", s, m)
 		}
 	}
@@ -127,11 +127,10 @@ func TestKernelBootImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	certificates, err := file.certificates()
-	if err != nil {
-		t.Fatal(err)
+	if file.certificatesErr != nil {
+		t.Fatal(file.certificatesErr)
 	}
-	for _, c := range certificates {
+	for _, c := range file.certificates {
 		key := trustedCertificate(c)
 		if !slices.ContainsFunc(live.keys, func(k trustedKey) bool {
 			return k.Description == key.Description && k.kind == key.kind && bytes.Equal(k.public, key.public) && bytes.Equal(k.ids[0], key.ids[0])

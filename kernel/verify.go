@@ -21,7 +21,7 @@ import (
 // Verify checks the signature of a module's decompressed image as the kernel would: nil
 // when a trusted key made it. It errs with [ErrUnsigned], [ErrSignatureDamaged], [ErrSignatureUnsupported], [ErrNoKey],
 // [ErrSignature], and [ErrUnknown] where the keys cannot be known here or the algorithm is not
-// known to this package. What the kernel has on its list of revoked hashes is not looked at.
+// known to this package. Hashes of single files that the kernel has on its list of revoked ones are not looked at.
 func (k *Kernel) Verify(image []byte) error {
 	if err := k.verify(image); err != nil {
 		return k.fail("signature", "", err)
@@ -50,7 +50,10 @@ func (k *Kernel) verify(image []byte) error {
 		if !key.named(name) {
 			continue
 		}
-		if key.Keyring == platformKeyring {
+		switch key.Keyring {
+		case revokedKeyring:
+			return fmt.Errorf("%w: %s is revoked", ErrNoKey, shorten(key.Description))
+		case platformKeyring:
 			return unknown("made by a key of the firmware (%s), which kernels of some distributions trust for modules", shorten(key.Description))
 		}
 		return key.verify(content, signature)
