@@ -93,6 +93,7 @@ func (x *Explainer) cause(ctx context.Context, a *tracer.Action) *Cause {
 		c.Evidence = append(slices.Clone(c.Evidence), "the kernel gave it the result of another load of the same file")
 		return &c
 	}
+	x.kernel.Refresh()
 	var possible []*rule
 	for i := range x.rules {
 		r := &x.rules[i]
