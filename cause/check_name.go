@@ -2,6 +2,7 @@ package cause
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/kmodtrace/kmodtrace/kernel"
@@ -12,13 +13,16 @@ import (
 // verdict for each module, dependencies first, up to the first that would be
 // refused. A refused dependency is the last verdict's cause ([DependencyFailed]).
 //
-// It errs only when ctx is done.
+// It errs when ctx is done, and for what cannot be a name or parameters
+// ([kmod.ErrBadName], [kmod.ErrBadParams]).
 func CheckName(ctx context.Context, name string, k *kernel.Kernel, params kmod.Params) ([]*Verdict, error) {
 	steps, err := kmod.Plan(ctx, name, &kmod.LoadOptions{Params: params, Release: k.ForRelease()})
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	}
-	if err != nil {
+	case errors.Is(err, kmod.ErrBadName), errors.Is(err, kmod.ErrBadParams):
+		return nil, err
+	case err != nil:
 		return []*Verdict{refusedName(ctx, name, k, err)}, nil
 	}
 	var verdicts []*Verdict

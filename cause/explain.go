@@ -45,7 +45,7 @@ func NewExplainer(k *kernel.Kernel, opts *Options) *Explainer {
 // kernel warned of.
 func (x *Explainer) Explain(ctx context.Context, a tracer.Action) Explained {
 	e := Explained{Action: a}
-	if needsCause(&a) {
+	if Needed(&a) {
 		e.Cause = x.cause(ctx, &a)
 	}
 	if e.Cause != nil && a.Kind == tracer.Load {
@@ -57,9 +57,10 @@ func (x *Explainer) Explain(ctx context.Context, a tracer.Action) Explained {
 	return e
 }
 
-// needsCause: what failed; a request that a helper answered with nothing, which a
-// configured command can do; and an unload that does not end.
-func needsCause(a *tracer.Action) bool {
+// Needed tells whether an action may have a cause: one that failed; a request that a
+// helper answered without loading anything, which a configured command can do; and an
+// unload that does not end.
+func Needed(a *tracer.Action) bool {
 	switch {
 	case a.Outcome == tracer.Failed:
 		return true
@@ -117,8 +118,8 @@ func (x *Explainer) undecided(ctx context.Context, a *tracer.Action, possible []
 	}
 	s := x.scene(ctx, a)
 	switch {
-	case !failedOrPending(a):
-		return nil // answered by a helper that had nothing to do
+	case a.Outcome != tracer.Failed:
+		return nil // answered by a helper that had nothing to do, or not ended
 	case len(codes) == 1:
 		s.prove("nothing else ends with %s there", a.ErrnoName)
 		possible[0].match(s) // for its names
@@ -133,10 +134,6 @@ func (x *Explainer) undecided(ctx context.Context, a *tracer.Action, possible []
 		text += ": it may be " + orList(codes)
 	}
 	return &Cause{Code: Unknown, Text: text, Evidence: s.evidence, Next: nextOf(Unknown), Remaining: codes}
-}
-
-func failedOrPending(a *tracer.Action) bool {
-	return a.Outcome == tracer.Failed
 }
 
 // conclude makes the cause that a rule found.

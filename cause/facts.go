@@ -279,10 +279,14 @@ func gplCompatible(licence string) bool {
 
 // ---- about other loads ----
 
-func hasRival(s *scene) answer { return answerOf(s.action.Rival != 0) }
+// hasRival: another load was seen, or the kernel found one that was not done.
+func hasRival(s *scene) answer {
+	l := s.action.Lookup
+	return answerOf(s.action.Rival != 0 || l != nil && l.Found && (l.State == tracer.StateComing || l.State == tracer.StateUnformed))
+}
 
 func foundLive(s *scene) answer {
-	if s.action.Rival != 0 {
+	if hasRival(s) == yes {
 		return no
 	}
 	l := s.action.Lookup

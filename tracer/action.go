@@ -100,8 +100,8 @@ type Action struct {
 	Image *Image `json:"image,omitempty"`
 	// Denial is a security module's refusal of these bytes.
 	Denial *Denial `json:"denial,omitempty"`
-	// Lookup is the last search of the kernel for a module of that name: the one
-	// to unload, or one in the way of the load.
+	// Lookup is the kernel's search for a module of that name, the first that found
+	// one: that to unload, or one in the way of the load.
 	Lookup *Lookup `json:"lookup,omitempty"`
 	// Params is the parameter string that the kernel parsed. Until then only
 	// Call.Text has the caller's.

@@ -249,7 +249,11 @@ func add(a *Action, e Event) {
 	case KindDenied:
 		a.Denial = e.Denial
 	case KindLookup:
-		a.Lookup = e.Lookup
+		// A load that finds another of its name waits and looks again: the first
+		// is the one that tells what was in its way.
+		if a.Lookup == nil || !a.Lookup.Found {
+			a.Lookup = e.Lookup
+		}
 		name(a, e.Lookup.Name, NameKernel)
 	case KindStage:
 		addStage(a, e.Step.Stage, e.Time)

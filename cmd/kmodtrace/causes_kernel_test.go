@@ -77,6 +77,7 @@ type seen struct {
 	cause    *cause.Cause
 	warnings []cause.Cause
 	problem  string // instead of both
+	reported bool   // by the case itself, for ways of its own
 }
 
 // outcome is one cell of the matrix.
@@ -154,9 +155,11 @@ func (w *world) tryWay(t *testing.T, c *causeCase, way string) {
 	default:
 		s = w.load(way, c.file, c.params)
 	}
-	if verdict, why := c.judge(s, way); verdict != cellNone {
-		w.report(t, c, way, verdict, why)
+	if s.reported {
+		return
 	}
+	verdict, why := c.judge(s, way)
+	w.report(t, c, way, verdict, why)
 }
 
 // judge compares what was said with what must be.

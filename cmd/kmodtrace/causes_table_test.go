@@ -197,16 +197,8 @@ func symbolCases() []causeCase {
 			code: cause.DependencyFailed, boot: plainBoot, ways: []string{"load"}, check: unasked, says: []string{"failuser", "failbase", "init-refused"},
 			// kmodtrace asks the system's modprobe, which is to find them for once.
 			setup: func(w *world, t *testing.T) func() {
-				dir, _ := w.kernel.ModulesDir()
 				w.installVariant(t, "failbase.ko")
-				if err := unix.Mount(w.folder(), dir, "", unix.MS_BIND, ""); err != nil {
-					t.Fatal(err)
-				}
-				return func() {
-					if err := unix.Unmount(dir, 0); err != nil {
-						t.Error(err)
-					}
-				}
+				return w.installed(t)
 			},
 			do: func(w *world, t *testing.T, way string) seen {
 				out, _ := command("kmodtrace", "load", "--json", "failuser")
@@ -309,15 +301,20 @@ func (w *world) notReady(t *testing.T) seen {
 	w.report(t, &c, "load", verdict, why)
 	for way, module := range map[string]string{"insmod": "slowuser0", "modprobe": "slowuser1"} {
 		var of []cause.Explained
+		var all []string
 		for _, a := range actions {
+			all = append(all, a.Kind.String()+" "+a.Module+" "+a.ErrnoName)
 			if a.Module == module {
 				of = append(of, a)
 			}
 		}
 		verdict, why := c.judge(ofActions(of), way)
+		if verdict == cellWrong {
+			why += ", seen: " + strings.Join(all, ", ")
+		}
 		w.report(t, &c, way, verdict, why)
 	}
-	return s
+	return seen{reported: true}
 }
 
 func configCases() []causeCase {
@@ -418,7 +415,9 @@ func unloadCases() []causeCase {
 				if err := unix.Mount("none", "/tmp/specimenfs", "specimenfs", 0, ""); err != nil {
 					t.Fatal(err)
 				}
+				away := w.installed(t) // whose type it is stands in the alias of the module's file
 				return func() {
+					away()
 					if err := unix.Unmount("/tmp/specimenfs", 0); err != nil {
 						t.Error(err)
 					}

@@ -79,6 +79,21 @@ func (w *world) install(t *testing.T) {
 	quiet(t, "/sbin/depmod", "-b", w.tree, w.kernel.Release())
 }
 
+// installed shows the specimens to everybody who looks for this kernel's modules, in
+// the place of the distribution's.
+func (w *world) installed(t *testing.T) (undo func()) {
+	t.Helper()
+	dir, _ := w.kernel.ModulesDir()
+	if err := unix.Mount(w.folder(), dir, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // installVariant puts a specimen where modprobe finds it; false where there is none.
 func (w *world) installVariant(t *testing.T, name string) bool {
 	t.Helper()

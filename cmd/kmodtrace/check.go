@@ -97,7 +97,11 @@ func checkTarget(ctx context.Context, k *kernel.Kernel, target string, params km
 		v, err := cause.Check(ctx, target, k, &cause.CheckOptions{Params: params})
 		return []*cause.Verdict{v}, err
 	}
-	return cause.CheckName(ctx, target, k, params)
+	verdicts, err := cause.CheckName(ctx, target, k, params)
+	if err != nil && ctx.Err() == nil {
+		err = targetError(err)
+	}
+	return verdicts, err
 }
 
 // verdictFailure gives the exit status for a verdict; there is nothing more to say.

@@ -113,7 +113,13 @@ func (o *explainOptions) list(out io.Writer) error {
 	t := newResultText(themeOf(out), columnsOf(out))
 	var lines []line
 	for _, m := range cause.Codes() {
-		lines = append(lines, line{}.cell(strong, string(m.Code), codeColumns).add(plain, m.Means))
+		head := line{}.cell(strong, string(m.Code), codeColumns)
+		for i, part := range wrap(m.Means, t.width-columns(head.text())) {
+			if i > 0 {
+				head = line{}.cell(plain, "", codeColumns)
+			}
+			lines = append(lines, head.add(plain, part))
+		}
 	}
 	_, err := io.WriteString(out, t.text(lines))
 	return outputError(err)

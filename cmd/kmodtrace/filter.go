@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -17,12 +18,21 @@ type filter struct {
 	outcomes []tracer.Outcome
 	pids     []uint32 // of processes or threads, in the first pid namespace
 	uids     []uint32
+	causes   []cause.Code
 }
 
 func (f *filter) action(a *tracer.Action) bool {
+	if len(f.causes) > 0 && !cause.Needed(a) {
+		return false
+	}
 	return f.thread(a.Thread) &&
 		anyOf(f.actions, a.Kind) && anyOf(f.outcomes, a.Outcome) &&
 		matchAny(f.modules, strings.ReplaceAll(a.Module, "-", "_"))
+}
+
+// cause is asked when it is known, which takes a look around: after all else.
+func (f *filter) cause(c *cause.Cause) bool {
+	return len(f.causes) == 0 || c != nil && slices.Contains(f.causes, c.Code)
 }
 
 // thread is what an event alone can be asked.
@@ -31,7 +41,9 @@ func (f *filter) thread(t tracer.Thread) bool {
 }
 
 // ofActions tells whether the filter asks for what only a finished action has.
-func (f *filter) ofActions() bool { return len(f.modules)+len(f.actions)+len(f.outcomes) > 0 }
+func (f *filter) ofActions() bool {
+	return len(f.modules)+len(f.actions)+len(f.outcomes)+len(f.causes) > 0
+}
 
 func anyOf[T comparable](wanted []T, v T) bool {
 	return len(wanted) == 0 || slices.Contains(wanted, v)

@@ -6,13 +6,14 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/spf13/cobra"
 )
 
 // filterFlags are a filter as the command line has it.
 type filterFlags struct {
-	modules, comms, actions, outcomes, pids, uids []string
+	modules, comms, actions, outcomes, pids, uids, causes []string
 }
 
 func (f *filterFlags) register(cmd *cobra.Command) {
@@ -23,7 +24,9 @@ func (f *filterFlags) register(cmd *cobra.Command) {
 	flags.StringSliceVar(&f.pids, "pid", nil, "only what these processes or threads do, by their `ID` in the first pid namespace")
 	flags.StringSliceVar(&f.uids, "uid", nil, "only what these `USERS` do, by id or name")
 	flags.StringArrayVar(&f.comms, "comm", nil, "only threads whose command name matches `GLOB`; repeatable")
+	flags.StringSliceVar(&f.causes, "cause", nil, "only what failed for these `CODES` (kmodtrace explain lists them)")
 	mustComplete(cmd, "action", words(actionKinds()))
+	mustComplete(cmd, "cause", codeNames())
 	mustComplete(cmd, "outcome", words(outcomes()))
 }
 
@@ -62,8 +65,18 @@ func (f *filterFlags) parse() (*filter, error) {
 	if wanted.pids, err = parseAll(f.pids, parsePID); err != nil {
 		return nil, err
 	}
+	if wanted.causes, err = parseAll(f.causes, parseCode); err != nil {
+		return nil, err
+	}
 	wanted.uids, err = parseAll(f.uids, parseUID)
 	return &wanted, err
+}
+
+func parseCode(s string) (cause.Code, error) {
+	if _, ok := cause.MeaningOf(cause.Code(s)); !ok {
+		return "", usageErrorf("--cause %q: no such code; kmodtrace explain lists them", shortText(s))
+	}
+	return cause.Code(s), nil
 }
 
 func parseAll[T any](texts []string, parse func(string) (T, error)) ([]T, error) {

@@ -68,7 +68,7 @@ func (t *resultText) block(a *cause.Explained, short bool) []line {
 	if a.Cause != nil {
 		lines = append(lines, t.causeLines(a.Cause, outcomeNote(a.Outcome))...)
 	}
-	if why := strings.Join(notes(&a.Action), ", "); why != "" {
+	if why := strings.Join(remarks(a), ", "); why != "" {
 		lines = append(lines, labelled("note", outcomeNote(a.Outcome), why))
 	}
 	for i := range a.Warnings {

@@ -160,6 +160,9 @@ func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
 		}
 		// What ended the watching does not end the looking for reasons.
 		e := x.Explain(context.WithoutCancel(ctx), a)
+		if !w.wanted.cause(e.Cause) {
+			continue
+		}
 		if err := w.show(e, w.actions.render(&e)); err != nil {
 			return err
 		}
