@@ -57,3 +57,13 @@
 	{                                                              \
 		return body(PT_REGS_RC(ctx));                     \
 	}
+
+/* The return of a function that may sleep for long, a kretprobe in every mode. A
+ * trampoline would leave it out silently when somebody attached to or detached from the
+ * function meanwhile: the kernel has threads that are inside return past the fexit
+ * programs of the old trampoline (bpf_tramp_image_put, from 5.12, commit e21aa341785c). */
+#define SLEEPER(name, target, body)                                    \
+	SEC("kretprobe/" target) int kretprobe_##name(struct pt_regs *ctx) \
+	{                                                              \
+		return body(PT_REGS_RC(ctx));                          \
+	}

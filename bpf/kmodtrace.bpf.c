@@ -172,19 +172,19 @@ static __always_inline int leave_finit_module(int ret)
 {
 	return leave(CALL_FINIT_MODULE, ret);
 }
-RETURN(finit_module, SYSCALL("finit_module"), 1, leave_finit_module)
+SLEEPER(finit_module, SYSCALL("finit_module"), leave_finit_module)
 
 static __always_inline int leave_init_module(int ret)
 {
 	return leave(CALL_INIT_MODULE, ret);
 }
-RETURN(init_module, SYSCALL("init_module"), 1, leave_init_module)
+SLEEPER(init_module, SYSCALL("init_module"), leave_init_module)
 
 static __always_inline int leave_delete_module(int ret)
 {
 	return leave(CALL_DELETE_MODULE, ret);
 }
-RETURN(delete_module, SYSCALL("delete_module"), 1, leave_delete_module)
+SLEEPER(delete_module, SYSCALL("delete_module"), leave_delete_module)
 
 #if defined(__TARGET_ARCH_x86)
 static __always_inline int enter_finit_module32(struct pt_regs *regs)
@@ -206,9 +206,9 @@ static __always_inline int enter_delete_module32(struct pt_regs *regs)
 }
 ENTRY(delete_module32, "__ia32_sys_delete_module", enter_delete_module32)
 
-RETURN(finit_module32, "__ia32_sys_finit_module", 1, leave_finit_module)
-RETURN(init_module32, "__ia32_sys_init_module", 1, leave_init_module)
-RETURN(delete_module32, "__ia32_sys_delete_module", 1, leave_delete_module)
+SLEEPER(finit_module32, "__ia32_sys_finit_module", leave_finit_module)
+SLEEPER(init_module32, "__ia32_sys_init_module", leave_init_module)
+SLEEPER(delete_module32, "__ia32_sys_delete_module", leave_delete_module)
 #endif
 
 /* A thread that the kernel kills for a fault never returns from its system
@@ -445,14 +445,14 @@ static __always_inline int init_returned(int ret)
 {
 	return returned(KIND_INIT_RETURN, ret);
 }
-RETURN(do_init_module, "do_init_module", 1, init_returned)
+SLEEPER(do_init_module, "do_init_module", init_returned)
 
 /* The module's own init; after boot nothing but modules comes through here. */
 static __always_inline int initcall_returned(int ret)
 {
 	return current_attempt() ? returned(KIND_INITCALL, ret) : 0;
 }
-RETURN(do_one_initcall, "do_one_initcall", 1, initcall_returned)
+SLEEPER(do_one_initcall, "do_one_initcall", initcall_returned)
 
 /* A module's memory goes: after its exit, and after an init that failed too.
  * A kprobe in every mode. */

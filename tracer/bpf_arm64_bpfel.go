@@ -280,12 +280,7 @@ const (
 	bpfProgFentrySecurityKernelLoadData         = "fentry_security_kernel_load_data"
 	bpfProgFentrySecurityKernelModuleRequest    = "fentry_security_kernel_module_request"
 	bpfProgFentrySecurityKernelReadFile         = "fentry_security_kernel_read_file"
-	bpfProgFexitDeleteModule                    = "fexit_delete_module"
-	bpfProgFexitDoInitModule                    = "fexit_do_init_module"
-	bpfProgFexitDoOneInitcall                   = "fexit_do_one_initcall"
 	bpfProgFexitFindModuleAll                   = "fexit_find_module_all"
-	bpfProgFexitFinitModule                     = "fexit_finit_module"
-	bpfProgFexitInitModule                      = "fexit_init_module"
 	bpfProgFexitSecurityKernelLoadData          = "fexit_security_kernel_load_data"
 	bpfProgFexitSecurityKernelModuleRequest     = "fexit_security_kernel_module_request"
 	bpfProgFexitSecurityKernelPostLoadData      = "fexit_security_kernel_post_load_data"
@@ -410,12 +405,7 @@ type bpfProgramSpecs struct {
 	FentrySecurityKernelLoadData         *ebpf.ProgramSpec `ebpf:"fentry_security_kernel_load_data"`
 	FentrySecurityKernelModuleRequest    *ebpf.ProgramSpec `ebpf:"fentry_security_kernel_module_request"`
 	FentrySecurityKernelReadFile         *ebpf.ProgramSpec `ebpf:"fentry_security_kernel_read_file"`
-	FexitDeleteModule                    *ebpf.ProgramSpec `ebpf:"fexit_delete_module"`
-	FexitDoInitModule                    *ebpf.ProgramSpec `ebpf:"fexit_do_init_module"`
-	FexitDoOneInitcall                   *ebpf.ProgramSpec `ebpf:"fexit_do_one_initcall"`
 	FexitFindModuleAll                   *ebpf.ProgramSpec `ebpf:"fexit_find_module_all"`
-	FexitFinitModule                     *ebpf.ProgramSpec `ebpf:"fexit_finit_module"`
-	FexitInitModule                      *ebpf.ProgramSpec `ebpf:"fexit_init_module"`
 	FexitSecurityKernelLoadData          *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_load_data"`
 	FexitSecurityKernelModuleRequest     *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_module_request"`
 	FexitSecurityKernelPostLoadData      *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_post_load_data"`
@@ -584,12 +574,7 @@ type bpfPrograms struct {
 	FentrySecurityKernelLoadData         *ebpf.Program `ebpf:"fentry_security_kernel_load_data"`
 	FentrySecurityKernelModuleRequest    *ebpf.Program `ebpf:"fentry_security_kernel_module_request"`
 	FentrySecurityKernelReadFile         *ebpf.Program `ebpf:"fentry_security_kernel_read_file"`
-	FexitDeleteModule                    *ebpf.Program `ebpf:"fexit_delete_module"`
-	FexitDoInitModule                    *ebpf.Program `ebpf:"fexit_do_init_module"`
-	FexitDoOneInitcall                   *ebpf.Program `ebpf:"fexit_do_one_initcall"`
 	FexitFindModuleAll                   *ebpf.Program `ebpf:"fexit_find_module_all"`
-	FexitFinitModule                     *ebpf.Program `ebpf:"fexit_finit_module"`
-	FexitInitModule                      *ebpf.Program `ebpf:"fexit_init_module"`
 	FexitSecurityKernelLoadData          *ebpf.Program `ebpf:"fexit_security_kernel_load_data"`
 	FexitSecurityKernelModuleRequest     *ebpf.Program `ebpf:"fexit_security_kernel_module_request"`
 	FexitSecurityKernelPostLoadData      *ebpf.Program `ebpf:"fexit_security_kernel_post_load_data"`
@@ -655,12 +640,7 @@ func (p *bpfPrograms) Close() error {
 		p.FentrySecurityKernelLoadData,
 		p.FentrySecurityKernelModuleRequest,
 		p.FentrySecurityKernelReadFile,
-		p.FexitDeleteModule,
-		p.FexitDoInitModule,
-		p.FexitDoOneInitcall,
 		p.FexitFindModuleAll,
-		p.FexitFinitModule,
-		p.FexitInitModule,
 		p.FexitSecurityKernelLoadData,
 		p.FexitSecurityKernelModuleRequest,
 		p.FexitSecurityKernelPostLoadData,

@@ -283,15 +283,7 @@ const (
 	bpfProgFentrySecurityKernelLoadData         = "fentry_security_kernel_load_data"
 	bpfProgFentrySecurityKernelModuleRequest    = "fentry_security_kernel_module_request"
 	bpfProgFentrySecurityKernelReadFile         = "fentry_security_kernel_read_file"
-	bpfProgFexitDeleteModule                    = "fexit_delete_module"
-	bpfProgFexitDeleteModule32                  = "fexit_delete_module32"
-	bpfProgFexitDoInitModule                    = "fexit_do_init_module"
-	bpfProgFexitDoOneInitcall                   = "fexit_do_one_initcall"
 	bpfProgFexitFindModuleAll                   = "fexit_find_module_all"
-	bpfProgFexitFinitModule                     = "fexit_finit_module"
-	bpfProgFexitFinitModule32                   = "fexit_finit_module32"
-	bpfProgFexitInitModule                      = "fexit_init_module"
-	bpfProgFexitInitModule32                    = "fexit_init_module32"
 	bpfProgFexitSecurityKernelLoadData          = "fexit_security_kernel_load_data"
 	bpfProgFexitSecurityKernelModuleRequest     = "fexit_security_kernel_module_request"
 	bpfProgFexitSecurityKernelPostLoadData      = "fexit_security_kernel_post_load_data"
@@ -425,15 +417,7 @@ type bpfProgramSpecs struct {
 	FentrySecurityKernelLoadData         *ebpf.ProgramSpec `ebpf:"fentry_security_kernel_load_data"`
 	FentrySecurityKernelModuleRequest    *ebpf.ProgramSpec `ebpf:"fentry_security_kernel_module_request"`
 	FentrySecurityKernelReadFile         *ebpf.ProgramSpec `ebpf:"fentry_security_kernel_read_file"`
-	FexitDeleteModule                    *ebpf.ProgramSpec `ebpf:"fexit_delete_module"`
-	FexitDeleteModule32                  *ebpf.ProgramSpec `ebpf:"fexit_delete_module32"`
-	FexitDoInitModule                    *ebpf.ProgramSpec `ebpf:"fexit_do_init_module"`
-	FexitDoOneInitcall                   *ebpf.ProgramSpec `ebpf:"fexit_do_one_initcall"`
 	FexitFindModuleAll                   *ebpf.ProgramSpec `ebpf:"fexit_find_module_all"`
-	FexitFinitModule                     *ebpf.ProgramSpec `ebpf:"fexit_finit_module"`
-	FexitFinitModule32                   *ebpf.ProgramSpec `ebpf:"fexit_finit_module32"`
-	FexitInitModule                      *ebpf.ProgramSpec `ebpf:"fexit_init_module"`
-	FexitInitModule32                    *ebpf.ProgramSpec `ebpf:"fexit_init_module32"`
 	FexitSecurityKernelLoadData          *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_load_data"`
 	FexitSecurityKernelModuleRequest     *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_module_request"`
 	FexitSecurityKernelPostLoadData      *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_post_load_data"`
@@ -611,15 +595,7 @@ type bpfPrograms struct {
 	FentrySecurityKernelLoadData         *ebpf.Program `ebpf:"fentry_security_kernel_load_data"`
 	FentrySecurityKernelModuleRequest    *ebpf.Program `ebpf:"fentry_security_kernel_module_request"`
 	FentrySecurityKernelReadFile         *ebpf.Program `ebpf:"fentry_security_kernel_read_file"`
-	FexitDeleteModule                    *ebpf.Program `ebpf:"fexit_delete_module"`
-	FexitDeleteModule32                  *ebpf.Program `ebpf:"fexit_delete_module32"`
-	FexitDoInitModule                    *ebpf.Program `ebpf:"fexit_do_init_module"`
-	FexitDoOneInitcall                   *ebpf.Program `ebpf:"fexit_do_one_initcall"`
 	FexitFindModuleAll                   *ebpf.Program `ebpf:"fexit_find_module_all"`
-	FexitFinitModule                     *ebpf.Program `ebpf:"fexit_finit_module"`
-	FexitFinitModule32                   *ebpf.Program `ebpf:"fexit_finit_module32"`
-	FexitInitModule                      *ebpf.Program `ebpf:"fexit_init_module"`
-	FexitInitModule32                    *ebpf.Program `ebpf:"fexit_init_module32"`
 	FexitSecurityKernelLoadData          *ebpf.Program `ebpf:"fexit_security_kernel_load_data"`
 	FexitSecurityKernelModuleRequest     *ebpf.Program `ebpf:"fexit_security_kernel_module_request"`
 	FexitSecurityKernelPostLoadData      *ebpf.Program `ebpf:"fexit_security_kernel_post_load_data"`
@@ -694,15 +670,7 @@ func (p *bpfPrograms) Close() error {
 		p.FentrySecurityKernelLoadData,
 		p.FentrySecurityKernelModuleRequest,
 		p.FentrySecurityKernelReadFile,
-		p.FexitDeleteModule,
-		p.FexitDeleteModule32,
-		p.FexitDoInitModule,
-		p.FexitDoOneInitcall,
 		p.FexitFindModuleAll,
-		p.FexitFinitModule,
-		p.FexitFinitModule32,
-		p.FexitInitModule,
-		p.FexitInitModule32,
 		p.FexitSecurityKernelLoadData,
 		p.FexitSecurityKernelModuleRequest,
 		p.FexitSecurityKernelPostLoadData,

@@ -95,8 +95,8 @@ func hooks() []hook {
 		{name: "make_task_dead", place: entry, need: Optional, tells: "that a thread died in a load"},
 		{name: "module_load", place: tracepoint, need: Required, tells: "the module before its init", spare: true},
 		{name: "do_init_module", place: probe, need: Required, tells: "the module before its init, and the stage init"},
-		{name: "do_one_initcall", place: exit, need: Optional, tells: "what the module's own init returned"},
-		{name: "do_init_module", place: exit, need: Required, tells: "the end of the init"},
+		{name: "do_one_initcall", place: probeReturn, need: Optional, tells: "what the module's own init returned"},
+		{name: "do_init_module", place: probeReturn, need: Required, tells: "the end of the init"},
 		{name: "free_module", place: probe, need: Required, tells: "that a module's memory goes"},
 		{name: "module_free", place: tracepoint, need: Required, tells: "that a module's memory goes", spare: true},
 		{name: "request_module", place: probeReturn, need: Optional, tells: "how a request ended"},
@@ -106,12 +106,12 @@ func hooks() []hook {
 		{name: "security_kernel_module_request", place: entry, need: Optional, tells: "that a security module refused a request"},
 		{name: "module_request", place: tracepoint, need: Required, tells: "requests for modules"},
 		{name: "request_module", place: probe, need: Optional, tells: "requests that come to no helper, and for which request a load is made"},
-		{name: "finit_module", place: exit, need: Required, tells: "the result of a load"},
-		{name: "init_module", place: exit, need: Required, tells: "the result of a load"},
-		{name: "delete_module", place: exit, need: Required, tells: "the result of an unload"},
-		{name: "finit_module32", place: exit, need: WherePresent, tells: "the result of a 32-bit program's load"},
-		{name: "init_module32", place: exit, need: WherePresent, tells: "the result of a 32-bit program's load"},
-		{name: "delete_module32", place: exit, need: WherePresent, tells: "the result of a 32-bit program's unload"},
+		{name: "finit_module", place: probeReturn, need: Required, tells: "the result of a load"},
+		{name: "init_module", place: probeReturn, need: Required, tells: "the result of a load"},
+		{name: "delete_module", place: probeReturn, need: Required, tells: "the result of an unload"},
+		{name: "finit_module32", place: probeReturn, need: WherePresent, tells: "the result of a 32-bit program's load"},
+		{name: "init_module32", place: probeReturn, need: WherePresent, tells: "the result of a 32-bit program's load"},
+		{name: "delete_module32", place: probeReturn, need: WherePresent, tells: "the result of a 32-bit program's unload"},
 		{name: "finit_module", place: entry, need: Required, tells: "attempts to load"},
 		{name: "init_module", place: entry, need: Required, tells: "attempts to load"},
 		{name: "delete_module", place: entry, need: Required, tells: "attempts to unload"},
@@ -149,18 +149,22 @@ const (
 	// Auto takes Fentry where the kernel has it and does not preempt itself,
 	// Kprobe otherwise.
 	Auto Backend = iota // auto
-	// Fentry hooks entries and returns through BPF trampolines; x86-64 from 5.5,
-	// arm64 from 6.4 or so. Any number of threads may sleep in a function. But a
-	// trampoline runs its program with preemption on, and not at all for a
-	// thread that preempted another inside the same program: on kernels that
-	// preempt themselves (by default from 7.x) parallel attempts are missed.
+	// Fentry hooks entries through BPF trampolines, x86-64 from 5.5, arm64 from 6.4
+	// or so, and the returns of functions that do not sleep. A trampoline runs its
+	// program with preemption on, and not at all for a thread that preempted another
+	// inside the same program: on kernels that preempt themselves (by default from
+	// 7.x) parallel attempts are missed.
 	//
-	// A function whose types do not allow it is hooked as by Kprobe, and
-	// coverage says why: 5.10 does not know the registers of a system call.
+	// The returns of functions that sleep (the system calls, a module's init) are
+	// hooked as by Kprobe: a thread that is inside one while anybody attaches to it,
+	// or detaches, would return past the programs of the trampoline, and nobody
+	// counts that. A function whose types do not allow trampolines is hooked as by
+	// Kprobe too, and coverage says why: 5.10 does not know the registers of a
+	// system call.
 	Fentry // fentry
 	// Kprobe hooks entries by kprobes, and returns by kretprobes, of which there
 	// are 1,024 for each function: with more threads asleep inside one, returns
-	// are missed. Its programs run with preemption off.
+	// are missed, and counted. Its programs run with preemption off.
 	Kprobe // kprobe
 )
 

@@ -280,7 +280,7 @@ func (w *world) loadPath(way, path, name string) seen {
 func (w *world) notReady(t *testing.T) seen {
 	t.Helper()
 	w.installVariant(t, "slowuser1.ko")
-	defer w.loading(t, "slowbase.ko", "ms=38000")()
+	defer w.loading(t, "slowbase.ko", "ms=55000")() // longer than attaching and thirty seconds
 	var s seen
 	c := causeCase{code: cause.DependencyNotReady, says: []string{"slowuser", "slowbase"}}
 	done := make(chan seen)
