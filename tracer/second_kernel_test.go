@@ -28,8 +28,8 @@ func TestSecondTracer(t *testing.T) {
 				}
 			}
 			got := w.during(t, func() {
-				meanwhile(t, second, "/sbin/insmod", specimen("slowexit"), "ms=15000")
-				meanwhile(t, second, "/sbin/insmod", specimen("nap3"), "ms=15000")
+				sh(t, "/sbin/insmod", specimen("slowexit"), "ms=12000")
+				meanwhile(t, second, "/sbin/insmod", specimen("nap3"), "ms=12000")
 				meanwhile(t, second, "/sbin/rmmod", "slowexit")
 				sh(t, "/sbin/rmmod", "nap3")
 			})
