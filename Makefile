@@ -24,10 +24,11 @@ GOTEST := bin/gotest $${GOTEST_TALLY:+--tally "$$GOTEST_TALLY"}
 TESTED := amd64/6.1 amd64/6.12
 MATRIX := amd64/5.10 amd64/6.1 amd64/6.12 amd64/7.2 amd64/newest arm64/6.1 arm64/6.12
 DONE   ?=
+CAUSES ?= amd64/5.10 amd64/6.1 amd64/6.12 amd64/7.2 amd64/newest
 
 .DEFAULT_GOAL := build
 .PHONY: help build guest setup generate check-generate fmt vet staticcheck race test-unit lab-test \
-	test test-all test-matrix records lab-bench demo readme check-readme install uninstall clean
+	test test-all test-matrix causes records lab-bench demo readme check-readme install uninstall clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +82,10 @@ test-all: setup guest
 test-matrix: guest ## the lab tests on all kernels, amd64 and arm64 (but those in DONE=)
 	@scripts/setup lab matrix
 	@scripts/tally scripts/lab-tests $(filter-out $(DONE),$(MATRIX))
+
+causes: setup guest ## make every cause happen on every kernel, and print what kmodtrace says of each
+	@scripts/lab-kernels $(CAUSES)
+	@go run ./scripts/causes $${GOTEST_TALLY:+--tally "$$GOTEST_TALLY"} $(if $(ONLY),--only '$(ONLY)') $(CAUSES)
 
 records: setup guest ## record real kernels' events for tracer's tests anew
 	@scripts/record amd64/5.10 amd64/6.1 amd64/6.12 amd64/newest

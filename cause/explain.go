@@ -96,6 +96,7 @@ func (x *Explainer) cause(ctx context.Context, a *tracer.Action) *Cause {
 		whole.Request = &tracer.Request{Name: a.Module}
 		a = &whole
 	}
+	x.kernel.Refresh()
 	var possible []*rule
 	for i := range x.rules {
 		r := &x.rules[i]

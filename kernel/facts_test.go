@@ -128,7 +128,7 @@ func TestAliases(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := k.Modules(t.Context(), "pci:v1")
-	want := []string{"snd_x", "__set_version", "9.9", "__dirname", normal(root), "__resolve_alias", "__", "pci:v1"}
+	want := []string{"snd_x", "__set_version", "9.9", "__dirname", normal(root), "__resolve_alias", "__", "pci:v1", "__config", "/dev/null"}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/kmodtrace/kmodtrace/kmod"
 )
@@ -26,11 +27,19 @@ type Kernel struct {
 	modprobe string
 	running  bool
 
-	kallsyms  func() (*kallsyms, error)
-	live      func() (*live, error)
-	image     func() (*bootImage, error)
-	config    func() (map[string]string, error)
-	exports   func() (exports, error)
+	kallsyms func() (*kallsyms, error)
+	layout   func() (*layout, error)
+	live     func() (*live, error)
+	image    func() (*bootImage, error)
+	config   func() (map[string]string, error)
+	exports  func() (exports, error)
+
+	modules atomic.Pointer[modules]
+}
+
+// modules is what changes as modules are installed, loaded and unloaded.
+type modules struct {
+	exports   func() (exports, error) // of those that are loaded
 	providers func() (map[string][]string, error)
 	installed func() ([]installed, error)
 }
@@ -57,14 +66,28 @@ func Open(opts *Options) (*Kernel, error) {
 		return nil, k.fail("release", "", err)
 	}
 	k.kallsyms = sync.OnceValues(k.readKallsyms)
+	k.layout = sync.OnceValues(k.readLayout)
 	k.live = sync.OnceValues(k.readLive)
 	k.image = sync.OnceValues(k.readBootImage)
 	k.config = sync.OnceValues(k.readConfig)
 	k.exports = sync.OnceValues(k.readExports)
-	k.providers = sync.OnceValues(k.readProviders)
-	k.installed = sync.OnceValues(k.readInstalled)
+	k.Refresh()
 	return k, nil
 }
+
+// Refresh makes the next questions ask anew which modules are installed and loaded, and
+// what these export. What a kernel is itself does not change.
+func (k *Kernel) Refresh() {
+	k.modules.Store(&modules{
+		exports:   sync.OnceValues(k.readModuleExports),
+		providers: sync.OnceValues(k.readProviders),
+		installed: sync.OnceValues(k.readInstalled),
+	})
+}
+
+func (k *Kernel) moduleExports() (exports, error)         { return k.modules.Load().exports() }
+func (k *Kernel) providers() (map[string][]string, error) { return k.modules.Load().providers() }
+func (k *Kernel) installed() ([]installed, error)         { return k.modules.Load().installed() }
 
 // check errs for a release that does not exist, or cannot.
 func (k *Kernel) check() error {

@@ -2,13 +2,16 @@ package kernel
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/cilium/ebpf/btf"
 )
 
 // layout tells where the members of the kernel's structures are, from its BTF.
 type layout struct {
-	spec  *btf.Spec
+	spec *btf.Spec
+
+	mu    sync.Mutex
 	types map[string][]*btf.Struct
 }
 
@@ -44,6 +47,8 @@ func (l *layout) offsets(structure string, members ...string) (map[string]uint64
 }
 
 func (l *layout) structs(name string) []*btf.Struct {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if known, ok := l.types[name]; ok {
 		return known
 	}

@@ -8,13 +8,11 @@ import (
 // live is what was read in the running kernel's memory, once. Each part has its own
 // error: a kernel may show one and not another.
 type live struct {
-	image      exports // of the kernel itself
-	imageErr   error
-	modules    exports // of the modules that it held
-	modulesErr error
-	keys       []trustedKey
-	keysErr    error
-	vermagic   string
+	image    exports // of the kernel itself
+	imageErr error
+	keys     []trustedKey
+	keysErr  error
+	vermagic string
 }
 
 const liveSource = "the running kernel's memory"
@@ -29,6 +27,24 @@ func (k *Kernel) readLive() (*live, error) {
 		return nil, err
 	}
 	defer file.Close()
+	symbols, err := k.addresses()
+	if err != nil {
+		return nil, err
+	}
+	l := &live{}
+	l.image, l.imageErr = readImageExports(m, symbols, k.configured("CONFIG_MODULE_REL_CRCS"))
+	l.vermagic = readVermagic(m, symbols, k.release)
+	types, err := k.layout()
+	if err != nil {
+		l.keysErr = err
+		return l, nil
+	}
+	l.keys, l.keysErr = readKeys(m, symbols, types)
+	return l, nil
+}
+
+// addresses gives the list of symbols, if it shows where things are.
+func (k *Kernel) addresses() (*kallsyms, error) {
 	symbols, err := k.kallsyms()
 	if err != nil {
 		return nil, err
@@ -36,17 +52,28 @@ func (k *Kernel) readLive() (*live, error) {
 	if symbols.addresses["modules"] == 0 && symbols.addresses["__start___ksymtab"] == 0 {
 		return nil, unknown("%s shows no addresses (kernel.kptr_restrict, no privilege, or no CONFIG_KALLSYMS_ALL)", k.path("proc/kallsyms"))
 	}
-	l := &live{}
-	l.image, l.imageErr = readImageExports(m, symbols, k.configured("CONFIG_MODULE_REL_CRCS"))
-	l.vermagic = readVermagic(m, symbols, k.release)
-	types, err := k.readLayout()
-	if err != nil {
-		l.modulesErr, l.keysErr = err, err
-		return l, nil
+	return symbols, nil
+}
+
+// readModuleExports reads what the modules export that the kernel holds now.
+func (k *Kernel) readModuleExports() (exports, error) {
+	if !k.running {
+		return nil, unknown("it is not running")
 	}
-	l.modules, l.modulesErr = readModuleExports(m, symbols, types, k.configured("CONFIG_MODULE_REL_CRCS"))
-	l.keys, l.keysErr = readKeys(m, symbols, types)
-	return l, nil
+	m, file, err := k.openMemory()
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	symbols, err := k.addresses()
+	if err != nil {
+		return nil, err
+	}
+	types, err := k.layout()
+	if err != nil {
+		return nil, err
+	}
+	return readModuleExports(m, symbols, types, k.configured("CONFIG_MODULE_REL_CRCS"))
 }
 
 // readVermagic gives nothing for what does not begin with the kernel's own release.

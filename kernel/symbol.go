@@ -98,9 +98,9 @@ func (k *Kernel) moduleSymbol(name string) (Symbol, error) {
 	if !k.running {
 		return k.installedSymbol(name)
 	}
-	live, err := k.live()
-	if err == nil && live.modulesErr == nil {
-		if symbol, ok := live.modules[name]; ok {
+	loaded, err := k.moduleExports()
+	if err == nil {
+		if symbol, ok := loaded[name]; ok {
 			return symbol, nil
 		}
 		return Symbol{}, ErrNoSymbol

@@ -2,6 +2,9 @@ package kmod
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"slices"
 	"strings"
 )
 
@@ -32,13 +35,22 @@ func Resolve(ctx context.Context, name string, opts *ResolveOptions) ([]string, 
 	if opts.Root != "" {
 		args = append(args, "--dirname", opts.Root)
 	}
-	out, err := m.run(ctx, append(args, "--resolve-alias", "--", name)...)
-	if err != nil {
+	args = append(args, "--resolve-alias", "--", name)
+	out, err := m.run(ctx, args...)
+	// Newer modprobes (seen with kmod 34) leave out what is blacklisted. Without any
+	// configuration they do not, but then know none of its aliases.
+	bare, bareErr := m.run(ctx, append([]string{"--config", os.DevNull}, args...)...)
+	if err != nil && bareErr != nil {
 		return nil, &Error{Op: "resolve", Module: name, Err: err}
 	}
 	names := []string{}
-	for _, module := range strings.Fields(string(out)) {
-		names = append(names, normal(module))
+	for _, module := range strings.Fields(string(out) + " " + string(bare)) {
+		if module = normal(module); !slices.Contains(names, module) {
+			names = append(names, module)
+		}
+	}
+	if len(names) == 0 {
+		return nil, &Error{Op: "resolve", Module: name, Err: fmt.Errorf("%w: modprobe names no module for it", ErrNotFound)}
 	}
 	return names, nil
 }

@@ -157,7 +157,8 @@ func decodeLookup(w *bpfLookupEvent) Lookup {
 		HoldersCut: has(&w.H, bpfFlagFLAG_CUT),
 	}
 	if has(&w.H, bpfFlagFLAG_HAS_REFS) {
-		l.Refs = &w.Refs
+		refs := w.Refs // w is the reader's memory, and used again
+		l.Refs = &refs
 	}
 	for i := range min(int(w.Holders), len(w.Holder)) {
 		l.Holders = append(l.Holders, cString(w.Holder[i][:]))

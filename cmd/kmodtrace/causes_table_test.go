@@ -241,7 +241,7 @@ func raceCases() []causeCase {
 			setup: func(w *world, t *testing.T) func() {
 				w.write(t, "/tmp/nap0.ko", w.readSpecimen(t, "nap0.ko")) // another inode: from 6.5 one is loaded once
 				w.installVariant(t, "nap0.ko")
-				return w.loading(t, "nap0.ko", "ms=3000")
+				return w.loading(t, "nap0.ko", "ms=12000") // longer than kmodtrace takes to attach
 			},
 			do: func(w *world, t *testing.T, way string) seen { return w.loadPath(way, "/tmp/nap0.ko", "nap0") },
 		},

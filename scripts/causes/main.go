@@ -1,0 +1,160 @@
+// Command causes makes every cause that kmodtrace knows happen on real kernels, in
+// machines of the lab, and prints what kmodtrace said about each: a matrix of cause,
+// kernel and way. It runs TestCauses of cmd/kmodtrace once for each kernel and each
+// way to boot it.
+//
+//	go run ./scripts/causes [--summary FILE] [--tally FILE] [--only REGEXP] ARCH/SERIES...
+//
+// Its exit status is 1 when something was explained wrongly, or not tried to the end.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// boot is a way to boot a kernel: the group of cases that it is for, and the
+// kernel's arguments.
+type boot struct{ name, arguments string }
+
+// boots lists them, the longest first. 5.10 has the BPF security module only when it
+// is asked for.
+func boots() []boot {
+	return []boot{
+		{"plain", "module_blacklist=positive lsm=lockdown,yama,apparmor,bpf"},
+		{"enforce", "module.sig_enforce=1"},
+		{"lockdown", "lockdown=integrity"},
+		{"crash-insmod", ""}, {"crash-modprobe", ""}, {"crash-load", ""},
+	}
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintf(os.Stderr, "causes: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("causes", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	summary := flags.String("summary", "", "write the summary as a Markdown table to this file too")
+	tally := flags.String("tally", "", "append the numbers of right, wrong and unproducible ones to this file")
+	only := flags.String("only", "", "only the cases that match")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() == 0 {
+		return errors.New("name the kernels: ARCH/SERIES...")
+	}
+	r := &runner{only: *only, stderr: stderr}
+	if err := r.build(ctx); err != nil {
+		return err
+	}
+	m := r.all(ctx, flags.Args())
+	io.WriteString(stdout, m.text())
+	if *summary != "" {
+		if err := os.WriteFile(*summary, []byte(m.summary()), 0o644); err != nil {
+			return err
+		}
+	}
+	if *tally != "" {
+		if err := m.appendTo(*tally); err != nil {
+			return err
+		}
+	}
+	return errors.Join(ctx.Err(), m.err())
+}
+
+// runner runs the test in machines.
+type runner struct {
+	only   string
+	root   string // of the repository
+	test   string // the compiled test
+	stderr io.Writer
+}
+
+func (r *runner) build(ctx context.Context) error {
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return fmt.Errorf("find the repository: %w", err)
+	}
+	r.root = strings.TrimSpace(string(out))
+	// The name is the program's that holds references in some cases.
+	r.test = filepath.Join(r.root, "bin", "kmodtrace.test")
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-o", r.test, "./cmd/kmodtrace")
+	build.Dir, build.Stderr = r.root, r.stderr
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if err := build.Run(); err != nil {
+		return fmt.Errorf("build the test: %w", err)
+	}
+	return nil
+}
+
+// machines is how many run at once: two cores carry no more.
+const machines = 2
+
+// all runs every boot of every kernel.
+func (r *runner) all(ctx context.Context, kernels []string) *matrix {
+	type result struct {
+		kernel, boot string
+		output       []byte
+		err          error
+	}
+	results := make(chan result)
+	places := make(chan struct{}, machines)
+	count := 0
+	for _, b := range boots() {
+		for _, kernel := range kernels {
+			count++
+			go func() {
+				places <- struct{}{}
+				defer func() { <-places }()
+				output, err := r.boot(ctx, kernel, b)
+				results <- result{kernel, b.name, output, err}
+			}()
+		}
+	}
+	m := newMatrix(kernels)
+	for range count {
+		res := <-results
+		m.add(res.kernel, res.boot, res.output, res.err)
+	}
+	return m
+}
+
+// boot runs the cases of one boot. The error is that of a run that did not come to
+// its end: a wrong explanation is none.
+func (r *runner) boot(ctx context.Context, kernel string, b boot) ([]byte, error) {
+	start := time.Now()
+	arch, series, ok := strings.Cut(kernel, "/")
+	if !ok {
+		return nil, fmt.Errorf("%s: want ARCH/SERIES", kernel)
+	}
+	pattern := "^TestCauses$"
+	if r.only != "" {
+		pattern += "/" + r.only
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(r.root, "bin", "kmodtrace"), "lab", "exec", "--arch", arch, "--kernel", series,
+		"--append", b.arguments, "--", r.test, "-test.run", pattern, "-test.v", "-test.timeout=20m")
+	cmd.Dir = filepath.Join(r.root, "cmd", "kmodtrace")
+	cmd.Env = append(os.Environ(), "KMODTRACE_BOOT="+b.name)
+	cmd.Stderr = r.stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 30 * time.Second
+	output, err := cmd.Output()
+	fmt.Fprintf(r.stderr, "causes: %s, %s: %d s\n", kernel, b.name, int(time.Since(start).Seconds()))
+	return output, err
+}
