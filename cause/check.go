@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
@@ -59,7 +60,7 @@ func Check(ctx context.Context, path string, k *kernel.Kernel, opts *CheckOption
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if v.Cause = step(c); v.Cause != nil {
+		if v.Cause = step(c); v.Cause != nil || c.unseen {
 			break
 		}
 	}
@@ -93,6 +94,7 @@ type checkup struct {
 	content   []byte // of the image, without its signature
 	signature *kmod.Signature
 	image     []byte
+	unseen    bool // the file is more than is looked at here
 	names     map[string]string
 	warnings  []Cause
 	open      []string
@@ -107,9 +109,15 @@ func checks() []func(*checkup) *Cause {
 	}
 }
 
-// refuse makes a cause. Evidence is given in lines; the sentence is filled in.
+// refuse makes a cause. Sentence and evidence are templates, and only the names in
+// them are the cause's.
 func (c *checkup) refuse(code Code, say string, evidence ...string) *Cause {
-	cause := &Cause{Code: code, Text: sentence(say, c.names), Names: c.names, Next: nextOf(code), Evidence: []string{}}
+	cause := &Cause{Code: code, Text: sentence(say, c.names), Names: make(map[string]string), Next: nextOf(code), Evidence: []string{}}
+	for _, key := range placeholder.FindAllStringSubmatch("{file}{module}"+say+strings.Join(evidence, ""), -1) {
+		if value, known := c.names[key[1]]; known {
+			cause.Names[key[1]] = value
+		}
+	}
 	for _, line := range evidence {
 		if line = sentence(line, c.names); line != "" {
 			cause.Evidence = append(cause.Evidence, line)
@@ -136,41 +144,53 @@ func (c *checkup) disabled() *Cause {
 	return nil
 }
 
+// broken is refuse where an error says what is wrong.
+func (c *checkup) broken(code Code, say string, err error) *Cause {
+	c.name("problem", strings.TrimPrefix(bare(err), kmod.ErrNotModule.Error()+": "))
+	return c.refuse(code, say, "{problem}")
+}
+
 // readable reads the file, and undoes its compression as those who load it do.
 func (c *checkup) readable() *Cause {
 	image, err := kmod.ReadImage(c.path)
 	switch {
+	case errors.Is(err, kmod.ErrTooBig):
+		c.unseen = true
+		c.leave("everything about the file: %s", bare(err))
+		return nil
 	case err == nil:
 		c.image = image
 		c.content, c.signature = kmod.CutSignature(image)
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
-		return c.refuse(NotFound, "there is no file {file}", bare(err))
+		return c.broken(NotFound, "there is no file {file}", err)
 	case errors.Is(err, kmod.ErrCompression):
-		return c.refuse(CompressionUnsupported, "{file}: the compression is damaged", bare(err))
+		return c.broken(CompressionUnsupported, "{file}: the compression is damaged", err)
 	}
 	if info, statErr := os.Stat(c.path); statErr == nil && info.Mode().IsRegular() && info.Size() == 0 {
 		return c.refuse(NotELF, "{file} is empty", "it has 0 bytes")
 	}
-	return c.refuse(FileUnreadable, "{file} cannot be read as a module", bare(err))
+	return c.broken(FileUnreadable, "{file} cannot be read as a module", err)
 }
 
 // wellFormed reads the module as kmod does.
 func (c *checkup) wellFormed() *Cause {
 	f, err := kmod.Parse(c.image)
 	switch {
+	case err == nil && f.Compression != kmod.Plain:
+		return c.broken(NotELF, "{file} is no ELF file, and so no module", errors.New("it was compressed twice"))
 	case err == nil:
 	case errors.Is(err, kmod.ErrNotELF):
-		return c.refuse(NotELF, "{file} is no ELF file, and so no module", bare(err))
+		return c.broken(NotELF, "{file} is no ELF file, and so no module", err)
 	default:
-		return c.refuse(ELFDamaged, "{file}: damaged: "+escape(bare(err)), bare(err))
+		return c.broken(ELFDamaged, "{file}: damaged: {problem}", err)
 	}
 	c.file = f
 	if f.Name != "" {
 		c.names["module"] = f.Name
 	}
 	if err := f.Complete(); err != nil {
-		return c.refuse(ELFDamaged, "{file}: damaged: "+escape(bare(err)), bare(err))
+		return c.broken(ELFDamaged, "{file}: damaged: {problem}", err)
 	}
 	return nil
 }
@@ -214,17 +234,4 @@ func (c *checkup) room() *Cause {
 		return c.refuse(NoMemory, "no memory for {module} ({bytes} bytes)", "its sections take {bytes} bytes; a kernel has 1.5 GiB for all modules at most")
 	}
 	return nil
-}
-
-// escape keeps a text out of the reach of sentence.
-func escape(text string) string {
-	out := make([]rune, 0, len(text))
-	for _, r := range text {
-		switch r {
-		case '{', '}', '[', ']':
-		default:
-			out = append(out, r)
-		}
-	}
-	return string(out)
 }

@@ -51,7 +51,9 @@ func checkStep(ctx context.Context, s *kmod.Step, name string, k *kernel.Kernel,
 	switch s.Kind {
 	case kmod.StepLoad:
 		opts := &CheckOptions{Given: slices.Clone(given)}
-		if s.Target {
+		if all, err := kmod.ParseParams(s.Params); err == nil { // those of modprobe's configuration too
+			opts.Params = all
+		} else if s.Target {
 			opts.Params = params
 		}
 		return Check(ctx, s.Path, k, opts)

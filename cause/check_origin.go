@@ -67,7 +67,12 @@ func (c *checkup) untrusted(code Code, say string) *Cause {
 
 // layout compares the version of struct module, where both have one.
 func (c *checkup) layout() *Cause {
-	if c.file.Layout == nil || !c.modversions() {
+	switch {
+	case !c.modversions():
+		return nil
+	case !versioned(c.file):
+		return c.unforced(ModuleLayout, "{module} was built without versions of symbols, and this kernel wants them", "it has no versions")
+	case c.file.Layout == nil:
 		return nil
 	}
 	symbol, err := c.kernel.Symbol("module_layout")
@@ -81,6 +86,20 @@ func (c *checkup) layout() *Cause {
 		return c.refuse(ModuleLayout, "{module} was built for a kernel with another struct module (the version of module_layout differs)", "{theirs} where this kernel has {ours}")
 	}
 	return nil
+}
+
+// unforced refuses what a kernel takes only where it was built to be forced: it does
+// not ask who forces it.
+func (c *checkup) unforced(code Code, say, evidence string) *Cause {
+	value, err := c.kernel.Config("CONFIG_MODULE_FORCE_LOAD")
+	switch {
+	case err != nil:
+		c.leave("whether this kernel was built with CONFIG_MODULE_FORCE_LOAD, for %s: %v", evidence, err)
+		return nil
+	case value == "y":
+		return nil
+	}
+	return c.refuse(code, say, evidence, "this kernel was built without CONFIG_MODULE_FORCE_LOAD")
 }
 
 // modversions tells whether the kernel compares versions of symbols.
@@ -103,7 +122,7 @@ func (c *checkup) vermagic() *Cause {
 	}
 	ours = strings.TrimSpace(ours)
 	if theirs == "" {
-		return nil // the kernel takes it, and taints itself
+		return c.unforced(Vermagic, "{module} does not say for which kernel it was built", "it has no vermagic")
 	}
 	c.name("theirs", theirs)
 	c.name("ours", ours)

@@ -11,7 +11,7 @@ import (
 // parameters compares values with the types that the module's file states. A
 // module's own functions may be stricter.
 func (c *checkup) parameters() *Cause {
-	for _, param := range c.opts.Params {
+	for _, param := range asParsed(c.opts.Params) {
 		name, value, hasValue := strings.Cut(param, "=")
 		name = strings.ReplaceAll(name, "-", "_")
 		i := slices.IndexFunc(c.file.Parameters, func(p kmod.Parameter) bool { return strings.ReplaceAll(p.Name, "-", "_") == name })
@@ -19,13 +19,28 @@ func (c *checkup) parameters() *Cause {
 		switch {
 		case i < 0 && !takenByKernel(name):
 			c.warnings = append(c.warnings, *c.refuse(ParameterUnknown, "{module} has no parameter {parameter}: it is ignored", "its file lists none of that name"))
-		case i >= 0 && !acceptable(c.file.Parameters[i].Type, value, hasValue):
+		case i >= 0 && c.newWord(c.file.Parameters[i].Type, value):
+			c.leave("whether this kernel takes %q for %s, as later ones do", value, name)
+		case i >= 0 && !acceptable(c.file.Parameters[i].Type, value, hasValue, c.file.WordSize):
 			c.names["value"] = value
 			c.names["type"] = c.file.Parameters[i].Type
 			return c.refuse(ParameterInvalid, "{module} does not take \"{value}\" for its parameter {parameter} ({type})", "its file says that {parameter} is {type}")
 		}
 	}
 	return nil
+}
+
+// asParsed gives parameters as the kernel will read them: without quotes.
+func asParsed(params kmod.Params) kmod.Params {
+	text, err := params.Quote()
+	if err != nil {
+		return params
+	}
+	parsed, err := kmod.ParseParams(text)
+	if err != nil {
+		return params
+	}
+	return parsed
 }
 
 // takenByKernel: parameters that the kernel takes for every module.
@@ -38,14 +53,14 @@ const maxString = 1024
 
 // acceptable judges as the kernel's param_set_* functions do. What the type does not
 // tell is left to the module.
-func acceptable(kind, value string, hasValue bool) bool {
+func acceptable(kind, value string, hasValue bool, word int) bool {
 	value = strings.TrimSuffix(value, "\n")
 	if element, isArray := strings.CutPrefix(kind, "array of "); isArray {
 		if !hasValue {
 			return false
 		}
 		for part := range strings.SplitSeq(value, ",") {
-			if !acceptable(element, part, true) {
+			if !acceptable(element, part, true, word) {
 				return false
 			}
 		}
@@ -54,8 +69,10 @@ func acceptable(kind, value string, hasValue bool) bool {
 	switch kind {
 	case "bool", "bint":
 		return !hasValue || isBool(value)
-	case "invbool":
-		return !hasValue || isBool(value)
+	case "invbool": // which, unlike bool, cannot stand alone
+		return hasValue && isBool(value)
+	case "string":
+		return hasValue
 	case "charp":
 		return hasValue && len(value) <= maxString
 	}
@@ -63,7 +80,28 @@ func acceptable(kind, value string, hasValue bool) bool {
 	if !isNumber {
 		return true
 	}
-	return hasValue && isNumeral(value, kind == "hexint", bits, signed)
+	if kind == "long" || kind == "ulong" {
+		bits = word
+	}
+	return hasValue && isNumeral(value, bits, signed)
+}
+
+// newWord tells a word for a bool that not every kernel takes: true and false came
+// with 5.18, enabled and disabled much later.
+func (c *checkup) newWord(kind, value string) bool {
+	element := strings.TrimPrefix(kind, "array of ")
+	if element != "bool" && element != "bint" && element != "invbool" {
+		return false
+	}
+	major, _, _ := strings.Cut(c.kernel.Release(), ".")
+	n, err := strconv.Atoi(major)
+	old := err != nil || n < 6
+	for word := range strings.SplitSeq(value, ",") {
+		if word != "" && (strings.ContainsRune("eEdD", rune(word[0])) || old && strings.ContainsRune("tTfF", rune(word[0]))) {
+			return true
+		}
+	}
+	return false
 }
 
 // isBool is the kernel's kstrtobool.
@@ -93,7 +131,7 @@ func numberType(kind string) (bits int, signed, ok bool) {
 }
 
 // isNumeral is the kernel's kstrto… with base 0: hexadecimal after 0x, octal after 0.
-func isNumeral(value string, hexOnly bool, bits int, signed bool) bool {
+func isNumeral(value string, bits int, signed bool) bool {
 	digits := strings.TrimPrefix(value, "+")
 	negative := false
 	if signed && digits == value {
@@ -104,8 +142,6 @@ func isNumeral(value string, hexOnly bool, bits int, signed bool) bool {
 	switch {
 	case strings.HasPrefix(lower, "0x"):
 		base, digits = 16, digits[2:]
-	case hexOnly:
-		base = 16
 	case len(digits) > 1 && digits[0] == '0':
 		base, digits = 8, digits[1:]
 	}

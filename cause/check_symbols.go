@@ -2,8 +2,6 @@ package cause
 
 import (
 	"errors"
-	"fmt"
-	"path"
 	"slices"
 	"strings"
 
@@ -60,18 +58,19 @@ func (c *checkup) judge(i kmod.Import, symbol kernel.Symbol, err error) *Cause {
 	if symbol.Owner == "" {
 		c.names["owner"] = "the kernel"
 	}
+	c.names["source"] = symbol.Source
 	licence := c.file.Value("license")
 	if symbol.GPL == nil && !gplCompatible(licence) {
 		c.leave("whether %s is for GPL-compatible modules only", i.Name)
 	}
 	if symbol.GPL != nil && *symbol.GPL && !gplCompatible(licence) {
 		c.name("licence", orUnknown(licence))
-		return c.refuse(SymbolGPLOnly, "{module} wants {symbol}, which {owner} exports only to GPL-compatible modules; its licence is \"{licence}\"", symbol.Source)
+		return c.refuse(SymbolGPLOnly, "{module} wants {symbol}, which {owner} exports only to GPL-compatible modules; its licence is \"{licence}\"", "known from {source}")
 	}
 	if c.modversions() && i.CRC != nil && symbol.CRC != nil && *i.CRC != *symbol.CRC {
 		c.name("theirs", i.CRC.String())
 		c.name("ours", symbol.CRC.String())
-		return c.refuse(SymbolVersion, "{module} was built against another version of {symbol} ({theirs}, where this kernel has {ours})", symbol.Source)
+		return c.refuse(SymbolVersion, "{module} was built against another version of {symbol} ({theirs}, where this kernel has {ours})", "known from {source}")
 	}
 	return c.namespace(symbol)
 }
@@ -91,8 +90,9 @@ func (c *checkup) namespace(symbol kernel.Symbol) *Cause {
 		return nil
 	}
 	if list, restricted := strings.CutPrefix(symbol.Namespace, "module:"); restricted {
-		for pattern := range strings.SplitSeq(list, ",") {
-			if ok, err := path.Match(pattern, c.names["module"]); ok && err == nil {
+		for pattern := range strings.SplitSeq(strings.ReplaceAll(list, "-", "_"), ",") {
+			start, begins := strings.CutSuffix(pattern, "*") // no other wildcard is one
+			if c.names["module"] == pattern || begins && strings.HasPrefix(c.names["module"], start) {
 				return nil
 			}
 		}
@@ -101,7 +101,7 @@ func (c *checkup) namespace(symbol kernel.Symbol) *Cause {
 		return nil
 	}
 	c.name("namespace", symbol.Namespace)
-	return c.refuse(SymbolNamespace, "{module} uses {symbol} of the namespace {namespace} without importing it", symbol.Source)
+	return c.refuse(SymbolNamespace, "{module} uses {symbol} of the namespace {namespace} without importing it", "known from {source}")
 }
 
 // exports must be new.
@@ -111,11 +111,11 @@ func (c *checkup) exports() *Cause {
 		if err != nil {
 			continue
 		}
-		c.names["symbol"], c.names["owner"] = e.Name, symbol.Owner
+		c.names["symbol"], c.names["owner"], c.names["source"] = e.Name, symbol.Owner, symbol.Source
 		if symbol.Owner == "" {
 			c.names["owner"] = "the kernel"
 		}
-		return c.refuse(SymbolDuplicate, "{module} exports {symbol}, which {owner} exports already", fmt.Sprintf("known from %s", symbol.Source))
+		return c.refuse(SymbolDuplicate, "{module} exports {symbol}, which {owner} exports already", "known from {source}")
 	}
 	return nil
 }

@@ -89,10 +89,13 @@ func (x *Explainer) scene(ctx context.Context, a *tracer.Action) *scene {
 // cause finds the first rule whose evidence is complete; else the only one that is
 // left; else it says which are.
 func (x *Explainer) cause(ctx context.Context, a *tracer.Action) *Cause {
-	if shared := x.causes[a.SharedWith]; a.SharedWith != 0 && shared != nil {
-		c := *shared
-		c.Evidence = append(slices.Clone(c.Evidence), "the kernel gave it the result of another load of the same file")
-		return &c
+	if a.SharedWith != 0 {
+		return x.shared(ctx, a)
+	}
+	if a.Kind == tracer.Autoload && a.Request == nil { // a saved action that somebody changed
+		whole := *a
+		whole.Request = &tracer.Request{Name: a.Module}
+		a = &whole
 	}
 	x.kernel.Refresh()
 	var possible []*rule
@@ -107,6 +110,22 @@ func (x *Explainer) cause(ctx context.Context, a *tracer.Action) *Cause {
 		}
 	}
 	return x.undecided(ctx, a, possible)
+}
+
+// shared is the cause of the load whose result the kernel gave to this one. By its own
+// events nothing can be told: it has none of the stages.
+func (x *Explainer) shared(ctx context.Context, a *tracer.Action) *Cause {
+	const shares = "the kernel gave it the result of another load of the same file"
+	c := x.causes[a.SharedWith]
+	if c == nil {
+		c = x.undecided(ctx, a, nil)
+	}
+	if c == nil {
+		return nil
+	}
+	with := *c
+	with.Evidence = append(slices.Clone(c.Evidence), shares)
+	return &with
 }
 
 func (x *Explainer) undecided(ctx context.Context, a *tracer.Action, possible []*rule) *Cause {

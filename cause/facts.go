@@ -162,6 +162,8 @@ func damaged(s *scene) answer {
 	case errors.Is(err, kmod.ErrNotModule):
 		s.name("problem", strings.TrimPrefix(bare(err), kmod.ErrNotModule.Error()+": "))
 		return yes
+	case err == nil && s.heardAll(): // then something else is the matter
+		return no
 	default:
 		return unsure
 	}
@@ -282,7 +284,13 @@ func gplCompatible(licence string) bool {
 // hasRival: another load was seen, or the kernel found one that was not done.
 func hasRival(s *scene) answer {
 	l := s.action.Lookup
-	return answerOf(s.action.Rival != 0 || l != nil && l.Found && (l.State == tracer.StateComing || l.State == tracer.StateUnformed))
+	switch {
+	case s.action.Rival != 0, l != nil && l.Found && (l.State == tracer.StateComing || l.State == tracer.StateUnformed):
+		return yes
+	case l == nil && !s.heardAll():
+		return unsure // its events may be among those that were lost
+	}
+	return no
 }
 
 func foundLive(s *scene) answer {
@@ -297,10 +305,18 @@ func foundLive(s *scene) answer {
 }
 
 func initResult(s *scene) answer {
+	if s.action.InitResult == nil && !s.heardAll() {
+		return unsure
+	}
 	return answerOf(s.action.InitResult != nil && *s.action.InitResult < 0)
 }
 
-func noInitResult(s *scene) answer { return answerOf(s.action.InitResult == nil) }
+func noInitResult(s *scene) answer {
+	if s.action.InitResult == nil && s.action.Stage == tracer.StageInit && !s.heardAll() {
+		return unsure
+	}
+	return answerOf(s.action.InitResult == nil)
+}
 
 func crashed(s *scene) answer { return answerOf(s.action.Crashed) }
 
@@ -320,5 +336,9 @@ const dependencyWait = 29 * time.Second
 
 // waitCutShort: a signal ends the wait with the words of one that was in vain.
 func waitCutShort(s *scene) answer {
-	return answerOf(s.find(waitingText) && s.action.Took != 0 && s.action.Took < dependencyWait)
+	short := s.action.Took != 0 && s.action.Took < dependencyWait
+	if short && !s.find(waitingText) && !s.heardAll() {
+		return unsure
+	}
+	return answerOf(short && s.find(waitingText))
 }

@@ -31,7 +31,7 @@ type scene struct {
 }
 
 func newScene(ctx context.Context, a *tracer.Action, k *kernel.Kernel) *scene {
-	s := &scene{ctx: ctx, action: a, kernel: k, names: make(map[string]string)}
+	s := &scene{ctx: ctx, action: a, kernel: k, names: make(map[string]string), evidence: []string{}}
 	s.name("module", a.Module)
 	s.name("errno", a.ErrnoName)
 	s.name("file", "the file")
@@ -72,7 +72,7 @@ func (s *scene) find(text *regexp.Regexp) bool {
 		}
 		for i, key := range text.SubexpNames() {
 			if key != "" {
-				s.name(key, groups[i])
+				s.names[key] = groups[i] // empty too: so the kernel said
 			}
 		}
 		s.prove("the kernel said: %s", strings.TrimSpace(firstLine(m)))

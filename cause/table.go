@@ -18,10 +18,10 @@ var (
 	magicText      = regexp.MustCompile(`Invalid ELF header magic`)
 	machineText    = regexp.MustCompile(`Invalid architecture in ELF header`)
 	vermagicText   = regexp.MustCompile(`(?:^|\s)(?P<module>[^:\s]+): version magic '(?P<theirs>[^']*)' should be '(?P<ours>[^']*)'`)
-	layoutText     = regexp.MustCompile(`(?:^|\s)(?P<module>[^:\s]+): (?:disagrees about version of symbol|no symbol version for) module_layout`)
+	layoutText     = regexp.MustCompile(`(?:^|\s)(?P<module>[^:\s]+): disagrees about version of symbol module_layout`)
 	unknownSymbol  = regexp.MustCompile(`Unknown symbol (?P<symbol>\S+) \(err -2\)`)
-	versionText    = regexp.MustCompile(`(?:disagrees about version of symbol|no symbol version for) (?P<symbol>\S+)`)
-	namespaceText  = regexp.MustCompile(`uses symbol \(?(?P<symbol>[^\s)]+)\)? from namespace (?P<namespace>[^,\s]+), but does not import it`)
+	versionText    = regexp.MustCompile(`disagrees about version of symbol (?P<symbol>\S+)`)
+	namespaceText  = regexp.MustCompile(`uses symbol \(?(?P<symbol>[^\s)]+)\)? from namespace (?P<namespace>\S+), but does not import it`)
 	duplicateText  = regexp.MustCompile(`exports duplicate symbol (?P<symbol>\S+) \(owned by (?P<owner>[^)]+)\)`)
 	waitingText    = regexp.MustCompile(`gave up waiting for init of module (?P<owner>[^.\s]+)`)
 	parameterText  = regexp.MustCompile("[`'](?P<value>.*)' (?P<how>invalid|too large) for parameter [`'](?P<parameter>[^']*)'")
@@ -29,7 +29,7 @@ var (
 	badLicence     = regexp.MustCompile(`module license '(?P<licence>[^']*)' taints kernel`)
 	damageText     = regexp.MustCompile(`(?P<problem>(?:Invalid ELF|ELF Spec violation|Section \d+|module has no symbols|No module found in object|Only one \.|Module len|has an invalid|Unknown rel|overflow in relocation|Skipping invalid reloc|Skip non-ALLOC|please compile with|\.gnu\.linkonce\.this_module|Module has invalid ELF|section header|Invalid relocation|Could not find this_module).*)`)
 	oopsText       = regexp.MustCompile(`(?P<oops>(?:BUG: |kernel BUG at |Oops|general protection fault|invalid opcode|divide error|stack segment|Unable to handle kernel |Internal error: |int3: |double fault|unexpected ).*)`)
-	decompressText = regexp.MustCompile(`(?P<problem>(?:decompression failed|failed to decompress|not a .* compressed|Failed to initialize|.*decompressor).*)`)
+	decompressText = regexp.MustCompile(`(?P<problem>(?:decompression failed|failed to decompress|not an? \S+ compressed|Failed to initialize|ZSTD-compressed data|Can't initialize ZSTD|.*decompressor).*)`)
 	builtInText    = regexp.MustCompile(`module is already loaded`)
 	vmapText       = regexp.MustCompile(`vmap allocation for size (?P<bytes>\d+) failed`)
 )
@@ -181,9 +181,9 @@ func unloadRules() []rule {
 		unload(BuiltIn, "{module} is part of the kernel image and cannot be unloaded",
 			when{errnos: errnos(unix.ENOENT), fact: factOf("modules.builtin or /sys/module has it, and it is not loaded", builtIn)}, nil),
 		unload(NotLoaded, "no module {module} is loaded", when{errnos: errnos(unix.ENOENT), fact: factOf("the kernel found no module of that name", notBuiltIn)}, nil),
-		unload(HeldByModules, "{holders} use{s} {module}",
+		unload(HeldByModules, "{holders} use[{s}] {module}",
 			when{errnos: errnos(unix.EAGAIN), fact: factOf("the kernel's list of modules that depend on it: {holders}", heldByModules)}, lookHolders),
-		unload(HeldByReferences, "{count} hold{s} {module}[: {users}]",
+		unload(HeldByReferences, "{count} hold[{s}] {module}[: {users}]",
 			when{errnos: errnos(unix.EAGAIN), fact: factOf("the kernel counted {count}, and no module that depends on it", heldByReferences)}, lookUsers),
 		unload(NotLive, "{module} is not live: {state}", when{errnos: errnos(unix.EBUSY), fact: factOf("the kernel found it in another state than live", notLive)}, nil),
 		unload(NoExit, "{module} has no exit function: it cannot be unloaded",

@@ -24,6 +24,7 @@ type section struct {
 	flags     elf.SectionFlag
 	link      uint32
 	entrySize uint64
+	offset    uint64 // in the file
 	size      uint64 // in memory
 	data      []byte // nil where it takes no place in the file
 }
@@ -110,7 +111,7 @@ func (img *image) parseSection(header []byte, s *section) (nameOffset uint32, ok
 	h.word() // info
 	h.addr() // alignment
 	s.entrySize = h.addr()
-	s.size = size
+	s.offset, s.size = offset, size
 	if s.kind == elf.SHT_NOBITS || s.kind == elf.SHT_NULL {
 		return nameOffset, true
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/asn1"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"io/fs"
 	"math/big"
@@ -172,6 +173,44 @@ func TestXzDictionaryOf4GiB(t *testing.T) {
 	}
 }
 
+// TestXzBlocks: a file of many blocks that ask for 4 GiB each.
+func TestXzBlocks(t *testing.T) {
+	data := packed(t, []byte("hello"))[Xz]
+	header := data[xzHeaderLen : xzHeaderLen+4*(int(data[xzHeaderLen])+1)]
+	at := bytes.IndexByte(header[2:], xzLZMA2) + 2
+	header[at+2] = 40
+	body := header[:len(header)-4]
+	binary.LittleEndian.PutUint32(header[len(header)-4:], crc32.ChecksumIEEE(body))
+	// Header, "hello" in a chunk of its own, the end of chunks, padding, the checksum.
+	block := append(bytes.Clone(header), "\x01\x00\x04hello\x00\x00\x00\x00"...)
+	block = binary.LittleEndian.AppendUint32(block, crc32.ChecksumIEEE([]byte("hello")))
+	const blocks = 5000
+	data = append(append(bytes.Clone(data[:xzHeaderLen]), bytes.Repeat(block, blocks)...), 0)
+	var got []byte
+	var err error
+	used := allocated(func() { got, err = unpackXz(data, maxUnpacked(len(data))) })
+	if err != nil || !bytes.Equal(got, bytes.Repeat([]byte("hello"), blocks)) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if used > mayUnpack(len(data)) {
+		t.Errorf("allocated %d MiB", used>>20)
+	}
+}
+
+// TestExportsAreLinear: texts that exports share are not copied for each.
+func TestExportsAreLinear(t *testing.T) {
+	module := koimage.Module{Info: []string{"name=x"}}
+	for i := range 10000 {
+		module.Exports = append(module.Exports, koimage.Symbol{Name: fmt.Sprintf("e%d", i), Namespace: "n"})
+	}
+	module.Exports[9999].Namespace = strings.Repeat("n", 1<<20)
+	data := module.Bytes()
+	data = bytes.ReplaceAll(data, []byte("n\x00n\x00"), []byte("nnnn")) // texts without an end
+	if used := allocated(func() { Parse(data) }); used > 6*uint64(len(data)) {
+		t.Errorf("allocated %d bytes for a file of %d", used, len(data))
+	}
+}
+
 // TestNotModules tries what users give by mistake.
 func TestNotModules(t *testing.T) {
 	dir := t.TempDir()
@@ -326,24 +365,4 @@ func TestDamagedSignature(t *testing.T) {
 		}
 		checkHello(t, f)
 	}
-}
-
-// FuzzParse: no input makes Parse panic, hang or take memory beyond its bounds.
-func FuzzParse(f *testing.F) {
-	for _, shape := range []koimage.Module{{}, {Info: []string{"name=x"}}, koimage.Hello(), {Narrow: true}, {BigEndian: true, Flags: true, Extended: true}} {
-		image := shape.Bytes()
-		f.Add(koimage.Sign(image, []byte{0x30, 3, 6, 1, 1}))
-		for _, data := range packed(f, image) {
-			f.Add(data)
-		}
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		file, err := Parse(data)
-		if (file == nil) == (err == nil) {
-			t.Fatalf("file %v, error %v", file, err)
-		}
-		if err != nil && !errors.Is(err, ErrNotModule) && !errors.Is(err, ErrTooBig) {
-			t.Fatalf("an error of no kind: %v", err)
-		}
-	})
 }

@@ -54,12 +54,14 @@ type exportTable struct {
 	place      []symbol // of each export's entry
 	crcs       map[string]*CRC
 	namespaces map[string]string
+	flags      []byte // of each entry, in kernels that have no table of their own for GPL
+	text       string // the whole file, of which namespaces are parts
 }
 
 // exports needs the module's symbol table as the build made it: `strip
 // --strip-unneeded` takes these names away, and a stripped module shows none.
 func exports(img *image) []Export {
-	t := exportTable{img: img, list: []Export{}, crcs: make(map[string]*CRC), namespaces: make(map[string]string)}
+	t := exportTable{img: img, list: []Export{}, crcs: make(map[string]*CRC), namespaces: make(map[string]string), flags: img.section("__kflagstab")}
 	img.symbols(t.add)
 	for i := range t.list {
 		e := &t.list[i]
@@ -79,7 +81,7 @@ func (t *exportTable) add(s symbol) {
 			t.list, t.place = append(t.list, Export{Name: name}), append(t.place, s)
 		}
 	} else if name, ok := strings.CutPrefix(s.name, "__kstrtabns_"); ok {
-		t.namespaces[name] = textAt(string(t.textOf(s)), 0)
+		t.namespaces[name] = t.textOf(s)
 	} else if name, ok := strings.CutPrefix(s.name, "__crc_"); ok {
 		t.crcs[name] = t.crcOf(s)
 	}
@@ -92,12 +94,11 @@ func (t *exportTable) isGPL(s symbol) bool {
 	if section.name == "__ksymtab_gpl" {
 		return true
 	}
-	flags := t.img.section("__kflagstab")
-	if len(flags) == 0 || len(section.data) < len(flags) {
+	if len(t.flags) == 0 || len(section.data) < len(t.flags) {
 		return false
 	}
-	i := s.value / uint64(len(section.data)/len(flags))
-	return i < uint64(len(flags)) && flags[i]&1 != 0
+	i := s.value / uint64(len(section.data)/len(t.flags))
+	return i < uint64(len(t.flags)) && t.flags[i]&1 != 0
 }
 
 // crcOf reads a version: the value of an absolute symbol, or the word it points to.
@@ -113,7 +114,18 @@ func (t *exportTable) crcOf(s symbol) *CRC {
 	return &crc
 }
 
-func (t *exportTable) textOf(s symbol) []byte { return t.at(s, maxText) }
+// textOf gives the text that a symbol points to.
+func (t *exportTable) textOf(s symbol) string {
+	data := t.at(s, maxText)
+	if len(data) == 0 {
+		return ""
+	}
+	if t.text == "" {
+		t.text = string(t.img.data)
+	}
+	start := t.img.sections[s.section].offset + s.value
+	return textAt(t.text[:start+uint64(len(data))], start)
+}
 
 // at gives up to most bytes of the place that a symbol points to.
 func (t *exportTable) at(s symbol, most uint64) []byte {

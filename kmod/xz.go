@@ -44,10 +44,42 @@ func unpackXz(data []byte, limit int) ([]byte, error) {
 		if err != nil || dictionary == 0 { // 0: no more blocks
 			return out.Bytes(), err
 		}
-		if err := unpackXzBlock(&out, in, min(dictionary, limit), limit, xzCheck(data)); err != nil {
+		// A dictionary is allocated for each block, and of blocks a file can have many.
+		size := lzma2Size(data[len(data)-in.Len():])
+		if size > limit-out.Len() {
+			return nil, fmt.Errorf("%w: more than %d bytes when decompressed", ErrTooBig, limit)
+		}
+		if err := unpackXzBlock(&out, in, max(min(dictionary, size), lzma.MinDictCap), limit, xzCheck(data)); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// lzma2Size adds up what the chunks of a block say that they become, up to where they
+// make no sense.
+func lzma2Size(data []byte) int {
+	const lzmaChunk, reset, withProperties = 0x80, 2, 0xc0
+	total := 0
+	for len(data) >= 3 && data[0] != 0 {
+		control, size := data[0], 1+int(binary.BigEndian.Uint16(data[1:]))
+		head, packed := 3, size
+		switch {
+		case control >= lzmaChunk:
+			if len(data) < 5 {
+				return total
+			}
+			size += int(control&0x1f) << 16
+			head, packed = 5, 1+int(binary.BigEndian.Uint16(data[3:]))
+			if control >= withProperties {
+				head++
+			}
+		case control > reset:
+			return total
+		}
+		total += size
+		data = data[min(head+packed, len(data)):]
+	}
+	return total
 }
 
 // unpackXzBlock reads one block's content, padding and checksum.

@@ -122,6 +122,9 @@ func (c *Correlator) attempt(e Event) (done []Action) {
 		}
 		c.helped(a)
 		if isFirstTry(a) {
+			if len(c.held) >= c.max {
+				done = append(done, *takeOldest(c.held))
+			}
 			c.held[e.Thread.TID] = a
 			return done
 		}
@@ -138,7 +141,8 @@ func isFirstTry(a *Action) bool {
 }
 
 // retry ties a new attempt to the one of the same thread that is held back, or
-// gives that one back where the new one is no load.
+// gives that one back where the new one is no load of bytes in memory: a load of a
+// file may be of any file.
 func (c *Correlator) retry(a *Action, e Event) []Action {
 	first := c.held[e.Thread.TID]
 	if first == nil {
@@ -146,8 +150,11 @@ func (c *Correlator) retry(a *Action, e Event) []Action {
 	}
 	delete(c.held, e.Thread.TID)
 	same := first.Thread.PID == e.Thread.PID && first.Thread.Start == e.Thread.Start
-	if !same || e.Enter == nil || e.Enter.Call == DeleteModule {
+	if !same || e.Enter == nil || e.Enter.Call != InitModule {
 		return []Action{*first}
+	}
+	for _, r := range c.requests {
+		r.Loads = slices.DeleteFunc(r.Loads, func(id uint64) bool { return id == first.ID })
 	}
 	a.FirstTry = &FirstTry{
 		ID: first.ID, Format: first.Image.Format, Errno: first.Errno, ErrnoName: first.ErrnoName, Took: first.Took,
@@ -223,15 +230,25 @@ func (c *Correlator) begin(e Event) (*Action, []Action) {
 
 // evict gives the oldest unfinished action up.
 func (c *Correlator) evict() []Action {
-	oldest := c.Pending()[0]
 	c.dropped++
-	if a := c.attempts[oldest.Thread.TID]; a != nil && a.ID == oldest.ID {
-		delete(c.attempts, oldest.Thread.TID)
-	} else {
-		delete(c.requests, oldest.Thread.TID)
-	}
+	oldest := takeOldest(c.attempts, c.requests)
 	oldest.EndLost = true
-	return []Action{oldest}
+	return []Action{*oldest}
+}
+
+// takeOldest takes the action that began first out of the map that has it.
+func takeOldest(maps ...map[uint32]*Action) *Action {
+	var oldest *Action
+	var from map[uint32]*Action
+	for _, m := range maps {
+		for _, a := range m {
+			if oldest == nil || a.Start < oldest.Start {
+				oldest, from = a, m
+			}
+		}
+	}
+	delete(from, oldest.Thread.TID)
+	return oldest
 }
 
 // add writes what e states into a.

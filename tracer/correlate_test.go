@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 // Each file of testdata/correlate has events, a line "---", and the actions that
@@ -17,6 +18,7 @@ import (
 //
 //	TIME TID KIND [ATTEMPT] [key=value …]
 //
+// Of the kind "release" is no event but the passing of time without one.
 // The last actions, under "pending", are those that are left.
 func TestCorrelate(t *testing.T) {
 	files, err := filepath.Glob("testdata/correlate/*.txt")
@@ -36,7 +38,11 @@ func TestCorrelate(t *testing.T) {
 			c := NewCorrelator(0)
 			var got []string
 			for _, e := range parseScript(t, script) {
-				for _, a := range c.Add(e) {
+				add := c.Add
+				if e.Kind == 0 {
+					add = func(e Event) []Action { return c.Release(e.Time) }
+				}
+				for _, a := range add(e) {
 					got = append(got, describe(a))
 				}
 			}
@@ -76,6 +82,24 @@ func describe(a Action) string {
 	}
 	if a.SharedWith != 0 {
 		add("shared=%d", a.SharedWith)
+	}
+	if a.Rival != 0 {
+		add("rival=%d", a.Rival)
+	}
+	if f := a.FirstTry; f != nil {
+		add("first-try=%d,%s,%s,%d", f.ID, f.Format, f.ErrnoName, int64(f.Took))
+	}
+	if len(a.Loads) > 0 {
+		add("loads=%d", a.Loads)
+	}
+	if a.Denial != nil {
+		add("denied=%s,%s", a.Denial.Door, ErrnoName(a.Denial.Errno))
+	}
+	if l := a.Lookup; l != nil && l.Found {
+		add("found=%s", l.State)
+	}
+	if r := a.Request; r != nil && (r.Denied || r.Refused) {
+		add("request=%s", map[bool]string{true: "denied", false: "refused"}[r.Denied])
 	}
 	if a.Lost != 0 {
 		add("lost=%d", a.Lost)
@@ -117,7 +141,7 @@ func parseEvent(t *testing.T, fields []string) Event {
 		}
 		return n
 	}
-	at, err := strconv.Atoi(fields[0])
+	at, err := strconv.ParseInt(fields[0], 0, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,10 +153,14 @@ func parseEvent(t *testing.T, fields []string) Event {
 	e.Thread = Thread{TID: uint32(tid), PID: uint32(tid), Start: time.Duration(number("start"))}
 	text := strings.ReplaceAll(values["text"], "_", " ")
 	switch fields[2] {
-	case "enter-load", "enter-unload":
-		e.Kind, e.Enter = KindEnter, &Enter{Call: FinitModule, Text: values["name"]}
-		if fields[2] == "enter-unload" {
+	case "release":
+	case "enter-load", "enter-unload", "enter-image":
+		e.Kind, e.Enter = KindEnter, &Enter{Call: FinitModule, Text: values["name"], ForRequest: uint64(number("for_request"))}
+		switch fields[2] {
+		case "enter-unload":
 			e.Enter.Call = DeleteModule
+		case "enter-image":
+			e.Enter.Call = InitModule
 		}
 		if values["attempt"] == "" {
 			e.Attempt = uint64(at)
@@ -148,6 +176,18 @@ func parseEvent(t *testing.T, fields []string) Event {
 	case "file":
 		e.Kind = KindFile
 		e.File = &File{Path: values["path"], Inode: uint64(number("ino")), Claimed: values["claimed"] != ""}
+	case "image":
+		e.Kind, e.Image = KindImage, &Image{Size: 1, Format: Format(values["format"])}
+	case "denied":
+		e.Kind, e.Denial = KindDenied, &Denial{Errno: unix.Errno(-number("ret"))}
+		if err := e.Denial.Door.UnmarshalText([]byte(values["door"])); err != nil {
+			t.Fatalf("%v: %v", fields, err)
+		}
+	case "lookup":
+		e.Kind, e.Lookup = KindLookup, &Lookup{Name: values["name"], Found: values["state"] != ""}
+		if err := e.Lookup.State.UnmarshalText([]byte(values["state"])); err != nil && e.Lookup.Found {
+			t.Fatalf("%v: %v", fields, err)
+		}
 	case "message":
 		e.Kind, e.Message = KindMessage, &Message{Text: text, Record: uint64(number("record"))}
 	case "parse_args":
@@ -159,7 +199,9 @@ func parseEvent(t *testing.T, fields []string) Event {
 	case "init-return":
 		e.Kind, e.Return = KindInitReturn, &Return{Value: number("ret")}
 	case "request":
-		e.Kind, e.Request = KindRequest, &Request{Name: values["name"], Wait: values["wait"] != "no"}
+		e.Kind, e.Request = KindRequest, &Request{Name: values["name"], Wait: values["wait"] != "no", Denied: values["denied"] != ""}
+	case "request-refused":
+		e.Kind, e.Request = KindRequestFormat, &Request{Name: values["name"], Wait: values["wait"] != "no", Refused: true}
 	case "request-return":
 		e.Kind, e.Return = KindRequestReturn, &Return{Value: number("ret")}
 	default:
@@ -190,6 +232,38 @@ func TestCorrelatorIsBounded(t *testing.T) {
 		if !a.EndLost || a.Outcome != Pending || a.ID != uint64(i+1) {
 			t.Fatalf("given up %d: %+v", i, a)
 		}
+	}
+}
+
+// TestHeldIsBounded: what is held back has bounds of its own, and takes no room from
+// what is under way.
+func TestHeldIsBounded(t *testing.T) {
+	c := NewCorrelator(10)
+	enter := func(i int) []Action {
+		return c.Add(Event{Kind: KindEnter, Time: time.Duration(i), Attempt: uint64(i), Thread: Thread{TID: uint32(i)}, Enter: &Enter{Call: FinitModule}})
+	}
+	var done []Action
+	for i := range 30 {
+		thread := Thread{TID: uint32(i + 1)}
+		done = append(done, enter(i+1)...)
+		done = append(done, c.Add(Event{Kind: KindImage, Time: time.Duration(i + 1), Attempt: uint64(i + 1), Thread: thread, Image: &Image{Format: FormatXz}})...)
+		done = append(done, c.Add(Event{Kind: KindLeave, Time: time.Duration(i + 1), Attempt: uint64(i + 1), Thread: thread, Return: &Return{Value: -8, Call: FinitModule}})...)
+	}
+	if len(done) != 20 || len(c.Pending()) != 10 || c.Dropped() != 0 || !c.Holds() {
+		t.Errorf("%d done, %d held, %d dropped", len(done), len(c.Pending()), c.Dropped())
+	}
+	for i, a := range done {
+		if a.ID != uint64(i+1) || a.EndLost {
+			t.Errorf("given back %d: %+v", i, a)
+		}
+	}
+	for i := range 10 {
+		if done := enter(101 + i); len(done) > 0 {
+			t.Errorf("attempt %d: %+v", i, done)
+		}
+	}
+	if done := enter(111); len(done) != 1 || done[0].ID != 101 || !done[0].EndLost || c.Dropped() != 1 {
+		t.Errorf("%+v, %d dropped", done, c.Dropped())
 	}
 }
 

@@ -208,10 +208,10 @@ func decodeRequest(w *bpfRequestEvent) Request {
 func decodeFormat(w *bpfFormatEvent) Request {
 	arguments := make([]argument, len(w.Arg))
 	for i := range arguments {
-		arguments[i] = argument{number: w.Arg[i], text: cString(w.Text[i][:])}
+		arguments[i] = argument{number: w.Arg[i], text: string(untilNUL(w.Text[i][:]))}
 	}
 	return Request{
-		Name:    formatted(cString(w.Format[:]), arguments),
+		Name:    printable(formatted(string(untilNUL(w.Format[:])), arguments)),
 		Wait:    has(&w.H, bpfFlagFLAG_WAIT),
 		Refused: true,
 		Site:    Address(w.Site),
@@ -229,11 +229,13 @@ func decodeMessage(w *bpfTextEvent) Message {
 }
 
 // cString is the text up to the first NUL.
-func cString(b []byte) string {
+func cString(b []byte) string { return printable(string(untilNUL(b))) }
+
+func untilNUL(b []byte) []byte {
 	if i := bytes.IndexByte(b, 0); i >= 0 {
 		b = b[:i]
 	}
-	return printable(string(b))
+	return b
 }
 
 // printable writes each byte that is not UTF-8 as \xNN, so that a name or a

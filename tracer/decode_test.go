@@ -130,6 +130,120 @@ func TestDecodeHostileLengths(t *testing.T) {
 	}
 }
 
+// TestDecodeImage: the first bytes tell the format, as far as there are any; a mark
+// at the end tells a signature.
+func TestDecodeImage(t *testing.T) {
+	header := []byte("\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\xb7\x00")
+	swapped := bytes.Clone(header)
+	swapped[4], swapped[5] = 1, 2
+	odd := bytes.Clone(header)
+	odd[4], odd[5] = 9, 9
+	for name, c := range map[string]struct {
+		size       uint64
+		head, tail string
+		want       Image
+	}{
+		"empty":           {0, string(header), "", Image{Format: FormatUnknown}},
+		"three bytes":     {3, string(header), "", Image{Size: 3, Format: FormatUnknown}},
+		"magic":           {4, string(header), "", Image{Size: 4, Format: FormatELF}},
+		"half a header":   {19, string(header), "", Image{Size: 19, Format: FormatELF}},
+		"header":          {1 << 40, string(header), "", Image{Size: 1 << 40, Format: FormatELF, Bits: 64, Type: 1, Machine: 183}},
+		"big-endian":      {64, string(swapped), "", Image{Size: 64, Format: FormatELF, Bits: 32, Type: 256, Machine: 0xb700}},
+		"of no class":     {64, string(odd), "", Image{Size: 64, Format: FormatELF, Type: 1, Machine: 183}},
+		"gzip":            {2, "\x1f\x8b", "", Image{Size: 2, Format: FormatGzip}},
+		"xz":              {64, "\xfd7zXZ\x00", "", Image{Size: 64, Format: FormatXz}},
+		"cut xz":          {5, "\xfd7zXZ\x00", "", Image{Size: 5, Format: FormatUnknown}},
+		"zstd":            {64, "\x28\xb5\x2f\xfd", "", Image{Size: 64, Format: FormatZstd}},
+		"signed":          {99, "", "\x00\x00\x02\x00\x00\x00\x00\x00\xff\x00\x00\x01" + signatureMark, Image{Size: 99, Format: FormatUnknown, Signed: true, SignatureSize: 0xff000001}},
+		"signature alone": {39, "", "\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x01" + signatureMark, Image{Size: 39, Format: FormatUnknown}},
+		"half a mark":     {99, "", strings.Repeat("x", 12) + signatureMark[1:] + "x", Image{Size: 99, Format: FormatUnknown}},
+	} {
+		w := bpfImageEvent{Size: c.size}
+		w.H.Kind = uint16(KindImage)
+		copy(w.Head[:], c.head)
+		copy(w.Tail[:], c.tail)
+		e, err := decode(bytesOf(&w))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(&c.want, e.Image); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+// TestDecodeLookup: holders that there cannot be are not read, and a name that does
+// not end is one.
+func TestDecodeLookup(t *testing.T) {
+	var w bpfLookupEvent
+	w.H.Kind, w.H.Flags = uint16(KindLookup), uint16(bpfFlagFLAG_FOUND|bpfFlagFLAG_HAS_REFS)
+	w.Holders, w.State, w.Refs = 1<<32-1, 99, -5
+	for i := range w.Name {
+		w.Name[i] = 'x'
+	}
+	w.Holder[0][0], w.Holder[7][0] = 'h', 0xff
+	raw := bytesOf(&w)
+	e, err := decode(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refs := int32(-5)
+	want := &Lookup{Name: strings.Repeat("x", len(w.Name)), Found: true, State: 99, Refs: &refs, Holders: []string{"h", "", "", "", "", "", "", `\xff`}}
+	if diff := cmp.Diff(want, e.Lookup); diff != "" {
+		t.Error(diff)
+	}
+	clear(raw) // the reader uses its memory again
+	if *e.Lookup.Refs != -5 || e.Lookup.Holders[0] != "h" {
+		t.Errorf("%+v is of the reader's memory", e.Lookup)
+	}
+}
+
+// TestDecodeCut: no kind decodes from a record that is a byte too short.
+func TestDecodeCut(t *testing.T) {
+	for kind := KindEnter; kind <= KindDied; kind++ {
+		raw := make([]byte, 1<<13)
+		(*bpfHeader)(unsafe.Pointer(&raw[0])).Kind = uint16(kind)
+		least := len(raw)
+		for ; least > 0; least-- {
+			if _, err := decode(raw[:least]); err != nil {
+				break
+			}
+		}
+		if least == len(raw) || least < int(unsafe.Sizeof(bpfHeader{})) {
+			t.Errorf("%v: %d bytes do not decode", kind, least)
+		}
+	}
+}
+
+// FuzzDecode: no record makes it panic, and what it gives is text that JSON keeps.
+func FuzzDecode(f *testing.F) {
+	for kind := KindEnter; kind <= KindDied; kind++ {
+		raw := make([]byte, 1<<11)
+		(*bpfHeader)(unsafe.Pointer(&raw[0])).Kind = uint16(kind)
+		f.Add(raw)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		e, err := decode(raw)
+		if err != nil {
+			return
+		}
+		c := NewCorrelator(0)
+		c.Add(e)
+		for _, v := range append(c.Pending(), c.Release(1<<62)...) {
+			if _, err := json.Marshal(v); err != nil {
+				t.Fatal(err)
+			}
+		}
+		text, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(text, []byte(`\ufffd`)) { // how the encoder writes what it cannot
+			t.Errorf("a text that is no UTF-8: %s", text)
+		}
+	})
+}
+
 func bytesOf[T any](v *T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(v)), unsafe.Sizeof(*v))
 }

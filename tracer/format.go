@@ -2,6 +2,7 @@ package tracer
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -42,16 +43,22 @@ const maxFlags = 3
 // conversion reads one conversion of the format, after its %, and gives its text.
 func conversion(format *string, next func() (argument, bool)) string {
 	s := *format
-	flags := s[:len(s)-len(strings.TrimLeft(s, "0123456789-+# "))]
-	s = s[len(flags):]
+	flags := leading(&s, "0123456789-+# ")
 	precision := -1
-	if rest, found := strings.CutPrefix(s, ".*"); found {
-		if a, ok := next(); ok {
-			precision = int(int32(a.number))
-		}
+	if rest, found := strings.CutPrefix(s, "."); found {
 		s = rest
+		digits := leading(&s, "0123456789")
+		precision = 0
+		if n, err := strconv.Atoi(digits); err == nil {
+			precision = n
+		} else if rest, found := strings.CutPrefix(s, "*"); found {
+			s = rest
+			if a, ok := next(); ok {
+				precision = max(int(int32(a.number)), 0)
+			}
+		}
 	}
-	s = strings.TrimLeft(s, "lhz")
+	size := leading(&s, "lhz")
 	if s == "" {
 		*format = ""
 		return "…"
@@ -63,17 +70,51 @@ func conversion(format *string, next func() (argument, bool)) string {
 	}
 	a, ok := next()
 	switch {
-	case !ok || len(flags) > maxFlags:
+	case !ok || len(flags) > maxFlags || strings.ContainsAny(flags, "+# "):
 	case verb == 's' && precision >= 0:
-		return a.text[:min(precision, len(a.text))]
+		return fmt.Sprintf("%"+flags+"s", a.text[:min(precision, len(a.text))])
 	case verb == 's':
-		return a.text
+		return fmt.Sprintf("%"+flags+"s", a.text)
+	case precision >= 0:
 	case verb == 'd' || verb == 'i':
-		return fmt.Sprintf("%"+flags+"d", int32(a.number))
+		return fmt.Sprintf("%"+flags+"d", signed(a.number, size))
 	case verb == 'u':
-		return fmt.Sprintf("%"+flags+"d", uint32(a.number))
+		return fmt.Sprintf("%"+flags+"d", unsigned(a.number, size))
 	case verb == 'x' || verb == 'X':
-		return fmt.Sprintf("%"+flags+string(verb), uint32(a.number))
+		return fmt.Sprintf("%"+flags+string(verb), unsigned(a.number, size))
 	}
 	return "…"
+}
+
+// leading cuts off what s begins with of some characters.
+func leading(s *string, of string) string {
+	rest := strings.TrimLeft(*s, of)
+	cut := (*s)[:len(*s)-len(rest)]
+	*s = rest
+	return cut
+}
+
+// unsigned takes as much of a number as its size says: a register has more.
+func unsigned(n uint64, size string) uint64 {
+	switch size {
+	case "":
+		return uint64(uint32(n))
+	case "h":
+		return uint64(uint16(n))
+	case "hh":
+		return uint64(uint8(n))
+	}
+	return n
+}
+
+func signed(n uint64, size string) int64 {
+	switch size {
+	case "":
+		return int64(int32(n))
+	case "h":
+		return int64(int16(n))
+	case "hh":
+		return int64(int8(n))
+	}
+	return int64(n)
 }

@@ -1,0 +1,68 @@
+package cause
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
+
+// attempted is a row: what was asked for, and what became of it.
+type attempted struct {
+	target  string
+	err     error
+	actions []Explained
+	machine files
+	code    Code
+	says    string
+}
+
+// attempts are what a command asked for and did not get.
+func attempts() map[string]attempted {
+	failed := func(kind tracer.ActionKind, module string, c *Cause) Explained {
+		e := Explained{Cause: c}
+		e.Kind, e.Module, e.Outcome = kind, module, tracer.Failed
+		return e
+	}
+	missing := &Cause{Code: SymbolMissing, Text: "dep wants x", Evidence: []string{"seen"}, Next: "Do."}
+	broken := &Cause{Code: ELFDamaged, Text: "no", Evidence: []string{}, Next: "Do."}
+	about := func(err error) error { return &kmod.Error{Op: "load", Module: "x", Err: err} }
+	gone := files{modules + "build/Module.symvers": gone, modules + "modules.builtin": gone, modules + "modules.dep": gone, modules + "modules.symbols": gone,
+		modules + "kernel/own.ko": gone, modules + "kernel/dep.ko": gone, modules + "kernel/giver.ko": gone}
+	return map[string]attempted{
+		"its own cause":      {target: "hello", err: unix.ENOENT, actions: []Explained{failed(tracer.Load, "hello", missing)}, code: SymbolMissing, says: "dep wants x"},
+		"file":               {target: "./x.ko", err: unix.ENOENT, actions: []Explained{failed(tracer.Load, "hello", missing)}, code: SymbolMissing, says: "dep wants x"},
+		"dashes":             {target: "snd-seq", err: unix.ENOENT, actions: []Explained{failed(tracer.Load, "snd_seq", missing)}, code: SymbolMissing, says: "dep wants x"},
+		"alias":              {target: "net-pf-1", err: unix.ENOENT, actions: []Explained{failed(tracer.Load, "hello", missing)}, code: SymbolMissing, says: "dep wants x"},
+		"last of two":        {target: "hello", err: unix.ENOENT, actions: []Explained{failed(tracer.Load, "hello", broken), failed(tracer.Load, "hello", missing), failed(tracer.Autoload, "x", broken)}, code: SymbolMissing, says: "dep wants x"},
+		"dependency":         {target: "net-pf-1", err: unix.ENOENT, actions: []Explained{failed(tracer.Load, "dep", missing)}, code: DependencyFailed, says: "net-pf-1 needs dep, which could not be loaded: symbol-missing: dep wants x"},
+		"nothing of it":      {target: "nothing", err: about(kmod.ErrNotFound), code: NotFound, says: "no installed module is called nothing"},
+		"no folder":          {target: "nothing", err: about(kmod.ErrNotFound), machine: gone, code: NotFound, says: "after an upgrade"},
+		"no file":            {target: "./x.ko", err: about(fmt.Errorf("%w: %w", kmod.ErrNotFound, fs.ErrNotExist)), code: NotFound, says: "there is no file ./x.ko"},
+		"empty file":         {target: "./x.ko", err: about(fmt.Errorf("%w: the file is empty", kmod.ErrNotModule)), code: NotELF, says: "./x.ko is empty"},
+		"damaged":            {target: "./x.ko.xz", err: about(fmt.Errorf("%w: x", kmod.ErrCompression)), code: CompressionUnsupported, says: "the compression is damaged"},
+		"folder":             {target: "./x.ko", err: about(fmt.Errorf("%w: %w", kmod.ErrNotModule, unix.EISDIR)), code: FileUnreadable, says: "cannot be read"},
+		"built in":           {target: "inside", err: about(kmod.ErrBuiltin), code: BuiltIn, says: "inside is part of the kernel image"},
+		"install command":    {target: "hello", err: about(kmod.ErrInstallCommand), machine: files{"etc/modprobe.d/x.conf": "install hello /bin/false\n"}, code: BlockedByConfig, says: `x.conf:1 says "install hello /bin/false"`},
+		"install, of alias":  {target: "net-pf-1", err: about(kmod.ErrInstallCommand), machine: files{"etc/modprobe.d/x.conf": "\ninstall hello /bin/false\n"}, code: BlockedByConfig, says: "x.conf:2"},
+		"blacklisted, alias": {target: "net-pf-1", err: about(kmod.ErrNotFound), machine: files{"etc/modprobe.d/x.conf": "blacklist hello\n"}, code: BlockedByConfig, says: "keeps net-pf-1 out"},
+		"something else":     {target: "hello", err: errors.New("exec: no modprobe"), code: Unknown, says: "does not say why"},
+	}
+}
+
+func TestOfAttempt(t *testing.T) {
+	for name, c := range attempts() {
+		t.Run(name, func(t *testing.T) {
+			got := OfAttempt(t.Context(), ordinary().with(c.machine).open(t), c.target, c.err, c.actions)
+			checkCause(t, got, c.code, c.says)
+			if (got.Inner != nil) != (c.code == DependencyFailed) {
+				t.Errorf("inner: %v", got.Inner)
+			}
+		})
+	}
+}

@@ -1,0 +1,426 @@
+package cause
+
+import (
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/kmodtrace/kmodtrace/internal/koimage"
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
+
+// explained is a row: what was seen of an attempt, and what must be said of it.
+type explained struct {
+	tracer.Action        // what is left out is as attempt.complete has it
+	machine       files  // on ordinary; nil for that
+	bare          bool   // machine is all that there is
+	data          []byte // of the file; hello's if nil
+	pending       bool   // it did not end
+	code          Code
+	says          string
+	remaining     []Code // of Unknown
+}
+
+// complete adds what is the same for all, and writes the file.
+func (e *explained) complete(t *testing.T) tracer.Action {
+	t.Helper()
+	a := e.Action
+	a.Thread = tracer.Thread{TID: 41, PID: 41, Comm: "insmod"}
+	if a.Kind == 0 {
+		a.Kind = tracer.Load
+	}
+	if a.Module == "" {
+		a.Module, a.NameFrom = "hello", tracer.NameKernel
+	}
+	if !e.pending && a.Outcome == tracer.Pending {
+		a.Outcome = tracer.Failed
+	}
+	if a.Errno != 0 {
+		a.ErrnoName = tracer.ErrnoName(a.Errno)
+	}
+	switch a.Kind {
+	case tracer.Autoload:
+		if a.Request == nil {
+			a.Request = &tracer.Request{Name: a.Module, Wait: true}
+		}
+		return a
+	case tracer.Unload:
+		if a.Call == nil {
+			a.Call = &tracer.Enter{Call: tracer.DeleteModule, Capable: true}
+		}
+		return a
+	}
+	if a.Call == nil && !a.Partial {
+		a.Call = &tracer.Enter{Call: tracer.FinitModule, Capable: true}
+	}
+	data := e.data
+	if data == nil {
+		data = hello().Bytes()
+	}
+	if a.File == nil && (a.Call == nil || a.Call.Call == tracer.FinitModule) {
+		a.File = &tracer.File{Path: file(t, "hello.ko", data), Size: uint64(len(data))}
+	}
+	if a.Image == nil && a.Stage >= tracer.StageVerify {
+		a.Image = elfImage(len(data))
+	}
+	return a
+}
+
+func elfImage(size int) *tracer.Image {
+	return &tracer.Image{Size: uint64(size), Format: tracer.FormatELF, Bits: 64, Type: 1, Machine: 62}
+}
+
+func said(lines ...string) []string { return lines }
+
+func failing(stage tracer.Stage, errno unix.Errno, messages ...string) tracer.Action {
+	return tracer.Action{Stage: stage, Errno: errno, Messages: messages}
+}
+
+// also changes an action.
+func also(a tracer.Action, change func(*tracer.Action)) tracer.Action {
+	change(&a)
+	return a
+}
+
+func signedImage(a *tracer.Action) { a.Image = elfImage(1000); a.Image.Signed = true }
+
+func inImage(format tracer.Format) func(*tracer.Action) {
+	return func(a *tracer.Action) { a.Image = &tracer.Image{Size: 1000, Format: format} }
+}
+
+func flagged(a *tracer.Action) {
+	a.Call = &tracer.Enter{Call: tracer.FinitModule, Capable: true, Flags: compressedFile}
+}
+
+func given(size uint64) func(*tracer.Action) {
+	return func(a *tracer.Action) { a.Call = &tracer.Enter{Call: tracer.InitModule, Capable: true, Size: size} }
+}
+
+func result(n int64) *int64 { return &n }
+
+// explainedLoads are attempts to load, in the kernel's order.
+func explainedLoads() map[string]explained {
+	const (
+		read, verify, resolve = tracer.StageRead, tracer.StageVerify, tracer.StageResolve
+		params, sysfs, init   = tracer.StageParams, tracer.StageSysfs, tracer.StageInit
+	)
+	proprietary := licensed("Proprietary", koimage.Symbol{Name: "gpl_only", CRC: 0x12}).Bytes()
+	return map[string]explained{
+		"no capability":   {Action: also(failing(before, unix.EPERM), func(a *tracer.Action) { a.Call = &tracer.Enter{Call: tracer.FinitModule} }), code: NotPermitted, says: "insmod[41] lacks CAP_SYS_MODULE"},
+		"disabled":        {Action: failing(before, unix.EPERM), machine: files{"proc/sys/kernel/modules_disabled": "1\n"}, code: ModulesDisabled, says: "until the next boot"},
+		"neither":         {Action: failing(before, unix.EPERM), code: LSMDenied, says: "CAP_SYS_MODULE"},
+		"busy":            {Action: failing(before, unix.ETXTBSY), code: FileBusy, says: "hello.ko is open for writing"},
+		"empty file":      {Action: failing(read, unix.EINVAL), data: []byte{}, code: NotELF, says: "hello.ko is empty"},
+		"empty image":     {Action: also(failing(before, unix.ENOEXEC), given(0)), code: NotELF, says: "the image is empty"},
+		"short image":     {Action: also(failing(before, unix.ENOEXEC), given(63)), code: NotELF, says: "fewer than an ELF header"},
+		"no decompressor": {Action: also(failing(read, unix.EOPNOTSUPP), flagged), code: CompressionUnsupported, says: "CONFIG_MODULE_DECOMPRESS"},
+		"unknown flag":    {Action: also(failing(before, unix.EINVAL), flagged), code: CompressionUnsupported, says: "from 5.17 on"},
+		"closed":          {Action: also(failing(before, unix.EBADF), func(a *tracer.Action) { a.File = &tracer.File{} }), code: FileUnreadable, says: "descriptor"},
+		"folder":          {Action: also(failing(read, unix.EISDIR), func(a *tracer.Action) { a.File = &tracer.File{Path: "/", Size: 1} }), code: FileUnreadable, says: "EISDIR"},
+		"pipe":            {Action: also(failing(read, unix.EINVAL), func(a *tracer.Action) { a.File = &tracer.File{Path: "/pipe:", FSMagic: 0x50495045, Size: 1} }), code: FileUnreadable, says: "no regular file"},
+
+		"LSM at a door": {Action: also(failing(read, unix.EACCES), func(a *tracer.Action) { a.Denial = &tracer.Denial{Door: tracer.LoadData, Errno: unix.EACCES} }), code: LSMDenied, says: "kernel_load_data"},
+		"LSM, any errno": {Action: also(failing(read, unix.ENOANO), func(a *tracer.Action) {
+			a.Denial = &tracer.Denial{Door: tracer.PostReadFile, Errno: unix.ENOANO}
+		}), code: LSMDenied, says: "kernel_post_read_file"},
+		"LSM unseen":             {Action: failing(read, unix.EACCES), code: LSMDenied, says: "refused"},
+		"decompression":          {Action: also(failing(read, unix.EINVAL, "decompression failed with status -3"), flagged), code: CompressionUnsupported, says: "(decompression failed with status -3)"},
+		"decompression in xz":    {Action: also(failing(read, unix.EINVAL, "not an xz compressed module"), flagged), code: CompressionUnsupported, says: "(not an xz compressed module)"},
+		"compressed as it is":    {Action: also(failing(verify, unix.ENOEXEC), inImage(tracer.FormatXz)), code: CompressionUnsupported, says: "compressed by xz"},
+		"compressed, with words": {Action: also(failing(verify, unix.ENOEXEC, "Module has invalid ELF structures"), inImage(tracer.FormatGzip)), code: CompressionUnsupported, says: "compressed by gzip"},
+
+		"unsigned":            {Action: failing(verify, unix.EKEYREJECTED, "Loading of unsigned module is rejected"), code: SignatureMissing, says: "no signature"},
+		"unsigned, lower":     {Action: failing(verify, unix.EKEYREJECTED, "hello: loading of unsigned module is rejected"), code: SignatureMissing, says: "no signature"},
+		"foreign key":         {Action: also(failing(verify, unix.EKEYREJECTED, "Loading of module with unavailable key is rejected"), signedImage), code: SignatureUnknownKey, says: "does not trust"},
+		"foreign key, ENOKEY": {Action: also(failing(verify, unix.ENOKEY), signedImage), code: SignatureUnknownKey, says: "does not trust"},
+		"foreign crypto":      {Action: also(failing(verify, unix.EKEYREJECTED, "Loading of module with unsupported crypto is rejected"), signedImage), code: SignatureUnsupported, says: "cannot check"},
+		"changed":             {Action: also(failing(verify, unix.EKEYREJECTED), signedImage), code: SignatureMismatch, says: "changed after signing"},
+		"damaged signature":   {Action: also(failing(verify, unix.EBADMSG), signedImage), code: SignatureUnreadable, says: "is damaged"},
+		"lockdown, in words":  {Action: failing(verify, unix.EPERM, "Lockdown: insmod: unsigned module loading is restricted; see man kernel_lockdown.7"), code: Lockdown, says: "lockdown"},
+		"lockdown, silent":    {Action: failing(verify, unix.EPERM), machine: files{"sys/kernel/security/lockdown": "none [integrity] confidentiality\n"}, code: Lockdown, says: "(mode integrity)"},
+
+		"text file":                 {Action: also(failing(verify, unix.ENOEXEC, `Invalid ELF header magic: != \x7fELF`), inImage(tracer.FormatUnknown)), code: NotELF, says: "no ELF file"},
+		"text file, 5.10":           {Action: also(failing(verify, unix.ENOEXEC, "Module has invalid ELF structures"), inImage(tracer.FormatUnknown)), code: NotELF, says: "no ELF file"},
+		"arm64":                     {Action: also(failing(verify, unix.ENOEXEC, "Invalid architecture in ELF header: 183"), func(a *tracer.Action) { a.Image = elfImage(1000); a.Image.Machine = 183 }), code: WrongArchitecture, says: "built for aarch64, and this kernel runs on x86-64"},
+		"arm64, 5.10":               {Action: also(failing(verify, unix.ENOEXEC), func(a *tracer.Action) { a.Image = elfImage(1000); a.Image.Machine = 183 }), code: WrongArchitecture, says: "aarch64"},
+		"x32":                       {Action: also(failing(verify, unix.ENOEXEC), func(a *tracer.Action) { a.Image = elfImage(1000); a.Image.Bits = 32 }), code: WrongArchitecture, says: "x86-64"},
+		"blacklist":                 {Action: failing(verify, unix.EPERM, "Module hello is blacklisted"), code: Blacklisted, says: "module_blacklist="},
+		"blacklist, silent":         {Action: failing(verify, unix.EPERM), machine: files{"proc/cmdline": "module_blacklist=a,hello\n"}, code: Blacklisted, says: "hello is in"},
+		"layout":                    {Action: failing(verify, unix.ENOEXEC, "hello: disagrees about version of symbol module_layout"), code: ModuleLayout, says: "struct module"},
+		"vermagic":                  {Action: failing(verify, unix.ENOEXEC, "hello: version magic '6.1.0 SMP ' should be '6.12.0 SMP '"), code: Vermagic, says: `built for kernel "6.1.0 SMP "`},
+		"vermagic, after a warning": {Action: failing(verify, unix.ENOEXEC, "hello: no symbol version for module_layout", "hello: version magic '6.1.0 SMP ' should be '6.12.0 SMP '"), code: Vermagic, says: "6.1.0"},
+		"cut":                       {Action: failing(verify, unix.ENOEXEC, "hello.ko: Module len 7 truncated"), code: ELFDamaged, says: "Module len 7 truncated"},
+		"cut, 5.10":                 {Action: failing(verify, unix.ENOEXEC, "Module has invalid ELF structures"), code: ELFDamaged, says: "invalid ELF structures"},
+		"cut, section":              {Action: failing(verify, unix.ENOEXEC, "Invalid ELF section in module (section 3 type 1)"), code: ELFDamaged, says: "section 3"},
+		"cut, silent":               {Action: failing(verify, unix.ENOEXEC), data: hello().Bytes()[:500], code: ELFDamaged, says: "cut short"},
+		"relocation":                {Action: failing(tracer.StageRelocate, unix.ENOEXEC, "hello: Unknown rela relocation: 99"), code: ELFDamaged, says: "99"},
+		"program":                   {Action: also(failing(verify, unix.ENOEXEC), func(a *tracer.Action) { a.Image = elfImage(1000); a.Image.Type = 2 }), code: ELFDamaged, says: "another kind"},
+		"rival":                     {Action: also(failing(verify, unix.EEXIST), func(a *tracer.Action) { a.Rival = 7 }), code: LoadingElsewhere, says: "another load of hello"},
+		"rival, EBUSY":              {Action: also(failing(before, unix.EBUSY), func(a *tracer.Action) { a.Rival = 7 }), code: LoadingElsewhere, says: "another load of hello"},
+		"loaded": {Action: also(failing(verify, unix.EEXIST), func(a *tracer.Action) {
+			a.Lookup = &tracer.Lookup{Name: "hello", Found: true, State: tracer.StateLive}
+		}), code: AlreadyLoaded, says: "hello is loaded already"},
+
+		"GPL only":                  {Action: failing(resolve, unix.ENOENT, "hello: Unknown symbol gpl_only (err -2)"), data: proprietary, code: SymbolGPLOnly, says: `wants gpl_only, which the kernel exports only to GPL-compatible modules; its licence is "Proprietary"`},
+		"GPL only, file is gone":    {Action: also(failing(resolve, unix.ENOENT, "hello: module license 'Proprietary' taints kernel.", "hello: Unknown symbol gpl_only (err -2)"), func(a *tracer.Action) { a.File = &tracer.File{Path: "/x", Deleted: true} }), code: SymbolGPLOnly, says: `"Proprietary"`},
+		"missing":                   {Action: failing(resolve, unix.ENOENT, "hello: Unknown symbol nothing (err -2)"), code: SymbolMissing, says: "wants nothing, which nothing in this kernel exports"},
+		"missing, to be had":        {Action: failing(resolve, unix.ENOENT, "hello: Unknown symbol given (err -2)"), code: SymbolMissing, says: "exports; giver would"},
+		"missing, proprietary":      {Action: failing(resolve, unix.ENOENT, "hello: Unknown symbol nothing (err -2)"), data: proprietary, code: SymbolMissing, says: "wants nothing"},
+		"namespace":                 {Action: failing(resolve, unix.EINVAL, "hello: module uses symbol (spaced) from namespace SPACE, but does not import it.", "hello: Unknown symbol spaced (err -22)"), code: SymbolNamespace, says: "uses spaced of the namespace SPACE"},
+		"namespace, bare":           {Action: failing(resolve, unix.EINVAL, "module hello uses symbol spaced from namespace SPACE, but does not import it."), code: SymbolNamespace, says: "uses spaced of the namespace SPACE"},
+		"version":                   {Action: failing(resolve, unix.EINVAL, "hello: disagrees about version of symbol free", "hello: Unknown symbol free (err -22)"), data: changed(func(m *koimage.Module) { m.Imports[1].CRC = 0x99 }).Bytes(), code: SymbolVersion, says: "another version of free (0x00000099, where this kernel has 0x00000011)"},
+		"namespace of some modules": {Action: failing(resolve, unix.EINVAL, "hello: module uses symbol strangers from namespace module:kvm-intel,helios, but does not import it."), code: SymbolNamespace, says: "namespace module:kvm-intel,helios"},
+		"version, after a warning":  {Action: failing(resolve, unix.EINVAL, "hello: no symbol version for spaced", "hello: disagrees about version of symbol free"), code: SymbolVersion, says: "another version of free"},
+		"wait":                      {Action: also(failing(resolve, unix.EBUSY, "hello: gave up waiting for init of module dep."), func(a *tracer.Action) { a.Took = 30 * time.Second }), code: DependencyNotReady, says: "needs dep, whose own init"},
+		"wait, with a signal":       {Action: also(failing(resolve, unix.EBUSY, "hello: gave up waiting for init of module dep."), func(a *tracer.Action) { a.Took = time.Second }), code: Interrupted, says: "waited for the init of dep"},
+		"duplicate":                 {Action: failing(tracer.StageFinalize, unix.ENOEXEC, "hello: exports duplicate symbol free (owned by kernel)"), code: SymbolDuplicate, says: "free, which kernel exports"},
+
+		"parameter":                 {Action: failing(params, unix.EINVAL, "hello: `abc' invalid for parameter `times'"), code: ParameterInvalid, says: `take "abc" for its parameter times (int)`},
+		"parameter, 5.x":            {Action: failing(params, unix.ERANGE, "hello: 'abc' invalid for parameter 'times'"), code: ParameterInvalid, says: `take "abc" for its parameter times (int)`},
+		"parameter, empty":          {Action: failing(params, unix.EINVAL, "hello: `' invalid for parameter `times'"), code: ParameterInvalid, says: `take "" for its parameter times (int)`},
+		"parameter, too large":      {Action: failing(params, unix.ENOSPC, "hello: `abc' too large for parameter `whom'"), code: ParameterInvalid, says: "whom (charp)"},
+		"built in":                  {Action: failing(sysfs, unix.EINVAL, "hello: module is already loaded"), code: BuiltIn, says: "part of this kernel's image"},
+		"refused":                   {Action: also(failing(init, unix.ENODEV, "hello: loading out-of-tree module taints kernel.", "hello: no such thing here"), func(a *tracer.Action) { a.InitResult = result(-19) }), code: InitRefused, says: `returned ENODEV: "hello: no such thing here"`},
+		"refused, silent":           {Action: also(failing(init, unix.ENOMEM), func(a *tracer.Action) { a.InitResult = result(-12) }), code: InitRefused, says: "returned ENOMEM"},
+		"crashed":                   {Action: tracer.Action{Stage: init, Crashed: true, Messages: said("BUG: kernel NULL pointer dereference, address: 0000000000000000")}, code: InitCrashed, says: "NULL pointer"},
+		"crashed, silent":           {Action: tracer.Action{Stage: init, Crashed: true}, code: InitCrashed, says: "its init crashed"},
+		"memory":                    {Action: failing(tracer.StageResolve, unix.ENOMEM), code: NoMemory, says: "no memory for hello"},
+		"memory, how much":          {Action: failing(verify, unix.ENOMEM, "vmap allocation for size 99999744 failed: use vmalloc=<size> to increase size"), code: NoMemory, says: "(99999744 bytes)"},
+		"signal":                    {Action: failing(verify, unix.EINTR), code: Interrupted, says: "insmod[41] got a signal"},
+		"signal, to be tried again": {Action: failing(read, tracer.ERESTARTSYS), code: Interrupted, says: "got a signal"},
+	}
+}
+
+// explainedUnloads are attempts to unload.
+func explainedUnloads() map[string]explained {
+	unload := func(errno unix.Errno, l *tracer.Lookup) tracer.Action {
+		return tracer.Action{Kind: tracer.Unload, Errno: errno, Lookup: l}
+	}
+	refs := func(n int32) *int32 { return &n }
+	found := func(state tracer.State, count int32, holders ...string) *tracer.Lookup {
+		return &tracer.Lookup{Name: "hello", Found: true, State: state, HasInit: true, HasExit: true, Refs: refs(count), Holders: holders}
+	}
+	permanent := found(tracer.StateLive, 0)
+	permanent.HasExit = false
+	many := found(tracer.StateLive, 9, "a", "b")
+	many.HoldersCut = true
+	return map[string]explained{
+		"no capability":  {Action: also(unload(unix.EPERM, nil), func(a *tracer.Action) { a.Call = &tracer.Enter{Call: tracer.DeleteModule} }), code: NotPermitted, says: "lacks CAP_SYS_MODULE"},
+		"disabled":       {Action: unload(unix.EPERM, nil), machine: files{"proc/sys/kernel/modules_disabled": "1\n"}, code: ModulesDisabled, says: "unloaded"},
+		"LSM":            {Action: unload(unix.EPERM, nil), code: LSMDenied, says: "security module"},
+		"not loaded":     {Action: unload(unix.ENOENT, &tracer.Lookup{Name: "hello"}), code: NotLoaded, says: "no module hello"},
+		"built in":       {Action: also(unload(unix.ENOENT, nil), func(a *tracer.Action) { a.Module = "inside" }), code: BuiltIn, says: "inside is part of the kernel image"},
+		"one holder":     {Action: unload(unix.EAGAIN, found(tracer.StateLive, 1, "other")), code: HeldByModules, says: "other uses hello"},
+		"holders":        {Action: unload(unix.EAGAIN, many), code: HeldByModules, says: "a, b, … use hello"},
+		"one reference":  {Action: unload(unix.EAGAIN, found(tracer.StateLive, 1)), code: HeldByReferences, says: "1 reference holds hello"},
+		"references":     {Action: unload(unix.EAGAIN, found(tracer.StateLive, 3)), code: HeldByReferences, says: "3 references hold hello"},
+		"starting":       {Action: unload(unix.EBUSY, found(tracer.StateComing, 0)), code: NotLive, says: "its load is still under way"},
+		"leaving":        {Action: unload(unix.EBUSY, found(tracer.StateGoing, 0)), code: NotLive, says: "an unload of it"},
+		"no exit":        {Action: unload(unix.EBUSY, permanent), code: NoExit, says: "no exit function"},
+		"stuck":          {Action: unload(0, found(tracer.StateLive, 0)), pending: true, code: ExitStuck, says: "has not come back for"},
+		"crashed":        {Action: also(unload(0, found(tracer.StateLive, 0)), func(a *tracer.Action) { a.Crashed = true; a.Messages = said("kernel BUG at hello.c:1!") }), code: ExitCrashed, says: "kernel BUG at hello.c:1!"},
+		"signal":         {Action: unload(unix.EINTR, nil), code: Interrupted, says: "got a signal"},
+		"nothing counts": {Action: unload(unix.EAGAIN, &tracer.Lookup{Name: "hello", Found: true}), code: Unknown, remaining: []Code{HeldByModules, HeldByReferences}},
+		"lookup unseen":  {Action: unload(unix.EBUSY, nil), code: Unknown, remaining: []Code{NotLive, NoExit}},
+	}
+}
+
+// explainedRequests are the kernel's own requests.
+func explainedRequests() map[string]explained {
+	request := func(name string, errno unix.Errno, change func(*tracer.Action)) tracer.Action {
+		a := tracer.Action{Kind: tracer.Autoload, Module: name, Errno: errno, Request: &tracer.Request{Name: name, Wait: true}}
+		if change != nil {
+			change(&a)
+		}
+		return a
+	}
+	exited := func(a *tracer.Action) { a.HelperStatus = result(256) }
+	refused := func(a *tracer.Action) { a.Request.Refused = true }
+	blocked := files{"etc/modprobe.d/x.conf": "# why\nblacklist hello\n"}
+	return map[string]explained{
+		"denied":       {Action: request("net-pf-1", unix.EACCES, func(a *tracer.Action) { a.Request.Denied = true }), code: RequestDenied, says: "refused the request for net-pf-1"},
+		"busy":         {Action: request("net-pf-1", unix.ETIME, refused), code: HelperBusy, says: "waited in vain"},
+		"signal":       {Action: request("net-pf-1", unix.EINTR, nil), code: Interrupted, says: "waited for net-pf-1"},
+		"no helper":    {Action: request("net-pf-1", unix.ENOENT, refused), machine: files{"proc/sys/kernel/modprobe": "\n"}, code: HelperMissing, says: "kernel.modprobe is empty"},
+		"wrong helper": {Action: request("net-pf-1", unix.ENOENT, nil), code: HelperMissing, says: "/sbin/modprobe, cannot be run (ENOENT)"},
+		"nothing":      {Action: request("net-pf-99", 0, exited), code: NothingProvides, says: "no installed module answers to net-pf-99"},
+		"no folder": {Action: request("net-pf-99", 0, exited), machine: files{
+			"boot/config-" + release: "", "modprobe": modprobeScript("no"), modules + "build/Module.symvers": gone, modules + "modules.builtin": gone, modules + "modules.dep": gone,
+			modules + "modules.symbols": gone, modules + "kernel/own.ko": gone, modules + "kernel/dep.ko": gone, modules + "kernel/giver.ko": gone,
+		}, code: NothingProvides, says: "is not there"},
+		"blacklisted":            {Action: request("net-pf-1", 0, exited), machine: blocked, code: BlockedByConfig, says: "x.conf:2"},
+		"one of two blacklisted": {Action: request("pair", 0, exited), machine: blocked, code: Unknown},
+		"install command":        {Action: request("hello", 0, func(a *tracer.Action) { a.HelperStatus = result(0); a.Outcome = tracer.Answered }), machine: files{"etc/modprobe.d/x.conf": "install hello /bin/true\n"}, code: BlockedByConfig, says: "x.conf:1"},
+		"modprobe is silent":     {Action: request("net-pf-1", 0, exited), machine: files{"modprobe": modprobeScript("exit 3")}, code: Unknown, remaining: []Code{BlockedByConfig, NothingProvides}},
+	}
+}
+
+func TestExplain(t *testing.T) {
+	for kind, rows := range map[string]map[string]explained{
+		"load": explainedLoads(), "unload": explainedUnloads(), "request": explainedRequests(), "honest": honest(),
+	} {
+		for name, e := range rows {
+			t.Run(kind+"/"+name, func(t *testing.T) {
+				machine := ordinary().with(e.machine)
+				if e.bare {
+					machine = e.machine
+				}
+				x := NewExplainer(machine.open(t), &Options{Recorded: e.Kind == tracer.Unload && !e.pending})
+				got := x.Explain(t.Context(), e.complete(t))
+				checkCause(t, got.Cause, e.code, e.says)
+				if diff := cmp.Diff(e.remaining, got.Cause.Remaining); diff != "" {
+					t.Errorf("remaining: %s\n%s", diff, got.Cause)
+				}
+			})
+		}
+	}
+}
+
+// honest are attempts of which something that decides was not seen: no cause may be
+// claimed for them.
+func honest() map[string]explained {
+	const verify, resolve = tracer.StageVerify, tracer.StageResolve
+	lost := func(a *tracer.Action) { a.Lost = 1 }
+	dropped := func(a *tracer.Action) { a.MessagesDropped = 1 }
+	shared := func(a *tracer.Action) { a.SharedWith = 99 }
+	partial := func(a *tracer.Action) { a.Partial = true; a.Call = nil }
+	deleted := func(a *tracer.Action) { a.File = &tracer.File{Path: "/x/hello.ko", Deleted: true, Size: 1} }
+	smaller := func(a *tracer.Action) { a.File = &tracer.File{Path: "/dev/null", Size: 1} }
+	signatures := []Code{SignatureMissing, SignatureUnknownKey, SignatureUnsupported, SignatureMismatch}
+	symbols := []Code{SymbolGPLOnly, SymbolMissing}
+	unknownSymbol := failing(resolve, unix.ENOENT, "hello: Unknown symbol elsewhere (err -2)")
+	return map[string]explained{
+		"EKEYREJECTED, messages lost":    {Action: also(also(failing(verify, unix.EKEYREJECTED), signedImage), lost), code: Unknown, remaining: signatures},
+		"EKEYREJECTED, messages dropped": {Action: also(also(failing(verify, unix.EKEYREJECTED), signedImage), dropped), code: Unknown, remaining: signatures},
+		"ENOENT, messages lost":          {Action: also(failing(resolve, unix.ENOENT), lost), code: Unknown, remaining: symbols},
+		"ENOENT, no words":               {Action: failing(resolve, unix.ENOENT), code: Unknown, remaining: symbols},
+		"ENOENT, no privilege":           {Action: unknownSymbol, machine: unprivileged(), bare: true, data: licensed("Proprietary", koimage.Symbol{Name: "elsewhere"}).Bytes(), code: Unknown, remaining: symbols},
+		"ENOENT, file gone":              {Action: also(unknownSymbol, deleted), machine: unprivileged(), bare: true, code: Unknown, remaining: symbols},
+		"ENOENT, file changed":           {Action: also(unknownSymbol, smaller), machine: unprivileged(), bare: true, code: Unknown, remaining: symbols},
+		"EINVAL, messages lost":          {Action: also(failing(resolve, unix.EINVAL), lost), code: Unknown, remaining: []Code{ELFDamaged, SymbolNamespace, SymbolVersion}},
+		"ENOEXEC, messages lost":         {Action: also(failing(verify, unix.ENOEXEC), lost), code: Unknown, remaining: []Code{ModuleLayout, Vermagic, ELFDamaged}},
+		"ENOEXEC, nothing seen before":   {Action: also(failing(verify, unix.ENOEXEC), partial), code: Unknown, remaining: []Code{ModuleLayout, Vermagic, ELFDamaged}},
+		"EPERM, nothing seen before":     {Action: also(failing(before, unix.EPERM), partial), machine: unprivileged(), bare: true, code: Unknown, remaining: []Code{NotPermitted, ModulesDisabled, LSMDenied}},
+		"ENOEXEC, no vermagic":           {Action: failing(verify, unix.ENOEXEC), data: changed(func(m *koimage.Module) { m.Info = m.Info[:2] }).Bytes(), code: Unknown},
+		"ENOEXEC, no versions":           {Action: failing(verify, unix.ENOEXEC), data: changed(func(m *koimage.Module) { m.Imports = nil }).Bytes(), code: Unknown},
+		"EINVAL, no words":               {Action: failing(resolve, unix.EINVAL), code: Unknown},
+		"EEXIST, lookup lost":            {Action: also(failing(verify, unix.EEXIST), lost), code: Unknown, remaining: []Code{LoadingElsewhere, AlreadyLoaded}},
+		"EBUSY, messages lost":           {Action: also(also(failing(resolve, unix.EBUSY), lost), func(a *tracer.Action) { a.Took = time.Second }), code: Unknown, remaining: []Code{Interrupted, DependencyNotReady}},
+		"ENOMEM, init lost":              {Action: also(failing(tracer.StageInit, unix.ENOMEM), lost), code: Unknown, remaining: []Code{InitRefused, NoMemory}},
+		"shared with one unseen, EPERM":  {Action: also(failing(before, unix.EPERM), shared), code: Unknown},
+		"shared with one unseen, EINVAL": {Action: also(failing(before, unix.EINVAL), shared), code: Unknown},
+		"an errno of no rule":            {Action: failing(resolve, unix.ENOTNAM), code: Unknown},
+		"unload, an errno of no rule":    {Action: tracer.Action{Kind: tracer.Unload, Errno: unix.ENOTNAM}, code: Unknown},
+	}
+}
+
+// TestNoCauseWithoutFailure: what did not fail has none.
+func TestNoCauseWithoutFailure(t *testing.T) {
+	x := NewExplainer(ordinary().open(t), nil)
+	for name, a := range map[string]tracer.Action{
+		"live":          {Kind: tracer.Load, Module: "hello", Outcome: tracer.Live},
+		"under way":     {Kind: tracer.Load, Module: "hello"},
+		"unloaded":      {Kind: tracer.Unload, Module: "hello", Outcome: tracer.Unloaded},
+		"end lost":      {Kind: tracer.Unload, Module: "hello", EndLost: true},
+		"answered":      {Kind: tracer.Autoload, Module: "net-pf-1", Outcome: tracer.Answered, Loads: []uint64{1}, Request: &tracer.Request{}},
+		"answered, why": {Kind: tracer.Autoload, Module: "net-pf-1", Outcome: tracer.Answered, Request: &tracer.Request{Wait: true}, HelperStatus: result(0)},
+	} {
+		if got := x.Explain(t.Context(), a).Cause; got != nil {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	x := NewExplainer(ordinary().open(t), nil)
+	e := x.Explain(t.Context(), tracer.Action{
+		Kind: tracer.Load, Module: "hello", Outcome: tracer.Live,
+		Messages: said("hello: unknown parameter 'colour' ignored", "hello: Hello!", "hello: unknown parameter 'size' ignored"),
+	})
+	if e.Cause != nil || len(e.Warnings) != 2 {
+		t.Fatalf("%v, %v", e.Cause, e.Warnings)
+	}
+	for i, parameter := range []string{"colour", "size"} {
+		checkCause(t, &e.Warnings[i], ParameterUnknown, "no parameter "+parameter)
+		if e.Warnings[i].Names["parameter"] != parameter {
+			t.Errorf("%v", e.Warnings[i].Names)
+		}
+	}
+}
+
+// TestLoadOfRequest: the cause of a load is told to the request that it was made for,
+// and to the loads that shared its result.
+func TestLoadOfRequest(t *testing.T) {
+	x := NewExplainer(ordinary().open(t), nil)
+	load := explained{Action: failing(tracer.StageResolve, unix.ENOENT, "hello: Unknown symbol nothing (err -2)")}
+	a := load.complete(t)
+	a.ID = 7
+	cause := x.Explain(t.Context(), a).Cause
+	checkCause(t, cause, SymbolMissing, "nothing")
+
+	request := tracer.Action{
+		ID: 5, Kind: tracer.Autoload, Module: "net-pf-1", Outcome: tracer.Failed, Loads: []uint64{6, 7},
+		Request: &tracer.Request{Name: "net-pf-1", Wait: true}, HelperStatus: result(256),
+	}
+	got := x.Explain(t.Context(), request).Cause
+	checkCause(t, got, LoadFailed, "hello was tried for net-pf-1 and failed: symbol-missing: hello wants nothing")
+	if diff := cmp.Diff(cause, got.Inner); diff != "" {
+		t.Error(diff)
+	}
+
+	a.ID, a.SharedWith = 8, 7
+	shared := x.Explain(t.Context(), a).Cause
+	checkCause(t, shared, SymbolMissing, "nothing")
+	if want := append(append([]string{}, cause.Evidence...), "the kernel gave it the result of another load of the same file"); cmp.Diff(want, shared.Evidence) != "" {
+		t.Errorf("%q", shared.Evidence)
+	}
+}
+
+// TestMemoryIsBounded: the oldest causes are forgotten, and not made up.
+func TestMemoryIsBounded(t *testing.T) {
+	x := NewExplainer(ordinary().open(t), nil)
+	for id := range uint64(remembered + 50) {
+		x.Explain(t.Context(), tracer.Action{ID: id + 1, Kind: tracer.Load, Module: "hello", Outcome: tracer.Failed, Errno: unix.ETXTBSY, ErrnoName: "ETXTBSY"})
+	}
+	if len(x.causes) != remembered || len(x.order) != remembered {
+		t.Errorf("%d causes, %d in order", len(x.causes), len(x.order))
+	}
+	for id, want := range map[uint64]Code{1: Unknown, 50: Unknown, 51: LoadFailed, remembered + 50: LoadFailed} {
+		request := tracer.Action{
+			ID: 9999, Kind: tracer.Autoload, Module: "net-pf-1", Outcome: tracer.Failed, Loads: []uint64{id},
+			Request: &tracer.Request{}, HelperStatus: result(256),
+		}
+		if got := x.Explain(t.Context(), request).Cause; got.Code != want {
+			t.Errorf("load %d: %s", id, got)
+		}
+	}
+}
+
+// TestFirstTry: what is said is about the last try.
+func TestFirstTry(t *testing.T) {
+	e := explained{Action: failing(tracer.StageResolve, unix.ENOENT, "hello: Unknown symbol nothing (err -2)")}
+	a := e.complete(t)
+	a.Call = &tracer.Enter{Call: tracer.InitModule, Capable: true, Size: 1000}
+	a.FirstTry = &tracer.FirstTry{ID: 1, Format: tracer.FormatXz, Errno: unix.ENOEXEC, ErrnoName: "ENOEXEC"}
+	checkCause(t, NewExplainer(ordinary().open(t), nil).Explain(t.Context(), a).Cause, SymbolMissing, "nothing")
+}
+
+// TestFIFO: no question about a file hangs on one that never ends.
+func TestFIFO(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "fifo.ko")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k := ordinary().open(t)
+	e := explained{Action: also(failing(tracer.StageRead, unix.EINVAL), func(a *tracer.Action) { a.File = &tracer.File{Path: path, Size: 1} })}
+	checkCause(t, NewExplainer(k, nil).Explain(t.Context(), e.complete(t)).Cause, FileUnreadable, "a pipe")
+	v, err := Check(t.Context(), path, k, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkCause(t, v.Cause, FileUnreadable, "fifo.ko")
+}
