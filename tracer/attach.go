@@ -10,7 +10,6 @@ import (
 	"sync"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 )
@@ -38,11 +37,13 @@ func (a *attachment) Close() error {
 // attacher loads and attaches hooks one by one, so that each has its own reason
 // where it cannot be had.
 type attacher struct {
-	spec    *ebpf.CollectionSpec
-	maps    map[string]*ebpf.Map
-	cache   *btf.Cache
-	backend Backend
-	returns int
+	spec     *ebpf.CollectionSpec
+	maps     map[string]*ebpf.Map
+	cache    *btf.Cache
+	backend  Backend
+	returns  int
+	ahead    map[string]*loading
+	attached map[string]*attachment
 }
 
 // has tells whether this architecture has the hook at all: arm64 has no system
@@ -53,21 +54,20 @@ func (at *attacher) has(h hook) bool {
 
 // attach tries the ways to attach h, best first, and reports the one that worked
 // and why the ones before it did not.
-func (at *attacher) attach(h hook) (*attachment, HookStatus) {
+func (at *attacher) attach(h hook) HookStatus {
 	status := HookStatus{Target: h.name, Need: h.need, Tells: h.tells}
 	for _, name := range h.programs(at.backend) {
 		how, _, _ := strings.Cut(name, "_")
 		if status.How == "" {
 			status.How = how
 		}
-		spec := at.spec.Programs[name]
-		status.Target = spec.AttachTo
-		a, err := at.load(name, spec)
+		status.Target = at.spec.Programs[name].AttachTo
+		err := at.attachProgram(name)
 		if err == nil {
-			a.spare = h.spare
+			at.attached[name].spare = h.spare
 			status.How = how
 			status.Attached = true
-			return a, status
+			return status
 		}
 		if status.Why != "" {
 			status.Why += "; "
@@ -75,40 +75,25 @@ func (at *attacher) attach(h hook) (*attachment, HookStatus) {
 		status.Why += how + ": " + oneLine(err)
 	}
 	status.Absent = absent(status.Target, status.How)
-	return nil, status
+	return status
 }
 
-func (at *attacher) load(name string, spec *ebpf.ProgramSpec) (*attachment, error) {
-	p, err := at.loadProgram(name, spec)
-	if errors.Is(err, btf.ErrMultipleMatches) {
-		p, err = at.loadAmbiguous(spec)
+// attachProgram leaves alone what is attached already, by [attacher.choose].
+func (at *attacher) attachProgram(name string) error {
+	if at.attached[name] != nil {
+		return nil
 	}
+	spec := at.spec.Programs[name]
+	p, err := at.program(name)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	a := &attachment{target: spec.AttachTo, program: p}
 	if err := a.attach(spec, at.returns); err != nil {
-		return nil, errors.Join(err, a.program.Close())
+		return errors.Join(err, p.Close())
 	}
-	return a, nil
-}
-
-func (at *attacher) loadProgram(name string, spec *ebpf.ProgramSpec) (*ebpf.Program, error) {
-	only := &ebpf.CollectionSpec{
-		Maps:      at.spec.Maps,
-		Programs:  map[string]*ebpf.ProgramSpec{name: spec},
-		Types:     at.spec.Types,
-		ByteOrder: at.spec.ByteOrder,
-	}
-	coll, err := ebpf.NewCollectionWithOptions(only, ebpf.CollectionOptions{
-		MapReplacements: at.maps,
-		Cache:           at.cache,
-	})
-	if err != nil {
-		return nil, err
-	}
-	defer coll.Close()
-	return coll.DetachProgram(name), nil
+	at.attached[name] = a
+	return nil
 }
 
 func (a *attachment) attach(spec *ebpf.ProgramSpec, returns int) (err error) {
@@ -133,50 +118,24 @@ func (a *attachment) attach(spec *ebpf.ProgramSpec, returns int) (err error) {
 }
 
 // closeAll detaches all at once: each link waits for the kernel to forget it,
-// and the waits overlap.
-func closeAll(attached []*attachment, maps map[string]*ebpf.Map) error {
-	errs := make([]error, len(attached))
+// and from 7.x or so the waits overlap. Before, they are one after another,
+// whatever the order: the kernel makes them with its list of probes locked.
+func closeAll(attached map[string]*attachment, maps map[string]*ebpf.Map) error {
+	errs := make(chan error, len(attached)+len(maps))
 	var wg sync.WaitGroup
-	for i, a := range attached {
-		wg.Go(func() { errs[i] = a.Close() })
+	for _, a := range attached {
+		wg.Go(func() { errs <- a.Close() })
 	}
 	wg.Wait()
 	for _, m := range maps {
-		errs = append(errs, m.Close())
+		errs <- m.Close()
 	}
-	return errors.Join(errs...)
-}
-
-// HaveFentry asks whether functions can be hooked through BPF trampolines,
-// entry and return. It attaches a program that does nothing to do_init_module:
-// that a program loads is not enough on arm64 before 6.4 or so.
-func HaveFentry() error {
-	const target = "do_init_module"
-	for _, kind := range []ebpf.AttachType{ebpf.AttachTraceFEntry, ebpf.AttachTraceFExit} {
-		if err := tryTracing(target, kind); err != nil {
-			return fmt.Errorf("%s on %s: %w", kind, target, err)
-		}
+	close(errs)
+	var all []error
+	for err := range errs {
+		all = append(all, err)
 	}
-	return nil
-}
-
-func tryTracing(target string, kind ebpf.AttachType) error {
-	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-		Type:         ebpf.Tracing,
-		AttachType:   kind,
-		AttachTo:     target,
-		License:      "Dual BSD/GPL",
-		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()},
-	})
-	if err != nil {
-		return err
-	}
-	defer p.Close()
-	l, err := link.AttachTracing(link.TracingOptions{Program: p})
-	if err != nil {
-		return err
-	}
-	return l.Close()
+	return errors.Join(all...)
 }
 
 // absent asks the kernel's symbol table whether there is such a function. It is

@@ -18,7 +18,7 @@ import (
 
 // These tests load real modules into a real kernel: the lab's. Outside it they
 // are skipped.
-func inLab(t *testing.T) {
+func inLab(t testing.TB) {
 	t.Helper()
 	if os.Getenv("KMODTRACE_LAB") == "" {
 		t.Skip("loads modules into the running kernel: runs in a machine of the lab (make test)")

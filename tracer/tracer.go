@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,7 +51,7 @@ func (o Options) check() error {
 // goroutine at a time may iterate; the other methods may be called from any.
 type Tracer struct {
 	coverage Coverage
-	attached []*attachment
+	attached map[string]*attachment // by the program's name
 	maps     map[string]*ebpf.Map
 	reader   *ringbuf.Reader
 	pending  int
@@ -109,6 +110,12 @@ func Open(opts *Options) (_ *Tracer, err error) {
 
 // prepare makes the maps and chooses the backend.
 func (t *Tracer) prepare(o Options) (*attacher, error) {
+	cache := btf.NewCache()
+	// The kernel's types take as long to read as our programs do. Who needs them
+	// waits for them, and meets their error again.
+	var types sync.WaitGroup
+	types.Go(func() { _, _ = cache.Kernel() })
+	defer types.Wait()
 	spec, err := loadBpf()
 	if err != nil {
 		return nil, fmt.Errorf("read programs: %w", err)
@@ -125,26 +132,16 @@ func (t *Tracer) prepare(o Options) (*attacher, error) {
 			return nil, fmt.Errorf("create map %s: %w", name, err)
 		}
 	}
-	t.coverage.Backend = o.Backend
-	if o.Backend == Auto {
-		t.coverage.Backend, t.coverage.WhyKprobe = choose()
-	}
-	at := &attacher{spec: spec, maps: t.maps, cache: btf.NewCache(), backend: t.coverage.Backend, returns: o.Returns}
+	t.attached = make(map[string]*attachment)
+	at := &attacher{spec: spec, maps: t.maps, cache: cache, backend: o.Backend, returns: o.Returns, attached: t.attached}
 	if at.returns == 0 {
 		at.returns = defaultReturns
 	}
+	if at.backend == Auto {
+		at.backend, t.coverage.WhyKprobe = at.choose()
+	}
+	t.coverage.Backend = at.backend
 	return at, nil
-}
-
-// choose is the backend of Auto, and why it is not Fentry.
-func choose() (Backend, string) {
-	if err := HaveFentry(); err != nil {
-		return Kprobe, oneLine(err)
-	}
-	if err := HaveNoPreemption(); err != nil {
-		return Kprobe, oneLine(err)
-	}
-	return Fentry, ""
 }
 
 func (t *Tracer) attachAll(at *attacher) error {
@@ -152,15 +149,10 @@ func (t *Tracer) attachAll(at *attacher) error {
 	if err != nil {
 		return err
 	}
-	for _, h := range hooksFor(running) {
-		if !at.has(h) {
-			continue
-		}
-		a, status := at.attach(h)
-		if a != nil {
-			t.attached = append(t.attached, a)
-		}
-		t.coverage.Hooks = append(t.coverage.Hooks, status)
+	hooks := slices.DeleteFunc(hooksFor(running), func(h hook) bool { return !at.has(h) })
+	at.loadAhead(hooks)
+	for _, h := range hooks {
+		t.coverage.Hooks = append(t.coverage.Hooks, at.attach(h))
 	}
 	return nil
 }

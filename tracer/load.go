@@ -1,0 +1,78 @@
+package tracer
+
+import (
+	"errors"
+	"runtime"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+)
+
+// loading is a program on its way into the kernel.
+type loading struct {
+	name    string
+	done    chan struct{}
+	program *ebpf.Program
+	err     error
+}
+
+// loadAhead begins to load the programs by which the hooks are to be attached:
+// loading is work for the processors, attaching mostly waits for the kernel, and
+// only the attaching has an order. Each must be taken, by attaching its hook.
+func (at *attacher) loadAhead(hooks []hook) {
+	queue := make(chan *loading, len(hooks))
+	at.ahead = make(map[string]*loading, len(hooks))
+	for _, h := range hooks {
+		name := h.programs(at.backend)[0]
+		if at.attached[name] != nil {
+			continue
+		}
+		at.ahead[name] = &loading{name: name, done: make(chan struct{})}
+		queue <- at.ahead[name]
+	}
+	close(queue)
+	for range runtime.GOMAXPROCS(0) {
+		go func() {
+			for l := range queue {
+				l.program, l.err = at.load(l.name)
+				close(l.done)
+			}
+		}()
+	}
+}
+
+// program gives the program to whoever attaches it, and closes it.
+func (at *attacher) program(name string) (*ebpf.Program, error) {
+	l := at.ahead[name]
+	if l == nil {
+		return at.load(name)
+	}
+	delete(at.ahead, name)
+	<-l.done
+	return l.program, l.err
+}
+
+func (at *attacher) load(name string) (*ebpf.Program, error) {
+	spec := at.spec.Programs[name]
+	p, err := loadProgram(name, &ebpf.CollectionSpec{
+		Maps:      at.spec.Maps,
+		Programs:  map[string]*ebpf.ProgramSpec{name: spec},
+		Types:     at.spec.Types,
+		ByteOrder: at.spec.ByteOrder,
+	}, ebpf.CollectionOptions{MapReplacements: at.maps, Cache: at.cache})
+	if errors.Is(err, btf.ErrMultipleMatches) {
+		return at.loadAmbiguous(spec)
+	}
+	return p, err
+}
+
+// loadProgram loads a collection of one program: it alone lets programs share
+// what was read of the kernel's types.
+func loadProgram(name string, only *ebpf.CollectionSpec, opts ebpf.CollectionOptions) (*ebpf.Program, error) {
+	coll, err := ebpf.NewCollectionWithOptions(only, opts)
+	if err != nil {
+		return nil, err
+	}
+	defer coll.Close()
+	return coll.DetachProgram(name), nil
+}
