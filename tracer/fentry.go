@@ -16,7 +16,7 @@ func (at *attacher) choose() (Backend, string) {
 	if err := HaveNoPreemption(); err != nil {
 		return Kprobe, oneLine(err)
 	}
-	if at.attachProgram(bpfProgFexitDoInitModule) == nil {
+	if at.attachProgram(bpfProgFexitFindModuleAll) == nil {
 		return Fentry, ""
 	}
 	if err := haveFentry(at.cache); err != nil {
