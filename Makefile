@@ -97,9 +97,10 @@ demo: build ## show the main job on a real kernel, in the lab; HOST=1: on this m
 	@$(if $(HOST),,scripts/setup lab)
 	@scripts/demo $(if $(HOST),--host)
 
-readme: build ## put the demo's transcript and the kernels into README.md, the lab's figures into docs/lab.md
+readme: setup guest ## put the demo's transcript and the kernels into README.md, the lab's figures into docs/lab.md
 	@scripts/setup lab matrix
-	@MATRIX="$(MATRIX)" scripts/readme
+	@scripts/lab-kernels $(CAUSES)
+	@MATRIX="$(MATRIX)" CAUSES="$(CAUSES)" scripts/readme
 
 check-readme: setup build ## fail when README.md's transcript is not what the demo prints
 	@scripts/readme --check
