@@ -19,8 +19,11 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // boot is a way to boot a kernel: the group of cases that it is for, and the
@@ -106,32 +109,24 @@ func (r *runner) build(ctx context.Context) error {
 // machines is how many run at once: two cores carry no more.
 const machines = 2
 
-// all runs every boot of every kernel.
+// all runs every boot of every kernel, the longest boots first.
 func (r *runner) all(ctx context.Context, kernels []string) *matrix {
-	type result struct {
-		kernel, boot string
-		output       []byte
-		err          error
-	}
-	results := make(chan result)
-	places := make(chan struct{}, machines)
-	count := 0
+	m := newMatrix(kernels)
+	var results sync.Mutex
+	var group errgroup.Group
+	group.SetLimit(machines)
 	for _, b := range boots() {
 		for _, kernel := range kernels {
-			count++
-			go func() {
-				places <- struct{}{}
-				defer func() { <-places }()
+			group.Go(func() error {
 				output, err := r.boot(ctx, kernel, b)
-				results <- result{kernel, b.name, output, err}
-			}()
+				results.Lock()
+				defer results.Unlock()
+				m.add(kernel, b.name, output, err)
+				return nil
+			})
 		}
 	}
-	m := newMatrix(kernels)
-	for range count {
-		res := <-results
-		m.add(res.kernel, res.boot, res.output, res.err)
-	}
+	_ = group.Wait() // what failed is in the matrix
 	return m
 }
 
