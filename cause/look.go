@@ -86,10 +86,7 @@ func lookKeys(s *scene) {
 	if enforced, err := s.kernel.SignatureEnforced(); err == nil && enforced {
 		s.prove("signatures are enforced (module.sig_enforce)")
 	}
-	keys, err := s.kernel.Keys()
-	if err != nil {
-		return
-	}
+	keys, err := s.kernel.Keys() // perhaps only some, and why not all
 	for i, key := range keys {
 		if i == maxKeys {
 			s.prove("and %d more trusted keys", len(keys)-i)
@@ -97,8 +94,11 @@ func lookKeys(s *scene) {
 		}
 		s.prove("trusted: %s (%s, in %s)", key.Description, key.ID, key.Keyring)
 	}
-	if len(keys) == 0 {
-		s.prove("this kernel shows no key that it trusts for modules")
+	switch {
+	case err != nil:
+		s.prove("not all keys that it trusts can be read: %v", err)
+	case len(keys) == 0:
+		s.prove("this kernel has no key that it trusts for modules")
 	}
 }
 

@@ -129,7 +129,7 @@ func loadRules() []rule {
 		{code: ELFDamaged, when: when{stages: ofImage, errnos: errnos(unix.ENOEXEC, unix.EINVAL), text: damageText, fact: factOf("it does not hold together", damaged)},
 			say: "{file}: damaged[: {problem}]"},
 		{code: LoadingElsewhere, when: when{stages: toVerify, errnos: errnos(unix.EEXIST, unix.EBUSY), fact: factOf("another load of that name was under way when this one began", hasRival)},
-			say: "another load of {module} was under way[, by {other}]", look: lookRival},
+			say: "another load of {module} was under way", look: lookRival},
 		{code: AlreadyLoaded, when: when{stages: atVerify, errnos: errnos(unix.EEXIST), fact: factOf("the kernel found {module} when it looked for the name", foundLive)},
 			say: "{module} is loaded already"},
 
