@@ -9,6 +9,7 @@ KERNEL  ?= 6.12
 ARCH    ?= amd64
 PREFIX  ?= /usr/local
 DESTDIR ?=
+FUZZTIME ?= 1m
 
 # The compiler of the BPF objects that are committed.
 export CLANG := 19
@@ -27,7 +28,7 @@ DONE   ?=
 CAUSES ?= amd64/5.10 amd64/6.1 amd64/6.12 amd64/7.2 amd64/newest
 
 .DEFAULT_GOAL := build
-.PHONY: help build guest setup generate check-generate fmt vet staticcheck race test-unit lab-test \
+.PHONY: help build guest setup generate check-generate fmt vet staticcheck race fuzz test-unit lab-test \
 	test test-all test-matrix causes records lab-bench demo readme check-readme install uninstall clean
 
 help: ## list the targets
@@ -65,6 +66,9 @@ staticcheck: ## staticcheck
 race: guest ## the host-side tests under the race detector
 	@scripts/setup race
 	@CGO_ENABLED=1 $(GOTEST) -race -short ./...
+
+fuzz: ## fuzz with each target for FUZZTIME=1m
+	@scripts/fuzz $(FUZZTIME)
 
 test-unit: guest ## unit and script tests, on this machine
 	@$(GOTEST) ./...
