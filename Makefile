@@ -89,7 +89,7 @@ test-matrix: guest ## the lab tests on all kernels, amd64 and arm64 (but those i
 
 causes: setup guest ## make every cause happen on every kernel, and print what kmodtrace says of each
 	@scripts/lab-kernels $(CAUSES)
-	@go run ./scripts/causes $${GOTEST_TALLY:+--tally "$$GOTEST_TALLY"} $(if $(ONLY),--only '$(ONLY)') $(CAUSES)
+	@go run ./scripts/causes $(if $(ONLY),,--summary bin/causes.md) $${GOTEST_TALLY:+--tally "$$GOTEST_TALLY"} $(if $(ONLY),--only '$(ONLY)') $(CAUSES)
 
 records: setup guest ## record real kernels' events for tracer's tests anew
 	@scripts/record amd64/5.10 amd64/6.1 amd64/6.12 amd64/newest

@@ -180,6 +180,9 @@ func (s *scene) ends() {
 	if a.Errno != 0 {
 		s.prove("the kernel answered %s (%d, %s)", a.ErrnoName, int(a.Errno), unix.Errno(a.Errno).Error())
 	}
+	if h := a.HelperStatus; h != nil {
+		s.prove("its helper ended with status %d", unix.WaitStatus(*h).ExitStatus())
+	}
 	switch {
 	case a.Kind != tracer.Load:
 	case a.Stage == before:

@@ -185,16 +185,6 @@ func isSigned(s *scene) answer {
 	return unsure
 }
 
-func isUnsigned(s *scene) answer {
-	switch isSigned(s) {
-	case yes:
-		return no
-	case no:
-		return yes
-	}
-	return unsure
-}
-
 // ---- about policy ----
 
 func lockedDown(s *scene) answer {

@@ -72,7 +72,9 @@ func leaving(s *scene) answer {
 	if l.State != tracer.StateLive || *l.Refs != 0 || len(l.Holders) > 0 || !l.HasExit || a.Saw(tracer.KindFree, tracer.KindModuleFree) {
 		return no
 	}
-	s.name("since", shortSpan(s.now-a.Start))
+	if s.live {
+		s.name("since", shortSpan(s.now-a.Start))
+	}
 	return yes
 }
 

@@ -35,7 +35,6 @@ var (
 )
 
 var (
-	anyStage  []tracer.Stage
 	notBegun  = []tracer.Stage{before}
 	atRead    = []tracer.Stage{tracer.StageRead}
 	atVerify  = []tracer.Stage{tracer.StageVerify}
@@ -157,6 +156,8 @@ func loadRules() []rule {
 			say: "{module} is part of this kernel's image already"},
 		{code: InitRefused, when: when{stages: atInit, fact: factOf("its own init returned {errno}", initResult)},
 			say: "its own init returned {errno}[: \"{said}\"]", look: lookSaid},
+		{code: InitRefused, when: when{stages: atInit}, // the hook on its return is missing
+			say: "its init failed with {errno}[: \"{said}\"]", look: lookSaid},
 
 		// Anywhere.
 		{code: NoMemory, when: when{errnos: errnos(unix.ENOMEM), fact: factOf("it is not its own init that says so", noInitResult)},
@@ -188,7 +189,7 @@ func unloadRules() []rule {
 		unload(NotLive, "{module} is not live: {state}", when{errnos: errnos(unix.EBUSY), fact: factOf("the kernel found it in another state than live", notLive)}, nil),
 		unload(NoExit, "{module} has no exit function: it cannot be unloaded",
 			when{errnos: errnos(unix.EBUSY), fact: factOf("the kernel found it live, with an init and without an exit", noExit)}, nil),
-		unload(ExitStuck, "the exit of {module} has not come back for {since}",
+		unload(ExitStuck, "the exit of {module} has not come back[ for {since}]",
 			when{fact: factOf("the kernel let it go and has not freed it", leaving)}, lookStuck),
 		unload(Interrupted, "{who} got a signal while it waited", when{errnos: errnos(unix.EINTR, tracer.ERESTARTSYS), alone: true}, nil),
 	}

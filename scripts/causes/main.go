@@ -60,7 +60,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	if flags.NArg() == 0 {
-		return errors.New("name the kernels: ARCH/SERIES...")
+		return errors.New("no kernels named: want ARCH/SERIES")
 	}
 	r := &runner{only: *only, stderr: stderr}
 	if err := r.build(ctx); err != nil {
