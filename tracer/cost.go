@@ -1,0 +1,35 @@
+package tracer
+
+import (
+	"fmt"
+	"time"
+)
+
+// Cost is what the program of one hook took, as the kernel counts it.
+type Cost struct {
+	// Program is its name in bpf/kmodtrace.bpf.c: the way, and the function.
+	Program string        `json:"program"`
+	Runs    uint64        `json:"runs"`
+	Took    time.Duration `json:"took_ns"`
+}
+
+// Costs reads what the programs of this Tracer took so far, in no order. The
+// kernel counts only while its statistics are on (the sysctl
+// kernel.bpf_stats_enabled), which themselves add two readings of the clock to
+// each run.
+func (t *Tracer) Costs() ([]Cost, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return nil, nil
+	}
+	costs := make([]Cost, 0, len(t.attached))
+	for name, a := range t.attached {
+		stats, err := a.program.Stats()
+		if err != nil {
+			return nil, fmt.Errorf("read statistics of %s: %w", name, err)
+		}
+		costs = append(costs, Cost{Program: name, Runs: stats.RunCount, Took: stats.Runtime})
+	}
+	return costs, nil
+}
