@@ -9,6 +9,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -149,7 +150,40 @@ func (r *runner) boot(ctx context.Context, kernel string, b boot) ([]byte, error
 	cmd.Stderr = r.stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 30 * time.Second
-	output, err := cmd.Output()
+	var output bytes.Buffer
+	cmd.Stdout = io.MultiWriter(&output, &ticker{name: kernel + ", " + b.name, out: r.stderr})
+	err := cmd.Run()
 	fmt.Fprintf(r.stderr, "causes: %s, %s: %d s\n", kernel, b.name, int(time.Since(start).Seconds()))
-	return output, err
+	return output.Bytes(), err
+}
+
+// ticker says how far a run is, now and then, and at once what is wrong.
+type ticker struct {
+	name string
+	out  io.Writer
+	last time.Time
+	rest []byte
+}
+
+// tickEvery is how often progress is said.
+const tickEvery = 30 * time.Second
+
+func (t *ticker) Write(p []byte) (int, error) {
+	t.rest = append(t.rest, p...)
+	for {
+		line, rest, found := bytes.Cut(t.rest, []byte("\n"))
+		if !found {
+			return len(p), nil
+		}
+		t.rest = rest
+		test, begins := bytes.CutPrefix(line, []byte("=== RUN   TestCauses/"))
+		wrongCell := bytes.HasPrefix(line, []byte("causes: ")) && bytes.Contains(line, []byte(`"verdict":"`+wrong+`"`))
+		switch {
+		case wrongCell:
+			fmt.Fprintf(t.out, "causes: %s: %s\n", t.name, line)
+		case begins && time.Since(t.last) > tickEvery:
+			t.last = time.Now()
+			fmt.Fprintf(t.out, "causes: %s: at %s\n", t.name, test)
+		}
+	}
 }
