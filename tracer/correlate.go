@@ -1,9 +1,7 @@
 package tracer
 
 import (
-	"path"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,10 +14,6 @@ const (
 	maxLoads       = 1024
 	maxHelped      = 64 // loads of one request
 )
-
-// retryWithin is how long a refused attempt with a compressed file is held back, for
-// its thread may decompress it and try again.
-const retryWithin = 2 * time.Second
 
 // Correlator builds actions from events. It is a pure function of the events in
 // the order in which the ring delivers them: no clock, no kernel, no files. The
@@ -60,23 +54,6 @@ func (c *Correlator) Add(e Event) []Action {
 	default:
 		return append(done, c.attempt(e)...)
 	}
-}
-
-// Holds tells whether an action is held back that may turn out to be a first try.
-// Whoever has no more events then calls Release after a while.
-func (c *Correlator) Holds() bool { return len(c.held) > 0 }
-
-// Release returns the actions held back which at that time since boot are no
-// first tries any more.
-func (c *Correlator) Release(now time.Duration) (done []Action) {
-	for tid, a := range c.held {
-		if now-a.End > retryWithin {
-			delete(c.held, tid)
-			done = append(done, *a)
-		}
-	}
-	slices.SortFunc(done, func(a, b Action) int { return int(a.End - b.End) })
-	return done
 }
 
 // Pending returns the actions that Add has not: the unfinished ones, and those
@@ -131,64 +108,6 @@ func (c *Correlator) attempt(e Event) (done []Action) {
 		done = append(done, *a)
 	}
 	return done
-}
-
-// isFirstTry tells a compressed file that was given to a kernel as if it were
-// none: programs do so before they decompress it themselves.
-func isFirstTry(a *Action) bool {
-	return a.Outcome == Failed && a.Errno == unix.ENOEXEC && a.Call != nil && a.Call.Call == FinitModule &&
-		a.Image != nil && a.Image.Format.Compressed()
-}
-
-// retry ties a new attempt to the one of the same thread that is held back, or
-// gives that one back where the new one is no load of bytes in memory: a load of a
-// file may be of any file.
-func (c *Correlator) retry(a *Action, e Event) []Action {
-	first := c.held[e.Thread.TID]
-	if first == nil {
-		return nil
-	}
-	delete(c.held, e.Thread.TID)
-	same := first.Thread.PID == e.Thread.PID && first.Thread.Start == e.Thread.Start
-	if !same || e.Enter == nil || e.Enter.Call != InitModule {
-		return []Action{*first}
-	}
-	for _, r := range c.requests {
-		r.Loads = slices.DeleteFunc(r.Loads, func(id uint64) bool { return id == first.ID })
-	}
-	a.FirstTry = &FirstTry{
-		ID: first.ID, Format: first.Image.Format, Errno: first.Errno, ErrnoName: first.ErrnoName, Took: first.Took,
-	}
-	// init_module shows no file; the first try did.
-	a.File = first.File
-	name(a, first.Module, first.NameFrom)
-	return nil
-}
-
-// helped tells a request of a load that its helper made.
-func (c *Correlator) helped(a *Action) {
-	if a.Kind != Load || a.Call == nil || a.Call.ForRequest == 0 {
-		return
-	}
-	for _, r := range c.requests {
-		if r.ID == a.Call.ForRequest && len(r.Loads) < maxHelped {
-			r.Loads = append(r.Loads, a.ID)
-		}
-	}
-}
-
-// rival finds the other load of that name which was in the way of a. The kernel
-// says EEXIST or EBUSY then, by its version and by what became of the other.
-func (c *Correlator) rival(a *Action) {
-	if a.Errno != unix.EEXIST && a.Errno != unix.EBUSY && a.Errno != unix.EINTR && a.Errno != ERESTARTSYS {
-		return
-	}
-	for _, l := range slices.Backward(c.loads) {
-		if l != a && l.Module == a.Module && l.Start <= a.Start && (l.End == 0 || l.End > a.Start) {
-			a.Rival = l.ID
-			return
-		}
-	}
 }
 
 // continues tells whether e belongs to the action that its thread id has open.
@@ -251,109 +170,6 @@ func takeOldest(maps ...map[uint32]*Action) *Action {
 	return oldest
 }
 
-// add writes what e states into a.
-func add(a *Action, e Event) {
-	if !slices.Contains(a.Seen, e.Kind) {
-		a.Seen = append(a.Seen, e.Kind)
-	}
-	switch e.Kind {
-	case KindEnter:
-		addEnter(a, e.Enter)
-	case KindFile:
-		addFile(a, e.File)
-	case KindImage:
-		a.Image = e.Image
-	case KindDenied:
-		a.Denial = e.Denial
-	case KindLookup:
-		// A load that finds another of its name waits and looks again: the first
-		// is the one that tells what was in its way.
-		if a.Lookup == nil || !a.Lookup.Found {
-			a.Lookup = e.Lookup
-		}
-		name(a, e.Lookup.Name, NameKernel)
-	case KindStage:
-		addStage(a, e.Step.Stage, e.Time)
-	case KindParams:
-		a.Params = e.Params
-		name(a, e.Params.Module, NameKernel)
-	case KindModuleLoad, KindInit, KindFree, KindModuleFree:
-		a.Details = e.Module
-		name(a, e.Module.Name, NameKernel)
-	case KindInitcall:
-		a.InitResult = &e.Return.Value
-	case KindInitReturn:
-		closeStage(a, e.Time)
-	case KindMessage:
-		addMessage(a, e.Message)
-	}
-}
-
-func addEnter(a *Action, call *Enter) {
-	a.Call = call
-	if call.Call == DeleteModule {
-		a.Kind = Unload
-		name(a, call.Text, NameClaimed)
-	}
-}
-
-// addFile prefers the kernel's own file to the claimed one.
-func addFile(a *Action, f *File) {
-	if a.File == nil || a.File.Claimed {
-		a.File = f
-		name(a, moduleOfPath(f.Path), NameFile)
-	}
-}
-
-func addStage(a *Action, s Stage, at time.Duration) {
-	closeStage(a, at)
-	a.Stage = s
-	a.Stages = append(a.Stages, StageTime{Stage: s, After: at - a.Start})
-}
-
-// closeStage ends the stage that is open, if any.
-func closeStage(a *Action, at time.Duration) {
-	if n := len(a.Stages); n > 0 && a.Stages[n-1].Took == 0 {
-		s := &a.Stages[n-1]
-		s.Took = at - a.Start - s.After
-	}
-}
-
-func addMessage(a *Action, m *Message) {
-	n := len(a.Messages)
-	switch {
-	case n > 0 && m.Record != 0 && m.Record == a.lastRecord:
-		a.Messages[n-1] = m.Text
-	case n == maxMessages:
-		a.MessagesDropped++
-	default:
-		a.Messages = append(a.Messages, m.Text)
-	}
-	a.lastRecord = m.Record
-}
-
-// name keeps the best name: sources are numbered best first.
-func name(a *Action, text string, from NameSource) {
-	if text == "" || a.NameFrom != NameUnknown && a.NameFrom < from {
-		return
-	}
-	a.Module, a.NameFrom = text, from
-}
-
-// moduleOfPath is the name that a module in such a file has by convention:
-// "/x/nf-tables.ko.xz" holds nf_tables.
-func moduleOfPath(file string) string {
-	base := path.Base(file)
-	for _, suffix := range []string{".xz", ".gz", ".zst"} {
-		base = strings.TrimSuffix(base, suffix)
-	}
-	base, found := strings.CutSuffix(base, ".ko")
-	if !found {
-		return ""
-	}
-	return strings.ReplaceAll(base, "-", "_")
-}
-
 // ends decides whether e is the action's last event, and its outcome. This is
 // the one place that does.
 func ends(a *Action, e Event) bool {
@@ -404,72 +220,4 @@ func finish(a *Action, at time.Duration, result int64) {
 	default:
 		a.Outcome = Live
 	}
-}
-
-// share finds the load that gave a its result: a read no file itself, and
-// another attempt that did was under way with the same file. Where only the
-// caller says which file it was, a refusal may have come before any sharing.
-func (c *Correlator) share(a *Action) {
-	if a.File == nil || a.Saw(KindStage) || a.File.Claimed && a.Outcome != Live {
-		return
-	}
-	for _, l := range slices.Backward(c.loads) {
-		sameFile := l.File != nil && l.File.Device == a.File.Device && l.File.Inode == a.File.Inode
-		if sameFile && l.Start <= a.End && (l.End == 0 || l.End >= a.Start) {
-			a.SharedWith = l.ID
-			a.Details = l.Details
-			if l.NameFrom == NameKernel {
-				name(a, l.Module, NameKernel)
-			}
-			return
-		}
-	}
-}
-
-func (c *Correlator) request(e Event) (done []Action) {
-	if old := c.requests[e.Thread.TID]; old != nil {
-		delete(c.requests, e.Thread.TID)
-		old.EndLost = true
-		done = append(done, *old)
-	}
-	if len(c.attempts)+len(c.requests) >= c.max {
-		done = append(done, c.evict()...)
-	}
-	c.requests[e.Thread.TID] = &Action{
-		ID:       uint64(e.Time),
-		Kind:     Autoload,
-		Module:   e.Request.Name,
-		NameFrom: NameKernel,
-		Start:    e.Time,
-		Thread:   e.Thread,
-		Request:  e.Request,
-		Seen:     []Kind{e.Kind},
-	}
-	return done
-}
-
-func (c *Correlator) requestReturn(e Event) []Action {
-	a := c.requests[e.Thread.TID]
-	if a == nil || a.Thread.Start != e.Thread.Start {
-		return nil
-	}
-	delete(c.requests, e.Thread.TID)
-	a.Seen = append(a.Seen, KindRequestReturn)
-	a.End, a.Took = e.Time, e.Time-a.Start
-	status := e.Return.Value
-	switch {
-	case status < 0:
-		a.Outcome = Failed
-		a.Errno = unix.Errno(-status)
-		a.ErrnoName = ErrnoName(a.Errno)
-	case !a.Request.Wait:
-		// Started and left alone: its result goes to nobody.
-	case status > 0:
-		a.Outcome = Failed
-		a.HelperStatus = &status
-	default:
-		a.Outcome = Answered
-		a.HelperStatus = &status
-	}
-	return []Action{*a}
 }

@@ -1,0 +1,111 @@
+package tracer
+
+import (
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+// add writes what e states into a.
+func add(a *Action, e Event) {
+	if !slices.Contains(a.Seen, e.Kind) {
+		a.Seen = append(a.Seen, e.Kind)
+	}
+	switch e.Kind {
+	case KindEnter:
+		addEnter(a, e.Enter)
+	case KindFile:
+		addFile(a, e.File)
+	case KindImage:
+		a.Image = e.Image
+	case KindDenied:
+		a.Denial = e.Denial
+	case KindLookup:
+		// A load that finds another of its name waits and looks again: the first
+		// is the one that tells what was in its way.
+		if a.Lookup == nil || !a.Lookup.Found {
+			a.Lookup = e.Lookup
+		}
+		name(a, e.Lookup.Name, NameKernel)
+	case KindStage:
+		addStage(a, e.Step.Stage, e.Time)
+	case KindParams:
+		a.Params = e.Params
+		name(a, e.Params.Module, NameKernel)
+	case KindModuleLoad, KindInit, KindFree, KindModuleFree:
+		a.Details = e.Module
+		name(a, e.Module.Name, NameKernel)
+	case KindInitcall:
+		a.InitResult = &e.Return.Value
+	case KindInitReturn:
+		closeStage(a, e.Time)
+	case KindMessage:
+		addMessage(a, e.Message)
+	}
+}
+
+func addEnter(a *Action, call *Enter) {
+	a.Call = call
+	if call.Call == DeleteModule {
+		a.Kind = Unload
+		name(a, call.Text, NameClaimed)
+	}
+}
+
+// addFile prefers the kernel's own file to the claimed one.
+func addFile(a *Action, f *File) {
+	if a.File == nil || a.File.Claimed {
+		a.File = f
+		name(a, moduleOfPath(f.Path), NameFile)
+	}
+}
+
+func addStage(a *Action, s Stage, at time.Duration) {
+	closeStage(a, at)
+	a.Stage = s
+	a.Stages = append(a.Stages, StageTime{Stage: s, After: at - a.Start})
+}
+
+// closeStage ends the stage that is open, if any.
+func closeStage(a *Action, at time.Duration) {
+	if n := len(a.Stages); n > 0 && a.Stages[n-1].Took == 0 {
+		s := &a.Stages[n-1]
+		s.Took = at - a.Start - s.After
+	}
+}
+
+func addMessage(a *Action, m *Message) {
+	n := len(a.Messages)
+	switch {
+	case n > 0 && m.Record != 0 && m.Record == a.lastRecord:
+		a.Messages[n-1] = m.Text
+	case n == maxMessages:
+		a.MessagesDropped++
+	default:
+		a.Messages = append(a.Messages, m.Text)
+	}
+	a.lastRecord = m.Record
+}
+
+// name keeps the best name: sources are numbered best first.
+func name(a *Action, text string, from NameSource) {
+	if text == "" || a.NameFrom != NameUnknown && a.NameFrom < from {
+		return
+	}
+	a.Module, a.NameFrom = text, from
+}
+
+// moduleOfPath is the name that a module in such a file has by convention:
+// "/x/nf-tables.ko.xz" holds nf_tables.
+func moduleOfPath(file string) string {
+	base := path.Base(file)
+	for _, suffix := range []string{".xz", ".gz", ".zst"} {
+		base = strings.TrimSuffix(base, suffix)
+	}
+	base, found := strings.CutSuffix(base, ".ko")
+	if !found {
+		return ""
+	}
+	return strings.ReplaceAll(base, "-", "_")
+}

@@ -1,0 +1,65 @@
+package tracer
+
+import (
+	"golang.org/x/sys/unix"
+)
+
+func (c *Correlator) request(e Event) (done []Action) {
+	if old := c.requests[e.Thread.TID]; old != nil {
+		delete(c.requests, e.Thread.TID)
+		old.EndLost = true
+		done = append(done, *old)
+	}
+	if len(c.attempts)+len(c.requests) >= c.max {
+		done = append(done, c.evict()...)
+	}
+	c.requests[e.Thread.TID] = &Action{
+		ID:       uint64(e.Time),
+		Kind:     Autoload,
+		Module:   e.Request.Name,
+		NameFrom: NameKernel,
+		Start:    e.Time,
+		Thread:   e.Thread,
+		Request:  e.Request,
+		Seen:     []Kind{e.Kind},
+	}
+	return done
+}
+
+func (c *Correlator) requestReturn(e Event) []Action {
+	a := c.requests[e.Thread.TID]
+	if a == nil || a.Thread.Start != e.Thread.Start {
+		return nil
+	}
+	delete(c.requests, e.Thread.TID)
+	a.Seen = append(a.Seen, KindRequestReturn)
+	a.End, a.Took = e.Time, e.Time-a.Start
+	status := e.Return.Value
+	switch {
+	case status < 0:
+		a.Outcome = Failed
+		a.Errno = unix.Errno(-status)
+		a.ErrnoName = ErrnoName(a.Errno)
+	case !a.Request.Wait:
+		// Started and left alone: its result goes to nobody.
+	case status > 0:
+		a.Outcome = Failed
+		a.HelperStatus = &status
+	default:
+		a.Outcome = Answered
+		a.HelperStatus = &status
+	}
+	return []Action{*a}
+}
+
+// helped tells a request of a load that its helper made.
+func (c *Correlator) helped(a *Action) {
+	if a.Kind != Load || a.Call == nil || a.Call.ForRequest == 0 {
+		return
+	}
+	for _, r := range c.requests {
+		if r.ID == a.Call.ForRequest && len(r.Loads) < maxHelped {
+			r.Loads = append(r.Loads, a.ID)
+		}
+	}
+}

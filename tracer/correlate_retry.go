@@ -1,0 +1,61 @@
+package tracer
+
+import (
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// retryWithin is how long a refused attempt with a compressed file is held back, for
+// its thread may decompress it and try again.
+const retryWithin = 2 * time.Second
+
+// Holds tells whether an action is held back that may turn out to be a first try.
+// Whoever has no more events then calls Release after a while.
+func (c *Correlator) Holds() bool { return len(c.held) > 0 }
+
+// Release returns the actions held back which at that time since boot are no
+// first tries any more.
+func (c *Correlator) Release(now time.Duration) (done []Action) {
+	for tid, a := range c.held {
+		if now-a.End > retryWithin {
+			delete(c.held, tid)
+			done = append(done, *a)
+		}
+	}
+	slices.SortFunc(done, func(a, b Action) int { return int(a.End - b.End) })
+	return done
+}
+
+// isFirstTry tells a compressed file that was given to a kernel as if it were
+// none: programs do so before they decompress it themselves.
+func isFirstTry(a *Action) bool {
+	return a.Outcome == Failed && a.Errno == unix.ENOEXEC && a.Call != nil && a.Call.Call == FinitModule &&
+		a.Image != nil && a.Image.Format.Compressed()
+}
+
+// retry ties a new attempt to the one of the same thread that is held back, or
+// gives that one back where the new one is no load of bytes in memory: a load of a
+// file may be of any file.
+func (c *Correlator) retry(a *Action, e Event) []Action {
+	first := c.held[e.Thread.TID]
+	if first == nil {
+		return nil
+	}
+	delete(c.held, e.Thread.TID)
+	same := first.Thread.PID == e.Thread.PID && first.Thread.Start == e.Thread.Start
+	if !same || e.Enter == nil || e.Enter.Call != InitModule {
+		return []Action{*first}
+	}
+	for _, r := range c.requests {
+		r.Loads = slices.DeleteFunc(r.Loads, func(id uint64) bool { return id == first.ID })
+	}
+	a.FirstTry = &FirstTry{
+		ID: first.ID, Format: first.Image.Format, Errno: first.Errno, ErrnoName: first.ErrnoName, Took: first.Took,
+	}
+	// init_module shows no file; the first try did.
+	a.File = first.File
+	name(a, first.Module, first.NameFrom)
+	return nil
+}
