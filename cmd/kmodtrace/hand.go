@@ -29,21 +29,32 @@ type hand struct {
 func newHand() *hand {
 	h := &hand{tasks: make(chan func())}
 	ready := make(chan struct{})
-	go func() {
-		// Never unlocked: a thread with another name must not serve others.
-		runtime.LockOSThread()
-		h.pid, h.tid = uint32(os.Getpid()), uint32(unix.Gettid())
-		if !inFirstPIDNamespace() {
-			h.name = "kmodtrace-" + rand.Text()[:5]
-			setThreadName(h.name)
-		}
-		close(ready)
-		for task := range h.tasks {
-			task()
-		}
-	}()
+	go h.work(ready)
 	<-ready
 	return h
+}
+
+// work does the tasks, in one thread that is never the process's first: the kernel
+// gives that one the signals of the process, and while it slept in an init nobody would
+// hear of a Ctrl-C.
+func (h *hand) work(ready chan struct{}) {
+	runtime.LockOSThread()
+	h.pid, h.tid = uint32(os.Getpid()), uint32(unix.Gettid())
+	if h.tid == h.pid {
+		go h.work(ready) // not here: this thread is taken until that one is ready
+		<-ready
+		runtime.UnlockOSThread()
+		return
+	}
+	// Never unlocked: a thread with another name must not serve others.
+	if !inFirstPIDNamespace() {
+		h.name = "kmodtrace-" + rand.Text()[:5]
+		setThreadName(h.name)
+	}
+	close(ready)
+	for task := range h.tasks {
+		task()
+	}
 }
 
 func (h *hand) close() { close(h.tasks) }
