@@ -134,7 +134,7 @@ func (t *resultText) verdict(v *cause.Verdict) string {
 		text  string
 		style style
 	}{
-		cause.Loads: {"would load", good}, cause.Refused: {"would be refused", bad}, cause.Undecided: {"cannot be told here", unsure},
+		cause.Loads: {"would be loaded", good}, cause.Refused: {"would be refused", bad}, cause.Undecided: {"cannot be told here", unsure},
 	}
 	w := words[v.Judgement]
 	lines := []line{line{}.add(strong, orDash(v.Module)).spaced(w.style, w.text).add(plain, fmt.Sprintf(" by kernel %s", v.Kernel))}
