@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -25,6 +26,16 @@ func openRunning(t *testing.T) *Kernel {
 	k, err := Open(nil)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return k
+}
+
+// openShown skips on the one kernel of the matrix that does not show where its data is.
+func openShown(t *testing.T) *Kernel {
+	t.Helper()
+	k := openRunning(t)
+	if runtime.GOARCH == "arm64" && strings.HasPrefix(k.Release(), "6.1.") {
+		t.Skip("its list of symbols has no data: it was built without CONFIG_KALLSYMS_ALL")
 	}
 	return k
 }
@@ -61,7 +72,7 @@ func installedFile(t *testing.T, k *Kernel, name string) (*kmod.File, []byte) {
 }
 
 func TestKernelIdentity(t *testing.T) {
-	k := openRunning(t)
+	k := openShown(t)
 	if !k.Running() || k.Release() == "" {
 		t.Errorf("release %q, running %v", k.Release(), k.Running())
 	}
@@ -87,7 +98,7 @@ func TestKernelIdentity(t *testing.T) {
 
 // TestKernelSymbols compares the kernel's tables with what modules were built against.
 func TestKernelSymbols(t *testing.T) {
-	k := openRunning(t)
+	k := openShown(t)
 	start := time.Now()
 	live, err := k.live()
 	if err != nil {
@@ -149,7 +160,7 @@ func TestKernelSymbols(t *testing.T) {
 // TestKernelImports: everything that modules of the kernel import is known, with the
 // version that they were built against.
 func TestKernelImports(t *testing.T) {
-	k := openRunning(t)
+	k := openShown(t)
 	load(t, "xfs", "xfs")
 	versions := 0
 	for _, module := range []string{"xfs", "dummy", "ext4", "veth"} {
@@ -185,7 +196,7 @@ func TestKernelImports(t *testing.T) {
 
 // TestKernelModuleSymbols: what loaded modules export, from memory, is what their files say.
 func TestKernelModuleSymbols(t *testing.T) {
-	k := openRunning(t)
+	k := openShown(t)
 	for _, pair := range [][2]string{{"8021q", "llc"}, {"8021q", "garp"}, {"8021q", "stp"}} {
 		f, err := k.moduleFile(pair[1])
 		if err != nil {
@@ -221,7 +232,7 @@ func TestKernelModuleSymbols(t *testing.T) {
 
 // TestKernelVerify verifies installed modules, as they are and changed.
 func TestKernelVerify(t *testing.T) {
-	k := openRunning(t)
+	k := openShown(t)
 	keys, err := k.Keys()
 	if err != nil || len(keys) == 0 {
 		t.Fatal(keys, err)

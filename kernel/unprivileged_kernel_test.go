@@ -18,7 +18,7 @@ func TestKernelUnprivileged(t *testing.T) {
 		checkUnprivileged(t)
 		return
 	}
-	openRunning(t)
+	openShown(t)
 	load(t, "8021q", "8021q", "mrp", "garp", "stp", "llc")
 	self, err := os.Executable()
 	if err != nil {
@@ -86,7 +86,7 @@ func checkPartlyKnown(t *testing.T, k *Kernel) {
 
 // TestKernelLockdown: locked down to confidentiality the kernel shows its memory to nobody.
 func TestKernelLockdown(t *testing.T) {
-	k := openRunning(t)
+	k := openShown(t)
 	level, err := k.Lockdown()
 	if err != nil {
 		t.Fatal(err)

@@ -147,7 +147,7 @@ func TestOpenInTheMiddle(t *testing.T) {
 	inLab(t)
 	for _, b := range backends() {
 		done := make(chan error, 2)
-		go func() { done <- finit(specimen("nap1"), "ms=6000") }()
+		go func() { done <- finit(specimen("nap1"), "ms=20000") }()
 		waitForModule(t, "nap1")
 		w := open(t, &tracer.Options{Backend: b})
 		select {
@@ -258,9 +258,10 @@ func testLoss(t *testing.T, b tracer.Backend) {
 			}
 		}
 	}
-	// Each refused unload is two events: it enters and it leaves.
-	if delivered+loss.Events != 2*unloads || loss.Events == 0 {
-		t.Errorf("%d delivered and %d lost, of %d", delivered, loss.Events, 2*unloads)
+	// Each refused unload is three events: it enters, the kernel looks for the name,
+	// and it leaves.
+	if delivered+loss.Events != 3*unloads || loss.Events == 0 {
+		t.Errorf("%d delivered and %d lost, of %d", delivered, loss.Events, 3*unloads)
 	}
 }
 
@@ -326,7 +327,10 @@ func testStorm(t *testing.T, b tracer.Backend) {
 			damaged++
 			continue
 		}
-		if a.Kind != tracer.Unload || a.Errno != unix.ENOENT || a.Lost != 0 {
+		// The kernel's lock is taken interruptibly, and Go's runtime sends signals to
+		// threads that run for long.
+		answered := a.Errno == unix.ENOENT || a.Errno == unix.EINTR
+		if a.Kind != tracer.Unload || !answered || a.Lost != 0 {
 			t.Errorf("%s, seen %v", brief(a), a.Seen)
 		}
 	}

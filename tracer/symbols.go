@@ -73,12 +73,42 @@ func (s *Symbols) Read() error {
 		return fmt.Errorf("read symbols: %w", err)
 	}
 	defer f.Close()
-	return s.parse(f)
+	var loaded map[string]extent
+	if s.File == "" {
+		loaded = moduleExtents()
+	}
+	return s.parse(f, loaded)
+}
+
+// extent is where a module's code and data are.
+type extent struct{ start, size uint64 }
+
+// moduleExtents reads where modules are. The table of symbols goes on to list the init
+// functions of some (seen on arm64), in memory that is freed and may be another
+// module's by now: what is not inside its module is no symbol any more.
+func moduleExtents() map[string]extent {
+	text, err := os.ReadFile("/proc/modules")
+	if err != nil {
+		return nil
+	}
+	extents := make(map[string]extent)
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) < 6 {
+			continue
+		}
+		size, sizeErr := strconv.ParseUint(fields[1], 10, 64)
+		start, startErr := strconv.ParseUint(fields[5], 0, 64)
+		if sizeErr == nil && startErr == nil && start != 0 {
+			extents[fields[0]] = extent{start, size}
+		}
+	}
+	return extents
 }
 
 // parse reads lines of "address type name" and for a module's "[module]".
-func (s *Symbols) parse(r io.Reader) error {
-	b := symbolBuilder{numbers: map[string]uint16{"": 0}, modules: []string{""}}
+func (s *Symbols) parse(r io.Reader, loaded map[string]extent) error {
+	b := symbolBuilder{numbers: map[string]uint16{"": 0}, modules: []string{""}, loaded: loaded}
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		if !b.add(lines.Bytes()) {
@@ -112,6 +142,7 @@ type symbolBuilder struct {
 	text    strings.Builder
 	modules []string
 	numbers map[string]uint16
+	loaded  map[string]extent
 }
 
 // add keeps a line about code. It tells whether there is room for more. Most of the
@@ -125,6 +156,9 @@ func (b *symbolBuilder) add(line []byte) bool {
 	name, module, _ := bytes.Cut(rest, []byte("\t"))
 	start, err := strconv.ParseUint(string(address), 16, 64)
 	if err != nil || start == 0 || len(name) == 0 || len(name) > maxSymbolName { // zero: hidden
+		return true
+	}
+	if at, known := b.loaded[string(bytes.Trim(module, "[]"))]; known && start-at.start >= at.size {
 		return true
 	}
 	if len(b.lines) >= maxSymbols || b.text.Len()+len(name) > maxSymbolText {

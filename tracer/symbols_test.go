@@ -21,7 +21,7 @@ ffffffffc0001060 t taker_init	[taker]
 
 func TestSymbols(t *testing.T) {
 	var s Symbols
-	if err := s.parse(strings.NewReader(kallsyms)); err != nil {
+	if err := s.parse(strings.NewReader(kallsyms), nil); err != nil {
 		t.Fatal(err)
 	}
 	for address, want := range map[Address]string{
@@ -72,15 +72,15 @@ func TestSymbolsHostile(t *testing.T) {
 		"no names":   "ffffffff81000000 t\nffffffff81000001 t \nffffffff81000001\n\n   \n",
 		"long name":  "ffffffff81000000 t " + strings.Repeat("x", maxSymbolName+1) + "\n",
 	} {
-		if err := new(Symbols).parse(strings.NewReader(text)); !errors.Is(err, ErrNoSymbols) {
+		if err := new(Symbols).parse(strings.NewReader(text), nil); !errors.Is(err, ErrNoSymbols) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if err := new(Symbols).parse(strings.NewReader(strings.Repeat("x", 1<<20))); err == nil {
+	if err := new(Symbols).parse(strings.NewReader(strings.Repeat("x", 1<<20)), nil); err == nil {
 		t.Error("a line without an end is a table")
 	}
 	var s Symbols
-	if err := s.parse(strings.NewReader("ffffffff81000000 t \xff\x1b[2J\t[\xfe]\n")); err != nil {
+	if err := s.parse(strings.NewReader("ffffffff81000000 t \xff\x1b[2J\t[\xfe]\n"), nil); err != nil {
 		t.Fatal(err)
 	}
 	if got, _ := s.Find(0xffffffff81000000); got.Name != "\\xff\x1b[2J" || got.Module != "\\xfe" {
@@ -94,14 +94,27 @@ func TestSymbolsBounded(t *testing.T) {
 		fmt.Fprintf(&text, "%x t f\n", 0x1000+i)
 	}
 	var s Symbols
-	if err := s.parse(strings.NewReader(text.String())); err != nil || len(s.starts) != maxSymbols {
+	if err := s.parse(strings.NewReader(text.String()), nil); err != nil || len(s.starts) != maxSymbols {
 		t.Errorf("%d symbols, %v", len(s.starts), err)
 	}
 	text.Reset()
 	for i := range 1<<16 + 10 {
 		fmt.Fprintf(&text, "%x t f\t[m%d]\n", 0x1000+i, i)
 	}
-	if err := s.parse(strings.NewReader(text.String())); err != nil || len(s.modules) != 1<<16 {
+	if err := s.parse(strings.NewReader(text.String()), nil); err != nil || len(s.modules) != 1<<16 {
 		t.Errorf("%d modules, %v", len(s.modules), err)
+	}
+}
+
+// TestSymbolsOfFreedInits: what lies outside its module is another's by now.
+func TestSymbolsOfFreedInits(t *testing.T) {
+	const text = "ffff000000001000 t taker_settle\t[taker]\nffff000000001800 t llc_init\t[llc]\nffff000000009000 t llc_open\t[llc]\n"
+	var s Symbols
+	loaded := map[string]extent{"taker": {0xffff000000001000, 0x1000}, "llc": {0xffff000000009000, 0x1000}}
+	if err := s.parse(strings.NewReader(text), loaded); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := s.Find(0xffff000000001810); !ok || got.Name != "taker_settle" {
+		t.Errorf("%v, %t", got, ok)
 	}
 }
