@@ -154,6 +154,9 @@ func (b *symbolBuilder) add(line []byte) bool {
 		return true
 	}
 	name, module, _ := bytes.Cut(rest, []byte("\t"))
+	if bytes.HasPrefix(name, []byte("$")) {
+		return true // arm64's marks between code and data ($x, $d)
+	}
 	start, err := strconv.ParseUint(string(address), 16, 64)
 	if err != nil || start == 0 || len(name) == 0 || len(name) > maxSymbolName { // zero: hidden
 		return true
