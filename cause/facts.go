@@ -13,7 +13,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// The flags of finit_module, and the release that brought the last of them
+// compressedFile is the flag of finit_module that asks the kernel to decompress
 // (MODULE_INIT_COMPRESSED_FILE, 5.17).
 const compressedFile = 4
 
