@@ -12,6 +12,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 )
 
 // defaultReturns is how many threads can be inside a function without losing a
@@ -131,9 +132,16 @@ func closeAll(attached map[string]*attachment, maps map[string]*ebpf.Map) error 
 		errs <- m.Close()
 	}
 	close(errs)
-	var all []error
+	var busy, all []error
 	for err := range errs {
+		if errors.Is(err, unix.EBUSY) {
+			busy = append(busy, err)
+			continue
+		}
 		all = append(all, err)
+	}
+	if !removeBusyProbes(len(busy)) {
+		all = append(all, busy...)
 	}
 	return errors.Join(all...)
 }

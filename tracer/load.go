@@ -2,6 +2,7 @@ package tracer
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 
 	"github.com/cilium/ebpf"
@@ -54,12 +55,29 @@ func (at *attacher) program(name string) (*ebpf.Program, error) {
 
 func (at *attacher) load(name string) (*ebpf.Program, error) {
 	spec := at.spec.Programs[name]
+	kernel, err := at.cache.Kernel()
+	if err != nil {
+		return nil, err
+	}
+	if spec.Type == ebpf.Tracing {
+		// What the kernel itself lacks must not be looked for in modules either.
+		if _, err := kernel.AnyTypesByName(spec.AttachTo); err != nil {
+			return nil, fmt.Errorf("types of %s: %w", spec.AttachTo, err)
+		}
+	}
 	p, err := loadProgram(name, &ebpf.CollectionSpec{
 		Maps:      at.spec.Maps,
 		Programs:  map[string]*ebpf.ProgramSpec{name: spec},
 		Types:     at.spec.Types,
 		ByteOrder: at.spec.ByteOrder,
-	}, ebpf.CollectionOptions{MapReplacements: at.maps, Cache: at.cache})
+	}, ebpf.CollectionOptions{
+		MapReplacements: at.maps,
+		// The kernel's own types only. Left to itself, the library would read those
+		// of every module too, which may be unloaded meanwhile, and in 0.22 would
+		// write the kernel's types from several modules at once without a lock.
+		Programs: ebpf.ProgramOptions{KernelTypes: kernel},
+		Cache:    at.cache,
+	})
 	if errors.Is(err, btf.ErrMultipleMatches) {
 		return at.loadAmbiguous(spec)
 	}

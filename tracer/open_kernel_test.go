@@ -141,6 +141,31 @@ func TestTwoReaders(t *testing.T) {
 	}
 }
 
+// Modules that have types of their own and come and go meanwhile do not keep a
+// tracer from opening.
+func TestOpenWhileModulesComeAndGo(t *testing.T) {
+	inLab(t)
+	ctx, stop := context.WithCancel(context.Background())
+	var cycles sync.WaitGroup
+	cycles.Go(func() {
+		for ctx.Err() == nil {
+			sh(t, "/sbin/modprobe", "dummy")
+			sh(t, "/sbin/modprobe", "-r", "dummy")
+		}
+	})
+	defer cycles.Wait()
+	defer stop()
+	for _, b := range backends() {
+		tr, err := tracer.Open(&tracer.Options{Backend: b})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tr.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // A load that is under way when the tracer opens: what can be known is told, and
 // told to be partial.
 func TestOpenInTheMiddle(t *testing.T) {

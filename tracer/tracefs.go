@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // tracefsPrefix begins the names of the probes that need an entry in tracefs; the
@@ -45,16 +46,36 @@ func alive(group string) bool {
 	return pid != "" && err == nil
 }
 
-func removeProbes(root, group string) {
+// removeBusyProbes takes back n entries of this process that were in use when
+// their probes were closed. A child between fork and exec holds its parent's
+// files, and with them the probes, for a moment. It tells whether they are gone.
+func removeBusyProbes(n int) bool {
+	own := tracefsPrefix + strconv.Itoa(os.Getpid()) + "_*"
+	for deadline := time.Now().Add(time.Second); n > 0 && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		for _, root := range tracefsRoots() {
+			groups, _ := filepath.Glob(filepath.Join(root, "events", own))
+			for _, group := range groups {
+				n -= removeProbes(root, group)
+			}
+		}
+	}
+	return n <= 0
+}
+
+// removeProbes removes what is not in use of a group, and counts it.
+func removeProbes(root, group string) (removed int) {
 	events, _ := filepath.Glob(filepath.Join(group, "*", "format"))
 	for _, event := range events {
 		f, err := os.OpenFile(filepath.Join(root, "kprobe_events"), os.O_WRONLY|os.O_APPEND, 0)
 		if err != nil {
-			return
+			return removed
 		}
-		_, _ = fmt.Fprintf(f, "-:%s/%s", filepath.Base(group), filepath.Base(filepath.Dir(event)))
+		if _, err := fmt.Fprintf(f, "-:%s/%s", filepath.Base(group), filepath.Base(filepath.Dir(event))); err == nil {
+			removed++
+		}
 		_ = f.Close()
 	}
+	return removed
 }
 
 func tracefsRoots() []string {
