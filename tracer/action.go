@@ -91,6 +91,12 @@ type Action struct {
 	Took  time.Duration `json:"took_ns,omitempty"`
 
 	Thread Thread `json:"thread"`
+	// Actor is the process that did it, and its ancestors; nil where that event was
+	// lost, or came before the tracing.
+	Actor *Actor `json:"actor,omitempty"`
+	// Requesters are those for whose sake a load was made: first the one whose helper
+	// made it, then others who waited for the same module meanwhile.
+	Requesters []Requester `json:"requesters,omitempty"`
 	// Call is the system call as made; nil for requests, and where its entry
 	// was not seen.
 	Call *Enter `json:"call,omitempty"`

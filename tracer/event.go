@@ -306,8 +306,11 @@ type Request struct {
 	// Refused says that it came to no helper, for another reason than Denied: its
 	// name is put together here of what request_module was given.
 	Refused bool `json:"refused,omitempty"`
-	// Site is the kernel address that asked.
-	Site Address `json:"site"`
+	// Site is the kernel address that asked; Symbol names it, where it can be named.
+	Site   Address `json:"site"`
+	Symbol string  `json:"symbol,omitempty"`
+	// Meaning says in words what was asked for: "filesystem xfs".
+	Meaning string `json:"meaning,omitempty"`
 }
 
 // Address is a kernel address. In JSON it is a string of hexadecimal digits:

@@ -1,0 +1,108 @@
+package tracer
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// Actor is who did something, as the kernel knew it at that moment: nothing of it
+// was looked up later, so that it is the same for a process that is gone.
+type Actor struct {
+	Process
+	// Args is the head of its command line, as its memory had it: a program can
+	// rewrite that. ArgsCut says that there was more.
+	Args    []string `json:"args,omitempty"`
+	ArgsCut bool     `json:"args_cut,omitempty"`
+	// Capabilities are its thread's effective ones.
+	Capabilities Capabilities `json:"capabilities"`
+	// Ancestors are its parent, the parent of that, and so on, up to the first
+	// process or the thread that makes kernel threads. AncestorsCut says that there
+	// were more than are kept.
+	Ancestors    []Process `json:"ancestors,omitempty"`
+	AncestorsCut bool      `json:"ancestors_cut,omitempty"`
+}
+
+// Process is a process as the kernel knew it at the moment of an action. Numbers
+// are those of the first namespaces, whatever container it is in.
+type Process struct {
+	PID uint32 `json:"pid"`
+	// Start is when it began, since boot: with PID it names the process even after
+	// the number is used again.
+	Start time.Duration `json:"start_boottime_ns"`
+	Comm  string        `json:"comm"`
+	// Exe is the file of its program, as a path in the mount namespace in which
+	// that was started; nil for a kernel thread.
+	Exe          *File `json:"exe,omitempty"`
+	KernelThread bool  `json:"kernel_thread,omitempty"`
+
+	// UID and EUID are its user and the one whose rights it uses. User and
+	// EffectiveUser are their names here, where this machine knows them.
+	UID           uint32 `json:"uid"`
+	User          string `json:"user,omitempty"`
+	EUID          uint32 `json:"euid"`
+	EffectiveUser string `json:"effective_user,omitempty"`
+	// LoginUID is who logged in, which sudo and su leave as it is; nil for what no
+	// login began, and where the kernel does not audit.
+	LoginUID  *uint32 `json:"loginuid,omitempty"`
+	LoginUser string  `json:"login_user,omitempty"`
+	// Session is the number of that login; nil as LoginUID is.
+	Session *uint32 `json:"session,omitempty"`
+	// Terminal is the terminal that controls it, "pts/0".
+	Terminal string `json:"terminal,omitempty"`
+
+	Cgroup     Cgroup     `json:"cgroup"`
+	Namespaces Namespaces `json:"namespaces"`
+}
+
+// Namespaces are those that a process is in.
+type Namespaces struct {
+	PID   Namespace `json:"pid"`
+	Mount Namespace `json:"mount"`
+	User  Namespace `json:"user"`
+}
+
+// Namespace is one namespace.
+type Namespace struct {
+	ID uint32 `json:"id"` // as in /proc/PID/ns
+	// Initial says that it is the machine's first of its kind.
+	Initial bool `json:"initial"`
+}
+
+// Contained tells a process that is not in the machine's first namespaces.
+func (n Namespaces) Contained() bool { return !n.PID.Initial || !n.Mount.Initial || !n.User.Initial }
+
+// Requester is who needed a module, as against the helper that the kernel started
+// to load it.
+type Requester struct {
+	// ID is that of the request's own action.
+	ID uint64 `json:"id"`
+	// Request is what was asked for.
+	Request Request `json:"request"`
+	Thread  Thread  `json:"thread"`
+	Actor   *Actor  `json:"actor,omitempty"`
+	// Requester is who needed the module whose load then asked for this one.
+	Requester *Requester `json:"requester,omitempty"`
+}
+
+// Capabilities is a set of capabilities, a bit for each (capabilities(7)). In JSON
+// it is a string of hexadecimal digits, as in /proc/PID/status.
+type Capabilities uint64
+
+// CapSysModule is what it takes to load and unload modules.
+const CapSysModule = 16
+
+// Has tells whether a capability is in the set.
+func (c Capabilities) Has(capability int) bool { return c>>capability&1 != 0 }
+
+func (c Capabilities) String() string { return fmt.Sprintf("%016x", uint64(c)) }
+
+// MarshalText gives what [Capabilities.String] gives.
+func (c Capabilities) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText reads what [Capabilities.String] gives.
+func (c *Capabilities) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 16, 64)
+	*c = Capabilities(n)
+	return err
+}
