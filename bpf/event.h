@@ -10,6 +10,10 @@
 #define PATH_NAME   256 /* NAME_MAX and its NUL */
 #define TEXT_LEN    1024 /* the kernel's longest record of its log */
 #define PARAMS_LEN  1024
+#define ARGS_LEN    512
+#define TTY_LEN	    32
+#define CGROUP_LEN  512
+#define ANCESTRY    32 /* a process and its ancestors, as far as they are kept */
 
 enum kind {
 	KIND_ENTER = 1,	     /* struct enter_event: a system call began */
@@ -31,6 +35,8 @@ enum kind {
 	KIND_REQUEST_RETURN, /* struct return_event: the helper's wait status or -errno */
 	KIND_MESSAGE,	     /* struct text_event: printed by a thread inside a load or unload */
 	KIND_DIED,	     /* struct return_event: the thread was killed for a fault */
+	KIND_ACTOR,	     /* struct actor_event: who makes the attempt or request, and its ancestors */
+	KIND_PROCESS,	     /* struct process_event: one of them, the first time */
 };
 
 enum call {
@@ -93,13 +99,38 @@ _Static_assert(sizeof(struct header) == 80, "wire format");
 struct enter_event {
 	struct header h;
 	__u64 size;  /* init_module: bytes of the image */
-	__u64 request; /* by whose helper: when that request was made; 0 by none */
 	__u32 call;
 	__u32 flags; /* finit_module, delete_module */
 	__s32 fd;    /* finit_module */
 	__u8 text[PARAMS_LEN - 4]; /* parameters, or the name for delete_module */
 };
-_Static_assert(sizeof(struct enter_event) == 80 + 24 + PARAMS_LEN, "wire format");
+_Static_assert(sizeof(struct enter_event) == 80 + 16 + PARAMS_LEN, "wire format");
+
+/* A process, by what tells it from others and from what it was before: the
+ * process that execs or changes its user is another one here. */
+struct process {
+	__u64 start;  /* CLOCK_BOOTTIME, ns */
+	__u64 cgroup;
+	__u32 pid;
+	__u32 exec;   /* counts its execs */
+	__u32 uid, euid;
+	__u32 loginuid, session; /* -1: none */
+	__u32 mnt_ns, user_ns;
+	__u8 comm[16]; /* no part of its identity */
+};
+_Static_assert(sizeof(struct process) == 64, "wire format");
+
+struct actor_event {
+	struct header h;
+	__u64 of;	/* the attempt or the request */
+	__u64 request;	/* by whose helper: when that request was made; 0 by none */
+	__u64 capabilities;
+	__u32 count;
+	__u32 length;	/* of the arguments as its memory has them */
+	struct process process[ANCESTRY]; /* itself, its parent, and so on */
+	__u8 args[ARGS_LEN];
+};
+_Static_assert(sizeof(struct actor_event) == 112 + ANCESTRY * 64 + ARGS_LEN, "wire format");
 
 struct return_event {
 	struct header h;
@@ -119,16 +150,44 @@ struct stage_event {
 };
 _Static_assert(sizeof(struct stage_event) == 88, "wire format");
 
-struct file_event {
-	struct header h;
+struct file_facts {
 	__u64 ino;
 	__u64 size;
 	__u64 magic; /* of the file system */
+	__s64 changed; /* CLOCK_REALTIME, ns: its change time */
 	__u32 dev;   /* the kernel's encoding: major << 20 | minor */
+	__u32 mode;
+	__u32 uid, gid;
+	__u32 unused;
 	__u32 length;
 	__u8 path[PATH_LEN + PATH_NAME]; /* names from the leaf to the root, each ended by NUL */
 };
-_Static_assert(sizeof(struct file_event) == 112 + PATH_LEN + PATH_NAME, "wire format");
+
+struct file_event {
+	struct header h;
+	struct file_facts file;
+};
+_Static_assert(sizeof(struct file_event) == 80 + 56 + PATH_LEN + PATH_NAME, "wire format");
+
+enum trait {
+	TRAIT_KTHREAD = 1 << 0,
+	TRAIT_FIRST_PID_NS = 1 << 1,
+	TRAIT_FIRST_USER_NS = 1 << 2,
+	TRAIT_CGROUP_CUT = 1 << 3,
+};
+
+struct process_event {
+	struct header h; /* the flags are of the file */
+	struct process process;
+	struct file_facts exe;
+	__u32 traits;
+	__u32 pid_ns;
+	__u32 unused;
+	__u32 cgroup_length;
+	__u8 tty[TTY_LEN];
+	__u8 cgroup[CGROUP_LEN + PATH_NAME]; /* as file_facts.path */
+};
+_Static_assert(sizeof(struct process_event) == 80 + 64 + 56 + PATH_LEN + PATH_NAME + 16 + TTY_LEN + CGROUP_LEN + PATH_NAME, "wire format");
 
 #define HEAD_LEN 64 /* an ELF header of 64 bits */
 #define TAIL_LEN 40 /* struct module_signature and the mark of a signature */

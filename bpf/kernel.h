@@ -29,8 +29,36 @@ struct pt_regs {
 
 struct files_struct;
 
+struct ns_common {
+	unsigned int inum;
+};
+
 struct user_namespace {
 	int level;
+	struct ns_common ns;
+};
+
+struct pid_namespace {
+	struct ns_common ns;
+	unsigned int level;
+};
+
+struct mnt_namespace {
+	struct ns_common ns;
+};
+
+struct nsproxy {
+	struct mnt_namespace *mnt_ns;
+};
+
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+};
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[1];
 };
 
 /* 6.3, commit f122a08b197d: one 64-bit number where there were two of 32; on
@@ -39,18 +67,80 @@ struct capabilities {
 	__u32 cap[2];
 };
 
+typedef struct {
+	__u32 val;
+} kuid_t;
+
+typedef struct {
+	__u32 val;
+} kgid_t;
+
 struct cred {
+	kuid_t uid, euid;
 	struct capabilities cap_effective;
 	struct user_namespace *user_ns;
 };
 
+struct tty_struct {
+	char name[64];
+};
+
+struct signal_struct {
+	struct tty_struct *tty;
+};
+
+struct mm_struct {
+	unsigned long arg_start, arg_end;
+	struct file *exe_file;
+};
+
+struct kernfs_node {
+	struct kernfs_node *parent;
+	const char *name;
+	__u64 id;
+};
+
+/* 6.15, commit 633488947ef6 ("kernfs: Use RCU to access kernfs_node::parent"). */
+struct kernfs_node___6_15 {
+	struct kernfs_node *__parent;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+};
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+};
+
+enum cgroup_subsys_id {
+	memory_cgrp_id = 1,
+};
+
+struct css_set {
+	struct cgroup_subsys_state *subsys[1];
+	struct cgroup *dfl_cgrp;
+};
+
 struct task_struct {
+	unsigned int flags;
 	int tgid;
 	struct task_struct *group_leader;
 	struct task_struct *real_parent;
+	struct mm_struct *mm;
 	const struct cred *cred;
+	const struct cred *real_cred;
 	__u64 start_boottime; /* 5.5: until then real_start_time */
+	__u64 self_exec_id;
+	struct pid *thread_pid;
+	struct nsproxy *nsproxy;
+	struct signal_struct *signal;
+	struct css_set *cgroups;
 	struct files_struct *files;
+	char comm[16];
+	/* Only with CONFIG_AUDIT. */
+	kuid_t loginuid;
+	unsigned int sessionid;
 };
 
 struct hlist_bl_node {
@@ -66,11 +156,32 @@ struct super_block {
 	unsigned long s_magic;
 };
 
+struct timespec64 {
+	long long tv_sec;
+	long tv_nsec;
+};
+
 struct inode {
+	__u16 i_mode;
+	kuid_t i_uid;
+	kgid_t i_gid;
 	struct super_block *i_sb;
 	unsigned long i_ino;
 	unsigned int i_nlink;
 	long long i_size;
+	struct timespec64 i_ctime;
+};
+
+/* 6.6, commit 13bc24457850 ("fs: rename i_ctime field to __i_ctime"). */
+struct inode___6_6 {
+	struct timespec64 __i_ctime;
+};
+
+/* 6.11, commit 3aa63a569c64 ("fs: switch timespec64 fields in inode to discrete
+ * integers"). */
+struct inode___6_11 {
+	long long i_ctime_sec;
+	__u32 i_ctime_nsec;
 };
 
 struct dentry {

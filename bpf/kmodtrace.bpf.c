@@ -17,6 +17,7 @@
 #include "hook.h"
 #include "module.h"
 #include "file.h"
+#include "actor.h"
 #include "image.h"
 #include "lookup.h"
 
@@ -32,6 +33,11 @@ const struct loss *unused_loss __attribute__((unused));
 const struct enter_event *unused_enter __attribute__((unused));
 const struct return_event *unused_return __attribute__((unused));
 const struct stage_event *unused_stage_event __attribute__((unused));
+const struct actor_event *unused_actor __attribute__((unused));
+const struct process *unused_process __attribute__((unused));
+const struct process_event *unused_process_event __attribute__((unused));
+const enum trait *unused_trait __attribute__((unused));
+const struct file_facts *unused_file_facts __attribute__((unused));
 const struct file_event *unused_file __attribute__((unused));
 const enum door *unused_door __attribute__((unused));
 const struct image_event *unused_image __attribute__((unused));
@@ -90,7 +96,6 @@ static __always_inline int send_enter(struct attempt *a, enum call call, bool co
 	if (a)
 		e->h.time = a->id;
 	e->h.flags = FLAG_CLAIMED | (compat ? FLAG_COMPAT : 0) | (may_load() ? FLAG_CAPABLE : 0);
-	e->request = served_request();
 	e->call = call;
 	e->fd = fd;
 	e->size = size;
@@ -112,6 +117,8 @@ static __always_inline int enter(enum call call, bool compat, __s32 fd, __u64 si
 	struct file *file;
 
 	send_enter(a, call, compat, fd, size, text, flags);
+	if (a)
+		send_actor(a, a->id);
 	if (call != CALL_FINIT_MODULE)
 		return 0;
 	file = file_of(fd);
@@ -515,7 +522,7 @@ static __always_inline int send_request(void *name, __u64 site, __u16 flags)
 		e->h.flags |= FLAG_CUT;
 	e->site = site;
 	bpf_ringbuf_submit(e, 0);
-	return 0;
+	return send_actor(a, now);
 }
 
 /* In the thread whose need made the kernel ask, and before the helper starts. */
@@ -582,10 +589,12 @@ static __always_inline int send_format(struct request *r)
 {
 	struct attempt *a = current_attempt();
 	struct format_event *e = reserve(struct format_event);
+	__u64 now = bpf_ktime_get_boot_ns();
 
 	if (!e)
 		return lose(a);
 	stamp(&e->h, KIND_REQUEST_FORMAT, a);
+	e->h.time = now; /* names the request */
 	e->h.flags = r->wait ? FLAG_WAIT : 0;
 	e->site = r->site;
 	e->format[0] = 0;
@@ -596,7 +605,7 @@ static __always_inline int send_format(struct request *r)
 		bpf_probe_read_kernel_str(e->text[i], sizeof(e->text[i]), (void *)r->arg[i]);
 	}
 	bpf_ringbuf_submit(e, 0);
-	return 0;
+	return send_actor(a, now);
 }
 
 /* What became of it: the helper's wait status, or why there was none. */

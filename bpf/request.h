@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Requests for modules, and whose helper a task is. */
+/* Requests for modules, and which processes are their helpers. */
 #pragma once
 
 /* A thread inside __request_module. Apart from the attempts: an init may itself
@@ -42,25 +42,3 @@ struct {
 	__type(key, __u32); /* process id */
 	__type(value, struct helper);
 } helpers SEC(".maps");
-
-#define ANCESTORS 8
-
-/* served_request tells for which request the current task works: as the helper
- * that the kernel started, or below it, where modprobe.d has a shell run. */
-static __always_inline __u64 served_request(void)
-{
-	struct task_struct *task = (void *)bpf_get_current_task();
-
-	for (int i = 0; i < ANCESTORS; i++) {
-		struct task_struct *leader = BPF_CORE_READ(task, group_leader);
-		__u32 pid = BPF_CORE_READ(leader, tgid);
-		struct helper *h = bpf_map_lookup_elem(&helpers, &pid);
-
-		if (h && h->start == BPF_CORE_READ(leader, start_boottime))
-			return h->request;
-		if (pid <= 1)
-			return 0;
-		task = BPF_CORE_READ(leader, real_parent);
-	}
-	return 0;
-}

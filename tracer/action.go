@@ -94,9 +94,14 @@ type Action struct {
 	// Actor is the process that did it, and its ancestors; nil where that event was
 	// lost, or came before the tracing.
 	Actor *Actor `json:"actor,omitempty"`
-	// Requesters are those for whose sake a load was made: first the one whose helper
-	// made it, then others who waited for the same module meanwhile.
-	Requesters []Requester `json:"requesters,omitempty"`
+	// ForRequest is the ID of the request for whose sake it was made: by the helper
+	// that the kernel started, or below that. Requester is who made that request; nil
+	// where it is not known any more.
+	ForRequest uint64     `json:"for_request,omitempty"`
+	Requester  *Requester `json:"requester,omitempty"`
+	// AwaitedBy are others who waited for a load to give them the module too.
+	AwaitedBy []Requester `json:"awaited_by,omitempty"`
+	lineage   *Lineage
 	// Call is the system call as made; nil for requests, and where its entry
 	// was not seen.
 	Call *Enter `json:"call,omitempty"`

@@ -31,6 +31,8 @@ type Process struct {
 	// the number is used again.
 	Start time.Duration `json:"start_boottime_ns"`
 	Comm  string        `json:"comm"`
+	// Execs counts the programs that it was before, and those that its ancestors were.
+	Execs uint32 `json:"execs"`
 	// Exe is the file of its program, as a path in the mount namespace in which
 	// that was started; nil for a kernel thread.
 	Exe          *File `json:"exe,omitempty"`
@@ -54,6 +56,58 @@ type Process struct {
 	Cgroup     Cgroup     `json:"cgroup"`
 	Namespaces Namespaces `json:"namespaces"`
 }
+
+// identity tells a process from others, and from what it was before: one that
+// execs, or changes its user or its namespaces, has another.
+type identity struct {
+	pid      uint32
+	start    time.Duration
+	execs    uint32
+	uid      uint32
+	euid     uint32
+	loginUID uint32
+	session  uint32
+	cgroup   uint64
+	mount    uint32
+	user     uint32
+}
+
+// noID stands for no login (AUDIT_UID_UNSET, AUDIT_SID_UNSET).
+const noID = 1<<32 - 1
+
+func (p *Process) identity() identity {
+	id := identity{
+		pid: p.PID, start: p.Start, execs: p.Execs, uid: p.UID, euid: p.EUID, loginUID: noID, session: noID,
+		cgroup: p.Cgroup.ID, mount: p.Namespaces.Mount.ID, user: p.Namespaces.User.ID,
+	}
+	if p.LoginUID != nil {
+		id.loginUID = *p.LoginUID
+	}
+	if p.Session != nil {
+		id.session = *p.Session
+	}
+	return id
+}
+
+// Lineage is who makes an attempt or a request: the payload of an event actor.
+type Lineage struct {
+	// Of is the attempt's or the request's [Action.ID].
+	Of uint64 `json:"of"`
+	// ForRequest is the [Action.ID] of the request for whose sake the process runs:
+	// it is the helper that the kernel started for it, or below that.
+	ForRequest   uint64       `json:"for_request,omitempty"`
+	Capabilities Capabilities `json:"capabilities"`
+	Args         []string     `json:"args,omitempty"`
+	ArgsCut      bool         `json:"args_cut,omitempty"`
+	// Processes are the process itself, its parent, and so on, without what the event
+	// process says of each (Exe, Terminal, the path of its Cgroup, most of Namespaces): it
+	// comes before the end of the first action that the process has a part in, and not
+	// again until that execs, or changes its user or namespaces.
+	Processes []Process `json:"processes"`
+}
+
+// maxProcesses is how many of an actor's processes the kernel side keeps (ANCESTRY).
+const maxProcesses = 32
 
 // Namespaces are those that a process is in.
 type Namespaces struct {

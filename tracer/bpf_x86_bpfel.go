@@ -13,6 +13,18 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type bpfActorEvent struct {
+	_            structs.HostLayout
+	H            bpfHeader
+	Of           uint64
+	Request      uint64
+	Capabilities uint64
+	Count        uint32
+	Length       uint32
+	Process      [32]bpfProcess
+	Args         [512]uint8
+}
+
 type bpfAttempt struct {
 	_       structs.HostLayout
 	Id      uint64
@@ -51,25 +63,34 @@ const (
 )
 
 type bpfEnterEvent struct {
-	_       structs.HostLayout
-	H       bpfHeader
-	Size    uint64
-	Request uint64
-	Call    uint32
-	Flags   uint32
-	Fd      int32
-	Text    [1020]uint8
+	_     structs.HostLayout
+	H     bpfHeader
+	Size  uint64
+	Call  uint32
+	Flags uint32
+	Fd    int32
+	Text  [1020]uint8
 }
 
 type bpfFileEvent struct {
-	_      structs.HostLayout
-	H      bpfHeader
-	Ino    uint64
-	Size   uint64
-	Magic  uint64
-	Dev    uint32
-	Length uint32
-	Path   [1280]uint8
+	_    structs.HostLayout
+	H    bpfHeader
+	File bpfFileFacts
+}
+
+type bpfFileFacts struct {
+	_       structs.HostLayout
+	Ino     uint64
+	Size    uint64
+	Magic   uint64
+	Changed int64
+	Dev     uint32
+	Mode    uint32
+	Uid     uint32
+	Gid     uint32
+	Unused  uint32
+	Length  uint32
+	Path    [1280]uint8
 }
 
 type bpfFlag uint32
@@ -154,6 +175,8 @@ const (
 	bpfKindKIND_REQUEST_RETURN bpfKind = 17
 	bpfKindKIND_MESSAGE        bpfKind = 18
 	bpfKindKIND_DIED           bpfKind = 19
+	bpfKindKIND_ACTOR          bpfKind = 20
+	bpfKindKIND_PROCESS        bpfKind = 21
 )
 
 type bpfLookupEvent struct {
@@ -194,6 +217,34 @@ type bpfParamsEvent struct {
 	H    bpfHeader
 	Name [56]uint8
 	Text [1024]uint8
+}
+
+type bpfProcess struct {
+	_        structs.HostLayout
+	Start    uint64
+	Cgroup   uint64
+	Pid      uint32
+	Exec     uint32
+	Uid      uint32
+	Euid     uint32
+	Loginuid uint32
+	Session  uint32
+	MntNs    uint32
+	UserNs   uint32
+	Comm     [16]uint8
+}
+
+type bpfProcessEvent struct {
+	_            structs.HostLayout
+	H            bpfHeader
+	Process      bpfProcess
+	Exe          bpfFileFacts
+	Traits       uint32
+	PidNs        uint32
+	Unused       uint32
+	CgroupLength uint32
+	Tty          [32]uint8
+	Cgroup       [768]uint8
 }
 
 type bpfRequest struct {
@@ -252,6 +303,15 @@ type bpfTextEvent struct {
 	Text   [1024]uint8
 }
 
+type bpfTrait uint32
+
+const (
+	bpfTraitTRAIT_KTHREAD       bpfTrait = 1
+	bpfTraitTRAIT_FIRST_PID_NS  bpfTrait = 2
+	bpfTraitTRAIT_FIRST_USER_NS bpfTrait = 4
+	bpfTraitTRAIT_CGROUP_CUT    bpfTrait = 8
+)
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -262,6 +322,7 @@ const (
 	bpfMapLosses                                = "losses"
 	bpfMapRequests                              = "requests"
 	bpfMapStarting                              = "starting"
+	bpfMapTold                                  = "told"
 	bpfProgFentryApplyRelocateAdd               = "fentry_apply_relocate_add"
 	bpfProgFentryCallUsermodehelperExec         = "fentry_call_usermodehelper_exec"
 	bpfProgFentryCallUsermodehelperExecAsync    = "fentry_call_usermodehelper_exec_async"
@@ -333,11 +394,13 @@ const (
 	bpfProgTracepointModuleFree                 = "tracepoint_module_free"
 	bpfProgTracepointModuleLoad                 = "tracepoint_module_load"
 	bpfProgTracepointModuleRequest              = "tracepoint_module_request"
+	bpfVarUnusedActor                           = "unused_actor"
 	bpfVarUnusedCall                            = "unused_call"
 	bpfVarUnusedDenied                          = "unused_denied"
 	bpfVarUnusedDoor                            = "unused_door"
 	bpfVarUnusedEnter                           = "unused_enter"
 	bpfVarUnusedFile                            = "unused_file"
+	bpfVarUnusedFileFacts                       = "unused_file_facts"
 	bpfVarUnusedFlag                            = "unused_flag"
 	bpfVarUnusedFormat                          = "unused_format"
 	bpfVarUnusedHeader                          = "unused_header"
@@ -347,11 +410,14 @@ const (
 	bpfVarUnusedLoss                            = "unused_loss"
 	bpfVarUnusedModule                          = "unused_module"
 	bpfVarUnusedParams                          = "unused_params"
+	bpfVarUnusedProcess                         = "unused_process"
+	bpfVarUnusedProcessEvent                    = "unused_process_event"
 	bpfVarUnusedRequest                         = "unused_request"
 	bpfVarUnusedReturn                          = "unused_return"
 	bpfVarUnusedStage                           = "unused_stage"
 	bpfVarUnusedStageEvent                      = "unused_stage_event"
 	bpfVarUnusedText                            = "unused_text"
+	bpfVarUnusedTrait                           = "unused_trait"
 )
 
 // loadBpf returns the embedded CollectionSpec for bpf.
@@ -479,31 +545,37 @@ type bpfMapSpecs struct {
 	Losses   *ebpf.MapSpec `ebpf:"losses"`
 	Requests *ebpf.MapSpec `ebpf:"requests"`
 	Starting *ebpf.MapSpec `ebpf:"starting"`
+	Told     *ebpf.MapSpec `ebpf:"told"`
 }
 
 // bpfVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfVariableSpecs struct {
-	UnusedCall       *ebpf.VariableSpec `ebpf:"unused_call"`
-	UnusedDenied     *ebpf.VariableSpec `ebpf:"unused_denied"`
-	UnusedDoor       *ebpf.VariableSpec `ebpf:"unused_door"`
-	UnusedEnter      *ebpf.VariableSpec `ebpf:"unused_enter"`
-	UnusedFile       *ebpf.VariableSpec `ebpf:"unused_file"`
-	UnusedFlag       *ebpf.VariableSpec `ebpf:"unused_flag"`
-	UnusedFormat     *ebpf.VariableSpec `ebpf:"unused_format"`
-	UnusedHeader     *ebpf.VariableSpec `ebpf:"unused_header"`
-	UnusedImage      *ebpf.VariableSpec `ebpf:"unused_image"`
-	UnusedKind       *ebpf.VariableSpec `ebpf:"unused_kind"`
-	UnusedLookup     *ebpf.VariableSpec `ebpf:"unused_lookup"`
-	UnusedLoss       *ebpf.VariableSpec `ebpf:"unused_loss"`
-	UnusedModule     *ebpf.VariableSpec `ebpf:"unused_module"`
-	UnusedParams     *ebpf.VariableSpec `ebpf:"unused_params"`
-	UnusedRequest    *ebpf.VariableSpec `ebpf:"unused_request"`
-	UnusedReturn     *ebpf.VariableSpec `ebpf:"unused_return"`
-	UnusedStage      *ebpf.VariableSpec `ebpf:"unused_stage"`
-	UnusedStageEvent *ebpf.VariableSpec `ebpf:"unused_stage_event"`
-	UnusedText       *ebpf.VariableSpec `ebpf:"unused_text"`
+	UnusedActor        *ebpf.VariableSpec `ebpf:"unused_actor"`
+	UnusedCall         *ebpf.VariableSpec `ebpf:"unused_call"`
+	UnusedDenied       *ebpf.VariableSpec `ebpf:"unused_denied"`
+	UnusedDoor         *ebpf.VariableSpec `ebpf:"unused_door"`
+	UnusedEnter        *ebpf.VariableSpec `ebpf:"unused_enter"`
+	UnusedFile         *ebpf.VariableSpec `ebpf:"unused_file"`
+	UnusedFileFacts    *ebpf.VariableSpec `ebpf:"unused_file_facts"`
+	UnusedFlag         *ebpf.VariableSpec `ebpf:"unused_flag"`
+	UnusedFormat       *ebpf.VariableSpec `ebpf:"unused_format"`
+	UnusedHeader       *ebpf.VariableSpec `ebpf:"unused_header"`
+	UnusedImage        *ebpf.VariableSpec `ebpf:"unused_image"`
+	UnusedKind         *ebpf.VariableSpec `ebpf:"unused_kind"`
+	UnusedLookup       *ebpf.VariableSpec `ebpf:"unused_lookup"`
+	UnusedLoss         *ebpf.VariableSpec `ebpf:"unused_loss"`
+	UnusedModule       *ebpf.VariableSpec `ebpf:"unused_module"`
+	UnusedParams       *ebpf.VariableSpec `ebpf:"unused_params"`
+	UnusedProcess      *ebpf.VariableSpec `ebpf:"unused_process"`
+	UnusedProcessEvent *ebpf.VariableSpec `ebpf:"unused_process_event"`
+	UnusedRequest      *ebpf.VariableSpec `ebpf:"unused_request"`
+	UnusedReturn       *ebpf.VariableSpec `ebpf:"unused_return"`
+	UnusedStage        *ebpf.VariableSpec `ebpf:"unused_stage"`
+	UnusedStageEvent   *ebpf.VariableSpec `ebpf:"unused_stage_event"`
+	UnusedText         *ebpf.VariableSpec `ebpf:"unused_text"`
+	UnusedTrait        *ebpf.VariableSpec `ebpf:"unused_trait"`
 }
 
 // bpfObjects contains all objects after they have been loaded into the kernel.
@@ -532,6 +604,7 @@ type bpfMaps struct {
 	Losses   *ebpf.Map `ebpf:"losses"`
 	Requests *ebpf.Map `ebpf:"requests"`
 	Starting *ebpf.Map `ebpf:"starting"`
+	Told     *ebpf.Map `ebpf:"told"`
 }
 
 func (m *bpfMaps) Close() error {
@@ -542,6 +615,7 @@ func (m *bpfMaps) Close() error {
 		m.Losses,
 		m.Requests,
 		m.Starting,
+		m.Told,
 	)
 }
 
@@ -549,25 +623,30 @@ func (m *bpfMaps) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfVariables struct {
-	UnusedCall       *ebpf.Variable `ebpf:"unused_call"`
-	UnusedDenied     *ebpf.Variable `ebpf:"unused_denied"`
-	UnusedDoor       *ebpf.Variable `ebpf:"unused_door"`
-	UnusedEnter      *ebpf.Variable `ebpf:"unused_enter"`
-	UnusedFile       *ebpf.Variable `ebpf:"unused_file"`
-	UnusedFlag       *ebpf.Variable `ebpf:"unused_flag"`
-	UnusedFormat     *ebpf.Variable `ebpf:"unused_format"`
-	UnusedHeader     *ebpf.Variable `ebpf:"unused_header"`
-	UnusedImage      *ebpf.Variable `ebpf:"unused_image"`
-	UnusedKind       *ebpf.Variable `ebpf:"unused_kind"`
-	UnusedLookup     *ebpf.Variable `ebpf:"unused_lookup"`
-	UnusedLoss       *ebpf.Variable `ebpf:"unused_loss"`
-	UnusedModule     *ebpf.Variable `ebpf:"unused_module"`
-	UnusedParams     *ebpf.Variable `ebpf:"unused_params"`
-	UnusedRequest    *ebpf.Variable `ebpf:"unused_request"`
-	UnusedReturn     *ebpf.Variable `ebpf:"unused_return"`
-	UnusedStage      *ebpf.Variable `ebpf:"unused_stage"`
-	UnusedStageEvent *ebpf.Variable `ebpf:"unused_stage_event"`
-	UnusedText       *ebpf.Variable `ebpf:"unused_text"`
+	UnusedActor        *ebpf.Variable `ebpf:"unused_actor"`
+	UnusedCall         *ebpf.Variable `ebpf:"unused_call"`
+	UnusedDenied       *ebpf.Variable `ebpf:"unused_denied"`
+	UnusedDoor         *ebpf.Variable `ebpf:"unused_door"`
+	UnusedEnter        *ebpf.Variable `ebpf:"unused_enter"`
+	UnusedFile         *ebpf.Variable `ebpf:"unused_file"`
+	UnusedFileFacts    *ebpf.Variable `ebpf:"unused_file_facts"`
+	UnusedFlag         *ebpf.Variable `ebpf:"unused_flag"`
+	UnusedFormat       *ebpf.Variable `ebpf:"unused_format"`
+	UnusedHeader       *ebpf.Variable `ebpf:"unused_header"`
+	UnusedImage        *ebpf.Variable `ebpf:"unused_image"`
+	UnusedKind         *ebpf.Variable `ebpf:"unused_kind"`
+	UnusedLookup       *ebpf.Variable `ebpf:"unused_lookup"`
+	UnusedLoss         *ebpf.Variable `ebpf:"unused_loss"`
+	UnusedModule       *ebpf.Variable `ebpf:"unused_module"`
+	UnusedParams       *ebpf.Variable `ebpf:"unused_params"`
+	UnusedProcess      *ebpf.Variable `ebpf:"unused_process"`
+	UnusedProcessEvent *ebpf.Variable `ebpf:"unused_process_event"`
+	UnusedRequest      *ebpf.Variable `ebpf:"unused_request"`
+	UnusedReturn       *ebpf.Variable `ebpf:"unused_return"`
+	UnusedStage        *ebpf.Variable `ebpf:"unused_stage"`
+	UnusedStageEvent   *ebpf.Variable `ebpf:"unused_stage_event"`
+	UnusedText         *ebpf.Variable `ebpf:"unused_text"`
+	UnusedTrait        *ebpf.Variable `ebpf:"unused_trait"`
 }
 
 // bpfPrograms contains all programs after they have been loaded into the kernel.

@@ -23,3 +23,7 @@ type Container struct {
 	Runtime string `json:"runtime,omitempty"`
 	ID      string `json:"id"`
 }
+
+func parseCgroup(id uint64, path string, cut bool) Cgroup {
+	return Cgroup{ID: id, Path: path, PathCut: cut}
+}

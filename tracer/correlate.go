@@ -25,6 +25,8 @@ type Correlator struct {
 	requests map[uint32]*Action // by thread id: an init may itself request
 	loads    []*Action          // that read their file, oldest first
 	held     map[uint32]*Action // by thread id: ended, and perhaps only a first try
+	asked    []*Action          // requests, also those that have ended, oldest first
+	known    known
 }
 
 // NewCorrelator returns a Correlator that keeps at most pending unfinished
@@ -51,6 +53,12 @@ func (c *Correlator) Add(e Event) []Action {
 		return append(done, c.request(e)...)
 	case KindRequestReturn:
 		return append(done, c.requestReturn(e)...)
+	case KindProcess:
+		c.known.add(e.Process)
+		return done
+	case KindActor:
+		c.lineage(e)
+		return done
 	default:
 		return append(done, c.attempt(e)...)
 	}
@@ -62,6 +70,7 @@ func (c *Correlator) Pending() []Action {
 	var all []Action
 	for _, m := range []map[uint32]*Action{c.attempts, c.requests, c.held} {
 		for _, a := range m {
+			c.attribute(a)
 			all = append(all, *a)
 		}
 	}
@@ -98,6 +107,7 @@ func (c *Correlator) attempt(e Event) (done []Action) {
 			c.rival(a)
 		}
 		c.helped(a)
+		c.attribute(a)
 		if isFirstTry(a) {
 			if len(c.held) >= c.max {
 				done = append(done, *takeOldest(c.held))
@@ -124,6 +134,7 @@ func (c *Correlator) giveUp(a *Action) Action {
 	delete(c.attempts, a.Thread.TID)
 	a.EndLost = true
 	a.Outcome = Pending
+	c.attribute(a)
 	return *a
 }
 
@@ -152,6 +163,7 @@ func (c *Correlator) evict() []Action {
 	c.dropped++
 	oldest := takeOldest(c.attempts, c.requests)
 	oldest.EndLost = true
+	c.attribute(oldest)
 	return []Action{*oldest}
 }
 

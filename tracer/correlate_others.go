@@ -16,8 +16,7 @@ func (c *Correlator) share(a *Action) {
 		return
 	}
 	for _, l := range slices.Backward(c.loads) {
-		sameFile := l.File != nil && l.File.Device == a.File.Device && l.File.Inode == a.File.Inode
-		if sameFile && l.Start <= a.End && (l.End == 0 || l.End >= a.Start) {
+		if sameFile(l.File, a.File) && l.Start <= a.End && (l.End == 0 || l.End >= a.Start) {
 			a.SharedWith = l.ID
 			a.Details = l.Details
 			if l.NameFrom == NameKernel {

@@ -8,12 +8,13 @@ func (c *Correlator) request(e Event) (done []Action) {
 	if old := c.requests[e.Thread.TID]; old != nil {
 		delete(c.requests, e.Thread.TID)
 		old.EndLost = true
+		c.attribute(old)
 		done = append(done, *old)
 	}
 	if len(c.attempts)+len(c.requests) >= c.max {
 		done = append(done, c.evict()...)
 	}
-	c.requests[e.Thread.TID] = &Action{
+	r := &Action{
 		ID:       uint64(e.Time),
 		Kind:     Autoload,
 		Module:   e.Request.Name,
@@ -23,6 +24,8 @@ func (c *Correlator) request(e Event) (done []Action) {
 		Request:  e.Request,
 		Seen:     []Kind{e.Kind},
 	}
+	c.requests[e.Thread.TID] = r
+	c.remember(r)
 	return done
 }
 
@@ -49,16 +52,17 @@ func (c *Correlator) requestReturn(e Event) []Action {
 		a.Outcome = Answered
 		a.HelperStatus = &status
 	}
+	c.attribute(a)
 	return []Action{*a}
 }
 
 // helped tells a request of a load that its helper made.
 func (c *Correlator) helped(a *Action) {
-	if a.Kind != Load || a.Call == nil || a.Call.ForRequest == 0 {
+	if a.Kind != Load || a.ForRequest == 0 {
 		return
 	}
 	for _, r := range c.requests {
-		if r.ID == a.Call.ForRequest && len(r.Loads) < maxHelped {
+		if r.ID == a.ForRequest && len(r.Loads) < maxHelped {
 			r.Loads = append(r.Loads, a.ID)
 		}
 	}

@@ -92,6 +92,15 @@ func describe(a Action) string {
 	if len(a.Loads) > 0 {
 		add("loads=%d", a.Loads)
 	}
+	if a.Actor != nil {
+		add("by=%s", describeActor(a.Actor))
+	}
+	for r := a.Requester; r != nil; r = r.Requester {
+		add("for=%s,%s", r.Request.Name, describeActor(r.Actor))
+	}
+	for _, r := range a.AwaitedBy {
+		add("awaited-by=%d", r.ID)
+	}
 	if a.Denial != nil {
 		add("denied=%s,%s", a.Denial.Door, ErrnoName(a.Denial.Errno))
 	}
@@ -111,6 +120,20 @@ func describe(a Action) string {
 		add("%q", m)
 	}
 	return s
+}
+
+func describeActor(a *Actor) string {
+	if a == nil {
+		return "?"
+	}
+	s := ""
+	for _, p := range append([]Process{a.Process}, a.Ancestors...) {
+		s = fmt.Sprintf("%s[%d]›", p.Comm, p.PID) + s
+		if p.Exe != nil {
+			s = p.Exe.Path + ":" + s
+		}
+	}
+	return strings.TrimSuffix(s, "›")
 }
 
 func parseScript(t *testing.T, script string) []Event {
@@ -155,7 +178,7 @@ func parseEvent(t *testing.T, fields []string) Event {
 	switch fields[2] {
 	case "release":
 	case "enter-load", "enter-unload", "enter-image":
-		e.Kind, e.Enter = KindEnter, &Enter{Call: FinitModule, Text: values["name"], ForRequest: uint64(number("for_request"))}
+		e.Kind, e.Enter = KindEnter, &Enter{Call: FinitModule, Text: values["name"]}
 		switch fields[2] {
 		case "enter-unload":
 			e.Enter.Call = DeleteModule
@@ -165,6 +188,13 @@ func parseEvent(t *testing.T, fields []string) Event {
 		if values["attempt"] == "" {
 			e.Attempt = uint64(at)
 		}
+	case "actor":
+		e.Kind, e.Lineage = KindActor, &Lineage{Of: uint64(number("of")), ForRequest: uint64(number("for_request")), Processes: parseProcesses(t, values["processes"])}
+	case "process":
+		e.Kind = KindProcess
+		p := parseProcesses(t, values["process"])[0]
+		p.Exe = &File{Path: values["exe"]}
+		e.Process = &p
 	case "leave-load", "leave-unload", "died":
 		e.Kind, e.Return = KindLeave, &Return{Value: number("ret"), Call: FinitModule, Lost: uint32(number("lost"))}
 		if fields[2] == "leave-unload" {
@@ -216,6 +246,29 @@ func parseEvent(t *testing.T, fields []string) Event {
 		}
 	}
 	return e
+}
+
+// parseProcesses reads "comm.pid.start,…".
+func parseProcesses(t *testing.T, text string) (all []Process) {
+	t.Helper()
+	for one := range strings.SplitSeq(text, ",") {
+		var p Process
+		if one == "" {
+			continue
+		}
+		fields := strings.Split(one, ".")
+		pid, err := strconv.Atoi(fields[1])
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		start, err := strconv.Atoi(fields[2])
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		p.Comm, p.PID, p.Start = fields[0], uint32(pid), time.Duration(start)
+		all = append(all, p)
+	}
+	return all
 }
 
 func TestCorrelatorIsBounded(t *testing.T) {

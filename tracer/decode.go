@@ -67,6 +67,10 @@ func decodePayload(e *Event, raw []byte) (err error) {
 		e.Request, err = payload(raw, decodeFormat)
 	case KindMessage:
 		e.Message, err = payload(raw, decodeMessage)
+	case KindActor:
+		e.Lineage, err = payload(raw, decodeLineage)
+	case KindProcess:
+		e.Process, err = payload(raw, decodeProcess)
 	default:
 		return fmt.Errorf("unknown kind %d", uint16(e.Kind))
 	}
@@ -102,7 +106,6 @@ func decodeEnter(w *bpfEnterEvent) Enter {
 		Call:           Call(w.Call),
 		Compat:         has(&w.H, bpfFlagFLAG_COMPAT),
 		Capable:        has(&w.H, bpfFlagFLAG_CAPABLE),
-		ForRequest:     w.Request,
 		Flags:          w.Flags,
 		FD:             w.Fd,
 		Size:           w.Size,
@@ -124,21 +127,27 @@ func decodeParams(w *bpfParamsEvent) Params {
 	return Params{Module: cString(w.Name[:]), Text: cString(w.Text[:]), Cut: has(&w.H, bpfFlagFLAG_CUT)}
 }
 
-func decodeFile(w *bpfFileEvent) File {
+func decodeFile(w *bpfFileEvent) File { return fileOf(&w.H, &w.File) }
+
+func fileOf(h *bpfHeader, w *bpfFileFacts) File {
 	f := File{
 		// dev_t inside the kernel (MKDEV): 12 bits of major, 20 of minor.
-		Device:  Device{Major: w.Dev >> 20, Minor: w.Dev & (1<<20 - 1)},
-		Inode:   w.Ino,
-		Size:    w.Size,
-		FSMagic: w.Magic,
-		PathCut: has(&w.H, bpfFlagFLAG_CUT),
-		Claimed: has(&w.H, bpfFlagFLAG_CLAIMED),
+		Device:       Device{Major: w.Dev >> 20, Minor: w.Dev & (1<<20 - 1)},
+		Inode:        w.Ino,
+		Size:         w.Size,
+		FSMagic:      w.Magic,
+		Mode:         w.Mode,
+		UID:          w.Uid,
+		GID:          w.Gid,
+		ChangeTimeNS: w.Changed,
+		PathCut:      has(h, bpfFlagFLAG_CUT),
+		Claimed:      has(h, bpfFlagFLAG_CLAIMED),
 	}
 	f.Path = joinPath(w.Path[:min(int(w.Length), len(w.Path))], f.PathCut)
 	// A memfd has no name in any directory: its dentry "memfd:…" is the root of
 	// itself on the kernel's own tmpfs mount.
-	unlinked := has(&w.H, bpfFlagFLAG_UNLINKED)
-	f.Memfd = unlinked && has(&w.H, bpfFlagFLAG_INTERNAL) && strings.HasPrefix(f.Path, "/memfd:")
+	unlinked := has(h, bpfFlagFLAG_UNLINKED)
+	f.Memfd = unlinked && has(h, bpfFlagFLAG_INTERNAL) && strings.HasPrefix(f.Path, "/memfd:")
 	f.Deleted = unlinked && !f.Memfd
 	return f
 }

@@ -117,7 +117,7 @@ func TestDecodeDamaged(t *testing.T) {
 // Lengths that the kernel side states are not trusted with memory.
 func TestDecodeHostileLengths(t *testing.T) {
 	for _, length := range []uint32{0, 1, 1 << 10, 1 << 31, 1<<32 - 1} {
-		f := bpfFileEvent{Length: length}
+		f := bpfFileEvent{File: bpfFileFacts{Length: length}}
 		f.H.Kind = uint16(KindFile)
 		if _, err := decode(bytesOf(&f)); err != nil {
 			t.Errorf("file of length %d: %v", length, err)
@@ -126,6 +126,16 @@ func TestDecodeHostileLengths(t *testing.T) {
 		m.H.Kind = uint16(KindMessage)
 		if _, err := decode(bytesOf(&m)); err != nil {
 			t.Errorf("text of length %d: %v", length, err)
+		}
+		a := bpfActorEvent{Length: length, Count: length}
+		a.H.Kind = uint16(KindActor)
+		if _, err := decode(bytesOf(&a)); err != nil {
+			t.Errorf("%d arguments and processes: %v", length, err)
+		}
+		p := bpfProcessEvent{CgroupLength: length, Exe: bpfFileFacts{Ino: 1, Length: length}}
+		p.H.Kind = uint16(KindProcess)
+		if _, err := decode(bytesOf(&p)); err != nil {
+			t.Errorf("paths of length %d: %v", length, err)
 		}
 	}
 }

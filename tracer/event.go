@@ -34,6 +34,8 @@ const (
 	KindRequestReturn = Kind(bpfKindKIND_REQUEST_RETURN) // module_request_return
 	KindMessage       = Kind(bpfKindKIND_MESSAGE)        // message
 	KindDied          = Kind(bpfKindKIND_DIED)           // died
+	KindActor         = Kind(bpfKindKIND_ACTOR)          // actor
+	KindProcess       = Kind(bpfKindKIND_PROCESS)        // process
 )
 
 // Call is the system call of an attempt.
@@ -80,7 +82,7 @@ func (s Stage) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 func (d Door) MarshalText() ([]byte, error)  { return []byte(d.String()), nil }
 
 // UnmarshalText reads the name that [Kind.String] gives.
-func (k *Kind) UnmarshalText(text []byte) error  { return parseName(k, text, KindEnter, KindDied) }
+func (k *Kind) UnmarshalText(text []byte) error  { return parseName(k, text, KindEnter, KindProcess) }
 func (c *Call) UnmarshalText(text []byte) error  { return parseName(c, text, InitModule, DeleteModule) }
 func (s *Stage) UnmarshalText(text []byte) error { return parseName(s, text, StageRead, StageInit) }
 func (d *Door) UnmarshalText(text []byte) error  { return parseName(d, text, ReadFile, PostLoadData) }
@@ -126,6 +128,8 @@ type Event struct {
 	Module  *Module  `json:"module,omitempty"`  // module_load, do_init_module, free_module, module_free
 	Request *Request `json:"request,omitempty"` // module_request, request_refused
 	Message *Message `json:"message,omitempty"` // message
+	Lineage *Lineage `json:"actor,omitempty"`   // actor
+	Process *Process `json:"process,omitempty"` // process
 }
 
 // Thread is who did something, as the kernel knew it at that moment. IDs are
@@ -151,13 +155,10 @@ type Enter struct {
 	Compat bool `json:"compat"`
 	// Capable tells whether the caller had CAP_SYS_MODULE in the first user
 	// namespace, which is what the kernel asks for first.
-	Capable bool `json:"capable"`
-	// ForRequest is the [Action.ID] of the request for whose sake the caller
-	// runs: it is the helper that the kernel started for it, or a child of that.
-	ForRequest uint64 `json:"for_request,omitempty"`
-	Flags      uint32 `json:"flags"`
-	FD         int32  `json:"fd"`   // finit_module; -1 otherwise
-	Size       uint64 `json:"size"` // init_module: bytes of the image
+	Capable bool   `json:"capable"`
+	Flags   uint32 `json:"flags"`
+	FD      int32  `json:"fd"`   // finit_module; -1 otherwise
+	Size    uint64 `json:"size"` // init_module: bytes of the image
 	// Text is the parameter string, or for delete_module the module's name.
 	Text string `json:"text"`
 	// TextCut says that the text was longer than what was kept of it.
@@ -193,6 +194,12 @@ type File struct {
 	Size   uint64 `json:"size"` // bytes
 	// FSMagic is the file system's magic number (statfs(2)).
 	FSMagic uint64 `json:"fs_magic"`
+	// Mode is its type and permissions (inode(7)), UID and GID its owners.
+	Mode uint32 `json:"mode,omitempty"`
+	UID  uint32 `json:"uid"`
+	GID  uint32 `json:"gid"`
+	// ChangeTimeNS is its change time in nanoseconds since 1970; zero for unknown.
+	ChangeTimeNS int64 `json:"change_time_ns,omitempty"`
 	// Memfd tells a file that only ever lived in memory.
 	Memfd bool `json:"memfd,omitempty"`
 	// Deleted tells a file whose name is gone.

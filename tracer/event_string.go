@@ -27,11 +27,13 @@ func _() {
 	_ = x[KindRequestReturn-17]
 	_ = x[KindMessage-18]
 	_ = x[KindDied-19]
+	_ = x[KindActor-20]
+	_ = x[KindProcess-21]
 }
 
-const _Kind_name = "enterleavefileimagedeniedlookupstageparse_argsmodule_loaddo_init_moduledo_one_initcall_returndo_init_module_returnfree_modulemodule_freemodule_requestrequest_refusedmodule_request_returnmessagedied"
+const _Kind_name = "enterleavefileimagedeniedlookupstageparse_argsmodule_loaddo_init_moduledo_one_initcall_returndo_init_module_returnfree_modulemodule_freemodule_requestrequest_refusedmodule_request_returnmessagediedactorprocess"
 
-var _Kind_index = [...]uint8{0, 5, 10, 14, 19, 25, 31, 36, 46, 57, 71, 93, 114, 125, 136, 150, 165, 186, 193, 197}
+var _Kind_index = [...]uint8{0, 5, 10, 14, 19, 25, 31, 36, 46, 57, 71, 93, 114, 125, 136, 150, 165, 186, 193, 197, 202, 209}
 
 func (i Kind) String() string {
 	idx := int(i) - 1

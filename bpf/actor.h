@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Who makes an attempt or a request: the process, its ancestors, and the request
+ * that it serves. All is read at that moment, for a process may be gone when the
+ * reader gets to it. What tells the processes from each other comes with each
+ * actor; the long rest (program, control group) once for each process. */
+#pragma once
+
+#define PF_KTHREAD   0x00200000
+#define CGROUP_DEPTH 24
+
+/* Processes that the reader was told of. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__uint(key_size, offsetof(struct process, comm));
+	__uint(value_size, sizeof(__u32));
+} told SEC(".maps");
+
+static __always_inline struct kernfs_node *parent_of(struct kernfs_node *kn)
+{
+	struct kernfs_node___6_15 *new = (void *)kn;
+
+	return bpf_core_field_exists(new->__parent) ? BPF_CORE_READ(new, __parent) : BPF_CORE_READ(kn, parent);
+}
+
+/* cgroup_of gives the control group in the unified hierarchy, or in that of memory
+ * where the unified one is not used. */
+static __always_inline struct kernfs_node *cgroup_of(struct task_struct *task)
+{
+	struct css_set *set = BPF_CORE_READ(task, cgroups);
+	struct kernfs_node *kn = BPF_CORE_READ(set, dfl_cgrp, kn);
+	struct cgroup_subsys_state **subsys = (void *)set + bpf_core_field_offset(struct css_set, subsys);
+	struct cgroup_subsys_state *css = 0;
+
+	if (parent_of(kn) || !bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
+		return kn;
+	bpf_probe_read_kernel(&css, sizeof(css),
+			      &subsys[bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id)]);
+	return css ? BPF_CORE_READ(css, cgroup, kn) : kn;
+}
+
+static __always_inline void read_cgroup(struct process_event *e, struct task_struct *task)
+{
+	struct kernfs_node *kn = cgroup_of(task);
+	volatile __u32 *length = &e->cgroup_length;
+
+	for (int i = 0; i < CGROUP_DEPTH; i++) {
+		struct kernfs_node *parent = parent_of(kn);
+		long n;
+
+		if (!parent)
+			return;
+		if (*length >= CGROUP_LEN)
+			break;
+		n = bpf_probe_read_kernel_str(&e->cgroup[*length & (CGROUP_LEN - 1)], PATH_NAME,
+					      BPF_CORE_READ(kn, name));
+		if (n <= 0 || n > PATH_NAME)
+			break;
+		*length += n;
+		kn = parent;
+	}
+	e->traits |= TRAIT_CGROUP_CUT;
+}
+
+/* read_process fills all of it: it is a key. */
+static __always_inline void read_process(struct process *p, struct task_struct *leader)
+{
+	const struct cred *cred = BPF_CORE_READ(leader, real_cred);
+
+	p->start = BPF_CORE_READ(leader, start_boottime);
+	p->cgroup = BPF_CORE_READ(leader, cgroups, dfl_cgrp, kn, id);
+	p->pid = BPF_CORE_READ(leader, tgid);
+	p->exec = BPF_CORE_READ(leader, self_exec_id);
+	p->uid = BPF_CORE_READ(cred, uid.val);
+	p->euid = BPF_CORE_READ(cred, euid.val);
+	p->loginuid = p->session = -1;
+	if (bpf_core_field_exists(leader->loginuid)) {
+		p->loginuid = BPF_CORE_READ(leader, loginuid.val);
+		p->session = BPF_CORE_READ(leader, sessionid);
+	}
+	p->mnt_ns = BPF_CORE_READ(leader, nsproxy, mnt_ns, ns.inum);
+	p->user_ns = BPF_CORE_READ(cred, user_ns, ns.inum);
+	p->comm[0] = 0;
+	BPF_CORE_READ_STR_INTO(&p->comm, leader, comm);
+}
+
+static __always_inline void read_namespaces(struct process_event *e, struct task_struct *leader)
+{
+	struct pid *pid = BPF_CORE_READ(leader, thread_pid);
+	__u32 level = BPF_CORE_READ(pid, level);
+	struct upid *own = (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+			   level * bpf_core_type_size(struct upid);
+
+	e->pid_ns = BPF_CORE_READ(own, ns, ns.inum);
+	if (!level)
+		e->traits |= TRAIT_FIRST_PID_NS;
+	if (!BPF_CORE_READ(leader, real_cred, user_ns, level))
+		e->traits |= TRAIT_FIRST_USER_NS;
+}
+
+/* tell_process reports a process, and whether there was room for that. A function
+ * of its own to the verifier, which so looks at its two walks once, not for each
+ * ancestor: those take a number, not a pointer. */
+__noinline int tell_process(__u64 task)
+{
+	struct task_struct *leader = (void *)task;
+	struct process_event *e = reserve(struct process_event);
+	struct mm_struct *mm;
+	struct file *exe;
+
+	if (!e) {
+		lose(current_attempt());
+		return 0;
+	}
+	stamp(&e->h, KIND_PROCESS, 0);
+	read_process(&e->process, leader);
+	e->traits = e->unused = e->cgroup_length = 0;
+	read_namespaces(e, leader);
+	read_cgroup(e, leader);
+	e->tty[0] = 0;
+	bpf_probe_read_kernel_str(e->tty, sizeof(e->tty), &BPF_CORE_READ(leader, signal, tty)->name);
+	e->exe.ino = e->exe.length = 0;
+	if (BPF_CORE_READ(leader, flags) & PF_KTHREAD)
+		e->traits |= TRAIT_KTHREAD;
+	/* A process whose first thread has ended has its memory in the others. */
+	mm = BPF_CORE_READ(leader, mm);
+	if (!mm && (__u32)BPF_CORE_READ(leader, tgid) == bpf_get_current_pid_tgid() >> 32)
+		mm = BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), mm);
+	exe = BPF_CORE_READ(mm, exe_file);
+	if (exe)
+		e->h.flags = read_file_facts(&e->exe, exe);
+	bpf_ringbuf_submit(e, 0);
+	return 1;
+}
+
+static __always_inline __u64 request_served_by(struct process *p)
+{
+	struct helper *h = bpf_map_lookup_elem(&helpers, &p->pid);
+
+	return h && h->start == p->start ? h->request : 0;
+}
+
+static __always_inline void read_arguments(struct actor_event *e)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+	__u64 start = BPF_CORE_READ(mm, arg_start);
+	__u64 length = mm ? BPF_CORE_READ(mm, arg_end) - start : 0;
+
+	e->length = length;
+	if (length > ARGS_LEN) {
+		e->h.flags |= FLAG_CUT;
+		length = ARGS_LEN;
+	}
+	barrier_var(length); /* as for messages */
+	if (length && bpf_probe_read_user(e->args, length, (void *)start))
+		e->h.flags |= FLAG_UNREADABLE;
+}
+
+/* send_actor reports who makes an attempt or a request, and tells for which
+ * request it works: as the helper that the kernel started, or below it, where
+ * modprobe.d has a shell run. */
+static __always_inline int send_actor(struct attempt *a, __u64 of)
+{
+	struct actor_event *e = reserve(struct actor_event);
+	struct task_struct *task = (void *)bpf_get_current_task();
+	volatile __u32 *count;
+
+	if (!e)
+		return lose(a);
+	stamp(&e->h, KIND_ACTOR, a);
+	e->of = of;
+	e->request = 0;
+	e->capabilities = 0;
+	bpf_probe_read_kernel(&e->capabilities, sizeof(e->capabilities),
+			      &BPF_CORE_READ(task, cred)->cap_effective);
+	count = &e->count;
+	*count = 0;
+	for (int i = 0; i < ANCESTRY; i++) {
+		struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+		struct process p;
+		__u32 yes = 1;
+
+		read_process(&p, leader);
+		if (!p.pid) /* the first task of each processor, parent of the first process */
+			break;
+		e->process[i] = p;
+		*count = i + 1;
+		if (!e->request)
+			e->request = request_served_by(&p);
+		if (!bpf_map_lookup_elem(&told, &p) && tell_process((__u64)leader))
+			bpf_map_update_elem(&told, &p, &yes, BPF_ANY);
+		task = BPF_CORE_READ(leader, real_parent);
+	}
+	read_arguments(e);
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}

@@ -1,0 +1,148 @@
+package tracer
+
+import "slices"
+
+// Bounds of what is kept to say who. The kernel side tells of a process once, and
+// forgets whom it told of after 4,096 others: this side must forget later.
+const (
+	maxKnown  = 4 * 4096
+	maxAsked  = 1024 // requests whose helper may still load
+	maxNested = 8    // requests inside the loads of requests
+)
+
+// known is what was told of processes, the least used of which is forgotten.
+type known struct {
+	processes map[identity]*knownProcess
+	uses      uint64
+}
+
+type knownProcess struct {
+	Process
+	used uint64
+}
+
+func (k *known) add(p *Process) {
+	if k.processes == nil {
+		k.processes = make(map[identity]*knownProcess)
+	}
+	if len(k.processes) >= maxKnown {
+		k.forget()
+	}
+	k.uses++
+	k.processes[p.identity()] = &knownProcess{Process: *p, used: k.uses}
+}
+
+// forget drops the half that was not used for longest.
+func (k *known) forget() {
+	oldest := k.uses - maxKnown/2
+	for id, p := range k.processes {
+		if p.used < oldest {
+			delete(k.processes, id)
+		}
+	}
+}
+
+// find gives all that is known of a process.
+func (k *known) find(p Process) Process {
+	told := k.processes[p.identity()]
+	if told == nil {
+		return p
+	}
+	k.uses++
+	told.used = k.uses
+	found := told.Process
+	found.Comm = p.Comm
+	return found
+}
+
+// actor puts together who a lineage is of.
+func (k *known) actor(l *Lineage) *Actor {
+	if l == nil || len(l.Processes) == 0 {
+		return nil
+	}
+	a := &Actor{
+		Process: k.find(l.Processes[0]), Args: l.Args, ArgsCut: l.ArgsCut, Capabilities: l.Capabilities,
+	}
+	for _, p := range l.Processes[1:] {
+		a.Ancestors = append(a.Ancestors, k.find(p))
+	}
+	last := l.Processes[len(l.Processes)-1]
+	a.AncestorsCut = len(l.Processes) == maxProcesses && last.PID > 2
+	return a
+}
+
+// lineage ties an event actor to its action, which is open in the same thread.
+func (c *Correlator) lineage(e Event) {
+	for _, open := range []map[uint32]*Action{c.attempts, c.requests} {
+		a := open[e.Thread.TID]
+		if a == nil || a.ID != e.Lineage.Of || a.Thread.Start != e.Thread.Start {
+			continue
+		}
+		a.Seen = append(a.Seen, KindActor)
+		a.lineage, a.ForRequest = e.Lineage, e.Lineage.ForRequest
+	}
+}
+
+// remember keeps a request for the loads that its helper will make.
+func (c *Correlator) remember(r *Action) {
+	if len(c.asked) >= maxAsked {
+		c.asked = slices.Delete(c.asked, 0, len(c.asked)-maxAsked+1)
+	}
+	c.asked = append(c.asked, r)
+}
+
+func (c *Correlator) askedFor(id uint64) *Action {
+	i := slices.IndexFunc(c.asked, func(r *Action) bool { return id != 0 && r.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return c.asked[i]
+}
+
+// attribute says who did it, when all that belongs to an action has come.
+func (c *Correlator) attribute(a *Action) {
+	a.Actor = c.known.actor(a.lineage)
+	own := c.askedFor(a.ForRequest)
+	if own != nil {
+		who := c.requester(own, maxNested)
+		a.Requester = &who
+	}
+	if a.Kind != Load {
+		return
+	}
+	a.AwaitedBy = nil
+	for _, r := range c.asked {
+		if r != own && len(a.AwaitedBy) < maxHelped && c.awaits(r, own, a) {
+			a.AwaitedBy = append(a.AwaitedBy, c.requester(r, maxNested))
+		}
+	}
+}
+
+// awaits tells whether a request waited for this load, though not its helper made
+// it: it asked for the same as the one whose helper did, at the same time; or its own
+// helper is about to load the same file, and gets this one's result.
+func (c *Correlator) awaits(r, own, a *Action) bool {
+	if own != nil && r.Module == own.Module && r.Start <= a.End && (r.End == 0 || r.End >= a.Start) {
+		return true
+	}
+	for _, l := range c.attempts {
+		if l != a && l.ForRequest == r.ID && l.Kind == Load && sameFile(l.File, a.File) {
+			return true
+		}
+	}
+	return false
+}
+
+func sameFile(f, g *File) bool {
+	return f != nil && g != nil && f.Device == g.Device && f.Inode == g.Inode
+}
+
+// requester is who made a request, and for whose sake in turn.
+func (c *Correlator) requester(r *Action, nested int) Requester {
+	who := Requester{ID: r.ID, Request: *r.Request, Thread: r.Thread, Actor: c.known.actor(r.lineage)}
+	if up := c.askedFor(r.ForRequest); up != nil && nested > 0 {
+		next := c.requester(up, nested-1)
+		who.Requester = &next
+	}
+	return who
+}
