@@ -14,6 +14,7 @@ const (
 type known struct {
 	processes map[identity]*knownProcess
 	uses      uint64
+	mount     uint32 // the machine's first mount namespace; zero until it is seen
 }
 
 type knownProcess struct {
@@ -52,7 +53,16 @@ func (k *known) find(p Process) Process {
 	told.used = k.uses
 	found := told.Process
 	found.Comm = p.Comm
+	found.Namespaces.Mount.Initial = k.mount != 0 && k.mount == found.Namespaces.Mount.ID
 	return found
+}
+
+// learn takes the mount namespace of what all other processes come from for the
+// machine's first. The kernel does not number those alike on all versions.
+func (k *known) learn(l *Lineage) {
+	if last := l.Processes[len(l.Processes)-1]; last.PID == 1 && k.mount == 0 || last.PID == 2 {
+		k.mount = last.Namespaces.Mount.ID
+	}
 }
 
 // actor puts together who a lineage is of.
@@ -60,6 +70,7 @@ func (k *known) actor(l *Lineage) *Actor {
 	if l == nil || len(l.Processes) == 0 {
 		return nil
 	}
+	k.learn(l)
 	a := &Actor{
 		Process: k.find(l.Processes[0]), Args: l.Args, ArgsCut: l.ArgsCut, Capabilities: l.Capabilities,
 	}

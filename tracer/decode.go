@@ -206,11 +206,13 @@ func decodeModule(w *bpfModuleEvent) Module {
 }
 
 func decodeRequest(w *bpfRequestEvent) Request {
+	name := cString(w.Name[:])
 	return Request{
-		Name:   cString(w.Name[:]),
-		Wait:   has(&w.H, bpfFlagFLAG_WAIT),
-		Denied: has(&w.H, bpfFlagFLAG_DENIED),
-		Site:   Address(w.Site),
+		Name:    name,
+		Meaning: meaning(name),
+		Wait:    has(&w.H, bpfFlagFLAG_WAIT),
+		Denied:  has(&w.H, bpfFlagFLAG_DENIED),
+		Site:    Address(w.Site),
 	}
 }
 
@@ -219,8 +221,10 @@ func decodeFormat(w *bpfFormatEvent) Request {
 	for i := range arguments {
 		arguments[i] = argument{number: w.Arg[i], text: string(untilNUL(w.Text[i][:]))}
 	}
+	name := printable(formatted(string(untilNUL(w.Format[:])), arguments))
 	return Request{
-		Name:    printable(formatted(string(untilNUL(w.Format[:])), arguments)),
+		Name:    name,
+		Meaning: meaning(name),
 		Wait:    has(&w.H, bpfFlagFLAG_WAIT),
 		Refused: true,
 		Site:    Address(w.Site),

@@ -21,7 +21,7 @@ import (
 type Options struct {
 	Backend Backend
 	// RingSize is the size of the ring of events in bytes, a power of two and a
-	// multiple of the page size; zero means 4 MiB. A load takes about 5 KiB.
+	// multiple of the page size; zero means 4 MiB. A load takes about 12 KiB.
 	RingSize uint32
 	// Returns is how many threads the kernel can follow into one function where
 	// its return is hooked by a kretprobe (see [Kprobe]); zero means 1,024, and
@@ -215,11 +215,11 @@ func (t *Tracer) read(ctx context.Context, deadline func() time.Time) iter.Seq2[
 // then it ends.
 func (t *Tracer) Actions(ctx context.Context) iter.Seq2[Action, error] {
 	return func(yield func(Action, error) bool) {
-		c := NewCorrelator(t.pending)
+		c, enricher := NewCorrelator(t.pending), NewEnricher()
 		give := func(actions []Action) bool {
 			t.dropped.Store(c.Dropped())
 			for _, a := range actions {
-				if !yield(Enrich(a), nil) {
+				if !yield(enricher.Enrich(a), nil) {
 					return false
 				}
 			}
@@ -253,13 +253,6 @@ func whileHolding(c *Correlator) func() time.Time {
 		}
 		return time.Now().Add(retryWithin / 4)
 	}
-}
-
-// Enrich adds to an action what its events do not say and this machine knows
-// now: its time on the wall clock.
-func Enrich(a Action) Action {
-	a.Time = wallClock(a.Start)
-	return a
 }
 
 // Close detaches everything. An iteration that is under way ends. Calling it

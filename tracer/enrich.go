@@ -1,0 +1,114 @@
+package tracer
+
+import (
+	"os/user"
+	"strconv"
+)
+
+// maxNames bounds what an Enricher remembers of each sort.
+const maxNames = 1024
+
+// Enricher adds to actions what their events do not say and this machine knows: the
+// time on the wall clock, the names of users, and that of the place in the kernel
+// that asked for a module. It is not for several goroutines at once.
+type Enricher struct {
+	users map[uint32]string
+	sites map[Address]string
+}
+
+// NewEnricher returns an Enricher that knows nothing yet.
+func NewEnricher() *Enricher {
+	return &Enricher{users: make(map[uint32]string), sites: make(map[Address]string)}
+}
+
+// Enrich adds to one action. What belongs to others too, the actors of requests, is
+// not changed but copied.
+func (en *Enricher) Enrich(a Action) Action {
+	a.Time = wallClock(a.Start)
+	a.Actor = en.actor(a.Actor)
+	a.Request = en.request(a.Request)
+	a.Requester = en.requester(a.Requester)
+	for i := range a.AwaitedBy {
+		a.AwaitedBy[i] = *en.requester(&a.AwaitedBy[i])
+	}
+	return a
+}
+
+func (en *Enricher) actor(a *Actor) *Actor {
+	if a == nil {
+		return nil
+	}
+	named := *a
+	named.Process = en.process(a.Process)
+	named.Ancestors = make([]Process, len(a.Ancestors))
+	for i, p := range a.Ancestors {
+		named.Ancestors[i] = en.process(p)
+	}
+	return &named
+}
+
+func (en *Enricher) process(p Process) Process {
+	p.User, p.EffectiveUser = en.user(p.UID), en.user(p.EUID)
+	if p.LoginUID != nil {
+		p.LoginUser = en.user(*p.LoginUID)
+	}
+	return p
+}
+
+func (en *Enricher) request(r *Request) *Request {
+	if r == nil {
+		return nil
+	}
+	named := *r
+	named.Symbol = en.site(r.Site)
+	return &named
+}
+
+func (en *Enricher) requester(r *Requester) *Requester {
+	if r == nil {
+		return nil
+	}
+	named := *r
+	named.Request = *en.request(&r.Request)
+	named.Actor = en.actor(r.Actor)
+	named.Requester = en.requester(r.Requester)
+	return &named
+}
+
+// user gives the name of a user of this machine; empty for none.
+func (en *Enricher) user(uid uint32) string {
+	name, known := en.users[uid]
+	if known {
+		return name
+	}
+	if found, err := user.LookupId(strconv.FormatUint(uint64(uid), 10)); err == nil {
+		name = printable(found.Username)
+	}
+	if len(en.users) >= maxNames {
+		clear(en.users)
+	}
+	en.users[uid] = name
+	return name
+}
+
+// site names the place that a call returns to. The table of symbols is long, and read
+// anew for each place, of which there are few, so that nothing of it stays. What a
+// module asked for is not remembered: another may lie there tomorrow.
+func (en *Enricher) site(address Address) string {
+	name, known := en.sites[address]
+	if known || address == 0 {
+		return name
+	}
+	var symbols Symbols
+	if err := symbols.Read(); err != nil {
+		return ""
+	}
+	symbol, ok := symbols.FindCall(address)
+	if !ok {
+		return ""
+	}
+	if symbol.Module == "" && len(en.sites) < maxNames {
+		en.sites[address] = symbol.String()
+	}
+	return symbol.String()
+}
