@@ -157,33 +157,20 @@ static __always_inline void read_arguments(struct actor_event *e)
 		e->h.flags |= FLAG_UNREADABLE;
 }
 
-/* send_actor reports who makes an attempt or a request, and tells for which
- * request it works: as the helper that the kernel started, or below it, where
- * modprobe.d has a shell run. */
-static __always_inline int send_actor(struct attempt *a, __u64 of)
+/* read_kin fills one event, and gives the task to go on with. */
+static __always_inline struct task_struct *read_kin(struct actor_event *e, struct task_struct *task)
 {
-	struct actor_event *e = reserve(struct actor_event);
-	struct task_struct *task = (void *)bpf_get_current_task();
-	volatile __u32 *count;
+	volatile __u32 *count = &e->count;
 
-	if (!e)
-		return lose(a);
-	stamp(&e->h, KIND_ACTOR, a);
-	e->of = of;
-	e->request = 0;
-	e->capabilities = 0;
-	bpf_probe_read_kernel(&e->capabilities, sizeof(e->capabilities),
-			      &BPF_CORE_READ(task, cred)->cap_effective);
-	count = &e->count;
 	*count = 0;
-	for (int i = 0; i < ANCESTRY; i++) {
+	for (int i = 0; i < KIN; i++) {
 		struct task_struct *leader = BPF_CORE_READ(task, group_leader);
 		struct process p;
 		__u32 yes = 1;
 
 		read_process(&p, leader);
 		if (!p.pid) /* the first task of each processor, parent of the first process */
-			break;
+			return 0;
 		e->process[i] = p;
 		*count = i + 1;
 		if (!e->request)
@@ -192,7 +179,33 @@ static __always_inline int send_actor(struct attempt *a, __u64 of)
 			bpf_map_update_elem(&told, &p, &yes, BPF_ANY);
 		task = BPF_CORE_READ(leader, real_parent);
 	}
-	read_arguments(e);
-	bpf_ringbuf_submit(e, 0);
+	return task;
+}
+
+/* send_actor reports who makes an attempt or a request, and tells for which
+ * request it works: as the helper that the kernel started, or below it, where
+ * modprobe.d has a shell run. */
+static __always_inline int send_actor(struct attempt *a, __u64 of)
+{
+	struct task_struct *self = (void *)bpf_get_current_task();
+	struct task_struct *task = self;
+
+	for (int first = 0; task && first < ANCESTRY; first += KIN) {
+		struct actor_event *e = reserve(struct actor_event);
+
+		if (!e)
+			return lose(a);
+		stamp(&e->h, KIND_ACTOR, a);
+		e->of = of;
+		e->request = e->capabilities = 0;
+		e->first = first;
+		e->length = e->unused = 0;
+		bpf_probe_read_kernel(&e->capabilities, sizeof(e->capabilities),
+				      &BPF_CORE_READ(self, cred)->cap_effective);
+		if (!first)
+			read_arguments(e);
+		task = read_kin(e, task);
+		bpf_ringbuf_submit(e, 0);
+	}
 	return 0;
 }

@@ -14,6 +14,7 @@
 #define TTY_LEN	    32
 #define CGROUP_LEN  512
 #define ANCESTRY    32 /* a process and its ancestors, as far as they are kept */
+#define KIN	    8  /* of these, in one event */
 
 enum kind {
 	KIND_ENTER = 1,	     /* struct enter_event: a system call began */
@@ -125,12 +126,13 @@ struct actor_event {
 	__u64 of;	/* the attempt or the request */
 	__u64 request;	/* by whose helper: when that request was made; 0 by none */
 	__u64 capabilities;
-	__u32 count;
+	__u32 first, count; /* of the processes in this event: all may take several */
 	__u32 length;	/* of the arguments as its memory has them */
-	struct process process[ANCESTRY]; /* itself, its parent, and so on */
+	__u32 unused;
+	struct process process[KIN]; /* itself, its parent, and so on */
 	__u8 args[ARGS_LEN];
 };
-_Static_assert(sizeof(struct actor_event) == 112 + ANCESTRY * 64 + ARGS_LEN, "wire format");
+_Static_assert(sizeof(struct actor_event) == 120 + KIN * 64 + ARGS_LEN, "wire format");
 
 struct return_event {
 	struct header h;

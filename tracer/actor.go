@@ -99,6 +99,9 @@ type Lineage struct {
 	Capabilities Capabilities `json:"capabilities"`
 	Args         []string     `json:"args,omitempty"`
 	ArgsCut      bool         `json:"args_cut,omitempty"`
+	// First is the place of the first of Processes: more than eight come in several
+	// events.
+	First int `json:"first,omitempty"`
 	// Processes are the process itself, its parent, and so on, without what the event
 	// process says of each (Exe, Terminal, the path of its Cgroup, most of Namespaces): it
 	// comes before the end of the first action that the process has a part in, and not

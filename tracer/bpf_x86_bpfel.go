@@ -19,9 +19,11 @@ type bpfActorEvent struct {
 	Of           uint64
 	Request      uint64
 	Capabilities uint64
+	First        uint32
 	Count        uint32
 	Length       uint32
-	Process      [32]bpfProcess
+	Unused       uint32
+	Process      [8]bpfProcess
 	Args         [512]uint8
 }
 

@@ -89,8 +89,16 @@ func (c *Correlator) lineage(e Event) {
 		if a == nil || a.ID != e.Lineage.Of || a.Thread.Start != e.Thread.Start {
 			continue
 		}
-		a.Seen = append(a.Seen, KindActor)
-		a.lineage, a.ForRequest = e.Lineage, e.Lineage.ForRequest
+		if a.ForRequest == 0 {
+			a.ForRequest = e.Lineage.ForRequest
+		}
+		switch {
+		case e.Lineage.First == 0:
+			a.lineage = e.Lineage
+			a.Seen = append(a.Seen, KindActor)
+		case a.lineage != nil && e.Lineage.First == len(a.lineage.Processes):
+			a.lineage.Processes = append(a.lineage.Processes, e.Lineage.Processes...)
+		}
 	}
 }
 

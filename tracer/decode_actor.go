@@ -10,6 +10,7 @@ func decodeLineage(w *bpfActorEvent) Lineage {
 		Of:           w.Of,
 		ForRequest:   w.Request,
 		Capabilities: Capabilities(w.Capabilities),
+		First:        int(w.First),
 		ArgsCut:      has(&w.H, bpfFlagFLAG_CUT),
 	}
 	if !has(&w.H, bpfFlagFLAG_UNREADABLE) {

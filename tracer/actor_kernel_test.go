@@ -1,0 +1,532 @@
+package tracer_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
+
+// times is how often each case of TestActor is made: $KMODTRACE_TIMES, or twice.
+func times(t *testing.T) int {
+	t.Helper()
+	text := os.Getenv("KMODTRACE_TIMES")
+	if text == "" {
+		return 2
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+const aContainer = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+// actorCase is something that somebody does, and who it must be said to be.
+type actorCase struct {
+	name string
+	// command is run, and fails where it says so. undo is unloaded after.
+	command []string
+	fails   bool
+	undo    []string
+	// loads are the modules that it loads (any order), made by it or for it. check
+	// looks at whom each action (loads and requests) is said to be of: the process
+	// that acted, or that asked. pid is of the command.
+	loads []string
+	asks  string
+	check func(t *testing.T, who *tracer.Actor, pid uint32)
+}
+
+// TestActor: whoever loads a module, or needs one, is said to be who it is, while
+// others load and unload meanwhile.
+func TestActor(t *testing.T) {
+	inLab(t)
+	for _, b := range backends() {
+		t.Run(b.String(), func(t *testing.T) {
+			w := open(t, &tracer.Options{Backend: b, RingSize: 16 << 20})
+			stop := noise(t)
+			defer stop()
+			for _, c := range actorCases(t) {
+				t.Run(c.name, func(t *testing.T) {
+					for range times(t) {
+						testActor(t, w, c)
+					}
+				})
+			}
+			t.Run("two at once", func(t *testing.T) {
+				for range times(t) {
+					testTwoAsk(t, w)
+				}
+			})
+			loss, err := w.Loss()
+			if err != nil || loss.Any() {
+				t.Errorf("loss: %+v, %v", loss, err)
+			}
+		})
+	}
+}
+
+// noise loads and unloads modules until it is stopped.
+func noise(t *testing.T) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			sh(t, "/sbin/insmod", specimen("nap5"), "ms=1")
+			sh(t, "/sbin/rmmod", "nap5")
+			_ = exec.Command("ip", "link", "add", "noise0", "type", "noisething").Run()
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+func isNoise(a tracer.Action) bool {
+	return a.Module == "nap5" || strings.Contains(a.Module, "noise")
+}
+
+func actorCases(t *testing.T) []actorCase {
+	hello := specimen("hello")
+	role := func(name string) string { return filepath.Join(roleDir, name) }
+	for role, mode := range map[string]os.FileMode{
+		"login": 0o755, "sudo": 0o755 | os.ModeSetuid, "loader": 0o755, "opener": 0o755, "contain": 0o755,
+	} {
+		as(t, role, mode)
+	}
+	if err := os.MkdirAll("/mnt", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return []actorCase{
+		{name: "insmod from a shell", command: []string{"sh", "-c", "insmod " + hello + "; exit $?"}, loads: []string{"hello"}, undo: []string{"hello"},
+			check: func(t *testing.T, who *tracer.Actor, pid uint32) {
+				expectLine(t, who, pid, 1, "insmod", "sh")
+				expectArgs(t, who, "insmod", hello)
+				expectExe(t, who, "/usr/bin/kmod")
+			}},
+		{name: "a user through sudo", command: []string{role("login"), "1000", "sh", "-c", role("sudo") + " insmod " + hello + "; exit $?"}, loads: []string{"hello"}, undo: []string{"hello"},
+			check: func(t *testing.T, who *tracer.Actor, pid uint32) {
+				expectLine(t, who, pid, 3, "insmod", "sudo", "sh", "login")
+				if who.UID != 0 || who.EUID != 0 || who.Ancestors[1].UID != 1000 || who.Ancestors[1].User != "user" {
+					t.Errorf("users: %d/%d, of the shell %d (%s)", who.UID, who.EUID, who.Ancestors[1].UID, who.Ancestors[1].User)
+				}
+				if who.LoginUID == nil || *who.LoginUID != 1000 || who.LoginUser != "user" || who.Session == nil {
+					t.Errorf("login: %v (%s), session %v", who.LoginUID, who.LoginUser, who.Session)
+				}
+			}},
+		{name: "a program that is gone at once", command: []string{role("loader"), hello}, loads: []string{"hello"}, undo: []string{"hello"},
+			check: func(t *testing.T, who *tracer.Actor, pid uint32) {
+				expectLine(t, who, pid, 0, "loader")
+				expectArgs(t, who, role("loader"), hello)
+				expectExe(t, who, role("loader"))
+			}},
+		{name: "mount", command: []string{"mount", "-t", "xfs", "none", "/mnt"}, fails: true, asks: "fs-xfs", loads: []string{"xfs"}, undo: []string{"xfs"},
+			check: func(t *testing.T, who *tracer.Actor, pid uint32) {
+				expectLine(t, who, pid, 0, "mount")
+				expectArgs(t, who, "mount", "-t", "xfs", "none", "/mnt")
+			}},
+		{name: "ip link", command: []string{"sh", "-c", "ip link add kmodtrace1 type dummy && ip link del kmodtrace1"}, asks: "rtnl-link-dummy", loads: []string{"dummy"}, undo: []string{"dummy"},
+			check: func(t *testing.T, who *tracer.Actor, pid uint32) { expectLine(t, who, pid, 1, "ip", "sh") }},
+		{name: "an unprivileged user's socket", command: []string{role("login"), "65534", role("opener"), "38", "5", "0"}, asks: "net-pf-38", loads: []string{"af_alg"}, undo: []string{"af_alg"},
+			check: func(t *testing.T, who *tracer.Actor, pid uint32) {
+				expectLine(t, who, pid, 1, "opener", "login")
+				if who.UID != 65534 || who.User != "nobody" || who.Capabilities != 0 {
+					t.Errorf("user %d (%s), capabilities %s", who.UID, who.User, who.Capabilities)
+				}
+			}},
+		{name: "modprobe with dependencies", command: []string{"modprobe", "vxlan"}, loads: []string{"udp_tunnel", "vxlan"}, undo: []string{"vxlan"},
+			check: func(t *testing.T, who *tracer.Actor, pid uint32) { expectLine(t, who, pid, 0, "modprobe") }},
+		{name: "in a container", command: []string{role("contain"), "system.slice/docker-" + aContainer + ".scope", "insmod", hello}, loads: []string{"hello"}, undo: []string{"hello"},
+			check: func(t *testing.T, who *tracer.Actor, pid uint32) {
+				expectLine(t, who, pid, 1, "insmod", "contain")
+				expectContained(t, who)
+			}},
+		{name: "a container's request", command: []string{role("contain"), "system.slice/docker-" + aContainer + ".scope", "ip", "link", "add", "kmodtrace2", "type", "dummy"},
+			asks: "rtnl-link-dummy", loads: []string{"dummy"}, undo: []string{"dummy"},
+			check: func(t *testing.T, who *tracer.Actor, pid uint32) {
+				expectLine(t, who, pid, 1, "ip", "contain")
+				expectContained(t, who)
+			}},
+		{name: "nothing provides it", command: []string{"ip", "link", "add", "kmodtrace3", "type", "nosuchkind"}, fails: true, asks: "rtnl-link-nosuchkind",
+			check: func(t *testing.T, who *tracer.Actor, pid uint32) { expectLine(t, who, pid, 0, "ip") }},
+		{name: "far below", command: below(12, hello), loads: []string{"hello"}, undo: []string{"hello"},
+			check: func(t *testing.T, who *tracer.Actor, pid uint32) {
+				expectLine(t, who, pid, 13, slices.Concat([]string{"insmod"}, slices.Repeat([]string{"sh"}, 13))...)
+			}},
+		{name: "too far below", command: below(40, hello), loads: []string{"hello"}, undo: []string{"hello"},
+			check: func(t *testing.T, who *tracer.Actor, _ uint32) {
+				if len(who.Ancestors) != 31 || !who.AncestorsCut {
+					t.Errorf("%d ancestors, cut: %t", len(who.Ancestors), who.AncestorsCut)
+				}
+			}},
+	}
+}
+
+// below is a command that loads a module from so many shells below its own.
+func below(shells int, file string) []string {
+	return []string{"sh", "-c", `f() { if [ $1 = 0 ]; then insmod "$2"; else (f $(($1 - 1)) "$2"; exit $?); fi; }; f "$@"; exit $?`,
+		"sh", strconv.Itoa(shells), file}
+}
+
+func testActor(t *testing.T, w *watch, c actorCase) {
+	t.Helper()
+	var pid uint32
+	got := w.during(t, func() {
+		pid = command(t, c)
+	})
+	for _, m := range c.undo {
+		if _, err := os.Stat(specimen(m)); err == nil {
+			sh(t, "/sbin/rmmod", m)
+			continue
+		}
+		sh(t, "/sbin/modprobe", "-r", m)
+	}
+	loads, asked := make(map[string]bool), false
+	for _, a := range got {
+		if isNoise(a) || a.Kind == tracer.Unload {
+			continue
+		}
+		if a.Actor == nil {
+			t.Errorf("%s: nobody did it", brief(a))
+			continue
+		}
+		checkWhole(t, a)
+		switch {
+		case a.Kind == tracer.Autoload && a.Module == c.asks:
+			asked = true
+			c.check(t, a.Actor, pid)
+		case a.Kind == tracer.Autoload: // further needs of the same command
+			c.check(t, who(a), pid)
+		case c.asks != "":
+			checkHelped(t, a, c.asks)
+			loads[a.Module] = true
+			c.check(t, who(a), pid)
+		default:
+			loads[a.Module] = true
+			c.check(t, a.Actor, pid)
+		}
+	}
+	for _, m := range c.loads {
+		if !loads[m] {
+			t.Errorf("no load of %s among %v", m, loads)
+		}
+	}
+	if asked != (c.asks != "") {
+		t.Errorf("asked for %s: %t", c.asks, asked)
+	}
+}
+
+// who is the one whose wish it was.
+func who(a tracer.Action) *tracer.Actor {
+	if a.Requester == nil {
+		return a.Actor
+	}
+	r := a.Requester
+	for r.Requester != nil {
+		r = r.Requester
+	}
+	return r.Actor
+}
+
+// command runs it and gives its process id, which is that of the first namespace here.
+func command(t *testing.T, c actorCase) uint32 {
+	t.Helper()
+	cmd := exec.Command(c.command[0], c.command[1:]...)
+	out, err := cmd.CombinedOutput()
+	if (err != nil) != c.fails {
+		t.Errorf("%q: %v\n%s", c.command, err, out)
+	}
+	return uint32(cmd.Process.Pid)
+}
+
+// checkWhole: no field is empty that a process of this machine has.
+func checkWhole(t *testing.T, a tracer.Action) {
+	t.Helper()
+	for i, p := range append([]tracer.Process{a.Actor.Process}, a.Actor.Ancestors...) {
+		empty := map[string]bool{
+			"pid": p.PID == 0, "comm": p.Comm == "", "start": p.Start == 0, "cgroup": p.Cgroup.ID == 0 || p.Cgroup.Path == "",
+			"program": p.Exe == nil != p.KernelThread || p.Exe != nil && (p.Exe.Path == "" || p.Exe.Inode == 0),
+			"user":    p.User == "" || p.EffectiveUser == "",
+			"pid ns":  p.Namespaces.PID.ID == 0, "mount ns": p.Namespaces.Mount.ID == 0, "user ns": p.Namespaces.User.ID == 0,
+			"arguments": i == 0 && len(a.Actor.Args) == 0 && !p.KernelThread,
+		}
+		for field, is := range empty {
+			if is {
+				t.Errorf("%s: %s of %s[%d] is empty: %+v", brief(a), field, p.Comm, p.PID, p)
+			}
+		}
+	}
+	if a.Request != nil && (a.Request.Symbol == "" || a.Request.Meaning == "") {
+		t.Errorf("%s: request %+v", brief(a), a.Request)
+	}
+}
+
+// checkHelped: the load is by the kernel's helper, for that request.
+func checkHelped(t *testing.T, a tracer.Action, alias string) {
+	t.Helper()
+	if a.Requester == nil || a.Requester.Request.Name != alias && a.Requester.Requester == nil {
+		t.Errorf("%s by %s: requester %+v", brief(a), a.Actor.Comm, a.Requester)
+	}
+	if a.Actor.Comm != "modprobe" || len(a.Actor.Ancestors) == 0 || !a.Actor.Ancestors[0].KernelThread {
+		t.Errorf("%s: by %s, below %+v", brief(a), a.Actor.Comm, a.Actor.Ancestors)
+	}
+}
+
+// expectLine: the actor and its ancestors are called so, and the one at that place
+// is the process of that id; above it come the test and the guest's init.
+func expectLine(t *testing.T, who *tracer.Actor, pid uint32, at int, comms ...string) {
+	t.Helper()
+	if who == nil {
+		t.Error("nobody")
+		return
+	}
+	line := append([]tracer.Process{who.Process}, who.Ancestors...)
+	var got []string
+	for _, p := range line[:min(len(comms), len(line))] {
+		got = append(got, p.Comm)
+	}
+	if !slices.Equal(got, comms) {
+		t.Errorf("%q, want %q", got, comms)
+		return
+	}
+	if line[at].PID != pid {
+		t.Errorf("%s has id %d, want %d", line[at].Comm, line[at].PID, pid)
+	}
+	if last := line[len(line)-1]; last.PID != 1 || who.AncestorsCut {
+		t.Errorf("ends with %s[%d], cut: %t", last.Comm, last.PID, who.AncestorsCut)
+	}
+	if line[len(comms)].PID != uint32(os.Getpid()) {
+		t.Errorf("%s is below %s[%d], not the test", comms[len(comms)-1], line[len(comms)].Comm, line[len(comms)].PID)
+	}
+	for i := range line[1:] {
+		if line[i].Start < line[i+1].Start {
+			t.Errorf("%s began before its parent", line[i].Comm)
+		}
+	}
+}
+
+func expectArgs(t *testing.T, who *tracer.Actor, args ...string) {
+	t.Helper()
+	if !slices.Equal(who.Args, args) || who.ArgsCut {
+		t.Errorf("arguments %q, cut: %t", who.Args, who.ArgsCut)
+	}
+}
+
+func expectExe(t *testing.T, who *tracer.Actor, path string) {
+	t.Helper()
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		t.Fatal(err)
+	}
+	f := who.Exe
+	if f == nil || f.Path != path || f.Inode != st.Ino || f.Size != uint64(st.Size) || f.Mode != st.Mode ||
+		f.ChangeTimeNS != st.Ctim.Nano() {
+		t.Errorf("program %+v, want %+v", f, st)
+	}
+}
+
+func expectContained(t *testing.T, who *tracer.Actor) {
+	t.Helper()
+	c := who.Cgroup.Container
+	if c == nil || c.ID != aContainer || c.Runtime != "docker" || who.Cgroup.Unit != "docker-"+aContainer+".scope" {
+		t.Errorf("control group %+v, container %+v", who.Cgroup, c)
+	}
+	n := who.Namespaces
+	if n.PID.Initial || n.Mount.Initial || !n.User.Initial || !n.Contained() {
+		t.Errorf("namespaces %+v", n)
+	}
+	if last := who.Ancestors[len(who.Ancestors)-1].Namespaces; !last.PID.Initial || !last.Mount.Initial || last.Contained() {
+		t.Errorf("first process's namespaces %+v", last)
+	}
+}
+
+// testTwoAsk: two processes need a module whose init takes a while.
+func testTwoAsk(t *testing.T, w *watch) {
+	const conf = "/etc/modprobe.d/two.conf"
+	line := fmt.Sprintf("alias rtnl-link-kmtwo nap6\ninstall nap6 insmod %s ms=700\n", specimen("nap6"))
+	if err := os.MkdirAll(filepath.Dir(conf), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(conf, []byte(line), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(conf)
+	var pids []uint32
+	got := w.during(t, func() {
+		var both []*exec.Cmd
+		for range 2 {
+			cmd := exec.Command("ip", "link", "add", "two0", "type", "kmtwo")
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			both = append(both, cmd)
+		}
+		for _, cmd := range both {
+			_ = cmd.Wait() // there is no such kind in the end
+			pids = append(pids, uint32(cmd.Process.Pid))
+		}
+	})
+	sh(t, "/sbin/rmmod", "nap6")
+	for _, a := range got {
+		if a.Kind != tracer.Load || a.Module != "nap6" || a.Outcome != tracer.Live || a.SharedWith != 0 {
+			continue
+		}
+		if a.Requester == nil {
+			t.Errorf("%s: nobody asked", brief(a))
+			return
+		}
+		names := []uint32{a.Requester.Actor.PID}
+		for _, r := range a.AwaitedBy {
+			if r.Actor.PID != names[0] { // ip asks twice
+				names = append(names, r.Actor.PID)
+			}
+		}
+		slices.Sort(names)
+		slices.Sort(pids)
+		if names = slices.Compact(names); !slices.Equal(names, pids) {
+			t.Errorf("%s: asked for by %v, want %v", brief(a), names, pids)
+		}
+		return
+	}
+	t.Errorf("no load of nap6 in %v", got)
+}
+
+// TestActorOfTheGone: all is known of processes that are gone before anybody reads,
+// a login's terminal among it.
+func TestActorOfTheGone(t *testing.T) {
+	inLab(t)
+	login, sudo := as(t, "login", 0o755), as(t, "sudo", 0o755|os.ModeSetuid)
+	for _, b := range backends() {
+		tr, err := tracer.Open(&tracer.Options{Backend: b})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(login, "1000", "sh", "-c", sudo+" insmod "+specimen("hello")+" && "+sudo+" ip link add gone0 type dummy")
+		onTerminal(t, cmd)
+		pid := uint32(cmd.Process.Pid)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		var seen []string
+		for a, err := range tr.Actions(ctx) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen = append(seen, brief(a))
+			if a.Actor == nil {
+				t.Errorf("%s: by nobody", brief(a))
+				continue
+			}
+			checkWhole(t, a)
+			line := who(a)
+			i := slices.IndexFunc(line.Ancestors, func(p tracer.Process) bool { return p.PID == pid })
+			if i < 0 {
+				t.Errorf("%s: by %s, below %+v", brief(a), line.Comm, line.Ancestors)
+			}
+			if line.LoginUID == nil || line.Session == nil || !strings.HasPrefix(line.Terminal, "pts") {
+				t.Errorf("%s: login %v, session %v, terminal %q", brief(a), line.LoginUID, line.Session, line.Terminal)
+			}
+		}
+		if want := []string{"load hello live", "load dummy live", "request rtnl-link-dummy answered"}; !slices.Equal(seen, want) {
+			t.Errorf("%q, want %q", seen, want)
+		}
+		if err := tr.Close(); err != nil {
+			t.Error(err)
+		}
+		sh(t, "ip", "link", "del", "gone0")
+		sh(t, "/sbin/rmmod", "hello")
+		sh(t, "/sbin/rmmod", "dummy")
+	}
+}
+
+// onTerminal runs a command in a session of its own on a terminal.
+func onTerminal(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer master.Close()
+	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slave.Close()
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		text := make([]byte, 4096)
+		_ = master.SetReadDeadline(time.Now().Add(time.Second))
+		n, _ := master.Read(text)
+		t.Errorf("%q: %v\n%s", cmd.Args, err, text[:n])
+	}
+}
+
+// TestActorIDsUsedAgain: process ids that are used again, by other programs, do not
+// mix up who did what.
+func TestActorIDsUsedAgain(t *testing.T) {
+	inLab(t)
+	w := open(t, nil)
+	if err := os.WriteFile("/proc/sys/kernel/pid_max", []byte("400"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	defer os.WriteFile("/proc/sys/kernel/pid_max", []byte("32768"), 0o600)
+	var ids []uint32
+	got := w.during(t, func() {
+		for i := range 160 {
+			name := fmt.Sprintf("nosuch_%d", i)
+			cmd := exec.Command("busybox", "rmmod", name)
+			if i%3 == 0 {
+				cmd = exec.Command("sh", "-c", "busybox rmmod "+name+"; :")
+			}
+			_ = cmd.Run()
+			ids = append(ids, uint32(cmd.Process.Pid))
+		}
+	})
+	starts := make(map[uint32]time.Duration)
+	again := 0
+	for i, a := range got {
+		if a.Module != fmt.Sprintf("nosuch_%d", i) || a.Actor == nil {
+			t.Fatalf("%d: %s by %+v", i, brief(a), a.Actor)
+		}
+		acted := a.Actor.Process
+		if started := acted.Start; starts[acted.PID] != 0 && starts[acted.PID] != started {
+			again++
+		}
+		starts[acted.PID] = acted.Start
+		if !slices.Equal(a.Actor.Args, []string{"busybox", "rmmod", a.Module}) || acted.Exe == nil || !strings.HasSuffix(acted.Exe.Path, "/busybox") {
+			t.Errorf("%s: by %q, program %+v", brief(a), a.Actor.Args, acted.Exe)
+		}
+		if i%3 == 0 {
+			if acted = a.Actor.Ancestors[0]; acted.Comm != "sh" || !strings.HasSuffix(acted.Exe.Path, "/dash") {
+				t.Errorf("%s: below %s, program %+v", brief(a), acted.Comm, acted.Exe)
+			}
+		}
+		if acted.PID != ids[i] {
+			t.Errorf("%s: by %s[%d], want id %d", brief(a), acted.Comm, acted.PID, ids[i])
+		}
+	}
+	if again == 0 {
+		t.Errorf("no id was used again in %d actions", len(got))
+	}
+}
