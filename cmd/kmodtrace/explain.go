@@ -285,6 +285,7 @@ func (t *resultText) explanation(e *cause.Explained) []line {
 			lines = append(lines, t.wrapped("because", plain, m.Because)...)
 		}
 	}
+	lines = append(lines, t.attribution(&e.Action)...)
 	lines = append(lines, t.facts(&e.Action)...)
 	lines = append(lines, t.timeline(&e.Action)...)
 	return append(lines, line{})

@@ -14,6 +14,9 @@ import (
 // filterFlags are a filter as the command line has it.
 type filterFlags struct {
 	modules, comms, actions, outcomes, pids, uids, causes []string
+
+	logins, containers, units, ancestors, requesters []string
+	autoloaded                                       string
 }
 
 func (f *filterFlags) register(cmd *cobra.Command) {
@@ -21,10 +24,17 @@ func (f *filterFlags) register(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.modules, "module", nil, "only modules (or requested aliases) that match `GLOB`; '-' and '_' are alike; repeatable")
 	flags.StringSliceVar(&f.actions, "action", nil, "only these `KINDS`: load, unload, request")
 	flags.StringSliceVar(&f.outcomes, "outcome", nil, "only these `OUTCOMES`: live, unloaded, failed, answered, pending")
-	flags.StringSliceVar(&f.pids, "pid", nil, "only what these processes or threads do, by their `ID` in the first pid namespace")
-	flags.StringSliceVar(&f.uids, "uid", nil, "only what these `USERS` do, by id or name")
-	flags.StringArrayVar(&f.comms, "comm", nil, "only threads whose command name matches `GLOB`; repeatable")
+	flags.StringSliceVar(&f.pids, "pid", nil, "only what these processes or threads do, or ask for, by their `ID` in the first pid namespace")
+	flags.StringSliceVar(&f.uids, "uid", nil, "only what these `USERS` do, or ask for, by id or name")
+	flags.StringArrayVar(&f.comms, "comm", nil, "only what threads do, or ask for, whose command name matches `GLOB`; repeatable")
+	flags.StringSliceVar(&f.logins, "loginuid", nil, "only of those who logged in as these `USERS`, whoever they became since")
+	flags.StringSliceVar(&f.containers, "container", nil, "only from these containers: the `ID` or its beginning, a runtime, or any")
+	flags.StringArrayVar(&f.units, "unit", nil, "only from systemd units that match `GLOB`; repeatable")
+	flags.StringArrayVar(&f.ancestors, "ancestor", nil, "only from processes, and those below them, whose `NAME` matches or whose id it is; repeatable")
+	flags.StringArrayVar(&f.requesters, "requester", nil, "only what processes needed whose `NAME` matches or whose id it is; repeatable")
+	flags.StringVar(&f.autoloaded, "autoloaded", "", "yes: only what was done for a request of the kernel; no: only what was not")
 	flags.StringSliceVar(&f.causes, "cause", nil, "only what failed for these `CODES` (kmodtrace explain lists them)")
+	mustComplete(cmd, "autoloaded", []string{"yes", "no"})
 	mustComplete(cmd, "action", words(actionKinds()))
 	mustComplete(cmd, "cause", codeNames())
 	mustComplete(cmd, "outcome", words(outcomes()))
@@ -68,8 +78,54 @@ func (f *filterFlags) parse() (*filter, error) {
 	if wanted.causes, err = parseAll(f.causes, parseCode); err != nil {
 		return nil, err
 	}
-	wanted.uids, err = parseAll(f.uids, parseUID)
-	return &wanted, err
+	if wanted.uids, err = parseAll(f.uids, parseUID("--uid")); err != nil {
+		return nil, err
+	}
+	return &wanted, f.parseWho(&wanted)
+}
+
+// parseWho reads the flags that ask after processes.
+func (f *filterFlags) parseWho(wanted *filter) (err error) {
+	if wanted.logins, err = parseAll(f.logins, parseUID("--loginuid")); err != nil {
+		return err
+	}
+	if wanted.containers, err = parseAll(f.containers, parseContainer); err != nil {
+		return err
+	}
+	if wanted.units, err = parseAll(f.units, parseGlob); err != nil {
+		return err
+	}
+	if wanted.ancestors, err = parseAll(f.ancestors, parseProcess); err != nil {
+		return err
+	}
+	if wanted.requesters, err = parseAll(f.requesters, parseProcess); err != nil {
+		return err
+	}
+	switch f.autoloaded {
+	case "":
+	case "yes", "no":
+		yes := f.autoloaded == "yes"
+		wanted.autoloaded = &yes
+	default:
+		return usageErrorf("--autoloaded %q: want yes or no", shortText(f.autoloaded))
+	}
+	return nil
+}
+
+func parseContainer(s string) (string, error) {
+	if s == "" {
+		return "", usageErrorf("--container \"\": want an id, the beginning of one, a runtime, or any")
+	}
+	return s, nil
+}
+
+// parseProcess takes a number for an id.
+func parseProcess(s string) (processFilter, error) {
+	if n, err := strconv.ParseUint(s, 10, 32); err == nil && n > 0 {
+		return processFilter{pid: uint32(n)}, nil
+	}
+	g, err := parseGlob(s)
+	return processFilter{comm: g}, err
 }
 
 func parseCode(s string) (cause.Code, error) {
@@ -112,14 +168,16 @@ func parsePID(s string) (uint32, error) {
 	return uint32(n), nil
 }
 
-func parseUID(s string) (uint32, error) {
-	if n, err := strconv.ParseUint(s, 10, 32); err == nil {
-		return uint32(n), nil
-	}
-	if u, err := user.Lookup(s); err == nil {
-		if n, err := strconv.ParseUint(u.Uid, 10, 32); err == nil {
+func parseUID(flag string) func(string) (uint32, error) {
+	return func(s string) (uint32, error) {
+		if n, err := strconv.ParseUint(s, 10, 32); err == nil {
 			return uint32(n), nil
 		}
+		if u, err := user.Lookup(s); err == nil {
+			if n, err := strconv.ParseUint(u.Uid, 10, 32); err == nil {
+				return uint32(n), nil
+			}
+		}
+		return 0, usageErrorf("%s %q: neither a user's number nor a name known here", flag, shortText(s))
 	}
-	return 0, usageErrorf("--uid %q: neither a user's number nor a name known here", shortText(s))
 }

@@ -40,7 +40,7 @@ func newActionTable(t theme, width int) *actionTable {
 	table.module = min(max(free*2/5, len("MODULE")), 24)
 	table.by = max(free-table.module, len("BY"))
 	if table.inline {
-		table.by = 28
+		table.by = min(max(width/5, 28), 48)
 	}
 	return table
 }
@@ -63,7 +63,7 @@ func (t *actionTable) render(a *cause.Explained) string {
 	row := line{}.cell(dim, clockTime(a.Time), timeColumns).cell(plain, a.Kind.String(), kindColumns).
 		cell(strong, orDash(a.Module), t.module).
 		cell(outcomeStyle(a.Outcome), outcomeText(&a.Action, outcomeColumns), outcomeColumns).
-		cellRight(plain, took, tookColumns).cell(plain, t.users.who(a.Thread), t.by)
+		cellRight(plain, took, tookColumns).cell(plain, t.users.by(&a.Action, t.by), t.by)
 	var below []line
 	if t.inline {
 		row = append(row, joined(t.details(a, t.width-columns(row.text())))...)
@@ -119,6 +119,10 @@ func (t *actionTable) said(a *cause.Explained, room int) []line {
 	}
 	if a.Cause != nil {
 		add(outcomeNote(a.Outcome), a.Cause.String())
+	}
+	need := nonEmpty(askedText(&a.Action), t.users.needText(&a.Action), t.users.awaitedText(&a.Action))
+	if text := strings.Join(need, ", "); text != "" {
+		add(plain, text)
 	}
 	if text := strings.Join(remarks(a), ", "); text != "" {
 		add(outcomeNote(a.Outcome), text)

@@ -30,6 +30,8 @@ Exit status 5 says that events were lost.`,
 		Example: `  kmodtrace watch
   kmodtrace watch --json --outcome failed
   kmodtrace watch --module 'snd-*' --action load,unload
+  kmodtrace watch --tree --autoloaded yes
+  kmodtrace watch --loginuid alice --container any
   kmodtrace watch --events --timeout 10s`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -39,6 +41,7 @@ Exit status 5 says that events were lost.`,
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&opts.json, "json", false, "print a JSON object a line (docs/schema/action.schema.json, event.schema.json)")
+	flags.BoolVar(&opts.tree, "tree", false, "show what was done for a request below it: who asked, the helper, its loads")
 	flags.BoolVar(&opts.events, "events", false, "print raw events, as the hooks saw them")
 	flags.Uint64Var(&opts.count, "count", 0, "end after `N` were shown; 0 for never")
 	flags.DurationVar(&opts.timeout, "timeout", 0, "end after this `TIME`; 0 for never")
@@ -50,6 +53,7 @@ Exit status 5 says that events were lost.`,
 
 type watchOptions struct {
 	json, events bool
+	tree         bool
 	count        uint64
 	timeout      time.Duration
 	readyFile    string
@@ -67,6 +71,9 @@ func (o *watchOptions) run(ctx context.Context, stdout io.Writer) error {
 	}
 	if o.events && wanted.ofActions() {
 		return usageErrorf("--events goes with --pid, --uid and --comm: an event alone has no action, no outcome, and often no module")
+	}
+	if o.tree && (o.json || o.events) {
+		return usageErrorf("--tree goes without --json and --events: JSON has the requester with each load")
 	}
 	if err := removeStale(o.readyFile); err != nil {
 		return err
@@ -125,6 +132,7 @@ type watcher struct {
 	out     io.Writer
 	actions *actionTable
 	raw     *eventTable
+	forest  forest
 	tally   tally
 }
 
@@ -163,11 +171,27 @@ func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
 		if !w.wanted.cause(e.Cause) {
 			continue
 		}
-		if err := w.show(e, w.actions.render(&e)); err != nil {
+		if err := w.showAction(e); err != nil {
 			return err
 		}
 		if w.enough() {
 			return nil
+		}
+	}
+	return w.showTrees(w.forest.rest())
+}
+
+func (w *watcher) showAction(e cause.Explained) error {
+	if w.tree {
+		return w.showTrees(w.forest.add(e))
+	}
+	return w.show(e, w.actions.render(&e))
+}
+
+func (w *watcher) showTrees(trees []*tree) error {
+	for _, t := range trees {
+		if err := w.show(t, w.actions.renderTree(t)); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
+
+// forest holds back what was done for a request until that has ended, to show it
+// below it. A request that nobody waits for ends first: what is done for it then
+// stands alone.
+type forest struct {
+	held  map[uint64][]*tree // by the request that it was done for
+	count int
+	ended []uint64 // requests whose own end has been seen, the last of them
+}
+
+// tree is a request or a load, with what was done for it.
+type tree struct {
+	cause.Explained
+	below []*tree
+}
+
+// Bounds of what a forest keeps.
+const (
+	maxHeld  = 4096
+	maxEnded = 1024
+)
+
+// add takes the next action, and gives the trees that are whole now.
+func (f *forest) add(e cause.Explained) []*tree {
+	t := &tree{Explained: e}
+	if e.Kind == tracer.Autoload {
+		t.below = f.held[e.ID]
+		f.count -= len(t.below)
+		delete(f.held, e.ID)
+		if f.ended = append(f.ended, e.ID); len(f.ended) > maxEnded {
+			f.ended = slices.Delete(f.ended, 0, 1)
+		}
+	}
+	if e.ForRequest == 0 || slices.Contains(f.ended, e.ForRequest) {
+		return []*tree{t}
+	}
+	if f.held == nil {
+		f.held = make(map[uint64][]*tree)
+	}
+	var whole []*tree
+	if f.count >= maxHeld {
+		whole = f.rest()
+	}
+	f.held[e.ForRequest] = append(f.held[e.ForRequest], t)
+	f.count++
+	return whole
+}
+
+// rest gives what still waits for its request, oldest first.
+func (f *forest) rest() []*tree {
+	var all []*tree
+	for _, held := range f.held {
+		all = append(all, held...)
+	}
+	f.held, f.count = nil, 0
+	slices.SortFunc(all, func(a, b *tree) int { return int(a.Start - b.Start) })
+	return all
+}
+
+// renderTree gives a row for the action, and below it who did what for it.
+func (t *actionTable) renderTree(root *tree) string {
+	var b strings.Builder
+	b.WriteString(t.render(&root.Explained))
+	for _, l := range t.branches(root, "") {
+		b.WriteString(l.render(t.theme, t.width))
+	}
+	return b.String()
+}
+
+// branches draws what is below an action: each helper once, its loads below it.
+func (t *actionTable) branches(of *tree, indent string) []line {
+	var lines []line
+	for i := 0; i < len(of.below); {
+		helper := of.below[i].Thread
+		n := 1
+		for i+n < len(of.below) && sameProcess(of.below[i+n].Thread, helper) {
+			n++
+		}
+		mark, next := branchMore, "│ "
+		if i+n == len(of.below) {
+			mark, next = branchLast, "  "
+		}
+		lines = append(lines, t.branch(indent+mark).add(plain, fmt.Sprintf("%s[%d]", helper.Comm, helper.PID)))
+		for j, child := range of.below[i : i+n] {
+			lines = append(lines, t.twig(child, indent+next, j == n-1)...)
+		}
+		i += n
+	}
+	return lines
+}
+
+func sameProcess(a, b tracer.Thread) bool { return a.PID == b.PID && a.Start == b.Start }
+
+// twig draws one thing that a helper did.
+func (t *actionTable) twig(of *tree, indent string, last bool) []line {
+	mark, next := branchMore, "│ "
+	if last {
+		mark, next = branchLast, "  "
+	}
+	a := &of.Action
+	head := t.branch(indent+mark).add(plain, a.Kind.String()).spaced(strong, orDash(a.Module)).
+		spaced(outcomeStyle(a.Outcome), outcomeText(a, t.width))
+	if a.End != 0 {
+		head = head.spaced(plain, shortDuration(a.Took))
+	}
+	if a.Kind == tracer.Load {
+		head = head.spaced(plain, cutFront(printable(fileText(a.File)), max(t.width-columns(head.text())-columnGap, 16)))
+	}
+	lines := []line{head}
+	if of.Cause != nil {
+		room := max(t.width-columns(t.branch(indent+next).text()), 16)
+		for _, part := range wrap(printable(of.Cause.String()), room) {
+			lines = append(lines, t.branch(indent+next).add(outcomeNote(a.Outcome), part))
+		}
+	}
+	for _, m := range messageLines(a, maxBelow) {
+		lines = append(lines, append(t.branch(indent+next), m...))
+	}
+	return append(lines, t.branches(of, indent+next)...)
+}
+
+// branch begins a line below a row.
+func (t *actionTable) branch(drawn string) line {
+	return line{}.add(plain, strings.Repeat(" ", belowColumns)).add(dim, drawn)
+}

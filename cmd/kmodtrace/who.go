@@ -1,0 +1,193 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
+
+// by says in n columns who did it: for what was done for a request's sake, who asked.
+func (u users) by(a *tracer.Action, n int) string {
+	if who, ok := wisher(a); ok && who.Actor != nil {
+		return u.lineage(who.Actor, n)
+	}
+	if a.Actor != nil {
+		return u.lineage(a.Actor, n)
+	}
+	return u.who(a.Thread)
+}
+
+// wisher is the one whose need it was in the end: an init that is loaded for a request
+// may ask for more.
+func wisher(a *tracer.Action) (tracer.Requester, bool) {
+	if a.Requester == nil {
+		return tracer.Requester{}, false
+	}
+	r := *a.Requester
+	for r.Requester != nil {
+		r = *r.Requester
+	}
+	return r, true
+}
+
+const (
+	below   = " › "
+	skipped = "… › "
+)
+
+// lineage gives the person, and the process below as many of its ancestors as there
+// is room for: "alice: bash › sudo › insmod[4121]".
+func (u users) lineage(a *tracer.Actor, n int) string {
+	person := u.person(&a.Process)
+	text := fmt.Sprintf("%s[%d]", a.Comm, a.PID)
+	for i, p := range a.Ancestors {
+		more := p.Comm + below + text
+		rest := person + ": " + more
+		if last := i == len(a.Ancestors)-1; !last || a.AncestorsCut {
+			rest = person + ": " + skipped + more
+		}
+		if columns(printable(rest)) > n {
+			if skip := person + ": " + skipped + text; columns(printable(skip)) <= n {
+				text = skipped + text
+			}
+			break
+		}
+		text = more
+	}
+	return person + ": " + text
+}
+
+// person is who logged in, where that is known, and otherwise whose process it is;
+// with the container that it is in.
+func (u users) person(p *tracer.Process) string {
+	uid := p.UID
+	if p.LoginUID != nil {
+		uid = *p.LoginUID
+	}
+	name := u.name(uid)
+	if where := containerText(p); where != "" {
+		name += " in " + where
+	}
+	return name
+}
+
+func containerText(p *tracer.Process) string {
+	c := p.Cgroup.Container
+	switch {
+	case c != nil && c.Runtime != "":
+		return c.Runtime + " " + cut(c.ID, 12)
+	case c != nil:
+		return "container " + cut(c.ID, 12)
+	case p.Namespaces.Contained():
+		return "a container"
+	}
+	return ""
+}
+
+// needText says for whose request something was loaded, and by which helper.
+func (u users) needText(a *tracer.Action) string {
+	if a.Requester == nil {
+		return ""
+	}
+	text := "for " + requestText(&a.Requester.Request)
+	if a.Actor != nil {
+		text += fmt.Sprintf(", by %s[%d]", a.Actor.Comm, a.Actor.PID)
+	}
+	return text
+}
+
+// requestText is what was asked for, in words where there are better ones.
+func requestText(r *tracer.Request) string {
+	if r.Meaning == "" || r.Meaning == "module "+r.Name {
+		return r.Name
+	}
+	return fmt.Sprintf("%s (%s)", r.Meaning, r.Name)
+}
+
+// awaitedText names the others who waited for it.
+func (u users) awaitedText(a *tracer.Action) string {
+	var names []string
+	for _, r := range a.AwaitedBy {
+		names = append(names, u.requester(&r))
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "also awaited by " + strings.Join(names, ", ")
+}
+
+func (u users) requester(r *tracer.Requester) string {
+	if r.Actor == nil {
+		return u.who(r.Thread)
+	}
+	return fmt.Sprintf("%s: %s[%d]", u.person(&r.Actor.Process), r.Actor.Comm, r.Actor.PID)
+}
+
+// askedText says what a request was for, and where in the kernel it was made.
+func askedText(a *tracer.Action) string {
+	r := a.Request
+	if r == nil {
+		return ""
+	}
+	var words []string
+	if r.Meaning != "" && r.Meaning != "module "+r.Name {
+		words = append(words, r.Meaning)
+	}
+	if r.Symbol != "" {
+		words = append(words, "in "+r.Symbol)
+	}
+	return strings.Join(words, ", ")
+}
+
+// attribution are the lines of a block that say who did it, all that is known.
+func (t *resultText) attribution(a *tracer.Action) []line {
+	var lines []line
+	add := func(label, text string) {
+		if text != "" {
+			lines = append(lines, t.wrapped(label, plain, text)...)
+		}
+	}
+	if a.Actor != nil {
+		add("by", t.users.lineage(a.Actor, 1<<16))
+		add("", actorText(a.Actor))
+	}
+	for r := a.Requester; r != nil; r = r.Requester {
+		add("for", requestText(&r.Request))
+		if r.Actor != nil {
+			add("asked by", t.users.lineage(r.Actor, 1<<16))
+			add("", actorText(r.Actor))
+		}
+	}
+	add("", t.users.awaitedText(a))
+	if a.Request != nil {
+		add("asked for", askedText(a))
+	}
+	return lines
+}
+
+// actorText is what there is to know of a process beside its name.
+func actorText(a *tracer.Actor) string {
+	var words []string
+	add := func(format string, args ...any) { words = append(words, fmt.Sprintf(format, args...)) }
+	if len(a.Args) > 0 {
+		text := strings.Join(a.Args, " ")
+		if a.ArgsCut {
+			text += "…"
+		}
+		add("%q", text)
+	}
+	if a.Exe != nil {
+		add("%s", fileText(a.Exe))
+	}
+	if a.Terminal != "" {
+		add("on %s", a.Terminal)
+	}
+	if a.Cgroup.Unit != "" {
+		add("in %s", a.Cgroup.Unit)
+	}
+	if a.Cgroup.PodUID != "" {
+		add("pod %s", a.Cgroup.PodUID)
+	}
+	return strings.Join(words, ", ")
+}
