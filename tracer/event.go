@@ -193,6 +193,14 @@ type File struct {
 	Size   uint64 `json:"size"` // bytes
 	// FSMagic is the file system's magic number (statfs(2)).
 	FSMagic uint64 `json:"fs_magic"`
+	// Mode (st_mode), UID and GID are its inode's at that moment; Mode is zero where
+	// they are not known.
+	Mode uint32 `json:"mode,omitempty"`
+	UID  uint32 `json:"uid"`
+	GID  uint32 `json:"gid"`
+	// ChangeTimeNS is when the inode was last changed, in nanoseconds since the
+	// epoch; zero where not known.
+	ChangeTimeNS int64 `json:"change_time_ns,omitempty"`
 	// Memfd tells a file that only ever lived in memory.
 	Memfd bool `json:"memfd,omitempty"`
 	// Deleted tells a file whose name is gone.
