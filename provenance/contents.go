@@ -1,0 +1,217 @@
+package provenance
+
+import (
+	"bytes"
+	"container/list"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kmodtrace/kmodtrace/kmod"
+)
+
+// maxSigned bounds the files in which a signature is looked for: they are held in
+// memory, and decompressed.
+const maxSigned = 16 << 20
+
+// read hashes the file that a descriptor (O_PATH) is of. At its path may be another.
+func (s *search) read(ctx context.Context, path *os.File) {
+	o := s.origin
+	call := s.action.Call
+	switch {
+	case s.opts.Brief:
+		return
+	case call != nil && !call.Capable:
+		o.note("not hashed: its caller may not load modules, and the kernel did not read it")
+		return
+	}
+	f, err := reopen(path)
+	if err != nil {
+		s.failed(Unreadable, fmt.Errorf("it cannot be opened: %w", err))
+		return
+	}
+	defer f.Close()
+	before, err := statOf(f)
+	if err == nil && before.Size > s.opts.MaxSize {
+		o.note("not hashed: it has more than %d bytes", s.opts.MaxSize)
+		return
+	}
+	var d digested
+	if err == nil {
+		d, err = s.digest(ctx, f, before)
+	}
+	switch {
+	case errors.Is(err, errMoved):
+		s.failed(Changed, err)
+	case err != nil:
+		s.failed(Unreadable, fmt.Errorf("it cannot be read: %w", err))
+	default:
+		o.SHA256, o.HashedSize, o.Signer = d.sum, before.Size, d.signer
+	}
+}
+
+// failed is for what is the same, and then gave no hash.
+func (s *search) failed(state State, err error) {
+	if s.origin.State == Same {
+		s.origin.State = state
+	}
+	s.origin.note("%v", err)
+}
+
+// reopen opens for reading what is open by O_PATH. Neither a lease of somebody else nor
+// anything else may hold it up (O_NONBLOCK), and where that is allowed it leaves no trace.
+func reopen(f *os.File) (*os.File, error) {
+	const flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
+	name := "/proc/self/fd/" + strconv.Itoa(int(f.Fd()))
+	fd, err := unix.Open(name, flags|unix.O_NOATIME, 0)
+	if errors.Is(err, unix.EPERM) {
+		fd, err = unix.Open(name, flags, 0)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
+}
+
+// version names a file's contents, as far as its file system keeps track of them.
+type version struct {
+	dev, ino         uint64
+	size             int64
+	changed, written int64
+}
+
+func versionOf(st *unix.Stat_t) version {
+	return version{uint64(st.Dev), st.Ino, st.Size, st.Ctim.Nano(), st.Mtim.Nano()}
+}
+
+func statOf(f *os.File) (*unix.Stat_t, error) {
+	st := new(unix.Stat_t)
+	return st, unix.Fstat(int(f.Fd()), st)
+}
+
+// digested is what is remembered of a file's contents.
+type digested struct {
+	sum    Digest
+	signer string
+}
+
+// errMoved: the file did not stay as it was.
+var errMoved = errors.New("it was changed while it was read here")
+
+// digest hashes a file, or remembers that it did.
+func (s *search) digest(ctx context.Context, f *os.File, before *unix.Stat_t) (digested, error) {
+	v := versionOf(before)
+	if d, ok := s.contents.get(v); ok {
+		return d, nil
+	}
+	hash := sha256.New()
+	var kept bytes.Buffer
+	into := io.Writer(hash)
+	image := s.action.Image
+	signed := v.size <= maxSigned && (image == nil || image.Signed || image.Format.Compressed())
+	if signed {
+		into = io.MultiWriter(hash, &kept)
+	}
+	n, err := io.CopyBuffer(into, bounded{ctx, io.LimitReader(f, v.size+1)}, make([]byte, 1<<18))
+	if err != nil {
+		return digested{}, err
+	}
+	after, err := statOf(f)
+	if err != nil {
+		return digested{}, err
+	}
+	if n != v.size || versionOf(after) != v {
+		return digested{}, errMoved
+	}
+	d := digested{sum: Digest(hex.EncodeToString(hash.Sum(nil)))}
+	if signed {
+		d.signer = signerOf(kept.Bytes())
+	}
+	// Within the tick of the clock of file times it could still change unnoticed.
+	if time.Since(time.Unix(0, v.changed)) > time.Second {
+		s.contents.put(v, d)
+	}
+	return d, nil
+}
+
+// signerOf says whose key a module's signature claims; "" where there is none.
+func signerOf(data []byte) string {
+	var signature *kmod.Signature
+	if bytes.HasPrefix(data, []byte("\x7fELF")) {
+		_, signature = kmod.CutSignature(data)
+	} else if f, err := kmod.Parse(data); err == nil {
+		signature = f.Signature
+	}
+	switch {
+	case signature == nil:
+		return ""
+	case signature.Signer != "":
+		return signature.Signer
+	case signature.KeyID != "":
+		return "key " + signature.KeyID
+	}
+	return ""
+}
+
+// bounded is a reader that ends with its context.
+type bounded struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (b bounded) Read(p []byte) (int, error) {
+	if err := b.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return b.r.Read(p)
+}
+
+// contents remembers the latest digests that were asked for.
+type contents struct {
+	mu    sync.Mutex
+	known map[version]*list.Element
+	order list.List // of remembered, the latest in front
+}
+
+type remembered struct {
+	version
+	digested
+}
+
+const maxRemembered = 1024
+
+func (c *contents) get(v version) (digested, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.known[v]
+	if !ok {
+		return digested{}, false
+	}
+	c.order.MoveToFront(e)
+	return e.Value.(remembered).digested, true
+}
+
+func (c *contents) put(v version, d digested) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.known == nil {
+		c.known = make(map[version]*list.Element)
+	}
+	if c.known[v] != nil {
+		return // by another goroutine
+	}
+	c.known[v] = c.order.PushFront(remembered{v, d})
+	if c.order.Len() > maxRemembered {
+		last := c.order.Remove(c.order.Back()).(remembered)
+		delete(c.known, last.version)
+	}
+}

@@ -1,0 +1,160 @@
+package provenance
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// debian writes a small database. All times are long ago, so that it is read once.
+func debian(t *testing.T, merged bool) string {
+	t.Helper()
+	root := t.TempDir()
+	if merged {
+		write(t, root, "usr/lib/x", "")
+		if err := os.Symlink("usr/lib", filepath.Join(root, "lib")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, root, dpkgInfo+"/linux-image-6.12.list", "/.\n/lib\n/lib/modules/6.12/kernel/a.ko.xz\n/usr/lib/modules/6.12/kernel/b.ko\n/boot/vmlinuz.ko.txt\n")
+	write(t, root, dpkgInfo+"/foo-modules:amd64.list", "/lib/modules/6.12/updates/foo.ko.zst\n/opt/foo/foo.ko.gz\n")
+	write(t, root, dpkgInfo+"/bar.list", "/lib/modules/6.12/updates/foo.ko.zst\n")
+	write(t, root, dpkgInfo+"/koala.list", "/usr/bin/a.koala\n")
+	write(t, root, dpkgInfo+"/linux-image-6.12.md5sums", "x  lib/modules/6.12/kernel/c.ko\n")
+	write(t, root, dpkgDiversions, "/lib/modules/6.12/updates/foo.ko.zst\n/lib/modules/6.12/updates/foo.distrib.ko.zst\nfoo-modules\n")
+	write(t, root, dpkgStatus, "Package: linux-image-6.12\nStatus: install ok installed\nVersion: 6.12.9-1\nDescription: x\n Version: no\n\n"+
+		"Package: foo-modules\nArchitecture: i386\nVersion: 0\n\nPackage: foo-modules\nArchitecture: amd64\nVersion: 2:1.0-3\n\nPackage: other\nVersion: 1")
+	old := time.Now().Add(-time.Hour)
+	for _, name := range []string{dpkgInfo, dpkgDiversions} {
+		if err := os.Chtimes(filepath.Join(root, name), old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+func TestDpkg(t *testing.T) {
+	image := &Package{Name: "linux-image-6.12", Version: "6.12.9-1", Manager: "dpkg"}
+	foo := &Package{Name: "foo-modules", Version: "2:1.0-3", Manager: "dpkg"}
+	bar := &Package{Name: "bar", Manager: "dpkg"}
+	for _, merged := range []bool{true, false} {
+		want := map[string]*Package{
+			"/lib/modules/6.12/kernel/a.ko.xz":             image,
+			"/usr/lib/modules/6.12/kernel/b.ko":            image,
+			"/lib/modules/6.12/updates/foo.ko.zst":         foo,
+			"/lib/modules/6.12/updates/foo.distrib.ko.zst": bar,
+			"/opt/foo/foo.ko.gz":                           foo,
+			"/lib/modules/6.12/kernel/c.ko":                nil,
+			"/boot/vmlinuz.ko.txt":                         nil,
+			"/usr/bin/a.koala":                             nil,
+			"/a.ko\n/lib":                                  nil,
+			"":                                             nil,
+			"/usr/lib/modules/6.12/kernel/a.ko.xz":         nil,
+			"/lib/modules/6.12/kernel/b.ko":                nil,
+		}
+		if merged {
+			want["/usr/lib/modules/6.12/kernel/a.ko.xz"] = image
+			want["/lib/modules/6.12/kernel/b.ko"] = image
+		}
+		d := &dpkg{root: debian(t, merged)}
+		for path, p := range want {
+			if diff := cmp.Diff(p, d.owner(path)); diff != "" {
+				t.Errorf("merged %v, %q (-want +got):\n%s", merged, path, diff)
+			}
+		}
+	}
+}
+
+// TestDpkgRefresh: the database is read again when it has changed, and only then.
+func TestDpkgRefresh(t *testing.T) {
+	root := debian(t, true)
+	d := &dpkg{root: root}
+	const path = "/lib/modules/6.12/updates/new.ko"
+	d.owner(path)
+	first := d.read
+	if d.owner(path) != nil || d.read != first {
+		t.Error("read twice")
+	}
+	write(t, root, dpkgInfo+"/new.list", path+"\n")
+	if p := d.owner(path); p == nil || p.Name != "new" {
+		t.Errorf("after the install: %v", p)
+	}
+	if err := os.RemoveAll(filepath.Join(root, "var")); err != nil {
+		t.Fatal(err)
+	}
+	if p := d.owner(path); p != nil {
+		t.Errorf("without a database: %v", p)
+	}
+}
+
+func TestRPM(t *testing.T) {
+	root := t.TempDir()
+	program := filepath.Join(root, "rpm")
+	script := `#!/bin/sh
+printf '%s\n' "$*" >>"` + root + `/asked"
+for path; do :; done
+case $path in
+*kernel.ko) printf 'kernel-core\t6.12.9-200.fc41\nkernel-core\t6.11\n' ;;
+*slow.ko) exec sleep 30 ;;
+*odd.ko) echo odd ;;
+*) echo "file $path is not owned by any package"; exit 1 ;;
+esac
+`
+	if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r := newRPM(root, program)
+	if p := r.owner(t.Context(), "/kernel.ko"); p != nil {
+		t.Errorf("without a database: %v", p)
+	}
+	database := "usr/lib/sysimage/rpm/rpmdb.sqlite"
+	write(t, root, database, "")
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(filepath.Join(root, database), old, old); err != nil {
+		t.Fatal(err)
+	}
+	want := &Package{Name: "kernel-core", Version: "6.12.9-200.fc41", Manager: "rpm"}
+	for range 2 {
+		for path, p := range map[string]*Package{"/kernel.ko": want, "/none.ko": nil, "/odd.ko": nil, "/slow.ko": nil} {
+			if diff := cmp.Diff(p, r.owner(t.Context(), path)); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", path, diff)
+			}
+		}
+	}
+	asked, err := os.ReadFile(filepath.Join(root, "asked"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := map[string]int{}
+	for _, path := range []string{"kernel", "none", "odd", "slow"} {
+		line := fmt.Sprintf(`-qf --queryformat %%{NAME}\t%%{VERSION}-%%{RELEASE}\n -- /%s.ko`, path)
+		count[path] = strings.Count(string(asked), line+"\n")
+	}
+	if diff := cmp.Diff(map[string]int{"kernel": 1, "none": 1, "odd": 1, "slow": 2}, count); diff != "" {
+		t.Errorf("asked (-want +got):\n%s\n%s", diff, asked)
+	}
+	if newRPM(root, "").program != "" {
+		t.Error("the machine's rpm is asked about another root")
+	}
+}
+
+// TestPackageOfLoad: through the front door.
+func TestPackageOfLoad(t *testing.T) {
+	root := debian(t, true)
+	write(t, root, "proc/sys/kernel/osrelease", "6.12\n")
+	const path = "/usr/lib/modules/6.12/kernel/b.ko"
+	write(t, root, path, elf)
+	a := loadOf(t, root, path)
+	o := NewLookup(&Options{Root: root}).Of(t.Context(), a)
+	if o.Package == nil || o.Package.Name != "linux-image-6.12" || !o.InTree || o.SHA256 != sum(elf) {
+		t.Errorf("%+v", o)
+	}
+	if o := NewLookup(&Options{Root: root, Brief: true}).Of(t.Context(), a); o.Package != nil || o.SHA256 != "" || !o.InTree {
+		t.Errorf("brief: %+v", o)
+	}
+}
