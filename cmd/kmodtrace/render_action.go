@@ -40,7 +40,7 @@ func newActionTable(t theme, width int) *actionTable {
 	table.module = min(max(free*2/5, len("MODULE")), 24)
 	table.by = max(free-table.module, len("BY"))
 	if table.inline {
-		table.by = min(max(width/5, 28), 48)
+		table.by = min(max(width/6, 28), 48)
 	}
 	return table
 }
@@ -55,7 +55,10 @@ func (t *actionTable) header() string {
 }
 
 // render gives the lines of one action.
-func (t *actionTable) render(a *cause.Explained) string {
+func (t *actionTable) render(a *cause.Explained) string { return t.rows(a, nil) }
+
+// rows gives the lines of one action with those of what is drawn below it.
+func (t *actionTable) rows(a *cause.Explained, drawn []line) string {
 	took := "-"
 	if a.End != 0 {
 		took = shortDuration(a.Took)
@@ -76,10 +79,13 @@ func (t *actionTable) render(a *cause.Explained) string {
 	b.WriteString(row.render(t.theme, t.width))
 	for i, l := range below {
 		branch := branchMore
-		if i == len(below)-1 {
+		if i == len(below)-1 && len(drawn) == 0 {
 			branch = branchLast
 		}
-		l = append(line{}.add(plain, strings.Repeat(" ", belowColumns)).add(dim, branch), l...)
+		l = append(t.branch(branch), l...)
+		b.WriteString(l.render(t.theme, t.width))
+	}
+	for _, l := range drawn {
 		b.WriteString(l.render(t.theme, t.width))
 	}
 	return b.String()

@@ -180,10 +180,10 @@ func TestActionTable(t *testing.T) {
                    ├ …l/drivers/net/ethernet/refuse.ko.xz  out-of-tree, unsigned
                    └ kernel: "refuse: refusing with 19"
 `,
-		200: `TIME      ACTION   MODULE                    OUTCOME            TOOK  BY                            DETAILS
-14:03:22  load     hello                     live              3.1ms  alice: insmod[4121]           /home/alice/src/hello/hello.ko  whom="big world"  out-of-tree, unsigned
+		200: `TIME      ACTION   MODULE                    OUTCOME            TOOK  BY                                 DETAILS
+14:03:22  load     hello                     live              3.1ms  alice: insmod[4121]                /home/alice/src/hello/hello.ko  whom="big world"  out-of-tree, unsigned
                    └ kernel: "hello: Hello, big world!"
-14:03:22  load     refuse                    failed ENODEV     3.1ms  alice: insmod[4121]           init-refused: its own init returned ENODEV: "refuse: refusing with 19"  …et/refuse.ko.xz  out-of-tr…
+14:03:22  load     refuse                    failed ENODEV     3.1ms  alice: insmod[4121]                init-refused: its own init returned ENODEV: "refuse: refusing with 19"  …et/refuse.ko.xz  out-…
                    └ kernel: "refuse: refusing with 19"
 `,
 	} {

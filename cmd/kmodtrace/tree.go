@@ -44,12 +44,12 @@ func (f *forest) add(e cause.Explained) []*tree {
 	if e.ForRequest == 0 || slices.Contains(f.ended, e.ForRequest) {
 		return []*tree{t}
 	}
-	if f.held == nil {
-		f.held = make(map[uint64][]*tree)
-	}
 	var whole []*tree
 	if f.count >= maxHeld {
 		whole = f.rest()
+	}
+	if f.held == nil {
+		f.held = make(map[uint64][]*tree)
 	}
 	f.held[e.ForRequest] = append(f.held[e.ForRequest], t)
 	f.count++
@@ -69,12 +69,7 @@ func (f *forest) rest() []*tree {
 
 // renderTree gives a row for the action, and below it who did what for it.
 func (t *actionTable) renderTree(root *tree) string {
-	var b strings.Builder
-	b.WriteString(t.render(&root.Explained))
-	for _, l := range t.branches(root, "") {
-		b.WriteString(l.render(t.theme, t.width))
-	}
-	return b.String()
+	return t.rows(&root.Explained, t.branches(root, ""))
 }
 
 // branches draws what is below an action: each helper once, its loads below it.

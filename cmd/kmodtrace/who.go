@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -31,31 +32,28 @@ func wisher(a *tracer.Action) (tracer.Requester, bool) {
 	return r, true
 }
 
-const (
-	below   = " › "
-	skipped = "… › "
-)
+// below stands between a process and what it started.
+const below = " › "
 
 // lineage gives the person, and the process below as many of its ancestors as there
 // is room for: "alice: bash › sudo › insmod[4121]".
 func (u users) lineage(a *tracer.Actor, n int) string {
-	person := u.person(&a.Process)
-	text := fmt.Sprintf("%s[%d]", a.Comm, a.PID)
-	for i, p := range a.Ancestors {
-		more := p.Comm + below + text
-		rest := person + ": " + more
-		if last := i == len(a.Ancestors)-1; !last || a.AncestorsCut {
-			rest = person + ": " + skipped + more
+	person := u.person(&a.Process) + ": "
+	self := fmt.Sprintf("%s[%d]", a.Comm, a.PID)
+	for keep := len(a.Ancestors); keep >= 0; keep-- {
+		var line []string
+		if keep < len(a.Ancestors) || a.AncestorsCut {
+			line = append(line, "…")
 		}
-		if columns(printable(rest)) > n {
-			if skip := person + ": " + skipped + text; columns(printable(skip)) <= n {
-				text = skipped + text
-			}
-			break
+		for _, p := range slices.Backward(a.Ancestors[:keep]) {
+			line = append(line, p.Comm)
 		}
-		text = more
+		text := person + strings.Join(append(line, self), below)
+		if columns(printable(text)) <= n {
+			return text
+		}
 	}
-	return person + ": " + text
+	return person + self
 }
 
 // person is who logged in, where that is known, and otherwise whose process it is;
