@@ -10,6 +10,7 @@ ARCH    ?= amd64
 PREFIX  ?= /usr/local
 DESTDIR ?=
 FUZZTIME ?= 1m
+TIMES  ?= 20
 
 # The compiler of the BPF objects that are committed.
 export CLANG := 19
@@ -29,7 +30,7 @@ CAUSES ?= amd64/5.10 amd64/6.1 amd64/6.12 amd64/7.2 amd64/newest
 
 .DEFAULT_GOAL := build
 .PHONY: help build guest setup generate check-generate fmt vet staticcheck race fuzz test-unit lab-test \
-	test test-all test-matrix causes records lab-bench cost demo readme check-readme install uninstall clean
+	test test-all test-matrix causes attribution records lab-bench cost demo readme check-readme install uninstall clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,6 +91,14 @@ test-matrix: guest ## the lab tests on all kernels, amd64 and arm64 (but those i
 causes: setup guest ## make every cause happen on every kernel, and print what kmodtrace says of each
 	@scripts/lab-kernels $(CAUSES)
 	@go run ./scripts/causes $(if $(ONLY),,--summary bin/causes.md) $${GOTEST_TALLY:+--tally "$$GOTEST_TALLY"} $(if $(ONLY),--only '$(ONLY)') $(CAUSES)
+
+attribution: setup guest ## who did it: each case TIMES=20 times while others load modules, on CAUSES=...
+	@scripts/lab-kernels $(CAUSES)
+	@scripts/tally $(MAKE) $(addprefix attribution/,$(CAUSES))
+
+attribution/%:
+	@KMODTRACE_TIMES=$(TIMES) GOARCH=$(*D) $(GOTEST) -count=1 -timeout 60m -run '^TestActor' \
+		-exec "$(CURDIR)/bin/kmodtrace lab exec --arch $(*D) --kernel $(*F) --timeout 60m --" ./tracer
 
 records: setup guest ## record real kernels' events for tracer's tests anew
 	@scripts/record amd64/5.10 amd64/6.1 amd64/6.12 amd64/newest

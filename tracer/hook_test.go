@@ -1,6 +1,8 @@
 package tracer
 
 import (
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -56,6 +58,24 @@ func TestProgramsAndHooks(t *testing.T) {
 	for name := range spec.Programs {
 		if !used[name] {
 			t.Errorf("program %s has no hook", name)
+		}
+	}
+}
+
+// A machine that loads no modules pays nothing: nothing is hooked that every process
+// runs into, also not to know who its ancestors are.
+func TestNoHookForEveryProcess(t *testing.T) {
+	spec, err := loadBpf()
+	if err != nil {
+		t.Fatal(err)
+	}
+	everyday := []string{"fork", "clone", "exec", "exit", "sched", "wake_up_new", "cred", "cgroup", "sys_enter", "sys_exit", "setuid"}
+	for name, p := range spec.Programs {
+		if strings.HasPrefix(p.AttachTo, "call_usermodehelper_exec") {
+			continue // the kernel starts a helper
+		}
+		if slices.ContainsFunc(everyday, func(word string) bool { return strings.Contains(p.AttachTo, word) }) {
+			t.Errorf("%s: %s is on a path of every process", name, p.AttachTo)
 		}
 	}
 }

@@ -52,6 +52,57 @@ func TestFilter(t *testing.T) {
 	}
 }
 
+// TestFilterWho: who did it, and who needed it, can be asked for; one of the two must
+// be all that is asked.
+func TestFilterWho(t *testing.T) {
+	load, request := requested()
+	load.Requester.Actor.Cgroup = tracer.Cgroup{Unit: "session-3.scope", Container: &tracer.Container{Runtime: "docker", ID: "0123abcd"}}
+	load.Requester.Thread = tracer.Thread{PID: 13, TID: 13, UID: 1, Comm: "ip"}
+	load.Actor.Cgroup.Unit = "cron.service"
+	direct := loaded()
+	direct.Actor = loggedIn("insmod", 13)
+	unknown := loaded()
+	for name, test := range map[string]struct {
+		flags                          filterFlags
+		load, request, direct, unknown bool
+	}{
+		"login":            {filterFlags{logins: []string{"1"}}, true, true, true, false},
+		"other login":      {filterFlags{logins: []string{"0"}}, false, false, false, false},
+		"container":        {filterFlags{containers: []string{"0123"}}, true, false, false, false},
+		"container's end":  {filterFlags{containers: []string{"abcd"}}, false, false, false, false},
+		"runtime":          {filterFlags{containers: []string{"docker"}}, true, false, false, false},
+		"any container":    {filterFlags{containers: []string{"any"}}, true, false, false, false},
+		"unit":             {filterFlags{units: []string{"session-*.scope"}}, true, false, false, false},
+		"helper's unit":    {filterFlags{units: []string{"cron.service"}}, true, false, false, false},
+		"of two processes": {filterFlags{units: []string{"cron.service"}, logins: []string{"1"}}, false, false, false, false},
+		"of one":           {filterFlags{units: []string{"session-3.scope"}, logins: []string{"1"}}, true, false, false, false},
+		"ancestor":         {filterFlags{ancestors: []string{"ssh?"}}, true, true, true, false},
+		"itself":           {filterFlags{ancestors: []string{"insmod"}}, false, false, true, false},
+		"ancestor's id":    {filterFlags{ancestors: []string{"11"}}, true, true, true, false},
+		"helper's":         {filterFlags{ancestors: []string{"kworker*"}}, true, false, false, false},
+		"requester":        {filterFlags{requesters: []string{"ip"}}, true, true, false, false},
+		"its id":           {filterFlags{requesters: []string{"13"}}, true, true, false, false},
+		"one who waits":    {filterFlags{requesters: []string{"14"}}, true, false, false, false},
+		"autoloaded":       {filterFlags{autoloaded: "yes"}, true, false, false, false},
+		"not autoloaded":   {filterFlags{autoloaded: "no"}, false, true, true, true},
+		"requester's user": {filterFlags{uids: []string{"1"}, comms: []string{"ip"}}, true, false, false, false},
+	} {
+		f, err := test.flags.parse()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		for what, a := range map[string]struct {
+			action tracer.Action
+			want   bool
+		}{"load": {load.Action, test.load}, "request": {request.Action, test.request}, "direct": {direct.Action, test.direct}, "unknown": {unknown.Action, test.unknown}} {
+			if got := f.action(&a.action); got != a.want {
+				t.Errorf("%s, %s: %t", name, what, got)
+			}
+		}
+	}
+}
+
 func TestFilterRefuses(t *testing.T) {
 	for name, flags := range map[string]filterFlags{
 		"bad glob":      {modules: []string{"[x"}},
@@ -63,6 +114,12 @@ func TestFilterRefuses(t *testing.T) {
 		"negative pid":  {pids: []string{"-1"}},
 		"huge pid":      {pids: []string{"4294967296"}},
 		"no such user":  {uids: []string{"no such user"}},
+		"no such login": {logins: []string{""}},
+		"no container":  {containers: []string{""}},
+		"bad unit":      {units: []string{"[a"}},
+		"no ancestor":   {ancestors: []string{""}},
+		"no requester":  {requesters: []string{""}},
+		"perhaps":       {autoloaded: "perhaps"},
 		"control bytes": {uids: []string{"\x1b[2J" + strings.Repeat("x", 5000)}},
 	} {
 		_, err := flags.parse()
