@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 // Exit statuses: the published contract of every command.
@@ -19,7 +20,8 @@ const (
 type exitError struct {
 	status int
 	err    error
-	hint   string // what to do next; may be empty
+	hint   string         // what to do next; may be empty
+	signal syscall.Signal // that ended a command, and so ends this process; else 0
 }
 
 func (e *exitError) Error() string { return e.err.Error() }
@@ -49,4 +51,13 @@ func hintOf(err error) string {
 		return e.hint
 	}
 	return ""
+}
+
+// signalOf gives the signal by which this process has to end, or 0.
+func signalOf(err error) syscall.Signal {
+	var e *exitError
+	if errors.As(err, &e) {
+		return e.signal
+	}
+	return 0
 }

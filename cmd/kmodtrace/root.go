@@ -26,6 +26,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return exitOK
 	}
 	complain(logger(root, stderr), err)
+	if s := signalOf(err); s != 0 {
+		dieBy(s)
+	}
 	return statusOf(err)
 }
 
@@ -60,6 +63,7 @@ func newRootCommand() *cobra.Command {
 		newListCommand(),
 		newInfoCommand(),
 		newWatchCommand(),
+		newRunCommand(),
 		newLoadCommand(),
 		newUnloadCommand(),
 		newCheckCommand(),

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -15,10 +16,13 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// TestMain lets a script run the whole command as `kmodtrace`.
+// TestMain lets a script run the whole command as `kmodtrace`, and what `kmodtrace run`
+// does without tracing, which needs no privilege, as `passthrough`. `echoer` says what it hears.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"kmodtrace": func() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+		"kmodtrace":   func() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+		"passthrough": func() { os.Exit(passThrough(os.Args[1:])) },
+		"echoer":      echoSignals,
 	})
 }
 
@@ -28,7 +32,8 @@ func TestMain(m *testing.M) {
 //	schema NAME FILE        FILE must follow docs/schema/NAME.schema.json
 //	schemalines NAME FILE   so must each line of FILE
 //
-// and the files hello.ko, hello.ko.gz and evil.ko in each script's folder.
+// the condition root, and the files hello.ko, hello.ko.gz and evil.ko in each script's
+// folder.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:   filepath.Join("testdata", "script"),
@@ -37,6 +42,12 @@ func TestScripts(t *testing.T) {
 			"status":      scriptStatus,
 			"schema":      scriptSchema,
 			"schemalines": scriptSchemaLines,
+		},
+		Condition: func(name string) (bool, error) {
+			if name == "root" {
+				return os.Geteuid() == 0, nil
+			}
+			return false, fmt.Errorf("no condition is called %s", name)
 		},
 	})
 }

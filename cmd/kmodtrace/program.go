@@ -1,0 +1,142 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// The exit statuses of programs that run programs (env, sudo, a shell).
+const (
+	exitCannotStart = 126 // it is there and cannot be started
+	exitNotFound    = 127
+)
+
+// program is what a command line names, ready to be started.
+type program struct {
+	path       string
+	argv, env  []string
+	credential *syscall.Credential // nil: as whom this process runs
+}
+
+// findProgram looks for the first argument as a shell would.
+func findProgram(argv []string) (*program, error) {
+	path, err := exec.LookPath(argv[0])
+	// "." in PATH is the user's choice.
+	if err != nil && !errors.Is(err, exec.ErrDot) {
+		return nil, startError(argv[0], lookError(argv[0], err))
+	}
+	return &program{path: path, argv: argv, env: os.Environ()}, nil
+}
+
+// lookError tells what PATH has and nobody can execute from what it has not.
+func lookError(name string, err error) error {
+	var look *exec.Error
+	if errors.As(err, &look) {
+		err = look.Err
+	}
+	var at *fs.PathError
+	if errors.As(err, &at) { // "stat NAME", which is the name that is said anyway
+		err = at.Err
+	}
+	if !errors.Is(err, exec.ErrNotFound) || name == "" || strings.Contains(name, "/") {
+		return err
+	}
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		if info, statErr := os.Stat(filepath.Join(dir, name)); statErr == nil && info.Mode().IsRegular() {
+			return fs.ErrPermission
+		}
+	}
+	return err
+}
+
+// startError says why a command was not started.
+func startError(name string, err error) error {
+	status := exitCannotStart
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, exec.ErrNotFound) {
+		status = exitNotFound
+	}
+	return &exitError{status: status, err: fmt.Errorf("run %s: %w", strconv.Quote(shortText(name)), err)}
+}
+
+// as has the program run as a user: with the user's ids and groups, and the variables
+// that say who and where that is. All else stays as it is.
+func (p *program) as(name string) error {
+	if os.Geteuid() != 0 {
+		return &exitError{status: exitRefused, err: errors.New("--user: only root can run a command as another user")}
+	}
+	u, err := lookUser(name)
+	if err != nil {
+		return err
+	}
+	if p.credential, err = credentialOf(u); err != nil {
+		return fmt.Errorf("--user %s: %w", shortText(name), err)
+	}
+	p.env = withVariables(p.env, "HOME="+u.HomeDir, "LOGNAME="+u.Username, "USER="+u.Username)
+	return nil
+}
+
+// lookUser takes a name or, if nobody has that name, a number.
+func lookUser(name string) (*user.User, error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		if u, err = user.LookupId(name); err != nil {
+			return nil, usageErrorf("--user %q: no such user here", shortText(name))
+		}
+	}
+	return u, nil
+}
+
+func credentialOf(u *user.User) (*syscall.Credential, error) {
+	groups, err := u.GroupIds()
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]uint32, 0, 2+len(groups))
+	for _, text := range append([]string{u.Uid, u.Gid}, groups...) {
+		id, err := strconv.ParseUint(text, 10, 32)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, uint32(id))
+	}
+	return &syscall.Credential{Uid: ids[0], Gid: ids[1], Groups: ids[2:]}, nil
+}
+
+// withVariables gives env with some variables set anew.
+func withVariables(env []string, pairs ...string) []string {
+	var kept []string
+	for _, old := range env {
+		name, _, _ := strings.Cut(old, "=")
+		replaced := false
+		for _, pair := range pairs {
+			replaced = replaced || strings.HasPrefix(pair, name+"=")
+		}
+		if !replaced {
+			kept = append(kept, old)
+		}
+	}
+	return append(kept, pairs...)
+}
+
+// start starts it with this process's own standard input, output and error, in the same
+// process group, and with no other descriptor than those that this process was itself
+// given to pass on. The pid is as this process's own namespace has it.
+func (p *program) start() (pid int, err error) {
+	pid, err = syscall.ForkExec(p.path, p.argv, &syscall.ProcAttr{
+		Env:   p.env,
+		Files: []uintptr{0, 1, 2},
+		Sys:   &syscall.SysProcAttr{Credential: p.credential},
+	})
+	if err != nil {
+		return 0, startError(p.argv[0], err)
+	}
+	return pid, nil
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
+
+// runReport writes what the kernel did because of a command, and counts it.
+type runReport struct {
+	json      bool
+	out       io.Writer
+	file      *os.File // out, if that has to be closed
+	table     *actionTable
+	explainer *cause.Explainer
+	err       error // of writing: then no more is written
+
+	shown, untold            uint64
+	loaded, unloaded         uint64
+	loadFailed, unloadFailed uint64
+	requests, requestFailed  uint64
+	pending                  uint64
+}
+
+// show writes one action, in one go: the command may be writing to the same place.
+func (r *runReport) show(ctx context.Context, a *tracer.Action) {
+	r.count(a)
+	if r.err != nil {
+		return
+	}
+	text, err := r.render(r.explainer.Explain(ctx, *a))
+	if err == nil {
+		_, err = io.WriteString(r.out, text)
+	}
+	if r.err = outputError(err); r.err == nil {
+		r.shown++
+	}
+}
+
+// render has the table's header before the first: without any action there is nothing.
+func (r *runReport) render(e cause.Explained) (string, error) {
+	if r.json {
+		line, err := jsonLine(e)
+		return string(line), err
+	}
+	text := r.table.render(&e)
+	if r.shown == 0 {
+		text = r.table.header() + text
+	}
+	return text, nil
+}
+
+func (r *runReport) count(a *tracer.Action) {
+	if a.Kind == tracer.Autoload {
+		r.requests++
+	}
+	failed := map[tracer.ActionKind]*uint64{
+		tracer.Load: &r.loadFailed, tracer.Unload: &r.unloadFailed, tracer.Autoload: &r.requestFailed,
+	}
+	switch a.Outcome {
+	case tracer.Live:
+		// Else it is another's load, or a module that is counted already.
+		if a.SharedWith == 0 {
+			r.loaded++
+		}
+	case tracer.Unloaded:
+		r.unloaded++
+	case tracer.Failed:
+		*failed[a.Kind]++
+	case tracer.Pending:
+		// A request that nobody waits for has no outcome, and has ended.
+		if a.End == 0 {
+			r.pending++
+		}
+	}
+}
+
+// summary says in one line what there was.
+func (r *runReport) summary() string {
+	var parts []string
+	add := func(n uint64, what, rest string) {
+		if n > 0 {
+			parts = append(parts, plural(n, what)+rest)
+		}
+	}
+	add(r.loaded, "module", " loaded")
+	add(r.unloaded, "module", " unloaded")
+	add(r.loadFailed, "load", " failed")
+	add(r.unloadFailed, "unload", " failed")
+	ofThem := ""
+	if r.requestFailed > 0 {
+		ofThem = fmt.Sprintf(" (%d failed)", r.requestFailed)
+	}
+	add(r.requests, "request", ofThem)
+	if r.pending > 0 {
+		parts = append(parts, fmt.Sprintf("%d not ended", r.pending))
+	}
+	if len(parts) == 0 {
+		return "no module activity"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// close closes the file, and gives the first error of all writing. Calling it again
+// gives that error again.
+func (r *runReport) close() error {
+	if r.file == nil {
+		return r.err
+	}
+	r.err = errors.Join(r.err, outputError(r.file.Close()))
+	r.file = nil
+	return r.err
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/tracer"
+	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
+)
+
+// runner runs one command, and picks from all that the kernel does what it does because
+// of that command.
+type runner struct {
+	tail    *tail
+	report  *runReport
+	signals *relay
+	log     *zerolog.Logger
+
+	family  family
+	helpers helpers
+}
+
+// meet learns what the kernel calls this process, and becomes the one whose descendants
+// the command's are, whatever becomes of their parents.
+func (r *runner) meet(ctx context.Context) error {
+	own, err := r.fence(ctx)
+	if err != nil {
+		return &exitError{status: exitNoTrace, err: fmt.Errorf("cannot tell this process in the kernel's events: %w", err)}
+	}
+	r.family = family{pid: own.Thread.PID, start: own.Thread.Start}
+	if err := becomeSubreaper(); err != nil {
+		return fmt.Errorf("become a subreaper: %w", err)
+	}
+	return nil
+}
+
+// follow reports until the command has ended and all that it did before is shown.
+func (r *runner) follow(ctx context.Context, pid int) syscall.WaitStatus {
+	ended := make(chan syscall.WaitStatus, 1)
+	go func() { ended <- r.signals.follow(pid) }()
+	for {
+		select {
+		case a := <-r.tail.actions:
+			r.take(ctx, a)
+		case <-r.signals.orphans:
+			reapOrphans(pid)
+		case status := <-ended:
+			r.finish(ctx)
+			return status
+		}
+	}
+}
+
+// take shows an action if it is one of the family's. Before there is one, none is.
+func (r *runner) take(ctx context.Context, a *tracer.Action) {
+	if a == nil { // no more can be read
+		r.tail.actions = nil
+		return
+	}
+	if r.family == (family{}) {
+		return
+	}
+	switch r.family.tie(a) {
+	case related:
+		r.helpers.see(a)
+		r.report.show(ctx, a)
+	case untold:
+		r.report.untold++
+	}
+}
+
+// finish takes what is there when the command has ended, waits a little for the helpers
+// that it left, and takes what is unfinished then.
+func (r *runner) finish(ctx context.Context) {
+	if r.tail.actions == nil {
+		return
+	}
+	if _, err := r.fence(ctx); err != nil {
+		r.log.Warn().Msgf("what was shown may be incomplete: %v", err)
+	}
+	for r.tail.actions != nil {
+		left := r.helpers.until - tracer.SinceBoot()
+		if left <= 0 || r.signals.asked() != 0 {
+			break
+		}
+		select {
+		case a := <-r.tail.actions:
+			r.take(ctx, a)
+		case <-time.After(min(left, 100*time.Millisecond)):
+		}
+	}
+	for _, a := range r.tail.finish() {
+		r.take(ctx, a)
+	}
+}
+
+// fence makes an unload that is refused, of a name that nothing else has, and gives its
+// action when that comes; what comes before has ended before, and is taken.
+func (r *runner) fence(ctx context.Context) (*tracer.Action, error) {
+	name := "kmodtrace_fence_" + rand.Text()
+	go func() { _ = unix.DeleteModule(name, unix.O_NONBLOCK) }()
+	late := time.After(afterAnswer)
+	for {
+		select {
+		case a := <-r.tail.actions:
+			switch {
+			case a == nil:
+				r.take(ctx, a)
+				return nil, errors.Join(errors.New("no more of them can be read"), r.tail.err)
+			case a.Module == name:
+				return a, nil
+			}
+			r.take(ctx, a)
+		case <-late:
+			return nil, fmt.Errorf("a system call of its own was not seen within %v", afterAnswer)
+		}
+	}
+}
+
+// helpers are the programs that the kernel started for requests whose requester did not
+// wait. That they have ended, nobody is told: they get some time.
+type helpers struct {
+	requests map[uint64]bool
+	until    time.Duration // since boot
+}
+
+// helperTime is how long such a helper has for its first load, and then for each next.
+const helperTime = time.Second
+
+func (h *helpers) see(a *tracer.Action) {
+	awaited := a.Kind == tracer.Autoload && leavesHelper(a)
+	if awaited {
+		if h.requests == nil {
+			h.requests = make(map[uint64]bool)
+		}
+		h.requests[a.ID] = true
+	}
+	for _, r := range a.Requesters {
+		awaited = awaited || h.requests[r.ID]
+	}
+	if awaited {
+		h.until = max(h.until, a.End+helperTime)
+	}
+}
+
+// leavesHelper tells a request whose helper was started and may still be at work: nobody
+// wanted to wait for it, or who did was killed.
+func leavesHelper(a *tracer.Action) bool {
+	if a.Request == nil || a.Request.Denied || a.Request.Refused {
+		return false
+	}
+	return a.Outcome == tracer.Pending || a.Errno == tracer.ERESTARTSYS || a.Errno == unix.EINTR
+}
