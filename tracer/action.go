@@ -1,6 +1,7 @@
 package tracer
 
 import (
+	"iter"
 	"slices"
 	"time"
 
@@ -174,6 +175,24 @@ type FirstTry struct {
 	Errno     unix.Errno    `json:"errno"`
 	ErrnoName string        `json:"errno_name"`
 	Took      time.Duration `json:"took_ns"`
+}
+
+// Requesters yields all for whose sake it was done: who asked for it, and for whose sake
+// that one did; then the same of those who waited for it too.
+func (a *Action) Requesters() iter.Seq[*Requester] {
+	return func(yield func(*Requester) bool) {
+		chains := []*Requester{a.Requester}
+		for i := range a.AwaitedBy {
+			chains = append(chains, &a.AwaitedBy[i])
+		}
+		for _, r := range chains {
+			for ; r != nil; r = r.Requester {
+				if !yield(r) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Saw tells whether the action has an event of one of the kinds.

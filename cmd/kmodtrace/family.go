@@ -31,10 +31,8 @@ func (f family) tie(a *tracer.Action) tie {
 		// something was lost and is said.
 		t = foreign
 	}
-	for i := range a.Requesters {
-		for r := &a.Requesters[i]; r != nil; r = r.Requester {
-			t = max(t, f.descends(r.Actor, r.Thread))
-		}
+	for r := range a.Requesters() {
+		t = max(t, f.descends(r.Actor, r.Thread))
 	}
 	return t
 }

@@ -26,8 +26,13 @@ func TestFamily(t *testing.T) {
 	cut := func(a *tracer.Actor) *tracer.Actor { a.AncestorsCut = true; return a }
 	by := func(a *tracer.Actor) tracer.Requester { return tracer.Requester{Thread: thread, Actor: a} }
 	helped := func(r ...tracer.Requester) tracer.Action {
-		return tracer.Action{Thread: thread, Actor: actor(helper, threads), Requesters: r}
+		a := tracer.Action{Thread: thread, Actor: actor(helper, threads)}
+		if len(r) > 0 {
+			a.Requester, a.AwaitedBy = &r[0], r[1:]
+		}
+		return a
 	}
+	commands := by(actor(command, self))
 	nested := by(actor(helper, threads))
 	nestedCommand := by(actor(command, self, shell, first))
 	nested.Requester = &nestedCommand
@@ -61,7 +66,7 @@ func TestFamily(t *testing.T) {
 		"helper of kmodtrace itself":   {helped(by(actor(self, shell))), foreign},
 		"helper, requester lost":       {helped(by(nil)), untold},
 		"nested":                       {helped(nested), related},
-		"lost, but its requester not":  {tracer.Action{Thread: thread, Requesters: []tracer.Requester{by(actor(command, self))}}, related},
+		"lost, but its requester not":  {tracer.Action{Thread: thread, Requester: &commands}, related},
 	} {
 		if got := own.tie(&test.action); got != test.want {
 			t.Errorf("%s: %d, want %d", name, got, test.want)
@@ -72,7 +77,7 @@ func TestFamily(t *testing.T) {
 func TestHelpers(t *testing.T) {
 	var h helpers
 	request := tracer.Action{ID: 7, Kind: tracer.Autoload, Outcome: tracer.Answered, Request: &tracer.Request{Wait: true}, End: 5 * time.Second}
-	load := tracer.Action{ID: 9, Kind: tracer.Load, Outcome: tracer.Live, Requesters: []tracer.Requester{{ID: 7}}, End: 6 * time.Second}
+	load := tracer.Action{ID: 9, Kind: tracer.Load, Outcome: tracer.Live, Requester: &tracer.Requester{ID: 7}, End: 6 * time.Second}
 	see := func(a tracer.Action, want time.Duration) {
 		t.Helper()
 		h.see(&a)
@@ -89,7 +94,7 @@ func TestHelpers(t *testing.T) {
 	left.Outcome, left.Request = tracer.Pending, &tracer.Request{}
 	see(left, 5*time.Second+helperTime)
 	see(load, 6*time.Second+helperTime)
-	load.Requesters[0].ID = 8
+	load.Requester.ID = 8
 	load.End = 7 * time.Second
 	see(load, 6*time.Second+helperTime)
 	killed := request

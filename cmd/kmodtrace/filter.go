@@ -57,7 +57,7 @@ func (f *filter) doer(a *tracer.Action) bool {
 	if f.thread(a.Thread) {
 		return true
 	}
-	for r := a.Requester; r != nil; r = r.Requester {
+	for r := range a.Requesters() {
 		if f.thread(r.Thread) {
 			return true
 		}
@@ -80,7 +80,7 @@ func (f *filter) who(a *tracer.Action) bool {
 	if f.actor(a.Actor) {
 		return true
 	}
-	for r := a.Requester; r != nil; r = r.Requester {
+	for r := range a.Requesters() {
 		if f.actor(r.Actor) {
 			return true
 		}
@@ -97,12 +97,12 @@ func (f *filter) requested(a *tracer.Action) bool {
 	if a.Request != nil && asked(a.Actor) {
 		return true
 	}
-	for r := a.Requester; r != nil; r = r.Requester {
+	for r := range a.Requesters() {
 		if asked(r.Actor) {
 			return true
 		}
 	}
-	return slices.ContainsFunc(a.AwaitedBy, func(r tracer.Requester) bool { return asked(r.Actor) })
+	return false
 }
 
 func (f *filter) actor(a *tracer.Actor) bool {

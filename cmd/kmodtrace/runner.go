@@ -140,7 +140,7 @@ func (h *helpers) see(a *tracer.Action) {
 		}
 		h.requests[a.ID] = true
 	}
-	for _, r := range a.Requesters {
+	for r := range a.Requesters() {
 		awaited = awaited || h.requests[r.ID]
 	}
 	if awaited {
