@@ -5,6 +5,8 @@
 
 #define PATH_DEPTH   40
 #define MNT_INTERNAL 0x4000
+/* From 6.13 a flag in the nanoseconds (multigrain timestamps). */
+#define I_CTIME_QUERIED (1U << 31)
 
 /* walk writes the names from the leaf to the root, across mounts, each ended by
  * NUL, and tells whether that was all. The reader turns them round: prepending
@@ -55,7 +57,8 @@ static __always_inline __s64 change_time(struct inode *inode)
 	struct inode___6_6 *middle = (void *)inode;
 
 	if (bpf_core_field_exists(new->i_ctime_sec))
-		return BPF_CORE_READ(new, i_ctime_sec) * 1000000000LL + BPF_CORE_READ(new, i_ctime_nsec);
+		return BPF_CORE_READ(new, i_ctime_sec) * 1000000000LL +
+		       (BPF_CORE_READ(new, i_ctime_nsec) & ~I_CTIME_QUERIED);
 	if (bpf_core_field_exists(middle->__i_ctime))
 		return BPF_CORE_READ(middle, __i_ctime.tv_sec) * 1000000000LL +
 		       BPF_CORE_READ(middle, __i_ctime.tv_nsec);

@@ -100,7 +100,7 @@ struct kernfs_node {
 	__u64 id;
 };
 
-/* 6.15, commit 633488947ef6 ("kernfs: Use RCU to access kernfs_node::parent"). */
+/* 6.15 ("kernfs: Use RCU to access kernfs_node::parent."). */
 struct kernfs_node___6_15 {
 	struct kernfs_node *__parent;
 };
@@ -172,13 +172,12 @@ struct inode {
 	struct timespec64 i_ctime;
 };
 
-/* 6.6, commit 13bc24457850 ("fs: rename i_ctime field to __i_ctime"). */
+/* 6.6 ("fs: rename i_ctime field to __i_ctime"). */
 struct inode___6_6 {
 	struct timespec64 __i_ctime;
 };
 
-/* 6.11, commit 3aa63a569c64 ("fs: switch timespec64 fields in inode to discrete
- * integers"). */
+/* 6.11 ("fs: switch timespec64 fields in inode to discrete integers"). */
 struct inode___6_11 {
 	long long i_ctime_sec;
 	__u32 i_ctime_nsec;

@@ -402,6 +402,39 @@ func testTwoAsk(t *testing.T, w *watch) {
 	t.Errorf("no load of nap6 in %v", got)
 }
 
+// TestActorCgroup1: where the unified hierarchy is not used, the control group is that
+// of memory.
+func TestActorCgroup1(t *testing.T) {
+	inLab(t)
+	if err := os.MkdirAll("/run/cgroup1", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("none", "/run/cgroup1", "cgroup", 0, "memory"); err != nil {
+		t.Skipf("memory has no hierarchy of its own on this machine: %v", err)
+	}
+	defer unix.Unmount("/run/cgroup1", 0)
+	group := filepath.Join("/run/cgroup1/docker", aContainer)
+	if err := os.MkdirAll(group, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w := open(t, nil)
+	got := w.during(t, func() {
+		sh(t, "sh", "-c", "echo 0 >"+group+"/cgroup.procs; insmod "+specimen("hello"))
+		sh(t, "/sbin/rmmod", "hello")
+	})
+	expect(t, got, "load hello live", "unload hello unloaded")
+	if t.Failed() {
+		return
+	}
+	in, out := got[0].Actor.Cgroup, got[1].Actor.Cgroup
+	if in.Path != "/docker/"+aContainer || in.Container == nil || in.Container.ID != aContainer || out.Path != "/" || out.Container != nil {
+		t.Errorf("inside %+v, outside %+v", in, out)
+	}
+	for _, dir := range []string{group, filepath.Dir(group)} {
+		_ = os.Remove(dir)
+	}
+}
+
 // TestActorOfTheGone: all is known of processes that are gone before anybody reads,
 // a login's terminal among it.
 func TestActorOfTheGone(t *testing.T) {
