@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -55,7 +54,7 @@ func (t *actionTable) header() string {
 }
 
 // render gives the lines of one action.
-func (t *actionTable) render(a *cause.Explained) string {
+func (t *actionTable) render(a *traced) string {
 	took := "-"
 	if a.End != 0 {
 		took = shortDuration(a.Took)
@@ -88,7 +87,7 @@ func (t *actionTable) render(a *cause.Explained) string {
 // details gives the rest of what is known: what it was about, and what there is
 // to say about it, which for a failure comes first. The path is shortened from
 // its front to fit into room.
-func (t *actionTable) details(a *cause.Explained, room int) []line {
+func (t *actionTable) details(a *traced, room int) []line {
 	said := t.said(a, room)
 	rest := line{}.spaced(plain, paramsText(&a.Action)).spaced(unsure, actionTaints(&a.Action))
 	if t.inline {
@@ -106,13 +105,16 @@ func (t *actionTable) details(a *cause.Explained, room int) []line {
 }
 
 // said tells the cause, in as many lines as it takes, then what else there is to
-// note, then what was warned of.
-func (t *actionTable) said(a *cause.Explained, room int) []line {
+// note, then what is odd about its file, and what was warned of.
+func (t *actionTable) said(a *traced, room int) []line {
 	if t.inline {
 		room = math.MaxInt32
 	}
 	var lines []line
 	add := func(s style, text string) {
+		if text == "" {
+			return
+		}
 		for _, part := range wrap(printable(text), room) {
 			lines = append(lines, line{}.add(s, part))
 		}
@@ -120,9 +122,10 @@ func (t *actionTable) said(a *cause.Explained, room int) []line {
 	if a.Cause != nil {
 		add(outcomeNote(a.Outcome), a.Cause.String())
 	}
-	if text := strings.Join(remarks(a), ", "); text != "" {
+	if text := strings.Join(remarks(&a.Explained), ", "); text != "" {
 		add(outcomeNote(a.Outcome), text)
 	}
+	add(unsure, suspicions(a))
 	for i := range a.Warnings {
 		add(unsure, a.Warnings[i].String())
 	}

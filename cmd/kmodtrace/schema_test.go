@@ -13,6 +13,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/docs/schema"
+	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
@@ -59,8 +60,12 @@ func fill(v reflect.Value, text string) {
 	switch v.Kind() {
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
-		if inner, ok := v.Interface().(*cause.Cause); ok {
+		switch inner := v.Interface().(type) {
+		case *cause.Cause:
 			*inner = filledCause(text)
+			return
+		case *tracer.Requester: // has one inside, and so on
+			inner.Request.Name = text
 			return
 		}
 		fill(v.Elem(), text)
@@ -110,9 +115,11 @@ func enumWords() map[reflect.Type]string {
 		reflect.TypeFor[verdict](): string(refused),
 		reflect.TypeFor[have]():    string(unknown),
 
-		reflect.TypeFor[tracer.Format]():   string(tracer.FormatXz),
-		reflect.TypeFor[cause.Code]():      string(cause.Unknown),
-		reflect.TypeFor[cause.Judgement](): string(cause.Refused),
+		reflect.TypeFor[tracer.Format]():     string(tracer.FormatXz),
+		reflect.TypeFor[cause.Code]():        string(cause.Unknown),
+		reflect.TypeFor[cause.Judgement]():   string(cause.Refused),
+		reflect.TypeFor[provenance.State]():  string(provenance.Same),
+		reflect.TypeFor[provenance.Digest](): strings.Repeat("9f", 32),
 	}
 }
 
@@ -127,7 +134,8 @@ func records(text string) map[string]any {
 	r := filled[result](text)
 	r.Command = "unload"
 	return map[string]any{
-		"action":   filled[cause.Explained](text),
+		"action":   filled[traced](text),
+		"origin":   filled[provenance.Origin](text),
 		"cause":    filledCause(text),
 		"verdict":  filled[cause.Verdict](text),
 		"meaning":  cause.Codes()[0],

@@ -10,6 +10,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/kernel"
+	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -150,7 +151,9 @@ func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
 		return err
 	}
 	x := cause.NewExplainer(k, nil)
-	for a, err := range t.Actions(ctx) {
+	// The text has no room for what takes reading files.
+	l := provenance.NewLookup(&provenance.Options{Brief: !w.json})
+	for a, err := range readAhead(ctx, t.Actions) {
 		if err != nil {
 			return err
 		}
@@ -159,10 +162,11 @@ func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
 			continue
 		}
 		// What ended the watching does not end the looking for reasons.
-		e := x.Explain(context.WithoutCancel(ctx), a)
+		e := traced{Explained: x.Explain(context.WithoutCancel(ctx), a)}
 		if !w.wanted.cause(e.Cause) {
 			continue
 		}
+		e.Origin = l.Of(context.WithoutCancel(ctx), &a)
 		if err := w.show(e, w.actions.render(&e)); err != nil {
 			return err
 		}

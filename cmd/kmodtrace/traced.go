@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"iter"
+	"strings"
+
+	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/provenance"
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
+
+// traced is an action with all that was found out about it.
+type traced struct {
+	cause.Explained
+	// Origin is where the file of a load comes from; nil where there is none.
+	Origin *provenance.Origin `json:"origin,omitempty"`
+}
+
+// readAhead yields what it reads before that is asked for: looking for reasons and
+// origins takes time, in which the ring of events would fill up.
+func readAhead(ctx context.Context, read func(context.Context) iter.Seq2[tracer.Action, error]) iter.Seq2[tracer.Action, error] {
+	type item struct {
+		action tracer.Action
+		err    error
+	}
+	return func(yield func(tracer.Action, error) bool) {
+		ctx, stop := context.WithCancel(ctx)
+		items := make(chan item, 1024)
+		go func() {
+			defer close(items)
+			for a, err := range read(ctx) {
+				items <- item{a, err}
+			}
+		}()
+		defer func() {
+			stop()
+			for range items { // until it has ended
+			}
+		}()
+		for i := range items {
+			if !yield(i.action, i.err) {
+				return
+			}
+		}
+	}
+}
+
+// suspicions says what an auditor would stumble at in where a file comes from, beside
+// what fileText says.
+func suspicions(a *traced) string {
+	f, o := a.File, a.Origin
+	if f == nil || o == nil {
+		return ""
+	}
+	found := noter{}
+	found.add(o.Temporary && !o.Root && !f.Memfd, "on %s", o.FileSystem)
+	found.add(o.Removable, "on a removable disk")
+	found.add(o.WritableByOthers && !f.Memfd, "writable by others")
+	switch o.State {
+	case provenance.Changed, provenance.Replaced:
+		found.add(true, "%s since", o.State)
+	case provenance.Gone:
+		found.add(!f.Memfd && !f.Deleted, "gone since")
+	}
+	if len(found) == 0 {
+		return ""
+	}
+	return "file " + strings.Join(found, ", ")
+}
+
+// originText says where a file comes from, as far as that is not the ordinary.
+func originText(o *provenance.Origin) string {
+	parts := noter{}
+	if p := o.Package; p != nil {
+		parts.add(true, "%s (%s)", strings.Join(nonEmpty(p.Name, p.Version), " "), p.Manager)
+	}
+	parts.add(o.Temporary, "%s, in memory", o.FileSystem)
+	parts.add(o.Overlay, "%s, in layers", o.FileSystem)
+	parts.add(o.Network, "%s, over the network", o.FileSystem)
+	parts.add(o.Removable, "%s on a removable disk", o.FileSystem)
+	if owner := o.Owner; owner != nil && (owner.UID != 0 || o.WritableByOthers) {
+		text := ownerName(owner) + "'s, mode " + o.Mode
+		if o.WritableByOthers {
+			text += ", writable by others"
+		}
+		parts.add(true, "%s", text)
+	}
+	switch {
+	case o.InTree:
+	case o.OtherRelease != "":
+		parts.add(true, "among the modules of another kernel, %s", o.OtherRelease)
+	default:
+		parts.add(true, "not among this kernel's modules")
+	}
+	return strings.Join(parts, "; ")
+}
+
+func ownerName(o *provenance.Owner) string {
+	if o.User != "" {
+		return o.User
+	}
+	return users{}.name(o.UID)
+}
