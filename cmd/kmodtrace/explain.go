@@ -12,6 +12,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/kernel"
+	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -166,7 +167,7 @@ func (o *explainOptions) stream(ctx context.Context, out io.Writer, in io.Reader
 		}
 		for _, e := range actions {
 			if e.Cause == nil {
-				e = x.Explain(ctx, e.Action)
+				e.Explained = x.Explain(ctx, e.Action)
 			}
 			if e.Cause == nil && len(e.Warnings) == 0 {
 				continue
@@ -188,18 +189,18 @@ func (o *explainOptions) stream(ctx context.Context, out io.Writer, in io.Reader
 
 // recorded reads a line: an action, or a result with its actions. A result without
 // any (nothing was attempted) stands for one that failed.
-func recorded(text []byte) ([]cause.Explained, error) {
+func recorded(text []byte) ([]traced, error) {
 	var r struct {
 		Command, Target string
 		Cause           *cause.Cause
-		Actions         []cause.Explained
+		Actions         []traced
 	}
 	if err := json.Unmarshal(text, &r); err != nil {
 		return nil, fmt.Errorf("not what watch, load or unload print with --json: %w", err)
 	}
 	if r.Command != "" {
 		if len(r.Actions) == 0 && r.Cause != nil {
-			e := cause.Explained{Cause: r.Cause}
+			e := traced{Explained: cause.Explained{Cause: r.Cause}}
 			e.Kind, e.Module, e.Outcome = tracer.Load, r.Target, tracer.Failed
 			if r.Command == "unload" {
 				e.Kind = tracer.Unload
@@ -208,14 +209,14 @@ func recorded(text []byte) ([]cause.Explained, error) {
 		}
 		return r.Actions, nil
 	}
-	var e cause.Explained
+	var e traced
 	if err := json.Unmarshal(text, &e); err != nil {
 		return nil, fmt.Errorf("not what watch, load or unload print with --json: %w", err)
 	}
 	if e.Kind == 0 {
 		return nil, errors.New("not what watch, load or unload print with --json: it has no action")
 	}
-	return []cause.Explained{e}, nil
+	return []traced{e}, nil
 }
 
 // watch explains failures as they happen.
@@ -241,16 +242,17 @@ func (o *explainOptions) watch(ctx context.Context, out io.Writer) error {
 	if err := writeReady(o.readyFile); err != nil {
 		return err
 	}
-	x := cause.NewExplainer(k, nil)
+	x, l := cause.NewExplainer(k, nil), provenance.NewLookup(nil)
 	shown := uint64(0)
-	for a, err := range t.Actions(ctx) {
-		if err != nil {
-			return err
-		}
-		e := x.Explain(context.WithoutCancel(ctx), a)
+	tail := newTail(ctx, t.Actions)
+	defer tail.finish()
+	ctx = context.WithoutCancel(ctx)
+	for a := range tail.actions {
+		e := traced{Explained: x.Explain(ctx, *a)}
 		if e.Cause == nil {
 			continue
 		}
+		e.Origin = l.Of(ctx, a)
 		if err := o.explained(out, e); err != nil {
 			return err
 		}
@@ -258,11 +260,12 @@ func (o *explainOptions) watch(ctx context.Context, out io.Writer) error {
 			break
 		}
 	}
-	return t.Close()
+	tail.finish()
+	return errors.Join(tail.err, t.Close())
 }
 
 // explained prints one action at length.
-func (o *explainOptions) explained(out io.Writer, e cause.Explained) error {
+func (o *explainOptions) explained(out io.Writer, e traced) error {
 	if o.json {
 		text, err := jsonLine(e)
 		if err != nil {
@@ -277,7 +280,7 @@ func (o *explainOptions) explained(out io.Writer, e cause.Explained) error {
 }
 
 // explanation is a block with everything about the cause.
-func (t *resultText) explanation(e *cause.Explained) []line {
+func (t *resultText) explanation(e *traced) []line {
 	lines := t.block(e, true)
 	if c := e.Cause; c != nil {
 		lines = append(lines, t.evidence(c)...)
@@ -286,7 +289,7 @@ func (t *resultText) explanation(e *cause.Explained) []line {
 		}
 	}
 	lines = append(lines, t.attribution(&e.Action)...)
-	lines = append(lines, t.facts(&e.Action)...)
+	lines = append(lines, t.facts(e)...)
 	lines = append(lines, t.timeline(&e.Action)...)
 	return append(lines, line{})
 }

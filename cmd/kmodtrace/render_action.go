@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -55,10 +54,10 @@ func (t *actionTable) header() string {
 }
 
 // render gives the lines of one action.
-func (t *actionTable) render(a *cause.Explained) string { return t.rows(a, nil) }
+func (t *actionTable) render(a *traced) string { return t.rows(a, nil) }
 
 // rows gives the lines of one action with those of what is drawn below it.
-func (t *actionTable) rows(a *cause.Explained, drawn []line) string {
+func (t *actionTable) rows(a *traced, drawn []line) string {
 	took := "-"
 	if a.End != 0 {
 		took = shortDuration(a.Took)
@@ -94,7 +93,7 @@ func (t *actionTable) rows(a *cause.Explained, drawn []line) string {
 // details gives the rest of what is known: what it was about, and what there is
 // to say about it, which for a failure comes first. The path is shortened from
 // its front to fit into room.
-func (t *actionTable) details(a *cause.Explained, room int) []line {
+func (t *actionTable) details(a *traced, room int) []line {
 	said := t.said(a, room)
 	rest := line{}.spaced(plain, paramsText(&a.Action)).spaced(unsure, actionTaints(&a.Action))
 	if t.inline {
@@ -112,13 +111,16 @@ func (t *actionTable) details(a *cause.Explained, room int) []line {
 }
 
 // said tells the cause, in as many lines as it takes, then what else there is to
-// note, then what was warned of.
-func (t *actionTable) said(a *cause.Explained, room int) []line {
+// note, then what is odd about its file, and what was warned of.
+func (t *actionTable) said(a *traced, room int) []line {
 	if t.inline {
 		room = math.MaxInt32
 	}
 	var lines []line
 	add := func(s style, text string) {
+		if text == "" {
+			return
+		}
 		for _, part := range wrap(printable(text), room) {
 			lines = append(lines, line{}.add(s, part))
 		}
@@ -130,9 +132,10 @@ func (t *actionTable) said(a *cause.Explained, room int) []line {
 	if text := strings.Join(need, ", "); text != "" {
 		add(plain, text)
 	}
-	if text := strings.Join(remarks(a), ", "); text != "" {
+	if text := strings.Join(remarks(&a.Explained), ", "); text != "" {
 		add(outcomeNote(a.Outcome), text)
 	}
+	add(unsure, suspicions(a))
 	for i := range a.Warnings {
 		add(unsure, a.Warnings[i].String())
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -58,7 +59,7 @@ func verdictLine(r *result) line {
 
 // block gives an action's lines: a headline, then what is known, each with its
 // label. A dependency that went well is told in short.
-func (t *resultText) block(a *cause.Explained, short bool) []line {
+func (t *resultText) block(a *traced, short bool) []line {
 	head := line{}.add(strong, orDash(a.Module)).spaced(plain, a.Kind.String()).
 		spaced(outcomeStyle(a.Outcome), outcomeText(&a.Action, t.width))
 	if a.End != 0 {
@@ -68,14 +69,14 @@ func (t *resultText) block(a *cause.Explained, short bool) []line {
 	if a.Cause != nil {
 		lines = append(lines, t.causeLines(a.Cause, outcomeNote(a.Outcome))...)
 	}
-	if why := strings.Join(remarks(a), ", "); why != "" {
+	if why := strings.Join(remarks(&a.Explained), ", "); why != "" {
 		lines = append(lines, labelled("note", outcomeNote(a.Outcome), why))
 	}
 	for i := range a.Warnings {
 		lines = append(lines, t.wrapped("warning", unsure, a.Warnings[i].String())...)
 	}
 	if !short {
-		lines = append(lines, t.facts(&a.Action)...)
+		lines = append(lines, t.facts(a)...)
 		lines = append(lines, t.timeline(&a.Action)...)
 	}
 	for i, text := range messageTexts(a.Messages) {
@@ -99,7 +100,7 @@ func (t *resultText) wrapped(label string, s style, text string) []line {
 }
 
 // facts are what a load tells about its module; an unload and a request have none.
-func (t *resultText) facts(a *tracer.Action) []line {
+func (t *resultText) facts(a *traced) []line {
 	if a.Kind != tracer.Load {
 		return nil
 	}
@@ -110,12 +111,13 @@ func (t *resultText) facts(a *tracer.Action) []line {
 		}
 	}
 	add("file", cutFront(printable(fileText(a.File)), t.width-labelColumns), plain)
-	add("params", paramsText(a), plain)
+	lines = append(lines, t.origin(a.Origin)...)
+	add("params", paramsText(&a.Action), plain)
 	if m := a.Details; m != nil {
 		add("address", placeText(m), plain)
 		add("version", strings.Join(nonEmpty(m.Version, labelledWord("srcversion ", m.SrcVersion)), ", "), plain)
 		add("taints", strings.Join(m.Taints.Names(), ", "), unsure)
-		add("signature", signatureText(m.Signed), plain)
+		add("signature", signatureText(m.Signed, a.Origin), plain)
 	}
 	return lines
 }
@@ -131,14 +133,41 @@ func placeText(m *tracer.Module) string {
 	return text
 }
 
-func signatureText(signed *bool) string {
+// signatureText gives the kernel's word on the signature, and whose the file says
+// that it is.
+func signatureText(signed *bool, o *provenance.Origin) string {
+	signer := ""
+	if o != nil {
+		signer = o.Signer
+	}
 	switch {
 	case signed == nil:
-		return "not checked by this kernel"
+		return "not checked by this kernel" + labelledWord(", said to be of ", signer)
 	case *signed:
-		return "valid"
+		return "valid" + labelledWord(", of ", signer)
 	}
-	return "none that this kernel trusts"
+	return "none that this kernel trusts" + labelledWord(", said to be of ", signer)
+}
+
+// origin tells where a file comes from: its hash, or why there is none, and what is
+// known beside that.
+func (t *resultText) origin(o *provenance.Origin) []line {
+	if o == nil {
+		return nil
+	}
+	var lines []line
+	why := o.Why
+	switch {
+	case o.SHA256 != "":
+		lines = append(lines, labelled("sha256", plain, string(o.SHA256)))
+	case why != "":
+		lines, why = t.wrapped("sha256", unsure, "none: "+why), ""
+	}
+	from := strings.Join(nonEmpty(originText(o), why), "; ")
+	if from == "" {
+		return lines
+	}
+	return append(lines, t.wrapped("from", plain, from)...)
 }
 
 func labelledWord(label, word string) string {

@@ -36,7 +36,7 @@ func hostile() map[string]string {
 // renderings gives what every renderer makes of a text that is everywhere.
 func renderings(text string, width int) map[string]string {
 	th := theme{}
-	action := filled[cause.Explained](text)
+	action := filled[traced](text)
 	r := filled[result](text)
 	r.Target = text
 	failed := *action
@@ -142,9 +142,9 @@ func TestJSONLine(t *testing.T) {
 	}
 }
 
-func loaded() cause.Explained {
+func loaded() traced {
 	zero := int64(0)
-	return cause.Explained{Action: tracer.Action{
+	return traced{Explained: cause.Explained{Action: tracer.Action{
 		Kind: tracer.Load, Module: "hello", NameFrom: tracer.NameKernel, Outcome: tracer.Live, Stage: tracer.StageInit,
 		Time: time.Date(2026, 1, 2, 14, 3, 22, 0, time.Local), End: time.Second, Took: 3100 * time.Microsecond,
 		Thread:     tracer.Thread{PID: 4121, TID: 4121, UID: 4000000001, Comm: "insmod"},
@@ -153,10 +153,10 @@ func loaded() cause.Explained {
 		Details:    &tracer.Module{Name: "hello", Taints: 1<<12 | 1<<13, Address: 0xffffffffc0801000, Size: 12288},
 		Stages:     []tracer.StageTime{{Stage: tracer.StageVerify, Took: 100 * time.Microsecond}, {Stage: tracer.StageInit, After: 100 * time.Microsecond, Took: 3 * time.Millisecond}},
 		InitResult: &zero, Messages: []string{"hello: Hello, big world!"},
-	}}
+	}}}
 }
 
-func refusedLoad() cause.Explained {
+func refusedLoad() traced {
 	a := loaded()
 	code := int64(-19)
 	a.Module, a.Outcome, a.Errno, a.ErrnoName, a.InitResult = "refuse", tracer.Failed, unix.ENODEV, "ENODEV", &code

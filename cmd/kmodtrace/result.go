@@ -8,6 +8,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"golang.org/x/sys/unix"
 )
@@ -37,19 +38,19 @@ type result struct {
 	// Cause is why it was refused: that of the last action, or why there was none.
 	Cause *cause.Cause `json:"cause,omitempty"`
 	// Actions are what the kernel did for it, in the order of their ends.
-	Actions []cause.Explained `json:"actions"`
+	Actions []traced `json:"actions"`
 
 	err error
 }
 
 func newResult(command, target string) *result {
-	return &result{Command: command, Target: target, Result: confirmed, Actions: []cause.Explained{}}
+	return &result{Command: command, Target: target, Result: confirmed, Actions: []traced{}}
 }
 
 // add takes an attempt's actions, and its verdict, which the last one decides.
 func (r *result) add(module string, a *attempt) verdict {
 	for _, action := range a.actions {
-		r.Actions = append(r.Actions, cause.Explained{Action: action})
+		r.Actions = append(r.Actions, traced{Explained: cause.Explained{Action: action}})
 	}
 	v, why := a.verdict()
 	var named *kmod.Error
@@ -71,16 +72,20 @@ func (r *result) set(v verdict, why error) {
 	}
 }
 
-// explain adds the causes.
-func (r *result) explain(ctx context.Context, k *kernel.Kernel, x *cause.Explainer) {
+// explain adds the causes, and where the files come from.
+func (r *result) explain(ctx context.Context, k *kernel.Kernel, x *cause.Explainer, l *provenance.Lookup) {
+	explained := make([]cause.Explained, len(r.Actions))
 	for i := range r.Actions {
-		r.Actions[i] = x.Explain(ctx, r.Actions[i].Action)
+		a := &r.Actions[i]
+		a.Origin = l.Of(ctx, &a.Action) // first: nobody knows for how long the file stays
+		a.Explained = x.Explain(ctx, a.Action)
+		explained[i] = a.Explained
 	}
 	switch {
 	case r.Result != refused && len(r.Actions) > 0:
 		r.Cause = r.Actions[len(r.Actions)-1].Cause // of what has not ended
 	case r.Result == refused:
-		r.Cause = cause.OfAttempt(ctx, k, r.Target, r.err, r.Actions)
+		r.Cause = cause.OfAttempt(ctx, k, r.Target, r.err, explained)
 	}
 }
 

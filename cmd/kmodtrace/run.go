@@ -10,6 +10,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/kernel"
+	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -96,7 +97,7 @@ func (o *runOptions) run(ctx context.Context, args []string, stderr io.Writer) e
 		return err
 	}
 	defer report.close()
-	r := &runner{tail: newTail(t), report: report, signals: signals, log: zerolog.Ctx(ctx)}
+	r := &runner{tail: newTail(ctx, t.Actions), report: report, signals: signals, log: zerolog.Ctx(ctx)}
 	defer r.tail.finish()
 	if err := r.meet(ctx); err != nil {
 		return err
@@ -165,7 +166,7 @@ func (o *runOptions) newReport(stderr io.Writer) (*runReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &runReport{json: o.json, out: stderr, explainer: cause.NewExplainer(k, nil)}
+	r := &runReport{json: o.json, out: stderr, explainer: cause.NewExplainer(k, nil), origins: provenance.NewLookup(&provenance.Options{Brief: !o.json})}
 	if o.toFile {
 		if r.file, err = os.Create(o.output); err != nil {
 			return nil, fmt.Errorf("output: %w", err)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -19,6 +20,7 @@ type runReport struct {
 	file      *os.File // out, if that has to be closed
 	table     *actionTable
 	explainer *cause.Explainer
+	origins   *provenance.Lookup
 	err       error // of writing: then no more is written
 
 	shown, untold            uint64
@@ -34,7 +36,7 @@ func (r *runReport) show(ctx context.Context, a *tracer.Action) {
 	if r.err != nil {
 		return
 	}
-	text, err := r.render(r.explainer.Explain(ctx, *a))
+	text, err := r.render(traced{r.explainer.Explain(ctx, *a), r.origins.Of(ctx, a)})
 	if err == nil {
 		_, err = io.WriteString(r.out, text)
 	}
@@ -44,7 +46,7 @@ func (r *runReport) show(ctx context.Context, a *tracer.Action) {
 }
 
 // render has the table's header before the first: without any action there is nothing.
-func (r *runReport) render(e cause.Explained) (string, error) {
+func (r *runReport) render(e traced) (string, error) {
 	if r.json {
 		line, err := jsonLine(e)
 		return string(line), err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/docs/schema"
+	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
@@ -95,8 +96,8 @@ func fill(v reflect.Value, text string) {
 }
 
 // filledAction has a requester who has one, and that one has none.
-func filledAction(text string) *cause.Explained {
-	e := filled[cause.Explained](text)
+func filledAction(text string) *traced {
+	e := filled[traced](text)
 	inner := *e.Requester
 	e.Requester.Requester = &inner
 	e.AwaitedBy[0].Requester = &inner
@@ -120,9 +121,11 @@ func enumWords() map[reflect.Type]string {
 		reflect.TypeFor[verdict](): string(refused),
 		reflect.TypeFor[have]():    string(unknown),
 
-		reflect.TypeFor[tracer.Format]():   string(tracer.FormatXz),
-		reflect.TypeFor[cause.Code]():      string(cause.Unknown),
-		reflect.TypeFor[cause.Judgement](): string(cause.Refused),
+		reflect.TypeFor[tracer.Format]():     string(tracer.FormatXz),
+		reflect.TypeFor[cause.Code]():        string(cause.Unknown),
+		reflect.TypeFor[cause.Judgement]():   string(cause.Refused),
+		reflect.TypeFor[provenance.State]():  string(provenance.Same),
+		reflect.TypeFor[provenance.Digest](): strings.Repeat("9f", 32),
 	}
 }
 
@@ -138,6 +141,7 @@ func records(text string) map[string]any {
 	r.Command = "unload"
 	return map[string]any{
 		"action":   filledAction(text),
+		"origin":   filled[provenance.Origin](text),
 		"cause":    filledCause(text),
 		"verdict":  filled[cause.Verdict](text),
 		"meaning":  cause.Codes()[0],

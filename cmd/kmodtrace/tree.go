@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -20,7 +19,7 @@ type forest struct {
 
 // tree is a request or a load, with what was done for it.
 type tree struct {
-	cause.Explained
+	traced
 	below []*tree
 }
 
@@ -31,8 +30,8 @@ const (
 )
 
 // add takes the next action, and gives the trees that are whole now.
-func (f *forest) add(e cause.Explained) []*tree {
-	t := &tree{Explained: e}
+func (f *forest) add(e traced) []*tree {
+	t := &tree{traced: e}
 	if e.Kind == tracer.Autoload {
 		t.below = f.held[e.ID]
 		f.count -= len(t.below)
@@ -69,7 +68,7 @@ func (f *forest) rest() []*tree {
 
 // renderTree gives a row for the action, and below it who did what for it.
 func (t *actionTable) renderTree(root *tree) string {
-	return t.rows(&root.Explained, t.branches(root, ""))
+	return t.rows(&root.traced, t.branches(root, ""))
 }
 
 // branches draws what is below an action: each helper once, its loads below it.

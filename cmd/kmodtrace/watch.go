@@ -10,6 +10,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/kernel"
+	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -158,19 +159,22 @@ func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
 		return err
 	}
 	x := cause.NewExplainer(k, nil)
-	for a, err := range t.Actions(ctx) {
-		if err != nil {
-			return err
-		}
-		w.tally.action(&a)
-		if !w.wanted.action(&a) {
+	// The text has no room for what takes reading files.
+	l := provenance.NewLookup(&provenance.Options{Brief: !w.json})
+	tail := newTail(ctx, t.Actions)
+	defer tail.finish()
+	// What ends the watching does not end the looking for reasons.
+	ctx = context.WithoutCancel(ctx)
+	for a := range tail.actions {
+		w.tally.action(a)
+		if !w.wanted.action(a) {
 			continue
 		}
-		// What ended the watching does not end the looking for reasons.
-		e := x.Explain(context.WithoutCancel(ctx), a)
+		e := traced{Explained: x.Explain(ctx, *a)}
 		if !w.wanted.cause(e.Cause) {
 			continue
 		}
+		e.Origin = l.Of(ctx, a)
 		if err := w.showAction(e); err != nil {
 			return err
 		}
@@ -178,10 +182,10 @@ func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
 			return nil
 		}
 	}
-	return w.showTrees(w.forest.rest())
+	return errors.Join(tail.err, w.showTrees(w.forest.rest()))
 }
 
-func (w *watcher) showAction(e cause.Explained) error {
+func (w *watcher) showAction(e traced) error {
 	if w.tree {
 		return w.showTrees(w.forest.add(e))
 	}

@@ -11,6 +11,7 @@
 //	verdict   a line of kmodtrace check --json
 //	meaning   a line of kmodtrace explain --json, or of kmodtrace explain CODE --json
 //	cause     what action, result and verdict have of a cause
+//	origin    what action has of where a file comes from
 //	coverage  what doctor has of the hooks
 package schema
 

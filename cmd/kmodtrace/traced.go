@@ -1,0 +1,72 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/provenance"
+)
+
+// traced is an action with all that was found out about it.
+type traced struct {
+	cause.Explained
+	// Origin is where the file of a load comes from; nil where there is none.
+	Origin *provenance.Origin `json:"origin,omitempty"`
+}
+
+// suspicions says what an auditor would stumble at in where a file comes from, beside
+// what fileText says.
+func suspicions(a *traced) string {
+	f, o := a.File, a.Origin
+	if f == nil || o == nil {
+		return ""
+	}
+	found := noter{}
+	found.add(o.Temporary && !o.Root && !f.Memfd, "on %s", o.FileSystem)
+	found.add(o.Removable, "on a removable disk")
+	found.add(o.WritableByOthers && !f.Memfd, "writable by others")
+	switch o.State {
+	case provenance.Changed, provenance.Replaced:
+		found.add(true, "%s since", o.State)
+	case provenance.Gone:
+		found.add(!f.Memfd && !f.Deleted, "gone since")
+	}
+	if len(found) == 0 {
+		return ""
+	}
+	return "file " + strings.Join(found, ", ")
+}
+
+// originText says where a file comes from, as far as that is not the ordinary.
+func originText(o *provenance.Origin) string {
+	parts := noter{}
+	if p := o.Package; p != nil {
+		parts.add(true, "%s (%s)", strings.Join(nonEmpty(p.Name, p.Version), " "), p.Manager)
+	}
+	parts.add(o.Temporary, "%s, in memory", o.FileSystem)
+	parts.add(o.Overlay, "%s, in layers", o.FileSystem)
+	parts.add(o.Network, "%s, over the network", o.FileSystem)
+	parts.add(o.Removable, "%s on a removable disk", o.FileSystem)
+	if owner := o.Owner; owner != nil && (owner.UID != 0 || o.WritableByOthers) {
+		text := ownerName(owner) + "'s, mode " + o.Mode
+		if o.WritableByOthers {
+			text += ", writable by others"
+		}
+		parts.add(true, "%s", text)
+	}
+	switch {
+	case o.InTree:
+	case o.OtherRelease != "":
+		parts.add(true, "among the modules of another kernel, %s", o.OtherRelease)
+	default:
+		parts.add(true, "not among this kernel's modules")
+	}
+	return strings.Join(parts, "; ")
+}
+
+func ownerName(o *provenance.Owner) string {
+	if o.User != "" {
+		return o.User
+	}
+	return users{}.name(o.UID)
+}
