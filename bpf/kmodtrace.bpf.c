@@ -520,7 +520,9 @@ static __always_inline int send_request(void *name, __u64 site, __u16 flags)
 	n = bpf_probe_read_kernel_str(e->name, sizeof(e->name), name);
 	if (n == sizeof(e->name))
 		e->h.flags |= FLAG_CUT;
-	e->site = site;
+	/* While a kretprobe is on the function, the kernel's own word for where it was
+	 * called is that one's trampoline. Ours was read before. */
+	e->site = r ? r->site : site;
 	bpf_ringbuf_submit(e, 0);
 	return send_actor(a, now);
 }

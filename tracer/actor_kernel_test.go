@@ -192,7 +192,7 @@ func testActor(t *testing.T, w *watch, c actorCase) {
 		}
 		sh(t, "/sbin/modprobe", "-r", m)
 	}
-	loads, asked := make(map[string]bool), false
+	loads, asked, sites := make(map[string]bool), false, tracer.NewSites()
 	for _, a := range got {
 		if isNoise(a) || a.Kind == tracer.Unload {
 			continue
@@ -204,6 +204,7 @@ func testActor(t *testing.T, w *watch, c actorCase) {
 		checkWhole(t, a)
 		switch {
 		case a.Kind == tracer.Autoload && a.Module == c.asks:
+			checkSite(t, sites, a)
 			asked = true
 			c.check(t, a.Actor, pid)
 		case a.Kind == tracer.Autoload: // further needs of the same command
@@ -224,6 +225,16 @@ func testActor(t *testing.T, w *watch, c actorCase) {
 	}
 	if asked != (c.asks != "") {
 		t.Errorf("asked for %s: %t", c.asks, asked)
+	}
+}
+
+// checkSite: the place that asked is named, and is that of the kernel's which does so.
+func checkSite(t *testing.T, sites *tracer.Sites, a tracer.Action) {
+	t.Helper()
+	functions := map[string]string{"fs-xfs": "get_fs_type", "net-pf-38": "sock_create", "rtnl-link-dummy": "rtnl_", "rtnl-link-nosuchkind": "rtnl_"}
+	sites.Name(&a)
+	if want := functions[a.Module]; !strings.Contains(a.Request.Symbol, want) || a.Request.Symbol == "" {
+		t.Errorf("%s: asked for in %q, want %s", brief(a), a.Request.Symbol, want)
 	}
 }
 
@@ -267,7 +278,7 @@ func checkWhole(t *testing.T, a tracer.Action) {
 			}
 		}
 	}
-	if a.Request != nil && (a.Request.Symbol == "" || a.Request.Meaning == "") {
+	if a.Request != nil && (a.Request.Site == 0 || a.Request.Meaning == "") {
 		t.Errorf("%s: request %+v", brief(a), a.Request)
 	}
 }

@@ -5,28 +5,22 @@ import (
 	"strconv"
 )
 
-// maxNames bounds what an Enricher remembers of each sort.
+// maxNames bounds what an Enricher remembers, and Sites.
 const maxNames = 1024
 
-// Enricher adds to actions what their events do not say and this machine knows: the
-// time on the wall clock, the names of users, and that of the place in the kernel
-// that asked for a module. It is not for several goroutines at once.
-type Enricher struct {
-	users map[uint32]string
-	sites map[Address]string
-}
+// Enricher adds to actions what their events do not say and this machine knows at
+// once: the time on the wall clock, and the names of users. It is not for several
+// goroutines at once.
+type Enricher struct{ users map[uint32]string }
 
 // NewEnricher returns an Enricher that knows nothing yet.
-func NewEnricher() *Enricher {
-	return &Enricher{users: make(map[uint32]string), sites: make(map[Address]string)}
-}
+func NewEnricher() *Enricher { return &Enricher{users: make(map[uint32]string)} }
 
 // Enrich adds to one action. What belongs to others too, the actors of requests, is
 // not changed but copied.
 func (en *Enricher) Enrich(a Action) Action {
 	a.Time = wallClock(a.Start)
 	a.Actor = en.actor(a.Actor)
-	a.Request = en.request(a.Request)
 	a.Requester = en.requester(a.Requester)
 	for i := range a.AwaitedBy {
 		a.AwaitedBy[i] = *en.requester(&a.AwaitedBy[i])
@@ -55,21 +49,11 @@ func (en *Enricher) process(p Process) Process {
 	return p
 }
 
-func (en *Enricher) request(r *Request) *Request {
-	if r == nil {
-		return nil
-	}
-	named := *r
-	named.Symbol = en.site(r.Site)
-	return &named
-}
-
 func (en *Enricher) requester(r *Requester) *Requester {
 	if r == nil {
 		return nil
 	}
 	named := *r
-	named.Request = *en.request(&r.Request)
 	named.Actor = en.actor(r.Actor)
 	named.Requester = en.requester(r.Requester)
 	return &named
@@ -89,26 +73,4 @@ func (en *Enricher) user(uid uint32) string {
 	}
 	en.users[uid] = name
 	return name
-}
-
-// site names the place that a call returns to. The table of symbols is long, and read
-// anew for each place, of which there are few, so that nothing of it stays. What a
-// module asked for is not remembered: another may lie there tomorrow.
-func (en *Enricher) site(address Address) string {
-	name, known := en.sites[address]
-	if known || address == 0 {
-		return name
-	}
-	var symbols Symbols
-	if err := symbols.Read(); err != nil {
-		return ""
-	}
-	symbol, ok := symbols.FindCall(address)
-	if !ok {
-		return ""
-	}
-	if symbol.Module == "" && len(en.sites) < maxNames {
-		en.sites[address] = symbol.String()
-	}
-	return symbol.String()
 }

@@ -68,7 +68,7 @@ func login(args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile("/proc/self/loginuid", []byte(args[0]), 0); err != nil {
+	if err := os.WriteFile("/proc/thread-self/loginuid", []byte(args[0]), 0); err != nil {
 		return err
 	}
 	cmd := exec.Command(args[1], args[2:]...)

@@ -7,10 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
-	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -70,7 +68,7 @@ func (o *actOptions) act(cmd *cobra.Command, jobs []job) (err error) {
 // actAll goes on after a refusal, but not after a job of which it is not known
 // whether it is done.
 func (o *actOptions) actAll(ctx context.Context, out io.Writer, w *witness, k *kernel.Kernel, jobs []job) error {
-	x, l := cause.NewExplainer(k, nil), provenance.NewLookup(nil)
+	q := newInquiry(k, false)
 	var failures failures
 	sure := true
 	for _, j := range jobs {
@@ -85,7 +83,7 @@ func (o *actOptions) actAll(ctx context.Context, out io.Writer, w *witness, k *k
 			sure = r.Result.sure()
 			// What became of it is known: the reason is looked for even if somebody
 			// has stopped waiting.
-			r.explain(context.WithoutCancel(ctx), k, x, l)
+			r.explain(context.WithoutCancel(ctx), k, q)
 		}
 		failures.add(r.failure())
 		if err := o.print(out, r); err != nil {

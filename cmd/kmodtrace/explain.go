@@ -12,7 +12,6 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/kernel"
-	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -242,17 +241,16 @@ func (o *explainOptions) watch(ctx context.Context, out io.Writer) error {
 	if err := writeReady(o.readyFile); err != nil {
 		return err
 	}
-	x, l := cause.NewExplainer(k, nil), provenance.NewLookup(nil)
+	q := newInquiry(k, false)
 	shown := uint64(0)
 	tail := newTail(ctx, t.Actions)
 	defer tail.finish()
 	ctx = context.WithoutCancel(ctx)
 	for a := range tail.actions {
-		e := traced{Explained: x.Explain(ctx, *a)}
+		e := q.all(ctx, a)
 		if e.Cause == nil {
 			continue
 		}
-		e.Origin = l.Of(ctx, a)
 		if err := o.explained(out, e); err != nil {
 			return err
 		}

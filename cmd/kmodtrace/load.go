@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 
-	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
-	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/spf13/cobra"
 )
@@ -108,7 +106,7 @@ func (o *loadOptions) notPlanned(cmd *cobra.Command, target string, why error) e
 	}
 	r := newResult("load", target)
 	r.set(refused, why)
-	r.explain(cmd.Context(), k, cause.NewExplainer(k, nil), provenance.NewLookup(nil))
+	r.explain(cmd.Context(), k, newInquiry(k, false))
 	if err := o.print(cmd.OutOrStdout(), r); err != nil {
 		return err
 	}

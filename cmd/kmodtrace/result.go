@@ -8,7 +8,6 @@ import (
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
-	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"golang.org/x/sys/unix"
 )
@@ -73,13 +72,11 @@ func (r *result) set(v verdict, why error) {
 }
 
 // explain adds the causes, and where the files come from.
-func (r *result) explain(ctx context.Context, k *kernel.Kernel, x *cause.Explainer, l *provenance.Lookup) {
+func (r *result) explain(ctx context.Context, k *kernel.Kernel, q *inquiry) {
 	explained := make([]cause.Explained, len(r.Actions))
 	for i := range r.Actions {
-		a := &r.Actions[i]
-		a.Origin = l.Of(ctx, &a.Action) // first: nobody knows for how long the file stays
-		a.Explained = x.Explain(ctx, a.Action)
-		explained[i] = a.Explained
+		r.Actions[i] = q.all(ctx, &r.Actions[i].Action)
+		explained[i] = r.Actions[i].Explained
 	}
 	switch {
 	case r.Result != refused && len(r.Actions) > 0:

@@ -8,9 +8,7 @@ import (
 	"os"
 	"syscall"
 
-	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/kernel"
-	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -166,7 +164,7 @@ func (o *runOptions) newReport(stderr io.Writer) (*runReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &runReport{json: o.json, out: stderr, explainer: cause.NewExplainer(k, nil), origins: provenance.NewLookup(&provenance.Options{Brief: !o.json})}
+	r := &runReport{json: o.json, out: stderr, inquiry: newInquiry(k, !o.json)}
 	if o.toFile {
 		if r.file, err = os.Create(o.output); err != nil {
 			return nil, fmt.Errorf("output: %w", err)

@@ -8,20 +8,17 @@ import (
 	"os"
 	"strings"
 
-	"github.com/kmodtrace/kmodtrace/cause"
-	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
 // runReport writes what the kernel did because of a command, and counts it.
 type runReport struct {
-	json      bool
-	out       io.Writer
-	file      *os.File // out, if that has to be closed
-	table     *actionTable
-	explainer *cause.Explainer
-	origins   *provenance.Lookup
-	err       error // of writing: then no more is written
+	json    bool
+	out     io.Writer
+	file    *os.File // out, if that has to be closed
+	table   *actionTable
+	inquiry *inquiry
+	err     error // of writing: then no more is written
 
 	shown, untold            uint64
 	loaded, unloaded         uint64
@@ -36,7 +33,7 @@ func (r *runReport) show(ctx context.Context, a *tracer.Action) {
 	if r.err != nil {
 		return
 	}
-	text, err := r.render(traced{r.explainer.Explain(ctx, *a), r.origins.Of(ctx, a)})
+	text, err := r.render(r.inquiry.all(ctx, a))
 	if err == nil {
 		_, err = io.WriteString(r.out, text)
 	}

@@ -7,9 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/kernel"
-	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -54,7 +52,7 @@ func TestRunReport(t *testing.T) {
 	a := loaded().Action
 	a.Seen = []tracer.Kind{tracer.KindLeave}
 	var out strings.Builder
-	r := &runReport{out: &out, table: newActionTable(theme{}, 80), explainer: cause.NewExplainer(k, nil), origins: provenance.NewLookup(nil)}
+	r := &runReport{out: &out, table: newActionTable(theme{}, 80), inquiry: newInquiry(k, false)}
 	r.show(t.Context(), &a)
 	r.show(t.Context(), &a)
 	if text := out.String(); strings.Count(text, "TIME") != 1 || strings.Count(text, " live ") != 2 || !strings.HasPrefix(text, "TIME") {
@@ -70,7 +68,7 @@ func TestRunReport(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	failing := new(failingWriter)
-	r = &runReport{out: failing, table: r.table, explainer: r.explainer, origins: r.origins}
+	r = &runReport{out: failing, table: r.table, inquiry: r.inquiry}
 	r.show(t.Context(), &a)
 	r.show(t.Context(), &a)
 	if failing.tries != 1 || r.shown != 0 || r.loaded != 2 || !errors.Is(r.close(), io.ErrShortWrite) {

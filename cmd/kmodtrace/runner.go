@@ -104,7 +104,8 @@ func (r *runner) finish(ctx context.Context) {
 func (r *runner) fence(ctx context.Context) (*tracer.Action, error) {
 	name := "kmodtrace_fence_" + rand.Text()
 	go func() { _ = unix.DeleteModule(name, unix.O_NONBLOCK) }()
-	late := time.After(afterAnswer)
+	late := time.NewTimer(afterAnswer)
+	defer late.Stop()
 	for {
 		select {
 		case a := <-r.tail.actions:
@@ -116,7 +117,8 @@ func (r *runner) fence(ctx context.Context) (*tracer.Action, error) {
 				return a, nil
 			}
 			r.take(ctx, a)
-		case <-late:
+			late.Reset(afterAnswer) // that may have taken a while
+		case <-late.C:
 			return nil, fmt.Errorf("a system call of its own was not seen within %v", afterAnswer)
 		}
 	}

@@ -8,9 +8,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/kernel"
-	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -158,9 +156,7 @@ func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
 	if err != nil {
 		return err
 	}
-	x := cause.NewExplainer(k, nil)
-	// The text has no room for what takes reading files.
-	l := provenance.NewLookup(&provenance.Options{Brief: !w.json})
+	q := newInquiry(k, !w.json)
 	tail := newTail(ctx, t.Actions)
 	defer tail.finish()
 	// What ends the watching does not end the looking for reasons.
@@ -170,11 +166,11 @@ func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
 		if !w.wanted.action(a) {
 			continue
 		}
-		e := traced{Explained: x.Explain(ctx, *a)}
+		e := q.cause(ctx, a)
 		if !w.wanted.cause(e.Cause) {
 			continue
 		}
-		e.Origin = l.Of(ctx, a)
+		e.Origin = q.origins.Of(ctx, a)
 		if err := w.showAction(e); err != nil {
 			return err
 		}
