@@ -297,36 +297,6 @@ func testLoss(t *testing.T, b tracer.Backend) {
 	}
 }
 
-// A thread id that is used again belongs to another thread.
-func TestThreadIDsUsedAgain(t *testing.T) {
-	inLab(t)
-	w := open(t, nil)
-	if err := os.WriteFile("/proc/sys/kernel/pid_max", []byte("400"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	defer os.WriteFile("/proc/sys/kernel/pid_max", []byte("32768"), 0o600)
-	var want []string
-	got := w.during(t, func() {
-		for range 120 {
-			_ = exec.Command("/sbin/rmmod", "nosuch").Run()
-			_ = exec.Command("busybox", "rmmod", "nosuch2").Run()
-		}
-	})
-	starts := make(map[uint32]time.Duration)
-	again := 0
-	for _, a := range got {
-		want = append(want, "unload "+a.Module+" failed ENOENT")
-		if s, ok := starts[a.Thread.TID]; ok && s != a.Thread.Start {
-			again++
-		}
-		starts[a.Thread.TID] = a.Thread.Start
-	}
-	expect(t, got, want...)
-	if again == 0 {
-		t.Errorf("no id was used again in %d actions", len(got))
-	}
-}
-
 // Many threads at once, preempting each other inside the hooks. Fentry misses
 // some of them on a kernel that preempts itself, and must say so; Auto takes
 // Kprobe there.
