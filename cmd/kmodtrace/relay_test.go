@@ -271,7 +271,7 @@ func baseNames(paths string) []string {
 // TestRelayAttributes: limits, masks, working folder, environment and rights are as
 // they were.
 func TestRelayAttributes(t *testing.T) {
-	const script = "ulimit -Sn; ulimit -Hn; ulimit -l; umask; pwd; nice; env | grep -v ^_= | sort; grep -E '^(Uid|Gid|Groups|Sig|Cap|NoNew)' /proc/self/status"
+	const script = "ulimit -Sn; ulimit -Hn; ulimit -l; umask; pwd; nice; env | grep -v ^_= | sort; grep -E '^(Uid|Gid|Groups|SigBlk|SigIgn|Cap|NoNew)' /proc/self/status"
 	env := []string{"PATH=" + os.Getenv("PATH"), "A=1", "B=", "A=2"}
 	plain := exec.CommandContext(t.Context(), "sh", "-c", script)
 	plain.Env = env

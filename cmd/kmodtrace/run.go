@@ -75,6 +75,9 @@ func (o *runOptions) run(ctx context.Context, args []string, stderr io.Writer) e
 	if err != nil {
 		return err
 	}
+	if o.toFile && o.output == "" {
+		return usageErrorf("--output %q: want the name of a file", "")
+	}
 	if o.asUser {
 		if err := p.as(o.user); err != nil {
 			return err
