@@ -157,55 +157,63 @@ static __always_inline void read_arguments(struct actor_event *e)
 		e->h.flags |= FLAG_UNREADABLE;
 }
 
-/* read_kin fills one event, and gives the task to go on with. */
-static __always_inline struct task_struct *read_kin(struct actor_event *e, struct task_struct *task)
+/* send_kin reports a process of an actor's line. A function of its own for the same
+ * reason as tell_process, which it calls. */
+__noinline int send_kin(__u64 task, __u64 of, __u32 index)
 {
-	volatile __u32 *count = &e->count;
+	struct task_struct *leader = (void *)task;
+	struct attempt *a = current_attempt();
+	struct kin_event *e = reserve(struct kin_event);
+	struct process p;
+	__u32 yes = 1;
 
-	*count = 0;
-	for (int i = 0; i < KIN; i++) {
-		struct task_struct *leader = BPF_CORE_READ(task, group_leader);
-		struct process p;
-		__u32 yes = 1;
-
-		read_process(&p, leader);
-		if (!p.pid) /* the first task of each processor, parent of the first process */
-			return 0;
-		e->process[i] = p;
-		*count = i + 1;
-		if (!e->request)
-			e->request = request_served_by(&p);
-		if (!bpf_map_lookup_elem(&told, &p) && tell_process((__u64)leader))
-			bpf_map_update_elem(&told, &p, &yes, BPF_ANY);
-		task = BPF_CORE_READ(leader, real_parent);
-	}
-	return task;
+	if (!e)
+		return lose(a);
+	stamp(&e->h, KIND_KIN, a);
+	read_process(&p, leader);
+	e->of = of;
+	e->request = request_served_by(&p);
+	e->index = index;
+	e->unused = 0;
+	e->process = p;
+	bpf_ringbuf_submit(e, 0);
+	if (!bpf_map_lookup_elem(&told, &p) && tell_process(task))
+		bpf_map_update_elem(&told, &p, &yes, BPF_ANY);
+	return 0;
 }
 
-/* send_actor reports who makes an attempt or a request, and tells for which
- * request it works: as the helper that the kernel started, or below it, where
- * modprobe.d has a shell run. */
+static __always_inline int send_doer(struct attempt *a, __u64 of, struct task_struct *task)
+{
+	struct actor_event *e = reserve(struct actor_event);
+
+	if (!e)
+		return lose(a);
+	stamp(&e->h, KIND_ACTOR, a);
+	e->of = of;
+	e->unused = 0;
+	e->capabilities = 0;
+	bpf_probe_read_kernel(&e->capabilities, sizeof(e->capabilities),
+			      &BPF_CORE_READ(task, cred)->cap_effective);
+	read_arguments(e);
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+/* send_actor reports who makes an attempt or a request, and all of its ancestors that
+ * are kept. The request that it works for is that of the first which is a helper: the
+ * kernel started it, or it is below that, where modprobe.d has a shell run. */
 static __always_inline int send_actor(struct attempt *a, __u64 of)
 {
-	struct task_struct *self = (void *)bpf_get_current_task();
-	struct task_struct *task = self;
+	struct task_struct *task = (void *)bpf_get_current_task();
 
-	for (int first = 0; task && first < ANCESTRY; first += KIN) {
-		struct actor_event *e = reserve(struct actor_event);
+	send_doer(a, of, task);
+	for (int i = 0; i < ANCESTRY; i++) {
+		struct task_struct *leader = BPF_CORE_READ(task, group_leader);
 
-		if (!e)
-			return lose(a);
-		stamp(&e->h, KIND_ACTOR, a);
-		e->of = of;
-		e->request = e->capabilities = 0;
-		e->first = first;
-		e->length = e->unused = 0;
-		bpf_probe_read_kernel(&e->capabilities, sizeof(e->capabilities),
-				      &BPF_CORE_READ(self, cred)->cap_effective);
-		if (!first)
-			read_arguments(e);
-		task = read_kin(e, task);
-		bpf_ringbuf_submit(e, 0);
+		if (!BPF_CORE_READ(leader, tgid)) /* of each processor, parent of the first process */
+			break;
+		send_kin((__u64)leader, of, i);
+		task = BPF_CORE_READ(leader, real_parent);
 	}
 	return 0;
 }

@@ -14,7 +14,6 @@
 #define TTY_LEN	    32
 #define CGROUP_LEN  512
 #define ANCESTRY    32 /* a process and its ancestors, as far as they are kept */
-#define KIN	    8  /* of these, in one event */
 
 enum kind {
 	KIND_ENTER = 1,	     /* struct enter_event: a system call began */
@@ -36,8 +35,9 @@ enum kind {
 	KIND_REQUEST_RETURN, /* struct return_event: the helper's wait status or -errno */
 	KIND_MESSAGE,	     /* struct text_event: printed by a thread inside a load or unload */
 	KIND_DIED,	     /* struct return_event: the thread was killed for a fault */
-	KIND_ACTOR,	     /* struct actor_event: who makes the attempt or request, and its ancestors */
-	KIND_PROCESS,	     /* struct process_event: one of them, the first time */
+	KIND_ACTOR,	     /* struct actor_event: who makes the attempt or request */
+	KIND_KIN,	     /* struct kin_event: its process, then the parent of that, and so on */
+	KIND_PROCESS,	     /* struct process_event: the rest about one of them, the first time */
 };
 
 enum call {
@@ -123,16 +123,23 @@ _Static_assert(sizeof(struct process) == 64, "wire format");
 
 struct actor_event {
 	struct header h;
-	__u64 of;	/* the attempt or the request */
-	__u64 request;	/* by whose helper: when that request was made; 0 by none */
+	__u64 of; /* the attempt or the request */
 	__u64 capabilities;
-	__u32 first, count; /* of the processes in this event: all may take several */
-	__u32 length;	/* of the arguments as its memory has them */
+	__u32 length; /* of the arguments as its memory has them */
 	__u32 unused;
-	struct process process[KIN]; /* itself, its parent, and so on */
 	__u8 args[ARGS_LEN];
 };
-_Static_assert(sizeof(struct actor_event) == 120 + KIN * 64 + ARGS_LEN, "wire format");
+_Static_assert(sizeof(struct actor_event) == 104 + ARGS_LEN, "wire format");
+
+struct kin_event {
+	struct header h;
+	__u64 of;
+	__u64 request; /* whose helper it is: when that request was made; 0 of none */
+	__u32 index;
+	__u32 unused;
+	struct process process;
+};
+_Static_assert(sizeof(struct kin_event) == 104 + 64, "wire format");
 
 struct return_event {
 	struct header h;

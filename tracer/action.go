@@ -102,7 +102,7 @@ type Action struct {
 	Requester  *Requester `json:"requester,omitempty"`
 	// AwaitedBy are others who waited for a load to give them the module too.
 	AwaitedBy []Requester `json:"awaited_by,omitempty"`
-	lineage   *Lineage
+	lineage   lineage
 	// Call is the system call as made; nil for requests, and where its entry
 	// was not seen.
 	Call *Enter `json:"call,omitempty"`

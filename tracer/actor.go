@@ -89,27 +89,31 @@ func (p *Process) identity() identity {
 	return id
 }
 
-// Lineage is who makes an attempt or a request: the payload of an event actor.
-type Lineage struct {
+// Doer is who makes an attempt or a request, beside the process: the payload of an
+// event actor. Events kin follow it.
+type Doer struct {
 	// Of is the attempt's or the request's [Action.ID].
-	Of uint64 `json:"of"`
-	// ForRequest is the [Action.ID] of the request for whose sake the process runs:
-	// it is the helper that the kernel started for it, or below that.
-	ForRequest   uint64       `json:"for_request,omitempty"`
+	Of           uint64       `json:"of"`
 	Capabilities Capabilities `json:"capabilities"`
 	Args         []string     `json:"args,omitempty"`
 	ArgsCut      bool         `json:"args_cut,omitempty"`
-	// First is the place of the first of Processes: more than eight come in several
-	// events.
-	First int `json:"first,omitempty"`
-	// Processes are the process itself, its parent, and so on, without what the event
-	// process says of each (Exe, Terminal, the path of its Cgroup, most of Namespaces): it
-	// comes before the end of the first action that the process has a part in, and not
-	// again until that execs, or changes its user or namespaces.
-	Processes []Process `json:"processes"`
 }
 
-// maxProcesses is how many of an actor's processes the kernel side keeps (ANCESTRY).
+// Kin is one of the line of processes of an actor: itself, its parent, and so on.
+type Kin struct {
+	// Of is the attempt's or the request's [Action.ID].
+	Of    uint64 `json:"of"`
+	Index int    `json:"index"` // its place in the line
+	// ForRequest is the [Action.ID] of the request that it is the helper for: the kernel
+	// started it.
+	ForRequest uint64 `json:"for_request,omitempty"`
+	// Process lacks what the event process says (Exe, Terminal, the path of its Cgroup,
+	// most of Namespaces): that comes before the end of the first action that the process
+	// has a part in, and not again until it execs, or changes its user or namespaces.
+	Process Process `json:"process"`
+}
+
+// maxProcesses is how many of an actor's line the kernel side tells of (ANCESTRY).
 const maxProcesses = 32
 
 // Namespaces are those that a process is in.

@@ -17,13 +17,9 @@ type bpfActorEvent struct {
 	_            structs.HostLayout
 	H            bpfHeader
 	Of           uint64
-	Request      uint64
 	Capabilities uint64
-	First        uint32
-	Count        uint32
 	Length       uint32
 	Unused       uint32
-	Process      [8]bpfProcess
 	Args         [512]uint8
 }
 
@@ -155,6 +151,16 @@ type bpfImageEvent struct {
 	Tail [40]uint8
 }
 
+type bpfKinEvent struct {
+	_       structs.HostLayout
+	H       bpfHeader
+	Of      uint64
+	Request uint64
+	Index   uint32
+	Unused  uint32
+	Process bpfProcess
+}
+
 type bpfKind uint32
 
 const (
@@ -178,7 +184,8 @@ const (
 	bpfKindKIND_MESSAGE        bpfKind = 18
 	bpfKindKIND_DIED           bpfKind = 19
 	bpfKindKIND_ACTOR          bpfKind = 20
-	bpfKindKIND_PROCESS        bpfKind = 21
+	bpfKindKIND_KIN            bpfKind = 21
+	bpfKindKIND_PROCESS        bpfKind = 22
 )
 
 type bpfLookupEvent struct {
@@ -398,6 +405,7 @@ const (
 	bpfVarUnusedFormat                          = "unused_format"
 	bpfVarUnusedHeader                          = "unused_header"
 	bpfVarUnusedImage                           = "unused_image"
+	bpfVarUnusedKin                             = "unused_kin"
 	bpfVarUnusedKind                            = "unused_kind"
 	bpfVarUnusedLookup                          = "unused_lookup"
 	bpfVarUnusedLoss                            = "unused_loss"
@@ -547,6 +555,7 @@ type bpfVariableSpecs struct {
 	UnusedFormat       *ebpf.VariableSpec `ebpf:"unused_format"`
 	UnusedHeader       *ebpf.VariableSpec `ebpf:"unused_header"`
 	UnusedImage        *ebpf.VariableSpec `ebpf:"unused_image"`
+	UnusedKin          *ebpf.VariableSpec `ebpf:"unused_kin"`
 	UnusedKind         *ebpf.VariableSpec `ebpf:"unused_kind"`
 	UnusedLookup       *ebpf.VariableSpec `ebpf:"unused_lookup"`
 	UnusedLoss         *ebpf.VariableSpec `ebpf:"unused_loss"`
@@ -618,6 +627,7 @@ type bpfVariables struct {
 	UnusedFormat       *ebpf.Variable `ebpf:"unused_format"`
 	UnusedHeader       *ebpf.Variable `ebpf:"unused_header"`
 	UnusedImage        *ebpf.Variable `ebpf:"unused_image"`
+	UnusedKin          *ebpf.Variable `ebpf:"unused_kin"`
 	UnusedKind         *ebpf.Variable `ebpf:"unused_kind"`
 	UnusedLookup       *ebpf.Variable `ebpf:"unused_lookup"`
 	UnusedLoss         *ebpf.Variable `ebpf:"unused_loss"`

@@ -57,7 +57,15 @@ func (c *Correlator) Add(e Event) []Action {
 		c.known.add(e.Process)
 		return done
 	case KindActor:
-		c.lineage(e)
+		if a := c.open(e, e.Doer.Of); a != nil {
+			a.Seen = append(a.Seen, KindActor)
+			a.lineage.doer = e.Doer
+		}
+		return done
+	case KindKin:
+		if a := c.open(e, e.Kin.Of); a != nil {
+			a.kin(e.Kin)
+		}
 		return done
 	default:
 		return append(done, c.attempt(e)...)

@@ -57,49 +57,58 @@ func (k *known) find(p Process) Process {
 	return found
 }
 
+// lineage is what events have told of an action's actor.
+type lineage struct {
+	doer *Doer
+	line []Process
+	cut  bool // one is missing in it
+}
+
+// kin adds the next of the line. Behind a gap nobody's parent would be right.
+func (a *Action) kin(k *Kin) {
+	if a.ForRequest == 0 {
+		a.ForRequest = k.ForRequest
+	}
+	if l := &a.lineage; k.Index == len(l.line) {
+		l.line = append(l.line, k.Process)
+	} else {
+		l.cut = true
+	}
+}
+
 // learn takes the mount namespace of what all other processes come from for the
 // machine's first. The kernel does not number those alike on all versions.
-func (k *known) learn(l *Lineage) {
-	if last := l.Processes[len(l.Processes)-1]; last.PID == 1 && k.mount == 0 || last.PID == 2 {
+func (k *known) learn(l *lineage) {
+	if last := l.line[len(l.line)-1]; last.PID == 1 && k.mount == 0 || last.PID == 2 {
 		k.mount = last.Namespaces.Mount.ID
 	}
 }
 
-// actor puts together who a lineage is of.
-func (k *known) actor(l *Lineage) *Actor {
-	if l == nil || len(l.Processes) == 0 {
+// actor puts together who a lineage is of; nil where its events were lost.
+func (k *known) actor(l *lineage) *Actor {
+	if len(l.line) == 0 {
 		return nil
 	}
 	k.learn(l)
-	a := &Actor{
-		Process: k.find(l.Processes[0]), Args: l.Args, ArgsCut: l.ArgsCut, Capabilities: l.Capabilities,
+	a := &Actor{Process: k.find(l.line[0])}
+	if d := l.doer; d != nil {
+		a.Args, a.ArgsCut, a.Capabilities = d.Args, d.ArgsCut, d.Capabilities
 	}
-	for _, p := range l.Processes[1:] {
+	for _, p := range l.line[1:] {
 		a.Ancestors = append(a.Ancestors, k.find(p))
 	}
-	last := l.Processes[len(l.Processes)-1]
-	a.AncestorsCut = len(l.Processes) == maxProcesses && last.PID > 2
+	a.AncestorsCut = l.cut || len(l.line) == maxProcesses && l.line[maxProcesses-1].PID > 2
 	return a
 }
 
-// lineage ties an event actor to its action, which is open in the same thread.
-func (c *Correlator) lineage(e Event) {
+// open gives the action of that ID which is open in the event's thread.
+func (c *Correlator) open(e Event, id uint64) *Action {
 	for _, open := range []map[uint32]*Action{c.attempts, c.requests} {
-		a := open[e.Thread.TID]
-		if a == nil || a.ID != e.Lineage.Of || a.Thread.Start != e.Thread.Start {
-			continue
-		}
-		if a.ForRequest == 0 {
-			a.ForRequest = e.Lineage.ForRequest
-		}
-		switch {
-		case e.Lineage.First == 0:
-			a.lineage = e.Lineage
-			a.Seen = append(a.Seen, KindActor)
-		case a.lineage != nil && e.Lineage.First == len(a.lineage.Processes):
-			a.lineage.Processes = append(a.lineage.Processes, e.Lineage.Processes...)
+		if a := open[e.Thread.TID]; a != nil && a.ID == id && a.Thread.Start == e.Thread.Start {
+			return a
 		}
 	}
+	return nil
 }
 
 // remember keeps a request for the loads that its helper will make.
@@ -120,7 +129,7 @@ func (c *Correlator) askedFor(id uint64) *Action {
 
 // attribute says who did it, when all that belongs to an action has come.
 func (c *Correlator) attribute(a *Action) {
-	a.Actor = c.known.actor(a.lineage)
+	a.Actor = c.known.actor(&a.lineage)
 	own := c.askedFor(a.ForRequest)
 	if own != nil {
 		who := c.requester(own, maxNested)
@@ -158,7 +167,7 @@ func sameFile(f, g *File) bool {
 
 // requester is who made a request, and for whose sake in turn.
 func (c *Correlator) requester(r *Action, nested int) Requester {
-	who := Requester{ID: r.ID, Request: *r.Request, Thread: r.Thread, Actor: c.known.actor(r.lineage)}
+	who := Requester{ID: r.ID, Request: *r.Request, Thread: r.Thread, Actor: c.known.actor(&r.lineage)}
 	if up := c.askedFor(r.ForRequest); up != nil && nested > 0 {
 		next := c.requester(up, nested-1)
 		who.Requester = &next

@@ -189,10 +189,13 @@ func parseEvent(t *testing.T, fields []string) Event {
 			e.Attempt = uint64(at)
 		}
 	case "actor":
-		e.Kind, e.Lineage = KindActor, &Lineage{Of: uint64(number("of")), ForRequest: uint64(number("for_request")), Processes: parseProcesses(t, values["processes"])}
+		e.Kind, e.Doer = KindActor, &Doer{Of: uint64(number("of"))}
+	case "kin":
+		e.Kind, e.Kin = KindKin, &Kin{Of: uint64(number("of")), Index: int(number("index")), ForRequest: uint64(number("for_request"))}
+		e.Kin.Process = parseProcess(t, values["process"])
 	case "process":
 		e.Kind = KindProcess
-		p := parseProcesses(t, values["process"])[0]
+		p := parseProcess(t, values["process"])
 		p.Exe = &File{Path: values["exe"]}
 		e.Process = &p
 	case "leave-load", "leave-unload", "died":
@@ -248,27 +251,17 @@ func parseEvent(t *testing.T, fields []string) Event {
 	return e
 }
 
-// parseProcesses reads "comm.pid.start,…".
-func parseProcesses(t *testing.T, text string) (all []Process) {
+// parseProcess reads "comm.pid.start".
+func parseProcess(t *testing.T, text string) (p Process) {
 	t.Helper()
-	for one := range strings.SplitSeq(text, ",") {
-		var p Process
-		if one == "" {
-			continue
-		}
-		fields := strings.Split(one, ".")
-		pid, err := strconv.Atoi(fields[1])
-		if err != nil {
-			t.Fatalf("%s: %v", text, err)
-		}
-		start, err := strconv.Atoi(fields[2])
-		if err != nil {
-			t.Fatalf("%s: %v", text, err)
-		}
-		p.Comm, p.PID, p.Start = fields[0], uint32(pid), time.Duration(start)
-		all = append(all, p)
+	fields := strings.Split(text, ".")
+	pid, pidErr := strconv.Atoi(fields[1])
+	start, startErr := strconv.Atoi(fields[2])
+	if pidErr != nil || startErr != nil {
+		t.Fatalf("%s: %v, %v", text, pidErr, startErr)
 	}
-	return all
+	p.Comm, p.PID, p.Start = fields[0], uint32(pid), time.Duration(start)
+	return p
 }
 
 func TestCorrelatorIsBounded(t *testing.T) {

@@ -68,7 +68,9 @@ func decodePayload(e *Event, raw []byte) (err error) {
 	case KindMessage:
 		e.Message, err = payload(raw, decodeMessage)
 	case KindActor:
-		e.Lineage, err = payload(raw, decodeLineage)
+		e.Doer, err = payload(raw, decodeDoer)
+	case KindKin:
+		e.Kin, err = payload(raw, decodeKin)
 	case KindProcess:
 		e.Process, err = payload(raw, decodeProcess)
 	default:

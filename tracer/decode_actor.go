@@ -5,21 +5,16 @@ import (
 	"time"
 )
 
-func decodeLineage(w *bpfActorEvent) Lineage {
-	l := Lineage{
-		Of:           w.Of,
-		ForRequest:   w.Request,
-		Capabilities: Capabilities(w.Capabilities),
-		First:        int(w.First),
-		ArgsCut:      has(&w.H, bpfFlagFLAG_CUT),
-	}
+func decodeDoer(w *bpfActorEvent) Doer {
+	d := Doer{Of: w.Of, Capabilities: Capabilities(w.Capabilities), ArgsCut: has(&w.H, bpfFlagFLAG_CUT)}
 	if !has(&w.H, bpfFlagFLAG_UNREADABLE) {
-		l.Args = arguments(w.Args[:min(int(w.Length), len(w.Args))])
+		d.Args = arguments(w.Args[:min(int(w.Length), len(w.Args))])
 	}
-	for i := range min(int(w.Count), len(w.Process)) {
-		l.Processes = append(l.Processes, processOf(&w.Process[i]))
-	}
-	return l
+	return d
+}
+
+func decodeKin(w *bpfKinEvent) Kin {
+	return Kin{Of: w.Of, ForRequest: w.Request, Index: int(w.Index), Process: processOf(&w.Process)}
 }
 
 // arguments takes a command line apart, each argument of which is ended by NUL,

@@ -127,10 +127,10 @@ func TestDecodeHostileLengths(t *testing.T) {
 		if _, err := decode(bytesOf(&m)); err != nil {
 			t.Errorf("text of length %d: %v", length, err)
 		}
-		a := bpfActorEvent{Length: length, Count: length}
+		a := bpfActorEvent{Length: length}
 		a.H.Kind = uint16(KindActor)
 		if _, err := decode(bytesOf(&a)); err != nil {
-			t.Errorf("%d arguments and processes: %v", length, err)
+			t.Errorf("arguments of length %d: %v", length, err)
 		}
 		p := bpfProcessEvent{CgroupLength: length, Exe: bpfFileFacts{Ino: 1, Length: length}}
 		p.H.Kind = uint16(KindProcess)

@@ -35,6 +35,7 @@ const (
 	KindMessage       = Kind(bpfKindKIND_MESSAGE)        // message
 	KindDied          = Kind(bpfKindKIND_DIED)           // died
 	KindActor         = Kind(bpfKindKIND_ACTOR)          // actor
+	KindKin           = Kind(bpfKindKIND_KIN)            // kin
 	KindProcess       = Kind(bpfKindKIND_PROCESS)        // process
 )
 
@@ -128,7 +129,8 @@ type Event struct {
 	Module  *Module  `json:"module,omitempty"`  // module_load, do_init_module, free_module, module_free
 	Request *Request `json:"request,omitempty"` // module_request, request_refused
 	Message *Message `json:"message,omitempty"` // message
-	Lineage *Lineage `json:"actor,omitempty"`   // actor
+	Doer    *Doer    `json:"actor,omitempty"`   // actor
+	Kin     *Kin     `json:"kin,omitempty"`     // kin
 	Process *Process `json:"process,omitempty"` // process
 }
 

@@ -51,22 +51,16 @@ func eventText(e *tracer.Event) string {
 		return moduleText(e.Module)
 	case e.Request != nil:
 		return e.Request.Name
-	case e.Lineage != nil:
-		return lineageText(e.Lineage)
+	case e.Doer != nil:
+		return fmt.Sprintf("%q", strings.Join(e.Doer.Args, " "))
+	case e.Kin != nil:
+		return fmt.Sprintf("%d: %s[%d]", e.Kin.Index, e.Kin.Process.Comm, e.Kin.Process.PID)
 	case e.Process != nil:
 		return toldText(e.Process)
 	case e.Message != nil:
 		return fmt.Sprintf("%q", strings.TrimRight(e.Message.Text, "\n"))
 	}
 	return ""
-}
-
-func lineageText(l *tracer.Lineage) string {
-	var comms []string
-	for _, p := range l.Processes {
-		comms = append([]string{fmt.Sprintf("%s[%d]", p.Comm, p.PID)}, comms...)
-	}
-	return strings.Join(comms, below)
 }
 
 func toldText(p *tracer.Process) string {
