@@ -1,7 +1,6 @@
 package tracer
 
 import (
-	"errors"
 	"fmt"
 	"runtime"
 
@@ -60,12 +59,13 @@ func (at *attacher) load(name string) (*ebpf.Program, error) {
 		return nil, err
 	}
 	if spec.Type == ebpf.Tracing {
-		// What the kernel itself lacks must not be looked for in modules either.
-		if _, err := kernel.AnyTypesByName(spec.AttachTo); err != nil {
-			return nil, fmt.Errorf("types of %s: %w", spec.AttachTo, err)
+		if err := describes(kernel, spec.AttachTo); err != nil {
+			return nil, err
 		}
 	}
-	p, err := loadProgram(name, &ebpf.CollectionSpec{
+	// 6.1 describes each system call twice, as defined and as the weak fallback of
+	// kernel/sys_ni.c; such a target the library refuses, and it gets a kprobe.
+	return loadProgram(name, &ebpf.CollectionSpec{
 		Maps:      at.spec.Maps,
 		Programs:  map[string]*ebpf.ProgramSpec{name: spec},
 		Types:     at.spec.Types,
@@ -78,10 +78,31 @@ func (at *attacher) load(name string) (*ebpf.Program, error) {
 		Programs: ebpf.ProgramOptions{KernelTypes: kernel},
 		Cache:    at.cache,
 	})
-	if errors.Is(err, btf.ErrMultipleMatches) {
-		return at.loadAmbiguous(spec)
+}
+
+// describes asks whether a trampoline can have the function's first argument. To ask the
+// verifier takes long. What the kernel itself lacks must not be looked for in modules.
+func describes(kernel *btf.Spec, function string) error {
+	types, err := kernel.AnyTypesByName(function)
+	if err != nil {
+		return fmt.Errorf("types of %s: %w", function, err)
 	}
-	return p, err
+	for _, t := range types {
+		f, ok := t.(*btf.Func)
+		if !ok {
+			continue
+		}
+		proto, ok := f.Type.(*btf.FuncProto)
+		if !ok || len(proto.Params) == 0 {
+			continue
+		}
+		if p, ok := btf.UnderlyingType(proto.Params[0].Type).(*btf.Pointer); ok {
+			if fwd, ok := btf.UnderlyingType(p.Target).(*btf.Fwd); ok {
+				return fmt.Errorf("types of %s: struct %s is not described there", function, fwd.Name)
+			}
+		}
+	}
+	return nil
 }
 
 // loadProgram loads a collection of one program: it alone lets programs share
