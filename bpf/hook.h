@@ -15,7 +15,11 @@
 #define syscall32_arg1(regs) ((__u32)BPF_CORE_READ(regs, bx))
 #define syscall32_arg2(regs) ((__u32)BPF_CORE_READ(regs, cx))
 #define syscall32_arg3(regs) ((__u32)BPF_CORE_READ(regs, dx))
+/* Where the function that a kprobe is on will return to. */
+#define read_caller(ip, ctx)	     BPF_KPROBE_READ_RET_IP(ip, ctx)
 #elif defined(__TARGET_ARCH_arm64)
+/* The macro of libbpf 1.1 takes arm64's link register for a pointer to it. */
+#define read_caller(ip, ctx)	     ((ip) = PT_REGS_RET(ctx))
 /* Both tables of arm64 share these functions; the processor state of the caller
  * tells a 32-bit one (PSR_MODE32_BIT). */
 #define SYSCALL(name)	     "__arm64_sys_" name

@@ -490,7 +490,7 @@ SEC("kprobe/__request_module") int kprobe_request_module(struct pt_regs *ctx)
 		.arg = { PT_REGS_PARM3(ctx), PT_REGS_PARM4(ctx), PT_REGS_PARM5(ctx) },
 	};
 
-	BPF_KPROBE_READ_RET_IP(r.site, ctx);
+	read_caller(r.site, ctx);
 	bpf_map_update_elem(&requests, &tid, &r, BPF_ANY);
 	return 0;
 }
