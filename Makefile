@@ -94,7 +94,7 @@ causes: setup guest ## make every cause happen on every kernel, and print what k
 
 attribution: setup guest ## who did it: each case TIMES=20 times while others load modules, on CAUSES=...
 	@scripts/lab-kernels $(CAUSES)
-	@scripts/tally $(MAKE) $(addprefix attribution/,$(CAUSES))
+	@scripts/tally $(MAKE) -k $(addprefix attribution/,$(CAUSES))
 
 attribution/%:
 	@KMODTRACE_TIMES=$(TIMES) GOARCH=$(*D) $(GOTEST) -count=1 -timeout 60m -run '^TestActor' \

@@ -68,7 +68,7 @@ static __always_inline void read_process(struct process *p, struct task_struct *
 	const struct cred *cred = BPF_CORE_READ(leader, real_cred);
 
 	p->start = BPF_CORE_READ(leader, start_boottime);
-	p->cgroup = BPF_CORE_READ(leader, cgroups, dfl_cgrp, kn, id);
+	p->cgroup = BPF_CORE_READ(cgroup_of(leader), id);
 	p->pid = BPF_CORE_READ(leader, tgid);
 	p->exec = BPF_CORE_READ(leader, self_exec_id);
 	p->uid = BPF_CORE_READ(cred, uid.val);
@@ -98,9 +98,9 @@ static __always_inline void read_namespaces(struct process_event *e, struct task
 		e->traits |= TRAIT_FIRST_USER_NS;
 }
 
-/* tell_process reports a process, and whether there was room for that. A function
- * of its own to the verifier, which so looks at its two walks once, not for each
- * ancestor: those take a number, not a pointer. */
+/* tell_process reports a process, and whether there was room for that. It is a global
+ * function, so that the verifier looks at its two walks once, not for each ancestor;
+ * such functions take numbers, and no pointers before 5.13. */
 __noinline int tell_process(__u64 task)
 {
 	struct task_struct *leader = (void *)task;

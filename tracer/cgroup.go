@@ -4,8 +4,10 @@ import "strings"
 
 // Cgroup is the control group of a process, and what its path says.
 type Cgroup struct {
-	ID   uint64 `json:"id"`
-	Path string `json:"path,omitempty"` // from the root of the hierarchy
+	ID uint64 `json:"id"`
+	// Path is from the root of the hierarchy: the unified one, or that of memory where
+	// the unified one is not used.
+	Path string `json:"path,omitempty"`
 	// PathCut says that only the last names of the path were kept.
 	PathCut bool `json:"path_cut,omitempty"`
 	// Unit is the systemd unit, "ssh.service"; of a unit of a user's own manager,

@@ -139,26 +139,30 @@ func (c *Correlator) attribute(a *Action) {
 		return
 	}
 	a.AwaitedBy = nil
+	sharing := c.sharing(a)
 	for _, r := range c.asked {
-		if r != own && len(a.AwaitedBy) < maxHelped && c.awaits(r, own, a) {
+		if r != own && len(a.AwaitedBy) < maxHelped && (sharing[r.ID] || alike(r, own, a)) {
 			a.AwaitedBy = append(a.AwaitedBy, c.requester(r, maxNested))
 		}
 	}
 }
 
-// awaits tells whether a request waited for this load, though not its helper made
-// it: it asked for the same as the one whose helper did, at the same time; or its own
-// helper is about to load the same file, and gets this one's result.
-func (c *Correlator) awaits(r, own, a *Action) bool {
-	if own != nil && r.Module == own.Module && r.Start <= a.End && (r.End == 0 || r.End >= a.Start) {
-		return true
-	}
+// sharing gives the requests whose own helper is about to load the same file, and so
+// gets this load's result.
+func (c *Correlator) sharing(a *Action) map[uint64]bool {
+	requests := make(map[uint64]bool)
 	for _, l := range c.attempts {
-		if l != a && l.ForRequest == r.ID && l.Kind == Load && sameFile(l.File, a.File) {
-			return true
+		if l != a && l.ForRequest != 0 && l.Kind == Load && sameFile(l.File, a.File) {
+			requests[l.ForRequest] = true
 		}
 	}
-	return false
+	return requests
+}
+
+// alike tells whether a request was for the same as the one whose helper made the load,
+// and waited at the same time.
+func alike(r, own, a *Action) bool {
+	return own != nil && r.Module == own.Module && r.Start <= a.End && (r.End == 0 || r.End >= a.Start)
 }
 
 func sameFile(f, g *File) bool {

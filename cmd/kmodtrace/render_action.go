@@ -128,7 +128,7 @@ func (t *actionTable) said(a *traced, room int) []line {
 	if a.Cause != nil {
 		add(outcomeNote(a.Outcome), a.Cause.String())
 	}
-	need := nonEmpty(askedText(&a.Action), t.users.needText(&a.Action), t.users.awaitedText(&a.Action))
+	need := nonEmpty(askedText(&a.Action), needText(&a.Action), t.users.awaitedText(&a.Action))
 	if text := strings.Join(need, ", "); text != "" {
 		add(plain, text)
 	}

@@ -59,11 +59,14 @@ func (u users) lineage(a *tracer.Actor, n int) string {
 // person is who logged in, where that is known, and otherwise whose process it is;
 // with the container that it is in.
 func (u users) person(p *tracer.Process) string {
-	uid := p.UID
+	uid, name := p.UID, p.User
 	if p.LoginUID != nil {
-		uid = *p.LoginUID
+		uid, name = *p.LoginUID, p.LoginUser
 	}
-	name := u.name(uid)
+	// The record's own name comes first: it may be another machine's.
+	if name == "" {
+		name = u.name(uid)
+	}
 	if where := containerText(p); where != "" {
 		name += " in " + where
 	}
@@ -84,7 +87,7 @@ func containerText(p *tracer.Process) string {
 }
 
 // needText says for whose request something was loaded, and by which helper.
-func (u users) needText(a *tracer.Action) string {
+func needText(a *tracer.Action) string {
 	if a.Requester == nil {
 		return ""
 	}

@@ -31,6 +31,8 @@ func TestLineage(t *testing.T) {
 	contained.Cgroup.Container = &tracer.Container{Runtime: "docker", ID: "0123456789abcdef"}
 	unknown := loggedIn("insmod", 13)
 	unknown.LoginUID, unknown.Namespaces.Mount.Initial = nil, false
+	recorded := &tracer.Actor{Process: process("insmod", 13, 1)}
+	recorded.User = "bob"
 	long := loggedIn("insmod", 13)
 	long.AncestorsCut = true
 	for _, test := range []struct {
@@ -47,6 +49,7 @@ func TestLineage(t *testing.T) {
 		{"not even that", loggedIn("insmod", 13), 3, "alice: insmod[13]"},
 		{"container", contained, 60, "alice in docker 0123456789a…: … › bash › sudo › insmod[13]"},
 		{"namespaces", unknown, 40, "root in a container: … › insmod[13]"},
+		{"another machine's record", recorded, 80, "bob: insmod[13]"},
 		{"hostile name", &tracer.Actor{Process: process("a\x1b[2J", 5, 1)}, 80, "alice: a\x1b[2J[5]"}, // made printable by the line
 	} {
 		if test.name == "hostile name" {
