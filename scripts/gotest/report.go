@@ -43,6 +43,7 @@ type test struct {
 	output   strings.Builder
 	hasSub   bool // has subtests
 	subFails bool // one of them failed, which fails this one too
+	began    bool // else only a subtest's name speaks of it: "docs" of "docs/lab.md"
 	ended    bool
 }
 
@@ -91,6 +92,7 @@ func (r *report) take(e event) {
 		return // of a build, which the package's own end tells too
 	}
 	t := r.test(e.Package, e.Test)
+	t.began = true
 	switch e.Action {
 	case "output":
 		if !isNoise(e.Output) {
@@ -157,7 +159,7 @@ func (r *report) endPackage(e event, t *test) {
 	}
 	var open []string
 	for key, other := range r.tests {
-		if key.pkg == e.Package && !other.ended {
+		if key.pkg == e.Package && other.began && !other.ended {
 			open = append(open, key.name)
 		}
 	}

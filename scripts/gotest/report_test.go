@@ -55,6 +55,8 @@ func TestRunTellsHowTestsEnd(t *testing.T) {
 		}`, true, []string{"--- FAIL: m TestA/c/d", "1 passed, 1 failed, 1 skipped"}},
 		{"parent that fails by itself", `func TestA(t *testing.T) { t.Run("b", func(t *testing.T) {}); t.Error("own") }`, true,
 			[]string{"own", "1 passed, 1 failed, 0 skipped"}},
+		{"subtest with a slash", `func TestA(t *testing.T) { t.Run("b/c", func(t *testing.T) {}) }
+			func TestB(t *testing.T) { t.Error("own") }`, true, []string{"own", "1 passed, 1 failed, 0 skipped"}},
 		{"panic", `func TestA(t *testing.T) {}
 			func TestB(t *testing.T) { panic("help") }`, true,
 			[]string{"help", "1 passed, 1 failed, 0 skipped"}},
