@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -163,6 +166,66 @@ func TestOpenWhileModulesComeAndGo(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// A child that holds the probes for a while, as one between fork and exec does, only
+// delays the closing.
+func TestCloseWhileAChildHoldsTheProbes(t *testing.T) {
+	inLab(t)
+	for _, b := range backends() {
+		tr, err := tracer.Open(&tracer.Options{Backend: b})
+		if err != nil {
+			t.Fatal(err)
+		}
+		child := exec.Command("/bin/sleep", "3")
+		child.ExtraFiles = perfEvents(t)
+		if len(child.ExtraFiles) == 0 {
+			t.Fatal("no probes to hold")
+		}
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range child.ExtraFiles {
+			f.Close()
+		}
+		if err := tr.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := child.Wait(); err != nil {
+			t.Error(err)
+		}
+		text, err := os.ReadFile("/sys/kernel/tracing/kprobe_events")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(text) > 0 {
+			t.Errorf("%s left behind: %s", b, text)
+		}
+	}
+}
+
+// perfEvents duplicates the descriptors of this process's perf events.
+func perfEvents(t *testing.T) (events []*os.File) {
+	t.Helper()
+	links, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range links {
+		if file, err := os.Readlink(l); err != nil || file != "anon_inode:[perf_event]" {
+			continue
+		}
+		n, err := strconv.Atoi(filepath.Base(l))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fd, err := unix.FcntlInt(uintptr(n), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, os.NewFile(uintptr(fd), "perf event"))
+	}
+	return events
 }
 
 // A load that is under way when the tracer opens: what can be known is told, and

@@ -46,12 +46,17 @@ func alive(group string) bool {
 	return pid != "" && err == nil
 }
 
+// busyWithin bounds the wait for a child that holds this process's probes. When it
+// is the last to close them, the kernel detaches them in its exec, one by one: as
+// long as that takes elsewhere, and on two busy CPUs under emulation seconds.
+const busyWithin = 15 * time.Second
+
 // removeBusyProbes takes back n entries of this process that were in use when
 // their probes were closed. A child between fork and exec holds its parent's
-// files, and with them the probes, for a moment. It tells whether they are gone.
+// files, and with them the probes. It tells whether they are gone.
 func removeBusyProbes(n int) bool {
 	own := tracefsPrefix + strconv.Itoa(os.Getpid()) + "_*"
-	for deadline := time.Now().Add(time.Second); n > 0 && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(busyWithin); n > 0 && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		for _, root := range tracefsRoots() {
 			groups, _ := filepath.Glob(filepath.Join(root, "events", own))
 			for _, group := range groups {
