@@ -11,6 +11,9 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 FUZZTIME ?= 1m
 TIMES  ?= 20
+# How many of the lab's machines run at once. Under emulation each takes one core, but
+# waits for its kernel's grace periods almost half the time: four suit two cores.
+export MACHINES ?= 4
 
 # The compiler of the BPF objects that are committed.
 export CLANG := 19
@@ -90,11 +93,11 @@ test-matrix: guest ## the lab tests on all kernels, amd64 and arm64 (but those i
 
 causes: setup guest ## make every cause happen on every kernel, and print what kmodtrace says of each
 	@scripts/lab-kernels $(CAUSES)
-	@go run ./scripts/causes $(if $(ONLY),,--summary bin/causes.md) $${GOTEST_TALLY:+--tally "$$GOTEST_TALLY"} $(if $(ONLY),--only '$(ONLY)') $(CAUSES)
+	@go run ./scripts/causes --machines $(MACHINES) $(if $(ONLY),,--summary bin/causes.md) $${GOTEST_TALLY:+--tally "$$GOTEST_TALLY"} $(if $(ONLY),--only '$(ONLY)') $(CAUSES)
 
 attribution: setup guest ## who did it: each case TIMES=20 times while others load modules, on CAUSES=...
 	@scripts/lab-kernels $(CAUSES)
-	@scripts/tally $(MAKE) -k $(addprefix attribution/,$(CAUSES))
+	@scripts/tally $(MAKE) -k -j$(MACHINES) -O $(addprefix attribution/,$(CAUSES))
 
 attribution/%:
 	@KMODTRACE_TIMES=$(TIMES) GOARCH=$(*D) $(GOTEST) -count=1 -timeout 60m -run '^TestActor' \

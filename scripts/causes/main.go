@@ -3,7 +3,7 @@
 // kernel and way. It runs TestCauses of cmd/kmodtrace once for each kernel and each
 // way to boot it.
 //
-//	go run ./scripts/causes [--summary FILE] [--tally FILE] [--only REGEXP] ARCH/SERIES...
+//	go run ./scripts/causes [--machines N] [--summary FILE] [--tally FILE] [--only REGEXP] ARCH/SERIES...
 //
 // Its exit status is 1 when something was explained wrongly, or not tried to the end.
 package main
@@ -54,6 +54,7 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("causes", flag.ContinueOnError)
 	flags.SetOutput(stderr)
+	machines := flags.Int("machines", 1, "run so many machines at once")
 	summary := flags.String("summary", "", "write the summary as a Markdown table to this file too")
 	tally := flags.String("tally", "", "append the numbers of right, wrong and unproducible ones to this file")
 	only := flags.String("only", "", "only the cases that match")
@@ -63,7 +64,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if flags.NArg() == 0 {
 		return errors.New("no kernels named: want ARCH/SERIES")
 	}
-	r := &runner{only: *only, stderr: stderr}
+	if *machines < 1 {
+		return fmt.Errorf("%d machines: want at least one", *machines)
+	}
+	r := &runner{machines: *machines, only: *only, stderr: stderr}
 	if err := r.build(ctx); err != nil {
 		return err
 	}
@@ -84,10 +88,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 // runner runs the test in machines.
 type runner struct {
-	only   string
-	root   string // of the repository
-	test   string // the compiled test
-	stderr io.Writer
+	machines int // at once
+	only     string
+	root     string // of the repository
+	test     string // the compiled test
+	stderr   io.Writer
 }
 
 func (r *runner) build(ctx context.Context) error {
@@ -107,15 +112,12 @@ func (r *runner) build(ctx context.Context) error {
 	return nil
 }
 
-// machines is how many run at once: two cores carry no more.
-const machines = 2
-
 // all runs every boot of every kernel, the longest boots first.
 func (r *runner) all(ctx context.Context, kernels []string) *matrix {
 	m := newMatrix(kernels)
 	var results sync.Mutex
 	var group errgroup.Group
-	group.SetLimit(machines)
+	group.SetLimit(r.machines)
 	for _, b := range boots() {
 		for _, kernel := range kernels {
 			group.Go(func() error {
