@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/kmodtrace/kmodtrace/internal/roles"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -110,12 +111,7 @@ func isNoise(a tracer.Action) bool {
 
 func actorCases(t *testing.T) []actorCase {
 	hello := specimen("hello")
-	role := func(name string) string { return filepath.Join(roleDir, name) }
-	for role, mode := range map[string]os.FileMode{
-		"login": 0o755, "sudo": 0o755 | os.ModeSetuid, "loader": 0o755, "opener": 0o755, "contain": 0o755,
-	} {
-		as(t, role, mode)
-	}
+	installRoles(t, "login", "sudo", "loader", "opener", "contain")
 	if err := os.MkdirAll("/mnt", 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +122,7 @@ func actorCases(t *testing.T) []actorCase {
 				expectArgs(t, who, "insmod", hello)
 				expectExe(t, who, "/usr/bin/kmod")
 			}},
-		{name: "a user through sudo", always: true, command: []string{role("login"), "1000", "sh", "-c", role("sudo") + " insmod " + hello + "; exit $?"}, loads: []string{"hello"}, undo: []string{"hello"},
+		{name: "a user through sudo", always: true, command: []string{roles.Path("login"), "1000", "sh", "-c", roles.Path("sudo") + " insmod " + hello + "; exit $?"}, loads: []string{"hello"}, undo: []string{"hello"},
 			check: func(t *testing.T, who *tracer.Actor, pid uint32) {
 				expectLine(t, who, pid, 3, "insmod", "sudo", "sh", "login")
 				if who.UID != 0 || who.EUID != 0 || who.Ancestors[1].UID != 1000 || who.Ancestors[1].User != "user" {
@@ -136,11 +132,11 @@ func actorCases(t *testing.T) []actorCase {
 					t.Errorf("login: %v (%s), session %v", who.LoginUID, who.LoginUser, who.Session)
 				}
 			}},
-		{name: "a program that is gone at once", command: []string{role("loader"), hello}, loads: []string{"hello"}, undo: []string{"hello"},
+		{name: "a program that is gone at once", command: []string{roles.Path("loader"), hello}, loads: []string{"hello"}, undo: []string{"hello"},
 			check: func(t *testing.T, who *tracer.Actor, pid uint32) {
 				expectLine(t, who, pid, 0, "loader")
-				expectArgs(t, who, role("loader"), hello)
-				expectExe(t, who, role("loader"))
+				expectArgs(t, who, roles.Path("loader"), hello)
+				expectExe(t, who, roles.Path("loader"))
 			}},
 		{name: "mount", command: []string{"mount", "-t", "xfs", "none", "/mnt"}, fails: true, asks: "fs-xfs", loads: []string{"xfs"}, undo: []string{"xfs"},
 			check: func(t *testing.T, who *tracer.Actor, pid uint32) {
@@ -149,7 +145,7 @@ func actorCases(t *testing.T) []actorCase {
 			}},
 		{name: "ip link", always: true, command: []string{"sh", "-c", "ip link add kmodtrace1 type dummy && ip link del kmodtrace1"}, asks: "rtnl-link-dummy", loads: []string{"dummy"}, undo: []string{"dummy"},
 			check: func(t *testing.T, who *tracer.Actor, pid uint32) { expectLine(t, who, pid, 1, "ip", "sh") }},
-		{name: "an unprivileged user's socket", command: []string{role("login"), "65534", role("opener"), "38", "5", "0"}, asks: "net-pf-38", loads: []string{"af_alg"}, undo: []string{"af_alg"},
+		{name: "an unprivileged user's socket", command: []string{roles.Path("login"), "65534", roles.Path("opener"), "38", "5", "0"}, asks: "net-pf-38", loads: []string{"af_alg"}, undo: []string{"af_alg"},
 			check: func(t *testing.T, who *tracer.Actor, pid uint32) {
 				expectLine(t, who, pid, 1, "opener", "login")
 				if who.UID != 65534 || who.User != "nobody" || who.Capabilities != 0 {
@@ -158,12 +154,12 @@ func actorCases(t *testing.T) []actorCase {
 			}},
 		{name: "modprobe with dependencies", command: []string{"modprobe", "vxlan"}, loads: []string{"udp_tunnel", "vxlan"}, undo: []string{"vxlan"},
 			check: func(t *testing.T, who *tracer.Actor, pid uint32) { expectLine(t, who, pid, 0, "modprobe") }},
-		{name: "in a container", command: []string{role("contain"), "system.slice/docker-" + aContainer + ".scope", "insmod", hello}, loads: []string{"hello"}, undo: []string{"hello"},
+		{name: "in a container", command: []string{roles.Path("contain"), "system.slice/docker-" + aContainer + ".scope", "insmod", hello}, loads: []string{"hello"}, undo: []string{"hello"},
 			check: func(t *testing.T, who *tracer.Actor, pid uint32) {
 				expectLine(t, who, pid, 1, "insmod", "contain")
 				expectContained(t, who)
 			}},
-		{name: "a container's request", command: []string{role("contain"), "system.slice/docker-" + aContainer + ".scope", "ip", "link", "add", "kmodtrace2", "type", "dummy"},
+		{name: "a container's request", command: []string{roles.Path("contain"), "system.slice/docker-" + aContainer + ".scope", "ip", "link", "add", "kmodtrace2", "type", "dummy"},
 			asks: "rtnl-link-dummy", loads: []string{"dummy"}, undo: []string{"dummy"},
 			check: func(t *testing.T, who *tracer.Actor, pid uint32) {
 				expectLine(t, who, pid, 1, "ip", "contain")
@@ -466,7 +462,8 @@ func TestActorCgroup1(t *testing.T) {
 // a login's terminal among it.
 func TestActorOfTheGone(t *testing.T) {
 	inLab(t)
-	login, sudo := as(t, "login", 0o755), as(t, "sudo", 0o755|os.ModeSetuid)
+	installRoles(t, "login", "sudo")
+	login, sudo := roles.Path("login"), roles.Path("sudo")
 	for _, b := range backends() {
 		tr, err := tracer.Open(&tracer.Options{Backend: b})
 		if err != nil {

@@ -12,18 +12,20 @@ import (
 	"testing"
 
 	"github.com/kmodtrace/kmodtrace/internal/koimage"
+	"github.com/kmodtrace/kmodtrace/internal/roles"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
 // TestMain lets a script run the whole command as `kmodtrace`, and what `kmodtrace run`
 // does without tracing, which needs no privilege, as `passthrough`. `echoer` says what it hears.
+// The rest are the lab's roles.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
-		"kmodtrace":   func() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
-		"passthrough": func() { os.Exit(passThrough(os.Args[1:])) },
-		"echoer":      echoSignals,
-	})
+	commands := roles.Commands()
+	commands["kmodtrace"] = func() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+	commands["passthrough"] = func() { os.Exit(passThrough(os.Args[1:])) }
+	commands["echoer"] = echoSignals
+	testscript.Main(m, commands)
 }
 
 // TestScripts runs testdata/script. Beside testscript's own commands there are
