@@ -219,6 +219,10 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
+struct subprocess_info {
+	char **argv;
+};
+
 struct load_info {
 	void *hdr;
 	unsigned long len;

@@ -528,7 +528,8 @@ static __always_inline int send_request(void *name, __u64 site, __u16 flags)
 	return send_actor(a, now);
 }
 
-/* In the thread whose need made the kernel ask, and before the helper starts. */
+/* In the thread whose need made the kernel ask, and before the helper starts: the
+ * formatted name, also where no helper comes of it. */
 SEC("raw_tracepoint/module_request") int
 tracepoint_module_request(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -558,17 +559,29 @@ RETURN(security_kernel_module_request, "security_kernel_module_request", 1, secu
 
 /* The same thread hands the helper to a worker, by a pointer; the new task has
  * the same one. Other users of helpers (core dumps, cgroup release) are in no
- * request. */
-static __always_inline int helper_asked(void *info)
+ * request.
+ *
+ * A kprobe in every mode, like the one on __request_module, for it backs up the
+ * tracepoint: a kernel that preempts itself runs that one's program with preemption
+ * on (7.2, measured), and skips it for a second requester that preempts a first one
+ * inside it. The helper's arguments are modprobe -q -- NAME. */
+SEC("kprobe/call_usermodehelper_exec") int kprobe_call_usermodehelper_exec(struct pt_regs *ctx)
 {
+	struct subprocess_info *info = (void *)PT_REGS_PARM1(ctx);
 	struct request *r = current_request();
 	__u64 key = (__u64)info;
+	char **argv, *name = 0;
 
-	if (r && r->id)
-		bpf_map_update_elem(&starting, &key, &r->id, BPF_ANY);
+	if (!r)
+		return 0;
+	if (!r->id) {
+		argv = BPF_CORE_READ(info, argv);
+		bpf_probe_read_kernel(&name, sizeof(name), &argv[3]);
+		send_request(name, r->site, r->wait ? FLAG_WAIT : 0);
+	}
+	bpf_map_update_elem(&starting, &key, &r->id, BPF_ANY);
 	return 0;
 }
-ENTRY(call_usermodehelper_exec, "call_usermodehelper_exec", helper_asked)
 
 static __always_inline int helper_started(void *info)
 {

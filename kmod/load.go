@@ -105,9 +105,9 @@ func (s *Step) load() error {
 	compression := compressionOf(head[:n])
 	switch {
 	case compression == Plain:
-		return unix.FinitModule(int(f.Fd()), s.Params, flags)
+		return undisturbed(func() error { return unix.FinitModule(int(f.Fd()), s.Params, flags) })
 	case kernelUnpacks(s.root, compression, head[:n]):
-		return unix.FinitModule(int(f.Fd()), s.Params, flags|moduleInitCompressedFile)
+		return undisturbed(func() error { return unix.FinitModule(int(f.Fd()), s.Params, flags|moduleInitCompressedFile) })
 	case flags != 0:
 		return fmt.Errorf("this kernel cannot decompress %v and forcing needs the plain file; decompress it first: %w", compression, errors.ErrUnsupported)
 	}
@@ -137,5 +137,5 @@ func (s *Step) loadUnpacked(f *os.File) error {
 	if len(image) == 0 {
 		return fmt.Errorf("%w: it is empty", ErrNotModule)
 	}
-	return unix.InitModule(image, s.Params)
+	return undisturbed(func() error { return unix.InitModule(image, s.Params) })
 }

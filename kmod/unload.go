@@ -46,7 +46,7 @@ func Unload(ctx context.Context, name string, opts *UnloadOptions) error {
 	}
 	err = ctx.Err()
 	if err == nil {
-		err = unix.DeleteModule(module, flags)
+		err = deleteModule(module, flags)
 	}
 	for pause := 5 * time.Millisecond; opts.Wait && opts.mayPass(module, err); pause = min(2*pause, 250*time.Millisecond) {
 		select {
@@ -54,12 +54,16 @@ func Unload(ctx context.Context, name string, opts *UnloadOptions) error {
 			return &Error{Op: "unload", Module: module, Err: because(opts.explain(module, err), ctx.Err())}
 		case <-time.After(pause):
 		}
-		err = unix.DeleteModule(module, flags)
+		err = deleteModule(module, flags)
 	}
 	if err != nil {
 		return &Error{Op: "unload", Module: module, Err: opts.explain(module, err)}
 	}
 	return nil
+}
+
+func deleteModule(module string, flags int) error {
+	return undisturbed(func() error { return unix.DeleteModule(module, flags) })
 }
 
 // mayPass tells whether a refusal can end by itself. EBUSY stands for a module on its

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -65,7 +66,6 @@ func (at *attacher) attach(h hook) HookStatus {
 		status.Target = at.spec.Programs[name].AttachTo
 		err := at.attachProgram(name)
 		if err == nil {
-			at.attached[name].spare = h.spare
 			status.How = how
 			status.Attached = true
 			return status
@@ -77,6 +77,23 @@ func (at *attacher) attach(h hook) HookStatus {
 	}
 	status.Absent = absent(status.Target, status.How)
 	return status
+}
+
+// markSpares finds the hooks that others back up, once all are attached.
+func (at *attacher) markSpares(hooks []hook) {
+	entries := make(map[string]bool)
+	for _, h := range hooks {
+		if h.place == probe {
+			entries[h.name] = at.attached[h.programs(at.backend)[0]] != nil
+		}
+	}
+	for _, h := range hooks {
+		a := at.attached[h.programs(at.backend)[0]]
+		if a == nil || len(h.spare) == 0 {
+			continue
+		}
+		a.spare = !slices.ContainsFunc(h.spare, func(name string) bool { return !entries[name] })
+	}
 }
 
 // attachProgram leaves alone what is attached already, by [attacher.choose].

@@ -333,7 +333,6 @@ const (
 	bpfMapStarting                              = "starting"
 	bpfMapTold                                  = "told"
 	bpfProgFentryApplyRelocateAdd               = "fentry_apply_relocate_add"
-	bpfProgFentryCallUsermodehelperExec         = "fentry_call_usermodehelper_exec"
 	bpfProgFentryCallUsermodehelperExecAsync    = "fentry_call_usermodehelper_exec_async"
 	bpfProgFentryDeleteModule                   = "fentry_delete_module"
 	bpfProgFentryFindModuleAll                  = "fentry_find_module_all"
@@ -464,7 +463,6 @@ type bpfSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfProgramSpecs struct {
 	FentryApplyRelocateAdd               *ebpf.ProgramSpec `ebpf:"fentry_apply_relocate_add"`
-	FentryCallUsermodehelperExec         *ebpf.ProgramSpec `ebpf:"fentry_call_usermodehelper_exec"`
 	FentryCallUsermodehelperExecAsync    *ebpf.ProgramSpec `ebpf:"fentry_call_usermodehelper_exec_async"`
 	FentryDeleteModule                   *ebpf.ProgramSpec `ebpf:"fentry_delete_module"`
 	FentryFindModuleAll                  *ebpf.ProgramSpec `ebpf:"fentry_find_module_all"`
@@ -648,7 +646,6 @@ type bpfVariables struct {
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfPrograms struct {
 	FentryApplyRelocateAdd               *ebpf.Program `ebpf:"fentry_apply_relocate_add"`
-	FentryCallUsermodehelperExec         *ebpf.Program `ebpf:"fentry_call_usermodehelper_exec"`
 	FentryCallUsermodehelperExecAsync    *ebpf.Program `ebpf:"fentry_call_usermodehelper_exec_async"`
 	FentryDeleteModule                   *ebpf.Program `ebpf:"fentry_delete_module"`
 	FentryFindModuleAll                  *ebpf.Program `ebpf:"fentry_find_module_all"`
@@ -714,7 +711,6 @@ type bpfPrograms struct {
 func (p *bpfPrograms) Close() error {
 	return _BpfClose(
 		p.FentryApplyRelocateAdd,
-		p.FentryCallUsermodehelperExec,
 		p.FentryCallUsermodehelperExecAsync,
 		p.FentryDeleteModule,
 		p.FentryFindModuleAll,

@@ -333,7 +333,6 @@ const (
 	bpfMapStarting                              = "starting"
 	bpfMapTold                                  = "told"
 	bpfProgFentryApplyRelocateAdd               = "fentry_apply_relocate_add"
-	bpfProgFentryCallUsermodehelperExec         = "fentry_call_usermodehelper_exec"
 	bpfProgFentryCallUsermodehelperExecAsync    = "fentry_call_usermodehelper_exec_async"
 	bpfProgFentryDeleteModule                   = "fentry_delete_module"
 	bpfProgFentryDeleteModule32                 = "fentry_delete_module32"
@@ -473,7 +472,6 @@ type bpfSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfProgramSpecs struct {
 	FentryApplyRelocateAdd               *ebpf.ProgramSpec `ebpf:"fentry_apply_relocate_add"`
-	FentryCallUsermodehelperExec         *ebpf.ProgramSpec `ebpf:"fentry_call_usermodehelper_exec"`
 	FentryCallUsermodehelperExecAsync    *ebpf.ProgramSpec `ebpf:"fentry_call_usermodehelper_exec_async"`
 	FentryDeleteModule                   *ebpf.ProgramSpec `ebpf:"fentry_delete_module"`
 	FentryDeleteModule32                 *ebpf.ProgramSpec `ebpf:"fentry_delete_module32"`
@@ -666,7 +664,6 @@ type bpfVariables struct {
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfPrograms struct {
 	FentryApplyRelocateAdd               *ebpf.Program `ebpf:"fentry_apply_relocate_add"`
-	FentryCallUsermodehelperExec         *ebpf.Program `ebpf:"fentry_call_usermodehelper_exec"`
 	FentryCallUsermodehelperExecAsync    *ebpf.Program `ebpf:"fentry_call_usermodehelper_exec_async"`
 	FentryDeleteModule                   *ebpf.Program `ebpf:"fentry_delete_module"`
 	FentryDeleteModule32                 *ebpf.Program `ebpf:"fentry_delete_module32"`
@@ -741,7 +738,6 @@ type bpfPrograms struct {
 func (p *bpfPrograms) Close() error {
 	return _BpfClose(
 		p.FentryApplyRelocateAdd,
-		p.FentryCallUsermodehelperExec,
 		p.FentryCallUsermodehelperExecAsync,
 		p.FentryDeleteModule,
 		p.FentryDeleteModule32,

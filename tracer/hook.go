@@ -43,8 +43,9 @@ type hook struct {
 	place place
 	need  Need
 	tells string
-	// spare says that another hook tells the same: what it misses is not missing.
-	spare bool
+	// spare names other hooks that tell the same: where they are attached, what this
+	// one misses is not missing.
+	spare []string
 	// from and before bound the kernels that the hook is for; zero for no bound.
 	from, before version
 }
@@ -93,18 +94,18 @@ func hooks() []hook {
 		{name: "prb_commit", place: entry, tells: messages, before: messagesMoved(), need: Optional},
 		{name: "prb_final_commit", place: entry, tells: messages, before: messagesMoved(), need: Optional},
 		{name: "make_task_dead", place: entry, need: Optional, tells: "that a thread died in a load"},
-		{name: "module_load", place: tracepoint, need: Required, tells: "the module before its init", spare: true},
+		{name: "module_load", place: tracepoint, need: Required, tells: "the module before its init", spare: []string{"do_init_module"}},
 		{name: "do_init_module", place: probe, need: Required, tells: "the module before its init, and the stage init"},
 		{name: "do_one_initcall", place: probeReturn, need: Optional, tells: "what the module's own init returned"},
 		{name: "do_init_module", place: probeReturn, need: Required, tells: "the end of the init"},
 		{name: "free_module", place: probe, need: Required, tells: "that a module's memory goes"},
-		{name: "module_free", place: tracepoint, need: Required, tells: "that a module's memory goes", spare: true},
+		{name: "module_free", place: tracepoint, need: Required, tells: "that a module's memory goes", spare: []string{"free_module"}},
 		{name: "request_module", place: probeReturn, need: Optional, tells: "how a request ended"},
 		{name: "call_usermodehelper_exec_async", place: entry, need: Optional, tells: "for which request a load is made"},
-		{name: "call_usermodehelper_exec", place: entry, need: Optional, tells: "for which request a load is made"},
+		{name: "call_usermodehelper_exec", place: probe, need: Optional, tells: "for which request a load is made"},
 		{name: "security_kernel_module_request", place: exit, need: Optional, tells: "that a security module refused a request"},
 		{name: "security_kernel_module_request", place: entry, need: Optional, tells: "that a security module refused a request"},
-		{name: "module_request", place: tracepoint, need: Required, tells: "requests for modules"},
+		{name: "module_request", place: tracepoint, need: Required, tells: "requests for modules", spare: []string{"call_usermodehelper_exec", "request_module"}},
 		{name: "request_module", place: probe, need: Optional, tells: "requests that come to no helper, and for which request a load is made"},
 		{name: "finit_module", place: probeReturn, need: Required, tells: "the result of a load"},
 		{name: "init_module", place: probeReturn, need: Required, tells: "the result of a load"},

@@ -154,6 +154,7 @@ func (t *Tracer) attachAll(at *attacher) error {
 	for _, h := range hooks {
 		t.coverage.Hooks = append(t.coverage.Hooks, at.attach(h))
 	}
+	at.markSpares(hooks)
 	return nil
 }
 
