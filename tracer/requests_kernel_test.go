@@ -1,8 +1,14 @@
 package tracer_test
 
 import (
+	"os"
 	"os/exec"
+	"runtime"
+	"slices"
+	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -56,4 +62,69 @@ func testNested(t *testing.T, w *watch) {
 	})
 	expect(t, got, "load dummy live", "request dummy answered", "load nested live",
 		"unload nested unloaded", "unload dummy unloaded")
+}
+
+// TestRequestStorm: threads that ask for modules at once, and on kernels that preempt
+// themselves preempt each other inside the hooks, are all told, each as who it is.
+func TestRequestStorm(t *testing.T) {
+	inLab(t)
+	for _, b := range backends() {
+		t.Run(b.String(), func(t *testing.T) { testRequestStorm(t, b) })
+	}
+}
+
+func testRequestStorm(t *testing.T, b tracer.Backend) {
+	// With no helper to start, a request is over soon.
+	const helper = "/proc/sys/kernel/modprobe"
+	before, err := os.ReadFile(helper)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(helper, []byte("/nosuch"), 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.WriteFile(helper, before, 0) })
+
+	const threads, each = 8, 100
+	w := open(t, &tracer.Options{Backend: b, RingSize: 64 << 20})
+	got := w.during(t, func() {
+		var wg sync.WaitGroup
+		for range threads {
+			wg.Go(func() {
+				runtime.LockOSThread()
+				for range each {
+					if fd, err := unix.Socket(unix.AF_ROSE, unix.SOCK_SEQPACKET, 0); err == nil {
+						t.Error("there is such a family")
+						unix.Close(fd)
+					}
+				}
+			})
+		}
+		wg.Wait()
+	})
+	told := 0
+	for _, a := range got {
+		if a.Module != "net-pf-11" {
+			continue
+		}
+		told++
+		if a.Kind != tracer.Autoload || !slices.Contains(a.Seen, tracer.KindRequest) || a.Request.Site == 0 ||
+			a.Actor == nil || a.Actor.PID != uint32(os.Getpid()) || a.Outcome != tracer.Failed {
+			t.Errorf("%s: seen %v, request %+v, by %+v", brief(a), a.Seen, a.Request, a.Actor)
+		}
+	}
+	loss, err := w.Loss()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d requests, loss %+v", told, loss)
+	if told != threads*each {
+		t.Errorf("%d requests, want %d", told, threads*each)
+	}
+	if err := tracer.HaveNoPreemption(); b == tracer.Fentry && err != nil {
+		return
+	}
+	if loss.Any() {
+		t.Errorf("loss %+v", loss)
+	}
 }
