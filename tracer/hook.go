@@ -140,8 +140,9 @@ func (h hook) programs(b Backend) []string {
 	}
 }
 
-// Backend is the way in which functions are hooked. Tracepoints, and the kprobes
-// on do_init_module, free_module and parse_args, are the same in each.
+// Backend is the way in which functions are hooked. Tracepoints, and the kprobes on
+// do_init_module, free_module, parse_args and those that tell requests, are the same
+// in each.
 type Backend uint8
 
 // The backends. Neither loses anything that the kernel does not count; see
