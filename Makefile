@@ -33,7 +33,7 @@ CAUSES ?= amd64/5.10 amd64/6.1 amd64/6.12 amd64/7.2 amd64/newest
 
 .DEFAULT_GOAL := build
 .PHONY: help build guest setup generate check-generate fmt vet staticcheck race fuzz test-unit lab-test \
-	test test-all test-matrix causes attribution records lab-bench cost demo readme check-readme install uninstall clean
+	test test-all test-matrix causes attribution records lab-bench cost benchmarks demo readme check-readme install uninstall clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -111,6 +111,9 @@ lab-bench: setup build ## what a machine of the lab costs
 
 cost: setup guest ## what the hooks add to the load of a large module, on KERNEL=6.12 ARCH=amd64
 	@GOARCH=$(ARCH) go test -exec "$(CURDIR)/bin/kmodtrace lab exec --arch $(ARCH) --kernel $(KERNEL) --" -run '^$$' -bench LoadXFS -benchtime 3x -v ./tracer
+
+benchmarks: ## decode, correlate and render: this tree against the parent commit
+	@scripts/benchmarks
 
 demo: build ## show the main job on a real kernel, in the lab; HOST=1: on this machine's own
 	@$(if $(HOST),,scripts/setup lab)

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"testing"
+)
+
+// recordedActions are the actions of a recording of a real kernel.
+func recordedActions(b *testing.B) (actions []traced) {
+	text, err := os.ReadFile("../../tracer/testdata/records/hello-newest.actions.jsonl")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for line := range bytes.Lines(text) {
+		var a traced
+		if err := json.Unmarshal(line, &a); err != nil {
+			b.Fatal(err)
+		}
+		actions = append(actions, a)
+	}
+	return actions
+}
+
+func BenchmarkRenderText(b *testing.B) {
+	actions, table := recordedActions(b), newActionTable(theme{}, 100)
+	b.ReportAllocs()
+	for b.Loop() {
+		for i := range actions {
+			if table.render(&actions[i]) == "" {
+				b.Fatal("nothing")
+			}
+		}
+	}
+}
+
+func BenchmarkRenderJSON(b *testing.B) {
+	actions := recordedActions(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		for i := range actions {
+			if _, err := jsonLine(&actions[i]); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
