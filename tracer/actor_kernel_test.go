@@ -83,7 +83,7 @@ func TestActor(t *testing.T) {
 				}
 			})
 			loss, err := w.Loss()
-			if err != nil || loss.Any() {
+			if err != nil || loss.Any() && !mayMiss(b) {
 				t.Errorf("loss: %+v, %v", loss, err)
 			}
 		})

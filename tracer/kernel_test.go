@@ -97,6 +97,12 @@ func (w *watch) during(t *testing.T, do func()) []tracer.Action {
 // fence is the last name that w used: no other watch uses it.
 func (w *watch) fence() string { return fmt.Sprintf("fence_%p_%d", w, w.fences) }
 
+// mayMiss tells whether the kernel may run a function and not its hook, and count that:
+// trampolines do where it preempts itself.
+func mayMiss(b tracer.Backend) bool {
+	return b == tracer.Fentry && tracer.HaveNoPreemption() != nil
+}
+
 // brief is an action in one line: what, which module, what became of it.
 func brief(a tracer.Action) string {
 	s := fmt.Sprintf("%s %s %s", a.Kind, a.Module, a.Outcome)

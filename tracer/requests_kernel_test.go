@@ -121,10 +121,7 @@ func testRequestStorm(t *testing.T, b tracer.Backend) {
 	if told != threads*each {
 		t.Errorf("%d requests, want %d", told, threads*each)
 	}
-	if err := tracer.HaveNoPreemption(); b == tracer.Fentry && err != nil {
-		return
-	}
-	if loss.Any() {
+	if loss.Any() && !mayMiss(b) {
 		t.Errorf("loss %+v", loss)
 	}
 }
