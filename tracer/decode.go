@@ -3,7 +3,6 @@ package tracer
 import (
 	"bytes"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -88,8 +87,15 @@ func view[T any](raw []byte) (*T, error) {
 	if p := unsafe.Pointer(unsafe.SliceData(raw)); uintptr(p)%unsafe.Alignof(t) == 0 {
 		return (*T)(p), nil
 	}
-	copy(unsafe.Slice((*byte)(unsafe.Pointer(&t)), unsafe.Sizeof(t)), raw)
-	return &t, nil
+	return aligned[T](raw), nil
+}
+
+// aligned is a copy, for records that begin anywhere. It is apart from [view] so that
+// only who needs the copy allocates it.
+func aligned[T any](raw []byte) *T {
+	t := new(T)
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(t)), unsafe.Sizeof(*t)), raw)
+	return t
 }
 
 func payload[W, T any](raw []byte, convert func(*W) T) (*T, error) {
@@ -179,13 +185,19 @@ func decodeLookup(w *bpfLookupEvent) Lookup {
 
 // joinPath turns names from the leaf to the root, each ended by NUL, into a path.
 func joinPath(names []byte, cut bool) string {
-	parts := strings.Split(strings.TrimSuffix(string(names), "\x00"), "\x00")
-	slices.Reverse(parts)
-	path := printable(strings.Join(parts, "/"))
+	var path strings.Builder
+	path.Grow(len("…/") + len(names))
 	if cut {
-		return "…/" + path
+		path.WriteString("…")
 	}
-	return "/" + path
+	names = bytes.TrimSuffix(names, []byte{0})
+	for end := len(names); end >= 0; {
+		begin := bytes.LastIndexByte(names[:end], 0) + 1
+		path.WriteByte('/')
+		path.Write(names[begin:end])
+		end = begin - 1
+	}
+	return printable(path.String())
 }
 
 func decodeModule(w *bpfModuleEvent) Module {
