@@ -30,6 +30,7 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	hello, nap := labModule("hello"), labModule("nap6")
+	unload(t, []string{"hello", "dummy", "xfs", "vxlan", "af_alg"}) // an earlier test may have left some
 	// The helper's configuration is for two processes that ask at once.
 	writeConfig(t, "alias rtnl-link-kmtwo nap6\ninstall nap6 insmod "+nap+" ms=700\n")
 	defer noise(t)()
