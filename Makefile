@@ -11,6 +11,7 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 FUZZTIME ?= 1m
 TIMES  ?= 20
+BENCH  ?= 6.12
 # How many of the lab's machines run at once. Under emulation each takes one core, but
 # waits for its kernel's grace periods almost half the time: four suit two cores.
 export MACHINES ?= 4
@@ -33,7 +34,7 @@ CAUSES ?= amd64/5.10 amd64/6.1 amd64/6.12 amd64/7.2 amd64/newest
 
 .DEFAULT_GOAL := build
 .PHONY: help build guest setup generate check-generate fmt vet staticcheck race fuzz test-unit lab-test \
-	test test-all test-matrix causes attribution records lab-bench cost benchmarks demo readme check-readme install uninstall clean
+	test test-all test-matrix causes attribution records lab-bench cost bench benchmarks demo readme check-readme install uninstall clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -111,6 +112,9 @@ lab-bench: setup build ## what a machine of the lab costs
 
 cost: setup guest ## what the hooks add to the load of a large module, on KERNEL=6.12 ARCH=amd64
 	@GOARCH=$(ARCH) go test -exec "$(CURDIR)/bin/kmodtrace lab exec --arch $(ARCH) --kernel $(KERNEL) --" -run '^$$' -bench LoadXFS -benchtime 3x -v ./tracer
+
+bench: setup guest ## what watching modules costs, beside the tools that people use today, on BENCH="6.12"
+	@go run ./scripts/bench --json bin/bench.json $(BENCH)
 
 benchmarks: ## decode, correlate and render: this tree against the parent commit
 	@scripts/benchmarks

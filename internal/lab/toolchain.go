@@ -11,7 +11,6 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -68,120 +67,30 @@ func compilerArguments(arch string) []string {
 }
 
 // ensureToolchain gives the toolchain, fetching it the first time: about 110 MB.
-// It needs no privilege: the packages are unpacked, not installed.
 func ensureToolchain(ctx context.Context, cache string, progress io.Writer) (*toolchain, error) {
-	dir := filepath.Join(cache, "toolchain", listIdentity(toolchainPackages(runtime.GOARCH)))
-	if t, err := openToolchain(dir); err == nil {
-		return t, nil
-	}
-	unlock, err := lockFile(ctx, dir+".lock", progress)
+	dir, err := closure{
+		kind:   "toolchain",
+		what:   fmt.Sprintf("compiler (gcc %s and what it needs)", compilerVersion),
+		names:  toolchainPackages(runtime.GOARCH),
+		finish: finishToolchain,
+	}.ensure(ctx, cache, progress)
 	if err != nil {
 		return nil, err
 	}
-	defer unlock()
-	if t, err := openToolchain(dir); err == nil {
-		return t, nil
-	}
-	a, err := openArchive(ctx, cache, progress)
-	if err != nil {
-		return nil, err
-	}
-	for refresh := false; ; refresh = true {
-		if _, err := a.index(ctx, refresh); err != nil {
-			return nil, err
-		}
-		err := a.fetchToolchain(ctx, dir)
-		if err == nil {
-			return openToolchain(dir)
-		}
-		if refresh || !isStale(err) || ctx.Err() != nil {
-			return nil, err
-		}
-		fmt.Fprintf(progress, "trying again: %v\n", err)
-	}
+	return openToolchain(dir)
 }
 
-// toolchainRecord lists the packages inside.
-const toolchainRecord = "packages"
-
 func openToolchain(dir string) (*toolchain, error) {
-	text, err := os.ReadFile(filepath.Join(dir, toolchainRecord))
+	text, err := os.ReadFile(filepath.Join(dir, closureRecord))
 	if err != nil {
 		return nil, fmt.Errorf("open toolchain: %w", err)
 	}
 	return &toolchain{root: dir, identity: string(text)}, nil
 }
 
-func (a *archive) fetchToolchain(ctx context.Context, dir string) error {
-	const what = "compiler"
-	start := time.Now()
-	fmt.Fprintf(a.progress, "fetching %s (gcc %s and what it needs)\n", what, compilerVersion)
-	return assemble(dir, what, func(debs, root string) error {
-		if err := a.downloadClosure(ctx, debs, toolchainPackages(runtime.GOARCH)); err != nil {
-			return &downloadError{err}
-		}
-		files, err := filepath.Glob(filepath.Join(debs, "*.deb"))
-		if err != nil || len(files) == 0 {
-			return errors.Join(errors.New("apt downloaded nothing"), err)
-		}
-		if err := unpackPackages(ctx, root, files); err != nil {
-			return err
-		}
-		if err := finishToolchain(root, files); err != nil {
-			return err
-		}
-		fmt.Fprintf(a.progress, "fetched %s in %.1f s\n", what, time.Since(start).Seconds())
-		return nil
-	})
-}
-
-// downloadClosure downloads packages with all that they depend on, from the one
-// suite that the toolchain comes from.
-func (a *archive) downloadClosure(ctx context.Context, dir string, names []string) error {
-	unlock, err := lockFile(ctx, filepath.Join(a.dir, "lock"), a.progress)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	all, err := os.ReadFile(filepath.Join(a.dir, "sources.list"))
-	if err != nil {
-		return err
-	}
-	only := filepath.Join(dir, "sources.list")
-	if err := os.WriteFile(only, sourcesOf(string(all), guestSuite), 0o644); err != nil {
-		return err
-	}
-	if err := os.Mkdir(filepath.Join(dir, "partial"), 0o755); err != nil {
-		return err
-	}
-	args := []string{
-		"-q", "-y", "--no-install-recommends", "--download-only",
-		"-o", "APT::Architecture=" + runtime.GOARCH,
-		"-o", "Dir::Etc::sourcelist=" + only,
-		"-o", "Dir::Cache::archives=" + dir,
-		"install",
-	}
-	_, err = output(a.command(ctx, "apt-get", append(args, names...)...))
-	return err
-}
-
-// sourcesOf keeps the lines of one suite.
-func sourcesOf(list, suite string) []byte {
-	var kept strings.Builder
-	for line := range strings.Lines(list) {
-		if strings.Contains(line, " "+suite+" ") {
-			kept.WriteString(line)
-		}
-	}
-	return []byte(kept.String())
-}
-
 // finishToolchain does what the packages' install scripts would, as far as
-// compiling needs it, and writes the record.
-func finishToolchain(root string, files []string) error {
-	if err := mergeUsr(root); err != nil {
-		return err
-	}
+// compiling needs it.
+func finishToolchain(root string) error {
 	for link, target := range map[string]string{"sh": "dash", "awk": "mawk"} {
 		path := filepath.Join(root, "usr", "bin", link)
 		if !exists(path) {
@@ -195,11 +104,7 @@ func finishToolchain(root string, files []string) error {
 			return err
 		}
 	}
-	var record strings.Builder
-	for _, file := range files {
-		fmt.Fprintln(&record, filepath.Base(file))
-	}
-	return os.WriteFile(filepath.Join(root, toolchainRecord), []byte(record.String()), 0o644)
+	return nil
 }
 
 // bind shows a folder of the host at a place inside the toolchain.
