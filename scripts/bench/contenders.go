@@ -2,17 +2,11 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"errors"
-	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
-	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // packages are Debian's, of the contenders that are not ours.
@@ -30,15 +24,31 @@ type contender struct {
 	before, after [][]string
 	// last says that the machine is another one once it has run.
 	last bool
+	// stop is the signal that ends it.
+	stop syscall.Signal
 	// ready tells whether it is attached. It is asked until it is.
 	ready func() bool
+	// records are the files in which it leaves what it saw, if not its output.
+	records []string
+	// report is the command that makes text of that; nil where it is text.
+	report []string
+	// claims reads what it says was done.
+	claims func(text []byte) deeds
+	// event gives the kernel's time of the load that a line tells; nil where no line
+	// comes before the end.
+	event func(line []byte) (kernelTime, bool)
+	// exact are more arguments, with which it shows events and counts those that it
+	// lost; nil where it does neither.
+	exact []string
 }
 
 const (
-	readyFile   = "/run/bench-ready"
-	outputFile  = "/run/bench-output"
-	helloModule = "/root/hello.ko"
-	noSuch      = "nosuch_bench"
+	readyFile  = "/run/bench-ready"
+	outputFile = "/run/bench-output"
+	errorsFile = "/run/bench-errors"
+	auditLog   = "/var/log/audit/audit.log"
+	specimens  = "/root/modules"
+	noSuch     = "nosuch_bench"
 )
 
 // script is what people write down for bpftrace: the module tracepoints, and probes on
@@ -47,38 +57,75 @@ const script = `tracepoint:module:module_load { printf("load %s by %s[%d]\n", st
 tracepoint:module:module_free { printf("free %s by %s[%d]\n", str(args.name), comm, pid); }
 tracepoint:module:module_request { printf("request %s by %s[%d]\n", str(args.name), comm, pid); }
 kprobe:__x64_sys_finit_module, kprobe:__x64_sys_init_module, kprobe:__x64_sys_delete_module { printf("%s by %s[%d]\n", func, comm, pid); }
-kretprobe:__x64_sys_finit_module, kretprobe:__x64_sys_init_module, kretprobe:__x64_sys_delete_module { printf("%s gave %d\n", func, retval); }
+kretprobe:__x64_sys_finit_module, kretprobe:__x64_sys_init_module, kretprobe:__x64_sys_delete_module { printf("%s gave %d at %llu\n", func, retval, nsecs); }
 kprobe:do_init_module, kprobe:free_module { printf("%s by %s[%d]\n", func, comm, pid); }
 kretprobe:do_init_module { printf("do_init_module gave %d\n", retval); }
 `
 
-// contenders lists them. Each writes to outputFile, or to a file of its own format.
+// contenders lists them.
 func contenders() []contender {
-	wrapped := []string{"--", "sh", "-c", "echo >" + readyFile + "; exec sleep 10000"}
+	// Until it is stopped; the command that it runs says that it is attached.
+	wrapped := []string{"sh", "-c", "echo >" + readyFile + "; exec sleep 10000"}
+	attached := func() bool { return exists(readyFile) }
 	watch := func(backend string) contender {
 		return contender{
-			name: "kmodtrace " + backend, argv: []string{"kmodtrace", "watch", "--backend", backend, "--ready-file", readyFile},
-			ready: func() bool { return exists(readyFile) },
+			name: "kmodtrace " + backend, argv: []string{"kmodtrace", "watch", "--json", "--backend", backend, "--ready-file", readyFile},
+			stop: syscall.SIGTERM, ready: attached, claims: kmodtraceClaims, event: kmodtraceEvent,
+			exact: []string{"--events"},
 		}
 	}
+	return []contender{
+		watch("fentry"), watch("kprobe"),
+		{
+			name: "bpftrace", inside: true, argv: []string{"bpftrace", "-B", "line", "-e", script}, stop: syscall.SIGINT,
+			ready:  func() bool { return poked(outputFile, "__x64_sys_delete_module gave") },
+			claims: bpftraceClaims, event: bpftraceEvent,
+		},
+		{
+			name: "perf record", inside: true, argv: append([]string{"perf", "record", "-q", "-a", "-e", "module:*", "-o", "/run/perf.data", "--"}, wrapped...),
+			stop: syscall.SIGINT, ready: attached, records: []string{"/run/perf.data"},
+			report: []string{"perf", "script", "-i", "/run/perf.data", "-F", "event,trace"}, claims: tracepointClaims,
+		},
+		{
+			name: "trace-cmd record", inside: true, argv: append([]string{"trace-cmd", "record", "-q", "-e", "module", "-o", "/run/trace.dat"}, wrapped...),
+			stop: syscall.SIGINT, ready: attached, records: []string{"/run/trace.dat"},
+			report: []string{"trace-cmd", "report", "-i", "/run/trace.dat"}, claims: tracepointClaims,
+		},
+		auditd(),
+	}
+}
+
+// auditd with the rules that hardening guides give. After it the kernel gives every
+// process a context for audit.
+func auditd() contender {
 	rules := [][]string{{"auditctl", "-e", "1"}}
 	for _, arch := range []string{"b64", "b32"} {
 		rules = append(rules, []string{"auditctl", "-a", "always,exit", "-F", "arch=" + arch,
 			"-S", "init_module,finit_module,delete_module", "-k", "modules"})
 	}
-	return []contender{
-		watch("fentry"), watch("kprobe"),
-		{name: "bpftrace", inside: true, argv: []string{"bpftrace", "-B", "line", "-e", script},
-			ready: func() bool { return poked(outputFile, "__x64_sys_delete_module gave") }},
-		{name: "perf record", inside: true, argv: append([]string{"perf", "record", "-q", "-a", "-e", "module:*", "-o", "/run/perf.data"}, wrapped...),
-			ready: func() bool { return exists(readyFile) }},
-		{name: "trace-cmd record", inside: true, argv: append([]string{"trace-cmd", "record", "-q", "-e", "module", "-o", "/run/trace.dat"}, wrapped[1:]...),
-			ready: func() bool { return exists(readyFile) }},
-		{name: "auditd", inside: true, argv: []string{"auditd", "-n"}, before: rules, after: [][]string{{"auditctl", "-D"}, {"auditctl", "-e", "0"}},
-			// The kernel gives every process a context for audit from then on.
-			last:  true,
-			ready: func() bool { return poked("/var/log/audit/audit.log", `key="modules"`) }},
+	return contender{
+		name: "auditd", inside: true, argv: []string{"auditd", "-n"}, before: rules,
+		after: [][]string{{"auditctl", "-D"}, {"auditctl", "-e", "0"}}, last: true, stop: syscall.SIGTERM,
+		ready:   func() bool { return poked(auditLog, `key="modules"`) },
+		records: []string{auditLog + ".4", auditLog + ".3", auditLog + ".2", auditLog + ".1", auditLog},
+		claims:  auditClaims, event: auditEvent,
 	}
+}
+
+// command gives it as one would type it.
+func (c contender) command() string {
+	var lines []string
+	for _, argv := range append(slices.Clone(c.before), c.argv) {
+		var words []string
+		for _, word := range argv {
+			if strings.ContainsAny(word, " \n;>") {
+				word = "'" + word + "'"
+			}
+			words = append(words, word)
+		}
+		lines = append(lines, strings.Join(words, " "))
+	}
+	return strings.Join(lines, "\n")
 }
 
 // poked makes a refused unload, which a contender that is attached reports. It is made
@@ -92,113 +139,4 @@ func poked(file, text string) bool {
 func exists(name string) bool {
 	_, err := os.Stat(name)
 	return err == nil
-}
-
-// furnish mounts what programs expect to find into the contenders' root, and makes the
-// files that their packages would.
-func furnish() error {
-	for _, dir := range []string{"/proc", "/sys", "/dev", "/run", "/tmp", "/usr/lib/modules", "/var/log/audit"} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return err
-		}
-		at := filepath.Join(inside, dir)
-		if err := os.MkdirAll(at, 0o755); err != nil {
-			return err
-		}
-		if err := unix.Mount(dir, at, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
-			return fmt.Errorf("show %s: %w", dir, err)
-		}
-	}
-	for link, target := range map[string]string{"sh": "dash"} {
-		if err := os.Symlink(target, filepath.Join(inside, "usr/bin", link)); err != nil && !errors.Is(err, os.ErrExist) {
-			return err
-		}
-	}
-	for name, text := range map[string]string{"passwd": "root:x:0:0:root:/root:/bin/sh\n", "group": "root:x:0:\nadm:x:4:\n"} {
-		if err := os.WriteFile(filepath.Join(inside, "etc", name), []byte(text), 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// session is a contender at work.
-type session struct {
-	contender
-	cmd    *exec.Cmd
-	output *os.File
-}
-
-const readyWithin = time.Minute
-
-// begin starts it and waits until it is attached; how long that took is given too.
-func (c contender) begin(ctx context.Context) (*session, time.Duration, error) {
-	for _, name := range []string{readyFile, outputFile, "/var/log/audit/audit.log"} {
-		_ = os.Remove(name)
-	}
-	output, err := os.Create(outputFile)
-	if err != nil {
-		return nil, 0, err
-	}
-	s := &session{contender: c, cmd: c.command(ctx, c.argv), output: output}
-	s.cmd.Stdout, s.cmd.Stderr = output, output
-	start := time.Now()
-	if err := s.cmd.Start(); err != nil {
-		return nil, 0, err
-	}
-	for _, argv := range c.before {
-		if text, err := c.command(ctx, argv).CombinedOutput(); err != nil {
-			_, _ = s.end()
-			return nil, 0, fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, text)
-		}
-	}
-	for !c.ready() {
-		if time.Since(start) > readyWithin || s.cmd.Process.Signal(syscall.Signal(0)) != nil {
-			_, _ = s.end()
-			text, _ := os.ReadFile(outputFile)
-			return nil, 0, fmt.Errorf("not attached after %v; it said %q", readyWithin, text)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	return s, time.Since(start), nil
-}
-
-// command is of the root folder that the contender lives in.
-func (c contender) command(ctx context.Context, argv []string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	if c.inside {
-		for _, dir := range []string{"/usr/bin", "/usr/sbin"} {
-			if name := filepath.Join(dir, argv[0]); exists(inside + name) {
-				cmd = exec.CommandContext(ctx, argv[0], argv[1:]...)
-				cmd.Path, cmd.Err = name, nil
-			}
-		}
-		cmd.Env = []string{"PATH=/usr/bin:/usr/sbin", "HOME=/tmp"}
-		cmd.Dir = "/"
-		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: inside}
-	}
-	if cmd.SysProcAttr == nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{}
-	}
-	cmd.SysProcAttr.Setpgid = true
-	return cmd
-}
-
-// end stops it as its users would, and gives how long it took to be gone.
-func (s *session) end() (time.Duration, error) {
-	start := time.Now()
-	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGINT)
-	if s.name == "auditd" { // it stays on SIGINT
-		_ = s.cmd.Process.Signal(syscall.SIGTERM)
-	}
-	kill := time.AfterFunc(readyWithin, func() { _ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) })
-	defer kill.Stop()
-	_ = s.cmd.Wait()
-	took := time.Since(start)
-	for _, argv := range s.after {
-		if text, err := s.command(context.Background(), argv).CombinedOutput(); err != nil {
-			return took, fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, text)
-		}
-	}
-	return took, s.output.Close()
 }
