@@ -140,17 +140,12 @@ static __always_inline __u64 request_served_by(struct process *p)
 	return h && h->start == p->start ? h->request : 0;
 }
 
-static __always_inline void read_arguments(struct actor_event *e)
+static __always_inline void read_arguments(struct actor_event *e, __u64 start, __u64 length, __u32 room)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-	struct mm_struct *mm = BPF_CORE_READ(task, mm);
-	__u64 start = BPF_CORE_READ(mm, arg_start);
-	__u64 length = mm ? BPF_CORE_READ(mm, arg_end) - start : 0;
-
 	e->length = length;
-	if (length > ARGS_LEN) {
+	if (length > room) {
 		e->h.flags |= FLAG_CUT;
-		length = ARGS_LEN;
+		length = room;
 	}
 	barrier_var(length); /* as for messages */
 	if (length && bpf_probe_read_user(e->args, length, (void *)start))
@@ -182,9 +177,10 @@ __noinline int send_kin(__u64 task, __u64 of, __u32 index)
 	return 0;
 }
 
-static __always_inline int send_doer(struct attempt *a, __u64 of, struct task_struct *task)
+static __always_inline int send_arguments(struct attempt *a, __u64 of, struct task_struct *task, __u64 start,
+					  __u64 length, __u32 room)
 {
-	struct actor_event *e = reserve(struct actor_event);
+	struct actor_event *e = reserve_text(struct actor_event, args, room);
 
 	if (!e)
 		return lose(a);
@@ -194,9 +190,20 @@ static __always_inline int send_doer(struct attempt *a, __u64 of, struct task_st
 	e->capabilities = 0;
 	bpf_probe_read_kernel(&e->capabilities, sizeof(e->capabilities),
 			      &BPF_CORE_READ(task, cred)->cap_effective);
-	read_arguments(e);
+	read_arguments(e, start, length, room);
 	bpf_ringbuf_submit(e, 0);
 	return 0;
+}
+
+static __always_inline int send_doer(struct attempt *a, __u64 of, struct task_struct *task)
+{
+	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+	__u64 start = BPF_CORE_READ(mm, arg_start);
+	__u64 length = mm ? BPF_CORE_READ(mm, arg_end) - start : 0;
+
+	if (length <= SHORT_TEXT)
+		return send_arguments(a, of, task, start, length, SHORT_TEXT);
+	return send_arguments(a, of, task, start, length, ARGS_LEN);
 }
 
 /* send_actor reports who makes an attempt or a request, and all of its ancestors that

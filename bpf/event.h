@@ -10,6 +10,7 @@
 #define PATH_NAME   256 /* NAME_MAX and its NUL */
 #define TEXT_LEN    1024 /* the kernel's longest record of its log */
 #define PARAMS_LEN  1024
+#define SHORT_TEXT  64 /* of an event that ends with a text, where that is no longer */
 #define ARGS_LEN    512
 #define TTY_LEN	    32
 #define CGROUP_LEN  512

@@ -86,9 +86,9 @@ static __always_inline bool may_load(void)
 /* The text is the caller's word: another thread may rewrite it before the
  * kernel reads it. What the kernel used comes with parse_args and the module. */
 static __always_inline int send_enter(struct attempt *a, enum call call, bool compat, __s32 fd,
-				      __u64 size, __u64 text, __u32 flags)
+				      __u64 size, __u64 text, __u32 flags, __u32 room)
 {
-	struct enter_event *e = reserve(struct enter_event);
+	struct enter_event *e = reserve_text(struct enter_event, text, room);
 	long n;
 
 	if (!e)
@@ -102,10 +102,10 @@ static __always_inline int send_enter(struct attempt *a, enum call call, bool co
 	e->size = size;
 	e->flags = flags;
 	e->text[0] = 0;
-	n = bpf_probe_read_user_str(e->text, sizeof(e->text), (void *)text);
+	n = bpf_probe_read_user_str(e->text, room, (void *)text);
 	if (n < 0)
 		e->h.flags |= FLAG_UNREADABLE;
-	else if (n == sizeof(e->text))
+	else if (n == room)
 		e->h.flags |= FLAG_CUT;
 	bpf_ringbuf_submit(e, 0);
 	return 0;
@@ -115,9 +115,13 @@ static __always_inline int enter(enum call call, bool compat, __s32 fd, __u64 si
 				 __u32 flags)
 {
 	struct attempt *a = begin(call);
+	char start[SHORT_TEXT];
 	struct file *file;
 
-	send_enter(a, call, compat, fd, size, text, flags);
+	if (bpf_probe_read_user_str(start, sizeof(start), (void *)text) < (long)sizeof(start))
+		send_enter(a, call, compat, fd, size, text, flags, SHORT_TEXT);
+	else
+		send_enter(a, call, compat, fd, size, text, flags, sizeof(((struct enter_event *)0)->text));
 	if (a)
 		send_actor(a, a->id);
 	if (call != CALL_FINIT_MODULE)
@@ -390,29 +394,36 @@ static __always_inline int resolve(void)
 }
 ENTRY0(resolve_symbol, "resolve_symbol", resolve)
 
+static __always_inline int send_params(struct attempt *a, void *name, void *text, __u32 room)
+{
+	struct params_event *e = reserve_text(struct params_event, text, room);
+
+	if (!e)
+		return lose(a);
+	stamp(&e->h, KIND_PARAMS, a);
+	e->name[0] = e->text[0] = 0;
+	bpf_probe_read_kernel_str(e->name, sizeof(e->name), name);
+	if (bpf_probe_read_kernel_str(e->text, room, text) == room)
+		e->h.flags |= FLAG_CUT;
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
 /* The name and the parameters as the kernel has them; struct module lost them in 7.3. The
  * function has eight arguments, more than fentry of x86-64 carries before 6.6,
  * hence a kprobe in every mode. */
 SEC("kprobe/parse_args") int kprobe_parse_args(struct pt_regs *ctx)
 {
 	struct attempt *a = current_attempt();
-	struct params_event *e;
-	long n;
+	void *name = (void *)PT_REGS_PARM1(ctx), *text = (void *)PT_REGS_PARM2(ctx);
+	char start[SHORT_TEXT];
 
 	if (!a)
 		return 0;
 	stage_begins(a, STAGE_PARAMS);
-	e = reserve(struct params_event);
-	if (!e)
-		return lose(a);
-	stamp(&e->h, KIND_PARAMS, a);
-	e->name[0] = e->text[0] = 0;
-	bpf_probe_read_kernel_str(e->name, sizeof(e->name), (void *)PT_REGS_PARM1(ctx));
-	n = bpf_probe_read_kernel_str(e->text, sizeof(e->text), (void *)PT_REGS_PARM2(ctx));
-	if (n == sizeof(e->text))
-		e->h.flags |= FLAG_CUT;
-	bpf_ringbuf_submit(e, 0);
-	return 0;
+	if (bpf_probe_read_kernel_str(start, sizeof(start), text) < (long)sizeof(start))
+		return send_params(a, name, text, SHORT_TEXT);
+	return send_params(a, name, text, PARAMS_LEN);
 }
 
 /* ---- the module ---- */
@@ -640,9 +651,9 @@ SEC("kretprobe/__request_module") int kretprobe_request_module(struct pt_regs *c
 
 /* ---- messages ---- */
 
-static __always_inline int send_message(struct attempt *a, __u64 record, void *text, __u64 len)
+static __always_inline int send_text(struct attempt *a, __u64 record, void *text, __u64 len, __u32 room)
 {
-	struct text_event *e = reserve(struct text_event);
+	struct text_event *e = reserve_text(struct text_event, text, room);
 
 	if (!e)
 		return lose(a);
@@ -650,14 +661,21 @@ static __always_inline int send_message(struct attempt *a, __u64 record, void *t
 	e->unused = 0;
 	e->record = record;
 	e->length = len;
-	if (len > TEXT_LEN) {
+	if (len > room) {
 		e->h.flags |= FLAG_CUT;
-		len = TEXT_LEN;
+		len = room;
 	}
 	barrier_var(len); /* or the bound ends up on a copy that the verifier cannot follow */
 	bpf_probe_read_kernel(e->text, len, text);
 	bpf_ringbuf_submit(e, 0);
 	return 0;
+}
+
+static __always_inline int send_message(struct attempt *a, __u64 record, void *text, __u64 len)
+{
+	if (len <= SHORT_TEXT)
+		return send_text(a, record, text, len, SHORT_TEXT);
+	return send_text(a, record, text, len, TEXT_LEN);
 }
 
 /* From 6.1 at the latest this fires when the text is stored, in the thread that

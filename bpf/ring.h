@@ -81,6 +81,12 @@ static __always_inline void stamp(struct header *h, enum kind kind, struct attem
 /* reserve gives room for one event, to be stamped, filled and submitted. */
 #define reserve(type) ((type *)bpf_ringbuf_reserve(&events, sizeof(type), 0))
 
+/* reserve_text is for an event that ends with a text: most are short, and twice as many
+ * fit into the ring so. Which of the two sizes it is the verifier must know, so that
+ * whoever fills it is there once for each. */
+#define reserve_text(type, text, size) \
+	((type *)bpf_ringbuf_reserve(&events, offsetof(type, text) + (size), 0))
+
 /* lose counts an event that found no room. Its attempt is told too, so that the
  * end of it can say what is missing. Callers test the reservation once: older
  * verifiers forget a second time that it is not null. */

@@ -12,7 +12,8 @@ import (
 )
 
 // decode turns one record of the ring into an Event. It is a pure function of
-// the bytes, which are in the byte order and layout of this machine.
+// the bytes, which are in the byte order and layout of this machine. What lies behind
+// them, up to the slice's capacity, is not kept.
 func decode(raw []byte) (Event, error) {
 	h, err := view[bpfHeader](raw)
 	if err != nil {
@@ -43,7 +44,7 @@ func decode(raw []byte) (Event, error) {
 func decodePayload(e *Event, raw []byte) (err error) {
 	switch e.Kind {
 	case KindEnter:
-		e.Enter, err = payload(raw, decodeEnter)
+		e.Enter, err = textPayload(raw, unsafe.Offsetof(bpfEnterEvent{}.Text), decodeEnter)
 	case KindLeave, KindInitcall, KindInitReturn, KindRequestReturn, KindDied:
 		e.Return, err = payload(raw, decodeReturn)
 	case KindFile:
@@ -57,7 +58,7 @@ func decodePayload(e *Event, raw []byte) (err error) {
 	case KindStage:
 		e.Step, err = payload(raw, decodeStep)
 	case KindParams:
-		e.Params, err = payload(raw, decodeParams)
+		e.Params, err = textPayload(raw, unsafe.Offsetof(bpfParamsEvent{}.Text), decodeParams)
 	case KindModuleLoad, KindInit, KindFree, KindModuleFree:
 		e.Module, err = payload(raw, decodeModule)
 	case KindRequest:
@@ -65,9 +66,9 @@ func decodePayload(e *Event, raw []byte) (err error) {
 	case KindRequestFormat:
 		e.Request, err = payload(raw, decodeFormat)
 	case KindMessage:
-		e.Message, err = payload(raw, decodeMessage)
+		e.Message, err = textPayload(raw, unsafe.Offsetof(bpfTextEvent{}.Text), decodeMessage)
 	case KindActor:
-		e.Doer, err = payload(raw, decodeDoer)
+		e.Doer, err = textPayload(raw, unsafe.Offsetof(bpfActorEvent{}.Args), decodeDoer)
 	case KindKin:
 		e.Kin, err = payload(raw, decodeKin)
 	case KindProcess:
@@ -106,6 +107,21 @@ func payload[W, T any](raw []byte, convert func(*W) T) (*T, error) {
 	t := convert(w)
 	return &t, nil
 }
+
+// textPayload is payload for what ends with a text, from that offset on: the kernel side
+// leaves out the end of one that is short. Room behind raw, which the reader's buffer has
+// after the first long record, is used for it.
+func textPayload[W, T any](raw []byte, text uintptr, convert func(*W) T) (*T, error) {
+	var w W
+	size := unsafe.Sizeof(w)
+	if n := uintptr(len(raw)); n == text+shortText {
+		raw = append(raw, make([]byte, size-n)...)
+	}
+	return payload(raw, convert)
+}
+
+// shortText is SHORT_TEXT of the wire format.
+const shortText = 64
 
 func has(h *bpfHeader, flag bpfFlag) bool { return uint32(h.Flags)&uint32(flag) != 0 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"unsafe"
@@ -222,6 +223,27 @@ func TestDecodeCut(t *testing.T) {
 		if least == len(raw) || least < int(unsafe.Sizeof(bpfHeader{})) {
 			t.Errorf("%v: %d bytes do not decode", kind, least)
 		}
+	}
+}
+
+// A record whose text is short comes without the rest of its room.
+func TestDecodeShort(t *testing.T) {
+	var w bpfTextEvent
+	w.H.Kind, w.Length = uint16(KindMessage), 5
+	copy(w.Text[:], "hello, and what was in this memory before")
+	short := bytesOf(&w)[:unsafe.Offsetof(w.Text)+shortText]
+	for _, raw := range [][]byte{slices.Clip(short), append(make([]byte, 0, 1<<13), short...)} {
+		e, err := decode(raw)
+		if err != nil || e.Message.Text != "hello" {
+			t.Errorf("%+v, %v", e.Message, err)
+		}
+	}
+	w.Length = 1 << 31
+	if e, err := decode(slices.Clip(short)); err != nil || len(e.Message.Text) > len(w.Text) {
+		t.Errorf("of a length beyond: %+v, %v", e.Message, err)
+	}
+	if _, err := decode(slices.Clip(short[:len(short)-1])); err == nil {
+		t.Error("a byte too short decodes")
 	}
 }
 

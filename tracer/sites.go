@@ -28,7 +28,7 @@ func (s *Sites) symbol(address Address) string {
 	if known || address == 0 {
 		return name
 	}
-	var symbols Symbols
+	symbols := Symbols{Around: address}
 	if symbols.Read() != nil {
 		return ""
 	}

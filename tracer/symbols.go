@@ -20,6 +20,9 @@ import (
 type Symbols struct {
 	// File is read instead of /proc/kallsyms, if not empty.
 	File string
+	// Around, if not zero, is the only address that will be looked for: of the rest
+	// nothing is kept.
+	Around Address
 
 	starts  []uint64
 	entries []symbolEntry
@@ -108,7 +111,7 @@ func moduleExtents() map[string]extent {
 
 // parse reads lines of "address type name" and for a module's "[module]".
 func (s *Symbols) parse(r io.Reader, loaded map[string]extent) error {
-	b := symbolBuilder{numbers: map[string]uint16{"": 0}, modules: []string{""}, loaded: loaded}
+	b := symbolBuilder{numbers: map[string]uint16{"": 0}, modules: []string{""}, loaded: loaded, around: uint64(s.Around)}
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		if !b.add(lines.Bytes()) {
@@ -143,6 +146,7 @@ type symbolBuilder struct {
 	modules []string
 	numbers map[string]uint16
 	loaded  map[string]extent
+	around  uint64
 }
 
 // add keeps a line about code. It tells whether there is room for more. Most of the
@@ -159,6 +163,9 @@ func (b *symbolBuilder) add(line []byte) bool {
 	}
 	start, err := strconv.ParseUint(string(address), 16, 64)
 	if err != nil || start == 0 || len(name) == 0 || len(name) > maxSymbolName { // zero: hidden
+		return true
+	}
+	if b.around != 0 && (start > b.around || b.around-start > maxSymbolOffset) {
 		return true
 	}
 	if at, known := b.loaded[string(bytes.Trim(module, "[]"))]; known && start-at.start >= at.size {

@@ -40,6 +40,13 @@ func TestSymbols(t *testing.T) {
 		if ok != (want != "") || ok && got.String() != want {
 			t.Errorf("%s: %q, %t, want %q", address, got, ok, want)
 		}
+		near := Symbols{Around: address}
+		if err := near.parse(strings.NewReader(kallsyms), nil); err != nil && !errors.Is(err, ErrNoSymbols) {
+			t.Fatal(err)
+		}
+		if same, found := near.Find(address); same != got || found != ok {
+			t.Errorf("%s: %q of those around it, %q of all", address, same, got)
+		}
 	}
 	// A call that is the last thing in its function returns to the next one.
 	if got, ok := s.FindCall(0xffffffff81000300); !ok || got.String() != "misc_open+0x200" {
