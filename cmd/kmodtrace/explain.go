@@ -246,7 +246,7 @@ func (o *explainOptions) watch(ctx context.Context, out io.Writer) error {
 	tail := newTail(ctx, t.Actions)
 	defer tail.finish()
 	ctx = context.WithoutCancel(ctx)
-	for a := range tail.actions {
+	for a := range tail.items {
 		e := q.all(ctx, a)
 		if e.Cause == nil {
 			continue

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/kmodtrace/kmodtrace/tracer"
 	"golang.org/x/sys/unix"
 )
 
@@ -33,7 +34,7 @@ func passThrough(args []string) int {
 				return err
 			}
 		}
-		r := &runner{tail: &tail{}, signals: newRelay()}
+		r := &runner{tail: &tail[tracer.Action]{}, signals: newRelay()}
 		defer r.signals.stop()
 		if err := becomeSubreaper(); err != nil {
 			return err

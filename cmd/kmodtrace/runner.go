@@ -16,7 +16,7 @@ import (
 // runner runs one command, and picks from all that the kernel does what it does because
 // of that command.
 type runner struct {
-	tail    *tail
+	tail    *tail[tracer.Action]
 	report  *runReport
 	signals *relay
 	log     *zerolog.Logger
@@ -45,7 +45,7 @@ func (r *runner) follow(ctx context.Context, pid int) syscall.WaitStatus {
 	go func() { ended <- r.signals.follow(pid) }()
 	for {
 		select {
-		case a := <-r.tail.actions:
+		case a := <-r.tail.items:
 			r.take(ctx, a)
 		case <-r.signals.orphans:
 			reapOrphans(pid)
@@ -59,7 +59,7 @@ func (r *runner) follow(ctx context.Context, pid int) syscall.WaitStatus {
 // take shows an action if it is one of the family's. Before there is one, none is.
 func (r *runner) take(ctx context.Context, a *tracer.Action) {
 	if a == nil { // no more can be read
-		r.tail.actions = nil
+		r.tail.items = nil
 		return
 	}
 	if r.family == (family{}) {
@@ -77,19 +77,19 @@ func (r *runner) take(ctx context.Context, a *tracer.Action) {
 // finish takes what is there when the command has ended, waits a little for the helpers
 // that it left, and takes what is unfinished then.
 func (r *runner) finish(ctx context.Context) {
-	if r.tail.actions == nil {
+	if r.tail.items == nil {
 		return
 	}
 	if _, err := r.fence(ctx); err != nil {
 		r.log.Warn().Msgf("what was shown may be incomplete: %v", err)
 	}
-	for r.tail.actions != nil {
+	for r.tail.items != nil {
 		left := r.helpers.until - tracer.SinceBoot()
 		if left <= 0 || r.signals.asked() != 0 {
 			break
 		}
 		select {
-		case a := <-r.tail.actions:
+		case a := <-r.tail.items:
 			r.take(ctx, a)
 		case <-time.After(min(left, 100*time.Millisecond)):
 		}
@@ -108,7 +108,7 @@ func (r *runner) fence(ctx context.Context) (*tracer.Action, error) {
 	defer late.Stop()
 	for {
 		select {
-		case a := <-r.tail.actions:
+		case a := <-r.tail.items:
 			switch {
 			case a == nil:
 				r.take(ctx, a)

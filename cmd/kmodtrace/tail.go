@@ -3,30 +3,28 @@ package main
 import (
 	"context"
 	"iter"
-
-	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// tail reads all actions as they end, ahead of who takes them: looking for reasons and
-// origins takes time, in which the ring of events would fill up.
-type tail struct {
-	actions <-chan *tracer.Action // closed when no more can be read
-	stop    context.CancelFunc
-	err     error // of reading; valid once actions is closed
+// tail reads all actions as they end, or all events, ahead of who takes them: looking
+// for reasons and origins takes time, in which the ring of events would fill up.
+type tail[T any] struct {
+	items <-chan *T // closed when no more can be read
+	stop  context.CancelFunc
+	err   error // of reading; valid once items is closed
 }
 
-func newTail(ctx context.Context, read func(context.Context) iter.Seq2[tracer.Action, error]) *tail {
+func newTail[T any](ctx context.Context, read func(context.Context) iter.Seq2[T, error]) *tail[T] {
 	ctx, stop := context.WithCancel(ctx)
-	actions := make(chan *tracer.Action, 1024)
-	tl := &tail{actions: actions, stop: stop}
+	items := make(chan *T, 1024)
+	tl := &tail[T]{items: items, stop: stop}
 	go func() {
-		defer close(actions)
-		for a, err := range read(ctx) {
+		defer close(items)
+		for item, err := range read(ctx) {
 			if err != nil {
 				tl.err = err
 				return
 			}
-			actions <- &a
+			items <- &item
 		}
 	}()
 	return tl
@@ -34,12 +32,12 @@ func newTail(ctx context.Context, read func(context.Context) iter.Seq2[tracer.Ac
 
 // finish ends the reading, and gives what was left: first what has ended, then what has
 // not. Calling it again gives nothing.
-func (t *tail) finish() []*tracer.Action {
+func (t *tail[T]) finish() []*T {
 	t.stop()
-	var rest []*tracer.Action
-	if t.actions != nil {
-		for a := range t.actions {
-			rest = append(rest, a)
+	var rest []*T
+	if t.items != nil {
+		for item := range t.items {
+			rest = append(rest, item)
 		}
 	}
 	return rest

@@ -27,7 +27,7 @@ func TestTail(t *testing.T) {
 	}
 	next := uint64(0)
 	tl := newTail(t.Context(), read)
-	for a := range tl.actions {
+	for a := range tl.items {
 		if a.ID != next {
 			t.Fatalf("%d after %d", a.ID, next)
 		}
@@ -38,7 +38,7 @@ func TestTail(t *testing.T) {
 	}
 	tl = newTail(t.Context(), read)
 	for range 10 {
-		<-tl.actions
+		<-tl.items
 	}
 	if rest := tl.finish(); len(rest) != 4990 || rest[0].ID != 10 || !<-ended {
 		t.Errorf("%d were left", len(rest))

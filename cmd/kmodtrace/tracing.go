@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -19,6 +20,8 @@ func openTracer(backend tracer.Backend) (*tracer.Tracer, error) {
 	if err != nil {
 		return nil, noTraceError(err)
 	}
+	// What the kernel's types took while the programs were loaded is not needed again.
+	debug.FreeOSMemory()
 	return t, nil
 }
 

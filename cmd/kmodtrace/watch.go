@@ -90,7 +90,7 @@ func (o *watchOptions) run(ctx context.Context, stdout io.Writer) error {
 	}
 	log := zerolog.Ctx(ctx)
 	sayReady(log, t.Coverage(), time.Since(start))
-	w := &watcher{watchOptions: o, wanted: wanted, out: stdout}
+	w := &watcher{watchOptions: o, wanted: wanted, out: batch{out: stdout}}
 	if err := w.begin(); err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func removeStale(name string) error {
 type watcher struct {
 	*watchOptions
 	wanted  *filter
-	out     io.Writer
+	out     batch
 	actions *actionTable
 	raw     *eventTable
 	forest  forest
@@ -137,15 +137,17 @@ type watcher struct {
 
 // begin writes the header, and so finds out early when nothing can be written.
 func (w *watcher) begin() error {
-	theme, width := themeOf(w.out), columnsOf(w.out)
+	theme, width := themeOf(w.out.out), columnsOf(w.out.out)
 	w.actions, w.raw = newActionTable(theme, width), &eventTable{theme: theme, width: width}
 	switch {
 	case w.json:
 		return nil
 	case w.events:
-		return w.write(w.raw.header())
+		w.out.add(w.raw.header())
+	default:
+		w.out.add(w.actions.header())
 	}
-	return w.write(w.actions.header())
+	return w.out.flush()
 }
 
 func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
@@ -161,27 +163,31 @@ func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
 	defer tail.finish()
 	// What ends the watching does not end the looking for reasons.
 	ctx = context.WithoutCancel(ctx)
-	for a := range tail.actions {
+	for a := range tail.items {
 		w.tally.action(a)
-		if !w.wanted.action(a) {
-			continue
-		}
-		e := q.cause(ctx, a)
-		if !w.wanted.cause(e.Cause) {
-			continue
-		}
-		e.Origin = q.origins.Of(ctx, a)
-		if err := w.showAction(e); err != nil {
+		if err := w.take(ctx, q, a); err != nil {
 			return err
 		}
 		if w.enough() {
-			return nil
+			return w.out.flush()
+		}
+		if err := w.out.pass(len(tail.items) > 0); err != nil {
+			return err
 		}
 	}
-	return errors.Join(tail.err, w.showTrees(w.forest.rest()))
+	return errors.Join(tail.err, w.showTrees(w.forest.rest()), w.out.flush())
 }
 
-func (w *watcher) showAction(e traced) error {
+// take shows an action, if it is wanted.
+func (w *watcher) take(ctx context.Context, q *inquiry, a *tracer.Action) error {
+	if !w.wanted.action(a) {
+		return nil
+	}
+	e := q.cause(ctx, a)
+	if !w.wanted.cause(e.Cause) {
+		return nil
+	}
+	e.Origin = q.origins.Of(ctx, a)
 	if w.tree {
 		return w.showTrees(w.forest.add(e))
 	}
@@ -198,40 +204,37 @@ func (w *watcher) showTrees(trees []*tree) error {
 }
 
 func (w *watcher) watchEvents(ctx context.Context, t *tracer.Tracer) error {
-	for e, err := range t.Events(ctx) {
+	tail := newTail(ctx, t.Events)
+	defer tail.finish()
+	for e := range tail.items {
+		w.tally.events++
+		if w.wanted.thread(e.Thread) {
+			if err := w.show(e, w.raw.render(e)); err != nil {
+				return err
+			}
+		}
+		if w.enough() {
+			return w.out.flush()
+		}
+		if err := w.out.pass(len(tail.items) > 0); err != nil {
+			return err
+		}
+	}
+	return errors.Join(tail.err, w.out.flush())
+}
+
+// show has one record written with the next pass.
+func (w *watcher) show(record any, text string) error {
+	w.tally.shown++
+	if w.json {
+		line, err := jsonLine(record)
 		if err != nil {
 			return err
 		}
-		w.tally.events++
-		if !w.wanted.thread(e.Thread) {
-			continue
-		}
-		if err := w.show(e, w.raw.render(&e)); err != nil {
-			return err
-		}
-		if w.enough() {
-			return nil
-		}
+		text = string(line)
 	}
+	w.out.add(text)
 	return nil
-}
-
-// show writes one record, whole, in one go: a reader never sees half of one.
-func (w *watcher) show(record any, text string) error {
-	w.tally.shown++
-	if !w.json {
-		return w.write(text)
-	}
-	line, err := jsonLine(record)
-	if err != nil {
-		return err
-	}
-	return w.write(string(line))
-}
-
-func (w *watcher) write(text string) error {
-	_, err := io.WriteString(w.out, text)
-	return outputError(err)
 }
 
 func (w *watcher) enough() bool { return w.count > 0 && w.tally.shown >= w.count }
