@@ -101,6 +101,9 @@ func (x *Explainer) cause(ctx context.Context, a *tracer.Action) *Cause {
 	var possible []*rule
 	for i := range x.rules {
 		r := &x.rules[i]
+		if !r.when.concerns(a) {
+			continue
+		}
 		s := x.scene(ctx, a)
 		switch r.match(s) {
 		case yes:

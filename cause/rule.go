@@ -58,17 +58,21 @@ func answerOf(b bool) answer {
 	return no
 }
 
-// match says how a rule fits a scene: no, unsure (nothing contradicts it), or yes.
-func (r *rule) match(s *scene) answer {
-	w := &r.when
-	a := s.action
+// concerns tells whether the rule is for actions that ended like this one. Of all rules
+// few are.
+func (w *when) concerns(a *tracer.Action) bool {
 	kind := w.kind
 	if kind == 0 {
 		kind = tracer.Load
 	}
-	if a.Kind != kind || w.stages != nil && !slices.Contains(w.stages, a.Stage) || w.errnos != nil && !slices.Contains(w.errnos, a.Errno) {
-		return no
-	}
+	return a.Kind == kind && (w.stages == nil || slices.Contains(w.stages, a.Stage)) &&
+		(w.errnos == nil || slices.Contains(w.errnos, a.Errno))
+}
+
+// match says how a rule that concerns a scene's action fits it: no, unsure (nothing
+// contradicts it), or yes.
+func (r *rule) match(s *scene) answer {
+	w := &r.when
 	decided := w.alone
 	if w.text != nil {
 		switch {

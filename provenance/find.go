@@ -36,9 +36,8 @@ func (f finding) close() {
 // path is one of this mount namespace.
 func (s *search) find() (file *os.File, here bool) {
 	f, o := s.action.File, s.origin
-	p := s.process()
-	defer p.close()
-	foreign := s.foreign(p)
+	defer func() { s.loader.close() }()
+	foreign := s.foreign()
 	named := !f.Memfd && !f.Deleted && !f.PathCut && filepath.IsAbs(f.Path)
 	var at finding
 	switch {
@@ -46,7 +45,7 @@ func (s *search) find() (file *os.File, here bool) {
 		o.settle(Unchecked, "%s files are not looked at: it is not this kernel that answers for them", o.FileSystem)
 		return nil, named && !foreign
 	case named:
-		at, here = s.byName(p, foreign)
+		at, here = s.byName(foreign)
 	case f.Memfd:
 		at = found(Gone, "it never had a name")
 	case f.Deleted:
@@ -59,7 +58,7 @@ func (s *search) find() (file *os.File, here bool) {
 		return at.file, here
 	}
 	// What its name does not lead to, the descriptor of its loader may.
-	held := s.byDescriptor(p)
+	held := s.byDescriptor()
 	lost := !named || at.state == Unchecked || at.state == Unreadable
 	if lost && (held.state == Same || held.state == Changed) {
 		o.State, o.Why = held.state, held.why
@@ -72,9 +71,13 @@ func (s *search) remote() bool { return (s.fs.network || s.fs.program) && !s.opt
 // byName looks at the path, in this mount namespace first: many others share its file
 // systems, and what is the same file here can also be asked for its package. A path is
 // from the root of its namespace, where the root of a process may be elsewhere.
-func (s *search) byName(p *process, foreign bool) (at finding, here bool) {
+func (s *search) byName(foreign bool) (at finding, here bool) {
 	at = s.at(s.opts.Root)
-	if !foreign && (p == nil || p.mount != 0) || at.state == Same {
+	if at.state == Same {
+		return at, true
+	}
+	p := s.process()
+	if !foreign && (p == nil || p.mount != 0) {
 		return at, true
 	}
 	if !foreign { // not known to be
@@ -86,7 +89,7 @@ func (s *search) byName(p *process, foreign bool) (at finding, here bool) {
 		return at, true
 	}
 	at.close()
-	for _, root := range s.rootsOf(p) {
+	for _, root := range s.rootsOf() {
 		if _, err := os.Stat(root); err == nil {
 			return s.at(root), false
 		}
@@ -211,8 +214,9 @@ func (s *search) compare(f *os.File, st *unix.Stat_t) (State, string) {
 
 // byDescriptor looks at what the loader's descriptor is, while that has it open: a
 // memfd and a deleted file have no other way to them.
-func (s *search) byDescriptor(p *process) finding {
+func (s *search) byDescriptor() finding {
 	call := s.action.Call
+	p := s.process()
 	if p == nil || call == nil || call.Call != tracer.FinitModule || call.FD < 0 {
 		return finding{state: Unchecked}
 	}

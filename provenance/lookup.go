@@ -124,6 +124,9 @@ type search struct {
 	action *tracer.Action
 	origin *Origin
 	fs     fileSystem
+
+	sought bool     // loader is what was found
+	loader *process // see [search.process]
 }
 
 // run gives what it knows of the file, and then what there is about its package too.

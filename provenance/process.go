@@ -19,8 +19,16 @@ type process struct {
 	mount uint32 // its mount namespace; 0 where that may not be asked
 }
 
-// process gives the one that made the load; nil where it has ended.
+// process gives the one that made the load; nil where it has ended. It is looked for when
+// it is first asked for: mostly the event and the path tell enough.
 func (s *search) process() *process {
+	if !s.sought {
+		s.sought, s.loader = true, s.openProcess()
+	}
+	return s.loader
+}
+
+func (s *search) openProcess() *process {
 	t := s.action.Thread
 	fd, err := unix.Open(s.Lookup.path("proc", strconv.FormatUint(uint64(t.PID), 10)), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -82,11 +90,11 @@ func mountNamespace(process string) uint32 {
 }
 
 // namespace gives the mount namespace of the load; 0 where not known.
-func (s *search) namespace(p *process) uint32 {
+func (s *search) namespace() uint32 {
 	if a := s.action.Actor; a != nil && a.Namespaces.Mount != (tracer.Namespace{}) {
 		return a.Namespaces.Mount.ID
 	}
-	if p != nil {
+	if p := s.process(); p != nil {
 		return p.mount
 	}
 	return 0
@@ -94,8 +102,8 @@ func (s *search) namespace(p *process) uint32 {
 
 // foreign tells whether the load is known to be of another mount namespace than this
 // process's.
-func (s *search) foreign(p *process) bool {
-	mount := s.namespace(p)
+func (s *search) foreign() bool {
+	mount := s.namespace()
 	return mount != 0 && s.mount != 0 && mount != s.mount
 }
 
@@ -104,9 +112,9 @@ const maxProcesses = 4096
 
 // rootsOf gives roots by which the load's mount namespace can be seen: its process's,
 // or that of another process in it. The first is enough.
-func (s *search) rootsOf(p *process) []string {
-	mount := s.namespace(p)
-	if p != nil && p.mount == mount {
+func (s *search) rootsOf() []string {
+	mount := s.namespace()
+	if p := s.process(); p != nil && p.mount == mount {
 		return []string{p.path("root")}
 	}
 	entries, _ := os.ReadDir(s.Lookup.path("proc"))

@@ -35,6 +35,9 @@ func newRPM(root, program string) rpm {
 func (r *rpm) database() time.Time {
 	var last time.Time
 	for _, dir := range []string{"usr/lib/sysimage/rpm", "var/lib/rpm", "usr/share/rpm"} {
+		if modified(filepath.Join(r.root, dir)).IsZero() {
+			continue
+		}
 		for _, file := range []string{"rpmdb.sqlite", "rpmdb.sqlite-wal", "Packages.db", "Packages"} {
 			if at := modified(filepath.Join(r.root, dir, file)); at.After(last) {
 				last = at

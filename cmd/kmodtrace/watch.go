@@ -191,12 +191,12 @@ func (w *watcher) take(ctx context.Context, q *inquiry, a *tracer.Action) error 
 	if w.tree {
 		return w.showTrees(w.forest.add(e))
 	}
-	return w.show(e, w.actions.render(&e))
+	return w.show(e, func() string { return w.actions.render(&e) })
 }
 
 func (w *watcher) showTrees(trees []*tree) error {
 	for _, t := range trees {
-		if err := w.show(t, w.actions.renderTree(t)); err != nil {
+		if err := w.show(t, func() string { return w.actions.renderTree(t) }); err != nil {
 			return err
 		}
 	}
@@ -209,7 +209,7 @@ func (w *watcher) watchEvents(ctx context.Context, t *tracer.Tracer) error {
 	for e := range tail.items {
 		w.tally.events++
 		if w.wanted.thread(e.Thread) {
-			if err := w.show(e, w.raw.render(e)); err != nil {
+			if err := w.show(e, func() string { return w.raw.render(e) }); err != nil {
 				return err
 			}
 		}
@@ -223,17 +223,18 @@ func (w *watcher) watchEvents(ctx context.Context, t *tracer.Tracer) error {
 	return errors.Join(tail.err, w.out.flush())
 }
 
-// show has one record written with the next pass.
-func (w *watcher) show(record any, text string) error {
+// show has one record written with the next pass, as JSON or as text.
+func (w *watcher) show(record any, text func() string) error {
 	w.tally.shown++
-	if w.json {
-		line, err := jsonLine(record)
-		if err != nil {
-			return err
-		}
-		text = string(line)
+	if !w.json {
+		w.out.add(text())
+		return nil
 	}
-	w.out.add(text)
+	line, err := jsonLine(record)
+	if err != nil {
+		return err
+	}
+	w.out.add(string(line))
 	return nil
 }
 
