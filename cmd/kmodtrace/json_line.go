@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"unicode"
 	"unicode/utf16"
 )
@@ -23,7 +24,8 @@ func jsonLine(v any) ([]byte, error) {
 
 // escapeJSON escapes unprintable characters, which JSON has only inside strings.
 func escapeJSON(text []byte) []byte {
-	if bytes.IndexFunc(text, unprintable) < 0 {
+	plain := func(c byte) bool { return c >= ' ' && c < 0x7f }
+	if !slices.ContainsFunc(text, func(c byte) bool { return !plain(c) }) {
 		return text
 	}
 	var out []byte
