@@ -162,7 +162,8 @@ func storms() []storm {
 	return []storm{
 		{"cycles", "cycles of load and unload on both CPUs", 10000, cycles},
 		{"parallel", "loads at once, asleep in their inits", 256, parallel},
-		{"refusals", "refused loads and unloads, 1,000 a second where the machine can", 60000, refusals},
+		{"refusals", "refused loads and unloads, 1,000 a second where the machine can", 60000, refusals(time.Millisecond)},
+		{"fewer refusals", "the same, 200 a second", 6000, refusals(5 * time.Millisecond)},
 	}
 }
 
@@ -299,8 +300,13 @@ func (d *driver) loadFile(file, params string) error {
 }
 
 // refusals are of three kinds: a file that is no module, mostly; a module whose init
-// fails; and the unload of one that is not there. They are made at a pace.
-func refusals(n int, quarter func()) (deeds, error) {
+// fails; and the unload of one that is not there. One is made each time that the pace
+// takes.
+func refusals(pace time.Duration) func(int, func()) (deeds, error) {
+	return func(n int, _ func()) (deeds, error) { return refuse(n, pace) }
+}
+
+func refuse(n int, pace time.Duration) (deeds, error) {
 	undisturbed()
 	junk, err := os.CreateTemp("", "junk*.ko")
 	if err != nil {
@@ -318,20 +324,17 @@ func refusals(n int, quarter func()) (deeds, error) {
 		return nil, err
 	}
 	defer junk.Close()
-	refuse, err := os.Open(specimen("refuse"))
+	failing, err := os.Open(specimen("refuse"))
 	if err != nil {
 		return nil, err
 	}
-	defer refuse.Close()
+	defer failing.Close()
 	d := newDriver()
 	start := time.Now()
 	for i := range n {
-		if i > 0 && i%max(n/4, 1) == 0 {
-			quarter()
-		}
 		switch {
 		case i%100 == 50:
-			err = d.load("refuse", refuse, "err=5")
+			err = d.load("refuse", failing, "err=5")
 		case i%100 == 99:
 			err = d.unload("")
 		default:
@@ -340,7 +343,7 @@ func refusals(n int, quarter func()) (deeds, error) {
 		if err == nil {
 			return d.did, errors.New("the kernel took what it should refuse")
 		}
-		time.Sleep(time.Until(start.Add(time.Duration(i) * time.Millisecond)))
+		time.Sleep(time.Until(start.Add(time.Duration(i) * pace)))
 	}
 	return d.did, nil
 }

@@ -42,6 +42,7 @@ func (b *bench) watchStorm(ctx context.Context, c contender, st storm) error {
 	var rest, atEnd usage
 	var r stormResult
 	s, err := b.with(ctx, c, nil, func(s *session) (err error) {
+		s.forgetPeak()
 		rest = s.usage()
 		r, err = b.runStorm(ctx, st.name, b.size(st), hardships(s, st.name))
 		atEnd = s.usage()

@@ -76,6 +76,9 @@ func (r report) tables() []table {
 
 // rows has one for each contender that has a sample of the part.
 func (r report) rows(p part, cells func(name string, own samples) []string) (rows [][]string) {
+	if len(r.samples.of(p)) == 0 {
+		return nil
+	}
 	for _, name := range r.samples.contenders() {
 		if name == baseline {
 			continue

@@ -22,23 +22,47 @@ const (
 	mib   = 1 << 20
 )
 
-// usage adds up its processes. One that ends meanwhile is left out.
-func (s *session) usage() (u usage) {
+// processes gives the folders in /proc of its processes, and what their files stat say
+// after the name.
+func (s *session) processes() map[string][]string {
+	own := make(map[string][]string)
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, name := range stats {
 		text, err := os.ReadFile(name)
 		if err != nil {
-			continue
+			continue // it has ended
 		}
-		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-		if len(fields) < 13 || fields[2] != strconv.Itoa(s.cmd.Process.Pid) {
-			continue
+		_, rest, _ := cutLast(string(text), ")")
+		const group = 2
+		if fields := strings.Fields(rest); len(fields) > 13 && fields[group] == strconv.Itoa(s.cmd.Process.Pid) {
+			own[filepath.Dir(name)] = fields
 		}
-		for _, field := range fields[11:13] {
+	}
+	return own
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
+
+// forgetPeak makes what is resident now the most that there was.
+func (s *session) forgetPeak() {
+	for dir := range s.processes() {
+		_ = os.WriteFile(filepath.Join(dir, "clear_refs"), []byte("5"), 0)
+	}
+}
+
+// usage adds up its processes.
+func (s *session) usage() (u usage) {
+	for dir, fields := range s.processes() {
+		for _, field := range fields[11:13] { // utime, stime
 			n, _ := strconv.ParseFloat(field, 64)
 			u.cpu += n / ticks
 		}
-		status, _ := os.ReadFile(filepath.Join(filepath.Dir(name), "status"))
+		status, _ := os.ReadFile(filepath.Join(dir, "status"))
 		u.resident += kilobytes(string(status), "VmRSS:") * 1024 / mib
 		u.peak += kilobytes(string(status), "VmHWM:") * 1024 / mib
 	}
