@@ -11,7 +11,8 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 FUZZTIME ?= 1m
 TIMES  ?= 20
-BENCH  ?= 6.12
+BENCH  ?= 6.1 6.12 newest
+ROUNDS ?= 3
 # How many of the lab's machines run at once. Under emulation each takes one core, but
 # waits for its kernel's grace periods almost half the time: four suit two cores.
 export MACHINES ?= 4
@@ -113,8 +114,8 @@ lab-bench: setup build ## what a machine of the lab costs
 cost: setup guest ## what the hooks add to the load of a large module, on KERNEL=6.12 ARCH=amd64
 	@GOARCH=$(ARCH) go test -exec "$(CURDIR)/bin/kmodtrace lab exec --arch $(ARCH) --kernel $(KERNEL) --" -run '^$$' -bench LoadXFS -benchtime 3x -v ./tracer
 
-bench: setup guest ## what watching modules costs, beside the tools that people use today, on BENCH="6.12"
-	@go run ./scripts/bench --json bin/bench.json $(BENCH)
+bench: setup guest ## what watching costs and what is lost, beside the tools of today; BENCH="6.12": on that kernel, and not into docs/performance.md
+	@go run ./scripts/bench --rounds $(ROUNDS) --json bin/bench.json $(if $(filter file,$(origin BENCH)),--page docs/performance.md) $(BENCH)
 
 benchmarks: ## decode, correlate and render: this tree against the parent commit
 	@scripts/benchmarks
