@@ -25,6 +25,9 @@ func (t *Tracer) Costs() ([]Cost, error) {
 	}
 	costs := make([]Cost, 0, len(t.attached))
 	for name, a := range t.attached {
+		if a.shares {
+			continue
+		}
 		stats, err := a.program.Stats()
 		if err != nil {
 			return nil, fmt.Errorf("read statistics of %s: %w", name, err)

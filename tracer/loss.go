@@ -59,11 +59,18 @@ func (t *Tracer) readLoss() (Loss, error) {
 }
 
 // missed adds up what this kernel reports. Before 6.7 a link does not know its
-// kretprobe's misses, and tracefs does.
-func (a *attachment) missed(profile map[string]uint64) uint64 {
+// kretprobe's misses, and tracefs does; of probes that share an event only tracefs
+// tells which.
+func (a *attachment) missed(profile map[string][]uint64) uint64 {
 	var n uint64
 	if stats, err := a.program.Stats(); err == nil {
 		n += stats.RecursionMisses
+	}
+	if a.shares {
+		if each := profile[a.event]; a.place < len(each) {
+			n += each[a.place]
+		}
+		return n
 	}
 	if info, err := a.link.Info(); err == nil {
 		if perf := info.PerfEvent(); perf != nil {
@@ -72,5 +79,8 @@ func (a *attachment) missed(profile map[string]uint64) uint64 {
 			}
 		}
 	}
-	return n + profile[a.event]
+	for _, missed := range profile[a.event] {
+		n += missed
+	}
+	return n
 }
