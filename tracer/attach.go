@@ -31,8 +31,8 @@ type attachment struct {
 	// event. All kretprobes alone on the same function have the same there:
 	// another reader's misses count too.
 	event string
-	// shares says that the link is another attachment's, of the event that this
-	// one has part in; place is where among the event's probes.
+	// shares says that it has part in an event, whose link is another attachment's;
+	// place is where among the event's probes.
 	shares bool
 	place  int
 }
@@ -55,7 +55,7 @@ type attacher struct {
 	returns  int
 	ahead    map[string]*loading
 	attached map[string]*attachment
-	sharing  *sharing // nil where each probe must be attached alone
+	sharing  *sharing // nil where each must be attached alone
 }
 
 // has tells whether this architecture has the hook at all: arm64 has no system
@@ -117,7 +117,7 @@ func (at *attacher) attachProgram(name string) error {
 		return err
 	}
 	a := &attachment{target: spec.AttachTo, program: p}
-	if !at.sharing.attach(name, a) {
+	if !at.sharing.join(name, a) {
 		if err := a.attach(spec, at.returns); err != nil {
 			return errors.Join(err, p.Close())
 		}
@@ -126,7 +126,9 @@ func (at *attacher) attachProgram(name string) error {
 	return nil
 }
 
+// attach attaches it alone.
 func (a *attachment) attach(spec *ebpf.ProgramSpec, returns int) (err error) {
+	a.shares, a.event = false, ""
 	section, _, _ := strings.Cut(spec.SectionName, "/")
 	switch section {
 	case "fentry", "fexit":

@@ -13,7 +13,8 @@ type Loss struct {
 	// Missed counts the times that a probe did not run although its function
 	// did: recursion (kernels from 5.12 count it), or a kretprobe without a free
 	// slot. Those of a hook that another one backs up are left out. MissedBy
-	// tells which, by target.
+	// tells which, by target; a program that all entries or all returns share, and
+	// that the kernel skipped, is "shared entries" or "shared returns".
 	Missed   uint64            `json:"missed"`
 	MissedBy map[string]uint64 `json:"missed_by,omitempty"`
 	// Dropped counts unfinished actions given up for want of room.

@@ -16,22 +16,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sharing lets probes share an event: one for all entries, one for all returns. See
-// bpf/shared.h for how. What it cannot take is attached alone.
+// sharing lets probes share an event: one for all entries, one for all returns
+// (bpf/shared.h). What it cannot take is attached alone.
 type sharing struct {
-	functions map[string]uint32 // those whose address is known, and their numbers
+	functions map[string]uint32 // the numbers of those whose address is known
 	events    []*sharedEvent
 }
 
 // sharingSince is the first kernel known to give a probe's program the address of its
-// function. It can from 5.15, but those between 5.18 and 6.0 give another one on
-// processors with indirect branch tracking.
+// function. They do from 5.15, but those from 5.18 to 6.0 give another on processors
+// with indirect branch tracking (from source).
 func sharingSince() version { return version{6, 1} }
 
-// newSharing finds the functions, and loads what runs for all probes of an event.
+// newSharing asks whether this kernel can, and for the addresses of the functions.
 func (at *attacher) newSharing(running version) (*sharing, error) {
 	if since := sharingSince(); running.less(since) {
-		return nil, fmt.Errorf("probes share an event from %d.%d on", since.major, since.minor)
+		return nil, fmt.Errorf("kernel %d.%d: probes share events from %d.%d on", running.major, running.minor, since.major, since.minor)
 	}
 	finder, err := at.load(bpfProgFindSymbol)
 	if err != nil {
@@ -40,23 +40,14 @@ func (at *attacher) newSharing(running version) (*sharing, error) {
 	defer finder.Close()
 	s := &sharing{functions: make(map[string]uint32)}
 	for _, h := range at.hooks {
-		if name := h.probe(); name != "" {
-			if err := s.find(finder, at.spec.Programs[name].AttachTo); err != nil {
-				return nil, err
-			}
+		if h.place == tracepoint {
+			continue
+		}
+		if err := s.find(finder, at.spec.Programs[h.programs(Kprobe)[0]].AttachTo); err != nil {
+			return nil, err
 		}
 	}
 	return s, nil
-}
-
-// probe is the name of the hook's program that is attached by a kprobe or kretprobe.
-func (h hook) probe() string {
-	for _, name := range h.programs(Kprobe) {
-		if strings.HasPrefix(name, "kprobe_") || strings.HasPrefix(name, "kretprobe_") {
-			return name
-		}
-	}
-	return ""
 }
 
 // find gives a function its number. One that this kernel does not have gets none.
@@ -65,9 +56,10 @@ func (s *sharing) find(finder *ebpf.Program, function string) error {
 		return nil
 	}
 	symbol := bpfSymbol{Function: uint32(len(s.functions))}
-	if copy(symbol.Name[:len(symbol.Name)-1], function) < len(function) {
+	if len(function) >= len(symbol.Name) {
 		return nil
 	}
+	copy(symbol.Name[:], function)
 	got, err := finder.Run(&ebpf.RunOptions{Context: symbol})
 	if err != nil {
 		return fmt.Errorf("find the address of %s: %w", function, err)
@@ -82,18 +74,19 @@ func (s *sharing) find(finder *ebpf.Program, function string) error {
 	return nil
 }
 
-// share makes the events, of the programs by which the hooks are to be attached, and
-// switches them on. They have no program yet to go on as, so no hook is there before
-// its turn. The returns come first: of the probes on one function the kernel runs the
-// newest first, and an entry must see where its caller is before a kretprobe hides it.
+// share makes the two events and switches them on. They have no programs yet to go on
+// as, so that no hook is there before its turn. The returns come first: of the probes
+// on one function the kernel runs the newest first, and the entry of a request must
+// read its caller before a kretprobe hides that.
 func (at *attacher) share() {
 	if at.sharing == nil {
 		return
 	}
 	for _, e := range []*sharedEvent{
-		{dispatcher: bpfProgSharedReturns, programs: at.maps[bpfMapReturns], define: "r" + strconv.Itoa(at.returns), prefix: "kretprobe_"},
-		{dispatcher: bpfProgSharedEntries, programs: at.maps[bpfMapEntries], define: "p", prefix: "kprobe_"},
+		{dispatcher: bpfProgSharedReturns, programs: at.maps[bpfMapReturns], kind: "r" + strconv.Itoa(at.returns), prefix: "kretprobe_"},
+		{dispatcher: bpfProgSharedEntries, programs: at.maps[bpfMapEntries], kind: "p", prefix: "kprobe_"},
 	} {
+		// Why not is no concern: each member then says why it cannot be had alone.
 		if a, err := at.open(e); err == nil {
 			at.attached[e.dispatcher] = a
 			at.sharing.events = append(at.sharing.events, e)
@@ -101,8 +94,9 @@ func (at *attacher) share() {
 	}
 }
 
-// attach puts the program where the shared event finds it, and tells whether it could.
-func (s *sharing) attach(name string, a *attachment) bool {
+// join lets the event that has the program's probe go on as that program from now on,
+// and tells whether there is one.
+func (s *sharing) join(name string, a *attachment) bool {
 	if s == nil {
 		return false
 	}
@@ -111,42 +105,25 @@ func (s *sharing) attach(name string, a *attachment) bool {
 		if place < 0 {
 			continue
 		}
-		if e.programs.Put(s.functions[a.target], a.program) != nil {
-			return false
-		}
 		a.shares, a.event, a.place = true, e.name, place
-		return true
+		return e.programs.Put(s.functions[a.target], a.program) == nil
 	}
 	return false
 }
 
-// sharedEvent is an event of tracefs with probes on several functions.
+// sharedEvent is an event of tracefs that has probes on several functions.
 type sharedEvent struct {
 	dispatcher  string    // the program that runs for all
 	programs    *ebpf.Map // what it goes on as, by the function's number
-	define      string    // how tracefs is told what kind of probe
-	prefix      string    // what the names of the members begin with
+	kind        string    // of its probes, in the words of tracefs
+	prefix      string    // of the names of programs for such probes
 	group, name string    // in tracefs
-	members     []string  // programs, in the order in which the kernel lists their probes
+	members     []string  // programs, in the order of their probes
 }
 
-// open makes and attaches the event with all the members that it can have.
+// open makes the event of all the probes that it can have, and attaches it.
 func (at *attacher) open(e *sharedEvent) (*attachment, error) {
-	random := make([]byte, 8)
-	_, _ = rand.Read(random) // never fails
-	id := hex.EncodeToString(random)
-	e.group = tracefsPrefix + strconv.Itoa(os.Getpid()) + "_" + id
-	e.name = strings.TrimPrefix(e.dispatcher, "shared_") + "_" + id
-	for _, h := range at.hooks {
-		name := h.programs(at.backend)[0]
-		function := at.spec.Programs[name].AttachTo
-		if _, known := at.sharing.functions[function]; !known || !strings.HasPrefix(name, e.prefix) {
-			continue
-		}
-		if writeProbe(fmt.Sprintf("%s:%s/%s %s", e.define, e.group, e.name, function)) == nil {
-			e.members = append(e.members, name)
-		}
-	}
+	at.define(e)
 	if len(e.members) == 0 {
 		return nil, errors.New("no function to probe")
 	}
@@ -158,9 +135,34 @@ func (at *attacher) open(e *sharedEvent) (*attachment, error) {
 	if err != nil {
 		return nil, errors.Join(err, p.Close(), e.remove())
 	}
-	return &attachment{target: "shared " + strings.TrimPrefix(e.dispatcher, "shared_"), program: p, link: l}, nil
+	return &attachment{target: strings.ReplaceAll(e.dispatcher, "_", " "), program: p, link: l}, nil
 }
 
+// define makes the event's probes. Its name is like no other: tracefs counts misses
+// by it.
+func (at *attacher) define(e *sharedEvent) {
+	random := make([]byte, 8)
+	_, _ = rand.Read(random) // has no errors
+	id := hex.EncodeToString(random)
+	e.group = tracefsPrefix + strconv.Itoa(os.Getpid()) + "_" + id
+	e.name = e.dispatcher + "_" + id
+	for _, h := range at.hooks {
+		name := h.programs(at.backend)[0]
+		if !strings.HasPrefix(name, e.prefix) {
+			continue
+		}
+		function := at.spec.Programs[name].AttachTo
+		if _, known := at.sharing.functions[function]; !known {
+			continue
+		}
+		if writeProbe(e.kind+":"+e.group+"/"+e.name+" "+function) == nil {
+			e.members = append(e.members, name)
+		}
+	}
+}
+
+// attach switches all the probes on. The kernel runs the program on every CPU,
+// whichever the perf event is for.
 func (e *sharedEvent) attach(p *ebpf.Program) (*sharedLink, error) {
 	id, err := e.id()
 	if err != nil {
@@ -175,7 +177,7 @@ func (e *sharedEvent) attach(p *ebpf.Program) (*sharedLink, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("attach to event %s: %w", e.name, err), unix.Close(fd))
 	}
-	return &sharedLink{RawLink: raw, fd: fd, event: e}, nil
+	return &sharedLink{RawLink: raw, perf: fd, event: e}, nil
 }
 
 // id is the number that perf knows the event by.
@@ -187,25 +189,31 @@ func (e *sharedEvent) id() (uint64, error) {
 			return strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
 		}
 	}
-	return 0, err
+	return 0, fmt.Errorf("number of event %s: %w", e.name, err)
 }
 
 // remove takes back all its probes.
 func (e *sharedEvent) remove() error {
-	return writeProbe("-:" + e.group + "/" + e.name)
+	if len(e.members) == 0 {
+		return nil
+	}
+	if err := writeProbe("-:" + e.group + "/" + e.name); err != nil {
+		return fmt.Errorf("remove event %s: %w", e.name, err)
+	}
+	return nil
 }
 
-// sharedLink is the link of an event that takes the event along.
+// sharedLink is the link of a shared event, and takes the event along.
 type sharedLink struct {
 	*link.RawLink
-	fd    int
+	perf  int
 	event *sharedEvent
 }
 
 func (l *sharedLink) Close() error {
-	return errors.Join(l.RawLink.Close(), unix.Close(l.fd), l.event.remove())
+	return errors.Join(l.RawLink.Close(), unix.Close(l.perf), l.event.remove())
 }
 
-// Info has nothing on misses: the kernel knows only those of the event's first probe,
-// and tracefs knows them all.
+// Info is not given: of misses it would have those of the event's first probe only,
+// and tracefs has them all.
 func (l *sharedLink) Info() (*link.Info, error) { return nil, ebpf.ErrNotSupported }

@@ -140,10 +140,8 @@ func (t *Tracer) prepare(o Options) (*attacher, error) {
 		return nil, err
 	}
 	at.hooks = slices.DeleteFunc(hooksFor(running), func(h hook) bool { return !at.has(h) })
-	// Why not is no concern: then each is attached alone.
-	if at.sharing, err = at.newSharing(running); err != nil {
-		at.sharing = nil
-	}
+	// Why not is no concern: each is attached alone then.
+	at.sharing, _ = at.newSharing(running)
 	if at.backend == Auto {
 		at.backend, t.coverage.WhyKprobe = at.choose()
 	}
