@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/cilium/ebpf"
 )
 
 func TestHooksFor(t *testing.T) {
@@ -58,6 +60,28 @@ func TestProgramsAndHooks(t *testing.T) {
 	for name := range spec.Programs {
 		if !used[name] {
 			t.Errorf("program %s has no hook", name)
+		}
+	}
+}
+
+// Every function has its number where probes share events.
+func TestFunctionsFitWhatIsShared(t *testing.T) {
+	spec, err := loadBpf()
+	if err != nil {
+		t.Fatal(err)
+	}
+	functions := make(map[string]bool)
+	for _, p := range spec.Programs {
+		if p.AttachTo != "" && p.Type == ebpf.Kprobe {
+			functions[p.AttachTo] = true
+			if room := len(bpfSymbol{}.Name); len(p.AttachTo) >= room {
+				t.Errorf("%s: want fewer than %d characters", p.AttachTo, room)
+			}
+		}
+	}
+	for _, name := range []string{bpfMapFunctions, bpfMapEntries, bpfMapReturns} {
+		if room := spec.Maps[name].MaxEntries; len(functions) > int(room) {
+			t.Errorf("%d functions, and %s has room for %d", len(functions), name, room)
 		}
 	}
 }
