@@ -13,6 +13,7 @@
 
 #include "event.h"
 #include "ring.h"
+#include "shared.h"
 #include "request.h"
 #include "hook.h"
 #include "module.h"
@@ -49,6 +50,7 @@ const struct module_event *unused_module __attribute__((unused));
 const struct request_event *unused_request __attribute__((unused));
 const struct params_event *unused_params __attribute__((unused));
 const struct text_event *unused_text __attribute__((unused));
+const struct symbol *unused_symbol __attribute__((unused));
 
 /* ---- the three system calls ----
  * Their own functions, not the syscall tracepoints: those make every system

@@ -27,18 +27,27 @@ type attachment struct {
 	spare   bool
 	program *ebpf.Program
 	link    link.Link
-	// event is the name in kprobe_profile, for kretprobes. All that probe the
-	// same function have the same there: another reader's misses count too.
+	// event is the name in kprobe_profile, for kretprobes and for what shares an
+	// event. All kretprobes alone on the same function have the same there:
+	// another reader's misses count too.
 	event string
+	// shares says that it has part in an event, whose link is another attachment's;
+	// place is where among the event's probes.
+	shares bool
+	place  int
 }
 
 func (a *attachment) Close() error {
+	if a.shares {
+		return a.program.Close()
+	}
 	return errors.Join(a.link.Close(), a.program.Close())
 }
 
 // attacher loads and attaches hooks one by one, so that each has its own reason
 // where it cannot be had.
 type attacher struct {
+	hooks    []hook // in the order of attaching
 	spec     *ebpf.CollectionSpec
 	maps     map[string]*ebpf.Map
 	cache    *btf.Cache
@@ -46,6 +55,7 @@ type attacher struct {
 	returns  int
 	ahead    map[string]*loading
 	attached map[string]*attachment
+	sharing  *sharing // nil where each must be attached alone
 }
 
 // has tells whether this architecture has the hook at all: arm64 has no system
@@ -80,14 +90,14 @@ func (at *attacher) attach(h hook) HookStatus {
 }
 
 // markSpares finds the hooks that others back up, once all are attached.
-func (at *attacher) markSpares(hooks []hook) {
+func (at *attacher) markSpares() {
 	entries := make(map[string]bool)
-	for _, h := range hooks {
+	for _, h := range at.hooks {
 		if h.place == probe {
 			entries[h.name] = at.attached[h.programs(at.backend)[0]] != nil
 		}
 	}
-	for _, h := range hooks {
+	for _, h := range at.hooks {
 		a := at.attached[h.programs(at.backend)[0]]
 		if a == nil || len(h.spare) == 0 {
 			continue
@@ -107,14 +117,18 @@ func (at *attacher) attachProgram(name string) error {
 		return err
 	}
 	a := &attachment{target: spec.AttachTo, program: p}
-	if err := a.attach(spec, at.returns); err != nil {
-		return errors.Join(err, p.Close())
+	if !at.sharing.join(name, a) {
+		if err := a.attach(spec, at.returns); err != nil {
+			return errors.Join(err, p.Close())
+		}
 	}
 	at.attached[name] = a
 	return nil
 }
 
+// attach attaches it alone.
 func (a *attachment) attach(spec *ebpf.ProgramSpec, returns int) (err error) {
+	a.shares, a.event = false, ""
 	section, _, _ := strings.Cut(spec.SectionName, "/")
 	switch section {
 	case "fentry", "fexit":

@@ -303,6 +303,12 @@ type bpfStageEvent struct {
 	Symbols uint32
 }
 
+type bpfSymbol struct {
+	_        structs.HostLayout
+	Function uint32
+	Name     [64]uint8
+}
+
 type bpfTextEvent struct {
 	_      structs.HostLayout
 	H      bpfHeader
@@ -326,10 +332,13 @@ const (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	bpfMapAttempts                              = "attempts"
+	bpfMapEntries                               = "entries"
 	bpfMapEvents                                = "events"
+	bpfMapFunctions                             = "functions"
 	bpfMapHelpers                               = "helpers"
 	bpfMapLosses                                = "losses"
 	bpfMapRequests                              = "requests"
+	bpfMapReturns                               = "returns"
 	bpfMapStarting                              = "starting"
 	bpfMapTold                                  = "told"
 	bpfProgFentryApplyRelocateAdd               = "fentry_apply_relocate_add"
@@ -358,6 +367,7 @@ const (
 	bpfProgFexitSecurityKernelPostLoadData      = "fexit_security_kernel_post_load_data"
 	bpfProgFexitSecurityKernelPostReadFile      = "fexit_security_kernel_post_read_file"
 	bpfProgFexitSecurityKernelReadFile          = "fexit_security_kernel_read_file"
+	bpfProgFindSymbol                           = "find_symbol"
 	bpfProgKprobeApplyRelocateAdd               = "kprobe_apply_relocate_add"
 	bpfProgKprobeCallUsermodehelperExec         = "kprobe_call_usermodehelper_exec"
 	bpfProgKprobeCallUsermodehelperExecAsync    = "kprobe_call_usermodehelper_exec_async"
@@ -398,6 +408,8 @@ const (
 	bpfProgKretprobeSecurityKernelPostLoadData  = "kretprobe_security_kernel_post_load_data"
 	bpfProgKretprobeSecurityKernelPostReadFile  = "kretprobe_security_kernel_post_read_file"
 	bpfProgKretprobeSecurityKernelReadFile      = "kretprobe_security_kernel_read_file"
+	bpfProgSharedEntries                        = "shared_entries"
+	bpfProgSharedReturns                        = "shared_returns"
 	bpfProgTracepointConsole                    = "tracepoint_console"
 	bpfProgTracepointModuleFree                 = "tracepoint_module_free"
 	bpfProgTracepointModuleLoad                 = "tracepoint_module_load"
@@ -425,6 +437,7 @@ const (
 	bpfVarUnusedReturn                          = "unused_return"
 	bpfVarUnusedStage                           = "unused_stage"
 	bpfVarUnusedStageEvent                      = "unused_stage_event"
+	bpfVarUnusedSymbol                          = "unused_symbol"
 	bpfVarUnusedText                            = "unused_text"
 	bpfVarUnusedTrait                           = "unused_trait"
 )
@@ -497,6 +510,7 @@ type bpfProgramSpecs struct {
 	FexitSecurityKernelPostLoadData      *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_post_load_data"`
 	FexitSecurityKernelPostReadFile      *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_post_read_file"`
 	FexitSecurityKernelReadFile          *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_read_file"`
+	FindSymbol                           *ebpf.ProgramSpec `ebpf:"find_symbol"`
 	KprobeApplyRelocateAdd               *ebpf.ProgramSpec `ebpf:"kprobe_apply_relocate_add"`
 	KprobeCallUsermodehelperExec         *ebpf.ProgramSpec `ebpf:"kprobe_call_usermodehelper_exec"`
 	KprobeCallUsermodehelperExecAsync    *ebpf.ProgramSpec `ebpf:"kprobe_call_usermodehelper_exec_async"`
@@ -537,6 +551,8 @@ type bpfProgramSpecs struct {
 	KretprobeSecurityKernelPostLoadData  *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_post_load_data"`
 	KretprobeSecurityKernelPostReadFile  *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_post_read_file"`
 	KretprobeSecurityKernelReadFile      *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_read_file"`
+	SharedEntries                        *ebpf.ProgramSpec `ebpf:"shared_entries"`
+	SharedReturns                        *ebpf.ProgramSpec `ebpf:"shared_returns"`
 	TracepointConsole                    *ebpf.ProgramSpec `ebpf:"tracepoint_console"`
 	TracepointModuleFree                 *ebpf.ProgramSpec `ebpf:"tracepoint_module_free"`
 	TracepointModuleLoad                 *ebpf.ProgramSpec `ebpf:"tracepoint_module_load"`
@@ -547,13 +563,16 @@ type bpfProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfMapSpecs struct {
-	Attempts *ebpf.MapSpec `ebpf:"attempts"`
-	Events   *ebpf.MapSpec `ebpf:"events"`
-	Helpers  *ebpf.MapSpec `ebpf:"helpers"`
-	Losses   *ebpf.MapSpec `ebpf:"losses"`
-	Requests *ebpf.MapSpec `ebpf:"requests"`
-	Starting *ebpf.MapSpec `ebpf:"starting"`
-	Told     *ebpf.MapSpec `ebpf:"told"`
+	Attempts  *ebpf.MapSpec `ebpf:"attempts"`
+	Entries   *ebpf.MapSpec `ebpf:"entries"`
+	Events    *ebpf.MapSpec `ebpf:"events"`
+	Functions *ebpf.MapSpec `ebpf:"functions"`
+	Helpers   *ebpf.MapSpec `ebpf:"helpers"`
+	Losses    *ebpf.MapSpec `ebpf:"losses"`
+	Requests  *ebpf.MapSpec `ebpf:"requests"`
+	Returns   *ebpf.MapSpec `ebpf:"returns"`
+	Starting  *ebpf.MapSpec `ebpf:"starting"`
+	Told      *ebpf.MapSpec `ebpf:"told"`
 }
 
 // bpfVariableSpecs contains global variables before they are loaded into the kernel.
@@ -583,6 +602,7 @@ type bpfVariableSpecs struct {
 	UnusedReturn       *ebpf.VariableSpec `ebpf:"unused_return"`
 	UnusedStage        *ebpf.VariableSpec `ebpf:"unused_stage"`
 	UnusedStageEvent   *ebpf.VariableSpec `ebpf:"unused_stage_event"`
+	UnusedSymbol       *ebpf.VariableSpec `ebpf:"unused_symbol"`
 	UnusedText         *ebpf.VariableSpec `ebpf:"unused_text"`
 	UnusedTrait        *ebpf.VariableSpec `ebpf:"unused_trait"`
 }
@@ -607,22 +627,28 @@ func (o *bpfObjects) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfMaps struct {
-	Attempts *ebpf.Map `ebpf:"attempts"`
-	Events   *ebpf.Map `ebpf:"events"`
-	Helpers  *ebpf.Map `ebpf:"helpers"`
-	Losses   *ebpf.Map `ebpf:"losses"`
-	Requests *ebpf.Map `ebpf:"requests"`
-	Starting *ebpf.Map `ebpf:"starting"`
-	Told     *ebpf.Map `ebpf:"told"`
+	Attempts  *ebpf.Map `ebpf:"attempts"`
+	Entries   *ebpf.Map `ebpf:"entries"`
+	Events    *ebpf.Map `ebpf:"events"`
+	Functions *ebpf.Map `ebpf:"functions"`
+	Helpers   *ebpf.Map `ebpf:"helpers"`
+	Losses    *ebpf.Map `ebpf:"losses"`
+	Requests  *ebpf.Map `ebpf:"requests"`
+	Returns   *ebpf.Map `ebpf:"returns"`
+	Starting  *ebpf.Map `ebpf:"starting"`
+	Told      *ebpf.Map `ebpf:"told"`
 }
 
 func (m *bpfMaps) Close() error {
 	return _BpfClose(
 		m.Attempts,
+		m.Entries,
 		m.Events,
+		m.Functions,
 		m.Helpers,
 		m.Losses,
 		m.Requests,
+		m.Returns,
 		m.Starting,
 		m.Told,
 	)
@@ -655,6 +681,7 @@ type bpfVariables struct {
 	UnusedReturn       *ebpf.Variable `ebpf:"unused_return"`
 	UnusedStage        *ebpf.Variable `ebpf:"unused_stage"`
 	UnusedStageEvent   *ebpf.Variable `ebpf:"unused_stage_event"`
+	UnusedSymbol       *ebpf.Variable `ebpf:"unused_symbol"`
 	UnusedText         *ebpf.Variable `ebpf:"unused_text"`
 	UnusedTrait        *ebpf.Variable `ebpf:"unused_trait"`
 }
@@ -689,6 +716,7 @@ type bpfPrograms struct {
 	FexitSecurityKernelPostLoadData      *ebpf.Program `ebpf:"fexit_security_kernel_post_load_data"`
 	FexitSecurityKernelPostReadFile      *ebpf.Program `ebpf:"fexit_security_kernel_post_read_file"`
 	FexitSecurityKernelReadFile          *ebpf.Program `ebpf:"fexit_security_kernel_read_file"`
+	FindSymbol                           *ebpf.Program `ebpf:"find_symbol"`
 	KprobeApplyRelocateAdd               *ebpf.Program `ebpf:"kprobe_apply_relocate_add"`
 	KprobeCallUsermodehelperExec         *ebpf.Program `ebpf:"kprobe_call_usermodehelper_exec"`
 	KprobeCallUsermodehelperExecAsync    *ebpf.Program `ebpf:"kprobe_call_usermodehelper_exec_async"`
@@ -729,6 +757,8 @@ type bpfPrograms struct {
 	KretprobeSecurityKernelPostLoadData  *ebpf.Program `ebpf:"kretprobe_security_kernel_post_load_data"`
 	KretprobeSecurityKernelPostReadFile  *ebpf.Program `ebpf:"kretprobe_security_kernel_post_read_file"`
 	KretprobeSecurityKernelReadFile      *ebpf.Program `ebpf:"kretprobe_security_kernel_read_file"`
+	SharedEntries                        *ebpf.Program `ebpf:"shared_entries"`
+	SharedReturns                        *ebpf.Program `ebpf:"shared_returns"`
 	TracepointConsole                    *ebpf.Program `ebpf:"tracepoint_console"`
 	TracepointModuleFree                 *ebpf.Program `ebpf:"tracepoint_module_free"`
 	TracepointModuleLoad                 *ebpf.Program `ebpf:"tracepoint_module_load"`
@@ -763,6 +793,7 @@ func (p *bpfPrograms) Close() error {
 		p.FexitSecurityKernelPostLoadData,
 		p.FexitSecurityKernelPostReadFile,
 		p.FexitSecurityKernelReadFile,
+		p.FindSymbol,
 		p.KprobeApplyRelocateAdd,
 		p.KprobeCallUsermodehelperExec,
 		p.KprobeCallUsermodehelperExecAsync,
@@ -803,6 +834,8 @@ func (p *bpfPrograms) Close() error {
 		p.KretprobeSecurityKernelPostLoadData,
 		p.KretprobeSecurityKernelPostReadFile,
 		p.KretprobeSecurityKernelReadFile,
+		p.SharedEntries,
+		p.SharedReturns,
 		p.TracepointConsole,
 		p.TracepointModuleFree,
 		p.TracepointModuleLoad,

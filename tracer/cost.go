@@ -16,7 +16,8 @@ type Cost struct {
 // Costs reads what the programs of this Tracer took so far, in no order. The
 // kernel counts only while its statistics are on (the sysctl
 // kernel.bpf_stats_enabled), which themselves add two readings of the clock to
-// each run.
+// each run. It counts for the program that it calls: where probes share an event,
+// all entries are shared_entries here, and all returns shared_returns.
 func (t *Tracer) Costs() ([]Cost, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -25,6 +26,9 @@ func (t *Tracer) Costs() ([]Cost, error) {
 	}
 	costs := make([]Cost, 0, len(t.attached))
 	for name, a := range t.attached {
+		if a.shares {
+			continue
+		}
 		stats, err := a.program.Stats()
 		if err != nil {
 			return nil, fmt.Errorf("read statistics of %s: %w", name, err)

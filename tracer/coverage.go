@@ -9,7 +9,7 @@ import (
 // not, and why.
 type Coverage struct {
 	Backend Backend `json:"backend"`
-	// WhyKprobe tells why Auto did not take Fentry.
+	// WhyKprobe tells why Auto did not take Fentry where it would have.
 	WhyKprobe string       `json:"why_kprobe,omitempty"`
 	Hooks     []HookStatus `json:"hooks"`
 }

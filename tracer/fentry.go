@@ -9,10 +9,13 @@ import (
 	"github.com/cilium/ebpf/link"
 )
 
-// choose is the backend of Auto, and why it is not Fentry. What costs nothing is
-// asked first. Whether this kernel has trampolines shows when one is attached:
-// to a hook that is wanted anyway, and stays.
+// choose is the backend of Auto, and why Fentry is not where it would be. What costs
+// nothing is asked first. Whether this kernel has trampolines shows when one is
+// attached: to a hook that is wanted anyway, and stays.
 func (at *attacher) choose() (Backend, string) {
+	if at.sharing != nil {
+		return Kprobe, ""
+	}
 	if err := HaveNoPreemption(); err != nil {
 		return Kprobe, oneLine(err)
 	}

@@ -148,8 +148,9 @@ type Backend uint8
 // The backends. Neither loses anything that the kernel does not count; see
 // [Loss].
 const (
-	// Auto takes Fentry where the kernel has it and does not preempt itself,
-	// Kprobe otherwise.
+	// Auto takes Kprobe where probes can share events, from 6.1: all are attached and
+	// detached in the time of a few. Before, it takes Fentry where the kernel has it
+	// and does not preempt itself, Kprobe otherwise.
 	Auto Backend = iota // auto
 	// Fentry hooks entries through BPF trampolines, x86-64 from 5.5, arm64 from 6.4
 	// or so, and the returns of functions that do not sleep. A trampoline runs its

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/cilium/ebpf"
 )
 
 func TestHooksFor(t *testing.T) {
@@ -36,13 +38,13 @@ func TestHooksFor(t *testing.T) {
 }
 
 // Every hook has its programs, for both architectures' sake by the one that
-// this test runs on; and every program has its hook.
+// this test runs on; and every program has its hook, but those that serve many.
 func TestProgramsAndHooks(t *testing.T) {
 	spec, err := loadBpf()
 	if err != nil {
 		t.Fatal(err)
 	}
-	used := make(map[string]bool)
+	used := map[string]bool{bpfProgSharedEntries: true, bpfProgSharedReturns: true, bpfProgFindSymbol: true}
 	for _, h := range hooks() {
 		found := false
 		for _, b := range []Backend{Fentry, Kprobe} {
@@ -58,6 +60,28 @@ func TestProgramsAndHooks(t *testing.T) {
 	for name := range spec.Programs {
 		if !used[name] {
 			t.Errorf("program %s has no hook", name)
+		}
+	}
+}
+
+// Every function has its number where probes share events.
+func TestFunctionsFitWhatIsShared(t *testing.T) {
+	spec, err := loadBpf()
+	if err != nil {
+		t.Fatal(err)
+	}
+	functions := make(map[string]bool)
+	for _, p := range spec.Programs {
+		if p.AttachTo != "" && p.Type == ebpf.Kprobe {
+			functions[p.AttachTo] = true
+			if room := len(bpfSymbol{}.Name); len(p.AttachTo) >= room {
+				t.Errorf("%s: want fewer than %d characters", p.AttachTo, room)
+			}
+		}
+	}
+	for _, name := range []string{bpfMapFunctions, bpfMapEntries, bpfMapReturns} {
+		if room := spec.Maps[name].MaxEntries; len(functions) > int(room) {
+			t.Errorf("%d functions, and %s has room for %d", len(functions), name, room)
 		}
 	}
 }

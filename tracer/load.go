@@ -19,10 +19,10 @@ type loading struct {
 // loadAhead begins to load the programs by which the hooks are to be attached:
 // loading is work for the processors, attaching mostly waits for the kernel, and
 // only the attaching has an order. Each must be taken, by attaching its hook.
-func (at *attacher) loadAhead(hooks []hook) {
-	queue := make(chan *loading, len(hooks))
-	at.ahead = make(map[string]*loading, len(hooks))
-	for _, h := range hooks {
+func (at *attacher) loadAhead() {
+	queue := make(chan *loading, len(at.hooks))
+	at.ahead = make(map[string]*loading, len(at.hooks))
+	for _, h := range at.hooks {
 		name := h.programs(at.backend)[0]
 		if at.attached[name] != nil {
 			continue

@@ -13,7 +13,8 @@ type Loss struct {
 	// Missed counts the times that a probe did not run although its function
 	// did: recursion (kernels from 5.12 count it), or a kretprobe without a free
 	// slot. Those of a hook that another one backs up are left out. MissedBy
-	// tells which, by target.
+	// tells which, by target; a program that all entries or all returns share, and
+	// that the kernel skipped, is "shared entries" or "shared returns".
 	Missed   uint64            `json:"missed"`
 	MissedBy map[string]uint64 `json:"missed_by,omitempty"`
 	// Dropped counts unfinished actions given up for want of room.
@@ -59,11 +60,18 @@ func (t *Tracer) readLoss() (Loss, error) {
 }
 
 // missed adds up what this kernel reports. Before 6.7 a link does not know its
-// kretprobe's misses, and tracefs does.
-func (a *attachment) missed(profile map[string]uint64) uint64 {
+// kretprobe's misses, and tracefs does; of probes that share an event only tracefs
+// tells which.
+func (a *attachment) missed(profile map[string][]uint64) uint64 {
 	var n uint64
 	if stats, err := a.program.Stats(); err == nil {
 		n += stats.RecursionMisses
+	}
+	if a.shares {
+		if each := profile[a.event]; a.place < len(each) {
+			n += each[a.place]
+		}
+		return n
 	}
 	if info, err := a.link.Info(); err == nil {
 		if perf := info.PerfEvent(); perf != nil {
@@ -72,5 +80,8 @@ func (a *attachment) missed(profile map[string]uint64) uint64 {
 			}
 		}
 	}
-	return n + profile[a.event]
+	for _, missed := range profile[a.event] {
+		n += missed
+	}
+	return n
 }

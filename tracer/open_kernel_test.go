@@ -110,8 +110,10 @@ func TestStaleProbesAreRemoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.WriteString("r:kmodtrace_4194304_0123/stale do_init_module"); err != nil {
-		t.Fatal(err)
+	for _, function := range []string{"do_init_module", "free_module"} {
+		if _, err := f.WriteString("r:kmodtrace_4194304_0123/stale " + function); err != nil {
+			t.Fatal(err)
+		}
 	}
 	f.Close()
 	tr, err := tracer.Open(nil)

@@ -2,6 +2,7 @@ package tracer
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -71,24 +72,40 @@ func removeBusyProbes(n int) bool {
 func removeProbes(root, group string) (removed int) {
 	events, _ := filepath.Glob(filepath.Join(group, "*", "format"))
 	for _, event := range events {
-		f, err := os.OpenFile(filepath.Join(root, "kprobe_events"), os.O_WRONLY|os.O_APPEND, 0)
-		if err != nil {
-			return removed
-		}
-		if _, err := fmt.Fprintf(f, "-:%s/%s", filepath.Base(group), filepath.Base(filepath.Dir(event))); err == nil {
+		if writeProbeTo(root, fmt.Sprintf("-:%s/%s", filepath.Base(group), filepath.Base(filepath.Dir(event)))) == nil {
 			removed++
 		}
-		_ = f.Close()
 	}
 	return removed
+}
+
+// writeProbe defines a probe, or takes one back, in the words of tracefs.
+func writeProbe(line string) error {
+	var err error
+	for _, root := range tracefsRoots() {
+		if err = writeProbeTo(root, line); !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return err
+}
+
+func writeProbeTo(root, line string) error {
+	f, err := os.OpenFile(filepath.Join(root, "kprobe_events"), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(line)
+	return errors.Join(err, f.Close())
 }
 
 func tracefsRoots() []string {
 	return []string{"/sys/kernel/tracing", "/sys/kernel/debug/tracing"}
 }
 
-// kprobeProfile reads how often each kprobe event of tracefs was missed.
-func kprobeProfile() map[string]uint64 {
+// kprobeProfile reads how often each kprobe event of tracefs was missed, by its name,
+// and of several probes by one name in their order.
+func kprobeProfile() map[string][]uint64 {
 	for _, root := range tracefsRoots() {
 		f, err := os.Open(filepath.Join(root, "kprobe_profile"))
 		if err != nil {
@@ -101,8 +118,8 @@ func kprobeProfile() map[string]uint64 {
 }
 
 // parseKprobeProfile reads lines of "name hits misses".
-func parseKprobeProfile(r io.Reader) map[string]uint64 {
-	missed := make(map[string]uint64)
+func parseKprobeProfile(r io.Reader) map[string][]uint64 {
+	missed := make(map[string][]uint64)
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		fields := strings.Fields(lines.Text())
@@ -110,7 +127,7 @@ func parseKprobeProfile(r io.Reader) map[string]uint64 {
 			continue
 		}
 		if n, err := strconv.ParseUint(fields[2], 10, 64); err == nil {
-			missed[fields[0]] += n
+			missed[fields[0]] = append(missed[fields[0]], n)
 		}
 	}
 	return missed

@@ -95,9 +95,7 @@ func Open(opts *Options) (_ *Tracer, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := t.attachAll(at); err != nil {
-		return nil, err
-	}
+	t.attachAll(at)
 	if len(t.coverage.Missing()) > 0 {
 		return nil, &CoverageError{Coverage: t.coverage}
 	}
@@ -137,6 +135,13 @@ func (t *Tracer) prepare(o Options) (*attacher, error) {
 	if at.returns == 0 {
 		at.returns = defaultReturns
 	}
+	running, err := runningVersion()
+	if err != nil {
+		return nil, err
+	}
+	at.hooks = slices.DeleteFunc(hooksFor(running), func(h hook) bool { return !at.has(h) })
+	// Why not is no concern: each is attached alone then.
+	at.sharing, _ = at.newSharing(running)
 	if at.backend == Auto {
 		at.backend, t.coverage.WhyKprobe = at.choose()
 	}
@@ -144,18 +149,13 @@ func (t *Tracer) prepare(o Options) (*attacher, error) {
 	return at, nil
 }
 
-func (t *Tracer) attachAll(at *attacher) error {
-	running, err := runningVersion()
-	if err != nil {
-		return err
-	}
-	hooks := slices.DeleteFunc(hooksFor(running), func(h hook) bool { return !at.has(h) })
-	at.loadAhead(hooks)
-	for _, h := range hooks {
+func (t *Tracer) attachAll(at *attacher) {
+	at.loadAhead()
+	at.share()
+	for _, h := range at.hooks {
 		t.coverage.Hooks = append(t.coverage.Hooks, at.attach(h))
 	}
-	at.markSpares(hooks)
-	return nil
+	at.markSpares()
 }
 
 // Coverage says what this Tracer can see.

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Many probes by one event. A kernel waits for grace periods to switch a trace event off,
+ * one event after another, and one event can have probes on many functions; but it has one
+ * program for all of them. That goes on as the program of the function that was hit, by a
+ * tail call: the same programs can be attached alone. The reader puts each in when its
+ * turn comes; until then the hook is not there, though its probe is. */
+#pragma once
+
+#define MOST_SHARED 64
+#define SYMBOL_LEN  64
+
+/* The functions, by address, as numbers that entries and returns have in common. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MOST_SHARED);
+	__type(key, __u64);
+	__type(value, __u32);
+} functions SEC(".maps");
+
+struct shared_programs {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, MOST_SHARED);
+	__type(key, __u32);
+	__type(value, __u32);
+};
+
+struct shared_programs entries SEC(".maps");
+struct shared_programs returns SEC(".maps");
+
+/* The address is the probe's, in a kretprobe's program too, from 5.15 (commit
+ * 9ffd9f3ff719). A function that is not known cannot be: it counts as lost, once it is
+ * seen that it can. */
+static __always_inline int go_on(struct pt_regs *ctx, void *programs)
+{
+	__u64 address = bpf_get_func_ip(ctx);
+	__u32 *function = bpf_map_lookup_elem(&functions, &address);
+
+	if (function)
+		bpf_tail_call(ctx, programs, *function);
+	else
+		lose(0);
+	return 0;
+}
+
+SEC("kprobe") int shared_entries(struct pt_regs *ctx)
+{
+	return go_on(ctx, &entries);
+}
+
+SEC("kretprobe") int shared_returns(struct pt_regs *ctx)
+{
+	return go_on(ctx, &returns);
+}
+
+/* What the reader wants to know the address of. */
+struct symbol {
+	__u32 function; /* its number from now on */
+	__u8 name[SYMBOL_LEN];
+};
+
+/* Run by the reader, once for each function, from 5.16 (commit d6aef08a872b). To read the
+ * kernel's list of symbols takes longer than all else that the reader does. */
+SEC("syscall") int find_symbol(struct symbol *ctx)
+{
+	__u32 function = ctx->function;
+	char name[SYMBOL_LEN];
+	__u64 address = 0;
+	long err;
+
+	for (int i = 0; i < SYMBOL_LEN; i++)
+		name[i] = ctx->name[i];
+	err = bpf_kallsyms_lookup_name(name, sizeof(name), 0, &address);
+	return err ?: bpf_map_update_elem(&functions, &address, &function, BPF_ANY);
+}

@@ -1,0 +1,183 @@
+package tracer_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
+
+// probeEvents are this process's events in tracefs, with the functions of each.
+func probeEvents(t *testing.T) map[string][]string {
+	t.Helper()
+	text, err := os.ReadFile("/sys/kernel/tracing/kprobe_events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := make(map[string][]string)
+	for line := range strings.Lines(string(text)) {
+		name, function, _ := strings.Cut(strings.TrimSpace(line), " ")
+		_, name, _ = strings.Cut(name, ":")
+		if strings.HasPrefix(name, fmt.Sprintf("kmodtrace_%d_", os.Getpid())) {
+			events[name] = append(events[name], function)
+		}
+	}
+	return events
+}
+
+// probesShareEvents skips on kernels that cannot tell a probe's program which function
+// it is on, or not always.
+func probesShareEvents(t *testing.T) {
+	t.Helper()
+	release, err := tracer.Release()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var major, minor int
+	if _, err := fmt.Sscanf(release, "%d.%d", &major, &minor); err != nil {
+		t.Fatal(err)
+	}
+	if major < 6 || major == 6 && minor < 1 {
+		t.Skipf("%s: probes share events from 6.1 on", release)
+	}
+}
+
+// All probes share two events, and each still has its own state in the coverage.
+func TestProbesShareEvents(t *testing.T) {
+	inLab(t)
+	probesShareEvents(t)
+	w := open(t, &tracer.Options{Backend: tracer.Kprobe})
+	var want, got []string
+	for _, h := range w.Coverage().Hooks {
+		if h.Attached && h.How != "tracepoint" {
+			want = append(want, h.Target)
+		}
+	}
+	events := probeEvents(t)
+	for _, functions := range events {
+		got = append(got, functions...)
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if len(events) != 2 || len(want) < 30 || !slices.Equal(got, want) {
+		t.Errorf("%d events with probes on\n\t%q\nwant\n\t%q", len(events), got, want)
+	}
+	for name, c := range costs(t, w.Tracer) {
+		if strings.HasPrefix(name, "kprobe_") || strings.HasPrefix(name, "kretprobe_") {
+			t.Errorf("%+v: the kernel does not count it", c)
+		}
+	}
+}
+
+// Auto takes what is there sooner and gone sooner.
+func TestAutoTakesWhatSharesEvents(t *testing.T) {
+	inLab(t)
+	probesShareEvents(t)
+	w := open(t, nil)
+	if c := w.Coverage(); c.Backend != tracer.Kprobe || c.WhyKprobe != "" || len(probeEvents(t)) != 2 {
+		t.Errorf("backend %s (%s), %d events", c.Backend, c.WhyKprobe, len(probeEvents(t)))
+	}
+}
+
+// Where the kernel hides addresses from everybody, each probe is attached alone, and
+// sees as much.
+func TestEachAloneWhereAddressesAreHidden(t *testing.T) {
+	inLab(t)
+	probesShareEvents(t)
+	const file = "/proc/sys/kernel/kptr_restrict"
+	before, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte("2"), 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.WriteFile(file, bytes.TrimSpace(before), 0) })
+	for _, b := range append(backends(), tracer.Auto) {
+		w := open(t, &tracer.Options{Backend: b})
+		testCoverage(t, w)
+		for name, functions := range probeEvents(t) {
+			if len(functions) != 1 {
+				t.Errorf("%s: event %s is on %q", b, name, functions)
+			}
+		}
+		testLoadUnload(t, w)
+	}
+}
+
+// Whatever entry is seen has all its other hooks in place, while they are attached and
+// when they are: an attempt whose beginning was told is told whole.
+func TestOpenWhileModulesLoad(t *testing.T) {
+	inLab(t)
+	for _, b := range backends() {
+		t.Run(b.String(), func(t *testing.T) { testOpenWhileModulesLoad(t, b) })
+	}
+}
+
+func testOpenWhileModulesLoad(t *testing.T, b tracer.Backend) {
+	const threads = 3
+	ctx, stop := context.WithCancel(context.Background())
+	var cycles sync.WaitGroup
+	defer cycles.Wait()
+	defer stop()
+	for i := range threads {
+		name := fmt.Sprintf("nap%d", i)
+		cycles.Go(func() {
+			for ctx.Err() == nil {
+				if err := finit(specimen(name), "ms=1"); err != nil {
+					t.Error(err)
+				}
+				err := error(unix.EINTR)
+				for err == unix.EINTR {
+					err = unix.DeleteModule(name, unix.O_NONBLOCK)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	whole := 0
+	for range 3 {
+		w := open(t, &tracer.Options{Backend: b})
+		// The first fence ends what began while the tracer opened.
+		for range 2 {
+			for _, a := range w.during(t, func() {}) {
+				whole += toldWhole(t, a)
+			}
+		}
+	}
+	if whole < 3 {
+		t.Errorf("only %d actions began while the tracer was open", whole)
+	}
+}
+
+// toldWhole counts an action whose beginning was told, and fails when anything else of
+// it was not.
+func toldWhole(t *testing.T, a tracer.Action) int {
+	t.Helper()
+	if !a.Saw(tracer.KindEnter) || a.Errno != 0 {
+		return 0
+	}
+	want := []tracer.Kind{tracer.KindModuleLoad, tracer.KindInit, tracer.KindInitReturn, tracer.KindLeave}
+	if a.Kind == tracer.Unload {
+		want = []tracer.Kind{tracer.KindFree, tracer.KindLeave}
+	}
+	for _, k := range want {
+		if !a.Saw(k) {
+			t.Errorf("%s: began and has no %s: %v", brief(a), k, a.Seen)
+		}
+	}
+	if a.Kind == tracer.Load && len(a.Stages) != 8 {
+		t.Errorf("%s: stages %v", brief(a), a.Stages)
+	}
+	return 1
+}
