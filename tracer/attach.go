@@ -27,18 +27,17 @@ type attachment struct {
 	spare   bool
 	program *ebpf.Program
 	link    link.Link
-	// event is the name in kprobe_profile, for kretprobes and for what shares an
-	// event. All kretprobes alone on the same function have the same there:
-	// another reader's misses count too.
+	// event is the name in kprobe_profile, for kretprobes. All that probe the
+	// same function have the same there: another reader's misses count too.
 	event string
-	// shares says that it has part in an event, whose link is another attachment's;
-	// place is where among the event's probes.
-	shares bool
+	// shared is the event that it has part in, whose link is another attachment's;
+	// nil for what is alone. place is where among the event's probes.
+	shared *sharedEvent
 	place  int
 }
 
 func (a *attachment) Close() error {
-	if a.shares {
+	if a.shared != nil {
 		return a.program.Close()
 	}
 	return errors.Join(a.link.Close(), a.program.Close())
@@ -128,7 +127,6 @@ func (at *attacher) attachProgram(name string) error {
 
 // attach attaches it alone.
 func (a *attachment) attach(spec *ebpf.ProgramSpec, returns int) (err error) {
-	a.shares, a.event = false, ""
 	section, _, _ := strings.Cut(spec.SectionName, "/")
 	switch section {
 	case "fentry", "fexit":
