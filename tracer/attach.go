@@ -84,7 +84,7 @@ func (at *attacher) attach(h hook) HookStatus {
 		}
 		status.Why += how + ": " + oneLine(err)
 	}
-	status.Absent = absent(status.Target, status.How)
+	status.Absent = at.absent(status.Target, status.How)
 	return status
 }
 
@@ -173,6 +173,16 @@ func closeAll(attached map[string]*attachment, maps map[string]*ebpf.Map) error 
 		all = append(all, busy...)
 	}
 	return errors.Join(all...)
+}
+
+// absent tells whether there is no such function, by what the kernel answered when it
+// was asked for addresses, where it was.
+func (at *attacher) absent(target, how string) bool {
+	if at.sharing == nil || how == "tracepoint" {
+		return absent(target, how)
+	}
+	_, known := at.sharing.functions[target]
+	return !known
 }
 
 // absent asks the kernel's symbol table whether there is such a function. It is
