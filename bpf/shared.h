@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* Many probes by one event. A kernel waits for grace periods to switch a trace event off,
- * one event after another, and one event can have probes on many functions; but it has one
- * program for all of them. That goes on as the program of the function that was hit, by a
- * tail call: the same programs can be attached alone. The reader puts each in when its
- * turn comes; until then the hook is not there, though its probe is. */
+ * one event after another; but one event can have probes on many functions (from 5.4,
+ * commit ca89bc071d5e), and one program for all of them. That goes on as the program of
+ * the function that was hit, by a tail call: the same programs can be attached alone. The
+ * reader puts each in when its turn comes; until then the hook is not there, though its
+ * probe is. */
 #pragma once
 
 #define MOST_SHARED 64
@@ -27,9 +28,9 @@ struct shared_programs {
 struct shared_programs entries SEC(".maps");
 struct shared_programs returns SEC(".maps");
 
-/* The address is the probe's, in a kretprobe's program too, from 5.15 (commit
- * 9ffd9f3ff719). A function that is not known cannot be: it counts as lost, once it is
- * seen that it can. */
+/* The address is that of the function, in a kretprobe's program too, from 5.15 (commit
+ * 9ffd9f3ff719). Only functions that have a number are probed: should another turn up,
+ * something is lost. */
 static __always_inline int go_on(struct pt_regs *ctx, void *programs)
 {
 	__u64 address = bpf_get_func_ip(ctx);

@@ -27,18 +27,17 @@ type attachment struct {
 	spare   bool
 	program *ebpf.Program
 	link    link.Link
-	// event is the name in kprobe_profile, for kretprobes and for what shares an
-	// event. All kretprobes alone on the same function have the same there:
-	// another reader's misses count too.
+	// event is the name in kprobe_profile, for kretprobes. All that probe the
+	// same function have the same there: another reader's misses count too.
 	event string
-	// shares says that it has part in an event, whose link is another attachment's;
-	// place is where among the event's probes.
-	shares bool
+	// shared is the event that it has part in, whose link is another attachment's;
+	// nil for what is alone. place is where among the event's probes.
+	shared *sharedEvent
 	place  int
 }
 
 func (a *attachment) Close() error {
-	if a.shares {
+	if a.shared != nil {
 		return a.program.Close()
 	}
 	return errors.Join(a.link.Close(), a.program.Close())
@@ -85,7 +84,7 @@ func (at *attacher) attach(h hook) HookStatus {
 		}
 		status.Why += how + ": " + oneLine(err)
 	}
-	status.Absent = absent(status.Target, status.How)
+	status.Absent = at.absent(status.Target, status.How)
 	return status
 }
 
@@ -128,7 +127,6 @@ func (at *attacher) attachProgram(name string) error {
 
 // attach attaches it alone.
 func (a *attachment) attach(spec *ebpf.ProgramSpec, returns int) (err error) {
-	a.shares, a.event = false, ""
 	section, _, _ := strings.Cut(spec.SectionName, "/")
 	switch section {
 	case "fentry", "fexit":
@@ -175,6 +173,16 @@ func closeAll(attached map[string]*attachment, maps map[string]*ebpf.Map) error 
 		all = append(all, busy...)
 	}
 	return errors.Join(all...)
+}
+
+// absent tells whether there is no such function, by what the kernel answered when it
+// was asked for addresses, where it was.
+func (at *attacher) absent(target, how string) bool {
+	if at.sharing == nil || how == "tracepoint" {
+		return absent(target, how)
+	}
+	_, known := at.sharing.functions[target]
+	return !known
 }
 
 // absent asks the kernel's symbol table whether there is such a function. It is

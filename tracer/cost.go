@@ -26,7 +26,7 @@ func (t *Tracer) Costs() ([]Cost, error) {
 	}
 	costs := make([]Cost, 0, len(t.attached))
 	for name, a := range t.attached {
-		if a.shares {
+		if a.shared != nil {
 			continue
 		}
 		stats, err := a.program.Stats()

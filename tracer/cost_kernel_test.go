@@ -209,7 +209,7 @@ func verified(a tracer.Action) time.Duration {
 // logCosts lists the programs that took the most.
 func logCosts(b *testing.B, sum map[string]tracer.Cost) {
 	names := slices.SortedFunc(maps.Keys(sum), func(x, y string) int { return cmp.Compare(sum[y].Took, sum[x].Took) })
-	for _, name := range names[:8] {
+	for _, name := range names[:min(8, len(names))] {
 		c := sum[name]
 		b.Logf("%-38s %7.1f runs/load %8.1f µs/load %6.2f µs/run", name, float64(c.Runs)/float64(b.N),
 			c.Took.Seconds()*1e6/float64(b.N), c.Took.Seconds()*1e6/float64(max(c.Runs, 1)))

@@ -13,8 +13,9 @@ type Loss struct {
 	// Missed counts the times that a probe did not run although its function
 	// did: recursion (kernels from 5.12 count it), or a kretprobe without a free
 	// slot. Those of a hook that another one backs up are left out. MissedBy
-	// tells which, by target; a program that all entries or all returns share, and
-	// that the kernel skipped, is "shared entries" or "shared returns".
+	// tells which, by target. Where the kernel skipped a program that all entries or
+	// all returns share, that is "shared entries" or "shared returns"; a probe of these
+	// that somebody removed counts once.
 	Missed   uint64            `json:"missed"`
 	MissedBy map[string]uint64 `json:"missed_by,omitempty"`
 	// Dropped counts unfinished actions given up for want of room.
@@ -48,15 +49,25 @@ func (t *Tracer) readLoss() (Loss, error) {
 	}
 	profile := kprobeProfile()
 	for _, a := range t.attached {
-		if n := a.missed(profile); n > 0 && !a.spare {
-			if l.MissedBy == nil {
-				l.MissedBy = make(map[string]uint64)
-			}
-			l.Missed += n
-			l.MissedBy[a.target] += n
+		if !a.spare {
+			l.miss(a.target, a.missed(profile))
+		}
+		if shared, ok := a.link.(*sharedLink); ok {
+			l.miss(a.target+" that somebody removed", shared.event.gone(profile))
 		}
 	}
 	return l, nil
+}
+
+func (l *Loss) miss(target string, n uint64) {
+	if n == 0 {
+		return
+	}
+	if l.MissedBy == nil {
+		l.MissedBy = make(map[string]uint64)
+	}
+	l.Missed += n
+	l.MissedBy[target] += n
 }
 
 // missed adds up what this kernel reports. Before 6.7 a link does not know its
@@ -67,8 +78,8 @@ func (a *attachment) missed(profile map[string][]uint64) uint64 {
 	if stats, err := a.program.Stats(); err == nil {
 		n += stats.RecursionMisses
 	}
-	if a.shares {
-		if each := profile[a.event]; a.place < len(each) {
+	if a.shared != nil {
+		if each := profile[a.shared.name]; len(each) == len(a.shared.members) {
 			n += each[a.place]
 		}
 		return n

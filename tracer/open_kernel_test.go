@@ -110,12 +110,23 @@ func TestStaleProbesAreRemoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, function := range []string{"do_init_module", "free_module"} {
-		if _, err := f.WriteString("r:kmodtrace_4194304_0123/stale " + function); err != nil {
+	defer f.Close()
+	namespace, err := os.Readlink("/proc/self/ns/pid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone, shared, others := "kmodtrace_4194304_0123/stale", "kmodtraces_4194304_"+strings.Trim(namespace, "pid:[]")+"_0123/stale", "kmodtraces_4194304_1_0123/stale"
+	for _, line := range []string{
+		"r:" + alone + " do_init_module",
+		"r:" + shared + " do_init_module",
+		"r:" + shared + " free_module",
+		"r:" + others + " do_init_module",
+	} {
+		if _, err := f.WriteString(line); err != nil {
 			t.Fatal(err)
 		}
 	}
-	f.Close()
+	defer f.WriteString("-:" + others)
 	tr, err := tracer.Open(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -125,8 +136,11 @@ func TestStaleProbesAreRemoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if bytes.Contains(text, []byte("kmodtrace_4194304_0123")) {
+	if bytes.Contains(text, []byte(alone)) || bytes.Contains(text, []byte(shared)) {
 		t.Errorf("still there: %s", text)
+	}
+	if !bytes.Contains(text, []byte(others)) {
+		t.Errorf("%s may be in use by a process that this pid namespace does not show: %s", others, text)
 	}
 }
 

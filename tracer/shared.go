@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -86,11 +87,13 @@ func (at *attacher) share() {
 		{dispatcher: bpfProgSharedReturns, programs: at.maps[bpfMapReturns], kind: "r" + strconv.Itoa(at.returns), prefix: "kretprobe_"},
 		{dispatcher: bpfProgSharedEntries, programs: at.maps[bpfMapEntries], kind: "p", prefix: "kprobe_"},
 	} {
-		// Why not is no concern: each member then says why it cannot be had alone.
-		if a, err := at.open(e); err == nil {
-			at.attached[e.dispatcher] = a
-			at.sharing.events = append(at.sharing.events, e)
+		a, err := at.open(e)
+		if err != nil {
+			// No concern: each is attached alone then, in the order of hooks.
+			return
 		}
+		at.attached[e.dispatcher] = a
+		at.sharing.events = append(at.sharing.events, e)
 	}
 }
 
@@ -105,8 +108,11 @@ func (s *sharing) join(name string, a *attachment) bool {
 		if place < 0 {
 			continue
 		}
-		a.shares, a.event, a.place = true, e.name, place
-		return e.programs.Put(s.functions[a.target], a.program) == nil
+		if e.programs.Put(s.functions[a.target], a.program) != nil {
+			return false
+		}
+		a.shared, a.place = e, place
+		return true
 	}
 	return false
 }
@@ -135,6 +141,9 @@ func (at *attacher) open(e *sharedEvent) (*attachment, error) {
 	if err != nil {
 		return nil, errors.Join(err, p.Close(), e.remove())
 	}
+	if n := e.gone(kprobeProfile()); n > 0 {
+		return nil, errors.Join(fmt.Errorf("event %s: somebody removed %d of its probes", e.name, n), l.Close(), p.Close())
+	}
 	return &attachment{target: strings.ReplaceAll(e.dispatcher, "_", " "), program: p, link: l}, nil
 }
 
@@ -144,7 +153,7 @@ func (at *attacher) define(e *sharedEvent) {
 	random := make([]byte, 8)
 	_, _ = rand.Read(random) // has no errors
 	id := hex.EncodeToString(random)
-	e.group = tracefsPrefix + strconv.Itoa(os.Getpid()) + "_" + id
+	e.group = sharedPrefix + strconv.Itoa(os.Getpid()) + "_" + pidNamespace() + "_" + id
 	e.name = e.dispatcher + "_" + id
 	for _, h := range at.hooks {
 		name := h.programs(at.backend)[0]
@@ -192,15 +201,26 @@ func (e *sharedEvent) id() (uint64, error) {
 	return 0, fmt.Errorf("number of event %s: %w", e.name, err)
 }
 
-// remove takes back all its probes.
+// gone counts the probes that somebody else has removed: the kernel lets them, down to
+// the last one.
+func (e *sharedEvent) gone(profile map[string][]uint64) uint64 {
+	if profile == nil {
+		return 0 // not known
+	}
+	return uint64(max(0, len(e.members)-len(profile[e.name])))
+}
+
+// remove takes back all its probes. A child between fork and exec may still hold them.
 func (e *sharedEvent) remove() error {
-	if len(e.members) == 0 {
-		return nil
+	for deadline := time.Now().Add(busyWithin); ; time.Sleep(busyPause) {
+		err := writeProbe("-:" + e.group + "/" + e.name)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, unix.EBUSY) || time.Now().After(deadline) {
+			return fmt.Errorf("remove event %s: %w", e.name, err)
+		}
 	}
-	if err := writeProbe("-:" + e.group + "/" + e.name); err != nil {
-		return fmt.Errorf("remove event %s: %w", e.name, err)
-	}
-	return nil
 }
 
 // sharedLink is the link of a shared event, and takes the event along.

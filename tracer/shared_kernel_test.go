@@ -3,6 +3,7 @@ package tracer_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -26,7 +27,7 @@ func probeEvents(t *testing.T) map[string][]string {
 	for line := range strings.Lines(string(text)) {
 		name, function, _ := strings.Cut(strings.TrimSpace(line), " ")
 		_, name, _ = strings.Cut(name, ":")
-		if strings.HasPrefix(name, fmt.Sprintf("kmodtrace_%d_", os.Getpid())) {
+		if pid := os.Getpid(); strings.HasPrefix(name, fmt.Sprintf("kmodtrace_%d_", pid)) || strings.HasPrefix(name, fmt.Sprintf("kmodtraces_%d_", pid)) {
 			events[name] = append(events[name], function)
 		}
 	}
@@ -110,6 +111,54 @@ func TestEachAloneWhereAddressesAreHidden(t *testing.T) {
 			}
 		}
 		testLoadUnload(t, w)
+	}
+}
+
+// Whoever removes all probes by name, as perf probe --del '*' does, takes shared ones
+// away while they are in use. What is not seen any more counts as missed, and closing
+// leaves nothing behind.
+func TestSharedProbesThatSomebodyRemoves(t *testing.T) {
+	inLab(t)
+	probesShareEvents(t)
+	tr, err := tracer.Open(&tracer.Options{Backend: tracer.Kprobe})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if loss, err := tr.Loss(); err != nil || loss.Any() {
+		t.Errorf("loss before: %+v, %v", loss, err)
+	}
+	// Not to truncate: that asks to remove all probes, and the kernel then does see
+	// which are in use.
+	f, err := os.OpenFile("/sys/kernel/tracing/kprobe_events", os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var want uint64
+	for name, functions := range probeEvents(t) {
+		if _, err := f.WriteString("-:" + name); !errors.Is(err, unix.EBUSY) {
+			t.Errorf("remove %s: %v", name, err)
+		}
+		want += uint64(len(functions) - 1)
+	}
+	left := 0
+	for _, functions := range probeEvents(t) {
+		left += len(functions)
+	}
+	// A kernel that refuses it has nothing to tell.
+	if left != 2 {
+		want = 0
+	}
+	loss, err := tr.Loss()
+	if err != nil || loss.Missed != want {
+		t.Errorf("%d probes left; loss %+v, %v: want %d", left, loss, err, want)
+	}
+	t.Logf("%d probes left; loss %+v", left, loss)
+	if err := tr.Close(); err != nil {
+		t.Error(err)
+	}
+	if events := probeEvents(t); len(events) > 0 {
+		t.Errorf("left behind: %v", events)
 	}
 }
 

@@ -17,6 +17,12 @@ import (
 // and removed.
 const tracefsPrefix = "kmodtrace_"
 
+// sharedPrefix begins the names of events that probes share. The kernel refuses to
+// remove a probe in use, but of several by one name it removes all but the last:
+// so nobody may remove these by mistake, and the number of the reader's pid namespace
+// follows its process id.
+const sharedPrefix = "kmodtraces_"
+
 // eventName is the name that a probe's entry in tracefs gets: the target with
 // each run of underscores as one.
 func eventName(target string) string {
@@ -27,11 +33,13 @@ func eventName(target string) string {
 }
 
 // removeStaleProbes takes back the tracefs entries of readers that were killed.
-// Those in use answer EBUSY and stay.
+// Those in use answer EBUSY and stay, but for shared ones: whoever of another pid
+// namespace has made those may be there.
 func removeStaleProbes() {
 	for _, root := range tracefsRoots() {
 		groups, _ := filepath.Glob(filepath.Join(root, "events", tracefsPrefix+"*"))
-		for _, group := range groups {
+		shared, _ := filepath.Glob(filepath.Join(root, "events", sharedPrefix+"*_"+pidNamespace()+"_*"))
+		for _, group := range append(groups, shared...) {
 			if !alive(group) {
 				removeProbes(root, group)
 			}
@@ -42,22 +50,32 @@ func removeStaleProbes() {
 // alive tells whether the process that a group is named after is there, as far as
 // this pid namespace shows.
 func alive(group string) bool {
-	pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(group), tracefsPrefix), "_")
+	_, rest, _ := strings.Cut(filepath.Base(group), "_")
+	pid, _, _ := strings.Cut(rest, "_")
 	_, err := os.Stat("/proc/" + pid)
 	return pid != "" && err == nil
+}
+
+// pidNamespace is the number of this process's pid namespace.
+func pidNamespace() string {
+	name, _ := os.Readlink("/proc/self/ns/pid")
+	return strings.Trim(name, "pid:[]")
 }
 
 // busyWithin bounds the wait for a child that holds this process's probes. When it
 // is the last to close them, the kernel detaches them in its exec, one by one: as
 // long as that takes elsewhere, and on two busy CPUs under emulation seconds.
-const busyWithin = 15 * time.Second
+const (
+	busyWithin = 15 * time.Second
+	busyPause  = 5 * time.Millisecond
+)
 
 // removeBusyProbes takes back n entries of this process that were in use when
 // their probes were closed. A child between fork and exec holds its parent's
 // files, and with them the probes. It tells whether they are gone.
 func removeBusyProbes(n int) bool {
 	own := tracefsPrefix + strconv.Itoa(os.Getpid()) + "_*"
-	for deadline := time.Now().Add(busyWithin); n > 0 && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(busyWithin); n > 0 && time.Now().Before(deadline); time.Sleep(busyPause) {
 		for _, root := range tracefsRoots() {
 			groups, _ := filepath.Glob(filepath.Join(root, "events", own))
 			for _, group := range groups {
