@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -16,42 +17,38 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/lab"
 )
 
-// measured is what the guest printed, and where that was.
-type measured struct {
-	lines   []byte
-	when    time.Time
-	machine string
-}
-
-// onKernel measures in one machine. What was measured before an error is given too.
-func (o options) onKernel(ctx context.Context, series string, stderr io.Writer) (measured, error) {
-	r := measured{when: time.Now()}
+// onKernel measures in one machine, and gives the samples, a line each. What was measured
+// before an error is given too.
+func (o options) onKernel(ctx context.Context, series string, stderr io.Writer) ([]byte, error) {
 	cache, err := lab.CacheDir()
 	if err != nil {
-		return r, err
+		return nil, err
 	}
 	self, err := build(ctx)
 	if err != nil {
-		return r, err
+		return nil, err
 	}
 	kernel, err := lab.EnsureKernel(ctx, cache, series, runtime.GOARCH, stderr)
 	if err != nil {
-		return r, err
+		return nil, err
 	}
 	modules, err := lab.BuildSpecimens(ctx, cache, kernel, stderr)
 	if err != nil {
-		return r, err
+		return nil, err
 	}
 	tools, err := lab.Packages(ctx, cache, "tracers to compare with", packages(), stderr)
 	if err != nil {
-		return r, err
+		return nil, err
 	}
 	accel, err := lab.ChooseAccel(ctx, cache, kernel)
 	if err != nil {
-		return r, err
+		return nil, err
 	}
-	r.machine = fmt.Sprintf("QEMU (%s) with %d CPUs, on %s", accel, guestCPUs, processor())
 	var stdout bytes.Buffer
+	where := fmt.Sprintf("%s, in QEMU (%s) with %d CPUs, on %s", time.Now().Format(time.DateOnly), accel, guestCPUs, processor())
+	if err := json.NewEncoder(&stdout).Encode(sample{Kernel: kernel.Release, Part: machinePart, Text: where}); err != nil {
+		return nil, err
+	}
 	m := lab.Machine{
 		Kernel: kernel, Cache: cache, Progress: stderr, Timeout: 2 * time.Hour, Memory: 4096, CPUs: guestCPUs, Accel: accel,
 		Program: filepath.Join(filepath.Dir(self), "kmodtrace"),
@@ -66,8 +63,7 @@ func (o options) onKernel(ctx context.Context, series string, stderr io.Writer) 
 	if err == nil && status != 0 {
 		err = fmt.Errorf("the guest's part ended with %d", status)
 	}
-	r.lines = stdout.Bytes()
-	return r, err
+	return stdout.Bytes(), err
 }
 
 const guestCPUs = 2

@@ -3,6 +3,7 @@
 // work under each in turn.
 //
 //	go run ./scripts/bench [--rounds N] [--json FILE] [--page FILE] [--only REGEXP] [--parts REGEXP] [--less N] SERIES...
+//	go run ./scripts/bench --from [--page FILE] FILE...      shows what earlier runs wrote by --json
 //
 // Times under emulation mean little; ratios to the same work without any tracer, of the
 // same round, mean something. They are what it prints first.
@@ -46,6 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.StringVar(&o.parts, "parts", "", "only the parts that match: tax, share, loss, latency, growth, profile")
 	out := flags.String("json", "", "write each measurement to this file too, a line each")
 	page := flags.String("page", "", "put the results into this page")
+	from := flags.Bool("from", false, "measure nothing: the arguments are files of --json")
 	guest := flags.Bool("guest", false, "be the part inside the guest")
 	work := flags.String("work", "", "in the guest: do this work, and print the seconds that one piece took")
 	storm := flags.String("storm", "", "in the guest: make this storm, and print what was done")
@@ -65,27 +67,31 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case flags.NArg() == 0:
 		return errors.New("no kernels named: want SERIES, as in 6.12")
 	}
-	return o.onKernels(ctx, flags.Args(), *out, *page, stdout, stderr)
+	measure := func(series string) ([]byte, error) { return o.onKernel(ctx, series, stderr) }
+	if *from {
+		measure = os.ReadFile
+	}
+	return show(ctx, flags.Args(), measure, *out, *page, stdout)
 }
 
-// onKernels measures on each, and prints and keeps the results as far as they come.
-func (o options) onKernels(ctx context.Context, series []string, out, page string, stdout, stderr io.Writer) error {
-	var lines bytes.Buffer
+// show measures on each kernel, and prints and keeps the results as far as they come.
+func show(ctx context.Context, kernels []string, measure func(string) ([]byte, error), out, page string, stdout io.Writer) error {
+	var all bytes.Buffer
 	var reports []report
-	for _, s := range series {
-		m, err := o.onKernel(ctx, s, stderr)
-		lines.Write(m.lines)
+	for _, k := range kernels {
+		lines, err := measure(k)
+		all.Write(lines)
 		if out != "" {
-			if err := os.WriteFile(out, lines.Bytes(), 0o644); err != nil {
+			if err := os.WriteFile(out, all.Bytes(), 0o644); err != nil {
 				return err
 			}
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", s, err)
+			return fmt.Errorf("%s: %w", k, err)
 		}
-		r, err := newReport(ctx, m)
+		r, err := newReport(ctx, lines)
 		if err != nil {
-			return fmt.Errorf("%s: %w", s, err)
+			return fmt.Errorf("%s: %w", k, err)
 		}
 		reports = append(reports, r)
 		if _, err := io.WriteString(stdout, r.text()); err != nil {

@@ -10,21 +10,19 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 )
 
 // report is the results on one kernel, as tables.
 type report struct {
-	measured
 	samples samples
 	// profiles are text, by contender.
 	profiles map[string]string
 }
 
-func newReport(ctx context.Context, m measured) (report, error) {
-	r := report{measured: m, profiles: make(map[string]string)}
+func newReport(ctx context.Context, lines []byte) (report, error) {
+	r := report{profiles: make(map[string]string)}
 	var err error
-	if r.samples, err = parseSamples(m.lines); err != nil {
+	if r.samples, err = parseSamples(lines); err != nil {
 		return r, err
 	}
 	for _, s := range r.samples.of(profilePart) {
@@ -284,7 +282,7 @@ func median(v []float64) float64 {
 // text is for a terminal.
 func (r report) text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %s, %s\n", r.samples[0].Kernel, r.when.Format(time.DateOnly), r.machine)
+	fmt.Fprintf(&b, "%s, %s\n", r.samples[0].Kernel, r.samples.of(machinePart).text())
 	for _, t := range r.tables() {
 		fmt.Fprintf(&b, "\n%s\n%s\n\n", strings.ToUpper(t.title), t.note)
 		w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -302,7 +300,7 @@ func (r report) text() string {
 // markdown is for the page.
 func (r report) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "## Linux %s\n\nMeasured %s in %s.\n", r.samples[0].Kernel, r.when.Format(time.DateOnly), r.machine)
+	fmt.Fprintf(&b, "## Linux %s\n\nMeasured on %s.\n", r.samples[0].Kernel, r.samples.of(machinePart).text())
 	for _, t := range r.tables() {
 		fmt.Fprintf(&b, "\n### %s\n\n%s\n\n", t.title, t.note)
 		fmt.Fprintf(&b, "| %s |\n|%s\n", strings.Join(t.head, " | "), strings.Repeat("---|", len(t.head)))

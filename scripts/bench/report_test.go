@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 func someReport(t *testing.T, all samples) report {
@@ -19,7 +18,7 @@ func someReport(t *testing.T, all samples) report {
 			t.Fatal(err)
 		}
 	}
-	r, err := newReport(t.Context(), measured{lines: lines.Bytes(), when: time.Unix(0, 0).UTC(), machine: "a machine"})
+	r, err := newReport(t.Context(), lines.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,6 +28,7 @@ func someReport(t *testing.T, all samples) report {
 // TestRatios: each round is compared with its own round without a tracer.
 func TestRatios(t *testing.T) {
 	r := someReport(t, samples{
+		{Part: machinePart, Text: "1970-01-01, in a machine"},
 		{Contender: baseline, Part: taxPart, Measure: "getppid", Round: 0, Value: 2},
 		{Contender: "x", Part: taxPart, Measure: "getppid", Round: 0, Value: 3},
 		{Contender: "x", Part: taxPart, Measure: "getppid", Round: 1, Value: 8},
@@ -36,7 +36,7 @@ func TestRatios(t *testing.T) {
 		{Contender: "broken", Part: failedPart, Text: "not attached: why\nand more"},
 	})
 	text := r.text()
-	for _, want := range []string{"1.75 (1.50–2.00)", "cannot run here: not attached: why", "1970-01-01, a machine"} {
+	for _, want := range []string{"1.75 (1.50–2.00)", "cannot run here: not attached: why", "6.12.0-test, 1970-01-01, in a machine"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}

@@ -34,6 +34,7 @@ const (
 	profilePart part = "profile" // text: where the reader's time goes
 	commandPart part = "command" // text: how the contender is run
 	failedPart  part = "failed"  // text: why it cannot run here
+	machinePart part = "machine" // text: when and where it was measured
 )
 
 // baseline is the name of no contender at all.
@@ -95,7 +96,8 @@ func (all samples) text() string {
 }
 
 func (all samples) contenders() []string {
-	return distinct(all, func(s sample) string { return s.Contender })
+	names := distinct(all, func(s sample) string { return s.Contender })
+	return slices.DeleteFunc(names, func(name string) bool { return name == "" })
 }
 func (all samples) measures() []string {
 	return distinct(all, func(s sample) string { return s.Measure })
