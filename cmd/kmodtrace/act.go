@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -68,7 +69,7 @@ func (o *actOptions) act(cmd *cobra.Command, jobs []job) (err error) {
 // actAll goes on after a refusal, but not after a job of which it is not known
 // whether it is done.
 func (o *actOptions) actAll(ctx context.Context, out io.Writer, w *witness, k *kernel.Kernel, jobs []job) error {
-	q := newInquiry(k, false)
+	q := account.NewInquiry(k, false)
 	var failures failures
 	sure := true
 	for _, j := range jobs {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -188,18 +189,18 @@ func (o *explainOptions) stream(ctx context.Context, out io.Writer, in io.Reader
 
 // recorded reads a line: an action, or a result with its actions. A result without
 // any (nothing was attempted) stands for one that failed.
-func recorded(text []byte) ([]traced, error) {
+func recorded(text []byte) ([]account.Account, error) {
 	var r struct {
 		Command, Target string
 		Cause           *cause.Cause
-		Actions         []traced
+		Actions         []account.Account
 	}
 	if err := json.Unmarshal(text, &r); err != nil {
 		return nil, fmt.Errorf("not what watch, load or unload print with --json: %w", err)
 	}
 	if r.Command != "" {
 		if len(r.Actions) == 0 && r.Cause != nil {
-			e := traced{Explained: cause.Explained{Cause: r.Cause}}
+			e := account.Account{Explained: cause.Explained{Cause: r.Cause}}
 			e.Kind, e.Module, e.Outcome = tracer.Load, r.Target, tracer.Failed
 			if r.Command == "unload" {
 				e.Kind = tracer.Unload
@@ -208,14 +209,14 @@ func recorded(text []byte) ([]traced, error) {
 		}
 		return r.Actions, nil
 	}
-	var e traced
+	var e account.Account
 	if err := json.Unmarshal(text, &e); err != nil {
 		return nil, fmt.Errorf("not what watch, load or unload print with --json: %w", err)
 	}
 	if e.Kind == 0 {
 		return nil, errors.New("not what watch, load or unload print with --json: it has no action")
 	}
-	return []traced{e}, nil
+	return []account.Account{e}, nil
 }
 
 // watch explains failures as they happen.
@@ -241,13 +242,13 @@ func (o *explainOptions) watch(ctx context.Context, out io.Writer) error {
 	if err := writeReady(o.readyFile); err != nil {
 		return err
 	}
-	q := newInquiry(k, false)
+	q := account.NewInquiry(k, false)
 	shown := uint64(0)
 	tail := newTail(ctx, t.Actions)
 	defer tail.finish()
 	ctx = context.WithoutCancel(ctx)
 	for a := range tail.items {
-		e := q.all(ctx, a)
+		e := q.All(ctx, a)
 		if e.Cause == nil {
 			continue
 		}
@@ -263,7 +264,7 @@ func (o *explainOptions) watch(ctx context.Context, out io.Writer) error {
 }
 
 // explained prints one action at length.
-func (o *explainOptions) explained(out io.Writer, e traced) error {
+func (o *explainOptions) explained(out io.Writer, e account.Account) error {
 	if o.json {
 		text, err := jsonLine(e)
 		if err != nil {
@@ -278,7 +279,7 @@ func (o *explainOptions) explained(out io.Writer, e traced) error {
 }
 
 // explanation is a block with everything about the cause.
-func (t *resultText) explanation(e *traced) []line {
+func (t *resultText) explanation(e *account.Account) []line {
 	lines := t.block(e, true)
 	if c := e.Cause; c != nil {
 		lines = append(lines, t.evidence(c)...)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 
+	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -106,7 +107,7 @@ func (o *loadOptions) notPlanned(cmd *cobra.Command, target string, why error) e
 	}
 	r := newResult("load", target)
 	r.set(refused, why)
-	r.explain(cmd.Context(), k, newInquiry(k, false))
+	r.explain(cmd.Context(), k, account.NewInquiry(k, false))
 	if err := o.print(cmd.OutOrStdout(), r); err != nil {
 		return err
 	}

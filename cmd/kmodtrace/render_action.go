@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -54,10 +55,10 @@ func (t *actionTable) header() string {
 }
 
 // render gives the lines of one action.
-func (t *actionTable) render(a *traced) string { return t.rows(a, nil) }
+func (t *actionTable) render(a *account.Account) string { return t.rows(a, nil) }
 
 // rows gives the lines of one action with those of what is drawn below it.
-func (t *actionTable) rows(a *traced, drawn []line) string {
+func (t *actionTable) rows(a *account.Account, drawn []line) string {
 	took := "-"
 	if a.End != 0 {
 		took = shortDuration(a.Took)
@@ -93,7 +94,7 @@ func (t *actionTable) rows(a *traced, drawn []line) string {
 // details gives the rest of what is known: what it was about, and what there is
 // to say about it, which for a failure comes first. The path is shortened from
 // its front to fit into room.
-func (t *actionTable) details(a *traced, room int) []line {
+func (t *actionTable) details(a *account.Account, room int) []line {
 	said := t.said(a, room)
 	rest := line{}.spaced(plain, paramsText(&a.Action)).spaced(unsure, actionTaints(&a.Action))
 	if t.inline {
@@ -112,7 +113,7 @@ func (t *actionTable) details(a *traced, room int) []line {
 
 // said tells the cause, in as many lines as it takes, then what else there is to
 // note, then what is odd about its file, and what was warned of.
-func (t *actionTable) said(a *traced, room int) []line {
+func (t *actionTable) said(a *account.Account, room int) []line {
 	if t.inline {
 		room = math.MaxInt32
 	}

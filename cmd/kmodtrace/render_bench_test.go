@@ -5,16 +5,18 @@ import (
 	"encoding/json"
 	"os"
 	"testing"
+
+	"github.com/kmodtrace/kmodtrace/account"
 )
 
 // recordedActions are the actions of a recording of a real kernel.
-func recordedActions(b *testing.B) (actions []traced) {
+func recordedActions(b *testing.B) (actions []account.Account) {
 	text, err := os.ReadFile("../../tracer/testdata/records/hello-newest.actions.jsonl")
 	if err != nil {
 		b.Fatal(err)
 	}
 	for line := range bytes.Lines(text) {
-		var a traced
+		var a account.Account
 		if err := json.Unmarshal(line, &a); err != nil {
 			b.Fatal(err)
 		}

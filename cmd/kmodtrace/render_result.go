@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -59,7 +60,7 @@ func verdictLine(r *result) line {
 
 // block gives an action's lines: a headline, then what is known, each with its
 // label. A dependency that went well is told in short.
-func (t *resultText) block(a *traced, short bool) []line {
+func (t *resultText) block(a *account.Account, short bool) []line {
 	head := line{}.add(strong, orDash(a.Module)).spaced(plain, a.Kind.String()).
 		spaced(outcomeStyle(a.Outcome), outcomeText(&a.Action, t.width))
 	if a.End != 0 {
@@ -100,7 +101,7 @@ func (t *resultText) wrapped(label string, s style, text string) []line {
 }
 
 // facts are what a load tells about its module; an unload and a request have none.
-func (t *resultText) facts(a *traced) []line {
+func (t *resultText) facts(a *account.Account) []line {
 	if a.Kind != tracer.Load {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"golang.org/x/sys/unix"
@@ -36,7 +37,7 @@ func hostile() map[string]string {
 // renderings gives what every renderer makes of a text that is everywhere.
 func renderings(text string, width int) map[string]string {
 	th := theme{}
-	action := filled[traced](text)
+	action := filled[account.Account](text)
 	r := filled[result](text)
 	r.Target = text
 	failed := *action
@@ -142,9 +143,9 @@ func TestJSONLine(t *testing.T) {
 	}
 }
 
-func loaded() traced {
+func loaded() account.Account {
 	zero := int64(0)
-	return traced{Explained: cause.Explained{Action: tracer.Action{
+	return account.Account{Explained: cause.Explained{Action: tracer.Action{
 		Kind: tracer.Load, Module: "hello", NameFrom: tracer.NameKernel, Outcome: tracer.Live, Stage: tracer.StageInit,
 		Time: time.Date(2026, 1, 2, 14, 3, 22, 0, time.Local), End: time.Second, Took: 3100 * time.Microsecond,
 		Thread:     tracer.Thread{PID: 4121, TID: 4121, UID: 4000000001, Comm: "insmod"},
@@ -156,7 +157,7 @@ func loaded() traced {
 	}}}
 }
 
-func refusedLoad() traced {
+func refusedLoad() account.Account {
 	a := loaded()
 	code := int64(-19)
 	a.Module, a.Outcome, a.Errno, a.ErrnoName, a.InitResult = "refuse", tracer.Failed, unix.ENODEV, "ENODEV", &code

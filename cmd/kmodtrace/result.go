@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
@@ -37,19 +38,19 @@ type result struct {
 	// Cause is why it was refused: that of the last action, or why there was none.
 	Cause *cause.Cause `json:"cause,omitempty"`
 	// Actions are what the kernel did for it, in the order of their ends.
-	Actions []traced `json:"actions"`
+	Actions []account.Account `json:"actions"`
 
 	err error
 }
 
 func newResult(command, target string) *result {
-	return &result{Command: command, Target: target, Result: confirmed, Actions: []traced{}}
+	return &result{Command: command, Target: target, Result: confirmed, Actions: []account.Account{}}
 }
 
 // add takes an attempt's actions, and its verdict, which the last one decides.
 func (r *result) add(module string, a *attempt) verdict {
 	for _, action := range a.actions {
-		r.Actions = append(r.Actions, traced{Explained: cause.Explained{Action: action}})
+		r.Actions = append(r.Actions, account.Account{Explained: cause.Explained{Action: action}})
 	}
 	v, why := a.verdict()
 	var named *kmod.Error
@@ -72,10 +73,10 @@ func (r *result) set(v verdict, why error) {
 }
 
 // explain adds the causes, and where the files come from.
-func (r *result) explain(ctx context.Context, k *kernel.Kernel, q *inquiry) {
+func (r *result) explain(ctx context.Context, k *kernel.Kernel, q *account.Inquiry) {
 	explained := make([]cause.Explained, len(r.Actions))
 	for i := range r.Actions {
-		r.Actions[i] = q.all(ctx, &r.Actions[i].Action)
+		r.Actions[i] = q.All(ctx, &r.Actions[i].Action)
 		explained[i] = r.Actions[i].Explained
 	}
 	switch {

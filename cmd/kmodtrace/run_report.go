@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -17,7 +18,7 @@ type runReport struct {
 	out     io.Writer
 	file    *os.File // out, if that has to be closed
 	table   *actionTable
-	inquiry *inquiry
+	inquiry *account.Inquiry
 	err     error // of writing: then no more is written
 
 	shown, untold            uint64
@@ -33,7 +34,7 @@ func (r *runReport) show(ctx context.Context, a *tracer.Action) {
 	if r.err != nil {
 		return
 	}
-	text, err := r.render(r.inquiry.all(ctx, a))
+	text, err := r.render(r.inquiry.All(ctx, a))
 	if err == nil {
 		_, err = io.WriteString(r.out, text)
 	}
@@ -43,7 +44,7 @@ func (r *runReport) show(ctx context.Context, a *tracer.Action) {
 }
 
 // render has the table's header before the first: without any action there is nothing.
-func (r *runReport) render(e traced) (string, error) {
+func (r *runReport) render(e account.Account) (string, error) {
 	if r.json {
 		line, err := jsonLine(e)
 		return string(line), err

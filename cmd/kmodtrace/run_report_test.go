@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -52,7 +53,7 @@ func TestRunReport(t *testing.T) {
 	a := loaded().Action
 	a.Seen = []tracer.Kind{tracer.KindLeave}
 	var out strings.Builder
-	r := &runReport{out: &out, table: newActionTable(theme{}, 80), inquiry: newInquiry(k, false)}
+	r := &runReport{out: &out, table: newActionTable(theme{}, 80), inquiry: account.NewInquiry(k, false)}
 	r.show(t.Context(), &a)
 	r.show(t.Context(), &a)
 	if text := out.String(); strings.Count(text, "TIME") != 1 || strings.Count(text, " live ") != 2 || !strings.HasPrefix(text, "TIME") {

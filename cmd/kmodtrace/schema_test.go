@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/docs/schema"
 	"github.com/kmodtrace/kmodtrace/provenance"
@@ -96,8 +97,8 @@ func fill(v reflect.Value, text string) {
 }
 
 // filledAction has a requester who has one, and that one has none.
-func filledAction(text string) *traced {
-	e := filled[traced](text)
+func filledAction(text string) *account.Account {
+	e := filled[account.Account](text)
 	inner := *e.Requester
 	e.Requester.Requester = &inner
 	e.AwaitedBy[0].Requester = &inner

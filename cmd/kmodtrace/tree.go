@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -19,7 +20,7 @@ type forest struct {
 
 // tree is a request or a load, with what was done for it.
 type tree struct {
-	traced
+	account.Account
 	below []*tree
 }
 
@@ -30,8 +31,8 @@ const (
 )
 
 // add takes the next action, and gives the trees that are whole now.
-func (f *forest) add(e traced) []*tree {
-	t := &tree{traced: e}
+func (f *forest) add(e account.Account) []*tree {
+	t := &tree{Account: e}
 	if e.Kind == tracer.Autoload {
 		t.below = f.held[e.ID]
 		f.count -= len(t.below)
@@ -68,7 +69,7 @@ func (f *forest) rest() []*tree {
 
 // renderTree gives a row for the action, and below it who did what for it.
 func (t *actionTable) renderTree(root *tree) string {
-	return t.rows(&root.traced, t.branches(root, ""))
+	return t.rows(&root.Account, t.branches(root, ""))
 }
 
 // branches draws what is below an action: each helper once, its loads below it.

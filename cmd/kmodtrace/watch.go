@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
@@ -158,7 +159,7 @@ func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
 	if err != nil {
 		return err
 	}
-	q := newInquiry(k, !w.json)
+	q := account.NewInquiry(k, !w.json)
 	tail := newTail(ctx, t.Actions)
 	defer tail.finish()
 	// What ends the watching does not end the looking for reasons.
@@ -179,15 +180,15 @@ func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
 }
 
 // take shows an action, if it is wanted.
-func (w *watcher) take(ctx context.Context, q *inquiry, a *tracer.Action) error {
+func (w *watcher) take(ctx context.Context, q *account.Inquiry, a *tracer.Action) error {
 	if !w.wanted.action(a) {
 		return nil
 	}
-	e := q.cause(ctx, a)
+	e := q.Cause(ctx, a)
 	if !w.wanted.cause(e.Cause) {
 		return nil
 	}
-	e.Origin = q.origins.Of(ctx, a)
+	e.Origin = q.Origin(ctx, a)
 	if w.tree {
 		return w.showTrees(w.forest.add(e))
 	}

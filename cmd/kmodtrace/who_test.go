@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -63,7 +64,7 @@ func TestLineage(t *testing.T) {
 }
 
 // requested is a load that a helper made for ip's sake, and the request.
-func requested() (load, request traced) {
+func requested() (load, request account.Account) {
 	ask := tracer.Request{Name: "rtnl-link-dummy", Meaning: "network link type dummy", Wait: true, Symbol: "rtnl_newlink+0x1"}
 	load = loaded()
 	load.Module, load.Params, load.Messages, load.ForRequest = "dummy", nil, nil, 7
@@ -103,7 +104,7 @@ func TestTree(t *testing.T) {
 	other.Thread, other.ForRequest = tracer.Thread{PID: 99, Comm: "modprobe"}, 50
 	var f forest
 	var got []*tree
-	for _, e := range []traced{dep, load, other, request} {
+	for _, e := range []account.Account{dep, load, other, request} {
 		got = append(got, f.add(e)...)
 	}
 	if len(got) != 1 || len(got[0].below) != 2 {

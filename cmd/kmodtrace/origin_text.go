@@ -3,20 +3,13 @@ package main
 import (
 	"strings"
 
-	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/provenance"
 )
 
-// traced is an action with all that was found out about it.
-type traced struct {
-	cause.Explained
-	// Origin is where the file of a load comes from; nil where there is none.
-	Origin *provenance.Origin `json:"origin,omitempty"`
-}
-
 // suspicions says what an auditor would stumble at in where a file comes from, beside
 // what fileText says.
-func suspicions(a *traced) string {
+func suspicions(a *account.Account) string {
 	f, o := a.File, a.Origin
 	if f == nil || o == nil {
 		return ""
