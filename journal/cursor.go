@@ -29,18 +29,21 @@ func (r *Reader) Cursor(ctx context.Context, name string) (int64, error) {
 
 // ReadFrom gives up to n records from a number on, oldest first; none where there are
 // none yet. Where retention has removed some of them, the first that is left has a
-// higher number.
+// higher number. One that is not as it was written ends it with [ErrCorrupt], and those
+// before it: what is behind has to be asked for by its number.
 func (r *Reader) ReadFrom(ctx context.Context, seq int64, n int) ([]Record, error) {
 	var records []Record
 	err := each(ctx, r.db, "SELECT "+columns+" FROM record WHERE seq >= ? ORDER BY seq LIMIT ?", []any{seq, max(n, 0)},
 		func(rows *sql.Rows) (bool, error) {
 			var one Record
 			err := one.scan(rows)
-			records = append(records, one)
+			if err == nil {
+				err = one.intact(r.name)
+			}
+			if err == nil {
+				records = append(records, one)
+			}
 			return true, err
 		})
-	if err := r.settled("ask", err); err != nil {
-		return nil, err
-	}
-	return records, nil
+	return records, r.settled("ask", err)
 }

@@ -9,9 +9,12 @@ import (
 
 // Get gives one record: that with this ID; else that with this number; else the one whose
 // ID begins with it. It fails with [ErrNotFound], and with an [*AmbiguousError] where
-// several begin so.
+// several begin so. A record that is not as it was written comes with [ErrCorrupt].
 func (r *Reader) Get(ctx context.Context, name string) (*Record, error) {
 	found, err := r.get(ctx, name)
+	if err == nil {
+		err = found.intact(r.name)
+	}
 	return found, r.settled("ask", err)
 }
 

@@ -103,12 +103,17 @@ func checkPlace(path string) error {
 	return checkFile(info)
 }
 
+// pageSize is that of SQLite, in bytes.
+const pageSize = 4096
+
 func checkFile(info fs.FileInfo) error {
 	switch {
 	case info.IsDir():
 		return errors.New("it is a directory, not a file")
 	case !info.Mode().IsRegular():
 		return errors.New("it is not a regular file")
+	case info.Size() > 0 && info.Size() < pageSize: // SQLite takes some such for empty
+		return corrupt("it has %d bytes, which is not one page", info.Size())
 	}
 	return nil
 }
@@ -147,28 +152,18 @@ func orphans(path string, now time.Time) error {
 	return os.Rename(kept, path)
 }
 
-// writerPragmas make every commit durable. What was freed can be given back in parts.
-var writerPragmas = []string{
-	"journal_mode(WAL)", "synchronous(FULL)", "journal_size_limit(16777216)",
-	"cell_size_check(ON)", "trusted_schema(OFF)",
-}
+// writerPragmas make every commit durable. They change nothing in the file.
+var writerPragmas = []string{"synchronous(FULL)", "journal_size_limit(16777216)", "cell_size_check(ON)", "trusted_schema(OFF)"}
 
 // connect opens the database, and sees whether the file is fit to be continued.
 func (j *Journal) connect(opts *Options) (err error) {
 	ctx := context.Background()
-	if j.db, err = openDB(uri(j.path, "mode=rw&_auto_vacuum=INCREMENTAL", opts.busy(), writerPragmas...)); err != nil {
+	if j.db, err = openDB(uri(j.path, "mode=rw", opts.busy(), writerPragmas...)); err != nil {
 		return err
 	}
 	j.db.SetMaxOpenConns(1)
 	if j.conn, err = j.db.Conn(ctx); err != nil {
 		return err
-	}
-	var mode string
-	if err := j.conn.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
-		return err
-	}
-	if mode != "wal" {
-		return fmt.Errorf("its file system cannot carry a write-ahead log (journal mode %s)", mode)
 	}
 	if err := j.prepareSchema(ctx); err != nil {
 		return err
@@ -191,7 +186,15 @@ func (j *Journal) prepareSchema(ctx context.Context) error {
 	if err := found.judge(); err != nil {
 		return err
 	}
+	if found.version == len(steps()) {
+		if err := found.check(ctx); err != nil {
+			return err
+		}
+	}
 	j.added = found.version == 0
+	if err := j.prepareFile(ctx); err != nil {
+		return err
+	}
 	if err := migrate(ctx, j.conn, found.version, steps()); err != nil {
 		return err
 	}
@@ -199,6 +202,22 @@ func (j *Journal) prepareSchema(ctx context.Context) error {
 		return err
 	}
 	return found.check(ctx)
+}
+
+// prepareFile makes a file that is ours one with a write-ahead log, whose free pages
+// can be given back in parts; that only as long as nothing is in it.
+func (j *Journal) prepareFile(ctx context.Context) error {
+	if _, err := j.conn.ExecContext(ctx, "PRAGMA auto_vacuum = INCREMENTAL"); err != nil {
+		return err
+	}
+	var mode string
+	if err := j.conn.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode); err != nil {
+		return err
+	}
+	if mode != "wal" {
+		return fmt.Errorf("its file system cannot carry a write-ahead log (journal mode %s)", mode)
+	}
+	return nil
 }
 
 // New tells whether Open made the journal, or found an empty file.
@@ -255,13 +274,13 @@ func checkHead(ctx context.Context, q querier, name string) (link, error) {
 		return head, err
 	}
 	last, err := one(q.QueryContext(ctx, "SELECT "+columns+" FROM record ORDER BY seq DESC LIMIT 1"))
-	switch {
-	case errors.Is(err, ErrNotFound):
+	if errors.Is(err, ErrNotFound) {
 		last, err = &Record{}, nil
-	case err != nil:
+	} else if err == nil {
+		err = last.intact(name)
+	}
+	if err != nil {
 		return head, err
-	case last.sum(name) != last.Hash:
-		return head, corrupt("record %d, the last, is not as it was written", last.Seq)
 	}
 	if last.Seq != head.seq || last.Hash != head.hash {
 		return head, corrupt("its chain ends with record %d (%v), but should with %d (%v)", last.Seq, last.Hash, head.seq, head.hash)

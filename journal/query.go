@@ -34,13 +34,15 @@ type Filter struct {
 }
 
 // Query yields the records that a filter names, in the order of the chain. A record
-// that cannot be read ends it with an error. While it is not read to its end, the
-// writer's log cannot be shortened.
+// that is not as it was written comes with an error of its own, [ErrCorrupt], and those
+// after it can still be asked for; any other error is the end. Records that are missing
+// only [Reader.Verify] finds. While it is not read to its end, the writer's log cannot
+// be shortened.
 func (r *Reader) Query(ctx context.Context, f Filter) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		more := true
 		err := r.query(ctx, f, func(one Record) bool {
-			more = yield(one, nil)
+			more = yield(one, wrap("ask", r.path, one.intact(r.name)))
 			return more
 		})
 		if err := r.settled("ask", err); err != nil && more {

@@ -87,7 +87,7 @@ func waysToRead(path string) []way {
 		// The index of the log has to be written beside the file: in a directory that
 		// cannot be written it is made in memory, which goes without locks. Who writes
 		// has that index, so there is no writer.
-		{parameters: "mode=ro&nolock=1", pragmas: []string{"locking_mode(EXCLUSIVE)"}, still: true},
+		{parameters: "mode=ro&vfs=unix-none", pragmas: []string{"locking_mode(EXCLUSIVE)"}, still: true},
 	}
 }
 

@@ -172,3 +172,12 @@ func (r *Record) sum(journal string) Sum {
 	h.Write(r.Body)
 	return Sum(h.Sum(nil))
 }
+
+// intact tells whether a record is as it was written to a journal, as far as it can tell
+// of itself.
+func (r *Record) intact(journal string) error {
+	if r.sum(journal) != r.Hash {
+		return corrupt("record %d is not as it was written", r.Seq)
+	}
+	return nil
+}
