@@ -131,6 +131,7 @@ type state struct {
 // base is what a state is counted from.
 type base struct {
 	from    int64 // the first record that may change it
+	whole   int64 // up to this one, times do not matter: an inventory is taken at one
 	known   bool  // all that was loaded is
 	modules []LoadedModule
 }
@@ -151,6 +152,7 @@ func stateAt(ctx context.Context, q querier, m moment) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.stretch.first = max(m.stretch.first, b.whole+1)
 	s := &state{}
 	if s.doubts, err = doubtsSince(ctx, q, m, b); err != nil {
 		return nil, err
@@ -180,12 +182,12 @@ func snapshotOf(ctx context.Context, q querier, boot string) (*removed, error) {
 
 // baseOf finds the last inventory before a moment.
 func baseOf(ctx context.Context, q querier, m moment, begin int64, snapshot *removed) (base, error) {
-	var from int64
-	err := q.QueryRowContext(ctx, "SELECT seq FROM record INDEXED BY by_kind WHERE kind = ? AND boot = ? AND "+within+" ORDER BY seq DESC LIMIT 1",
-		append([]any{string(KindInventory), m.boot}, m.args(begin)...)...).Scan(&from)
+	var from, count int64
+	err := q.QueryRowContext(ctx, "SELECT seq, count FROM record INDEXED BY by_kind WHERE kind = ? AND boot = ? AND "+within+" ORDER BY seq DESC LIMIT 1",
+		append([]any{string(KindInventory), m.boot}, m.args(begin)...)...).Scan(&from, &count)
 	switch {
 	case err == nil:
-		return base{from: from, known: true}, nil
+		return base{from: from, whole: from + count, known: true}, nil
 	case !errors.Is(err, sql.ErrNoRows):
 		return base{}, err
 	case snapshot != nil:
@@ -305,6 +307,7 @@ func originOf(ctx context.Context, q querier, found *Record, begin int64, snapsh
 			return l, nil
 		}
 		l = snapshot.Loaded[i]
+		l.Unwatched = l.Unwatched || !snapshot.Complete
 	}
 	var gap int64
 	err = q.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM record INDEXED BY by_kind WHERE kind IN ('lost', 'late', 'corrupt', 'started', 'stopped') AND seq BETWEEN ? AND ? LIMIT 1)",

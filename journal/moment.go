@@ -67,6 +67,10 @@ func stretches(ctx context.Context, q querier) ([]stretch, error) {
 	if err != nil || front == 0 {
 		return nil, err
 	}
+	cut, err := lastRemoved(ctx, q, math.MaxInt64)
+	if err != nil {
+		return nil, err
+	}
 	all := []stretch{{seqRange: seqRange{first: front}, beginSeq: front}}
 	open := true
 	end := func(last int64, by Kind) {
@@ -94,7 +98,14 @@ func stretches(ctx context.Context, q querier) ([]stretch, error) {
 		return nil, err
 	}
 	end(head.seq, "")
-	return timed(ctx, q, all)
+	if all, err = timed(ctx, q, all); err != nil || cut == nil {
+		return all, err
+	}
+	// Between the last that was removed and the first that is left, nothing happened.
+	if s := &all[0]; s.begin == "" && s.boot == cut.Boot && cut.Time.Before(s.from) {
+		s.from = cut.Time
+	}
+	return all, nil
 }
 
 // timed adds the times and boots, and drops what is empty.

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -32,10 +33,11 @@ type Removal struct {
 
 // removed is the body of a retention record.
 type removed struct {
-	// Through and Hash are of the last record that was removed: the next one has Hash for
-	// its Prev.
-	Through int64 `json:"through"`
-	Hash    Sum   `json:"hash"`
+	// Through, Time and Hash are of the last record that was removed: the next one has
+	// Hash for its Prev.
+	Through int64     `json:"through"`
+	Time    time.Time `json:"time"`
+	Hash    Sum       `json:"hash"`
 	// Boot is that of this record, and Loaded what was loaded after it. Complete says
 	// that nothing else was.
 	Boot     string         `json:"boot"`
@@ -65,7 +67,7 @@ func (j *Journal) retain(ctx context.Context, limits Limits, now time.Time, boot
 	if err != nil {
 		return done, err
 	}
-	goal := int64(0) // until the size is within the limit once
+	goal := int64(math.MaxInt64) // until the size is over the limit once
 	for more := true; more; {
 		err := j.write(ctx, func(t *writing) error {
 			front, err := frontOf(ctx, t.c)
@@ -128,9 +130,10 @@ func (t *writing) cut(ctx context.Context, limits Limits, goal *int64, front int
 		if size.used() > limits.Bytes {
 			*goal = limits.Bytes / 10 * 9
 		}
-		if *goal > 0 && size.used() > *goal {
-			// As if all were of one size; what that misses the next round does.
-			share := float64(size.used()-*goal) / float64(size.used())
+		if size.used() > *goal {
+			// As if all were of one size, and some more: what that misses takes another round,
+			// and leaves another record.
+			share := float64(size.used()-*goal)/float64(size.used()) + 0.02
 			cut = max(cut, front+int64(share*float64(t.head.seq-front+1)))
 		}
 	}
@@ -183,16 +186,11 @@ func (t *writing) removeThrough(ctx context.Context, front, cut int64, now time.
 	if err != nil {
 		return err
 	}
-	for _, statement := range []struct {
-		text string
-		arg  int64
-	}{
-		{"DELETE FROM record WHERE seq <= ?", cut},
-		{"DELETE FROM span WHERE block < ?", block(cut + 1)},
-	} {
-		if _, err := t.c.ExecContext(ctx, statement.text, statement.arg); err != nil {
-			return err
-		}
+	if _, err := t.c.ExecContext(ctx, "DELETE FROM record WHERE seq <= ?", cut); err != nil {
+		return err
+	}
+	if err := t.cutSpans(ctx, cut+1); err != nil {
+		return err
 	}
 	said, err := t.add(ctx, Record{
 		ID: fmt.Sprintf("retention-%d", cut), Time: now, Boot: boot, Kind: KindRetention, Count: cut - front + 1, Body: body,
@@ -203,12 +201,23 @@ func (t *writing) removeThrough(ctx context.Context, front, cut int64, now time.
 	return err
 }
 
+// cutSpans removes the times of what is before a record.
+func (t *writing) cutSpans(ctx context.Context, front int64) error {
+	b := block(front)
+	if _, err := t.c.ExecContext(ctx, "DELETE FROM span WHERE block < ?", b); err != nil {
+		return err
+	}
+	_, err := t.c.ExecContext(ctx, "UPDATE span SET (lo, hi) = (SELECT min(time), max(time) FROM record NOT INDEXED WHERE seq < ?) WHERE block = ?",
+		(b+1)*blockSize, b)
+	return err
+}
+
 func (t *writing) describe(ctx context.Context, cut int64) ([]byte, error) {
 	last, err := one(t.c.QueryContext(ctx, "SELECT "+columns+" FROM record WHERE seq = ?", cut))
 	if err != nil {
 		return nil, err
 	}
-	b := removed{Through: cut, Hash: last.Hash, Boot: last.Boot}
+	b := removed{Through: cut, Time: last.Time.UTC(), Hash: last.Hash, Boot: last.Boot}
 	state, err := stateAt(ctx, t.c, moment{boot: last.Boot, stretch: seqRange{cut + 1, cut}})
 	if err != nil {
 		return nil, err

@@ -188,9 +188,7 @@ func (v *verifier) spansAgree(ctx context.Context) error {
 		}
 		is, ok := v.spans.found[b]
 		delete(v.spans.found, b)
-		// Retention leaves the first block's as it was.
-		cut := b == block(v.report.Removed+1) && v.report.Removed > 0
-		if !ok || lo > is[0] || hi < is[1] || !cut && (lo != is[0] || hi != is[1]) {
+		if !ok || is != [2]int64{lo, hi} {
 			wrong(b)
 		}
 		return true, nil

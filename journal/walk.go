@@ -24,6 +24,7 @@ type walk struct {
 
 	shift       []shift // where records stand at other numbers than their own
 	budget      int     // bytes that may still be hashed to find a record's own number
+	misses      int     // how often it was not found
 	unexplained []int64
 	anchors     []Anchor
 	anchored    map[int64]Sum // of the records that anchors are about
@@ -113,8 +114,12 @@ func (w *walk) shiftTo(at, away int64) {
 	}
 }
 
-// reach is how far from its place a record is looked for.
-const reach = 2048
+// reach is how far from its place a record is looked for, and maxMisses how often that
+// may be in vain: then only where the others were found.
+const (
+	reach     = 2048
+	maxMisses = 20
+)
 
 // search finds the number for which a record has its hash; 0 if there is none near.
 func (w *walk) search(r *Record) int64 {
@@ -130,7 +135,11 @@ func (w *walk) search(r *Record) int64 {
 	if seq := r.Seq + w.away(); fits(seq) {
 		return seq
 	}
-	for away := int64(1); away <= reach; away++ {
+	far := int64(reach)
+	if w.misses >= maxMisses {
+		far = 1
+	}
+	for away := int64(1); away <= far; away++ {
 		if fits(r.Seq + away) {
 			return r.Seq + away
 		}
@@ -138,6 +147,7 @@ func (w *walk) search(r *Record) int64 {
 			return r.Seq - away
 		}
 	}
+	w.misses++
 	return 0
 }
 
