@@ -37,8 +37,11 @@ func (r *Reader) get(ctx context.Context, name string) (*Record, error) {
 
 func (r *Reader) byPrefix(ctx context.Context, prefix string) (*Record, error) {
 	var ids []string
-	end := prefixEnd(prefix)
-	err := each(ctx, r.db, "SELECT id FROM record WHERE id >= ? AND (? OR id < ?) ORDER BY id LIMIT 5", []any{prefix, end == "", end},
+	where, args := "id >= ?", []any{prefix}
+	if end := prefixEnd(prefix); end != "" {
+		where, args = where+" AND id < ?", append(args, end)
+	}
+	err := each(ctx, r.db, "SELECT id FROM record WHERE "+where+" ORDER BY id LIMIT 5", args,
 		func(rows *sql.Rows) (bool, error) {
 			var id text
 			err := rows.Scan(&id)

@@ -53,7 +53,13 @@ func momentOf(ctx context.Context, q querier, at time.Time) (*moment, []Doubt, e
 		}
 		doubts = []Doubt{d}
 	}
-	return &moment{boot: all[in].boot, stretch: all[in].seqRange, until: nanos(at, math.MaxInt64)}, doubts, nil
+	m := &moment{boot: all[in].boot, stretch: all[in].seqRange, until: nanos(at, math.MaxInt64)}
+	// What is later by far need not be looked at.
+	seqs, any, err := seqsBetween(ctx, q, time.Time{}, at.Add(1))
+	if any {
+		m.stretch.last = min(m.stretch.last, seqs.last)
+	}
+	return m, doubts, err
 }
 
 // stretches divides the journal. There is one for each time that the service ran and

@@ -96,10 +96,24 @@ func (f *Filter) terms() []term {
 	if f.Boot != "" {
 		terms = append(terms, term{"by_boot", "boot = ?", []any{f.Boot}})
 	}
-	if len(f.Kinds) == 1 {
-		terms = append(terms, term{"by_kind", "kind = ?", []any{string(f.Kinds[0])}})
+	if len(f.Kinds) == 1 || f.onlyGaps() {
+		terms = append(terms, f.kinds())
 	}
 	return terms
+}
+
+// onlyGaps tells whether all kinds are those of gaps. There are few of these, so they can
+// be brought in order.
+func (f *Filter) onlyGaps() bool {
+	return len(f.Kinds) > 0 && !slices.ContainsFunc(f.Kinds, func(k Kind) bool { return !k.Gap() })
+}
+
+func (f *Filter) kinds() term {
+	t := term{index: "by_kind", where: "kind IN (?" + strings.Repeat(", ?", len(f.Kinds)-1) + ")"}
+	for _, k := range f.Kinds {
+		t.args = append(t.args, string(k))
+	}
+	return t
 }
 
 // enough records are as good as any number: an index that has more is not looked at
@@ -139,11 +153,9 @@ func (f *Filter) statement(terms []term, index string, seqs seqRange) (string, [
 	for _, t := range terms {
 		where, args = append(where, t.where), append(args, t.args...)
 	}
-	if len(f.Kinds) > 1 {
-		where = append(where, "kind IN (?"+strings.Repeat(", ?", len(f.Kinds)-1)+")")
-		for _, k := range f.Kinds {
-			args = append(args, string(k))
-		}
+	if len(f.Kinds) > 1 && !f.onlyGaps() {
+		t := f.kinds()
+		where, args = append(where, t.where), append(args, t.args...)
 	}
 	if !f.Since.IsZero() {
 		where, args = append(where, "time >= ?"), append(args, nanos(f.Since, 0))
