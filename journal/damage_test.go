@@ -1,0 +1,204 @@
+package journal
+
+import (
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// sample is a closed journal of some hundred records, of which retention has removed
+// some or not, its records and its anchor.
+func sample(t testing.TB, cut bool) (path string, records []Record, anchor Anchor) {
+	t.Helper()
+	j := make1(t)
+	add(t, j, Record{ID: "s", Time: begin, Boot: "boot-1", Kind: KindStarted})
+	if _, err := j.AppendInventory(t.Context(), Record{ID: "i", Time: begin, Boot: "boot-1"},
+		[]Record{{ID: "i-1", Time: begin, Boot: "boot-1", Module: "ext4"}, {ID: "i-2", Time: begin, Boot: "boot-1", Module: "loop"}}); err != nil {
+		t.Fatal(err)
+	}
+	add(t, j, loads(150)...)
+	if cut {
+		if _, err := j.Retain(t.Context(), Limits{Age: 100e9}, begin.Add(150e9), "boot-1"); err != nil {
+			t.Fatal(err)
+		}
+		more := loads(160)
+		add(t, j, more[150:]...)
+	}
+	records = all(t, j.Reader)
+	anchor, err := j.Anchor(t.Context(), begin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return j.Path(), records, anchor
+}
+
+// Bytes that a disk has changed: the journal is refused, or Verify finds it, or all
+// records are what they were. It never panics.
+func TestRandomDamage(t *testing.T) {
+	times := 400
+	if testing.Short() {
+		times = 60
+	}
+	path, records, anchor := sample(t, true)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed := rand.Uint64()
+	random := rand.New(rand.NewPCG(seed, 0))
+	found := map[string]int{}
+	for i := range times {
+		damaged := filepath.Join(t.TempDir(), "journal.db")
+		if err := os.WriteFile(damaged, damage(random, whole), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		how := readDamaged(t, damaged, records, anchor)
+		found[how]++
+		if t.Failed() {
+			t.Fatalf("seed %d, round %d", seed, i)
+		}
+		writeDamaged(t, damaged)
+	}
+	t.Log(found)
+	if found["verify"] == 0 || found["open"] == 0 {
+		t.Errorf("not all ways of finding damage were needed: %v", found)
+	}
+}
+
+func damage(random *rand.Rand, whole []byte) []byte {
+	b := append([]byte(nil), whole...)
+	switch random.IntN(10) {
+	case 0: // the end is missing
+		return b[:random.IntN(len(b))]
+	case 1: // a sector was never written
+		at := random.IntN(len(b)/512) * 512
+		clear(b[at : at+512])
+	case 2: // a page was written to the place of another
+		from, to := random.IntN(len(b)/4096)*4096, random.IntN(len(b)/4096)*4096
+		copy(b[to:to+4096], b[from:])
+	default:
+		for range 1 + random.IntN(10) {
+			b[random.IntN(len(b))] ^= byte(1 + random.IntN(255))
+		}
+	}
+	return b
+}
+
+// readDamaged says by what the damage was found.
+func readDamaged(t *testing.T, path string, want []Record, anchor Anchor) string {
+	t.Helper()
+	r, err := OpenReadOnly(path)
+	if err != nil {
+		return "open"
+	}
+	defer r.Close()
+	report, err := r.Verify(t.Context(), anchor)
+	if err != nil {
+		t.Errorf("verify gives up: %v", err)
+		return ""
+	}
+	var got []Record
+	for one, err := range r.Query(t.Context(), Filter{OldestFirst: true}) {
+		if err != nil {
+			break
+		}
+		got = append(got, one)
+	}
+	if !report.OK() {
+		return "verify"
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("wrong, and nothing is said: %s", diff)
+	}
+	return "harmless"
+}
+
+// writeDamaged goes on with a damaged journal as the service would.
+func writeDamaged(t *testing.T, path string) {
+	t.Helper()
+	j, err := Open(path, nil)
+	if err == nil {
+		for i := range 5 {
+			if _, err = j.Append(t.Context(), load(1000+i, "after")); err != nil {
+				break
+			}
+		}
+		if _, e := j.Retain(t.Context(), Limits{Bytes: 50 << 10}, begin, "boot-1"); e != nil && !errors.Is(e, ErrCorrupt) {
+			t.Logf("retention: %v", e)
+		}
+		j.Close()
+	}
+	if err == nil || errors.Is(err, ErrNewer) || errors.Is(err, ErrForeign) {
+		return
+	}
+	if !errors.Is(err, ErrCorrupt) {
+		t.Logf("not said to be damage: %v", err)
+	}
+	if _, err := SetAside(path, begin); err != nil {
+		t.Error(err)
+	}
+	j, err = Open(path, nil)
+	if err != nil {
+		t.Fatalf("a new one cannot be begun: %v", err)
+	}
+	add(t, j, load(1, "new"))
+	verify(t, j.Reader)
+	j.Close()
+}
+
+// A damaged log loses its end: what is left is the beginning of what was appended, and
+// an anchor tells.
+func TestDamagedLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	j := reopen(t, path)
+	for _, r := range loads(60) {
+		add(t, j, r)
+	}
+	anchor, _ := j.Anchor(t.Context(), begin)
+	want := all(t, j.Reader)
+	file, log := copyable(t, path), copyable(t, path+"-wal")
+	whole, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	short := 0
+	for range 40 {
+		copied := filepath.Join(t.TempDir(), "journal.db")
+		content, _ := os.ReadFile(file)
+		if err := errors.Join(os.WriteFile(copied, content, 0o600), os.WriteFile(copied+"-wal", damage(random, whole), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		r, err := OpenReadOnly(copied)
+		if err != nil {
+			short++
+			continue
+		}
+		got := all(t, r)
+		report, err := r.Verify(t.Context(), anchor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want[:len(got)], got, cmpopts.EquateEmpty()); diff != "" {
+			t.Error(diff)
+		}
+		if len(got) < len(want) {
+			short++
+		}
+		if report.OK() != (len(got) == len(want)) {
+			t.Errorf("%d records of %d, and the anchor says %v", len(got), len(want), report.Problems)
+		}
+		r.Close()
+	}
+	if short == 0 {
+		t.Error("no damage did anything")
+	}
+}

@@ -1,0 +1,183 @@
+package journal
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// Kind says what a record is.
+type Kind string
+
+// The kinds of records. All but the first three are gaps: they tell what the journal
+// does not show, and why.
+const (
+	// KindAction: an attempt to load, unload or request a module.
+	KindAction Kind = "action"
+	// KindInventory: all modules that are loaded were looked at. Count of them follow,
+	// each a KindPresent. [Journal.AppendInventory] writes both.
+	KindInventory Kind = "inventory"
+	// KindPresent: an inventory found this module.
+	KindPresent Kind = "present"
+
+	// KindStarted: the watching began. What was before is not known from here.
+	KindStarted Kind = "started"
+	// KindStopped: the watching ended as it was meant to. One that was killed leaves none.
+	KindStopped Kind = "stopped"
+	// KindLost: Count events were lost.
+	KindLost Kind = "lost"
+	// KindLate: the watching began after modules had been loaded, or a part of it did.
+	KindLate Kind = "late"
+	// KindClock: the wall clock was set. Time is the new time.
+	KindClock Kind = "clock"
+	// KindCorrupt: a damaged journal was set aside; this one took its place.
+	KindCorrupt Kind = "corrupt"
+	// KindRetention: Count of the oldest records were removed by [Journal.Retain].
+	KindRetention Kind = "retention"
+)
+
+// Gap tells whether a record of this kind tells what is not known.
+func (k Kind) Gap() bool { return k != KindAction && k != KindInventory && k != KindPresent }
+
+// The words that the journal itself understands, in [Record.Action] and
+// [Record.Outcome]. Others are kept as they are.
+const (
+	Load    = "load"
+	Unload  = "unload"
+	Request = "request"
+
+	Live     = "live"     // the outcome of a load that put a module into the kernel
+	Unloaded = "unloaded" // the outcome of an unload that took it out
+	Pending  = "pending"  // its end was not seen
+)
+
+// Limits of what one record may hold, in bytes.
+const (
+	MaxBody = 16 << 20
+	MaxText = 64 << 10 // of each of the other columns
+)
+
+// Sum is a SHA-256 hash.
+type Sum [sha256.Size]byte
+
+// String gives it in hexadecimal.
+func (s Sum) String() string { return hex.EncodeToString(s[:]) }
+
+// MarshalText gives what String gives.
+func (s Sum) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what String gives.
+func (s *Sum) UnmarshalText(text []byte) error {
+	if hex.DecodedLen(len(text)) != len(s) {
+		return fmt.Errorf("a hash has %d hexadecimal digits, not %d", hex.EncodedLen(len(s)), len(text))
+	}
+	_, err := hex.Decode(s[:], text)
+	return err
+}
+
+// Record is one entry of a journal. Text that is not known is empty.
+type Record struct {
+	// Seq is the number in the chain: 1 and on, without holes. Append gives it.
+	Seq int64
+	// ID is the caller's name for it, which no other record has.
+	ID string
+	// Time is when it happened by the wall clock, as fine as nanoseconds. Years before
+	// 1678 and after 2261 cannot be kept.
+	Time time.Time
+	// Boot names the run of the kernel: /proc/sys/kernel/random/boot_id.
+	Boot string
+	Kind Kind
+
+	// What questions filter by.
+
+	Module    string
+	Action    string // load, unload or request
+	Outcome   string
+	Cause     string // the code
+	User      string // who logged in, by name or number
+	Container string
+	File      string  // the path that the module was loaded from
+	Content   string  // a hash of the file or its build ID
+	UID       *uint32 // of the process; nil: not known
+	// Count is of what the kind says: events lost, modules found, records removed.
+	Count int64
+
+	// Body is the caller's document. It is kept byte for byte, and not looked at.
+	Body []byte
+
+	// Prev is the hash of the record before it, zero for the first; Hash its own, over
+	// all of the above. Append gives both.
+	Prev, Hash Sum
+}
+
+// texts gives the text columns, in the order of the table.
+func (r *Record) texts() [11]*string {
+	return [...]*string{&r.ID, &r.Boot, (*string)(&r.Kind), &r.Module, &r.Action, &r.Outcome,
+		&r.Cause, &r.User, &r.Container, &r.File, &r.Content}
+}
+
+// check tells why a record cannot be kept.
+func (r *Record) check() error {
+	switch {
+	case r.ID == "":
+		return errors.New("a record without id")
+	case r.Kind == "":
+		return fmt.Errorf("record %.64q has no kind", r.ID)
+	case !storable(r.Time):
+		return fmt.Errorf("record %.64q: its time cannot be kept: %v", r.ID, r.Time)
+	case len(r.Body) > MaxBody:
+		return fmt.Errorf("record %.64q: its body has %d bytes; %d can be kept", r.ID, len(r.Body), MaxBody)
+	}
+	for _, t := range r.texts() {
+		if len(*t) > MaxText {
+			return fmt.Errorf("record %.64q: a column of %d bytes; %d can be kept", r.ID, len(*t), MaxText)
+		}
+	}
+	return nil
+}
+
+// storable tells whether a time has a number of nanoseconds.
+func storable(t time.Time) bool {
+	return !t.Before(time.Unix(0, math.MinInt64)) && !t.After(time.Unix(0, math.MaxInt64))
+}
+
+// sum computes the hash of a record of a journal. Each text is preceded by its length
+// and each number has eight bytes, so no two records have the same bytes.
+func (r *Record) sum(journal string) Sum {
+	b := make([]byte, 0, 512)
+	number := func(n int64) { b = binary.BigEndian.AppendUint64(b, uint64(n)) }
+	text := func(s string) { number(int64(len(s))); b = append(b, s...) }
+	text("kmodtrace journal record 1")
+	text(journal)
+	number(r.Seq)
+	number(r.Time.UnixNano())
+	for _, t := range r.texts() {
+		text(*t)
+	}
+	if r.UID == nil {
+		number(-1)
+	} else {
+		number(int64(*r.UID))
+	}
+	number(r.Count)
+	b = append(b, r.Prev[:]...)
+	number(int64(len(r.Body)))
+
+	h := sha256.New()
+	h.Write(b)
+	h.Write(r.Body)
+	return Sum(h.Sum(nil))
+}
+
+// intact tells whether a record is as it was written to a journal, as far as it can tell
+// of itself.
+func (r *Record) intact(journal string) error {
+	if r.sum(journal) != r.Hash {
+		return corrupt("record %d is not as it was written", r.Seq)
+	}
+	return nil
+}

@@ -1,0 +1,348 @@
+package journal
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// tampering is one way to change a journal by SQL. It gives the numbers of the records
+// that the report must name, if that can be said.
+type tampering struct {
+	name string
+	do   func(c *crime) []int64
+}
+
+// crime is one tampering on its way.
+type crime struct {
+	t       *testing.T
+	random  *rand.Rand
+	db      *sql.DB
+	name    string   // the journal's
+	records []Record // as they are in it
+}
+
+func (c *crime) exec(statement string, args ...any) {
+	c.t.Helper()
+	if _, err := c.db.Exec(statement, args...); err != nil {
+		c.t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// any1 chooses a record.
+func (c *crime) any1() *Record { return &c.records[c.random.IntN(len(c.records))] }
+
+// middle chooses one that has neighbours.
+func (c *crime) middle() int { return 1 + c.random.IntN(len(c.records)-2) }
+
+// chain computes the hashes anew, from an index on.
+func (c *crime) chain(from int) {
+	for i := from; i < len(c.records); i++ {
+		r := &c.records[i]
+		r.Seq = c.records[0].Seq + int64(i)
+		if i > 0 {
+			r.Prev = c.records[i-1].Hash
+		}
+		r.Hash = r.sum(c.name)
+	}
+}
+
+// store puts all records in the place of what is there, with all that is kept about them,
+// as a program would that knows this package.
+func (c *crime) store(head bool) {
+	c.exec("DELETE FROM record; DELETE FROM span")
+	conn, err := c.db.Conn(c.t.Context())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer conn.Close()
+	in, err := prepareInsertion(c.t.Context(), conn)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer in.close()
+	for i := range c.records {
+		if err := in.record(c.t.Context(), &c.records[i]); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	if last := c.records[len(c.records)-1]; head {
+		if _, err := conn.ExecContext(c.t.Context(), "UPDATE head SET seq = ?, hash = ?", last.Seq, last.Hash[:]); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// tamperings are what somebody with SQL may try.
+func tamperings() []tampering {
+	return []tampering{
+		{"change a text", func(c *crime) []int64 {
+			column := strings.Split("id boot kind module action outcome cause user container file content", " ")[c.random.IntN(11)]
+			r := c.any1()
+			c.exec("UPDATE record SET "+column+" = "+column+" || ? WHERE seq = ?", c.pick("x", " ", "\x00"), r.Seq)
+			return []int64{r.Seq}
+		}},
+		{"change a number", func(c *crime) []int64 {
+			r := c.any1()
+			c.exec("UPDATE record SET "+c.pick("time = time + 1", "time = -time", "count = count + 1", "uid = ifnull(uid, -1) + 1",
+				"uid = CASE WHEN uid IS NULL THEN 0 END", "count = -1 - count", "uid = -5", "uid = 1 << 40")+" WHERE seq = ?", r.Seq)
+			return []int64{r.Seq}
+		}},
+		{"change bytes", func(c *crime) []int64 {
+			r := c.any1()
+			c.exec("UPDATE record SET "+c.pick("body = CAST(body || ' ' AS BLOB)", "body = CAST('{}' AS BLOB)", "hash = zeroblob(32)", "prev = hash", "hash = x''", "prev = randomblob(32)", "hash = randomblob(33)")+
+				" WHERE seq = ?", r.Seq)
+			return []int64{r.Seq}
+		}},
+		{"change a record and its hash", func(c *crime) []int64 {
+			i := c.middle()
+			c.records[i].Module += "x"
+			c.records[i].Hash = c.records[i].sum(c.name)
+			c.store(true)
+			return []int64{c.records[i].Seq}
+		}},
+		{"change the last record and its hash", func(c *crime) []int64 {
+			r := &c.records[len(c.records)-1]
+			r.User = "mallory"
+			r.Hash = r.sum(c.name)
+			c.store(false)
+			return []int64{r.Seq}
+		}},
+		{"forge what is before a record", func(c *crime) []int64 {
+			i := c.middle()
+			c.records[i].Prev[c.random.IntN(32)]++
+			c.records[i].Hash = c.records[i].sum(c.name)
+			c.store(true)
+			return []int64{c.records[i].Seq}
+		}},
+		{"delete", func(c *crime) []int64 {
+			i := c.middle()
+			n := 1 + c.random.IntN(min(10, len(c.records)-1-i))
+			c.exec("DELETE FROM record WHERE seq >= ? AND seq < ?", c.records[i].Seq, c.records[i+n].Seq)
+			return []int64{c.records[i].Seq, c.records[i+n-1].Seq}
+		}},
+		{"delete and close the gap", func(c *crime) []int64 {
+			i := c.middle()
+			seq := c.records[i].Seq
+			c.exec("DELETE FROM record WHERE seq = ?", seq)
+			c.exec("UPDATE record SET seq = -seq + 1 WHERE seq > ?", seq)
+			c.exec("UPDATE record SET seq = -seq WHERE seq < 0")
+			if c.random.IntN(2) == 0 {
+				c.exec("UPDATE head SET seq = seq - 1")
+			}
+			return []int64{seq}
+		}},
+		{"delete and forge the hashes behind", func(c *crime) []int64 {
+			i := c.middle()
+			c.records = slices.Delete(c.records, i, i+1)
+			c.chain(i)
+			c.store(true)
+			return nil
+		}},
+		{"swap", func(c *crime) []int64 {
+			a := c.random.IntN(len(c.records))
+			b := (a + 1 + c.random.IntN(len(c.records)-1)) % len(c.records)
+			x, y := c.records[a].Seq, c.records[b].Seq
+			c.exec("UPDATE record SET seq = -1 WHERE seq = ?", x)
+			c.exec("UPDATE record SET seq = ? WHERE seq = ?", x, y)
+			c.exec("UPDATE record SET seq = ? WHERE seq = -1", y)
+			return []int64{x, y}
+		}},
+		{"insert and make room", func(c *crime) []int64 {
+			i := c.middle()
+			r := load(5000, "inserted")
+			r.Seq, r.Prev = c.records[i].Seq, c.records[i].Prev
+			if c.random.IntN(2) == 0 {
+				r.Hash = r.sum(c.name)
+			}
+			for k := i; k < len(c.records); k++ {
+				c.records[k].Seq++
+			}
+			c.records = slices.Insert(c.records, i, r)
+			c.store(c.random.IntN(2) == 0)
+			return []int64{r.Seq}
+		}},
+		{"insert and forge the hashes behind", func(c *crime) []int64 {
+			i := c.middle()
+			c.records = slices.Insert(c.records, i, load(5000, "inserted"))
+			c.chain(i)
+			c.store(true)
+			return nil
+		}},
+		{"insert at the end", func(c *crime) []int64 {
+			last := c.records[len(c.records)-1]
+			r := load(5000, "inserted")
+			r.Seq, r.Prev = last.Seq+1, last.Hash
+			r.Hash = r.sum(c.name)
+			c.records = append(c.records, r)
+			c.store(false)
+			return []int64{r.Seq}
+		}},
+		{"insert at the front", func(c *crime) []int64 {
+			r := load(5000, "inserted")
+			r.Seq = c.records[0].Seq - 1 - int64(c.random.IntN(3))
+			r.Hash = r.sum(c.name)
+			c.records = slices.Insert(c.records, 0, r)
+			c.store(true)
+			return []int64{r.Seq}
+		}},
+		{"delete at the front", func(c *crime) []int64 {
+			n := 1 + c.random.IntN(10)
+			c.exec("DELETE FROM record WHERE seq < ?", c.records[n].Seq)
+			return []int64{c.records[0].Seq, c.records[n-1].Seq}
+		}},
+		{"cut the end", func(c *crime) []int64 {
+			n := 1 + c.random.IntN(10)
+			c.exec("DELETE FROM record WHERE seq > ?", c.records[len(c.records)-1-n].Seq)
+			return []int64{c.records[len(c.records)-1].Seq}
+		}},
+		{"cut the end and mend it", func(c *crime) []int64 {
+			last := c.records[len(c.records)-1].Seq
+			c.records = c.records[:len(c.records)-1-c.random.IntN(10)]
+			c.store(true)
+			return []int64{last}
+		}},
+		{"change and forge the hashes behind", func(c *crime) []int64 {
+			i := c.random.IntN(len(c.records))
+			c.records[i].User = "mallory"
+			c.chain(i)
+			c.store(true)
+			return []int64{c.records[i].Seq}
+		}},
+		{"forge the whole", func(c *crime) []int64 {
+			c.records[0].Body = []byte("forged")
+			c.chain(0)
+			c.store(true)
+			return nil
+		}},
+		{"remove all", func(c *crime) []int64 {
+			c.exec("DELETE FROM record; DELETE FROM span; DELETE FROM first")
+			if c.random.IntN(2) == 0 {
+				c.exec("UPDATE head SET seq = 0, hash = zeroblob(32)")
+			}
+			return nil
+		}},
+		{"change the end that is kept apart", func(c *crime) []int64 {
+			c.exec(c.pick("UPDATE head SET seq = seq + 1", "UPDATE head SET seq = seq - 1", "UPDATE head SET hash = randomblob(32)",
+				"UPDATE head SET journal = 'another'", "DELETE FROM head", "UPDATE head SET hash = x'00'"))
+			return nil
+		}},
+		{"change the times that are kept", func(c *crime) []int64 {
+			c.exec(c.pick("UPDATE span SET lo = lo + 1", "UPDATE span SET hi = hi - 1000000000000", "DELETE FROM span", "INSERT INTO span VALUES (77, 1, 2)", "UPDATE span SET block = block + 1"))
+			return nil
+		}},
+		{"change what was seen first", func(c *crime) []int64 {
+			c.exec(c.pick("UPDATE first SET seq = seq + 1 WHERE value = ?", "UPDATE first SET time = 0 WHERE value = ?", "UPDATE first SET id = 'x' WHERE value = ?",
+				"DELETE FROM first WHERE value = ?", "UPDATE first SET value = 'x' WHERE value = ?", "UPDATE first SET what = 'x' WHERE value = ?",
+				"INSERT INTO first VALUES ('module', 'x' || ?, 1, 1, '1')"), c.pick("m3", "ext4", "m16", "/lib/m1.ko", "sha256:1"))
+			return nil
+		}},
+		{"change the tables", func(c *crime) []int64 {
+			c.exec(c.pick("CREATE TRIGGER t AFTER INSERT ON record BEGIN DELETE FROM record WHERE seq = new.seq; END",
+				"CREATE VIEW v AS SELECT 1", "CREATE INDEX i ON record (time)", "DROP INDEX by_module", "DROP INDEX changes; CREATE INDEX changes ON record (module) WHERE 0",
+				"ALTER TABLE record RENAME TO hidden; CREATE VIEW record AS SELECT * FROM hidden WHERE module <> 'm3'", "ALTER TABLE record ADD COLUMN more TEXT",
+				"DROP TABLE cursor", "PRAGMA application_id = 7", "PRAGMA user_version = 0", "PRAGMA user_version = 9"))
+			return nil
+		}},
+		{"hide a record from an index", func(c *crime) []int64 {
+			// The index is made over other records than it says, and given its text back.
+			c.exec("DROP INDEX by_module; CREATE INDEX by_module ON record (module) WHERE module <> 'm3'")
+			c.exec("PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = 'CREATE INDEX by_module   ON record (module)    WHERE module <> ' || quote('') WHERE name = 'by_module'")
+			return nil
+		}},
+		{"a record that says what retention removed", func(c *crime) []int64 {
+			n := 1 + c.random.IntN(10)
+			c.exec("DELETE FROM record WHERE seq < ?", c.records[n].Seq)
+			c.exec("UPDATE record SET kind = 'retention', body = CAST(? AS BLOB) WHERE seq = ?",
+				fmt.Sprintf(`{"through":%d,"hash":"%s"}`, c.records[n-1].Seq, c.records[n-1].Hash), c.records[n+1].Seq)
+			return []int64{c.records[n-1].Seq}
+		}},
+	}
+}
+
+func (c *crime) pick(of ...string) string { return of[c.random.IntN(len(of))] }
+
+// Every one of a thousand tamperings is found, and the records that it was done to are
+// named; a journal that nobody touched is accepted each time.
+func TestTamperings(t *testing.T) {
+	times := 1000
+	if testing.Short() {
+		times = 100
+	}
+	seed := rand.Uint64()
+	random := rand.New(rand.NewPCG(seed, 0))
+	ways := tamperings()
+	for _, cut := range []bool{false, true} {
+		path, records, anchor := sample(t, cut)
+		whole, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range times / 2 {
+			way := ways[i%len(ways)]
+			copied := filepath.Join(t.TempDir(), "journal.db")
+			if err := os.WriteFile(copied, whole, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if i%len(ways) == 0 {
+				untouched(t, copied, anchor)
+			}
+			named := tamper(t, random, way, copied, anchor.Journal, records)
+			if !found(t, copied, anchor, named, way.name) {
+				t.Fatalf("not found: %s, seed %d, round %d, cut %v", way.name, seed, i, cut)
+			}
+		}
+	}
+}
+
+func untouched(t *testing.T, path string, anchor Anchor) {
+	t.Helper()
+	r, err := OpenReadOnly(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	verify(t, r, anchor)
+	if records := all(t, r); len(records) == 0 {
+		t.Fatal("no records")
+	}
+}
+
+func tamper(t *testing.T, random *rand.Rand, way tampering, path, name string, records []Record) []int64 {
+	t.Helper()
+	db, err := sql.Open("sqlite", path+"?_sync=OFF") // the test need not survive a power cut
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	return way.do(&crime{t, random, db, name, slices.Clone(records)})
+}
+
+func found(t *testing.T, path string, anchor Anchor, named []int64, way string) bool {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	r, err := OpenReadOnly(path)
+	if err != nil {
+		return true
+	}
+	defer r.Close()
+	report, err := r.Verify(ctx, anchor)
+	if err != nil {
+		t.Fatalf("%s: verify gives up: %v", way, err)
+	}
+	for _, seq := range named {
+		if !slices.ContainsFunc(report.Problems, func(p Problem) bool { return p.Seq <= seq && seq <= p.Through }) {
+			t.Errorf("%s: record %d is not named: %v", way, seq, report.Problems)
+		}
+	}
+	return !report.OK()
+}
