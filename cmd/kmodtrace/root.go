@@ -64,6 +64,7 @@ func newRootCommand() *cobra.Command {
 		newInfoCommand(),
 		newWatchCommand(),
 		newRunCommand(),
+		newServeCommand(),
 		newLoadCommand(),
 		newUnloadCommand(),
 		newCheckCommand(),

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/kmodtrace/kmodtrace/service"
+	"github.com/kmodtrace/kmodtrace/tracer"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+)
+
+func newServeCommand() *cobra.Command {
+	opts := new(serveOptions)
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Record what is done with modules, for as long as the machine runs",
+		Long: `Watch as a service: keep every load, unload and request, and every gap in the
+watching, in a journal that survives crashes and shows tampering, and pass it on to files, the
+system's log or a collector.
+
+An action is on the disk before it is passed on. An output that is down delays nothing
+and loses nothing: it gets from the journal what it has not had. kmodtrace history asks
+the journal, kmodtrace audit verify checks it.
+
+SIGHUP reads the configuration again, SIGTERM ends the service: what has ended is recorded
+first. systemd is told when it is ready (Type=notify), and its watchdog that it lives.`,
+		Example: `  kmodtrace serve
+  kmodtrace serve --config ./kmodtrace.yaml
+  kmodtrace serve --check-config`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error { return opts.run(cmd.Context(), cmd.OutOrStdout()) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&opts.config, "config", "", "read this `FILE` (default "+service.DefaultConfig+", where there is one)")
+	flags.BoolVar(&opts.check, "check-config", false, "only say whether the configuration can be used")
+	return cmd
+}
+
+type serveOptions struct {
+	config string
+	check  bool
+}
+
+func (o *serveOptions) run(ctx context.Context, stdout io.Writer) error {
+	path, err := o.path()
+	if err != nil {
+		return err
+	}
+	if o.check {
+		if _, err := service.Load(path); err != nil {
+			return &exitError{status: exitUsage, err: err}
+		}
+		_, err := fmt.Fprintf(stdout, "%s can be used\n", path)
+		return outputError(err)
+	}
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	defer signal.Stop(reload)
+	return serveError(service.Run(ctx, path, reload, zerolog.Ctx(ctx)))
+}
+
+// path of the configuration: without one the defaults hold.
+func (o *serveOptions) path() (string, error) {
+	if o.config != "" {
+		return o.config, nil
+	}
+	if _, err := os.Stat(service.DefaultConfig); errors.Is(err, os.ErrNotExist) {
+		return os.DevNull, nil
+	}
+	return service.DefaultConfig, nil
+}
+
+// serveError has the exit status of what kept it from serving, and what to do.
+func serveError(err error) error {
+	var coverage *tracer.CoverageError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, tracer.ErrPrivilege), errors.Is(err, tracer.ErrNoModules), errors.Is(err, tracer.ErrNoKprobes),
+		errors.Is(err, tracer.ErrKprobesOff), errors.Is(err, tracer.ErrNoBTF), errors.Is(err, tracer.ErrLockdown), errors.As(err, &coverage):
+		return noTraceError(err)
+	case errors.Is(err, journal.ErrLocked):
+		return &exitError{status: exitRefused, err: err, hint: "one service is enough: systemctl status kmodtrace"}
+	case errors.Is(err, os.ErrNotExist):
+		return &exitError{status: exitRefused, err: err, hint: "make the folder, for root only, or name another place in the configuration"}
+	}
+	return err
+}

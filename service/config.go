@@ -1,0 +1,185 @@
+package service
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/kmodtrace/kmodtrace/output"
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
+
+// Where things are unless the configuration says otherwise.
+const (
+	DefaultConfig  = "/etc/kmodtrace/kmodtrace.yaml"
+	DefaultJournal = "/var/lib/kmodtrace/journal.db"
+)
+
+// Config is the service's configuration. Each key is optional.
+type Config struct {
+	// Journal is the audit record.
+	Journal JournalConfig `yaml:"journal"`
+	// Backend is how the kernel is hooked: auto, fentry or kprobe.
+	Backend string `yaml:"backend"`
+	// Outputs are where records are passed on to.
+	Outputs []output.Config `yaml:"outputs"`
+	// Metrics is where Prometheus and health checks ask.
+	Metrics MetricsConfig `yaml:"metrics"`
+}
+
+// JournalConfig is about the journal's file.
+type JournalConfig struct {
+	// Path is the file. A change needs a restart.
+	Path string `yaml:"path"`
+	// KeepFor is the age after which records are removed; zero keeps them for ever.
+	KeepFor Duration `yaml:"keep_for"`
+	// KeepSize is the size in MiB above which the oldest records are removed; zero for
+	// no bound.
+	KeepSize int64 `yaml:"keep_mib"`
+	// AnchorEvery is how often the journal's head is told to the system log; at least
+	// a minute. Zero means every hour, unless nothing was recorded.
+	AnchorEvery Duration `yaml:"anchor_every"`
+}
+
+// MetricsConfig is about /metrics and /healthz.
+type MetricsConfig struct {
+	// Listen is an address of this machine, "127.0.0.1:9722", or "unix:" and a path.
+	// Empty for none.
+	Listen string `yaml:"listen"`
+}
+
+// Duration is a time.Duration in YAML: "90m", and also "30d".
+type Duration time.Duration
+
+// UnmarshalYAML reads what time.ParseDuration does, and days.
+func (d *Duration) UnmarshalYAML(text []byte) error {
+	word := strings.Trim(strings.TrimSpace(string(text)), `"'`)
+	unit := time.Duration(1)
+	number := word
+	if days, ok := strings.CutSuffix(word, "d"); ok {
+		number, unit = days+"h", 24
+	}
+	parsed, err := time.ParseDuration(number)
+	if err != nil || parsed < 0 || parsed > maxAge/unit {
+		return fmt.Errorf("%q is no length of time: want one as 90m, 12h or 30d", word)
+	}
+	*d = Duration(parsed * unit)
+	return nil
+}
+
+// maxAge is a century.
+const maxAge = 100 * 365 * 24 * time.Hour
+
+// maxConfig bounds what is read of a file that is taken for a configuration.
+const maxConfig = 1 << 20
+
+// Load reads a configuration. A key that there is not is an error that names its line.
+func Load(path string) (*Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	if len(text) > maxConfig {
+		return nil, fmt.Errorf("configuration %s: more than %d bytes", path, maxConfig)
+	}
+	c, err := Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// Parse reads the text of a configuration, fills in what it leaves out, and checks it.
+func Parse(text []byte) (*Config, error) {
+	c := new(Config)
+	err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(c)
+	if err != nil && !errors.Is(err, io.EOF) { // an empty file is one
+		return nil, lineError(err)
+	}
+	if c.Journal.Path == "" {
+		c.Journal.Path = DefaultJournal
+	}
+	if c.Journal.AnchorEvery == 0 {
+		c.Journal.AnchorEvery = Duration(time.Hour)
+	}
+	if c.Backend == "" {
+		c.Backend = tracer.Auto.String()
+	}
+	return c, c.check()
+}
+
+// lineError gives where in the text it is, and what, on one line.
+func lineError(err error) error {
+	var at yaml.Error
+	if !errors.As(err, &at) || at.GetToken() == nil || at.GetToken().Position == nil {
+		first, _, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n")
+		return errors.New(first)
+	}
+	return fmt.Errorf("line %d: %s", at.GetToken().Position.Line, strings.ReplaceAll(at.GetMessage(), "\n", " "))
+}
+
+func (c *Config) check() error {
+	switch {
+	case !filepath.IsAbs(c.Journal.Path):
+		return fmt.Errorf("journal.path %q: want an absolute path", c.Journal.Path)
+	case c.Journal.KeepSize < 0:
+		return fmt.Errorf("journal.keep_mib %d: want none or more", c.Journal.KeepSize)
+	case c.Journal.KeepSize > 0 && c.Journal.KeepSize < leastSize:
+		return fmt.Errorf("journal.keep_mib %d: want at least %d", c.Journal.KeepSize, leastSize)
+	case time.Duration(c.Journal.AnchorEvery) < time.Minute:
+		return fmt.Errorf("journal.anchor_every %v: want at least a minute", time.Duration(c.Journal.AnchorEvery))
+	}
+	if _, err := tracer.ParseBackend(c.Backend); err != nil {
+		return fmt.Errorf("backend: %w", err)
+	}
+	if err := c.Metrics.check(); err != nil {
+		return err
+	}
+	names := make(map[string]bool)
+	for i, o := range c.Outputs {
+		if err := o.Check(); err != nil {
+			return fmt.Errorf("outputs, number %d: %w", i+1, err)
+		}
+		if name := o.Label(); names[name] {
+			return fmt.Errorf("outputs, number %d: there is one named %q already", i+1, name)
+		}
+		names[o.Label()] = true
+	}
+	return nil
+}
+
+// leastSize of a journal in MiB.
+const leastSize = 4
+
+func (m MetricsConfig) check() error {
+	if m.Listen == "" {
+		return nil
+	}
+	if path, ok := strings.CutPrefix(m.Listen, "unix:"); ok {
+		if !filepath.IsAbs(path) {
+			return fmt.Errorf("metrics.listen %q: want an absolute path after unix:", m.Listen)
+		}
+		return nil
+	}
+	host, _, err := net.SplitHostPort(m.Listen)
+	if err != nil {
+		return fmt.Errorf("metrics.listen %q: want HOST:PORT or unix:PATH", m.Listen)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("metrics.listen %q: want an address of this machine's own, as 127.0.0.1: what modules are loaded is nobody else's business", m.Listen)
+	}
+	return nil
+}

@@ -1,0 +1,231 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/kmodtrace/kmodtrace/output"
+)
+
+// delivery passes the journal's records on to one output, in order, from where it was:
+// each at least once.
+type delivery struct {
+	output  output.Output
+	journal *journal.Journal
+	log     zerolog.Logger
+	news    chan struct{} // there may be more in the journal
+	stop    context.CancelFunc
+	done    chan struct{}
+
+	at     atomic.Int64 // the last record that it has
+	failed atomic.Int64
+}
+
+const (
+	atOnce      = 100 // records
+	sendWithin  = 30 * time.Second
+	firstWait   = time.Second
+	longestWait = time.Minute
+	// How long outputs have for the last records when the service stops. What they did
+	// not take they get when it starts again.
+	lastWithin = 5 * time.Second
+)
+
+// deliver starts the outputs of the configuration. One that is new begins after head.
+func (s *Service) deliver(ctx context.Context, head int64) error {
+	var started []*delivery
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.deliveries = started
+		s.metrics.outputs(started)
+	}()
+	for i := range s.config.Outputs {
+		o, err := s.config.Outputs[i].Open()
+		if err != nil {
+			return err
+		}
+		d, err := s.start(ctx, o, head)
+		if err != nil {
+			return err
+		}
+		started = append(started, d)
+	}
+	return nil
+}
+
+func (s *Service) start(ctx context.Context, o output.Output, head int64) (*delivery, error) {
+	at, err := s.journal.Cursor(ctx, o.Name())
+	if err != nil {
+		return nil, err
+	}
+	if at == 0 {
+		at = head
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	d := &delivery{
+		output: o, journal: s.journal, log: s.log.With().Str("output", o.Name()).Logger(),
+		news: make(chan struct{}, 1), stop: stop, done: make(chan struct{}),
+	}
+	d.at.Store(at)
+	go func() {
+		defer close(d.done)
+		d.run(ctx)
+	}()
+	return d, nil
+}
+
+// wake tells all outputs that there is more.
+func (s *Service) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range s.deliveries {
+		select {
+		case d.news <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// stopDeliveries lets the outputs take what is there, for a short time.
+func (s *Service) stopDeliveries() {
+	s.mu.Lock()
+	ended := s.deliveries
+	s.deliveries = nil
+	s.mu.Unlock()
+	var group sync.WaitGroup
+	for _, d := range ended {
+		group.Go(func() { d.finish(lastWithin) })
+	}
+	group.Wait()
+}
+
+func (d *delivery) finish(within time.Duration) {
+	late := time.After(within)
+	for last := d.last(); d.at.Load() < last && d.failed.Load() == 0; {
+		select {
+		case <-late:
+			last = 0
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	d.stop()
+	<-d.done
+	if err := d.output.Close(); err != nil {
+		d.log.Error().Msg(err.Error())
+	}
+}
+
+func (d *delivery) last() int64 {
+	size, err := d.journal.Size(context.Background())
+	if err != nil {
+		return 0
+	}
+	return size.Last
+}
+
+// lag is how many records it has not had.
+func (d *delivery) lag() int64 { return max(d.last()-d.at.Load(), 0) }
+
+func (d *delivery) run(ctx context.Context) {
+	wait := firstWait
+	for ctx.Err() == nil {
+		n, err := d.pass(ctx)
+		switch {
+		case err != nil:
+			d.fails(ctx, err, wait)
+			wait = min(2*wait, longestWait)
+		case n == 0:
+			select {
+			case <-ctx.Done():
+			case <-d.news:
+			}
+		default:
+			if d.failed.Swap(0) > 0 {
+				d.log.Info().Msg("takes records again")
+			}
+			wait = firstWait
+		}
+	}
+}
+
+// fails waits before the next try. It is said once, not each time.
+func (d *delivery) fails(ctx context.Context, err error, wait time.Duration) {
+	if ctx.Err() != nil {
+		return
+	}
+	if d.failed.Add(1) == 1 {
+		d.log.Warn().Msgf("takes no records: %v; what it has not had stays in the journal", err)
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(wait):
+	}
+}
+
+// pass hands the next records over, and tells how many.
+func (d *delivery) pass(ctx context.Context) (int, error) {
+	records, err := d.journal.ReadFrom(ctx, d.at.Load()+1, atOnce)
+	if err != nil || len(records) == 0 {
+		return 0, err
+	}
+	entries := make([]output.Entry, len(records))
+	for i := range records {
+		entries[i] = entryOf(&records[i])
+	}
+	limited, cancel := context.WithTimeout(ctx, sendWithin)
+	defer cancel()
+	if err := d.output.Send(limited, entries); err != nil {
+		return 0, err
+	}
+	last := records[len(records)-1].Seq
+	d.at.Store(last)
+	if err := d.journal.SetCursor(context.WithoutCancel(ctx), d.output.Name(), last); err != nil {
+		return 0, err
+	}
+	return len(records), nil
+}
+
+// entryOf is what outputs see of a record. A body that cannot be read is passed on as it
+// is.
+func entryOf(r *journal.Record) output.Entry {
+	e := output.Entry{Seq: r.Seq, ID: r.ID, Time: r.Time, Boot: r.Boot, Kind: string(r.Kind), Body: r.Body}
+	if r.Kind == journal.KindAction {
+		a := new(account.Account)
+		if json.Unmarshal(r.Body, a) == nil {
+			e.Account = a
+		}
+		e.Text = sentence(r)
+		return e
+	}
+	var n note
+	_ = json.Unmarshal(r.Body, &n)
+	e.Text = n.Text
+	if r.Kind == journal.KindPresent {
+		e.Text = fmt.Sprintf("%s %s", r.Module, n.Text)
+	}
+	if e.Text == "" {
+		e.Text = string(r.Kind)
+	}
+	return e
+}
+
+// sentence says in short what an action was.
+func sentence(r *journal.Record) string {
+	text := fmt.Sprintf("%s of %s: %s", r.Action, r.Module, r.Outcome)
+	if r.Cause != "" {
+		text += ", " + r.Cause
+	}
+	if r.User != "" {
+		text += ", by " + r.User
+	}
+	return text
+}

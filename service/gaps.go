@@ -1,0 +1,160 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
+
+// begin records that the watching began, how the one before it ended, and what is in the
+// kernel already: loaded before anybody looked, by whom is not known. It gives the
+// number of the last record before.
+func (s *Service) begin(ctx context.Context, kept string) (head int64, err error) {
+	size, err := s.journal.Size(ctx)
+	if err != nil {
+		return 0, err
+	}
+	now := time.Now()
+	if kept != "" {
+		if err := s.note(journal.KindCorrupt, now, 0, note{Text: "the journal was damaged: it is kept as " + kept}); err != nil {
+			return 0, err
+		}
+	}
+	text, err := s.before(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if err := s.note(journal.KindStarted, now, 0, note{Text: text}); err != nil {
+		return 0, err
+	}
+	return size.Last, s.inventory(ctx, now)
+}
+
+// before says how the watching before this one ended.
+func (s *Service) before(ctx context.Context) (string, error) {
+	for r, err := range s.journal.Query(ctx, journal.Filter{Limit: 1}) {
+		if err != nil {
+			return "", err
+		}
+		at := r.Time.Format(time.DateTime)
+		switch {
+		case r.Kind == journal.KindStopped:
+			return "the watching began; the one before it had stopped at " + at, nil
+		case r.Boot != s.recorder.boot:
+			return "the watching began; the one before it ended with the machine, some time after " + at, nil
+		}
+		return "the watching began; the one before it was killed, some time after " + at, nil
+	}
+	return "the watching began, for the first time in this journal", nil
+}
+
+func (s *Service) inventory(ctx context.Context, now time.Time) error {
+	modules, err := kmod.List(nil)
+	if err != nil {
+		return fmt.Errorf("which modules are loaded: %w", err)
+	}
+	inventory, err := s.recorder.note(journal.KindInventory, now, int64(len(modules)), note{
+		Text: fmt.Sprintf("%d modules were loaded when the watching began", len(modules))})
+	if err != nil {
+		return err
+	}
+	var present []journal.Record
+	for i := range modules {
+		r, err := s.recorder.present(&modules[i], now)
+		if err != nil {
+			return err
+		}
+		present = append(present, r)
+	}
+	if _, err := s.journal.AppendInventory(ctx, inventory, present); err != nil {
+		return err
+	}
+	if len(modules) == 0 {
+		return nil
+	}
+	return s.note(journal.KindLate, now, int64(len(modules)), note{
+		Text: "the watching began after modules had been loaded: what is not in this journal from before is not known"})
+}
+
+// note records what is no action.
+func (s *Service) note(kind journal.Kind, at time.Time, count int64, n note) error {
+	r, err := s.recorder.note(kind, at, count, n)
+	if err != nil {
+		return err
+	}
+	if err := s.keeper.keep(r); err != nil {
+		return err
+	}
+	s.wake()
+	return nil
+}
+
+// end records what was lost last, and that the watching ended.
+func (s *Service) end() error {
+	s.keeper.giveUp() // after one try: nobody waits for a disk any more
+	s.checkLoss()
+	return s.note(journal.KindStopped, time.Now(), 0, note{Text: "the watching ended"})
+}
+
+// checkLoss records what was lost since it was last called.
+func (s *Service) checkLoss() {
+	now, err := s.tracer.Loss()
+	if err != nil {
+		s.log.Error().Msgf("what was lost: %v", err)
+		return
+	}
+	was := s.metrics.loss(now)
+	lost := total(now) - total(was)
+	if lost <= 0 {
+		return
+	}
+	text := fmt.Sprintf("lost %d events, %d untracked attempts, %d probe runs and %d unfinished actions", now.Events-was.Events,
+		now.Untracked-was.Untracked, now.Missed-was.Missed, now.Dropped-was.Dropped)
+	s.log.Warn().Msg(text)
+	if err := s.note(journal.KindLost, time.Now(), lost, note{Text: text, Loss: &now}); err != nil {
+		s.log.Error().Msg(err.Error())
+	}
+}
+
+func total(l tracer.Loss) int64 { return int64(l.Events + l.Untracked + l.Missed + l.Dropped) }
+
+// clock finds steps of the machine's clock: the time of day against the time since boot,
+// which nobody sets.
+type clock struct{ offset time.Duration }
+
+// leastStep is what a clock that is only being slewed does not do in a second.
+const leastStep = time.Second
+
+func newClock() clock { return clock{offset()} }
+
+func offset() time.Duration { return time.Duration(time.Now().UnixNano()) - tracer.SinceBoot() }
+
+// step gives by how much the clock was set since it was last asked; 0 if it was not.
+func (c *clock) step() time.Duration {
+	now := offset()
+	by := now - c.offset
+	c.offset = now
+	if by.Abs() < leastStep {
+		return 0
+	}
+	return by
+}
+
+func (s *Service) checkClock(c *clock) {
+	by := c.step()
+	if by == 0 {
+		return
+	}
+	way := "forward"
+	if by < 0 {
+		way = "back"
+	}
+	text := fmt.Sprintf("the clock was set %s by %v", way, by.Abs().Round(time.Millisecond))
+	if err := s.note(journal.KindClock, time.Now(), 0, note{Text: text}); err != nil {
+		s.log.Error().Msg(err.Error())
+	}
+}

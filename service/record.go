@@ -1,0 +1,122 @@
+package service
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
+
+// note is the body of a record that is no action.
+type note struct {
+	Text string `json:"text"`
+	// Module is of what an inventory found.
+	Module *kmod.Module `json:"module,omitempty"`
+	// Loss is all that was lost since the watching began.
+	Loss *tracer.Loss `json:"loss,omitempty"`
+}
+
+// encode gives a body: one line.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, fmt.Errorf("encode record: %w", err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// recorder makes records of one run of the kernel.
+type recorder struct{ boot string }
+
+// id names what began at a time since boot in a thread; nothing else did.
+func (r recorder) id(began uint64, thread uint32) string {
+	return fmt.Sprintf("%.8s-%d-%d", r.boot, began, thread)
+}
+
+// action makes the record of an action.
+func (r recorder) action(a *account.Account) (journal.Record, error) {
+	body, err := encode(a)
+	if err != nil {
+		return journal.Record{}, err
+	}
+	rec := journal.Record{
+		ID: r.id(a.ID, a.Thread.TID), Time: a.Time, Boot: r.boot, Kind: journal.KindAction,
+		Module: a.Module, Action: a.Kind.String(), Outcome: a.Outcome.String(), Body: body,
+	}
+	if rec.Time.IsZero() {
+		rec.Time = time.Now()
+	}
+	if a.Cause != nil {
+		rec.Cause = string(a.Cause.Code)
+	}
+	if a.File != nil {
+		rec.File = a.File.Path
+	}
+	if a.Origin != nil {
+		rec.Content = string(a.Origin.SHA256)
+	}
+	if who := responsible(a); who != nil {
+		uid := who.UID
+		rec.UID, rec.User = &uid, userOf(&who.Process)
+		if c := who.Cgroup.Container; c != nil {
+			rec.Container = c.ID
+		}
+	}
+	return rec, nil
+}
+
+// responsible is whose need it was: of a load that the kernel had made for a request,
+// the first who asked.
+func responsible(a *account.Account) *tracer.Actor {
+	who := a.Actor
+	for r := a.Requester; r != nil; r = r.Requester {
+		who = r.Actor
+	}
+	return who
+}
+
+// userOf is who logged in; where nobody did, whose rights it has.
+func userOf(p *tracer.Process) string {
+	switch {
+	case p.LoginUser != "":
+		return p.LoginUser
+	case p.LoginUID != nil:
+		return strconv.FormatUint(uint64(*p.LoginUID), 10)
+	case p.User != "":
+		return p.User
+	}
+	return strconv.FormatUint(uint64(p.UID), 10)
+}
+
+// note makes the record of something that is no action. There is one of a kind at a
+// time.
+func (r recorder) note(kind journal.Kind, at time.Time, count int64, n note) (journal.Record, error) {
+	body, err := encode(n)
+	if err != nil {
+		return journal.Record{}, err
+	}
+	return journal.Record{
+		ID: fmt.Sprintf("%.8s-%d-%s", r.boot, tracer.SinceBoot(), kind), Time: at, Boot: r.boot,
+		Kind: kind, Count: count, Body: body,
+	}, nil
+}
+
+// present makes the record of a module that an inventory found.
+func (r recorder) present(m *kmod.Module, at time.Time) (journal.Record, error) {
+	body, err := encode(note{Text: "was loaded when the watching began", Module: m})
+	if err != nil {
+		return journal.Record{}, err
+	}
+	return journal.Record{
+		ID: fmt.Sprintf("%.8s-%d-present-%s", r.boot, tracer.SinceBoot(), m.Name), Time: at, Boot: r.boot,
+		Module: m.Name, Body: body,
+	}, nil
+}

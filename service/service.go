@@ -1,0 +1,214 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/kmodtrace/kmodtrace/kernel"
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
+
+// Service watches, records and passes on.
+type Service struct {
+	log    *zerolog.Logger
+	path   string // of the configuration
+	config *Config
+
+	tracer   *tracer.Tracer
+	journal  *journal.Journal
+	recorder recorder
+	inquiry  *account.Inquiry
+	keeper   *keeper
+	metrics  *metrics
+	system   systemd
+
+	mu         sync.Mutex
+	deliveries []*delivery
+}
+
+// bootID is where the kernel names its run.
+const bootID = "/proc/sys/kernel/random/boot_id"
+
+// Run serves by the configuration of that path until ctx is done, and reads it again on
+// each reload. It returns when all that had ended is recorded and nothing is attached.
+//
+// An error that comes before the service is ready says what is missing: privilege, a
+// kernel that can be traced, the journal.
+func Run(ctx context.Context, path string, reload <-chan os.Signal, log *zerolog.Logger) error {
+	config, err := Load(path)
+	if err != nil {
+		return err
+	}
+	s := &Service{log: log, path: path, config: config, system: newSystemd()}
+	if err := s.open(ctx); err != nil {
+		return errors.Join(err, s.close())
+	}
+	err = s.serve(ctx, reload)
+	return errors.Join(err, s.close())
+}
+
+// open takes what the service needs, the hooks last: from then on everything counts.
+func (s *Service) open(ctx context.Context) error {
+	text, err := os.ReadFile(bootID)
+	if err != nil {
+		return fmt.Errorf("which run of the kernel this is: %w", err)
+	}
+	s.recorder = recorder{boot: strings.TrimSpace(string(text))}
+	k, err := kernel.Open(nil)
+	if err != nil {
+		return err
+	}
+	s.inquiry = account.NewInquiry(k, false)
+	kept, err := s.openJournal()
+	if err != nil {
+		return err
+	}
+	backend, err := tracer.ParseBackend(s.config.Backend)
+	if err != nil {
+		return err
+	}
+	if s.tracer, err = tracer.Open(&tracer.Options{Backend: backend}); err != nil {
+		return err
+	}
+	s.keeper = newKeeper(s.journal, s.log)
+	s.metrics = newMetrics(s)
+	if err := s.metrics.listen(s.config.Metrics); err != nil {
+		return err
+	}
+	head, err := s.begin(ctx, kept)
+	if err != nil {
+		return err
+	}
+	return s.deliver(ctx, head)
+}
+
+// openJournal sets a damaged journal aside, and says where.
+func (s *Service) openJournal() (kept string, err error) {
+	path := s.config.Journal.Path
+	s.journal, err = journal.Open(path, nil)
+	if !errors.Is(err, journal.ErrCorrupt) {
+		return "", err
+	}
+	s.log.Error().Msgf("%v: it is kept aside, and a new one begins", err)
+	if kept, err = journal.SetAside(path, time.Now()); err != nil {
+		return "", err
+	}
+	s.journal, err = journal.Open(path, nil)
+	return kept, err
+}
+
+// serve does it all until ctx is done.
+func (s *Service) serve(ctx context.Context, reload <-chan os.Signal) error {
+	actions := make(chan *tracer.Action, 4096)
+	var readErr error
+	var group sync.WaitGroup
+	reading, stopReading := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopReading()
+	group.Go(func() {
+		defer close(actions)
+		for a, err := range s.tracer.Actions(reading) {
+			if err != nil {
+				readErr = err
+				return
+			}
+			actions <- &a
+			s.metrics.queued(len(actions))
+		}
+	})
+	chores, stopChores := context.WithCancel(ctx)
+	defer stopChores()
+	group.Go(func() { s.chores(chores, reload) })
+	group.Go(func() { s.system.feed(chores, func() bool { return s.keeper.failing() < stuckAfter }) })
+	context.AfterFunc(ctx, func() {
+		s.system.stopping()
+		stopReading()
+		time.AfterFunc(stopWithin, s.keeper.giveUp)
+	})
+	s.system.ready()
+	s.log.Info().Str("journal", s.config.Journal.Path).Msgf("watching: %d hooks attached, backend %v", attached(s.tracer.Coverage()), s.tracer.Coverage().Backend)
+	err := s.record(ctx, actions)
+	stopReading()
+	for range actions { // so that the reading ends
+	}
+	stopChores()
+	group.Wait()
+	return errors.Join(err, readErr)
+}
+
+func attached(c tracer.Coverage) (n int) {
+	for _, h := range c.Hooks {
+		if h.Attached {
+			n++
+		}
+	}
+	return n
+}
+
+const (
+	most = 128 // records that go into the journal at once
+	// stopWithin is how long a journal that cannot be written may keep the service from
+	// ending.
+	stopWithin = 20 * time.Second
+)
+
+// record keeps all actions, those together that are there at once.
+func (s *Service) record(ctx context.Context, actions <-chan *tracer.Action) error {
+	// What has ended is recorded, also when the service is to stop.
+	ctx = context.WithoutCancel(ctx)
+	for a := range actions {
+		batch := make([]journal.Record, 0, most)
+		for a != nil {
+			rec, err := s.account(ctx, a)
+			if err != nil {
+				return err
+			}
+			batch = append(batch, rec)
+			a = nil
+			if len(batch) < most {
+				select {
+				case a = <-actions:
+				default:
+				}
+			}
+		}
+		if err := s.keeper.keep(batch...); err != nil {
+			return err
+		}
+		s.wake()
+	}
+	return nil
+}
+
+func (s *Service) account(ctx context.Context, a *tracer.Action) (journal.Record, error) {
+	whole := s.inquiry.All(ctx, a)
+	s.metrics.count(&whole)
+	return s.recorder.action(&whole)
+}
+
+// close gives everything back: the hooks first, then what was seen is said to be all.
+func (s *Service) close() error {
+	var errs []error
+	if s.tracer != nil {
+		errs = append(errs, s.tracer.Close())
+	}
+	if s.keeper != nil {
+		errs = append(errs, s.end())
+	}
+	s.stopDeliveries()
+	if s.metrics != nil {
+		errs = append(errs, s.metrics.close())
+	}
+	if s.journal != nil {
+		errs = append(errs, s.journal.Close())
+	}
+	return errors.Join(errs...)
+}
