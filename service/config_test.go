@@ -1,0 +1,114 @@
+package service
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestDefaults(t *testing.T) {
+	for _, text := range []string{"", "# nothing\n", "journal:\n"} {
+		c, err := Parse([]byte(text))
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		if c.Journal.Path != DefaultJournal || time.Duration(c.Journal.AnchorEvery) != time.Hour || c.Backend != "auto" {
+			t.Errorf("%q: %+v", text, c)
+		}
+	}
+}
+
+// TestPackagedConfiguration: what is packaged can be used, and says what the defaults are.
+func TestPackagedConfiguration(t *testing.T) {
+	path := "../packaging/kmodtrace.yaml"
+	if _, err := Load(path); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Parse([]byte(uncommented(string(text))))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, uncommented(string(text)))
+	}
+	if c.Journal.Path != DefaultJournal || time.Duration(c.Journal.KeepFor) != 400*24*time.Hour || c.Metrics.Listen != "127.0.0.1:9722" {
+		t.Errorf("%+v", c)
+	}
+}
+
+// uncommented turns lines as "#key: value" into keys.
+func uncommented(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		indent := line[:len(line)-len(strings.TrimLeft(line, " "))]
+		rest := strings.TrimLeft(line, " ")
+		if key, ok := strings.CutPrefix(rest, "#"); ok && !strings.HasPrefix(key, " ") && strings.Contains(key, ": ") {
+			line = indent + key
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
+
+func TestBadConfiguration(t *testing.T) {
+	for text, want := range map[string]string{
+		"journal:\n  pth: /x\n":                                 "line 2: unknown field \"pth\"",
+		"metric:\n  listen: 127.0.0.1:1\n":                      "line 1: unknown field \"metric\"",
+		"journal: [1, 2]\n":                                     "line 1:",
+		"journal:\n  path: /a\n  path: /b\n":                    "line 3:",
+		"journal:\n  path: relative.db\n":                       `journal.path "relative.db": want an absolute path`,
+		"journal:\n  keep_for: for ever\n":                      `"for ever" is no length of time`,
+		"journal:\n  keep_for: -5h\n":                           "is no length of time",
+		"journal:\n  keep_for: 99999999999d\n":                  "is no length of time",
+		"journal:\n  keep_mib: 1\n":                             "want at least 4",
+		"journal:\n  keep_mib: -1\n":                            "want none or more",
+		"journal:\n  anchor_every: 1s\n":                        "want at least a minute",
+		"backend: magic\n":                                      `no backend "magic"`,
+		"metrics:\n  listen: 0.0.0.0:9722\n":                    "want an address of this machine's own",
+		"metrics:\n  listen: :9722\n":                           "want an address of this machine's own",
+		"metrics:\n  listen: nonsense\n":                        "want HOST:PORT or unix:PATH",
+		"metrics:\n  listen: unix:relative\n":                   "want an absolute path after unix:",
+		"outputs:\n  - name: x\n":                               "outputs, number 1: no type",
+		"outputs:\n  - type: stdout\n  - type: stdout\n":        `outputs, number 2: there is one named "stdout" already`,
+		"\tjournal:\n":                                          "line 1:",
+		"a: &a [*a]\n":                                          "line 1:",
+		"\x00\x01\x02":                                          "",
+		"journal: {path: /x, keep_mib: 18446744073709551616}\n": "keep_mib",
+		"journal:\n  path: \"/x\nbackend: auto\n":               "line",
+		"journal:\n  keep_for:\n    - 1h\n":                     "is no length of time",
+	} {
+		_, err := Parse([]byte(text))
+		switch {
+		case err == nil:
+			t.Errorf("%q is taken", text)
+		case !strings.Contains(err.Error(), want):
+			t.Errorf("%q: %v, want %q", text, err, want)
+		case strings.Contains(err.Error(), "\n"):
+			t.Errorf("%q: more than a line: %q", text, err)
+		}
+	}
+}
+
+func TestLoad(t *testing.T) {
+	dir := t.TempDir()
+	huge := filepath.Join(dir, "huge.yaml")
+	if err := os.WriteFile(huge, []byte(strings.Repeat("#", maxConfig+1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		filepath.Join(dir, "none.yaml"): "no such file",
+		dir:                             "is a directory",
+		huge:                            "more than",
+		"/dev/zero":                     "more than",
+	} {
+		if _, err := Load(path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if _, err := Load(os.DevNull); err != nil {
+		t.Errorf("no configuration at all: %v", err)
+	}
+}
