@@ -58,7 +58,7 @@ func (s *Service) inventory(ctx context.Context, now time.Time) error {
 		return fmt.Errorf("which modules are loaded: %w", err)
 	}
 	inventory, err := s.recorder.note(journal.KindInventory, now, int64(len(modules)), note{
-		Text: fmt.Sprintf("%d modules were loaded when the watching began", len(modules))})
+		Text: modulesText(len(modules)) + " loaded when the watching began"})
 	if err != nil {
 		return err
 	}
@@ -157,4 +157,11 @@ func (s *Service) checkClock(c *clock) {
 	if err := s.note(journal.KindClock, time.Now(), 0, note{Text: text}); err != nil {
 		s.log.Error().Msg(err.Error())
 	}
+}
+
+func modulesText(n int) string {
+	if n == 1 {
+		return "1 module was"
+	}
+	return fmt.Sprintf("%d modules were", n)
 }
