@@ -167,7 +167,12 @@ func TestSharedProbesThatSomebodyRemoves(t *testing.T) {
 func TestOpenWhileModulesLoad(t *testing.T) {
 	inLab(t)
 	for _, b := range backends() {
-		t.Run(b.String(), func(t *testing.T) { testOpenWhileModulesLoad(t, b) })
+		t.Run(b.String(), func(t *testing.T) {
+			if mayMiss(b) {
+				t.Skip("trampolines miss threads that preempt each other, and say so (TestStorm)")
+			}
+			testOpenWhileModulesLoad(t, b)
+		})
 	}
 }
 
