@@ -222,8 +222,11 @@ func unhooked(a *Action, e Event) bool { return a.Call == nil && e.Attempt == 0 
 
 func closeAttempt(a *Action, e Event) {
 	a.Symbols, a.Lost = e.Return.Symbols, e.Return.Lost
-	if e.Return.Call == DeleteModule {
+	switch e.Return.Call {
+	case DeleteModule:
 		a.Kind = Unload
+	case FinitModule, InitModule: // where all that was seen of it before was a free
+		a.Kind = Load
 	}
 }
 

@@ -28,34 +28,7 @@ const closureRecord = "packages"
 // ensure gives the folder, and fetches it the first time.
 func (c closure) ensure(ctx context.Context, cache string, progress io.Writer) (string, error) {
 	dir := filepath.Join(cache, c.kind, listIdentity(c.names))
-	if exists(dir) {
-		return dir, nil
-	}
-	unlock, err := lockFile(ctx, dir+".lock", progress)
-	if err != nil {
-		return "", err
-	}
-	defer unlock()
-	if exists(dir) {
-		return dir, nil
-	}
-	a, err := openArchive(ctx, cache, progress)
-	if err != nil {
-		return "", err
-	}
-	for refresh := false; ; refresh = true {
-		if _, err := a.index(ctx, refresh); err != nil {
-			return "", err
-		}
-		err := c.fetch(ctx, a, dir)
-		if err == nil {
-			return dir, nil
-		}
-		if refresh || !isStale(err) || ctx.Err() != nil {
-			return "", err
-		}
-		fmt.Fprintf(progress, "trying again: %v\n", err)
-	}
+	return fetchedOnce(ctx, cache, dir, progress, func(a *archive, _ *index) error { return c.fetch(ctx, a, dir) })
 }
 
 func (c closure) fetch(ctx context.Context, a *archive, dir string) error {

@@ -128,6 +128,40 @@ type downloadError struct{ err error }
 func (e *downloadError) Error() string { return e.err.Error() }
 func (e *downloadError) Unwrap() error { return e.err }
 
+// fetchedOnce gives a folder of the cache, and has it fetched where it is not there:
+// once, whoever else wants it, and again with a new index where the one at hand is stale.
+func fetchedOnce(ctx context.Context, cache, dir string, progress io.Writer, fetch func(*archive, *index) error) (string, error) {
+	if exists(dir) {
+		return dir, nil
+	}
+	unlock, err := lockFile(ctx, dir+".lock", progress)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if exists(dir) {
+		return dir, nil
+	}
+	a, err := openArchive(ctx, cache, progress)
+	if err != nil {
+		return "", err
+	}
+	for refresh := false; ; refresh = true {
+		ix, err := a.index(ctx, refresh)
+		if err != nil {
+			return "", err
+		}
+		err = fetch(a, ix)
+		if err == nil {
+			return dir, nil
+		}
+		if refresh || !isStale(err) || ctx.Err() != nil {
+			return "", err
+		}
+		fmt.Fprintf(progress, "trying again: %v\n", err)
+	}
+}
+
 // isStale tells a download that failed because the mirror has moved on since the
 // index was read, which a fresher index mends, from one that failed for want of
 // a network, which apt has tried often enough.

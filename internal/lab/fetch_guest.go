@@ -25,30 +25,7 @@ func guestPackages() []string {
 // the same on every host.
 func GuestRoot(ctx context.Context, cache, arch string, progress io.Writer) (string, error) {
 	dir := filepath.Join(cache, "guest", arch, listIdentity(guestPackages()))
-	if exists(dir) {
-		return dir, nil
-	}
-	unlock, err := lockFile(ctx, dir+".lock", progress)
-	if err != nil {
-		return "", err
-	}
-	defer unlock()
-	if exists(dir) {
-		return dir, nil
-	}
-	a, err := openArchive(ctx, cache, progress)
-	if err != nil {
-		return "", err
-	}
-	for refresh := false; ; refresh = true {
-		err := a.fetchGuest(ctx, dir, arch, refresh)
-		if err == nil {
-			return dir, nil
-		}
-		if refresh || !isStale(err) || ctx.Err() != nil {
-			return "", err
-		}
-	}
+	return fetchedOnce(ctx, cache, dir, progress, func(a *archive, ix *index) error { return a.fetchGuest(ctx, ix, dir, arch) })
 }
 
 // listIdentity names a list of packages, so that what was fetched for another
@@ -58,11 +35,7 @@ func listIdentity(names []string) string {
 	return hex.EncodeToString(sum[:6])
 }
 
-func (a *archive) fetchGuest(ctx context.Context, dir, arch string, refresh bool) error {
-	ix, err := a.index(ctx, refresh)
-	if err != nil {
-		return err
-	}
+func (a *archive) fetchGuest(ctx context.Context, ix *index, dir, arch string) error {
 	var packages []pkg
 	for _, name := range guestPackages() {
 		p, ok := ix.find(name, arch, "")
