@@ -65,6 +65,8 @@ func newRootCommand() *cobra.Command {
 		newWatchCommand(),
 		newRunCommand(),
 		newServeCommand(),
+		newHistoryCommand(),
+		newAuditCommand(),
 		newLoadCommand(),
 		newUnloadCommand(),
 		newCheckCommand(),
