@@ -76,7 +76,7 @@ func TestKilledWhileOpening(t *testing.T) {
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		awaitFile(t, path+"-lock") // its first sign of life
+		awaitFile(t, path+"-lock")                            // its first sign of life
 		time.Sleep(time.Duration(i) * 300 * time.Microsecond) // not for readiness: for another moment each time
 		c.Process.Kill()
 		c.Wait()
