@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// companions are the files that SQLite keeps beside a database.
-var companions = [...]string{"-wal", "-shm"}
+// companions are the files that SQLite keeps beside a database; the last only until it
+// has a write-ahead log.
+var companions = [...]string{"-wal", "-shm", "-journal"}
 
 // SetAside renames a journal that cannot be used, so that [Open] begins a new one, and
 // gives the name that it keeps it by: the old one with the time, and a number where

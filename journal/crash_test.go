@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -63,4 +65,35 @@ func checkKilled(t *testing.T, path string, round int, kept int64) {
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A process that is killed while it makes a journal leaves one that can be opened.
+func TestKilledWhileOpening(t *testing.T) {
+	for i := range 20 {
+		path := filepath.Join(t.TempDir(), "journal.db")
+		c := exec.Command(os.Args[0])
+		c.Env = append(os.Environ(), "KMODTRACE_JOURNAL_CHILD="+path)
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		awaitFile(t, path+"-lock")                            // its first sign of life
+		time.Sleep(time.Duration(i) * 300 * time.Microsecond) // not for readiness: for another moment each time
+		c.Process.Kill()
+		c.Wait()
+		j := reopen(t, path)
+		add(t, j, Record{ID: "after", Time: begin, Boot: "boot-1", Kind: KindStarted})
+		verify(t, j.Reader)
+		j.Close()
+	}
+}
+
+func awaitFile(t *testing.T, path string) {
+	t.Helper()
+	for range 100_000 {
+		if _, err := os.Stat(path); err == nil {
+			return
+		}
+		time.Sleep(100 * time.Microsecond)
+	}
+	t.Fatalf("%s does not come", path)
 }

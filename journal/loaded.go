@@ -96,10 +96,7 @@ func (r *Reader) LoadedAt(ctx context.Context, at time.Time) (*Loaded, error) {
 		l.Doubts = append(l.Doubts, state.doubts...)
 		return nil
 	})
-	if err != nil || r.still != nil {
-		err = r.settled("ask", err)
-	}
-	if err != nil {
+	if err := r.settled("ask", err); err != nil {
 		return nil, err
 	}
 	return l, nil

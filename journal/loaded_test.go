@@ -131,7 +131,11 @@ func namesOf(l *Loaded) (names []string) {
 // Whatever happens in whatever order: what was loaded is told rightly, or doubted; also
 // when retention has removed the beginning.
 func TestLoadedAtByChance(t *testing.T) {
-	for seed := range uint64(15) {
+	seeds := uint64(15)
+	if testing.Short() {
+		seeds = 3
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 0))
 			w := newWorld(t)

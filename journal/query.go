@@ -41,8 +41,8 @@ type Filter struct {
 func (r *Reader) Query(ctx context.Context, f Filter) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		more := true
-		err := r.query(ctx, f, func(one Record) bool {
-			more = yield(one, wrap("ask", r.path, one.intact(r.name)))
+		err := r.query(ctx, f, func(one Record, err error) bool {
+			more = yield(one, wrap("ask", r.path, err))
 			return more
 		})
 		if err := r.settled("ask", err); err != nil && more {
@@ -51,7 +51,7 @@ func (r *Reader) Query(ctx context.Context, f Filter) iter.Seq2[Record, error] {
 	}
 }
 
-func (r *Reader) query(ctx context.Context, f Filter, yield func(Record) bool) error {
+func (r *Reader) query(ctx context.Context, f Filter, yield func(Record, error) bool) error {
 	seqs, any, err := seqsBetween(ctx, r.db, f.Since, f.Until)
 	if err != nil || !any {
 		return err
@@ -64,10 +64,11 @@ func (r *Reader) query(ctx context.Context, f Filter, yield func(Record) bool) e
 	statement, args := f.statement(terms, index, seqs)
 	return each(ctx, r.db, statement, args, func(rows *sql.Rows) (bool, error) {
 		var one Record
-		if err := one.scan(rows); err != nil {
-			return false, err
+		err := one.scan(rows)
+		if err == nil {
+			err = one.intact(r.name)
 		}
-		return yield(one), nil
+		return yield(one, err), nil
 	})
 }
 

@@ -57,7 +57,8 @@ func (c *crime) chain(from int) {
 // store puts all records in the place of what is there, with all that is kept about them,
 // as a program would that knows this package.
 func (c *crime) store(head bool) {
-	c.exec("DELETE FROM record; DELETE FROM span")
+	c.exec("BEGIN; DELETE FROM record; DELETE FROM span")
+	defer c.exec("COMMIT")
 	conn, err := c.db.Conn(c.t.Context())
 	if err != nil {
 		c.t.Fatal(err)
