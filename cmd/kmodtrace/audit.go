@@ -108,8 +108,7 @@ func (o *verifyOptions) say(out io.Writer, r *journal.Report) error {
 			fmt.Fprintf(w, "and %d more problems\n", r.More)
 		}
 		if r.OK() {
-			fmt.Fprintf(w, "%s: %d records from number %d on are as they were written; %d anchors agree\n",
-				o.journal, r.Records, r.First, r.Anchors)
+			fmt.Fprintf(w, "%s: %d records from number %d on are as they were written%s\n", o.journal, r.Records, r.First, anchorsText(r.Anchors))
 		}
 		return nil
 	})
@@ -118,6 +117,16 @@ func (o *verifyOptions) say(out io.Writer, r *journal.Report) error {
 	}
 	return &exitError{status: exitRefused, err: errors.New("the journal is not as it was written"),
 		hint: "records before the first of those can be trusted, those after it only as far as an anchor covers them"}
+}
+
+func anchorsText(n int) string {
+	switch n {
+	case 0:
+		return ""
+	case 1:
+		return ", and the anchor agrees"
+	}
+	return fmt.Sprintf(", and %d anchors agree", n)
 }
 
 func newAnchorCommand() *cobra.Command {

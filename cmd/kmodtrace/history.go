@@ -230,8 +230,14 @@ func (h *historyText) note(r *journal.Record) string {
 	if r.Module != "" {
 		said = r.Module + " " + said
 	}
-	return line{}.cell(dim, clockTime(r.Time.Local()), timeColumns).cell(style, string(r.Kind), len("inventory")).
-		add(style, said).render(h.theme, h.width)
+	const kindColumns = len("inventory")
+	before := line{}.cell(dim, clockTime(r.Time.Local()), timeColumns).cell(style, string(r.Kind), kindColumns)
+	var b strings.Builder
+	for _, text := range wrap(said, h.width-timeColumns-kindColumns-2*columnGap) {
+		b.WriteString(append(before, line{}.add(style, text)...).render(h.theme, h.width))
+		before = line{}.cell(plain, "", timeColumns).cell(plain, "", kindColumns)
+	}
+	return b.String()
 }
 
 func newHistoryShowCommand() *cobra.Command {

@@ -164,7 +164,7 @@ func TestVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, errs, status = historyOf(t, "audit", "verify", "--journal", path, "--anchors", anchors)
-	if status != exitOK || !strings.Contains(out, "1 anchors agree") {
+	if status != exitOK || !strings.Contains(out, "and the anchor agrees") {
 		t.Errorf("status %d: %s%s", status, out, errs)
 	}
 	data, err := os.ReadFile(path)
