@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -174,7 +175,12 @@ func (d *delivery) fails(ctx context.Context, err error, wait time.Duration) {
 // pass hands the next records over, and tells how many.
 func (d *delivery) pass(ctx context.Context) (int, error) {
 	records, err := d.journal.ReadFrom(ctx, d.at.Load()+1, atOnce)
-	if err != nil || len(records) == 0 {
+	if errors.Is(err, journal.ErrCorrupt) && len(records) == 0 {
+		// Somebody changed that record. Those after it are not held up by that.
+		d.log.Error().Msgf("record %d is left out: %v", d.at.Add(1), err)
+		return 1, nil
+	}
+	if len(records) == 0 {
 		return 0, err
 	}
 	entries := make([]output.Entry, len(records))

@@ -31,7 +31,12 @@ func (s *Service) begin(ctx context.Context, kept string) (head int64, err error
 	if err := s.note(journal.KindStarted, now, 0, note{Text: text}); err != nil {
 		return 0, err
 	}
-	return size.Last, s.inventory(ctx, now)
+	n, err := s.inventory(ctx, now)
+	if err != nil || n == 0 {
+		return size.Last, err
+	}
+	return size.Last, s.note(journal.KindLate, now, n, note{
+		Text: "the watching began after modules had been loaded: what is not in this journal from before is not known"})
 }
 
 // before says how the watching before this one ended.
@@ -52,32 +57,27 @@ func (s *Service) before(ctx context.Context) (string, error) {
 	return "the watching began, for the first time in this journal", nil
 }
 
-func (s *Service) inventory(ctx context.Context, now time.Time) error {
+// inventory records which modules are loaded, and gives how many.
+func (s *Service) inventory(ctx context.Context, now time.Time) (int64, error) {
 	modules, err := kmod.List(nil)
 	if err != nil {
-		return fmt.Errorf("which modules are loaded: %w", err)
+		return 0, fmt.Errorf("which modules are loaded: %w", err)
 	}
 	inventory, err := s.recorder.note(journal.KindInventory, now, int64(len(modules)), note{
-		Text: modulesText(len(modules)) + " loaded when the watching began"})
+		Text: modulesText(len(modules)) + " loaded"})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var present []journal.Record
 	for i := range modules {
 		r, err := s.recorder.present(&modules[i], now)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		present = append(present, r)
 	}
-	if _, err := s.journal.AppendInventory(ctx, inventory, present); err != nil {
-		return err
-	}
-	if len(modules) == 0 {
-		return nil
-	}
-	return s.note(journal.KindLate, now, int64(len(modules)), note{
-		Text: "the watching began after modules had been loaded: what is not in this journal from before is not known"})
+	_, err = s.journal.AppendInventory(ctx, inventory, present)
+	return int64(len(modules)), err
 }
 
 // note records what is no action.
@@ -116,6 +116,11 @@ func (s *Service) checkLoss() {
 		now.Untracked-was.Untracked, now.Missed-was.Missed, now.Dropped-was.Dropped)
 	s.log.Warn().Msg(text)
 	if err := s.note(journal.KindLost, time.Now(), lost, note{Text: text, Loss: &now}); err != nil {
+		s.log.Error().Msg(err.Error())
+		return
+	}
+	// From here on it is known again what is loaded.
+	if _, err := s.inventory(context.Background(), time.Now()); err != nil {
 		s.log.Error().Msg(err.Error())
 	}
 }

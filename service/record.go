@@ -111,7 +111,7 @@ func (r recorder) note(kind journal.Kind, at time.Time, count int64, n note) (jo
 
 // present makes the record of a module that an inventory found.
 func (r recorder) present(m *kmod.Module, at time.Time) (journal.Record, error) {
-	body, err := encode(note{Text: "was loaded when the watching began", Module: m})
+	body, err := encode(note{Text: "is loaded", Module: m})
 	if err != nil {
 		return journal.Record{}, err
 	}
