@@ -2,14 +2,17 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,6 +20,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/roles"
 	"github.com/kmodtrace/kmodtrace/journal"
+	"golang.org/x/sys/unix"
 )
 
 // served is a service of its own process, as a machine runs it.
@@ -196,4 +200,79 @@ func checkMetrics(t *testing.T, socket string) {
 	if health := ask("/healthz"); !strings.HasPrefix(health, "200 ") {
 		t.Errorf("healthz: %s", health)
 	}
+}
+
+// TestServeKilled: a service that is killed in the middle of a storm has on the disk all
+// that it had passed on, and the journal is whole. KMODTRACE_TIMES says how often.
+func TestServeKilled(t *testing.T) {
+	if os.Getenv("KMODTRACE_LAB") == "" {
+		t.Skip("unloads modules from the kernel: runs only in a machine of the lab (kmodtrace lab exec)")
+	}
+	if err := roles.Install("kmodtrace"); err != nil {
+		t.Fatal(err)
+	}
+	times, err := strconv.Atoi(os.Getenv("KMODTRACE_TIMES"))
+	if err != nil {
+		times = 2
+	}
+	dir := t.TempDir()
+	passed := filepath.Join(dir, "passed.jsonl")
+	for range times {
+		s := serve(t, dir, "outputs:\n  - type: file\n    path: "+passed+"\n")
+		stop := make(chan struct{})
+		made := make(chan int)
+		go func() { made <- refusedUnloads(stop) }()
+		time.Sleep(time.Duration(rand.IntN(2000)) * time.Millisecond)
+		s.end(syscall.SIGKILL)
+		close(stop)
+		n := <-made
+		records := s.records() // whole
+		kept := s.ids()
+		text, err := os.ReadFile(passed)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		lines := strings.Split(string(text), "\n")
+		for i, line := range lines[:len(lines)-1] {
+			var record struct{ ID string }
+			if err := json.Unmarshal([]byte(line), &record); err != nil {
+				t.Errorf("line %d that was passed on is no JSON: %v", i+1, err)
+			} else if !kept[record.ID] {
+				t.Errorf("%s was passed on, and is not in the journal", record.ID)
+			}
+		}
+		t.Logf("%d actions were made, %d records are kept, %d were passed on", n, len(records), len(lines)-1)
+	}
+}
+
+// refusedUnloads makes them until it is stopped, and gives how many.
+func refusedUnloads(stop <-chan struct{}) (n int) {
+	for {
+		select {
+		case <-stop:
+			return n
+		default:
+			_ = unix.DeleteModule("nosuch_storm", unix.O_NONBLOCK)
+			n++
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+// ids are of all records of its journal.
+func (s *served) ids() map[string]bool {
+	s.t.Helper()
+	r, err := journal.OpenReadOnly(s.path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer r.Close()
+	all := make(map[string]bool)
+	for rec, err := range r.Query(context.Background(), journal.Filter{}) {
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		all[rec.ID] = true
+	}
+	return all
 }
