@@ -134,7 +134,7 @@ check-readme: setup build ## fail when README.md's transcript is not what the de
 
 install: ## put the binary, completions and man pages below $(DESTDIR)$(PREFIX)
 	@test -x bin/kmodtrace || $(MAKE) build
-	@scripts/install "$(DESTDIR)$(PREFIX)"
+	@DESTDIR="$(DESTDIR)" scripts/install "$(DESTDIR)$(PREFIX)"
 
 uninstall: ## take them away again
 	@scripts/install --remove "$(DESTDIR)$(PREFIX)"

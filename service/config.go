@@ -170,7 +170,7 @@ func (m MetricsConfig) check() error {
 	}
 	if path, ok := strings.CutPrefix(m.Listen, "unix:"); ok {
 		if !filepath.IsAbs(path) {
-			return fmt.Errorf("metrics.listen %q: want an absolute path after unix:", m.Listen)
+			return fmt.Errorf("metrics.listen %q: want unix: and an absolute path", m.Listen)
 		}
 		return nil
 	}

@@ -70,7 +70,7 @@ func TestBadConfiguration(t *testing.T) {
 		"metrics:\n  listen: 0.0.0.0:9722\n":                    "want an address of this machine's own",
 		"metrics:\n  listen: :9722\n":                           "want an address of this machine's own",
 		"metrics:\n  listen: nonsense\n":                        "want HOST:PORT or unix:PATH",
-		"metrics:\n  listen: unix:relative\n":                   "want an absolute path after unix:",
+		"metrics:\n  listen: unix:relative\n":                   "want unix: and an absolute path",
 		"outputs:\n  - name: x\n":                               "outputs, number 1: no type",
 		"outputs:\n  - type: stdout\n  - type: stdout\n":        `outputs, number 2: there is one named "stdout" already`,
 		"\tjournal:\n":                                          "line 1:",
