@@ -663,6 +663,7 @@ static __always_inline int send_text(struct attempt *a, __u64 record, void *text
 	e->unused = 0;
 	e->record = record;
 	e->length = len;
+	barrier_var(len); /* or the compiler leaves the bound to the caller's own check */
 	if (len > room) {
 		e->h.flags |= FLAG_CUT;
 		len = room;
