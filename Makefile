@@ -132,7 +132,7 @@ readme: setup guest ## put the demo's transcript and the kernels into README.md,
 check-readme: setup build ## fail when README.md's transcript is not what the demo prints
 	@scripts/readme --check
 
-install: ## put the binary, completions and man pages below $(DESTDIR)$(PREFIX)
+install: ## put the binary, completions, man pages and the systemd unit below $(DESTDIR)$(PREFIX)
 	@test -x bin/kmodtrace || $(MAKE) build
 	@DESTDIR="$(DESTDIR)" scripts/install "$(DESTDIR)$(PREFIX)"
 

@@ -143,12 +143,12 @@ static __always_inline __u64 request_served_by(struct process *p)
 static __always_inline void read_arguments(struct actor_event *e, __u64 start, __u64 length, __u32 room)
 {
 	e->length = length;
-	barrier_var(length); /* as for messages */
+	barrier_var(length); /* both as for messages */
 	if (length > room) {
 		e->h.flags |= FLAG_CUT;
 		length = room;
 	}
-	barrier_var(length); /* as for messages */
+	barrier_var(length);
 	if (length && bpf_probe_read_user(e->args, length, (void *)start))
 		e->h.flags |= FLAG_UNREADABLE;
 }

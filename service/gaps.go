@@ -31,12 +31,18 @@ func (s *Service) begin(ctx context.Context, kept string) (head int64, err error
 	if err := s.note(journal.KindStarted, now, 0, note{Text: text}); err != nil {
 		return 0, err
 	}
-	n, err := s.inventory(ctx, now)
-	if err != nil || n == 0 {
-		return size.Last, err
+	modules, err := kmod.List(nil)
+	if err != nil {
+		return 0, fmt.Errorf("which modules are loaded: %w", err)
 	}
-	return size.Last, s.note(journal.KindLate, now, n, note{
-		Text: "the watching began after modules had been loaded: what is not in this journal from before is not known"})
+	if n := int64(len(modules)); n > 0 {
+		// Before the inventory: what comes after that counts as unseen.
+		if err := s.note(journal.KindLate, now, n, note{
+			Text: "the watching began after modules had been loaded: what is not in this journal from before is not known"}); err != nil {
+			return 0, err
+		}
+	}
+	return size.Last, s.inventory(ctx, modules)
 }
 
 // before says how the watching before this one ended.
@@ -57,27 +63,24 @@ func (s *Service) before(ctx context.Context) (string, error) {
 	return "the watching began, for the first time in this journal", nil
 }
 
-// inventory records which modules are loaded, and gives how many.
-func (s *Service) inventory(ctx context.Context, now time.Time) (int64, error) {
-	modules, err := kmod.List(nil)
-	if err != nil {
-		return 0, fmt.Errorf("which modules are loaded: %w", err)
-	}
+// inventory records which modules are loaded.
+func (s *Service) inventory(ctx context.Context, modules []kmod.Module) error {
+	now := time.Now()
 	inventory, err := s.recorder.note(journal.KindInventory, now, int64(len(modules)), note{
 		Text: modulesText(len(modules)) + " loaded"})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	var present []journal.Record
 	for i := range modules {
 		r, err := s.recorder.present(&modules[i], now)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		present = append(present, r)
 	}
 	_, err = s.journal.AppendInventory(ctx, inventory, present)
-	return int64(len(modules)), err
+	return err
 }
 
 // note records what is no action.
@@ -120,8 +123,12 @@ func (s *Service) checkLoss() {
 		return
 	}
 	// From here on it is known again what is loaded.
-	if _, err := s.inventory(context.Background(), time.Now()); err != nil {
-		s.log.Error().Msg(err.Error())
+	modules, err := kmod.List(nil)
+	if err == nil {
+		err = s.inventory(context.Background(), modules)
+	}
+	if err != nil {
+		s.log.Error().Msgf("which modules are loaded: %v", err)
 	}
 }
 

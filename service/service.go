@@ -30,6 +30,7 @@ type Service struct {
 	keeper   *keeper
 	metrics  *metrics
 	system   systemd
+	began    bool // that is recorded
 
 	mu         sync.Mutex
 	deliveries []*delivery
@@ -88,6 +89,7 @@ func (s *Service) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.began = true
 	return s.deliver(ctx, head)
 }
 
@@ -200,7 +202,7 @@ func (s *Service) close() error {
 	if s.tracer != nil {
 		errs = append(errs, s.tracer.Close())
 	}
-	if s.keeper != nil {
+	if s.began {
 		errs = append(errs, s.end())
 	}
 	s.stopDeliveries()

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -124,6 +125,11 @@ func TestServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	unload(t, []string{"hello"}) // an earlier test may have left it
+	// Something is loaded before anybody watches.
+	if out, err := exec.Command("/sbin/modprobe", "dummy").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	defer unload(t, []string{"dummy"})
 	dir := t.TempDir()
 	s := serve(t, dir, "metrics:\n  listen: unix:"+filepath.Join(dir, "metrics")+"\n")
 	somebody := exec.Command(roles.Path("login"), "1000", roles.Path("sudo"), "insmod", labModule("hello"))
@@ -134,6 +140,7 @@ func TestServe(t *testing.T) {
 	_ = exec.Command("/sbin/insmod", labModule("refuse"), "err=5").Run()
 	s.await("load refuse failed by root init-refused")
 	checkMetrics(t, filepath.Join(dir, "metrics"))
+	s.checkLoaded()
 
 	second := exec.Command(roles.Path("kmodtrace"), "serve", "--config", filepath.Join(dir, "kmodtrace.yaml"))
 	if out, _ := second.CombinedOutput(); second.ProcessState.ExitCode() != exitRefused || !strings.Contains(string(out), "has a writer already") {
@@ -167,6 +174,37 @@ func (s *served) await(line string) {
 		if time.Since(start) > time.Minute {
 			s.t.Fatalf("no %q among\n\t%s", line, strings.Join(records, "\n\t"))
 		}
+	}
+}
+
+// checkLoaded: the journal knows what is loaded, without a doubt.
+func (s *served) checkLoaded() {
+	s.t.Helper()
+	r, err := journal.OpenReadOnly(s.path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer r.Close()
+	var last time.Time
+	for rec, err := range r.Query(context.Background(), journal.Filter{Limit: 1}) {
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		last = rec.Time
+	}
+	loaded, err := r.LoadedAt(context.Background(), last)
+	if err != nil || len(loaded.Doubts) > 0 {
+		s.t.Errorf("what is loaded: doubts %+v, %v", loaded.Doubts, err)
+		return
+	}
+	var names []string
+	for _, m := range loaded.Modules {
+		names = append(names, m.Module)
+	}
+	now := modules(s.t)
+	slices.Sort(now)
+	if !slices.Equal(names, now) {
+		s.t.Errorf("the journal has %q, the kernel %q", names, now)
 	}
 }
 

@@ -20,13 +20,16 @@ type bench struct {
 }
 
 // question is a part of the benchmark, asked of several contenders.
-type question func(context.Context, *bench, []contender) error
+type question struct {
+	part part
+	ask  func(context.Context, *bench, []contender) error
+}
 
 // questions in the order in which they are asked.
-func questions() map[part]question {
-	return map[part]question{
-		taxPart: askTax, sharePart: askShare, lossPart: askLoss, latencyPart: askLatency,
-		growthPart: askGrowth, profilePart: askProfile,
+func questions() []question {
+	return []question{
+		{taxPart, askTax}, {sharePart, askShare}, {lossPart, askLoss}, {latencyPart, askLatency},
+		{growthPart, askGrowth}, {profilePart, askProfile},
 	}
 }
 
@@ -64,13 +67,13 @@ func (o options) measureAll(ctx context.Context, stdout io.Writer) error {
 		}
 	}
 	for _, group := range groups {
-		for _, p := range []part{taxPart, sharePart, lossPart, latencyPart, growthPart, profilePart} {
-			if len(group) == 0 || !asked.MatchString(string(p)) {
+		for _, q := range questions() {
+			if len(group) == 0 || !asked.MatchString(string(q.part)) {
 				continue
 			}
-			fmt.Fprintf(os.Stderr, "bench: %s: %s\n", b.kernel, p)
-			if err := questions()[p](ctx, b, group); err != nil {
-				return fmt.Errorf("%s: %w", p, err)
+			fmt.Fprintf(os.Stderr, "bench: %s: %s\n", b.kernel, q.part)
+			if err := q.ask(ctx, b, group); err != nil {
+				return fmt.Errorf("%s: %w", q.part, err)
 			}
 		}
 	}

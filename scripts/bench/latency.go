@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"time"
@@ -49,7 +50,7 @@ func askLatency(ctx context.Context, b *bench, group []contender) error {
 
 // quantile of sorted values: the least one that so many are not above.
 func quantile(sorted []float64, q float64) float64 {
-	return sorted[max(int(q*float64(len(sorted))+0.999999)-1, 0)]
+	return sorted[max(int(math.Ceil(q*float64(len(sorted))))-1, 0)]
 }
 
 // follow copies what is appended to a file, at most a millisecond late.

@@ -1,0 +1,224 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/kmodtrace/kmodtrace/output"
+)
+
+// withJournal is a service that records, but watches nothing.
+func withJournal(t *testing.T) *Service {
+	t.Helper()
+	log := zerolog.Nop()
+	s := &Service{log: &log, config: &Config{Journal: JournalConfig{Path: filepath.Join(t.TempDir(), "journal.db")}},
+		recorder: recorder{boot: "0123456789abcdef"}}
+	if _, err := s.openJournal(); err != nil {
+		t.Fatal(err)
+	}
+	s.keeper = newKeeper(s.journal, s.log)
+	s.metrics = newMetrics(s)
+	t.Cleanup(func() {
+		s.stopDeliveries()
+		if err := s.journal.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// records adds n records.
+func (s *Service) records(t *testing.T, n int) {
+	t.Helper()
+	for range n {
+		if err := s.note(journal.KindClock, time.Now(), 0, note{Text: "a record"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// faulty is an output that fails, or hangs, until it is mended.
+type faulty struct {
+	mu    sync.Mutex
+	fails bool
+	hangs bool
+	got   []int64
+	tries int
+}
+
+func (f *faulty) Name() string { return "faulty" }
+func (f *faulty) Close() error { return nil }
+
+func (f *faulty) Send(ctx context.Context, entries []output.Entry) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tries++
+	if f.hangs {
+		f.mu.Unlock()
+		<-ctx.Done()
+		f.mu.Lock()
+		return ctx.Err()
+	}
+	if f.fails {
+		return errors.New("nobody there")
+	}
+	for _, e := range entries {
+		f.got = append(f.got, e.Seq)
+	}
+	return nil
+}
+
+func (f *faulty) state() (got []int64, tries int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.got), f.tries
+}
+
+func (f *faulty) mend() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fails, f.hangs = false, false
+}
+
+// until waits for something that another goroutine does.
+func until(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for start := time.Now(); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Since(start) > time.Minute {
+			t.Fatalf("not within a minute: %s", what)
+		}
+	}
+}
+
+func (s *Service) begun(t *testing.T, o output.Output, head int64) *delivery {
+	t.Helper()
+	d, err := s.start(t.Context(), o, head)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	s.deliveries = append(s.deliveries, d)
+	s.mu.Unlock()
+	return d
+}
+
+// TestDelivery: an output that is down holds nothing up, gets all in order once it is
+// there, and after a restart goes on from where it was.
+func TestDelivery(t *testing.T) {
+	s := withJournal(t)
+	s.records(t, 5) // before the output was configured
+	down := &faulty{fails: true}
+	d := s.begun(t, down, 5)
+	s.records(t, 250)
+	until(t, "a try", func() bool { _, tries := down.state(); return tries > 0 })
+	if got, _ := down.state(); len(got) != 0 || d.lag() != 250 {
+		t.Fatalf("it took %d, and lacks %d", len(got), d.lag())
+	}
+	down.mend()
+	until(t, "all records", func() bool { return d.lag() == 0 })
+	got, _ := down.state()
+	for i, seq := range got {
+		if seq != int64(6+i) {
+			t.Fatalf("number %d after %v", seq, got[:i])
+		}
+	}
+	s.stopDeliveries()
+	s.records(t, 3)
+	again := &faulty{}
+	d = s.begun(t, again, 0)
+	until(t, "the rest", func() bool { return d.lag() == 0 })
+	if got, _ := again.state(); !slices.Equal(got, []int64{256, 257, 258}) {
+		t.Errorf("after a restart it got %v", got)
+	}
+}
+
+// TestDeliveryHangs: an output that hangs does not keep the service from ending, and what
+// it was given counts as not delivered.
+func TestDeliveryHangs(t *testing.T) {
+	s := withJournal(t)
+	hung := &faulty{hangs: true}
+	d := s.begun(t, hung, 0)
+	s.records(t, 1)
+	until(t, "a try", func() bool { _, tries := hung.state(); return tries > 0 })
+	d.finish(0)
+	s.deliveries = nil
+	if at, err := s.journal.Cursor(t.Context(), "faulty"); err != nil || at != 0 {
+		t.Errorf("its cursor is at %d, %v", at, err)
+	}
+}
+
+// TestDamagedJournal: a journal that is none any more is kept aside, and a new one says so.
+func TestDamagedJournal(t *testing.T) {
+	s := withJournal(t)
+	s.records(t, 50)
+	path := s.config.Journal.Path
+	if err := s.journal.Close(); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		data[i] = 'x'
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := s.openJournal()
+	if err != nil || kept == "" {
+		t.Fatalf("kept as %q, %v", kept, err)
+	}
+	if aside, err := os.ReadFile(kept); err != nil || !slices.Equal(aside, data) {
+		t.Errorf("what was kept is not what was there: %v", err)
+	}
+	if size, err := s.journal.Size(t.Context()); err != nil || size.Last != 0 {
+		t.Errorf("the new one has %d records, %v", size.Last, err)
+	}
+}
+
+// TestBefore: how the last watching ended is told by the last record.
+func TestBefore(t *testing.T) {
+	s := withJournal(t)
+	is := func(want string) {
+		t.Helper()
+		text, err := s.before(t.Context())
+		if err != nil || !strings.HasPrefix(text, want) {
+			t.Errorf("%q, %v, want %q", text, err, want)
+		}
+	}
+	is("the watching began, for the first time")
+	s.records(t, 1)
+	is("the watching began; the one before it was killed")
+	if err := s.note(journal.KindStopped, time.Now(), 0, note{Text: "the watching ended"}); err != nil {
+		t.Fatal(err)
+	}
+	is("the watching began; the one before it had stopped")
+	s.records(t, 1)
+	s.recorder.boot = "fedcba9876543210"
+	is("the watching began; the one before it ended with the machine")
+}
+
+func TestClockStep(t *testing.T) {
+	c := newClock()
+	if by := c.step(); by != 0 {
+		t.Errorf("nobody set the clock, by %v", by)
+	}
+	c.offset += time.Hour // as if it had been an hour later before
+	if by := c.step(); by > -time.Hour+time.Second || by < -time.Hour-time.Second {
+		t.Errorf("set back by an hour: %v", by)
+	}
+	if by := c.step(); by != 0 {
+		t.Errorf("told twice: %v", by)
+	}
+}
