@@ -60,8 +60,26 @@ func sendJournald(conn *net.UnixConn, text []byte) error {
 		return err
 	}
 	defer f.Close()
-	_, _, err = conn.WriteMsgUnix(nil, unix.UnixRights(int(f.Fd())), nil)
-	return err
+	return sendFile(conn, f)
+}
+
+// sendFile sends a file and no bytes. net's own way takes only connections that have no
+// other side yet.
+func sendFile(conn *net.UnixConn, f *os.File) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	rights := unix.UnixRights(int(f.Fd()))
+	var sent error
+	err = raw.Write(func(fd uintptr) bool {
+		sent = unix.Sendmsg(int(fd), nil, rights, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		return !errors.Is(sent, unix.EAGAIN)
+	})
+	if err != nil {
+		return err
+	}
+	return os.NewSyscallError("sendmsg", sent)
 }
 
 // sealed gives a file in memory that nobody can change any more: only such a one journald
