@@ -82,9 +82,13 @@ func (c Config) Label() string {
 
 // Check tells what is wrong with it.
 func (c Config) Check() error {
+	const types = "want file, stdout, journald, syslog or otlp"
 	known, ok := keys[c.Type]
-	if !ok {
-		return fmt.Errorf("type %q: want file, stdout, journald, syslog or otlp", c.Type)
+	switch {
+	case c.Type == "":
+		return errors.New("no type: " + types)
+	case !ok:
+		return fmt.Errorf("type %q: %s", c.Type, types)
 	}
 	for _, key := range slices.Sorted(maps.Keys(c.given())) {
 		if !slices.Contains(known, key) {

@@ -62,7 +62,7 @@ func TestConfigWrong(t *testing.T) {
 		config Config
 		want   string
 	}{
-		{Config{}, `type ""`},
+		{Config{}, `no type: want file`},
 		{Config{Type: "pigeon"}, `type "pigeon": want file, stdout, journald, syslog or otlp`},
 		{Config{Type: "file"}, `path ""`},
 		{Config{Type: "file", Path: "relative"}, `path "relative"`},
