@@ -113,7 +113,10 @@ func text(all []*common.KeyValue) map[string]string {
 func TestOTLP(t *testing.T) {
 	c := newCollector(t)
 	var token string
-	c.with(func(_ http.ResponseWriter, r *http.Request, _ []string) bool { token = r.Header.Get("Authorization"); return false })
+	c.with(func(_ http.ResponseWriter, r *http.Request, _ []string) bool {
+		token = r.Header.Get("Authorization")
+		return false
+	})
 	o := openConfig(t, Config{Type: "otlp", Endpoint: c.URL, Headers: map[string]string{"Authorization": "Bearer x"}})
 	e := testEntry(t, 7, accounts(t)["asked for from a container"], "load of hello: live")
 	failed := testEntry(t, 8, accounts(t)["failed"], "load of hello: failed")
