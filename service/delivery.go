@@ -189,10 +189,15 @@ func (d *delivery) pass(ctx context.Context) (int, error) {
 	}
 	limited, cancel := context.WithTimeout(ctx, sendWithin)
 	defer cancel()
-	if err := d.output.Send(limited, entries); err != nil {
+	last := records[len(records)-1].Seq
+	err = d.output.Send(limited, entries)
+	if refused := new(output.RefusedError); errors.As(err, &refused) && refused.Seq > d.at.Load() && refused.Seq <= last {
+		// It would hold up those after it for ever.
+		d.log.Error().Msgf("%v; it stays in the journal", err)
+		last = refused.Seq
+	} else if err != nil {
 		return 0, err
 	}
-	last := records[len(records)-1].Seq
 	d.at.Store(last)
 	if err := d.journal.SetCursor(context.WithoutCancel(ctx), d.output.Name(), last); err != nil {
 		return 0, err

@@ -157,6 +157,42 @@ func TestDeliveryHangs(t *testing.T) {
 	}
 }
 
+// picky is an output that refuses one record, as its own contract has it.
+type picky struct {
+	refuses int64
+	took    []int64
+}
+
+func (p *picky) Name() string { return "picky" }
+func (p *picky) Close() error { return nil }
+
+func (p *picky) Send(_ context.Context, entries []output.Entry) error {
+	for _, e := range entries {
+		if e.Seq == p.refuses {
+			return &output.RefusedError{Seq: e.Seq, Err: errors.New("no")}
+		}
+		p.took = append(p.took, e.Seq)
+	}
+	return nil
+}
+
+// TestRefused: a record that an output will never take holds up none after it, and those
+// before it are not sent again.
+func TestRefused(t *testing.T) {
+	s := withJournal(t)
+	s.records(t, 4)
+	p := &picky{refuses: 2}
+	d := s.begun(t, p, 0)
+	until(t, "all records", func() bool { return d.lag() == 0 })
+	s.stopDeliveries()
+	if !slices.Equal(p.took, []int64{1, 3, 4}) {
+		t.Errorf("took %v", p.took)
+	}
+	if at, err := s.journal.Cursor(t.Context(), "picky"); err != nil || at != 4 {
+		t.Errorf("at %d, %v", at, err)
+	}
+}
+
 // TestDamagedJournal: a journal that is none any more is kept aside, and a new one says so.
 func TestDamagedJournal(t *testing.T) {
 	s := withJournal(t)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/account"
@@ -63,37 +62,14 @@ func (r recorder) action(a *account.Account) (journal.Record, error) {
 	if a.Origin != nil {
 		rec.Content = string(a.Origin.SHA256)
 	}
-	if who := responsible(a); who != nil {
+	if who := a.Responsible(); who != nil {
 		uid := who.UID
-		rec.UID, rec.User = &uid, userOf(&who.Process)
+		rec.UID, rec.User = &uid, account.User(&who.Process)
 		if c := who.Cgroup.Container; c != nil {
 			rec.Container = c.ID
 		}
 	}
 	return rec, nil
-}
-
-// responsible is whose need it was: of a load that the kernel had made for a request,
-// the first who asked.
-func responsible(a *account.Account) *tracer.Actor {
-	who := a.Actor
-	for r := a.Requester; r != nil; r = r.Requester {
-		who = r.Actor
-	}
-	return who
-}
-
-// userOf is who logged in; where nobody did, whose rights it has.
-func userOf(p *tracer.Process) string {
-	switch {
-	case p.LoginUser != "":
-		return p.LoginUser
-	case p.LoginUID != nil:
-		return strconv.FormatUint(uint64(*p.LoginUID), 10)
-	case p.User != "":
-		return p.User
-	}
-	return strconv.FormatUint(uint64(p.UID), 10)
 }
 
 // note makes the record of something that is no action. There is one of a kind at a

@@ -1,0 +1,231 @@
+package output
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Config is one entry of the configuration's list of outputs.
+type Config struct {
+	// Type is the place: file, stdout, journald, syslog or otlp.
+	Type string `yaml:"type"`
+	// Name tells two outputs of a type apart; the type if empty.
+	Name string `yaml:"name"`
+	// Timeout is how long one batch may take; ten seconds if zero.
+	Timeout time.Duration `yaml:"timeout"`
+
+	// Format of a file's and standard output's lines: json (the records as they are),
+	// ocsf or ecs; json if empty.
+	Format string `yaml:"format"`
+
+	// Path is the file.
+	Path string `yaml:"path"`
+	// MaxMiB is the size at which the file is moved aside and a new one begins; 100 if
+	// zero.
+	MaxMiB int `yaml:"max_mib"`
+	// Keep is how many files moved aside are kept; all if zero.
+	Keep int `yaml:"keep"`
+
+	// Address is where journald or syslog is: "unix:" and a path, for syslog also
+	// "udp:HOST:PORT" or "tcp:HOST:PORT". The system's own if empty.
+	Address string `yaml:"address"`
+	// Facility is syslog's: daemon, authpriv, local0, … ; daemon if empty.
+	Facility string `yaml:"facility"`
+
+	// Endpoint is the URL of a collector of OpenTelemetry logs (OTLP by HTTP). Without a
+	// path it is that of the standard, /v1/logs.
+	Endpoint string `yaml:"endpoint"`
+	// Headers go with each request to it, as a password does. Nobody else should be
+	// able to read the configuration then.
+	Headers map[string]string `yaml:"headers"`
+}
+
+// The types.
+const (
+	typeFile     = "file"
+	typeStdout   = "stdout"
+	typeJournald = "journald"
+	typeSyslog   = "syslog"
+	typeOTLP     = "otlp"
+)
+
+// keys are those of each type, beside type, name and timeout.
+var keys = map[string][]string{
+	typeFile:     {"format", "path", "max_mib", "keep"},
+	typeStdout:   {"format"},
+	typeJournald: {"address"},
+	typeSyslog:   {"address", "facility"},
+	typeOTLP:     {"endpoint", "headers"},
+}
+
+const (
+	defaultTimeout = 10 * time.Second
+	defaultMiB     = 100
+	maxMiB         = 1 << 20
+)
+
+// Label is its name, or what stands for one.
+func (c Config) Label() string {
+	if c.Name != "" {
+		return c.Name
+	}
+	return c.Type
+}
+
+// Check tells what is wrong with it.
+func (c Config) Check() error {
+	const types = "want file, stdout, journald, syslog or otlp"
+	known, ok := keys[c.Type]
+	switch {
+	case c.Type == "":
+		return errors.New("no type: " + types)
+	case !ok:
+		return fmt.Errorf("type %q: %s", c.Type, types)
+	}
+	for _, key := range slices.Sorted(maps.Keys(c.given())) {
+		if !slices.Contains(known, key) {
+			return fmt.Errorf("%s is not for the type %s, which takes %s", key, c.Type, strings.Join(known, ", "))
+		}
+	}
+	if c.Timeout < 0 {
+		return fmt.Errorf("timeout %v: want more than nothing, as 10s", c.Timeout)
+	}
+	if c.MaxMiB < 0 || c.MaxMiB > maxMiB || c.Keep < 0 {
+		return fmt.Errorf("max_mib %d, keep %d: want none or more, and max_mib at most %d", c.MaxMiB, c.Keep, maxMiB)
+	}
+	if _, ok := formats[c.Format]; !ok {
+		return fmt.Errorf("format %q: want json, ocsf or ecs", c.Format)
+	}
+	switch c.Type {
+	case typeFile:
+		return absolute("path", c.Path)
+	case typeJournald:
+		_, _, err := splitAddress(c.Address, journaldSocket, "unix")
+		return err
+	case typeSyslog:
+		if _, ok := facilities[c.Facility]; !ok {
+			return fmt.Errorf("facility %q: want one of %s", c.Facility, facilityNames())
+		}
+		_, _, err := splitAddress(c.Address, syslogSocket, "unix", "udp", "tcp")
+		return err
+	case typeOTLP:
+		_, err := c.endpoint()
+		return err
+	}
+	return nil
+}
+
+// given are the keys that it has, beside those of all types.
+func (c Config) given() map[string]bool {
+	all := map[string]bool{
+		"format": c.Format != "", "path": c.Path != "", "max_mib": c.MaxMiB != 0, "keep": c.Keep != 0,
+		"address": c.Address != "", "facility": c.Facility != "",
+		"endpoint": c.Endpoint != "", "headers": len(c.Headers) > 0,
+	}
+	maps.DeleteFunc(all, func(_ string, given bool) bool { return !given })
+	return all
+}
+
+func absolute(key, path string) error {
+	if !filepath.IsAbs(path) || strings.HasSuffix(path, "/") || strings.ContainsRune(path, 0) {
+		return fmt.Errorf("%s %q: want the absolute path of a file", key, path)
+	}
+	return nil
+}
+
+// splitAddress gives what stands before the first colon, and after it.
+func splitAddress(address, otherwise string, networks ...string) (network, where string, err error) {
+	if address == "" {
+		return "unix", otherwise, nil
+	}
+	network, where, _ = strings.Cut(address, ":")
+	if !slices.Contains(networks, network) {
+		forms := map[string]string{"unix": "unix:PATH", "udp": "udp:HOST:PORT", "tcp": "tcp:HOST:PORT"}
+		var want []string
+		for _, n := range networks {
+			want = append(want, forms[n])
+		}
+		return "", "", fmt.Errorf("address %q: want %s", address, strings.Join(want, " or "))
+	}
+	if network == "unix" {
+		return network, where, absolute("address unix:", where)
+	}
+	host, port, err := net.SplitHostPort(where)
+	if err != nil || host == "" || port == "" {
+		return "", "", fmt.Errorf("address %q: want %s:HOST:PORT", address, network)
+	}
+	if _, err := net.LookupPort(network, port); err != nil {
+		return "", "", fmt.Errorf("address %q: no port of %s is called %q", address, network, port)
+	}
+	return network, where, nil
+}
+
+func (c Config) endpoint() (*url.URL, error) {
+	u, err := url.Parse(c.Endpoint)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return nil, fmt.Errorf("endpoint %q: want a URL as http://127.0.0.1:4318", c.Endpoint)
+	}
+	if u.Path == "" || u.Path == "/" {
+		u.Path = "/v1/logs"
+	}
+	for name, value := range c.Headers {
+		if !token(name) || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+			return nil, fmt.Errorf("headers: %q is no header of HTTP, or its value none", name)
+		}
+	}
+	return u, nil
+}
+
+// token tells what may be the name of a header.
+func token(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
+	})
+}
+
+// Open makes the output. Nothing is opened yet, and nobody is called.
+func (c Config) Open() (Output, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	o, err := c.open(thisHost())
+	if err != nil {
+		return nil, err
+	}
+	within := c.Timeout
+	if within == 0 {
+		within = defaultTimeout
+	}
+	return limited{o, within}, nil
+}
+
+func (c Config) open(h host) (Output, error) {
+	format := formats[c.Format]
+	switch c.Type {
+	case typeFile:
+		size := c.MaxMiB
+		if size == 0 {
+			size = defaultMiB
+		}
+		return newFile(c.Label(), c.Path, int64(size)<<20, c.Keep, h.lines(format)), nil
+	case typeStdout:
+		return &stream{name: c.Label(), to: os.Stdout, lines: h.lines(format)}, nil
+	case typeJournald:
+		_, path, err := splitAddress(c.Address, journaldSocket, "unix")
+		return newJournald(c.Label(), path), err
+	case typeSyslog:
+		network, where, err := splitAddress(c.Address, syslogSocket, "unix", "udp", "tcp")
+		return newSyslog(c.Label(), network, where, facilities[c.Facility], h), err
+	case typeOTLP:
+		return newOTLP(c, h)
+	}
+	return nil, errors.New("no such type")
+}

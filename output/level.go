@@ -1,0 +1,54 @@
+package output
+
+import "github.com/kmodtrace/kmodtrace/tracer"
+
+// level is how much an entry wants to be seen, by syslog's numbers.
+type level int
+
+const (
+	levelError   level = 3
+	levelWarning level = 4
+	levelNotice  level = 5
+	levelInfo    level = 6
+)
+
+func (l level) String() string {
+	switch l {
+	case levelError:
+		return "error"
+	case levelWarning:
+		return "warning"
+	case levelNotice:
+		return "notice"
+	}
+	return "info"
+}
+
+// level: what was lost is an error, what failed a warning, what changed the kernel or
+// what is known of it a notice.
+func (e *Entry) level() level {
+	if a := e.Account; a != nil {
+		switch {
+		case a.Crashed:
+			return levelError
+		case a.Outcome == tracer.Failed, len(a.Warnings) > 0, a.Lost > 0, a.EndLost:
+			return levelWarning
+		case a.Outcome == tracer.Live, a.Outcome == tracer.Unloaded:
+			return levelNotice
+		}
+		return levelInfo
+	}
+	switch e.Kind {
+	case "lost", "corrupt":
+		return levelError
+	case "started", "stopped", kindInventory, kindPresent:
+		return levelInfo
+	}
+	return levelNotice
+}
+
+// The journal's words for what is known of the kernel, as against what happened to it.
+const (
+	kindInventory = "inventory"
+	kindPresent   = "present"
+)

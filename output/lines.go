@@ -1,0 +1,130 @@
+package output
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+)
+
+// format makes the JSON document of an entry.
+type format func(host, *Entry) any
+
+var formats = map[string]format{
+	"":     plain,
+	"json": plain,
+	"ocsf": ocsf,
+	"ecs":  ecs,
+}
+
+// plain is the record as it is, with what the journal knows of it.
+func plain(_ host, e *Entry) any {
+	return struct {
+		Seq    int64           `json:"seq"`
+		ID     string          `json:"id"`
+		Time   time.Time       `json:"time"`
+		Boot   string          `json:"boot"`
+		Kind   string          `json:"kind"`
+		Text   string          `json:"text"`
+		Record json.RawMessage `json:"record"`
+	}{e.Seq, e.ID, e.Time, e.Boot, e.Kind, e.Text, e.record()}
+}
+
+// record is the body; as a JSON string where somebody made something else of it.
+func (e *Entry) record() json.RawMessage {
+	body := bytes.ToValidUTF8(e.Body, []byte("\uFFFD"))
+	if !json.Valid(body) {
+		body, _ = json.Marshal(string(body)) // of a string: no error
+	}
+	return body
+}
+
+// lines makes the line of each entry.
+type lines func([]Entry) ([][]byte, error)
+
+func (h host) lines(f format) lines {
+	return func(entries []Entry) ([][]byte, error) {
+		all := make([][]byte, len(entries))
+		for i := range entries {
+			var b bytes.Buffer
+			encoder := json.NewEncoder(&b)
+			encoder.SetEscapeHTML(false)
+			if err := encoder.Encode(f(h, &entries[i])); err != nil {
+				return all[:i], &RefusedError{Seq: entries[i].Seq, Err: err}
+			}
+			all[i] = b.Bytes()
+		}
+		return all, nil
+	}
+}
+
+// stream writes lines to what cannot be rotated nor taken back.
+type stream struct {
+	name  string
+	to    io.Writer
+	lines lines
+	apart apart
+	torn  bool // its last line may have no end
+}
+
+func (s *stream) Name() string { return s.name }
+
+func (s *stream) Send(ctx context.Context, entries []Entry) error {
+	all, refused := s.lines(entries)
+	text := bytes.Join(all, nil)
+	err := s.apart.do(ctx, func() error {
+		if s.torn && len(text) > 0 {
+			text = append([]byte("\n"), text...)
+		}
+		n, err := s.to.Write(text)
+		s.torn = err != nil && (n > 0 || s.torn)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return refused
+}
+
+// Close leaves it open: it is the program's.
+func (s *stream) Close() error { return nil }
+
+// apart runs what the system may hold up for as long as it likes: writing into a pipe
+// that nobody reads, or a file on another machine. One thing at a time.
+type apart struct{ held chan error }
+
+func (a *apart) do(ctx context.Context, f func() error) error {
+	if a.held != nil {
+		select {
+		case <-a.held:
+			a.held = nil
+		case <-ctx.Done():
+			return fmt.Errorf("what was written before is still held up: %w", ctx.Err())
+		}
+	}
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		a.held = done
+		return fmt.Errorf("writing is held up: %w", ctx.Err())
+	}
+}
+
+// idle tells whether nothing is held up.
+func (a *apart) idle() bool {
+	if a.held == nil {
+		return true
+	}
+	select {
+	case <-a.held:
+		a.held = nil
+		return true
+	default:
+		return false
+	}
+}
