@@ -100,6 +100,9 @@ func (o *historyOptions) check(cmd *cobra.Command) error {
 	if err := o.format.check(); err != nil {
 		return err
 	}
+	if err := noEmptyFlag(cmd); err != nil {
+		return err
+	}
 	allowed := []string{"journal", "json", "csv", logFlag}
 	var alone string
 	switch {
@@ -113,6 +116,18 @@ func (o *historyOptions) check(cmd *cobra.Command) error {
 	for _, name := range changedFlags(cmd) {
 		if !slices.Contains(allowed, name) {
 			return usageErrorf("--%s goes without --%s", alone, name)
+		}
+	}
+	return nil
+}
+
+// noEmptyFlag refuses --user "$WHO" where there is no WHO: the answer would be about
+// everybody.
+func noEmptyFlag(cmd *cobra.Command) error {
+	for _, name := range changedFlags(cmd) {
+		switch cmd.Flags().Lookup(name).Value.String() {
+		case "", "[]", "[\"\"]":
+			return usageErrorf("--%s \"\": want what is not empty", name)
 		}
 	}
 	return nil

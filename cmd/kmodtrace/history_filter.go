@@ -104,14 +104,6 @@ func (f *historyFlags) parse(now time.Time) (w *historyFilter, err error) {
 	if w.files, err = parseAll(f.files, parseFileGlob); err != nil {
 		return nil, err
 	}
-	for _, text := range []struct {
-		flag   string
-		values []string
-	}{{"--user", f.users}, {"--container", f.containers}, {"--content", f.contents}} {
-		if slices.Contains(text.values, "") {
-			return nil, usageErrorf("%s \"\": want one that is not empty", text.flag)
-		}
-	}
 	if err := w.parseKinds(f.kinds); err != nil {
 		return nil, err
 	}
