@@ -31,12 +31,23 @@ func (s *Service) begin(ctx context.Context, kept string) (head int64, err error
 	if err := s.note(journal.KindStarted, now, 0, note{Text: text}); err != nil {
 		return 0, err
 	}
-	n, err := s.inventory(ctx, now)
-	if err != nil || n == 0 {
+	modules, err := listModules()
+	if err != nil {
 		return size.Last, err
 	}
-	return size.Last, s.note(journal.KindLate, now, n, note{
-		Text: "the watching began after modules had been loaded: what is not in this journal from before is not known"})
+	return size.Last, s.found(ctx, now, modules)
+}
+
+// found records what was loaded before anybody looked. That this was so comes before the
+// inventory, for from that on it is known what is loaded.
+func (s *Service) found(ctx context.Context, now time.Time, modules []kmod.Module) error {
+	if n := int64(len(modules)); n > 0 {
+		if err := s.note(journal.KindLate, now, n, note{
+			Text: "the watching began after modules had been loaded: what is not in this journal from before is not known"}); err != nil {
+			return err
+		}
+	}
+	return s.inventory(ctx, now, modules)
 }
 
 // before says how the watching before this one ended.
@@ -57,27 +68,31 @@ func (s *Service) before(ctx context.Context) (string, error) {
 	return "the watching began, for the first time in this journal", nil
 }
 
-// inventory records which modules are loaded, and gives how many.
-func (s *Service) inventory(ctx context.Context, now time.Time) (int64, error) {
+func listModules() ([]kmod.Module, error) {
 	modules, err := kmod.List(nil)
 	if err != nil {
-		return 0, fmt.Errorf("which modules are loaded: %w", err)
+		return nil, fmt.Errorf("which modules are loaded: %w", err)
 	}
+	return modules, nil
+}
+
+// inventory records which modules are loaded.
+func (s *Service) inventory(ctx context.Context, now time.Time, modules []kmod.Module) error {
 	inventory, err := s.recorder.note(journal.KindInventory, now, int64(len(modules)), note{
 		Text: modulesText(len(modules)) + " loaded"})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	var present []journal.Record
 	for i := range modules {
 		r, err := s.recorder.present(&modules[i], now)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		present = append(present, r)
 	}
 	_, err = s.journal.AppendInventory(ctx, inventory, present)
-	return int64(len(modules)), err
+	return err
 }
 
 // note records what is no action.
@@ -120,7 +135,11 @@ func (s *Service) checkLoss() {
 		return
 	}
 	// From here on it is known again what is loaded.
-	if _, err := s.inventory(context.Background(), time.Now()); err != nil {
+	modules, err := listModules()
+	if err == nil {
+		err = s.inventory(context.Background(), time.Now(), modules)
+	}
+	if err != nil {
 		s.log.Error().Msg(err.Error())
 	}
 }
