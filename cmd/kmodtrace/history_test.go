@@ -12,33 +12,6 @@ import (
 	"github.com/kmodtrace/kmodtrace/journal"
 )
 
-func TestParseTime(t *testing.T) {
-	berlin, err := time.LoadLocation("Europe/Berlin")
-	if err != nil {
-		t.Skip("no time zones here")
-	}
-	now := time.Date(2026, 3, 29, 12, 30, 0, 0, berlin) // the clock went from 2 to 3 this night
-	for text, want := range map[string]string{
-		"now": "2026-03-29T12:30:00+02:00", "today": "2026-03-29T00:00:00+01:00", "yesterday": "2026-03-28T00:00:00+01:00",
-		"2h": "2026-03-29T10:30:00+02:00", "-90m": "2026-03-29T11:00:00+02:00", "1d": "2026-03-28T12:30:00+01:00",
-		"14:05": "2026-03-29T14:05:00+02:00", "02:30": "2026-03-29T03:30:00+02:00", "2026-03-01": "2026-03-01T00:00:00+01:00",
-		"2026-03-01 14:00": "2026-03-01T14:00:00+01:00", "2026-03-01T14:00:00": "2026-03-01T14:00:00+01:00",
-		"2026-03-01T14:00:00Z": "2026-03-01T14:00:00Z",
-	} {
-		got, err := parseTime(text, now)
-		if err != nil || got.Format(time.RFC3339) != want {
-			t.Errorf("%q: %s, %v, want %s", text, got.Format(time.RFC3339), err, want)
-		}
-	}
-	for _, text := range []string{"", "soon", "25:00", "2026-13-01", "99999999d", "--2h", "5", "2026-02-30", "\x1b[31m", "1d2h"} {
-		if got, err := parseTime(text, now); err == nil {
-			t.Errorf("%q is %v", text, got)
-		} else if strings.ContainsAny(err.Error(), "\x1b\n") {
-			t.Errorf("%q: %q", text, err)
-		}
-	}
-}
-
 // someJournal has an action of each outcome, gaps, and what would steer a terminal.
 func someJournal(t *testing.T) string {
 	t.Helper()

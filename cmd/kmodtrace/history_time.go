@@ -48,20 +48,24 @@ func midnight(now time.Time, days int) time.Time {
 	return date(now.Year(), now.Month(), now.Day()+days, 0, 0, 0, 0, now.Location())
 }
 
-// date is time.Date, which does not say which of two times it gives.
+// date is time.Date, which does not say which of two times it gives, nor on which side of
+// a time that never was.
 func date(year int, month time.Month, day, hour, minute, second, ns int, in *time.Location) time.Time {
 	t := time.Date(year, month, day, hour, minute, second, ns, in)
+	if short := time.Date(year, month, day, hour, minute, second, ns, time.UTC).Sub(clockOf(t)); short > 0 {
+		return t.Add(short)
+	}
 	for _, back := range []time.Duration{2 * time.Hour, time.Hour, 30 * time.Minute} {
-		if earlier := t.Add(-back); sameClock(earlier, t) {
+		if earlier := t.Add(-back); clockOf(earlier).Equal(clockOf(t)) {
 			return earlier
 		}
 	}
 	return t
 }
 
-func sameClock(a, b time.Time) bool {
-	const clock = "2006-01-02 15:04:05.999999999"
-	return a.Format(clock) == b.Format(clock)
+// clockOf is what a clock shows at a time, as if it were UTC.
+func clockOf(t time.Time) time.Time {
+	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
 }
 
 // parseAgo reads "2h", "-90m" and "7d" as so long before now. Days are those of the
