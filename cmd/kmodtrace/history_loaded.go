@@ -150,9 +150,9 @@ func doubtText(ctx context.Context, r *journal.Reader, d journal.Doubt) (string,
 		return "", err
 	}
 	if d.Reason == journal.Unfinished {
-		return fmt.Sprintf("how the %s of %s ended was not seen (record %s)", rec.Action, orDash(rec.Module), of), nil
+		return fmt.Sprintf("how the %s of %s ended was not seen (record %s)", shortText(rec.Action), orDash(shortText(rec.Module)), of), nil
 	}
-	return fmt.Sprintf("what was done meanwhile was not seen: %s (record %s)", noteText(rec), of), nil
+	return fmt.Sprintf("what was done meanwhile was not seen: %s (record %s)", shortLine(noteText(rec)), of), nil
 }
 
 func (o *historyOptions) printLoaded(out io.Writer, l *loadedJSON) error {
