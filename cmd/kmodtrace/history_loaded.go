@@ -218,6 +218,9 @@ func (l *loadedJSON) sayDoubts(ctx context.Context, text bool) error {
 			plural(uint64(unwatched), "module"))
 	}
 	if len(l.Doubts) == 0 {
+		if len(l.Modules) == 0 && text {
+			log.Info().Msg("no module was loaded then")
+		}
 		return nil
 	}
 	for _, d := range l.Doubts {

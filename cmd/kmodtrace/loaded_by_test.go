@@ -105,15 +105,16 @@ func TestLoadedAtNow(t *testing.T) {
 	if _, err := j.AppendInventory(t.Context(), journal.Record{ID: "i", Time: at, Boot: testBoot}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if out := theAnswer(t, "history", "--loaded-at", "now", "--journal", j.Path()); out != "" {
-		t.Errorf("nothing is loaded: %s", out)
+	out, errs, status := ask(t, "history", "--loaded-at", "now", "--journal", j.Path())
+	if status != exitOK || out != "" || errs != "kmodtrace: no module was loaded then\n" {
+		t.Errorf("status %d: %s%s", status, out, errs)
 	}
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, errs, status := ask(t, "history", "--loaded-at", "now", "--journal", j.Path())
+	_, errs, status = ask(t, "history", "--loaded-at", "now", "--journal", j.Path())
 	if status != exitLost || !strings.Contains(errs, "no kmodtrace serve writes this journal now") {
 		t.Errorf("status %d: %s", status, errs)
 	}
-	theAnswer(t, "history", "--loaded-at", at.UTC().Format(time.RFC3339Nano), "--journal", j.Path())
+	theAnswer(t, "history", "--json", "--loaded-at", at.UTC().Format(time.RFC3339Nano), "--journal", j.Path())
 }
