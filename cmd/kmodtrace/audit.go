@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 )
 
@@ -67,7 +68,7 @@ func (o *verifyOptions) run(ctx context.Context, stdin io.Reader, out io.Writer)
 	if err != nil {
 		return err
 	}
-	read, err := o.readAnchors(stdin)
+	read, err := o.readAnchors(ctx, stdin)
 	if err != nil {
 		return err
 	}
@@ -101,8 +102,9 @@ func (o *verifyOptions) parseAnchors() ([]journal.Anchor, error) {
 	})
 }
 
-// readAnchors reads those in a log.
-func (o *verifyOptions) readAnchors(stdin io.Reader) (anchors []journal.Anchor, err error) {
+// readAnchors reads those in a log. What only looks like one is said and passed over:
+// anybody can write to a log, and nobody is to keep others from verifying by that.
+func (o *verifyOptions) readAnchors(ctx context.Context, stdin io.Reader) (anchors []journal.Anchor, err error) {
 	switch o.anchors {
 	case "":
 		return nil, nil
@@ -123,7 +125,8 @@ func (o *verifyOptions) readAnchors(stdin io.Reader) (anchors []journal.Anchor, 
 		}
 		a, err := journal.ParseAnchor(lines.Text())
 		if err != nil {
-			return nil, fmt.Errorf("%s, line %d: %w", shortText(o.anchors), n, err)
+			zerolog.Ctx(ctx).Warn().Msgf("%s, line %d is left out: %v", shortText(o.anchors), n, oneLineError{err})
+			continue
 		}
 		anchors = append(anchors, a)
 	}
@@ -137,7 +140,7 @@ func (o *verifyOptions) readAnchors(stdin io.Reader) (anchors []journal.Anchor, 
 }
 
 // looksLikeAnchor tells lines apart in which other programs also say journal=. One whose
-// end was cut off still looks like an anchor, and is an error.
+// end was cut off still looks like an anchor.
 func looksLikeAnchor(line string) bool {
 	_, rest, found := strings.Cut(line, "journal=")
 	return found && strings.Contains(rest, " records=")

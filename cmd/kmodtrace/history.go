@@ -70,7 +70,7 @@ it that ends in -wal. Exit status 1 also says that records are not as they were 
 	flags := cmd.Flags()
 	addJournalFlag(cmd, &opts.journal)
 	opts.asked.register(cmd)
-	flags.StringVar(&opts.firstSeen, firstSeenFlag, "", "list what was never seen before: modules, files or contents")
+	flags.StringVar(&opts.firstSeen, firstSeenFlag, "", "list `WHAT` was never seen before: modules, files or contents")
 	flags.Lookup(firstSeenFlag).NoOptDefVal = firstWords()[0]
 	flags.StringVar(&opts.loadedAt, "loaded-at", "", "list what was in the kernel at this `TIME`")
 	flags.IntVarP(&opts.limit, "limit", "n", 0, "only the newest `N`; 0 for all")

@@ -318,6 +318,13 @@ func TestAnchorsFindWhatTheChainCannot(t *testing.T) {
 	if out := theAnswer(t, "audit", "verify", "--journal", j.Path(), "--anchors", logFile); !strings.Contains(out, "and the anchor agrees") {
 		t.Error(out)
 	}
+	if err := os.WriteFile(logFile, []byte("logger: journal=\x1b[31m records=many\n"+log), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	spoilt, errs, status := ask(t, "audit", "verify", "--journal", j.Path(), "--anchors", logFile)
+	if status != exitOK || !strings.Contains(spoilt, "and the anchor agrees") || !strings.Contains(errs, "line 1 is left out") || strings.Contains(errs, "\x1b") {
+		t.Errorf("with a line of somebody else: status %d: %s%q", status, spoilt, errs)
+	}
 	// The chain is whole, and shorter than it was.
 	path := j.Path()
 	if err := j.Close(); err != nil {
