@@ -36,7 +36,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	for r, err := range j.Query(ctx, journal.Filter{Action: journal.Load, Since: at}) {
+	for r, err := range j.Query(ctx, journal.Filter{Actions: []string{journal.Load}, Since: at}) {
 		if err != nil {
 			log.Fatal(err)
 		}

@@ -148,7 +148,7 @@ func TestStrangeValues(t *testing.T) {
 		add(t, j, r)
 	}
 	for _, v := range values {
-		for _, f := range []Filter{{Module: v}, {User: v}, {Container: v}, {Cause: v}, {File: v}, {Content: v}, {Boot: v}, {Module: v, User: v, Boot: v}} {
+		for _, f := range []Filter{{Modules: []string{v}}, {Users: []string{v}}, {Containers: []string{v}}, {Causes: []string{v}}, {Files: []string{v}}, {Contents: []string{v}}, {Boots: []string{v}}, {Modules: []string{v}, Users: []string{v}, Boots: []string{v}}} {
 			got := collect(t, j.Reader, f)
 			if len(got) != 1 || got[0].Module != v || string(got[0].Body) != v {
 				t.Fatalf("%.30q is found %d times", v, len(got))

@@ -48,7 +48,11 @@ func holder(f *os.File) string {
 	return ""
 }
 
-func (l *lock) release() error { return l.file.Close() }
+// release gives it back. Closing alone would not, while a child that another thread just
+// forked still has the descriptor.
+func (l *lock) release() error {
+	return errors.Join(unix.Flock(int(l.file.Fd()), unix.LOCK_UN), l.file.Close())
+}
 
 // readOnlyMeaning lets [ErrReadOnly] be found in an error of the system.
 func readOnlyMeaning(err error) error {

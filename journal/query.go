@@ -11,20 +11,20 @@ import (
 	"time"
 )
 
-// Filter says which records are asked for: those that have all that it names. Its zero
-// value is all records, newest first.
+// Filter says which records are asked for: those that have all that it names; of the
+// values of one field, any. Its zero value is all records, newest first.
 type Filter struct {
-	Kinds     []Kind // any of these
-	Module    string
-	Action    string
-	Outcome   string
-	Cause     string
-	User      string
-	Container string
-	File      string
-	Content   string
-	Boot      string
-	UID       *uint32
+	Kinds      []Kind
+	Modules    []string
+	Actions    []string
+	Outcomes   []string
+	Causes     []string
+	Users      []string
+	Containers []string
+	Files      []string
+	Contents   []string
+	Boots      []string
+	UID        *uint32
 	// Since and Until bound the time; until itself is not in it.
 	Since, Until time.Time
 	// OldestFirst turns the order, which is that of appending.
@@ -61,15 +61,45 @@ func (r *Reader) query(ctx context.Context, f Filter, yield func(Record, error) 
 	if err != nil {
 		return err
 	}
-	statement, args := f.statement(terms, index, seqs)
-	return each(ctx, r.db, statement, args, func(rows *sql.Rows) (bool, error) {
+	left := f.Limit
+	give := func(rows *sql.Rows) (bool, error) {
 		var one Record
 		err := one.scan(rows)
+		if err == nil && !f.hasLongest(&one) {
+			return true, nil
+		}
 		if err == nil {
 			err = one.intact(r.name)
 		}
-		return yield(one, err), nil
+		left--
+		return yield(one, err) && left != 0, nil
+	}
+	if !orders(terms, index) {
+		return r.queryByNumber(ctx, f, terms, index, seqs, give)
+	}
+	statement, args := f.statement(columns, terms, index, seqs)
+	return each(ctx, r.db, statement, args, give)
+}
+
+// queryByNumber is for an index that does not give records in order: their numbers are
+// brought in order before any record is read, for a body can be long.
+func (r *Reader) queryByNumber(ctx context.Context, f Filter, terms []term, index string, seqs seqRange, give func(*sql.Rows) (bool, error)) error {
+	var found []int64
+	statement, args := f.statement("seq", terms, index, seqs)
+	err := each(ctx, r.db, statement, args, func(rows *sql.Rows) (bool, error) {
+		var seq int64
+		err := rows.Scan(&seq)
+		found = append(found, seq)
+		return true, err
 	})
+	more := true
+	for i := 0; i < len(found) && more && err == nil; i++ {
+		err = each(ctx, r.db, "SELECT "+columns+" FROM record WHERE seq = ?", []any{found[i]}, func(rows *sql.Rows) (_ bool, err error) {
+			more, err = give(rows)
+			return more, err
+		})
+	}
+	return err
 }
 
 // term is one condition, and the index by which its records are found.
@@ -78,24 +108,70 @@ type term struct {
 	args         []any
 }
 
+// orders tells whether an index gives records in the order of their numbers: for one
+// value it does. Of gaps there are so few that it does not matter.
+func orders(terms []term, index string) bool {
+	for _, t := range terms {
+		if t.index == index {
+			return len(t.args) == 1 || index == byKind
+		}
+	}
+	return true
+}
+
+const byKind = "by_kind"
+
+// maxListed is how many values of a column are asked for in a statement. More than that
+// are compared here: every record is read for it.
+const maxListed = 500
+
+// wanted is a column, and the values of it that are asked for.
+type wanted struct {
+	column Column
+	values []string
+	of     func(*Record) string
+}
+
+// wanted gives the columns of text, those first whose values mostly leave least.
+func (f *Filter) wanted() []wanted {
+	return []wanted{
+		{ByContent, f.Contents, func(r *Record) string { return r.Content }},
+		{ByFile, f.Files, func(r *Record) string { return r.File }},
+		{ByModule, f.Modules, func(r *Record) string { return r.Module }},
+		{ByCause, f.Causes, func(r *Record) string { return r.Cause }},
+		{ByContainer, f.Containers, func(r *Record) string { return r.Container }},
+		{ByUser, f.Users, func(r *Record) string { return r.User }},
+		{ByOutcome, f.Outcomes, func(r *Record) string { return r.Outcome }},
+		{ByAction, f.Actions, func(r *Record) string { return r.Action }},
+		{ByBoot, f.Boots, func(r *Record) string { return r.Boot }},
+	}
+}
+
+// hasLongest compares what no statement does.
+func (f *Filter) hasLongest(r *Record) bool {
+	for _, w := range f.wanted() {
+		if len(w.values) > maxListed && !slices.Contains(w.values, w.of(r)) {
+			return false
+		}
+	}
+	return true
+}
+
+// comparesHere tells whether there is anything for hasLongest.
+func (f *Filter) comparesHere() bool {
+	return slices.ContainsFunc(f.wanted(), func(w wanted) bool { return len(w.values) > maxListed })
+}
+
 // terms gives the conditions that an index serves, those that mostly leave least first.
 func (f *Filter) terms() []term {
 	var terms []term
-	for _, c := range []struct{ column, value string }{
-		{"content", f.Content}, {"file", f.File}, {"module", f.Module}, {"cause", f.Cause}, {"container", f.Container},
-		{"user", f.User}, {"outcome", f.Outcome}, {"action", f.Action},
-	} {
-		if c.value != "" {
-			// The second half lets SQLite see that the index has what is asked for.
-			where := fmt.Sprintf("%s = ? AND %[1]s <> ''", c.column)
-			terms = append(terms, term{"by_" + c.column, where, []any{c.value}})
+	for _, w := range f.wanted() {
+		if n := len(w.values); n > 0 && n <= maxListed {
+			terms = append(terms, w.column.term(w.values))
 		}
 	}
 	if f.UID != nil {
 		terms = append(terms, term{"by_uid", "uid = ?", []any{int64(*f.UID)}})
-	}
-	if f.Boot != "" {
-		terms = append(terms, term{"by_boot", "boot = ?", []any{f.Boot}})
 	}
 	if len(f.Kinds) == 1 || f.onlyGaps() {
 		terms = append(terms, f.kinds())
@@ -110,7 +186,7 @@ func (f *Filter) onlyGaps() bool {
 }
 
 func (f *Filter) kinds() term {
-	t := term{index: "by_kind", where: "kind IN (?" + strings.Repeat(", ?", len(f.Kinds)-1) + ")"}
+	t := term{index: byKind, where: "kind IN (?" + strings.Repeat(", ?", len(f.Kinds)-1) + ")"}
 	for _, k := range f.Kinds {
 		t.args = append(t.args, string(k))
 	}
@@ -147,8 +223,8 @@ func (r *Reader) narrowest(ctx context.Context, terms []term, seqs seqRange) (st
 	return best, nil
 }
 
-// statement asks for the records that fit.
-func (f *Filter) statement(terms []term, index string, seqs seqRange) (string, []any) {
+// statement asks for what fits: the columns of records, or only their numbers.
+func (f *Filter) statement(what string, terms []term, index string, seqs seqRange) (string, []any) {
 	where := []string{"seq BETWEEN ? AND ?"}
 	args := []any{seqs.first, seqs.last}
 	for _, t := range terms {
@@ -171,8 +247,8 @@ func (f *Filter) statement(terms []term, index string, seqs seqRange) (string, [
 	if f.OldestFirst {
 		order = "ASC"
 	}
-	if f.Limit > 0 {
+	if f.Limit > 0 && !f.comparesHere() {
 		limit = f.Limit
 	}
-	return fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY seq %s LIMIT %d", columns, from, strings.Join(where, " AND "), order, limit), args
+	return fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY seq %s LIMIT %d", what, from, strings.Join(where, " AND "), order, limit), args
 }

@@ -1,6 +1,8 @@
 package journal
 
 import (
+	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -20,30 +22,43 @@ func TestQueryAgainstAll(t *testing.T) {
 	}
 	fourteen := uint32(14)
 	from := begin.Add(time.Hour / 4)
+	many := []string{"m2", "m4"}
+	for i := range maxListed {
+		many = append(many, fmt.Sprint("other-", i))
+	}
 	cases := []struct {
 		name string
 		f    Filter
 		fits func(*Record) bool
 	}{
 		{"all", Filter{}, func(*Record) bool { return true }},
-		{"module", Filter{Module: "m3"}, func(r *Record) bool { return r.Module == "m3" }},
-		{"action", Filter{Action: Load}, func(r *Record) bool { return r.Action == Load }},
-		{"outcome", Filter{Outcome: "failed"}, func(r *Record) bool { return r.Outcome == "failed" }},
-		{"cause", Filter{Cause: "vermagic"}, func(r *Record) bool { return r.Cause == "vermagic" }},
-		{"user", Filter{User: "bob"}, func(r *Record) bool { return r.User == "bob" }},
-		{"container", Filter{Container: "web"}, func(r *Record) bool { return r.Container == "web" }},
-		{"file", Filter{File: "/lib/m4.ko"}, func(r *Record) bool { return r.File == "/lib/m4.ko" }},
-		{"content", Filter{Content: "sha256:1"}, func(r *Record) bool { return r.Content == "sha256:1" }},
+		{"module", Filter{Modules: []string{"m3"}}, func(r *Record) bool { return r.Module == "m3" }},
+		{"action", Filter{Actions: []string{Load}}, func(r *Record) bool { return r.Action == Load }},
+		{"outcome", Filter{Outcomes: []string{"failed"}}, func(r *Record) bool { return r.Outcome == "failed" }},
+		{"cause", Filter{Causes: []string{"vermagic"}}, func(r *Record) bool { return r.Cause == "vermagic" }},
+		{"user", Filter{Users: []string{"bob"}}, func(r *Record) bool { return r.User == "bob" }},
+		{"container", Filter{Containers: []string{"web"}}, func(r *Record) bool { return r.Container == "web" }},
+		{"file", Filter{Files: []string{"/lib/m4.ko"}}, func(r *Record) bool { return r.File == "/lib/m4.ko" }},
+		{"content", Filter{Contents: []string{"sha256:1"}}, func(r *Record) bool { return r.Content == "sha256:1" }},
 		{"uid", Filter{UID: &fourteen}, func(r *Record) bool { return r.UID != nil && *r.UID == 14 }},
-		{"boot", Filter{Boot: "boot-2"}, func(r *Record) bool { return r.Boot == "boot-2" }},
+		{"boot", Filter{Boots: []string{"boot-2"}}, func(r *Record) bool { return r.Boot == "boot-2" }},
 		{"kind", Filter{Kinds: []Kind{KindLost}}, func(r *Record) bool { return r.Kind == KindLost }},
 		{"kinds", Filter{Kinds: []Kind{KindLost, KindStarted}}, func(r *Record) bool { return r.Kind.Gap() }},
 		{"since", Filter{Since: from}, func(r *Record) bool { return !r.Time.Before(from) }},
 		{"until", Filter{Until: from}, func(r *Record) bool { return r.Time.Before(from) }},
-		{"two", Filter{User: "bob", Container: "web"}, func(r *Record) bool { return r.User == "bob" && r.Container == "web" }},
-		{"many", Filter{Module: "m0", Outcome: Live, Action: Load, Boot: "boot-1", Kinds: []Kind{KindAction}, Since: from},
+		{"two", Filter{Users: []string{"bob"}, Containers: []string{"web"}}, func(r *Record) bool { return r.User == "bob" && r.Container == "web" }},
+		{"many", Filter{Modules: []string{"m0"}, Outcomes: []string{Live}, Actions: []string{Load}, Boots: []string{"boot-1"}, Kinds: []Kind{KindAction}, Since: from},
 			func(r *Record) bool { return r.Module == "m0" && r.Outcome == Live && !r.Time.Before(from) }},
-		{"none", Filter{Module: "nobody"}, func(*Record) bool { return false }},
+		{"modules", Filter{Modules: []string{"m3", "m1", "nobody"}}, func(r *Record) bool { return r.Module == "m3" || r.Module == "m1" }},
+		{"users and outcomes", Filter{Users: []string{"bob", "alice"}, Outcomes: []string{"failed", Live}, Since: from},
+			func(r *Record) bool {
+				return (r.User == "bob" || r.User == "alice") && (r.Outcome == "failed" || r.Outcome == Live) && !r.Time.Before(from)
+			}},
+		{"boots", Filter{Boots: []string{"boot-2", "boot-1"}, Kinds: []Kind{KindAction, KindStarted}},
+			func(r *Record) bool { return r.Kind == KindAction || r.Kind == KindStarted }},
+		{"more than a statement takes", Filter{Modules: many, Users: []string{"bob"}},
+			func(r *Record) bool { return r.User == "bob" && slices.Contains(many, r.Module) }},
+		{"none", Filter{Modules: []string{"nobody"}}, func(*Record) bool { return false }},
 		{"future", Filter{Since: begin.AddDate(500, 0, 0)}, func(*Record) bool { return false }},
 		{"past", Filter{Until: begin.AddDate(-500, 0, 0)}, func(*Record) bool { return false }},
 		{"century", Filter{Since: begin.AddDate(-500, 0, 0), Until: begin.AddDate(500, 0, 0)}, func(*Record) bool { return true }},
@@ -173,4 +188,41 @@ func TestReadersWhileWriting(t *testing.T) {
 	}
 	close(done)
 	wait.Wait()
+}
+
+func TestValues(t *testing.T) {
+	j := make1(t)
+	for c, want := range map[Column][]string{ByModule: nil, ByBoot: nil} {
+		if got, err := j.Values(t.Context(), c); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s of an empty journal: %q, %v", c, got, err)
+		}
+	}
+	add(t, j, loads(200)...)
+	odd := load(201, "a\x00b\xff'\x1b")
+	odd.User, odd.Boot, odd.Time = "", "boot-0", begin.Add(-time.Hour)
+	started := Record{ID: "s", Time: begin, Boot: "", Kind: KindStarted}
+	add(t, j, odd, started)
+	for _, c := range []Column{ByModule, ByAction, ByOutcome, ByCause, ByUser, ByContainer, ByFile, ByContent, ByBoot} {
+		seen := map[string]bool{}
+		for _, r := range all(t, j.Reader) {
+			for _, w := range (&Filter{}).wanted() {
+				if v := w.of(&r); w.column == c && (v != "" || c == ByBoot) {
+					seen[v] = true
+				}
+			}
+		}
+		got, err := j.Values(t.Context(), c)
+		if err != nil || !slices.Equal(got, slices.Sorted(maps.Keys(seen))) {
+			t.Errorf("%s: %q, want %v, %v", c, got, seen, err)
+		}
+	}
+	boots, err := j.Boots(t.Context())
+	want := []Boot{
+		{"boot-1", 1, 200, boots[0].From, boots[0].To},
+		{"boot-0", 201, 201, odd.Time.Local(), odd.Time.Local()},
+		{"", 202, 202, begin.Local(), begin.Local()},
+	}
+	if diff := cmp.Diff(want, boots); err != nil || diff != "" {
+		t.Error(err, diff)
+	}
 }

@@ -45,6 +45,7 @@ func (d document) set(path string, v any) {
 func rest(e *Entry) document {
 	d := document{}
 	d.set("kind", e.Kind)
+	d.put("hash", e.Hash)
 	a := e.Account
 	if a == nil {
 		d.set("module", e.note().Module.Name)

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -31,13 +32,13 @@ func ecs(h host, e *Entry) any {
 	d.put("event.provider", "kmodtrace")
 	d.set("event.id", e.ID)
 	d.put("event.sequence", e.Seq)
-	d.put("event.action", orUnknown(e.Kind))
+	d.put("event.action", orUnknown(string(e.Kind)))
 	ecsHost(d, h, e)
 	switch {
 	case e.Account != nil:
 		d.put("event.dataset", "kmodtrace.action")
 		ecsAction(d, e)
-	case e.Kind == kindInventory, e.Kind == kindPresent:
+	case e.Kind == journal.KindInventory, e.Kind == journal.KindPresent:
 		d.put("event.dataset", "kmodtrace.inventory")
 		d.put("event.kind", "state")
 		d.put("event.category", []string{"driver"})

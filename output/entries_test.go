@@ -14,6 +14,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -32,11 +33,11 @@ func testEntry(tb testing.TB, seq int64, a *account.Account, text string) Entry 
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return Entry{Seq: seq, ID: "1f2e3d4c-123-4711", Time: epoch, Boot: boot, Kind: "action", Body: body, Account: a, Text: text}
+	return Entry{Record: journal.Record{Seq: seq, ID: "1f2e3d4c-123-4711", Time: epoch, Boot: boot, Kind: journal.KindAction, Body: body}, Account: a, Text: text}
 }
 
 func word(seq int64, kind, body string) Entry {
-	return Entry{Seq: seq, ID: "1f2e3d4c-9-" + kind, Time: epoch, Boot: boot, Kind: kind, Body: []byte(body), Text: "what is said of " + kind}
+	return Entry{Record: journal.Record{Seq: seq, ID: "1f2e3d4c-9-" + kind, Time: epoch, Boot: boot, Kind: journal.Kind(kind), Body: []byte(body)}, Text: "what is said of " + kind}
 }
 
 // recorded are actions of real kernels.
@@ -216,7 +217,7 @@ func entries(tb testing.TB) []Entry {
 		word(n+1, "present", `{"text":"is loaded","module":{"name":"hello","size":16384}}`),
 		word(n+2, "lost", ""), word(n+3, "lost", "{"), word(n+4, "lost", "[1]"), word(n+5, "lost", "a\nb"), word(n+6, "lost", "null"),
 		word(n+7, "present", `{"module":5}`), word(n+8, "action", `{"action":"no such"}`),
-		Entry{Seq: n + 9, ID: hostile, Time: epoch, Boot: hostile, Kind: hostile, Body: []byte("{\"text\":\"\xff\"}"), Text: hostile},
-		Entry{Seq: n + 10, Time: epoch, Text: strings.Repeat("long ]\"", 15<<10)},
+		Entry{Record: journal.Record{Seq: n + 9, ID: hostile, Time: epoch, Boot: hostile, Kind: hostile, Body: []byte("{\"text\":\"\xff\"}")}, Text: hostile},
+		Entry{Record: journal.Record{Seq: n + 10, Time: epoch}, Text: strings.Repeat("long ]\"", 15<<10)},
 	)
 }

@@ -31,7 +31,8 @@ func facts(e *Entry) []fact {
 	l.add("id", e.ID)
 	l.add("seq", strconv.FormatInt(e.Seq, 10))
 	l.add("boot", e.Boot)
-	l.add("kind", e.Kind)
+	l.add("kind", string(e.Kind))
+	l.add("hash", e.Hash.String())
 	if e.Account == nil {
 		l.add("module", e.note().Module.Name)
 		return l

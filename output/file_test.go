@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/kmodtrace/kmodtrace/journal"
 )
 
 // open makes an output.
@@ -31,7 +33,7 @@ func openConfig(t *testing.T, c Config) Output {
 func numbered(from, n int) []Entry {
 	var all []Entry
 	for i := range n {
-		all = append(all, Entry{Seq: int64(from + i), ID: fmt.Sprint("id-", from+i), Time: epoch, Kind: "action", Body: []byte(`{"module":"hello","x":"<&>"}`), Text: "load of hello: live"})
+		all = append(all, Entry{Record: journal.Record{Seq: int64(from + i), ID: fmt.Sprint("id-", from+i), Time: epoch, Kind: journal.KindAction, Body: []byte(`{"action":"load","module":"hello","x":"<&>"}`)}, Text: "load of hello: live"})
 	}
 	return all
 }
@@ -421,9 +423,9 @@ func TestNoJSON(t *testing.T) {
 	for _, body := range []string{"", "{", "a\nb", "\xff"} {
 		var b bytes.Buffer
 		o := &stream{to: &b, lines: host{}.lines(plain)}
-		send(t, o, []Entry{{Seq: 5, Time: epoch, Body: []byte(body)}})
+		send(t, o, []Entry{{Record: journal.Record{Seq: 5, Time: epoch, Body: []byte(body)}}})
 		doc, err := parse(b.Bytes())
-		if text, ok := doc["record"].(string); err != nil || !ok || text != strings.ToValidUTF8(body, "\uFFFD") {
+		if text, _ := doc["raw"].(string); err != nil || text != strings.ToValidUTF8(body, "\uFFFD") {
 			t.Errorf("%q: %q, %v", body, b.Bytes(), err)
 		}
 	}

@@ -9,19 +9,20 @@ import (
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/journal"
 )
 
 // FuzzEncode: whatever is recorded, each format and place gets what is of its form.
 func FuzzEncode(f *testing.F) {
 	for _, e := range entries(f) {
 		if len(e.Body) < 20<<10 {
-			f.Add(e.Body, e.Text, e.Kind, e.ID, e.Seq)
+			f.Add(e.Body, e.Text, string(e.Kind), e.ID, e.Seq)
 		}
 	}
 	ocsf, ecs := readPublished(f, "testdata/ocsf.txt", ""), readPublished(f, "testdata/ecs.txt", "ecs")
 	s := newSyslog("syslog", "unix", "/x", 3, host{name: "box"})
 	f.Fuzz(func(t *testing.T, body []byte, text, kind, id string, seq int64) {
-		e := Entry{Seq: seq, ID: id, Time: epoch, Boot: boot, Kind: kind, Body: body, Text: text}
+		e := Entry{Record: journal.Record{Seq: seq, ID: id, Time: epoch, Boot: boot, Kind: journal.Kind(kind), Body: body}, Text: text}
 		if a := new(account.Account); json.Unmarshal(body, a) == nil {
 			e.Account = a
 		}

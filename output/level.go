@@ -1,6 +1,9 @@
 package output
 
-import "github.com/kmodtrace/kmodtrace/tracer"
+import (
+	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
 
 // level is how much an entry wants to be seen, by syslog's numbers.
 type level int
@@ -39,16 +42,10 @@ func (e *Entry) level() level {
 		return levelInfo
 	}
 	switch e.Kind {
-	case "lost", "corrupt":
+	case journal.KindLost, journal.KindCorrupt:
 		return levelError
-	case "started", "stopped", kindInventory, kindPresent:
+	case journal.KindStarted, journal.KindStopped, journal.KindInventory, journal.KindPresent:
 		return levelInfo
 	}
 	return levelNotice
 }
-
-// The journal's words for what is known of the kernel, as against what happened to it.
-const (
-	kindInventory = "inventory"
-	kindPresent   = "present"
-)

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"time"
 )
 
 // format makes the JSON document of an entry.
@@ -19,17 +18,11 @@ var formats = map[string]format{
 	"ecs":  ecs,
 }
 
-// plain is the record as it is, with what the journal knows of it.
+// plain is the record as history prints it, with a sentence.
 func plain(_ host, e *Entry) any {
-	return struct {
-		Seq    int64           `json:"seq"`
-		ID     string          `json:"id"`
-		Time   time.Time       `json:"time"`
-		Boot   string          `json:"boot"`
-		Kind   string          `json:"kind"`
-		Text   string          `json:"text"`
-		Record json.RawMessage `json:"record"`
-	}{e.Seq, e.ID, e.Time, e.Boot, e.Kind, e.Text, e.record()}
+	d := e.Document()
+	d.Text = e.Text
+	return d
 }
 
 // record is the body; as a JSON string where somebody made something else of it.

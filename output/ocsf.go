@@ -56,7 +56,7 @@ func ocsf(h host, e *Entry) any {
 	} else {
 		d.put("class_name", "Base Event")
 		d.put("category_name", "Uncategorized")
-		d.put("activity_name", orUnknown(e.Kind))
+		d.put("activity_name", orUnknown(string(e.Kind)))
 	}
 	d.put("class_uid", class)
 	d.put("category_uid", category)

@@ -209,7 +209,7 @@ func otlpRecord(e *Entry) log.Record {
 	r.SetTimestamp(e.Time)
 	r.SetObservedTimestamp(e.Time)
 	r.SetBody(attribute.StringValue(valid(e.Text)))
-	r.SetEventName("kmodtrace." + orUnknown(valid(e.Kind)))
+	r.SetEventName("kmodtrace." + orUnknown(valid(string(e.Kind))))
 	switch e.level() {
 	case levelError:
 		r.SetSeverity(log.SeverityError)

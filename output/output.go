@@ -24,18 +24,15 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/journal"
 )
 
-// Entry is a record of the journal, as outputs see it.
+// Entry is a record of the journal, as outputs see it. By its ID, which is the same
+// whenever it is sent, a receiver drops repeats.
 type Entry struct {
-	Seq  int64
-	ID   string // the same whenever it is sent: by it a receiver drops repeats
-	Time time.Time
-	Boot string
-	Kind string // the journal's word
-	// Body is the JSON that was recorded, one line.
-	Body []byte
-	// Account is what Body says of an action; nil for what is none.
+	journal.Record
+	// Account is what Body says of an action; nil for what is none, and where it cannot
+	// be read.
 	Account *account.Account
 	// Text is a sentence for people.
 	Text string

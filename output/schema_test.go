@@ -440,7 +440,7 @@ func TestGaps(t *testing.T) {
 			"severity_id": "4", "metadata.uid": e.ID, "metadata.sequence": "9", "unmapped.record.text": "lost 3 events"},
 		"ecs": {"event.kind": "event", "event.dataset": "kmodtrace.gap", "event.action": "lost", "event.id": e.ID, "message": e.Text,
 			"event.category": "<nil>", "kmodtrace.record.text": "lost 3 events"},
-		"json": {"kind": "lost", "id": e.ID, "record.text": "lost 3 events"},
+		"json": {"kind": "lost", "id": e.ID, "note.text": "lost 3 events"},
 	} {
 		doc, err := parse(oneLine(t, format, e))
 		if err != nil {

@@ -116,7 +116,7 @@ func (s *syslog) message(e *Entry) ([]byte, error) {
 		m.Hostname = header(s.host, 255)
 		m.Appname = header(identifier, 48)
 		m.ProcID = header(strconv.Itoa(os.Getpid()), 128)
-		m.MsgID = header(e.Kind, 32)
+		m.MsgID = header(string(e.Kind), 32)
 		params := make(map[string]string)
 		for _, f := range facts(e) {
 			params[f.name] = clip(printable(f.value), limit)

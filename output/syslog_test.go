@@ -17,6 +17,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/leodido/go-syslog/v4/rfc5424"
 )
 
@@ -89,7 +90,7 @@ func TestSyslogHostile(t *testing.T) {
 			t.Errorf("%q", params)
 		}
 	}
-	e := Entry{ID: `]"\` + "\x00\n\xff\u2028", Kind: `\`, Boot: `\\"`}
+	e := Entry{Record: journal.Record{ID: `]"\` + "\x00\n\xff\u2028", Kind: `\`, Boot: `\\"`}}
 	text, err := s.message(&e)
 	if err != nil {
 		t.Fatal(err)
@@ -198,7 +199,7 @@ func TestSyslogTCP(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		all := append(numbered(1, 3), Entry{Seq: 4, Text: hostile})
+		all := append(numbered(1, 3), Entry{Record: journal.Record{Seq: 4}, Text: hostile})
 		for i := range all {
 			if err := o.Send(t.Context(), all[i:i+1]); err != nil {
 				t.Error(err)

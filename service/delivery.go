@@ -208,7 +208,7 @@ func (d *delivery) pass(ctx context.Context) (int, error) {
 // entryOf is what outputs see of a record. A body that cannot be read is passed on as it
 // is.
 func entryOf(r *journal.Record) output.Entry {
-	e := output.Entry{Seq: r.Seq, ID: r.ID, Time: r.Time, Boot: r.Boot, Kind: string(r.Kind), Body: r.Body}
+	e := output.Entry{Record: *r}
 	if r.Kind == journal.KindAction {
 		a := new(account.Account)
 		if json.Unmarshal(r.Body, a) == nil {

@@ -2,18 +2,16 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
+	"iter"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/journal"
-	"github.com/kmodtrace/kmodtrace/service"
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 )
 
@@ -21,269 +19,356 @@ func newHistoryCommand() *cobra.Command {
 	opts := new(historyOptions)
 	cmd := &cobra.Command{
 		Use:   "history",
-		Short: "Ask the journal what was done with modules",
+		Short: "Ask the journal what was done with modules, by whom and when",
 		Long: `Show what kmodtrace serve has recorded: loads, unloads and requests, by whom, what
-became of them and why; and between them each gap in the watching. Oldest first.
+became of them and why; and between them each gap in the watching, for what happened then is
+not known. Oldest first. RECORD is a record's number, for history show.
+
+A filter that only actions pass hides the gaps; how many there were is then said on standard
+error, and --gaps shows them. Values of one flag are alternatives, and all flags must agree.
+Times are in the zone of TZ, or of this machine. In JSON and CSV they are in UTC.
+
+--first-seen lists what was never seen before on this machine: modules, files, or the
+contents of files by their SHA-256. --loaded-at says what was in the kernel at some time,
+who loaded each and when. What makes that doubtful is said on standard error, and exit
+status 5 says that there is such a doubt.
+
+CSV has a header and a line for each record, all of it in quotes; control characters come as
+escapes. A ' stands before a text that a spreadsheet would take for a formula, and before one
+that begins with '. The columns of records are
+` + columnsText(recordColumns()) + `
+those of --first-seen
+` + columnsText(firstColumns()) + `
+and those of --loaded-at
+` + columnsText(loadedColumns()) + `
 
 It works while the service runs, and on a copy of the journal: the file and the one beside
-it that ends in -wal.`,
+it that ends in -wal. Exit status 1 also says that records are not as they were written.`,
 		Example: `  kmodtrace history --since yesterday
-  kmodtrace history --module dummy --outcome failed
-  kmodtrace history --user alice --last 20
-  kmodtrace history --journal ./copy.db --json
+  kmodtrace history --since 2026-03 --until 2026-04 --module 'snd-*' --gaps
+  kmodtrace history --user alice --outcome failed -n 20
+  kmodtrace history --boot -1 --kind gap
+  kmodtrace history --first-seen files --since 7d
+  kmodtrace history --loaded-at '2026-03-01 14:00'
+  kmodtrace history --journal ./copy.db --csv > actions.csv
   kmodtrace history show 4711`,
-		Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error { return opts.run(cmd.Context(), cmd.OutOrStdout()) },
+		Args: func(cmd *cobra.Command, args []string) error {
+			// The word may stand apart from its flag.
+			if f := cmd.Flags().Lookup(firstSeenFlag); f.Changed && f.Value.String() == f.NoOptDefVal && len(args) == 1 {
+				opts.firstSeen, args = args[0], nil
+			}
+			return noArguments(cmd, args)
+		},
+		ValidArgs: firstWords(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := opts.check(cmd); err != nil {
+				return err
+			}
+			return opts.run(cmd.Context(), cmd.OutOrStdout())
+		},
 	}
 	flags := cmd.Flags()
 	addJournalFlag(cmd, &opts.journal)
-	flags.StringVar(&opts.filter.Module, "module", "", "only of the module, or the requested alias, of this `NAME`")
-	flags.StringVar(&opts.filter.Action, "action", "", "only of this `KIND`: load, unload or request")
-	flags.StringVar(&opts.filter.Outcome, "outcome", "", "only with this `OUTCOME`: live, unloaded, failed, answered or pending")
-	flags.StringVar(&opts.filter.Cause, "cause", "", "only what failed for this `CODE` (kmodtrace explain lists them)")
-	flags.StringVar(&opts.filter.User, "user", "", "only what this `USER` was behind, by the name or number of the login")
-	flags.StringVar(&opts.filter.Container, "container", "", "only from the container of this `ID`")
-	flags.StringVar(&opts.filter.File, "file", "", "only loads of the file at this `PATH`")
-	flags.StringVar(&opts.filter.Boot, "boot", "", "only of the boot of this `ID`")
-	flags.StringVar(&opts.since, "since", "", "only from this `TIME` on: 2026-03-01, 2026-03-01 14:00, 14:00, today, yesterday, or 2h or 7d ago")
-	flags.StringVar(&opts.until, "until", "", "only before this `TIME`")
-	flags.IntVar(&opts.last, "last", 0, "only the last `N`; 0 for all")
-	flags.BoolVar(&opts.json, "json", false, "print each record as JSON, a line each")
-	mustComplete(cmd, "action", words(actionKinds()))
-	mustComplete(cmd, "outcome", words(outcomes()))
-	mustComplete(cmd, "cause", codeNames())
+	opts.asked.register(cmd)
+	flags.StringVar(&opts.firstSeen, firstSeenFlag, "", "list `WHAT` was never seen before: modules, files or contents")
+	flags.Lookup(firstSeenFlag).NoOptDefVal = firstWords()[0]
+	flags.StringVar(&opts.loadedAt, "loaded-at", "", "list what was in the kernel at this `TIME`")
+	flags.IntVarP(&opts.limit, "limit", "n", 0, "only the newest `N`; 0 for all")
+	flags.BoolVar(&opts.reverse, "reverse", false, "newest first")
+	opts.format.register(cmd)
+	mustComplete(cmd, firstSeenFlag, firstWords())
 	cmd.AddCommand(newHistoryShowCommand())
 	return cmd
 }
 
-func addJournalFlag(cmd *cobra.Command, path *string) {
-	cmd.Flags().StringVar(path, "journal", service.DefaultJournal, "ask the journal in this `FILE`")
-}
+const firstSeenFlag = "first-seen"
 
 type historyOptions struct {
-	journal      string
-	filter       journal.Filter
-	since, until string
-	last         int
-	json         bool
+	journal             string
+	asked               historyFlags
+	firstSeen, loadedAt string
+	limit               int
+	reverse             bool
+	format              recordFormat
+}
+
+// check tells which flags do not go together.
+func (o *historyOptions) check(cmd *cobra.Command) error {
+	if o.limit < 0 {
+		return usageErrorf("--limit %d: want a number that is not negative", o.limit)
+	}
+	if err := o.format.check(); err != nil {
+		return err
+	}
+	if err := noEmptyFlag(cmd); err != nil {
+		return err
+	}
+	allowed := []string{"journal", "json", "csv", logFlag}
+	var alone string
+	switch {
+	case cmd.Flags().Changed("loaded-at"):
+		alone, allowed = "loaded-at", append(allowed, "loaded-at")
+	case cmd.Flags().Changed(firstSeenFlag):
+		alone, allowed = firstSeenFlag, append(allowed, firstSeenFlag, "since", "until", "limit", "reverse")
+	default:
+		return nil
+	}
+	for _, name := range changedFlags(cmd) {
+		if !slices.Contains(allowed, name) {
+			return usageErrorf("--%s goes without --%s", alone, name)
+		}
+	}
+	return nil
+}
+
+// noEmptyFlag refuses --user "$WHO" where there is no WHO: the answer would be about
+// everybody.
+func noEmptyFlag(cmd *cobra.Command) error {
+	for _, name := range changedFlags(cmd) {
+		switch cmd.Flags().Lookup(name).Value.String() {
+		case "", "[]", "[\"\"]":
+			return usageErrorf("--%s \"\": want what is not empty", name)
+		}
+	}
+	return nil
 }
 
 func (o *historyOptions) run(ctx context.Context, out io.Writer) error {
-	filter, err := o.parse(time.Now())
+	now := time.Now()
+	wanted, err := o.asked.parse(now)
 	if err != nil {
 		return err
 	}
+	switch {
+	case o.firstSeen != "":
+		return o.showFirst(ctx, out, wanted)
+	case o.loadedAt != "":
+		return o.showLoaded(ctx, out, now)
+	}
 	return withJournal(o.journal, func(r *journal.Reader) error {
-		records, err := o.records(ctx, r, filter)
-		if err != nil {
-			return err
-		}
-		return printTo(out, func(w io.Writer) error {
-			h := newHistoryText(themeOf(out), columnsOf(out), time.Now())
-			for rec, err := range records {
-				if err := errors.Join(err, o.print(w, h, &rec)); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		h := &historyRun{historyOptions: o, r: r, wanted: wanted}
+		return h.run(ctx, out, now)
 	})
 }
 
-// records gives those asked for, oldest first. Of the last ones the journal is asked
-// from its end.
-func (o *historyOptions) records(ctx context.Context, r *journal.Reader, f journal.Filter) (func(func(journal.Record, error) bool), error) {
-	if o.last == 0 {
-		f.OldestFirst = true
-		return r.Query(ctx, f), nil
+// historyRun is one question for records.
+type historyRun struct {
+	*historyOptions
+	r      *journal.Reader
+	wanted *historyFilter
+
+	gaps           journal.Filter // for the gaps of the time that is asked for
+	shown, changed int
+}
+
+func (h *historyRun) run(ctx context.Context, out io.Writer, now time.Time) error {
+	filter, some, err := h.wanted.resolve(ctx, h.r)
+	if err != nil {
+		return err
 	}
-	f.Limit = o.last
-	var last []journal.Record
-	for rec, err := range r.Query(ctx, f) {
-		if err != nil {
-			return nil, err
+	h.gaps = journal.Filter{Kinds: gapKinds(), Since: filter.Since, Until: filter.Until, Boots: filter.Boots}
+	p, err := h.format.printer(ctx, h.r, out, now)
+	if err != nil {
+		return err
+	}
+	if err := printTo(out, func(w io.Writer) error { return h.print(w, p, h.records(ctx, filter, some)) }); err != nil {
+		return err
+	}
+	return h.end(ctx)
+}
+
+// recordPrinter prints records in one format, one after the other.
+type recordPrinter interface {
+	begin(io.Writer) error
+	record(io.Writer, *journal.Record, bool) error // whether it is not as it was written
+}
+
+func (h *historyRun) print(w io.Writer, p recordPrinter, records iter.Seq2[journal.Record, error]) error {
+	if h.format.csv { // which has a header in any case
+		if err := p.begin(w); err != nil {
+			return err
 		}
-		last = append(last, rec)
 	}
-	slices.Reverse(last)
+	for rec, err := range records {
+		changed := isChanged(&rec, err)
+		if err != nil && !changed {
+			return err
+		}
+		if changed {
+			h.changed++
+		}
+		if h.shown == 0 && !h.format.csv {
+			if err := p.begin(w); err != nil {
+				return err
+			}
+		}
+		h.shown++
+		if err := p.record(w, &rec, changed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isChanged tells the error of one record, after which there may be more, from one that
+// ends the question.
+func isChanged(rec *journal.Record, err error) bool {
+	return errors.Is(err, journal.ErrCorrupt) && rec.Seq != 0
+}
+
+// records gives those asked for, with the gaps where these are asked for too. Of the
+// newest ones the journal is asked from its end.
+func (h *historyRun) records(ctx context.Context, f journal.Filter, some bool) iter.Seq2[journal.Record, error] {
+	newest := h.reverse || h.limit > 0
+	records := func(func(journal.Record, error) bool) {}
+	ask := func(f journal.Filter) iter.Seq2[journal.Record, error] {
+		f.OldestFirst, f.Limit = !newest, h.limit
+		return h.r.Query(ctx, f)
+	}
+	if some {
+		records = ask(f)
+	}
+	if h.wanted.gaps && h.wanted.ofActions() {
+		records = merge(records, ask(h.gaps), newest)
+	}
+	if h.limit > 0 {
+		records = firstOf(records, h.limit)
+	}
+	if newest && !h.reverse {
+		records = reversed(records)
+	}
+	return records
+}
+
+// merge makes one stream of two that share no record, in the order of their numbers.
+func merge(a, b iter.Seq2[journal.Record, error], newest bool) iter.Seq2[journal.Record, error] {
 	return func(yield func(journal.Record, error) bool) {
-		for _, rec := range last {
-			if !yield(rec, nil) {
+		nextA, stopA := iter.Pull2(a)
+		defer stopA()
+		nextB, stopB := iter.Pull2(b)
+		defer stopB()
+		recA, errA, moreA := nextA()
+		recB, errB, moreB := nextB()
+		for moreA || moreB {
+			if moreA && (!moreB || (recA.Seq > recB.Seq) == newest) {
+				if !yield(recA, errA) {
+					return
+				}
+				recA, errA, moreA = nextA()
+				continue
+			}
+			if !yield(recB, errB) {
+				return
+			}
+			recB, errB, moreB = nextB()
+		}
+	}
+}
+
+func firstOf(records iter.Seq2[journal.Record, error], n int) iter.Seq2[journal.Record, error] {
+	return func(yield func(journal.Record, error) bool) {
+		left := n
+		for rec, err := range records {
+			if left--; !yield(rec, err) || left == 0 {
 				return
 			}
 		}
-	}, nil
+	}
 }
 
-func (o *historyOptions) print(w io.Writer, h *historyText, rec *journal.Record) error {
-	if !o.json {
-		_, err := io.WriteString(w, h.render(rec))
-		return err
+// reversed keeps all of a stream before it gives any.
+func reversed(records iter.Seq2[journal.Record, error]) iter.Seq2[journal.Record, error] {
+	type found struct {
+		rec journal.Record
+		err error
 	}
-	line, err := jsonLine(historyRecordOf(rec))
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(line)
-	return err
-}
-
-// parse checks what is asked for.
-func (o *historyOptions) parse(now time.Time) (f journal.Filter, err error) {
-	f = o.filter
-	if o.last < 0 {
-		return f, usageErrorf("--last %d: want a number that is not negative", o.last)
-	}
-	for _, w := range []struct {
-		flag, value string
-		known       []string
-	}{
-		{"action", f.Action, words(actionKinds())}, {"outcome", f.Outcome, words(outcomes())}, {"cause", f.Cause, codeNames()},
-	} {
-		if w.value != "" && !slices.Contains(w.known, w.value) {
-			return f, usageErrorf("--%s %q: want one of %v", w.flag, shortText(w.value), w.known)
-		}
-	}
-	for _, t := range []struct {
-		flag, text string
-		into       *time.Time
-	}{{"since", o.since, &f.Since}, {"until", o.until, &f.Until}} {
-		if t.text == "" {
-			continue
-		}
-		if *t.into, err = parseTime(t.text, now); err != nil {
-			return f, usageErrorf("--%s: %w", t.flag, err)
-		}
-	}
-	return f, nil
-}
-
-// withJournal opens a journal for questions. An error says what to do.
-func withJournal(path string, ask func(*journal.Reader) error) error {
-	r, err := journal.OpenReadOnly(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return &exitError{status: exitRefused, err: err, hint: "kmodtrace serve writes one; --journal names another file"}
-	case errors.Is(err, fs.ErrPermission):
-		return &exitError{status: exitRefused, err: err, hint: "ask as root, for instance by sudo"}
-	case err != nil:
-		return err
-	}
-	return errors.Join(ask(r), r.Close())
-}
-
-// historyRecord is a record as JSON.
-type historyRecord struct {
-	Seq  int64           `json:"seq"`
-	ID   string          `json:"id"`
-	Time time.Time       `json:"time"`
-	Boot string          `json:"boot"`
-	Kind journal.Kind    `json:"kind"`
-	Hash journal.Sum     `json:"hash"`
-	Body json.RawMessage `json:"record"`
-}
-
-func historyRecordOf(r *journal.Record) historyRecord {
-	body := json.RawMessage(r.Body)
-	if !json.Valid(body) {
-		body, _ = json.Marshal(printable(string(r.Body)))
-	}
-	return historyRecord{r.Seq, r.ID, r.Time, r.Boot, r.Kind, r.Hash, body}
-}
-
-// historyText renders records as watch does, and a line wherever another day begins.
-type historyText struct {
-	theme theme
-	width int
-	table *actionTable
-	day   string
-}
-
-func newHistoryText(t theme, width int, now time.Time) *historyText {
-	return &historyText{theme: t, width: width, table: newActionTable(t, width), day: now.Format(time.DateOnly)}
-}
-
-func (h *historyText) render(r *journal.Record) string {
-	text := ""
-	if day := r.Time.Local().Format(time.DateOnly); day != h.day {
-		h.day = day
-		text = line{}.add(dim, day).render(h.theme, h.width)
-	}
-	if r.Kind == journal.KindAction {
-		var a account.Account
-		if json.Unmarshal(r.Body, &a) == nil {
-			a.Time = r.Time.Local()
-			return text + h.table.render(&a)
-		}
-	}
-	return text + h.note(r)
-}
-
-// note is the line of what is no action.
-func (h *historyText) note(r *journal.Record) string {
-	var body struct{ Text string }
-	_ = json.Unmarshal(r.Body, &body)
-	style := plain
-	if r.Kind.Gap() {
-		style = unsure
-	}
-	said := body.Text
-	if r.Module != "" {
-		said = r.Module + " " + said
-	}
-	const kindColumns = len("inventory")
-	before := line{}.cell(dim, clockTime(r.Time.Local()), timeColumns).cell(style, string(r.Kind), kindColumns)
-	var b strings.Builder
-	for _, text := range wrap(said, h.width-timeColumns-kindColumns-2*columnGap) {
-		b.WriteString(append(before, line{}.add(style, text)...).render(h.theme, h.width))
-		before = line{}.cell(plain, "", timeColumns).cell(plain, "", kindColumns)
-	}
-	return b.String()
-}
-
-func newHistoryShowCommand() *cobra.Command {
-	var path string
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:     "show RECORD",
-		Short:   "Show one record in full",
-		Long:    "Show all that the journal knows of one record: its id, the beginning of its id, or its number.",
-		Example: "  kmodtrace history show 4711\n  kmodtrace history show 1f2e3d4c-123 --json",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return usageErrorf("want one record: its id, the beginning of that, or its number")
+	return func(yield func(journal.Record, error) bool) {
+		var all []found
+		for rec, err := range records {
+			if all = append(all, found{rec, err}); err != nil && !isChanged(&rec, err) {
+				yield(rec, err)
+				return
 			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return withJournal(path, func(r *journal.Reader) error {
-				rec, err := r.Get(cmd.Context(), args[0])
-				if err != nil {
-					return fmt.Errorf("record %s: %w", shortText(args[0]), err)
-				}
-				return showRecord(cmd.OutOrStdout(), rec, asJSON)
-			})
-		},
+		}
+		for _, f := range slices.Backward(all) {
+			if !yield(f.rec, f.err) {
+				return
+			}
+		}
 	}
-	addJournalFlag(cmd, &path)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
 }
 
-func showRecord(out io.Writer, rec *journal.Record, asJSON bool) error {
-	if asJSON {
-		return printJSON(out, historyRecordOf(rec))
-	}
-	var a account.Account
-	t := newResultText(themeOf(out), columnsOf(out))
-	return printTo(out, func(w io.Writer) error {
-		fmt.Fprintf(w, "record %d  %s  %s\nboot %s\nhash %s\n\n", rec.Seq, printable(rec.ID),
-			rec.Time.Local().Format("2006-01-02 15:04:05.000 -0700"), printable(rec.Boot), rec.Hash)
-		if rec.Kind != journal.KindAction || json.Unmarshal(rec.Body, &a) != nil {
-			_, err := io.WriteString(w, newHistoryText(themeOf(out), columnsOf(out), rec.Time).note(rec))
+// end says what the records do not.
+func (h *historyRun) end(ctx context.Context) error {
+	log := zerolog.Ctx(ctx)
+	if h.shown == 0 {
+		text, err := extentText(ctx, h.r)
+		if err != nil {
 			return err
 		}
-		_, err := io.WriteString(w, t.text(t.explanation(&a)))
-		return err
-	})
+		log.Info().Msg("no such record: " + text)
+	}
+	if h.wanted.ofActions() && !h.wanted.gaps && h.format.isText() {
+		text, err := h.hiddenGaps(ctx)
+		if err != nil {
+			return err
+		}
+		if text != "" {
+			log.Info().Msg(text)
+		}
+	}
+	if h.changed > 0 {
+		return changedError(h.changed)
+	}
+	return nil
+}
+
+func changedError(n int) error {
+	text := plural(uint64(n), "record") + " shown here are not as they were written"
+	if n == 1 {
+		text = "1 record shown here is not as it was written"
+	}
+	return &exitError{status: exitRefused, err: errors.New(text), hint: "kmodtrace audit verify says what became of them"}
+}
+
+// hiddenGaps counts the gaps in the time that was asked for.
+func (h *historyRun) hiddenGaps(ctx context.Context) (string, error) {
+	count := map[journal.Kind]int{}
+	for rec, err := range h.r.Query(ctx, h.gaps) {
+		if err != nil && !isChanged(&rec, err) {
+			return "", err
+		}
+		count[rec.Kind]++
+	}
+	var words []string
+	for _, k := range gapKinds() {
+		if count[k] > 0 {
+			words = append(words, fmt.Sprintf("%d %s", count[k], k))
+		}
+	}
+	if len(words) == 0 {
+		return "", nil
+	}
+	return "the watching had gaps in that time (" + strings.Join(words, ", ") + "): --gaps shows them", nil
+}
+
+// extentText says what the journal has.
+func extentText(ctx context.Context, r *journal.Reader) (string, error) {
+	size, err := r.Size(ctx)
+	if err != nil {
+		return "", err
+	}
+	if size.Records() == 0 {
+		return "the journal has none at all yet", nil
+	}
+	var ends [2]journal.Record
+	for i, oldest := range []bool{true, false} {
+		for rec, err := range r.Query(ctx, journal.Filter{OldestFirst: oldest, Limit: 1}) {
+			if err != nil && !isChanged(&rec, err) {
+				return "", err
+			}
+			ends[i] = rec
+		}
+	}
+	return fmt.Sprintf("the journal has %s, from %s to %s", plural(uint64(size.Records()), "record"), dateTime(ends[0].Time), dateTime(ends[1].Time)), nil
 }

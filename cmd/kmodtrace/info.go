@@ -18,7 +18,9 @@ func newInfoCommand() *cobra.Command {
 		Short: "Show what a module file says about itself",
 		Long: "Show what a module file says about itself: what modinfo shows, and its machine, build ID, imports,\n" +
 			"exports and signature. A name or an alias is looked up by modprobe; anything with a slash, or\n" +
-			"ending in .ko, .ko.gz, .ko.xz or .ko.zst, is a file. The signature is shown, not verified.",
+			"ending in .ko, .ko.gz, .ko.xz or .ko.zst, is a file. The signature is shown, not verified.\n" +
+			"Where a module of that name is in the kernel, and the journal of kmodtrace serve can be read, also when it\n" +
+			"was loaded, from which file, and who was behind it.",
 		Example: "  kmodtrace info ./hello.ko\n  kmodtrace info xfs --symbols\n  kmodtrace info dummy -F vermagic",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -33,6 +35,7 @@ func newInfoCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&opts.json, "json", false, "print one JSON object (docs/schema/file.schema.json)")
 	cmd.Flags().StringVarP(&opts.field, "field", "F", "", "print only the values of this field, one to a line")
 	cmd.Flags().BoolVar(&opts.symbols, "symbols", false, "list the imported and exported symbols too")
+	opts.loaded.register(cmd)
 	return cmd
 }
 
@@ -40,6 +43,7 @@ type infoOptions struct {
 	json    bool
 	field   string
 	symbols bool
+	loaded  loadedFlags
 }
 
 func (o *infoOptions) run(ctx context.Context, out io.Writer, target string) error {
@@ -54,10 +58,11 @@ func (o *infoOptions) run(ctx context.Context, out io.Writer, target string) err
 	if err != nil {
 		return err
 	}
+	by := o.loaded.ofModule(ctx, file.Name)
 	if o.json {
-		return printJSON(out, file)
+		return printJSON(out, describedFile{file, by})
 	}
-	lines := infoLines(file)
+	lines := append(infoLines(file), by.lines()...)
 	if o.symbols {
 		lines = append(lines, symbolLines(file)...)
 	}

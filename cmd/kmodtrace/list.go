@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/spf13/cobra"
@@ -13,15 +15,17 @@ import (
 
 func newListCommand() *cobra.Command {
 	var asJSON bool
-	var root string
+	var loaded loadedFlags
 	cmd := &cobra.Command{
 		Use:   "list [GLOB...]",
 		Short: "List the modules that the kernel has in memory",
 		Long: "List the modules that the kernel has in memory, the last loaded first: what lsmod shows, and\n" +
-			"their state, taints, version and address (hidden, as kernel.kptr_restrict says, from users without privilege).",
+			"their state, taints, version and address (hidden, as kernel.kptr_restrict says, from users without privilege).\n" +
+			"Where the journal of kmodtrace serve can be read, also when each was loaded and who was behind it; a ? says\n" +
+			"that not all was watched since, so that it may have been loaded again by somebody else.",
 		Example: "  kmodtrace list\n  kmodtrace list 'nf_*' --json",
 		RunE: func(cmd *cobra.Command, globs []string) error {
-			modules, err := kmod.List(&kmod.ListOptions{Root: root})
+			modules, err := kmod.List(&kmod.ListOptions{Root: loaded.root})
 			if err != nil {
 				return err
 			}
@@ -29,14 +33,19 @@ func newListCommand() *cobra.Command {
 				return err
 			}
 			out := cmd.OutOrStdout()
+			known := loaded.modules(cmd.Context())
 			if asJSON {
-				return printJSON(out, modules)
+				return printJSON(out, listedModules(modules, known))
 			}
-			return printTo(out, moduleTable(modules, terminalWidth(out)).print)
+			table := moduleTable(modules, terminalWidth(out))
+			if known != nil {
+				table.addLoaded(modules, known, time.Now())
+			}
+			return printTo(out, table.print)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON array (docs/schema/module.schema.json)")
-	cmd.Flags().StringVar(&root, "root", "/", "folder that holds proc and sys, such as a host's seen from a container")
+	loaded.register(cmd)
 	return cmd
 }
 
@@ -105,6 +114,19 @@ func moduleTable(modules []kmod.Module, width int) *table {
 		})
 	}
 	return t
+}
+
+// addLoaded puts when, and by whom, after the state: what is on the right is cut first.
+func (t *table) addLoaded(modules []kmod.Module, known map[string]*loadedBy, now time.Time) {
+	const after = 4
+	t.header = slices.Insert(t.header, after, "LOADED", "BY")
+	for i := range t.rows {
+		when, who := "-", "-"
+		if by := known[modules[i].Name]; by != nil {
+			when, who = by.when(now), by.who()
+		}
+		t.rows[i] = slices.Insert(t.rows[i], after, when, who)
+	}
 }
 
 func taintWords(taints []kmod.Taint) string {

@@ -10,7 +10,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/kmod"
 )
 
-func quietRoot(t *testing.T) string {
+func quietRoot(t testing.TB) string {
 	t.Helper()
 	root := t.TempDir()
 	if err := os.Mkdir(filepath.Join(root, "proc"), 0o700); err != nil {

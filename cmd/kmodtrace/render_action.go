@@ -18,7 +18,8 @@ type actionTable struct {
 	users users
 	width int
 
-	module, by int  // columns
+	module, by int // columns
+	side       sideColumn
 	inline     bool // details stand in the row, not below it
 }
 
@@ -34,9 +35,27 @@ const (
 	branchLast     = "└ "
 )
 
+// sideColumn is a number beside the outcome.
+type sideColumn struct {
+	title string
+	width int
+	text  func(*account.Account) string
+}
+
+func tookText(a *account.Account) string {
+	if a.End == 0 {
+		return "-"
+	}
+	return shortDuration(a.Took)
+}
+
 func newActionTable(t theme, width int) *actionTable {
-	free := width - (timeColumns + kindColumns + outcomeColumns + tookColumns + 5*columnGap)
-	table := &actionTable{theme: t, users: users{}, width: width, inline: width >= 140}
+	return newActionTableWith(t, width, sideColumn{"TOOK", tookColumns, tookText})
+}
+
+func newActionTableWith(t theme, width int, side sideColumn) *actionTable {
+	free := width - (timeColumns + kindColumns + outcomeColumns + side.width + 5*columnGap)
+	table := &actionTable{theme: t, users: users{}, width: width, inline: width >= 140, side: side}
 	table.module = min(max(free*2/5, len("MODULE")), 24)
 	table.by = max(free-table.module, len("BY"))
 	if table.inline {
@@ -47,7 +66,7 @@ func newActionTable(t theme, width int) *actionTable {
 
 func (t *actionTable) header() string {
 	l := line{}.cell(dim, "TIME", timeColumns).cell(dim, "ACTION", kindColumns).cell(dim, "MODULE", t.module).
-		cell(dim, "OUTCOME", outcomeColumns).cellRight(dim, "TOOK", tookColumns).cell(dim, "BY", t.by)
+		cell(dim, "OUTCOME", outcomeColumns).cellRight(dim, t.side.title, t.side.width).cell(dim, "BY", t.by)
 	if t.inline {
 		l = l.add(dim, "DETAILS")
 	}
@@ -59,14 +78,10 @@ func (t *actionTable) render(a *account.Account) string { return t.rows(a, nil) 
 
 // rows gives the lines of one action with those of what is drawn below it.
 func (t *actionTable) rows(a *account.Account, drawn []line) string {
-	took := "-"
-	if a.End != 0 {
-		took = shortDuration(a.Took)
-	}
 	row := line{}.cell(dim, clockTime(a.Time), timeColumns).cell(plain, a.Kind.String(), kindColumns).
 		cell(strong, orDash(a.Module), t.module).
 		cell(outcomeStyle(a.Outcome), outcomeText(&a.Action, outcomeColumns), outcomeColumns).
-		cellRight(plain, took, tookColumns).cell(plain, t.users.by(&a.Action, t.by), t.by)
+		cellRight(plain, t.side.text(a), t.side.width).cell(plain, t.users.by(&a.Action, t.by), t.by)
 	var below []line
 	if t.inline {
 		row = append(row, joined(t.details(a, t.width-columns(row.text())))...)

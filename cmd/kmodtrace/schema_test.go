@@ -14,6 +14,8 @@ import (
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/docs/schema"
+	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -69,6 +71,10 @@ func fill(v reflect.Value, text string) {
 	case reflect.Map:
 		v.Set(reflect.MakeMap(v.Type()))
 		v.SetMapIndex(reflect.ValueOf("x"), reflect.ValueOf(text))
+	case reflect.Array:
+		for i := range v.Len() {
+			fill(v.Index(i), text)
+		}
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		fill(v.Index(0), text)
@@ -116,6 +122,28 @@ func filledCause(text string) cause.Cause {
 	return c
 }
 
+// filledRecord has all that one record never has at once.
+func filledRecord(text string) *journal.Document {
+	r := filled[journal.Document](text)
+	var err error
+	if r.Action, err = json.Marshal(filledAction(text)); err != nil {
+		panic(err)
+	}
+	module := filled[kmod.Module](text)
+	module.InitState = "live"
+	note := map[string]any{"text": text, "module": module, "loss": map[string]int{"events": 1}}
+	if r.Note, err = json.Marshal(note); err != nil {
+		panic(err)
+	}
+	return r
+}
+
+func filledLoaded(text string) *loadedJSON {
+	l := filled[loadedJSON](text)
+	l.Modules[0].Kind = journal.KindPresent
+	return l
+}
+
 // enumWords are the string types of which not every text is a value.
 func enumWords() map[reflect.Type]string {
 	return map[reflect.Type]string{
@@ -126,6 +154,10 @@ func enumWords() map[reflect.Type]string {
 		reflect.TypeFor[cause.Code]():        string(cause.Unknown),
 		reflect.TypeFor[cause.Judgement]():   string(cause.Refused),
 		reflect.TypeFor[provenance.State]():  string(provenance.Same),
+		reflect.TypeFor[journal.Kind]():      string(journal.KindAction),
+		reflect.TypeFor[journal.What]():      string(journal.Files),
+		reflect.TypeFor[journal.Reason]():    string(journal.Unseen),
+		reflect.TypeFor[journal.Trouble]():   string(journal.Removed),
 		reflect.TypeFor[provenance.Digest](): strings.Repeat("9f", 32),
 	}
 }
@@ -151,6 +183,12 @@ func records(text string) map[string]any {
 		"result":   r,
 		"doctor":   filled[report](text),
 		"refs":     filled[refsRecord](text),
+
+		"record":       filledRecord(text),
+		"first":        filled[firstSeen](text),
+		"loaded":       filledLoaded(text),
+		"anchor":       filled[anchorJSON](text),
+		"verification": filled[verification](text),
 	}
 }
 

@@ -14,7 +14,6 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/koimage"
 	"github.com/kmodtrace/kmodtrace/internal/roles"
 	"github.com/rogpeppe/go-internal/testscript"
-	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
 // TestMain lets a script run the whole command as `kmodtrace`, and what `kmodtrace run`
@@ -33,6 +32,7 @@ func TestMain(m *testing.M) {
 //	status N COMMAND...     the command must end with exit status N; its output is kept
 //	schema NAME FILE        FILE must follow docs/schema/NAME.schema.json
 //	schemalines NAME FILE   so must each line of FILE
+//	mkjournal FILE RECORDS  FILE becomes a journal of the records in RECORDS, one a line
 //
 // the condition root, and the files hello.ko, hello.ko.gz and evil.ko in each script's
 // folder.
@@ -44,6 +44,7 @@ func TestScripts(t *testing.T) {
 			"status":      scriptStatus,
 			"schema":      scriptSchema,
 			"schemalines": scriptSchemaLines,
+			"mkjournal":   scriptJournal,
 		},
 		Condition: func(name string) (bool, error) {
 			if name == "root" {
@@ -113,8 +114,7 @@ func scriptSchemaLines(ts *testscript.TestScript, neg bool, args []string) {
 
 // validate checks one JSON value, and that nothing follows it.
 func validate(ts *testscript.TestScript, name string, r io.Reader) {
-	compiler := jsonschema.NewCompiler()
-	schema, err := compiler.Compile(schemaPath(ts, name))
+	schema, err := compileSchema(name)
 	ts.Check(err)
 	decoder := json.NewDecoder(r)
 	decoder.UseNumber()
@@ -126,9 +126,9 @@ func validate(ts *testscript.TestScript, name string, r io.Reader) {
 	ts.Check(schema.Validate(value))
 }
 
-// schemaPath finds a schema from the folder of this package's tests.
-func schemaPath(ts *testscript.TestScript, name string) string {
-	dir, err := os.Getwd()
-	ts.Check(err)
-	return filepath.Join(dir, "..", "..", "docs", "schema", name+".schema.json")
+func scriptJournal(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: mkjournal FILE RECORDS")
+	}
+	ts.Check(makeJournal(ts.MkAbs(args[0]), ts.ReadFile(args[1])))
 }

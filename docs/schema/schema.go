@@ -8,6 +8,11 @@
 //	file      kmodtrace info --json
 //	doctor    kmodtrace doctor --json
 //	refs      a line of kmodtrace refs --json
+//	record    a line of kmodtrace history --json, history show --json, and of an output of kmodtrace serve
+//	first     a line of kmodtrace history --first-seen --json
+//	loaded    kmodtrace history --loaded-at TIME --json
+//	anchor    kmodtrace audit anchor --json
+//	verification  kmodtrace audit verify --json
 //	verdict   a line of kmodtrace check --json
 //	meaning   a line of kmodtrace explain --json, or of kmodtrace explain CODE --json
 //	cause     what action, result and verdict have of a cause

@@ -1,0 +1,332 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/kmodtrace/kmodtrace/tracer"
+	"github.com/spf13/cobra"
+)
+
+// historyFlags are the filter of history as the command line has it. What watch has too
+// is named and read as there.
+type historyFlags struct {
+	modules, actions, outcomes, causes, users, containers, files, contents, kinds []string
+
+	boot, since, until string
+	gaps               bool
+}
+
+func (f *historyFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringArrayVar(&f.modules, "module", nil, "only modules (or requested aliases) that match `GLOB`; '-' and '_' are alike; repeatable")
+	flags.StringSliceVar(&f.actions, "action", nil, "only these `KINDS`: load, unload, request")
+	flags.StringSliceVar(&f.outcomes, "outcome", nil, "only these `OUTCOMES`: live, unloaded, failed, answered, pending")
+	flags.StringSliceVar(&f.causes, "cause", nil, "only what failed for these `CODES` (kmodtrace explain lists them)")
+	flags.StringSliceVar(&f.users, "user", nil, "only what these `USERS` were behind: who logged in, by name or number; a name that was recorded is found by the number that it has here, too")
+	flags.StringSliceVar(&f.containers, "container", nil, "only from these containers: the `ID` or its beginning, or any")
+	flags.StringArrayVar(&f.files, "file", nil, "only loads of files whose path matches `GLOB`, or whose name does where it has no slash; repeatable")
+	flags.StringSliceVar(&f.contents, "content", nil, "only loads of files with this `SHA256`, or one that begins so")
+	flags.StringSliceVar(&f.kinds, "kind", nil, "only these `KINDS` of records: action, inventory, present, or gap for all of started, stopped, lost, late, clock, corrupt and retention")
+	flags.BoolVar(&f.gaps, "gaps", false, "with a filter that only actions pass: show the gaps in the watching too")
+	flags.StringVar(&f.boot, "boot", "", "only of one run of the kernel: its `ID` or the beginning of it, current for this one, 0 for the last in the journal, -1 for the one before that, 1 for the first")
+	flags.StringVar(&f.since, "since", "", "only from this `TIME` on: "+timeForms)
+	flags.StringVar(&f.until, "until", "", "only before this `TIME`")
+	mustComplete(cmd, "action", words(actionKinds()))
+	mustComplete(cmd, "outcome", words(outcomes()))
+	mustComplete(cmd, "cause", codeNames())
+	mustComplete(cmd, "kind", append(kindWords(), gapWord))
+	mustComplete(cmd, "boot", []string{currentBoot, "0", "-1"})
+}
+
+// gapWord stands for all kinds of gaps.
+const gapWord = "gap"
+
+func recordKinds() []journal.Kind {
+	return []journal.Kind{
+		journal.KindAction, journal.KindInventory, journal.KindPresent, journal.KindStarted, journal.KindStopped,
+		journal.KindLost, journal.KindLate, journal.KindClock, journal.KindCorrupt, journal.KindRetention,
+	}
+}
+
+func kindWords() (words []string) {
+	for _, k := range recordKinds() {
+		words = append(words, string(k))
+	}
+	return words
+}
+
+func gapKinds() []journal.Kind {
+	return slices.DeleteFunc(recordKinds(), func(k journal.Kind) bool { return !k.Gap() })
+}
+
+// historyFilter is what is asked for, before it is known what the journal has of it.
+type historyFilter struct {
+	modules    []glob
+	actions    []tracer.ActionKind
+	outcomes   []tracer.Outcome
+	causes     []cause.Code
+	users      []string
+	containers []string
+	files      []glob
+	contents   []string
+	kinds      []journal.Kind
+	gaps       bool
+	boot       string
+
+	since, until time.Time
+}
+
+// parse checks what the journal need not be asked for.
+func (f *historyFlags) parse(now time.Time) (w *historyFilter, err error) {
+	w = &historyFilter{users: f.users, containers: f.containers, contents: f.contents, gaps: f.gaps, boot: f.boot}
+	if w.modules, err = parseAll(f.modules, parseModuleGlob); err != nil {
+		return nil, err
+	}
+	if w.actions, err = parseAll(f.actions, oneOf("--action", actionKinds())); err != nil {
+		return nil, err
+	}
+	if w.outcomes, err = parseAll(f.outcomes, oneOf("--outcome", outcomes())); err != nil {
+		return nil, err
+	}
+	if w.causes, err = parseAll(f.causes, parseCode); err != nil {
+		return nil, err
+	}
+	if w.files, err = parseAll(f.files, parseFileGlob); err != nil {
+		return nil, err
+	}
+	if err := w.parseKinds(f.kinds); err != nil {
+		return nil, err
+	}
+	if w.since, err = parseTimeFlag("--since", f.since, now); err != nil {
+		return nil, err
+	}
+	if w.until, err = parseTimeFlag("--until", f.until, now); err != nil {
+		return nil, err
+	}
+	if !w.since.IsZero() && !w.until.IsZero() && !w.since.Before(w.until) {
+		return nil, usageErrorf("--since %s is not before --until %s", dateTime(w.since), dateTime(w.until))
+	}
+	return w, nil
+}
+
+func parseTimeFlag(flag, text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	t, err := parseTime(text, now)
+	if err != nil {
+		return t, usageErrorf("%s: %w", flag, err)
+	}
+	return t, nil
+}
+
+func (w *historyFilter) parseKinds(words []string) error {
+	for _, word := range words {
+		switch {
+		case word == gapWord:
+			w.kinds = append(w.kinds, gapKinds()...)
+		case slices.Contains(kindWords(), word):
+			w.kinds = append(w.kinds, journal.Kind(word))
+		default:
+			return usageErrorf("--kind %q: want one of %s, %s", shortText(word), strings.Join(kindWords(), ", "), gapWord)
+		}
+	}
+	slices.Sort(w.kinds)
+	w.kinds = slices.Compact(w.kinds)
+	switch {
+	case len(w.kinds) > 0 && w.gaps:
+		return usageErrorf("--gaps goes without --kind: --kind gap shows gaps alone")
+	case len(w.kinds) > 0 && w.ofActions() && !slices.ContainsFunc(w.kinds, func(k journal.Kind) bool { return !k.Gap() }):
+		return usageErrorf("--kind %s goes without what only actions have, such as a module or a user", strings.Join(words, ","))
+	}
+	return nil
+}
+
+// ofActions tells whether it asks for what no gap has.
+func (w *historyFilter) ofActions() bool {
+	return len(w.modules)+len(w.actions)+len(w.outcomes)+len(w.causes)+len(w.users)+len(w.containers)+len(w.files)+len(w.contents) > 0
+}
+
+// parseFileGlob makes a path of this folder whole: the journal has no others. Without a
+// slash it is the name of a file, wherever that is.
+func parseFileGlob(s string) (glob, error) {
+	if strings.Contains(s, "/") && !strings.HasPrefix(s, "/") {
+		whole, err := filepath.Abs(s)
+		if err != nil {
+			return "", fmt.Errorf("--file %s: %w", shortText(s), err)
+		}
+		s = whole
+	}
+	return parseGlob(s)
+}
+
+func matchFile(g glob, path string) bool {
+	if !strings.Contains(string(g), "/") {
+		path = filepath.Base(path)
+	}
+	return g.match(path)
+}
+
+// resolve asks the journal which of its values are meant. It tells false where none are,
+// and so nothing can be.
+func (w *historyFilter) resolve(ctx context.Context, r *journal.Reader) (f journal.Filter, some bool, err error) {
+	f = journal.Filter{Kinds: w.kinds, Actions: words(w.actions), Outcomes: words(w.outcomes), Since: w.since, Until: w.until}
+	for _, c := range w.causes {
+		f.Causes = append(f.Causes, string(c))
+	}
+	if len(f.Kinds) == 0 && !w.ofActions() {
+		// Each module of each inventory is too much where nobody asked for modules.
+		f.Kinds = slices.DeleteFunc(recordKinds(), func(k journal.Kind) bool { return k == journal.KindPresent })
+	}
+	if w.boot != "" {
+		id, err := findBoot(ctx, r, w.boot)
+		if err != nil {
+			return f, false, err
+		}
+		f.Boots = []string{id}
+	}
+	for _, ask := range []struct {
+		column journal.Column
+		wanted int
+		match  func(string) bool
+		into   *[]string
+	}{
+		{journal.ByModule, len(w.modules), w.matchModule, &f.Modules},
+		{journal.ByUser, len(w.users), w.matchUser(), &f.Users},
+		{journal.ByContainer, len(w.containers), w.matchContainer, &f.Containers},
+		{journal.ByFile, len(w.files), w.matchFile, &f.Files},
+		{journal.ByContent, len(w.contents), w.matchContent, &f.Contents},
+	} {
+		if ask.wanted == 0 {
+			continue
+		}
+		values, err := r.Values(ctx, ask.column)
+		if err != nil {
+			return f, false, err
+		}
+		if *ask.into = slices.DeleteFunc(values, func(v string) bool { return !ask.match(v) }); len(*ask.into) == 0 {
+			return f, false, nil
+		}
+	}
+	return f, true, nil
+}
+
+func (w *historyFilter) matchModule(name string) bool {
+	return matchAny(w.modules, strings.ReplaceAll(name, "-", "_"))
+}
+
+func (w *historyFilter) matchContainer(id string) bool {
+	return slices.ContainsFunc(w.containers, func(c string) bool { return c == anyContainer || strings.HasPrefix(id, c) })
+}
+
+func (w *historyFilter) matchFile(path string) bool {
+	return slices.ContainsFunc(w.files, func(g glob) bool { return matchFile(g, path) })
+}
+
+func (w *historyFilter) matchContent(hash string) bool {
+	return slices.ContainsFunc(w.contents, func(c string) bool { return strings.HasPrefix(hash, strings.ToLower(c)) })
+}
+
+// matchUser takes a number and the name that it has here for the same, whichever of them
+// was recorded.
+func (w *historyFilter) matchUser() func(string) bool {
+	meant := slices.Clone(w.users)
+	for _, u := range w.users {
+		if _, err := strconv.ParseUint(u, 10, 32); err == nil {
+			if found, err := user.LookupId(u); err == nil {
+				meant = append(meant, found.Username)
+			}
+		} else if found, err := user.Lookup(u); err == nil {
+			meant = append(meant, found.Uid)
+		}
+	}
+	return func(name string) bool { return slices.Contains(meant, name) }
+}
+
+const (
+	currentBoot = "current"
+	bootIDFile  = "proc/sys/kernel/random/boot_id"
+)
+
+// bootOf gives the id of the kernel's run, from the folder that holds proc.
+func bootOf(root string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(root, bootIDFile))
+	return strings.TrimSpace(string(text)), err
+}
+
+// findBoot gives the id of the one boot that a word stands for.
+func findBoot(ctx context.Context, r *journal.Reader, word string) (string, error) {
+	boots, err := r.Boots(ctx)
+	if err != nil {
+		return "", err
+	}
+	if n, err := strconv.Atoi(word); err == nil && (n < 0 || len(word) <= 3) {
+		return bootByOffset(boots, n)
+	}
+	wanted, here := word, ""
+	if word == currentBoot {
+		if here, err = bootOf("/"); err != nil {
+			return "", fmt.Errorf("--boot current: %w", err)
+		}
+		wanted = here
+	}
+	var found []string
+	for _, b := range boots {
+		if b.ID != "" && strings.HasPrefix(bareID(b.ID), bareID(wanted)) {
+			found = append(found, b.ID)
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return "", usageErrorf("--boot %s begins the ids of several: %s, %s", shortText(word), printable(found[0]), printable(found[1]))
+	case here != "":
+		return "", &exitError{status: exitRefused, err: fmt.Errorf("--boot current: the journal has nothing of this boot, %s", printable(here)),
+			hint: "--boot 0 is the last one that it has; is kmodtrace serve running?"}
+	}
+	return "", &exitError{status: exitRefused, err: fmt.Errorf("--boot %s: the journal has no such boot", shortText(word)), hint: bootsText(boots)}
+}
+
+func bootByOffset(boots []journal.Boot, n int) (string, error) {
+	i := n - 1
+	if n <= 0 {
+		i = len(boots) - 1 + n
+	}
+	if i < 0 || i >= len(boots) {
+		return "", &exitError{status: exitRefused, err: fmt.Errorf("--boot %d: the journal has %s", n, plural(uint64(len(boots)), "boot")), hint: bootsText(boots)}
+	}
+	return boots[i].ID, nil
+}
+
+// bareID is an id as systemd prints it.
+func bareID(id string) string { return strings.ToLower(strings.ReplaceAll(id, "-", "")) }
+
+// bootsText names the last few.
+func bootsText(boots []journal.Boot) string {
+	const most = 5
+	var names []string
+	for i := max(len(boots)-most, 0); i < len(boots); i++ {
+		names = append(names, fmt.Sprintf("%s of %s", printable(shortBoot(boots[i].ID)), boots[i].From.Local().Format(time.DateOnly)))
+	}
+	switch {
+	case len(names) == 0:
+		return ""
+	case len(boots) > most:
+		return "the last that it has are " + strings.Join(names, ", ")
+	}
+	return "it has " + strings.Join(names, ", ")
+}
+
+// shortBoot is enough of an id to tell it from others.
+func shortBoot(id string) string { return head(id, 8) }

@@ -1,0 +1,233 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// recordFormat is how answers of the journal are printed.
+type recordFormat struct{ json, csv bool }
+
+func (f *recordFormat) register(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.json, "json", false, "print a JSON object a line (docs/schema/record.schema.json, first.schema.json); for --loaded-at one object (loaded.schema.json)")
+	cmd.Flags().BoolVar(&f.csv, "csv", false, "print comma-separated values (RFC 4180)")
+}
+
+func (f *recordFormat) check() error {
+	if f.json && f.csv {
+		return usageErrorf("--json goes without --csv")
+	}
+	return nil
+}
+
+func (f *recordFormat) isText() bool { return !f.json && !f.csv }
+
+func (f *recordFormat) printer(ctx context.Context, r *journal.Reader, out io.Writer, now time.Time) (recordPrinter, error) {
+	switch {
+	case f.json:
+		return recordJSONPrinter{}, nil
+	case f.csv:
+		return recordCSVPrinter{}, nil
+	}
+	size, err := r.Size(ctx)
+	return newHistoryText(themeOf(out), columnsOf(out), now, size.Last), err
+}
+
+// changedFlags names the flags that were given.
+func changedFlags(cmd *cobra.Command) (names []string) {
+	cmd.Flags().Visit(func(f *pflag.Flag) { names = append(names, f.Name) })
+	return names
+}
+
+// documentOf is a record as JSON, of which a terminal makes nothing else.
+func documentOf(r *journal.Record, changed bool) journal.Document {
+	d := r.Document()
+	d.Changed, d.Raw = changed, printable(d.Raw)
+	return d
+}
+
+type recordJSONPrinter struct{}
+
+func (recordJSONPrinter) begin(io.Writer) error { return nil }
+
+func (recordJSONPrinter) record(w io.Writer, r *journal.Record, changed bool) error {
+	return writeJSONLine(w, documentOf(r, changed))
+}
+
+func writeJSONLine(w io.Writer, v any) error {
+	text, err := jsonLine(v)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(text)
+	return err
+}
+
+// csvColumn is a column: its name, and its text of a record.
+type csvColumn[T any] struct {
+	name string
+	of   func(*T) string
+}
+
+func columnsText[T any](columns []csvColumn[T]) string {
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = c.name
+	}
+	return strings.Join(wrap(strings.Join(names, ", "), 90), "\n") + ";"
+}
+
+// csvRecord is a record, and what it says.
+type csvRecord struct {
+	*journal.Record
+	changed bool
+	account *account.Account // of an action that can be read; else nil
+}
+
+func recordColumns() []csvColumn[csvRecord] {
+	return []csvColumn[csvRecord]{
+		{"seq", func(r *csvRecord) string { return strconv.FormatInt(r.Seq, 10) }},
+		{"id", func(r *csvRecord) string { return r.ID }},
+		{"time", func(r *csvRecord) string { return utcText(r.Time) }},
+		{"boot", func(r *csvRecord) string { return r.Boot }},
+		{"kind", func(r *csvRecord) string { return string(r.Kind) }},
+		{"action", func(r *csvRecord) string { return r.Action }},
+		{"module", func(r *csvRecord) string { return r.Module }},
+		{"outcome", func(r *csvRecord) string { return r.Outcome }},
+		{"errno", func(r *csvRecord) string { return r.errno() }},
+		{"cause", func(r *csvRecord) string { return r.Cause }},
+		{"user", func(r *csvRecord) string { return r.User }},
+		{"uid", func(r *csvRecord) string { return uidText(r.UID) }},
+		{"process", func(r *csvRecord) string { return r.process() }},
+		{"container", func(r *csvRecord) string { return r.Container }},
+		{"file", func(r *csvRecord) string { return r.File }},
+		{"content", func(r *csvRecord) string { return r.Content }},
+		{"count", func(r *csvRecord) string { return countText(r.Count) }},
+		{"text", func(r *csvRecord) string { return r.text() }},
+		{"changed", func(r *csvRecord) string { return yesOrNo(r.changed) }},
+		{"hash", func(r *csvRecord) string { return r.Hash.String() }},
+	}
+}
+
+func (r *csvRecord) errno() string {
+	if r.account == nil {
+		return ""
+	}
+	return r.account.ErrnoName
+}
+
+func (r *csvRecord) process() string {
+	if r.account == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s[%d]", r.account.Thread.Comm, r.account.Thread.PID)
+}
+
+// text is why an action failed, or what a gap is.
+func (r *csvRecord) text() string {
+	switch {
+	case r.account != nil && r.account.Cause != nil:
+		return r.account.Cause.Text
+	case r.Kind == journal.KindAction:
+		return ""
+	}
+	return noteText(r.Record)
+}
+
+func utcText(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+
+func uidText(uid *uint32) string {
+	if uid == nil {
+		return ""
+	}
+	return strconv.FormatUint(uint64(*uid), 10)
+}
+
+func countText(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+func yesOrNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+type recordCSVPrinter struct{}
+
+func (recordCSVPrinter) begin(w io.Writer) error { return csvHeader(w, recordColumns()) }
+
+func (recordCSVPrinter) record(w io.Writer, r *journal.Record, changed bool) error {
+	return csvLine(w, recordColumns(), &csvRecord{r, changed, accountOf(r)})
+}
+
+// accountOf gives what a record says of an action; nil where it cannot be read.
+func accountOf(r *journal.Record) *account.Account {
+	a := new(account.Account)
+	if r.Kind != journal.KindAction || json.Unmarshal(r.Body, a) != nil || a.Kind == 0 {
+		return nil
+	}
+	a.Time = r.Time.Local()
+	return a
+}
+
+func csvHeader[T any](w io.Writer, columns []csvColumn[T]) error {
+	cells := make([]string, len(columns))
+	for i, c := range columns {
+		cells[i] = c.name
+	}
+	return writeCSV(w, cells)
+}
+
+func csvLine[T any](w io.Writer, columns []csvColumn[T], of *T) error {
+	cells := make([]string, len(columns))
+	for i, c := range columns {
+		cells[i] = c.of(of)
+	}
+	return writeCSV(w, cells)
+}
+
+// writeCSV quotes every cell, where encoding/csv quotes only what RFC 4180 requires:
+// where a semicolon or a tabulator divides columns, "a;=1+1" would be two.
+func writeCSV(w io.Writer, cells []string) error {
+	var b bytes.Buffer
+	for i, cell := range cells {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteByte('"')
+		b.WriteString(strings.ReplaceAll(csvText(cell), `"`, `""`))
+		b.WriteByte('"')
+	}
+	b.WriteString("\r\n")
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// csvText makes text of what a spreadsheet would take for a formula, also in the wide
+// letters of East Asia. Whoever takes the ' away again from before what has one has the
+// text as it was.
+func csvText(s string) string {
+	s = printable(s)
+	first := []rune(strings.TrimLeft(s, " ") + " ")[0]
+	if slices.Contains([]rune("'=+-@＝＋－＠"), first) {
+		return "'" + s
+	}
+	return s
+}

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/rs/zerolog"
+)
+
+// loadedJSON is what was in the kernel at some time, as JSON.
+type loadedJSON struct {
+	At   time.Time `json:"at"`
+	Boot string    `json:"boot,omitempty"`
+	// AsOf is the number of the last record that matters.
+	AsOf    int64                  `json:"as_of"`
+	Modules []journal.LoadedModule `json:"modules"`
+	// Doubts say why that may be wrong; where there are none, it is right.
+	Doubts []doubtJSON `json:"doubts"`
+}
+
+type doubtJSON struct {
+	Reason journal.Reason `json:"reason"`
+	Text   string         `json:"text"`
+	Seq    int64          `json:"seq,omitempty"` // the record that shows it
+	Time   *time.Time     `json:"time,omitempty"`
+}
+
+// nobodyWrites is the reason that the journal itself cannot know: it goes on as if
+// somebody did.
+const nobodyWrites journal.Reason = "not-watched"
+
+func loadedColumns() []csvColumn[journal.LoadedModule] {
+	type m = journal.LoadedModule
+	return []csvColumn[m]{
+		{"module", func(l *m) string { return l.Module }},
+		{"kind", func(l *m) string { return string(l.Kind) }},
+		{"time", func(l *m) string { return utcText(l.Time) }},
+		{"user", func(l *m) string { return l.User }},
+		{"uid", func(l *m) string { return uidText(l.UID) }},
+		{"container", func(l *m) string { return l.Container }},
+		{"file", func(l *m) string { return l.File }},
+		{"content", func(l *m) string { return l.Content }},
+		{"unwatched", func(l *m) string { return yesOrNo(l.Unwatched) }},
+		{"seq", func(l *m) string { return strconv.FormatInt(l.Seq, 10) }},
+		{"id", func(l *m) string { return l.ID }},
+	}
+}
+
+func (o *historyOptions) showLoaded(ctx context.Context, out io.Writer, now time.Time) error {
+	at, err := parseTimeFlag("--loaded-at", o.loadedAt, now)
+	if err != nil {
+		return err
+	}
+	if at.After(now) {
+		return usageErrorf("--loaded-at %s is still to come", dateTime(at))
+	}
+	return withJournal(o.journal, func(r *journal.Reader) error {
+		l, err := loadedAt(ctx, r, at)
+		if err != nil {
+			return err
+		}
+		if err := o.printLoaded(out, l); err != nil {
+			return err
+		}
+		return l.sayDoubts(ctx, o.format.isText())
+	})
+}
+
+// loadedAt asks what was loaded, and has a sentence for each doubt.
+func loadedAt(ctx context.Context, r *journal.Reader, at time.Time) (*loadedJSON, error) {
+	l, err := r.LoadedAt(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	j := &loadedJSON{At: at.UTC(), Boot: l.Boot, AsOf: l.AsOf, Modules: l.Modules, Doubts: []doubtJSON{}}
+	if j.Modules == nil {
+		j.Modules = []journal.LoadedModule{}
+	}
+	for i := range j.Modules {
+		j.Modules[i].Time = j.Modules[i].Time.UTC()
+	}
+	for _, d := range l.Doubts {
+		text, err := doubtText(ctx, r, d)
+		if err != nil {
+			return nil, err
+		}
+		j.Doubts = append(j.Doubts, doubtOf(d.Reason, text, d.Seq, d.Time))
+	}
+	return j, j.doubtEnd(ctx, r)
+}
+
+func doubtOf(reason journal.Reason, text string, seq int64, at time.Time) doubtJSON {
+	d := doubtJSON{Reason: reason, Text: text, Seq: seq}
+	if !at.IsZero() {
+		at = at.UTC()
+		d.Time = &at
+	}
+	return d
+}
+
+// doubtEnd adds that nobody writes the journal now, so that after its last record
+// nobody watched, perhaps: a service that is killed leaves no record.
+func (l *loadedJSON) doubtEnd(ctx context.Context, r *journal.Reader) error {
+	for _, d := range l.Doubts {
+		if d.Reason == nobodyWrites || d.Reason == journal.NotYet {
+			return nil
+		}
+	}
+	for last, err := range r.Query(ctx, journal.Filter{Limit: 1}) {
+		if err != nil && !isChanged(&last, err) {
+			return err
+		}
+		if !l.At.After(last.Time) {
+			return nil
+		}
+		if held, err := r.HasWriter(); held || err != nil {
+			return err
+		}
+		l.Doubts = append(l.Doubts, doubtOf(nobodyWrites, fmt.Sprintf(
+			"no kmodtrace serve writes this journal now: whether anybody watched after its last record, %d of %s, it does not tell",
+			last.Seq, dateTime(last.Time)), last.Seq, last.Time))
+	}
+	return nil
+}
+
+// doubtText says it in a sentence.
+func doubtText(ctx context.Context, r *journal.Reader, d journal.Doubt) (string, error) {
+	of := fmt.Sprintf("%d of %s", d.Seq, dateTime(d.Time))
+	switch d.Reason {
+	case journal.NotYet:
+		text, err := extentText(ctx, r)
+		return "it is not known what was loaded then: " + text, err
+	case journal.NotWatched:
+		return "nobody watched at that time: what is listed was loaded at the last record before it, " + of, nil
+	case journal.ClockSet:
+		return "by the machine's clock, that time was more than once or never, for the clock was set (record " + of + "): what is listed is for the last time before the next step", nil
+	case journal.NoInventory:
+		return "what had been loaded before the watching began was never looked at: more may have been loaded than is listed", nil
+	}
+	rec, err := r.Get(ctx, strconv.FormatInt(d.Seq, 10))
+	if err != nil && !isChangedRecord(rec, err) {
+		if errors.Is(err, journal.ErrNotFound) {
+			return fmt.Sprintf("record %s, which is not there any more, makes it doubtful", of), nil
+		}
+		return "", err
+	}
+	if d.Reason == journal.Unfinished {
+		return fmt.Sprintf("how the %s of %s ended was not seen (record %s)", shortText(rec.Action), orDash(shortText(rec.Module)), of), nil
+	}
+	return fmt.Sprintf("what was done meanwhile was not seen: %s (record %s)", shortLine(noteText(rec)), of), nil
+}
+
+func (o *historyOptions) printLoaded(out io.Writer, l *loadedJSON) error {
+	return printTo(out, func(w io.Writer) error {
+		switch {
+		case o.format.json:
+			return writeJSONLine(w, l)
+		case o.format.csv:
+			if err := csvHeader(w, loadedColumns()); err != nil {
+				return err
+			}
+			for i := range l.Modules {
+				if err := csvLine(w, loadedColumns(), &l.Modules[i]); err != nil {
+					return err
+				}
+			}
+			return nil
+		case len(l.Modules) == 0:
+			return nil
+		}
+		return loadedTable(l, themeOf(out), columnsOf(out), w)
+	})
+}
+
+func loadedTable(l *loadedJSON, t theme, width int, w io.Writer) error {
+	name := len("MODULE")
+	for i := range l.Modules {
+		name = max(name, min(columns(printable(l.Modules[i].Module)), 24))
+	}
+	row := func(module style, s style, name1, since, by, number string) line {
+		return line{}.cell(module, name1, name).cell(s, since, loadedColumnsSince).cell(s, by, userColumns).cellRight(s, number, max(recordColumnWidth, len(number)))
+	}
+	text := row(dim, dim, "MODULE", "LOADED", "BY", "RECORD").add(dim, "FILE").render(t, width)
+	for i := range l.Modules {
+		m := &l.Modules[i]
+		s, since, by := plain, dateTime(m.Time), orDash(m.User)
+		if m.Kind == journal.KindPresent {
+			s, since, by = dim, "before "+since, "not known"
+		}
+		if m.Unwatched {
+			s, by = unsure, by+"?"
+		}
+		l := row(strong, s, m.Module, since, by, strconv.FormatInt(m.Seq, 10))
+		text += l.add(plain, cutFront(printable(m.File), max(width-columns(l.text()), 8))).render(t, width)
+	}
+	_, err := io.WriteString(w, text)
+	return err
+}
+
+const loadedColumnsSince = len("before ") + dateTimeColumns
+
+// sayDoubts makes them the command's error: its answer may be wrong.
+func (l *loadedJSON) sayDoubts(ctx context.Context, text bool) error {
+	log := zerolog.Ctx(ctx)
+	unwatched := 0
+	for i := range l.Modules {
+		if l.Modules[i].Unwatched {
+			unwatched++
+		}
+	}
+	if unwatched > 0 && text {
+		log.Info().Msgf("%s with ?: not watched all the time since that load, so it may have been taken out and loaded again by somebody else",
+			plural(uint64(unwatched), "module"))
+	}
+	if len(l.Doubts) == 0 {
+		if len(l.Modules) == 0 && text {
+			log.Info().Msg("no module was loaded then")
+		}
+		return nil
+	}
+	for _, d := range l.Doubts {
+		log.Warn().Str("reason", string(d.Reason)).Int64("seq", d.Seq).Msg(d.Text)
+	}
+	answer := "what was loaded at " + dateTime(l.At) + " is not known for certain"
+	if l.Boot == "" {
+		answer = "what was loaded at " + dateTime(l.At) + " is not known"
+	}
+	return &exitError{status: exitLost, err: errors.New(answer)}
+}

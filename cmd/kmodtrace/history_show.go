@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/spf13/cobra"
+)
+
+func newHistoryShowCommand() *cobra.Command {
+	var path string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "show RECORD",
+		Short: "Show one record in full",
+		Long: `Show all that the journal knows of one record, named by its id, the beginning of its id, or
+its number. Exit status 1 also says that the record is not as it was written.`,
+		Example: "  kmodtrace history show 4711\n  kmodtrace history show 1f2e3d4c-123 --json",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usageErrorf("want one record: its id, the beginning of that, or its number")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withJournal(path, func(r *journal.Reader) error {
+				rec, err := r.Get(cmd.Context(), args[0])
+				changed := isChangedRecord(rec, err)
+				if err != nil && !changed {
+					return journalError(fmt.Errorf("record %s: %w", shortText(args[0]), err))
+				}
+				if err := showRecord(cmd.OutOrStdout(), rec, changed, asJSON); err != nil {
+					return err
+				}
+				if changed {
+					return changedError(1)
+				}
+				return nil
+			})
+		},
+	}
+	addJournalFlag(cmd, &path)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object (docs/schema/record.schema.json)")
+	return cmd
+}
+
+func showRecord(out io.Writer, rec *journal.Record, changed, asJSON bool) error {
+	return printTo(out, func(w io.Writer) error {
+		if asJSON {
+			return writeJSONLine(w, documentOf(rec, changed))
+		}
+		t := newResultText(themeOf(out), columnsOf(out))
+		var lines []line
+		if a := accountOf(rec); a != nil {
+			lines = t.explanation(a)
+			lines = lines[:len(lines)-1] // the empty one
+		} else {
+			lines = append(lines, line{}.add(strong, string(rec.Kind)).spaced(plain, rec.Module))
+			lines = append(lines, t.wrapped("says", plain, saidBy(rec))...)
+		}
+		_, err := io.WriteString(w, t.text(append(lines, t.proof(rec, changed)...)))
+		return err
+	})
+}
+
+// saidBy is what a record says of what is no action, and as much as possible of an
+// action that cannot be read.
+func saidBy(rec *journal.Record) string {
+	if rec.Kind != journal.KindAction {
+		return noteText(rec)
+	}
+	return fmt.Sprintf("%s %s %s, and what cannot be read: %.300q", rec.Action, rec.Outcome, rec.Cause, rec.Body)
+}
+
+// proof are the lines that say where a record stands in the chain.
+func (t *resultText) proof(rec *journal.Record, changed bool) []line {
+	lines := []line{
+		labelled("record", plain, strconv.FormatInt(rec.Seq, 10)),
+		labelled("id", plain, rec.ID),
+		labelled("time", plain, rec.Time.Local().Format("2006-01-02 15:04:05.000000000 -0700")),
+		labelled("boot", plain, rec.Boot),
+	}
+	if rec.Count != 0 {
+		lines = append(lines, labelled("count", plain, strconv.FormatInt(rec.Count, 10)))
+	}
+	lines = append(lines, labelled("hash", plain, rec.Hash.String()))
+	if changed {
+		lines = append(lines, t.wrapped("changed", bad, "this is not what was written: it does not have that hash")...)
+	}
+	return lines
+}

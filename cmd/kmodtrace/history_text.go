@@ -1,0 +1,128 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/journal"
+)
+
+// historyText renders records as watch does, with their numbers in place of how long
+// they took, and a line wherever another day or boot begins.
+type historyText struct {
+	theme theme
+	width int
+	table *actionTable
+
+	day  string
+	boot *string // of the record before; nil: there was none
+}
+
+// newHistoryText takes the highest number that there is.
+func newHistoryText(t theme, width int, now time.Time, last int64) *historyText {
+	number := sideColumn{title: "RECORD", width: max(len("RECORD"), len(strconv.FormatInt(last, 10)))}
+	return &historyText{theme: t, width: width, table: newActionTableWith(t, width, number), day: now.Local().Format(time.DateOnly)}
+}
+
+func (h *historyText) begin(w io.Writer) error {
+	_, err := io.WriteString(w, h.table.header())
+	return err
+}
+
+func (h *historyText) record(w io.Writer, r *journal.Record, changed bool) error {
+	_, err := io.WriteString(w, h.render(r, changed))
+	return err
+}
+
+func (h *historyText) render(r *journal.Record, changed bool) string {
+	text := h.divider(r)
+	switch a := accountOf(r); {
+	case changed:
+		return text + h.note(r, "changed", bad, fmt.Sprintf("record %d is not as it was written: what it says cannot be trusted (kmodtrace history show has it)", r.Seq))
+	case a != nil:
+		return text + h.action(r, a)
+	case r.Kind == journal.KindAction:
+		return text + h.note(r, orDash(r.Action), unsure, strings.Join(nonEmpty(r.Module, r.Outcome, r.Cause, labelledWord("by ", r.User)), " ")+
+			"; what else was recorded cannot be read")
+	case r.Kind.Gap():
+		return text + h.note(r, string(r.Kind), unsure, noteText(r))
+	}
+	return text + h.note(r, string(r.Kind), plain, noteText(r))
+}
+
+func (h *historyText) action(r *journal.Record, a *account.Account) string {
+	h.table.side.text = func(*account.Account) string { return strconv.FormatInt(r.Seq, 10) }
+	return h.table.render(a)
+}
+
+// divider is the line where another day or boot begins. The first record needs none if
+// it is of today.
+func (h *historyText) divider(r *journal.Record) string {
+	day := r.Time.Local().Format(time.DateOnly)
+	newBoot := h.boot != nil && *h.boot != r.Boot
+	if day == h.day && !newBoot {
+		h.boot = &r.Boot
+		return ""
+	}
+	l := line{}.add(dim, day)
+	if h.boot == nil || newBoot {
+		l = l.spaced(dim, labelledWord("boot ", shortBoot(r.Boot)))
+	}
+	h.day, h.boot = day, &r.Boot
+	return l.render(h.theme, h.width)
+}
+
+// note is what is no row of the table: as wide as the line.
+func (h *historyText) note(r *journal.Record, kind string, s style, said string) string {
+	before := line{}.cell(dim, clockTime(r.Time.Local()), timeColumns).cell(s, kind, max(kindColumns, min(len(kind), len("inventory"))))
+	indent := columns(before.text())
+	var b strings.Builder
+	for _, text := range wrap(said, h.width-indent) {
+		b.WriteString(append(before, line{}.add(s, text)...).render(h.theme, h.width))
+		before = line{}.add(plain, strings.Repeat(" ", indent))
+	}
+	return b.String()
+}
+
+// noteText is the sentence of what is no action: its own, or one for its kind.
+func noteText(r *journal.Record) string {
+	var body struct{ Text string }
+	_ = json.Unmarshal(r.Body, &body)
+	if body.Text == "" {
+		body.Text = kindText(r)
+	}
+	if r.Module != "" {
+		return r.Module + " " + body.Text
+	}
+	return body.Text
+}
+
+func kindText(r *journal.Record) string {
+	n := max(r.Count, 0)
+	switch r.Kind {
+	case journal.KindInventory:
+		return "all modules that were loaded: " + strconv.FormatInt(n, 10)
+	case journal.KindPresent:
+		return "is loaded"
+	case journal.KindStarted:
+		return "the watching began"
+	case journal.KindStopped:
+		return "the watching ended"
+	case journal.KindLost:
+		return plural(uint64(n), "event") + " were lost"
+	case journal.KindLate:
+		return "the watching began late: what is not in the journal from before is not known"
+	case journal.KindClock:
+		return "the clock was set"
+	case journal.KindCorrupt:
+		return "the journal was damaged and set aside; this one took its place"
+	case journal.KindRetention:
+		return fmt.Sprintf("%s removed, the oldest, as the configuration says", plural(uint64(n), "record"))
+	}
+	return string(r.Kind)
+}

@@ -1,0 +1,50 @@
+package journal
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"time"
+)
+
+// Document is a record as JSON: what history prints and outputs pass on
+// (docs/schema/record.schema.json).
+type Document struct {
+	Seq  int64     `json:"seq"`
+	ID   string    `json:"id"`
+	Time time.Time `json:"time"` // UTC
+	Boot string    `json:"boot"`
+	Kind Kind      `json:"kind"`
+	Hash Sum       `json:"hash"`
+	// Changed says that it is not as it was written.
+	Changed bool  `json:"changed,omitempty"`
+	Count   int64 `json:"count,omitempty"`
+	// Text is a sentence for people, where somebody made one.
+	Text string `json:"text,omitempty"`
+	// The body, by what it is: an object that tells of an action, one of what is none, or
+	// something else.
+	Action json.RawMessage `json:"action,omitempty"`
+	Note   json.RawMessage `json:"note,omitempty"`
+	Raw    string          `json:"raw,omitempty"`
+}
+
+// Document gives the record as JSON has it.
+func (r *Record) Document() Document {
+	d := Document{Seq: r.Seq, ID: r.ID, Time: r.Time.UTC(), Boot: r.Boot, Kind: r.Kind, Hash: r.Hash, Count: r.Count}
+	body := bytes.ToValidUTF8(r.Body, []byte("\uFFFD"))
+	isObject := len(body) > 0 && body[0] == '{' && json.Valid(body)
+	switch {
+	case isObject && r.Kind != KindAction:
+		d.Note = body
+	case isObject && tellsAction(body):
+		d.Action = body
+	default:
+		d.Raw = strings.ToValidUTF8(string(body), "\uFFFD")
+	}
+	return d
+}
+
+func tellsAction(body []byte) bool {
+	var of struct{ Action string }
+	return json.Unmarshal(body, &of) == nil && of.Action != ""
+}
