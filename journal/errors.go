@@ -15,6 +15,9 @@ var (
 	// ErrCorrupt: the file is damaged, or is not what this package wrote. [SetAside]
 	// keeps it for later, so that a new one can begin.
 	ErrCorrupt = errors.New("it is damaged")
+	// ErrChanged: one record is not as it was written; the file may be in order otherwise.
+	// Every ErrChanged is an ErrCorrupt too.
+	ErrChanged = fmt.Errorf("%w", ErrCorrupt)
 	// ErrForeign: the file is in order, but no journal. It is not to be set aside.
 	ErrForeign = errors.New("it is not a journal of kmodtrace")
 	// ErrNewer: a later version wrote it.

@@ -34,7 +34,8 @@ const (
 	KindLate Kind = "late"
 	// KindClock: the wall clock was set. Time is the new time.
 	KindClock Kind = "clock"
-	// KindCorrupt: a damaged journal was set aside; this one took its place.
+	// KindCorrupt: a damaged journal was set aside and this one took its place, or Count
+	// problems were found in this one.
 	KindCorrupt Kind = "corrupt"
 	// KindRetention: Count of the oldest records were removed by [Journal.Retain].
 	KindRetention Kind = "retention"
@@ -177,7 +178,7 @@ func (r *Record) sum(journal string) Sum {
 // of itself.
 func (r *Record) intact(journal string) error {
 	if r.sum(journal) != r.Hash {
-		return corrupt("record %d is not as it was written", r.Seq)
+		return fmt.Errorf("%w: record %d is not as it was written", ErrChanged, r.Seq)
 	}
 	return nil
 }

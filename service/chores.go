@@ -48,21 +48,40 @@ func (s *Service) chores(ctx context.Context, reload <-chan os.Signal) {
 const stuckAfter = time.Hour
 
 // retain removes what is older or more than the configuration says. What an output has
-// not had goes too: it can be down for ever.
+// not had stays, until the journal is twice as large as it may be: it can be down for
+// ever.
 func (s *Service) retain(ctx context.Context) {
 	c := s.config.Journal
 	if c.KeepFor == 0 && c.KeepSize == 0 {
 		return
 	}
-	limits := journal.Limits{Age: time.Duration(c.KeepFor), Bytes: c.KeepSize << 20}
-	done, err := s.journal.Retain(ctx, limits, time.Now(), s.recorder.boot)
-	switch {
-	case err != nil:
-		s.log.Error().Msg(err.Error())
-	case done.Records > 0:
-		s.log.Info().Msgf("removed the %d oldest records of the journal, through number %d", done.Records, done.Through)
-		s.wake()
+	size := c.KeepSize << 20
+	for _, limits := range []journal.Limits{
+		{Age: time.Duration(c.KeepFor), Bytes: size, KeepFrom: s.slowest() + 1},
+		{Bytes: 2 * size},
+	} {
+		done, err := s.journal.Retain(ctx, limits, time.Now(), s.recorder.boot)
+		switch {
+		case err != nil:
+			s.log.Error().Msg(err.Error())
+		case done.Records > 0:
+			s.log.Info().Msgf("removed the %d oldest records of the journal, through number %d", done.Records, done.Through)
+			s.wake()
+		}
 	}
+}
+
+// slowest gives the last record that all outputs have had; -1 where there is no output.
+func (s *Service) slowest() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := int64(-1)
+	for _, d := range s.deliveries {
+		if n := d.at.Load(); at < 0 || n < at {
+			at = n
+		}
+	}
+	return at
 }
 
 // anchor tells the journal's head to the system log, if it is another than it told last.
@@ -104,6 +123,7 @@ func (s *Service) reload(ctx context.Context) {
 		}
 	}
 	s.config = config
+	s.verifyEvery.Store(int64(config.Journal.VerifyEvery))
 	if err := s.replaceOutputs(ctx); err != nil {
 		s.log.Error().Msgf("outputs: %v", err)
 	}

@@ -47,6 +47,9 @@ type JournalConfig struct {
 	// AnchorEvery is how often the journal's head is told to the system log; at least
 	// a minute. Zero means every hour, unless nothing was recorded.
 	AnchorEvery Duration `yaml:"anchor_every"`
+	// VerifyEvery is how often all of it is verified; at least a minute. Zero means every
+	// day.
+	VerifyEvery Duration `yaml:"verify_every"`
 }
 
 // MetricsConfig is about /metrics and /healthz.
@@ -115,6 +118,9 @@ func Parse(text []byte) (*Config, error) {
 	if c.Journal.AnchorEvery == 0 {
 		c.Journal.AnchorEvery = Duration(time.Hour)
 	}
+	if c.Journal.VerifyEvery == 0 {
+		c.Journal.VerifyEvery = Duration(24 * time.Hour)
+	}
 	if c.Backend == "" {
 		c.Backend = tracer.Auto.String()
 	}
@@ -141,6 +147,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("journal.keep_mib %d: want at least %d", c.Journal.KeepSize, leastSize)
 	case time.Duration(c.Journal.AnchorEvery) < time.Minute:
 		return fmt.Errorf("journal.anchor_every %v: want at least a minute", time.Duration(c.Journal.AnchorEvery))
+	case time.Duration(c.Journal.VerifyEvery) < time.Minute:
+		return fmt.Errorf("journal.verify_every %v: want at least a minute", time.Duration(c.Journal.VerifyEvery))
 	}
 	if _, err := tracer.ParseBackend(c.Backend); err != nil {
 		return fmt.Errorf("backend: %w", err)

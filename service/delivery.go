@@ -22,12 +22,14 @@ type delivery struct {
 	output  output.Output
 	journal *journal.Journal
 	log     zerolog.Logger
+	damaged func(error)   // tells that the journal's file is
 	news    chan struct{} // there may be more in the journal
 	stop    context.CancelFunc
 	done    chan struct{}
 
 	at     atomic.Int64 // the last record that it has
-	failed atomic.Int64
+	failed atomic.Int64 // tries in a row
+	missed atomic.Int64 // records that retention removed before it had them
 }
 
 const (
@@ -73,7 +75,7 @@ func (s *Service) start(ctx context.Context, o output.Output, head int64) (*deli
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	d := &delivery{
-		output: o, journal: s.journal, log: s.log.With().Str("output", o.Name()).Logger(),
+		output: o, journal: s.journal, log: s.log.With().Str("output", o.Name()).Logger(), damaged: s.isDamaged,
 		news: make(chan struct{}, 1), stop: stop, done: make(chan struct{}),
 	}
 	d.at.Store(at)
@@ -175,12 +177,17 @@ func (d *delivery) fails(ctx context.Context, err error, wait time.Duration) {
 // pass hands the next records over, and tells how many.
 func (d *delivery) pass(ctx context.Context) (int, error) {
 	records, err := d.journal.ReadFrom(ctx, d.at.Load()+1, atOnce)
-	if errors.Is(err, journal.ErrCorrupt) && len(records) == 0 {
-		// Somebody changed that record. Those after it are not held up by that.
+	switch {
+	case len(records) > 0:
+		d.skipped(records[0].Seq)
+	case errors.Is(err, journal.ErrChanged):
+		// Those after it are not held up by that.
 		d.log.Error().Msgf("record %d is left out: %v", d.at.Add(1), err)
 		return 1, nil
-	}
-	if len(records) == 0 {
+	case errors.Is(err, journal.ErrCorrupt):
+		d.damaged(err)
+		return 0, err
+	default:
 		return 0, err
 	}
 	entries := make([]output.Entry, len(records))
@@ -203,6 +210,16 @@ func (d *delivery) pass(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	return len(records), nil
+}
+
+// skipped says that retention has removed the records up to one.
+func (d *delivery) skipped(first int64) {
+	at := d.at.Load()
+	if n := first - at - 1; n > 0 {
+		d.missed.Add(n)
+		d.log.Error().Msgf("records %d to %d were removed by retention before it had them", at+1, first-1)
+		d.at.Store(first - 1)
+	}
 }
 
 // entryOf is what outputs see of a record. A body that cannot be read is passed on as it

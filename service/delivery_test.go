@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -22,7 +23,7 @@ func withJournal(t *testing.T) *Service {
 	t.Helper()
 	log := zerolog.Nop()
 	s := &Service{log: &log, config: &Config{Journal: JournalConfig{Path: filepath.Join(t.TempDir(), "journal.db")}},
-		recorder: recorder{boot: "0123456789abcdef"}}
+		recorder: recorder{boot: "0123456789abcdef"}, damaged: make(chan error, 1)}
 	if _, err := s.openJournal(); err != nil {
 		t.Fatal(err)
 	}
@@ -154,6 +155,46 @@ func TestDeliveryHangs(t *testing.T) {
 	s.deliveries = nil
 	if at, err := s.journal.Cursor(t.Context(), "faulty"); err != nil || at != 0 {
 		t.Errorf("its cursor is at %d, %v", at, err)
+	}
+}
+
+// TestDeliveryLong: an output that comes back after a hundred thousand records gets them all,
+// in order.
+func TestDeliveryLong(t *testing.T) {
+	total := 100_000
+	if testing.Short() {
+		total = 5_000
+	}
+	s := withJournal(t)
+	hung := &faulty{hangs: true}
+	d := s.begun(t, hung, 0)
+	for n := 0; n < total; {
+		batch := make([]journal.Record, 1000)
+		for i := range batch {
+			n++
+			batch[i] = journal.Record{ID: strconv.Itoa(n), Time: time.Unix(int64(n), 0), Boot: "b", Kind: journal.KindAction,
+				Module: "hello", Action: journal.Load, Outcome: journal.Live, Body: []byte(`{"action":"load","module":"hello","outcome":"live"}`)}
+		}
+		if _, err := s.journal.Append(t.Context(), batch...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if lag := d.lag(); lag != int64(total) {
+		t.Fatalf("it lacks %d", lag)
+	}
+	hung.mend()
+	d.stop()
+	<-d.done // as a restart does
+	d = s.begun(t, hung, 0)
+	until(t, "all records", func() bool { return d.lag() == 0 })
+	got, _ := hung.state()
+	for i, seq := range got {
+		if seq != int64(i+1) {
+			t.Fatalf("number %d is the %dth", seq, i+1)
+		}
+	}
+	if len(got) != total {
+		t.Errorf("it got %d", len(got))
 	}
 }
 

@@ -78,15 +78,17 @@ func (m *metrics) outputs(d []*delivery) {
 type collector struct{ *metrics }
 
 var (
-	lostDesc    = prometheus.NewDesc("kmodtrace_events_lost_total", "Events for which there was no room.", nil, nil)
-	missedDesc  = prometheus.NewDesc("kmodtrace_probes_missed_total", "Times that a probe did not run although its function did.", nil, nil)
-	hooksDesc   = prometheus.NewDesc("kmodtrace_hooks", "Hooks by whether they are attached.", []string{"state"}, nil)
-	bytesDesc   = prometheus.NewDesc("kmodtrace_journal_bytes", "Size of the journal's file.", nil, nil)
-	recordsDesc = prometheus.NewDesc("kmodtrace_journal_records", "Records in the journal.", nil, nil)
-	lagDesc     = prometheus.NewDesc("kmodtrace_output_lag_records", "Records that an output has not had.", []string{"output"}, nil)
-	failsDesc   = prometheus.NewDesc("kmodtrace_output_failures", "Tries in a row that an output took nothing; 0 while it works.", []string{"output"}, nil)
-	stuckDesc   = prometheus.NewDesc("kmodtrace_journal_stuck_seconds", "For how long the journal could not be written; 0 while it can.", nil, nil)
-	buildDesc   = prometheus.NewDesc("kmodtrace_build_info", "The program's version.", []string{"version", "revision"}, nil)
+	lostDesc         = prometheus.NewDesc("kmodtrace_events_lost_total", "Events for which there was no room.", nil, nil)
+	missedDesc       = prometheus.NewDesc("kmodtrace_probes_missed_total", "Times that a probe did not run although its function did.", nil, nil)
+	hooksDesc        = prometheus.NewDesc("kmodtrace_hooks", "Hooks by whether they are attached.", []string{"state"}, nil)
+	bytesDesc        = prometheus.NewDesc("kmodtrace_journal_bytes", "Size of the journal's file.", nil, nil)
+	recordsDesc      = prometheus.NewDesc("kmodtrace_journal_records", "Records in the journal.", nil, nil)
+	lagDesc          = prometheus.NewDesc("kmodtrace_output_lag_records", "Records that an output has not had.", []string{"output"}, nil)
+	failsDesc        = prometheus.NewDesc("kmodtrace_output_failures", "Tries in a row that an output took nothing; 0 while it works.", []string{"output"}, nil)
+	missedOutputDesc = prometheus.NewDesc("kmodtrace_output_missed_total", "Records that retention removed before an output had them.", []string{"output"}, nil)
+	stuckDesc        = prometheus.NewDesc("kmodtrace_journal_stuck_seconds", "For how long the journal could not be written; 0 while it can.", nil, nil)
+	problemsDesc     = prometheus.NewDesc("kmodtrace_journal_problems", "Problems that were found when the journal was last verified: records changed, removed, moved or inserted.", nil, nil)
+	buildDesc        = prometheus.NewDesc("kmodtrace_build_info", "The program's version.", []string{"version", "revision"}, nil)
 )
 
 func (c collector) Describe(out chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, out) }
@@ -114,10 +116,12 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 			gauge(bytesDesc, float64(size.Bytes))
 			gauge(recordsDesc, float64(size.Records()))
 		}
+		gauge(problemsDesc, float64(s.problems.Load()))
 		gauge(stuckDesc, s.keeper.failing().Seconds())
 	}
 	for _, d := range deliveries {
 		gauge(lagDesc, float64(d.lag()), d.output.Name())
+		counter(missedOutputDesc, float64(d.missed.Load()), d.output.Name())
 		gauge(failsDesc, float64(d.failed.Load()), d.output.Name())
 	}
 	version, revision := build()
@@ -139,7 +143,8 @@ func build() (version, revision string) {
 }
 
 // unhealthy says why it is not healthy: events were lost since the metrics were last
-// asked for, the journal cannot be written, or a required hook is gone.
+// asked for, the journal cannot be written or is not as it was written, or a required
+// hook is gone.
 func (m *metrics) unhealthy() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -148,6 +153,9 @@ func (m *metrics) unhealthy() error {
 	}
 	if stuck := m.service.keeper.failing(); stuck > 0 {
 		return fmt.Errorf("the journal cannot be written since %v", stuck.Round(time.Second))
+	}
+	if n := m.service.problems.Load(); n > 0 {
+		return fmt.Errorf("%d problems were found in the journal: kmodtrace audit verify says what is wrong", n)
 	}
 	if missing := m.service.tracer.Coverage().Missing(); len(missing) > 0 {
 		return fmt.Errorf("no hook on %s", missing[0].Target)

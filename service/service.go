@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -30,7 +31,11 @@ type Service struct {
 	keeper   *keeper
 	metrics  *metrics
 	system   systemd
-	began    bool // that is recorded
+	began    bool       // that is recorded
+	damaged  chan error // that the journal is, found by whoever reads it
+
+	verifyEvery atomic.Int64 // a time.Duration
+	problems    atomic.Int64 // that were found when the journal was last verified
 
 	mu         sync.Mutex
 	deliveries []*delivery
@@ -49,11 +54,31 @@ func Run(ctx context.Context, path string, reload <-chan os.Signal, log *zerolog
 	if err != nil {
 		return err
 	}
-	s := &Service{log: log, path: path, config: config, system: newSystemd()}
+	for {
+		began := time.Now()
+		err := run(ctx, path, config, reload, log)
+		if !errors.Is(err, journal.ErrCorrupt) || ctx.Err() != nil || time.Since(began) < leastRun {
+			return err
+		}
+		log.Error().Msgf("%v: beginning anew", err)
+		if again, err := Load(path); err == nil { // it may have been reloaded
+			config = again
+		}
+	}
+}
+
+// leastRun is how long a service must have run for a damaged journal to be set aside while
+// it lives: a disk that damages one after the other is for somebody to look at.
+const leastRun = 10 * time.Second
+
+// run serves with one journal.
+func run(ctx context.Context, path string, config *Config, reload <-chan os.Signal, log *zerolog.Logger) error {
+	s := &Service{log: log, path: path, config: config, system: newSystemd(), damaged: make(chan error, 1)}
+	s.verifyEvery.Store(int64(config.Journal.VerifyEvery))
 	if err := s.open(ctx); err != nil {
 		return errors.Join(err, s.close())
 	}
-	err = s.serve(ctx, reload)
+	err := s.serve(ctx, reload)
 	return errors.Join(err, s.close())
 }
 
@@ -129,6 +154,15 @@ func (s *Service) serve(ctx context.Context, reload <-chan os.Signal) error {
 	chores, stopChores := context.WithCancel(ctx)
 	defer stopChores()
 	group.Go(func() { s.chores(chores, reload) })
+	group.Go(func() { s.verifications(chores) })
+	var damage error
+	group.Go(func() {
+		select {
+		case damage = <-s.damaged:
+			stopReading()
+		case <-chores.Done():
+		}
+	})
 	group.Go(func() { s.system.feed(chores, func() bool { return s.keeper.failing() < stuckAfter }) })
 	context.AfterFunc(ctx, func() {
 		s.system.stopping()
@@ -143,7 +177,15 @@ func (s *Service) serve(ctx context.Context, reload <-chan os.Signal) error {
 	}
 	stopChores()
 	group.Wait()
-	return errors.Join(err, readErr)
+	return errors.Join(err, readErr, damage)
+}
+
+// isDamaged tells the service that its journal's file is: it is to begin another.
+func (s *Service) isDamaged(err error) {
+	select {
+	case s.damaged <- err:
+	default: // it knows
+	}
 }
 
 func attached(c tracer.Coverage) (n int) {

@@ -1,0 +1,137 @@
+package service
+
+import (
+	"database/sql"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/journal"
+)
+
+// kinds of all records, oldest first.
+func (s *Service) kinds(t *testing.T) (kinds []journal.Kind) {
+	t.Helper()
+	for r, err := range s.journal.Query(t.Context(), journal.Filter{OldestFirst: true}) {
+		if err != nil && !errors.Is(err, journal.ErrChanged) {
+			t.Fatal(err)
+		}
+		kinds = append(kinds, r.Kind)
+	}
+	return kinds
+}
+
+// TestVerify: a record that somebody changed is told once, in the journal too, and the
+// service is not healthy from then on.
+func TestVerify(t *testing.T) {
+	s := withJournal(t)
+	s.records(t, 20)
+	s.verify(t.Context())
+	if n := s.problems.Load(); n != 0 {
+		t.Fatalf("%d problems of a journal that nobody touched", n)
+	}
+	db, err := sql.Open("sqlite", s.config.Journal.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("UPDATE record SET body = x'7b7d' WHERE seq = 7"); err != nil {
+		t.Fatal(err)
+	}
+	s.verify(t.Context())
+	s.verify(t.Context())
+	if n := s.problems.Load(); n != 1 {
+		t.Errorf("%d problems", n)
+	}
+	if err := s.metrics.unhealthy(); err == nil || !strings.Contains(err.Error(), "audit verify") {
+		t.Errorf("healthy: %v", err)
+	}
+	kinds := s.kinds(t)
+	if want := append(slices.Repeat([]journal.Kind{journal.KindClock}, 20), journal.KindCorrupt); !slices.Equal(kinds, want) {
+		t.Errorf("the journal has %v", kinds)
+	}
+}
+
+// TestVerifyDamage: a file that cannot be read any more is told to the service, which then
+// begins another.
+func TestVerifyDamage(t *testing.T) {
+	s := withJournal(t)
+	s.records(t, 500)
+	if err := s.journal.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := s.config.Journal.Path
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const page = 4096
+	for i := len(text) / 3 / page * page; i < len(text)/2; i++ {
+		text[i] = byte(i)
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := s.openJournal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.keeper = newKeeper(s.journal, s.log)
+	if kept != "" {
+		return // seen at once
+	}
+	s.verify(t.Context())
+	select {
+	case err := <-s.damaged:
+		if !errors.Is(err, journal.ErrCorrupt) {
+			t.Error(err)
+		}
+	default:
+		t.Error("nobody is told of the damage")
+	}
+}
+
+// TestRetainWaits: what an output has not had stays in the journal, until that is twice as
+// large as it may be; then the output says what it missed.
+func TestRetainWaits(t *testing.T) {
+	s := withJournal(t)
+	down := &faulty{fails: true}
+	d := s.begun(t, down, 5)
+	s.records(t, 20)
+	s.config.Journal.KeepFor = Duration(time.Nanosecond)
+	s.config.Journal.KeepSize = leastSize
+	s.retain(t.Context())
+	if first := s.first(t); first != 6 {
+		t.Fatalf("the first that is left is %d, want the first that the output has not had", first)
+	}
+	long := note{Text: strings.Repeat("long ", 50_000)}
+	for range 3 * leastSize << 20 / len(long.Text) {
+		if err := s.note(journal.KindClock, time.Now(), 0, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.config.Journal.KeepFor = 0
+	s.retain(t.Context())
+	first := s.first(t)
+	if first == 6 {
+		t.Fatal("the journal grows without end")
+	}
+	down.mend()
+	until(t, "the rest", func() bool { return d.lag() == 0 })
+	if got, _ := down.state(); len(got) == 0 || got[0] != first || d.missed.Load() != first-6 {
+		t.Errorf("it got %v…, and missed %d; %d is the first that is left", got[:min(len(got), 1)], d.missed.Load(), first)
+	}
+}
+
+// first is the number of the oldest record that is no word about retention.
+func (s *Service) first(t *testing.T) int64 {
+	t.Helper()
+	records, err := s.journal.ReadFrom(t.Context(), 1, 1)
+	if err != nil || len(records) == 0 {
+		t.Fatalf("%d records, %v", len(records), err)
+	}
+	return records[0].Seq
+}
