@@ -124,6 +124,10 @@ func (s *Service) reload(ctx context.Context) {
 	}
 	s.config = config
 	s.verifyEvery.Store(int64(config.Journal.VerifyEvery))
+	select {
+	case s.reloaded <- struct{}{}:
+	default: // a verification is due already
+	}
 	if err := s.replaceOutputs(ctx); err != nil {
 		s.log.Error().Msgf("outputs: %v", err)
 	}

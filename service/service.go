@@ -34,8 +34,9 @@ type Service struct {
 	began    bool       // that is recorded
 	damaged  chan error // that the journal is, found by whoever reads it
 
-	verifyEvery atomic.Int64 // a time.Duration
-	problems    atomic.Int64 // that were found when the journal was last verified
+	reloaded    chan struct{} // the configuration is
+	verifyEvery atomic.Int64  // a time.Duration
+	problems    atomic.Int64  // that were found when the journal was last verified
 
 	mu         sync.Mutex
 	deliveries []*delivery
@@ -73,7 +74,7 @@ const leastRun = 10 * time.Second
 
 // run serves with one journal.
 func run(ctx context.Context, path string, config *Config, reload <-chan os.Signal, log *zerolog.Logger) error {
-	s := &Service{log: log, path: path, config: config, system: newSystemd(), damaged: make(chan error, 1)}
+	s := &Service{log: log, path: path, config: config, system: newSystemd(), damaged: make(chan error, 1), reloaded: make(chan struct{}, 1)}
 	s.verifyEvery.Store(int64(config.Journal.VerifyEvery))
 	if err := s.open(ctx); err != nil {
 		return errors.Join(err, s.close())

@@ -11,7 +11,7 @@ import (
 // verifySoon is when the journal is checked for the first time: not while a machine boots.
 const verifySoon = time.Minute
 
-// verifications checks the whole journal again and again.
+// verifications checks the whole journal again and again, and at each reload.
 func (s *Service) verifications(ctx context.Context) {
 	next := time.NewTimer(verifySoon)
 	defer next.Stop()
@@ -20,6 +20,7 @@ func (s *Service) verifications(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-next.C:
+		case <-s.reloaded:
 		}
 		s.verify(ctx)
 		next.Reset(time.Duration(s.verifyEvery.Load()))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -240,8 +241,9 @@ func checkMetrics(t *testing.T, socket string) {
 	}
 }
 
-// TestServeKilled: a service that is killed in the middle of a storm has on the disk all
-// that it had passed on, and the journal is whole. KMODTRACE_TIMES says how often.
+// TestServeKilled: a service that is killed at any moment of a storm of ten thousand
+// actions has on the disk all that it had passed on, the journal is whole, and the next
+// one says that there was a gap. KMODTRACE_TIMES says how often.
 func TestServeKilled(t *testing.T) {
 	if os.Getenv("KMODTRACE_LAB") == "" {
 		t.Skip("unloads modules from the kernel: runs only in a machine of the lab (kmodtrace lab exec)")
@@ -255,62 +257,197 @@ func TestServeKilled(t *testing.T) {
 	}
 	dir := t.TempDir()
 	passed := filepath.Join(dir, "passed.jsonl")
-	for range times {
+	for n := range times {
 		s := serve(t, dir, "outputs:\n  - type: file\n    path: "+passed+"\n")
-		stop := make(chan struct{})
-		made := make(chan int)
-		go func() { made <- refusedUnloads(stop) }()
-		time.Sleep(time.Duration(rand.IntN(2000)) * time.Millisecond)
+		at := rand.IntN(stormActions)
+		refusedUnloads(at)
 		s.end(syscall.SIGKILL)
-		close(stop)
-		n := <-made
 		records := s.records() // whole
-		kept := s.ids()
-		text, err := os.ReadFile(passed)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			t.Fatal(err)
+		if started := count(records, "started"); started != n+1 {
+			t.Errorf("%d times it says that it started, after %d", started, n+1)
 		}
-		lines := strings.Split(string(text), "\n")
-		for i, line := range lines[:len(lines)-1] {
-			var record struct{ ID string }
-			if err := json.Unmarshal([]byte(line), &record); err != nil {
-				t.Errorf("line %d that was passed on is no JSON: %v", i+1, err)
-			} else if !kept[record.ID] {
-				t.Errorf("%s was passed on, and is not in the journal", record.ID)
+		ids := passedOn(t, passed)
+		kept := s.ids()
+		for _, id := range ids {
+			if !kept[id] {
+				t.Errorf("%s was passed on, and is not in the journal", id)
 			}
 		}
-		t.Logf("%d actions were made, %d records are kept, %d were passed on", n, len(records), len(lines)-1)
-	}
-}
-
-// refusedUnloads makes them until it is stopped, and gives how many.
-func refusedUnloads(stop <-chan struct{}) (n int) {
-	for {
-		select {
-		case <-stop:
-			return n
-		default:
-			_ = unix.DeleteModule("nosuch_storm", unix.O_NONBLOCK)
-			n++
-			time.Sleep(time.Millisecond)
+		t.Logf("killed after %d actions: %d records are kept, %d of this time were passed on", at, len(records), len(ids))
+		if err := os.Remove(passed); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
 		}
 	}
+	s := serve(t, dir, "")
+	s.end(syscall.SIGTERM)
+	if gaps := s.saying("the one before it was killed"); gaps != times {
+		t.Errorf("%d of %d kills are said", gaps, times)
+	}
 }
 
-// ids are of all records of its journal.
-func (s *served) ids() map[string]bool {
+const stormActions = 10_000
+
+// refusedUnloads makes some.
+func refusedUnloads(n int) {
+	for range n {
+		_ = unix.DeleteModule("nosuch_storm", unix.O_NONBLOCK)
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func count(records []string, kind string) (n int) {
+	for _, r := range records {
+		if r == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// passedOn are the ids in the lines of an output. The last line may be torn.
+func passedOn(t *testing.T, path string) (ids []string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(text), "\n")
+	for i, line := range lines[:len(lines)-1] {
+		var record struct{ ID string }
+		if err := json.Unmarshal([]byte(line), &record); err != nil {
+			t.Fatalf("line %d that was passed on is no JSON: %v", i+1, err)
+		}
+		ids = append(ids, record.ID)
+	}
+	return ids
+}
+
+// saying counts the records whose body has a text.
+func (s *served) saying(text string) (n int) {
+	s.t.Helper()
+	s.each(func(r *journal.Record) {
+		if strings.Contains(string(r.Body), text) {
+			n++
+		}
+	})
+	return n
+}
+
+// TestServeClock: an hour that the clock is set back is told, and the journal goes on.
+func TestServeClock(t *testing.T) {
+	if os.Getenv("KMODTRACE_LAB") == "" {
+		t.Skip("sets the clock and loads modules: runs only in a machine of the lab (kmodtrace lab exec)")
+	}
+	if err := roles.Install("kmodtrace"); err != nil {
+		t.Fatal(err)
+	}
+	unload(t, []string{"hello"})
+	s := serve(t, t.TempDir(), "")
+	_ = exec.Command("/sbin/insmod", labModule("hello")).Run()
+	s.await("load hello live by root")
+	setClock(t, -time.Hour)
+	t.Cleanup(func() { setClock(t, time.Hour) })
+	s.await("clock")
+	_ = exec.Command("/sbin/rmmod", "hello").Run()
+	s.await("unload hello unloaded by root")
+	s.checkLoaded()
+	if status := s.end(syscall.SIGTERM); status != 0 {
+		t.Errorf("status %d: %s", status, s.said)
+	}
+	if records := s.records(); !has(records, "load hello live by root", "clock", "unload hello unloaded by root", "stopped") {
+		t.Errorf("the records are\n\t%s", strings.Join(records, "\n\t"))
+	}
+	if s.saying("the clock was set back by 1h0m0") != 1 {
+		t.Errorf("the records do not say by how much the clock was set")
+	}
+}
+
+func setClock(t *testing.T, by time.Duration) {
+	t.Helper()
+	now := unix.NsecToTimeval(time.Now().Add(by).UnixNano())
+	if err := unix.Settimeofday(&now); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestServeDamaged: a journal whose bytes somebody overwrites is set aside while the service
+// lives, and it goes on with a new one.
+func TestServeDamaged(t *testing.T) {
+	if os.Getenv("KMODTRACE_LAB") == "" {
+		t.Skip("loads modules into the kernel: runs only in a machine of the lab (kmodtrace lab exec)")
+	}
+	if err := roles.Install("kmodtrace"); err != nil {
+		t.Fatal(err)
+	}
+	unload(t, []string{"hello"})
+	s := serve(t, t.TempDir(), "")
+	refusedUnloads(1500)         // so that much is in the file, and not in the log beside it
+	time.Sleep(11 * time.Second) // for what is damaged at once it does not begin anew
+	overwrite(t, s.path)
+	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	for start := time.Now(); ; time.Sleep(200 * time.Millisecond) {
+		kept, _ := filepath.Glob(s.path + ".damaged-*")
+		if r, err := journal.OpenReadOnly(s.path); err == nil {
+			r.Close()
+			if len(kept) > 0 {
+				break
+			}
+		}
+		if time.Since(start) > time.Minute {
+			t.Fatalf("it is not set aside: %s", s.said)
+		}
+	}
+	s.await("inventory")
+	_ = exec.Command("/sbin/insmod", labModule("hello")).Run()
+	s.await("load hello live by root")
+	unload(t, []string{"hello"})
+	if status := s.end(syscall.SIGTERM); status != 0 {
+		t.Errorf("status %d: %s", status, s.said)
+	}
+	if records := s.records(); !has(records, "corrupt", "started", "inventory", "load hello live by root", "stopped") {
+		t.Errorf("the records are\n\t%s", strings.Join(records, "\n\t"))
+	}
+}
+
+// overwrite puts other bytes into a file.
+func overwrite(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(bytes.Repeat([]byte("damaged "), int(info.Size()/8)), 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// each calls f with all records of its journal.
+func (s *served) each(f func(*journal.Record)) {
 	s.t.Helper()
 	r, err := journal.OpenReadOnly(s.path)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	defer r.Close()
-	all := make(map[string]bool)
-	for rec, err := range r.Query(context.Background(), journal.Filter{}) {
+	for rec, err := range r.Query(context.Background(), journal.Filter{OldestFirst: true}) {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		all[rec.ID] = true
+		f(&rec)
 	}
+}
+
+// ids are of all records of its journal.
+func (s *served) ids() map[string]bool {
+	s.t.Helper()
+	all := make(map[string]bool)
+	s.each(func(r *journal.Record) { all[r.ID] = true })
 	return all
 }
