@@ -124,12 +124,12 @@ demo: build ## show the main job on a real kernel, in the lab; HOST=1: on this m
 	@$(if $(HOST),,scripts/setup lab)
 	@scripts/demo $(if $(HOST),--host)
 
-readme: setup guest ## put the demo's transcript and the kernels into README.md, the lab's figures into docs/lab.md
+readme: setup guest ## put what the programs print into README.md, docs/audit.md and docs/lab.md
 	@scripts/setup lab matrix
 	@scripts/lab-kernels $(CAUSES)
 	@MATRIX="$(MATRIX)" CAUSES="$(CAUSES)" scripts/readme
 
-check-readme: setup build ## fail when README.md's transcript is not what the demo prints
+check-readme: setup build ## fail when README.md or docs/audit.md shows what the programs do not print
 	@scripts/readme --check
 
 install: ## put the binary, completions, man pages and the systemd unit below $(DESTDIR)$(PREFIX)
