@@ -23,7 +23,7 @@ func (s *Service) chores(ctx context.Context, reload <-chan os.Signal) {
 	anchor := time.NewTimer(time.Duration(s.config.Journal.AnchorEvery))
 	defer anchor.Stop()
 	clock := newClock()
-	var told int64 // the record that the last anchor was of
+	told := s.anchor(ctx, 0) // the record that the last anchor was of
 	s.retain(ctx)
 	for {
 		select {
@@ -84,7 +84,8 @@ func (s *Service) slowest() int64 {
 	return at
 }
 
-// anchor tells the journal's head to the system log, if it is another than it told last.
+// anchor tells the journal's head to the system log, if it is another than it told last:
+// when the watching begins, now and then, and when it ends.
 func (s *Service) anchor(ctx context.Context, told int64) int64 {
 	a, err := s.journal.Anchor(ctx, time.Now())
 	if err != nil || a.Count == told {

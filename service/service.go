@@ -247,6 +247,7 @@ func (s *Service) close() error {
 	}
 	if s.began {
 		errs = append(errs, s.end())
+		s.anchor(context.Background(), 0)
 	}
 	s.stopDeliveries()
 	if s.metrics != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/rs/zerolog"
 )
 
 // kinds of all records, oldest first.
@@ -134,4 +135,33 @@ func (s *Service) first(t *testing.T) int64 {
 		t.Fatalf("%d records, %v", len(records), err)
 	}
 	return records[0].Seq
+}
+
+// TestAnchor: the system's log, or this program's where there is none, gets a line by which
+// the journal can be checked; not twice the same.
+func TestAnchor(t *testing.T) {
+	s := withJournal(t)
+	var said strings.Builder
+	log := zerolog.New(zerolog.ConsoleWriter{Out: &said, NoColor: true})
+	s.log = &log
+	s.records(t, 3)
+	told := s.anchor(t.Context(), 0)
+	if told != 3 || s.anchor(t.Context(), told) != 3 {
+		t.Errorf("an anchor of record %d", told)
+	}
+	if _, err := os.Stat("/dev/log"); err == nil {
+		return // it is there
+	}
+	if n := strings.Count(said.String(), "anchor journal="); n != 1 {
+		t.Fatalf("%d anchors: %s", n, said.String())
+	}
+	a, err := journal.ParseAnchor(said.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.records(t, 2)
+	report, err := s.journal.Verify(t.Context(), a)
+	if err != nil || !report.OK() || report.Anchors != 1 {
+		t.Errorf("%+v, %v", report, err)
+	}
 }
