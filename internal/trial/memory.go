@@ -103,6 +103,7 @@ var slabLine = regexp.MustCompile(`^ *(\d+) (\S+)(.*)$`)
 
 // slabAllocations reads alloc_traces (from 5.14) or alloc_calls.
 func slabAllocations(r io.Reader, pool string, in areas) (all []Allocation) {
+	var err error
 	count, size := 0, uint64(0)
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
@@ -110,7 +111,9 @@ func slabAllocations(r io.Reader, pool string, in areas) (all []Allocation) {
 		text := lines.Text()
 		place := strings.TrimSpace(text)
 		if m := slabLine.FindStringSubmatch(text); m != nil {
-			count, _ = strconv.Atoi(m[1])
+			if count, err = strconv.Atoi(m[1]); err != nil {
+				count = 0
+			}
 			size = slabSize(pool)
 			place = m[2]
 		}
