@@ -186,6 +186,7 @@ func explainedLoads() map[string]explained {
 		"built in":                  {Action: failing(sysfs, unix.EINVAL, "hello: module is already loaded"), code: BuiltIn, says: "part of this kernel's image"},
 		"refused":                   {Action: also(failing(init, unix.ENODEV, "hello: loading out-of-tree module taints kernel.", "hello: no such thing here"), func(a *tracer.Action) { a.InitResult = result(-19) }), code: InitRefused, says: `returned ENODEV: "hello: no such thing here"`},
 		"refused, silent":           {Action: also(failing(init, unix.ENOMEM), func(a *tracer.Action) { a.InitResult = result(-12) }), code: InitRefused, says: "returned ENOMEM"},
+		"refused, with a warning":   {Action: also(failing(init, unix.ENOMEM, "hello: before", "------------[ cut here ]------------", "proc_dir_entry '/proc/hello' already registered", "WARNING: CPU: 0 PID: 1 at fs/proc/generic.c:399", "Call Trace:", "---[ end trace 0000000000000000 ]---"), func(a *tracer.Action) { a.InitResult = result(-12) }), code: InitRefused, says: "proc_dir_entry '/proc/hello' already registered"},
 		"crashed":                   {Action: tracer.Action{Stage: init, Crashed: true, Messages: said("BUG: kernel NULL pointer dereference, address: 0000000000000000")}, code: InitCrashed, says: "NULL pointer"},
 		"crashed, silent":           {Action: tracer.Action{Stage: init, Crashed: true}, code: InitCrashed, says: "its init crashed"},
 		"memory":                    {Action: failing(tracer.StageResolve, unix.ENOMEM), code: NoMemory, says: "no memory for hello"},

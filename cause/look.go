@@ -191,11 +191,24 @@ func lookParameter(s *scene) {
 	}
 }
 
-// lookSaid takes the module's own last words for its reason.
+// lookSaid takes the module's own last words for its reason. Of a warning of the kernel's
+// with its trace, that is what stands first in it.
 func lookSaid(s *scene) {
+	var inTrace bool
+	var first string // of the trace, read from its end
 	for _, m := range slices.Backward(s.action.Messages) {
 		line := strings.TrimSpace(firstLine(m))
-		if strings.Contains(line, "taints kernel") || strings.Contains(line, "module verification failed") || line == "" {
+		switch {
+		case strings.HasPrefix(line, "---[ end trace"):
+			inTrace = true
+			continue
+		case inTrace && strings.Contains(line, "[ cut here ]"):
+			inTrace, line = false, first
+		case inTrace:
+			first = line
+			continue
+		}
+		if strings.HasPrefix(line, "WARNING: ") || strings.Contains(line, "taints kernel") || strings.Contains(line, "module verification failed") || line == "" {
 			continue
 		}
 		s.name("said", line)

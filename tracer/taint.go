@@ -10,20 +10,30 @@ import (
 // include/linux/panic.h). Bits that no name is known for keep their number.
 type Taints uint64
 
-// taintNames gives the words for the bits that a module can carry, in the
-// kernel's terms.
+// taintName gives the words for the bits that a module can carry, and for those that
+// say what happened to a kernel, in the kernel's terms.
 func taintName(bit int) string {
 	switch bit {
 	case 0:
 		return "proprietary"
 	case 1:
 		return "forced-load"
+	case 4:
+		return "machine-check"
+	case 5:
+		return "bad-page"
+	case 7:
+		return "died"
+	case 9:
+		return "warned"
 	case 10:
 		return "staging"
 	case 12:
 		return "out-of-tree"
 	case 13:
 		return "unsigned"
+	case 14:
+		return "soft-lockup"
 	case 15:
 		return "livepatch"
 	case 18:

@@ -23,7 +23,7 @@ type machineFlags struct {
 	add, get, env        []string
 	memory, cpus         int
 	timeout              time.Duration
-	console, dir         string
+	console, dir, disk   string
 	noModules            bool
 }
 
@@ -39,6 +39,7 @@ func (f *machineFlags) register(flags *pflag.FlagSet) {
 	flags.IntVar(&f.cpus, "cpus", 2, "number of CPUs")
 	flags.DurationVar(&f.timeout, "timeout", 10*time.Minute, "end the machine after this `TIME`; 0 for never")
 	flags.StringVar(&f.console, "console", "", "keep the kernel's console in `FILE`")
+	flags.StringVar(&f.disk, "disk", "", "give the guest this `FILE` as /dev/vda, which takes modprobe virtio_blk there; what is written to it stays")
 	flags.BoolVar(&f.noModules, "no-modules", false, "leave the kernel's module tree out of the guest")
 }
 
@@ -46,7 +47,7 @@ func (f *machineFlags) register(flags *pflag.FlagSet) {
 func (f *machineFlags) machine(ctx context.Context, progress io.Writer) (lab.Machine, error) {
 	m := lab.Machine{
 		Append: f.append, Memory: f.memory, CPUs: f.cpus, Timeout: f.timeout,
-		Dir: f.dir, Console: f.console, NoModules: f.noModules, Progress: progress,
+		Dir: f.dir, Console: f.console, Disk: f.disk, NoModules: f.noModules, Progress: progress,
 	}
 	if f.cpus < 1 || f.memory < 0 || f.timeout < 0 {
 		return m, usageErrorf("--cpus %d --memory %d --timeout %v: want a machine that can be", f.cpus, f.memory, f.timeout)

@@ -68,6 +68,8 @@ func newRootCommand() *cobra.Command {
 		newHistoryCommand(),
 		newAuditCommand(),
 		newLoadCommand(),
+		newTryCommand(),
+		newTrialGuestCommand(),
 		newUnloadCommand(),
 		newCheckCommand(),
 		newExplainCommand(),

@@ -14,6 +14,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/docs/schema"
+	"github.com/kmodtrace/kmodtrace/internal/trial"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/provenance"
@@ -138,6 +139,12 @@ func filledRecord(text string) *journal.Document {
 	return r
 }
 
+func filledTrial(text string) *trial.Report {
+	r := filled[trial.Report](text)
+	r.Verdict, r.Faults[0].Kind, r.Faults[0].Step, r.Messages[0].Step = trial.Leaking, trial.Oops, trial.StepLoad, trial.StepLoad
+	return r
+}
+
 func filledLoaded(text string) *loadedJSON {
 	l := filled[loadedJSON](text)
 	l.Modules[0].Kind = journal.KindPresent
@@ -189,6 +196,7 @@ func records(text string) map[string]any {
 		"loaded":       filledLoaded(text),
 		"anchor":       filled[anchorJSON](text),
 		"verification": filled[verification](text),
+		"trial":        filledTrial(text),
 	}
 }
 

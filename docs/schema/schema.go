@@ -13,6 +13,7 @@
 //	loaded    kmodtrace history --loaded-at TIME --json
 //	anchor    kmodtrace audit anchor --json
 //	verification  kmodtrace audit verify --json
+//	trial     kmodtrace try --json
 //	verdict   a line of kmodtrace check --json
 //	meaning   a line of kmodtrace explain --json, or of kmodtrace explain CODE --json
 //	cause     what action, result and verdict have of a cause

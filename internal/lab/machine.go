@@ -27,6 +27,10 @@ type Machine struct {
 	Dir   string   // where the command runs, made when absent; "" for /root
 	Bring []Bring  // what comes back when the command has ended
 
+	// Disk is a file that the guest has as /dev/vda, by the module virtio_blk; "" for no
+	// disk. It stays as the guest leaves it, also when the machine is killed.
+	Disk string
+
 	Stdin    io.Reader   // nil for none. Read in the background, perhaps past the command's end
 	Terminal *guest.Size // run the command on a terminal, its output arriving as stdout
 
@@ -118,6 +122,13 @@ func (m Machine) withDefaults() (Machine, error) {
 			return m, fmt.Errorf("bring back %q: not an absolute path in the guest", b.Guest)
 		}
 	}
+	if m.Disk != "" {
+		if f, err := os.OpenFile(m.Disk, os.O_RDWR, 0); err != nil {
+			return m, fmt.Errorf("disk: %w", err)
+		} else if err := f.Close(); err != nil {
+			return m, err
+		}
+	}
 	if m.Cache == "" {
 		var err error
 		if m.Cache, err = CacheDir(); err != nil {
@@ -205,7 +216,7 @@ func (m Machine) boot(ctx context.Context, q qemu, image, console *os.File, r *r
 	}
 	// Descriptors 0 to 2 are standard, ExtraFiles begin at 3.
 	args := q.args(hardware{
-		kernel: m.Kernel.Image, image: 3, console: 4,
+		kernel: m.Kernel.Image, image: 3, console: 4, disk: m.Disk,
 		memory: m.Memory, cpus: m.CPUs, accel: m.Accel, append: m.Append,
 	})
 	p, err := startQEMU(ctx, q.path, args, image, console)

@@ -77,6 +77,7 @@ type hardware struct {
 	cpus    int
 	accel   Accel
 	append  string // more kernel command line
+	disk    string // the disk's file; "" for none
 }
 
 // resultsPort is the guest's name for the serial port that carries the frames.
@@ -113,6 +114,11 @@ func (q qemu) args(h hardware) []string {
 		"-append", strings.TrimSpace("console=" + console + " " + guestArguments + " " + h.append),
 		"-chardev", "file,id=console,path=" + descriptorPath(h.console), "-serial", "chardev:console",
 		"-chardev", "stdio,id=results,signal=off",
+	}
+	if h.disk != "" {
+		// What the guest flushed is in the file, whatever becomes of QEMU.
+		args = append(args, "-drive", "file="+strings.ReplaceAll(h.disk, ",", ",,")+",format=raw,if=none,id=disk,cache=writeback",
+			"-device", "virtio-blk-pci,drive=disk")
 	}
 	return append(args, results...)
 }

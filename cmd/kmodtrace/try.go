@@ -1,0 +1,158 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kmodtrace/kmodtrace/internal/lab"
+	"github.com/kmodtrace/kmodtrace/internal/trial"
+	"github.com/kmodtrace/kmodtrace/kmod"
+)
+
+func newTryCommand() *cobra.Command {
+	opts := new(tryOptions)
+	cmd := &cobra.Command{
+		Use:   "try FILE... [PARAM=VALUE]... [flags] [-- COMMAND [ARGUMENT]...]",
+		Short: "Load and unload modules in a throw-away machine, and judge them",
+		Long: `Boot the kernel that the modules were built for in a virtual machine, load the FILES there
+in their order, run the COMMAND if there is one, unload them the other way round, and do
+so --times over. PARAM=VALUE is for the last FILE. What they depend on is loaded first, as
+far as that kernel has it. This machine's own kernel is not touched.
+
+The verdict, the worst that happened:
+  passed          loaded and unloaded each time, and nothing was left
+  leaked          memory, an entry in /proc, /sys or /dev, a thread or the like was left
+  warned          the kernel complained, or is tainted by more than the module's being there
+  command-failed  the COMMAND's exit status was not 0
+  stuck           it could not be unloaded: somebody holds a reference, or it has no exit
+  refused         it was not loaded: the cause says why
+  hung            a step did not end within --patience, or the machine stopped answering
+  crashed         code of it faulted: where, as far as the file's debug information tells
+  panicked        the whole kernel stopped
+
+Of memory, what the module took from slabs and by vmalloc is seen; pages and per-CPU
+memory that it takes by itself are not.
+
+Exit status: 0 passed; 1 any other verdict; 2 the command line makes no sense; 125 the machine
+itself failed, or its kernel cannot be had.`,
+		Example: `  kmodtrace try ./hello.ko --times 10
+  kmodtrace try ./base.ko ./user.ko debug=1
+  kmodtrace try ./mydev.ko -- sh -c 'echo hello > /dev/mydev && cat /dev/mydev'
+  kmodtrace try ./hello.ko --kernel 6.12 --json`,
+		Args: func(cmd *cobra.Command, args []string) error { return opts.parse(args, cmd.ArgsLenAtDash()) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return opts.run(cmd) },
+	}
+	flags := cmd.Flags()
+	flags.IntVarP(&opts.plan.Times, "times", "n", 3, "do it `N` times")
+	flags.StringVar(&opts.kernel, "kernel", "", "boot this `RELEASE` or series instead of the kernel that the last FILE was built for; fetched when absent")
+	flags.DurationVar(&opts.plan.Patience, "patience", 30*time.Second, "a step that takes longer than this `TIME` counts as hung")
+	flags.BoolVar(&opts.json, "json", false, "print one JSON object (docs/schema/trial.schema.json)")
+	return cmd
+}
+
+type tryOptions struct {
+	plan   trial.Plan
+	kernel string
+	json   bool
+}
+
+// parse tells files, parameters and the command apart.
+func (o *tryOptions) parse(args []string, dash int) error {
+	if dash >= 0 {
+		args, o.plan.Command = args[:dash], args[dash:]
+		if len(o.plan.Command) == 0 {
+			return usageErrorf("nothing after --: want a COMMAND to run in the machine")
+		}
+	}
+	for _, arg := range args {
+		switch {
+		case kmod.IsFile(arg) && len(o.plan.Params) == 0:
+			o.plan.Files = append(o.plan.Files, arg)
+		case kmod.IsFile(arg) && !strings.Contains(arg, "="):
+			return usageErrorf("%s: want the FILES before the parameters", shortText(arg))
+		case len(o.plan.Files) == 0:
+			return usageErrorf("%s: want the FILE of a module: a path with a slash, or one that ends in .ko", shortText(arg))
+		default:
+			if _, err := kmod.ParseParams(arg); err != nil {
+				return usageErrorf("%w", err)
+			}
+			o.plan.Params = append(o.plan.Params, arg)
+		}
+	}
+	switch {
+	case len(o.plan.Files) == 0:
+		return usageErrorf("try takes the FILES of modules")
+	case o.plan.Times < 1 || o.plan.Times > maxTrials:
+		return usageErrorf("--times %d: want 1 to %d", o.plan.Times, maxTrials)
+	case o.plan.Patience <= 0:
+		return usageErrorf("--patience %v: want some time, as 30s", o.plan.Patience)
+	}
+	return nil
+}
+
+const maxTrials = 10_000
+
+func (o *tryOptions) run(cmd *cobra.Command) error {
+	m, err := o.machine(cmd)
+	if err != nil {
+		return err
+	}
+	r, err := trial.Run(cmd.Context(), m, o.plan)
+	if err != nil {
+		return labError(err)
+	}
+	out := cmd.OutOrStdout()
+	if o.json {
+		err = printJSON(out, r)
+	} else {
+		err = printTo(out, func(w io.Writer) error {
+			_, err := io.WriteString(w, newTrialText(themeOf(out), columnsOf(out)).render(r))
+			return err
+		})
+	}
+	if err == nil && r.Verdict != trial.Passed {
+		err = &exitError{status: exitRefused, err: oneLineError{fmt.Errorf("%s: %s", r.Verdict, r.Why)}}
+	}
+	return err
+}
+
+// machine is one with the kernel that the last file was built for.
+func (o *tryOptions) machine(cmd *cobra.Command) (m lab.Machine, err error) {
+	wanted, arch := o.kernel, runtime.GOARCH
+	for _, path := range o.plan.Files {
+		f, err := kmod.Inspect(path)
+		if err != nil {
+			return m, targetError(err)
+		}
+		if err := f.Complete(); err != nil {
+			return m, targetError(&kmod.Error{Op: "try", Module: path, Err: err})
+		}
+		if known, ok := map[string]string{"x86-64": "amd64", "aarch64": "arm64"}[f.Machine]; ok {
+			arch = known
+		}
+		if o.kernel == "" {
+			wanted, _, _ = strings.Cut(f.Value("vermagic"), " ")
+		}
+	}
+	if wanted == "" {
+		return m, &exitError{status: exitRefused, err: errors.New("the file does not say which kernel it was built for"), hint: "--kernel names one: kmodtrace lab kernels lists them"}
+	}
+	m = lab.Machine{Progress: cmd.ErrOrStderr()}
+	if m.Cache, err = lab.CacheDir(); err != nil {
+		return m, labError(err)
+	}
+	if m.Kernel, err = lab.EnsureKernel(cmd.Context(), m.Cache, wanted, arch, m.Progress); err != nil {
+		hint := ""
+		if o.kernel == "" {
+			hint = "it was built for " + shortText(wanted) + "; --kernel boots another: kmodtrace lab kernels lists them"
+		}
+		return m, &exitError{status: exitLab, err: err, hint: hint}
+	}
+	return m, nil
+}

@@ -1,0 +1,320 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/internal/trial"
+)
+
+// trialText renders what a trial came to.
+type trialText struct {
+	*resultText
+}
+
+func newTrialText(t theme, width int) *trialText { return &trialText{newResultText(t, width)} }
+
+func (t *trialText) render(r *trial.Report) string {
+	lines := []line{t.headline(r), labelled("rounds", plain, fmt.Sprintf("%d of %d in %.1f s, %.1f s of them to boot (%s)",
+		r.Rounds, r.Times, r.Took.Seconds(), r.Booting.Seconds(), r.Accel))}
+	for i := range r.Modules {
+		lines = append(lines, t.module(&r.Modules[i], len(r.Modules) > 1)...)
+	}
+	lines = append(lines, t.command(r.Command)...)
+	lines = append(lines, t.faults(r.Faults)...)
+	lines = append(lines, t.leftovers(r)...)
+	lines = append(lines, t.messages(r)...)
+	if names := r.Taints.Names(); len(names) > 0 {
+		lines = append(lines, labelled("taints", unsure, strings.Join(names, ", ")))
+	}
+	for _, what := range r.Unseen {
+		lines = append(lines, t.wrapped("unseen", dim, what)...)
+	}
+	return t.text(append(lines, t.verdict(r)))
+}
+
+func (t *trialText) headline(r *trial.Report) line {
+	names := make([]string, len(r.Modules))
+	for i := range r.Modules {
+		names[i] = r.Modules[i].Module
+	}
+	return line{}.add(strong, strings.Join(names, " ")).spaced(plain, "tried on "+r.Release)
+}
+
+func (t *trialText) module(m *trial.ModuleReport, several bool) (lines []line) {
+	if several {
+		lines = append(lines, labelled("module", strong, m.Module).spaced(dim, m.File))
+	}
+	lines = append(lines, attempts("load", m.Loads, m.Load, "live"))
+	if len(m.Unloads) > 0 {
+		lines = append(lines, attempts("unload", m.Unloads, m.Unload, "unloaded"))
+	}
+	lines = append(lines, t.stages(m)...)
+	if m.Cause != nil {
+		lines = append(lines, t.causeLines(m.Cause, bad)...)
+	}
+	return lines
+}
+
+func attempts(label string, outcomes []trial.Outcome, took trial.Spread, well string) line {
+	l := line{}
+	for i, o := range outcomes {
+		s := bad
+		if o.Text == well {
+			s = good
+		}
+		text := o.Text
+		if o.Count > 1 {
+			text += fmt.Sprintf(" ×%d", o.Count)
+		}
+		if i == 0 {
+			l = labelled(label, s, text)
+		} else {
+			l = l.add(plain, ", ").add(s, text)
+		}
+	}
+	if len(outcomes) == 0 {
+		l = labelled(label, dim, "not tried")
+	}
+	return l.spaced(plain, spreadText(took))
+}
+
+func spreadText(s trial.Spread) string {
+	switch {
+	case s.N == 0:
+		return ""
+	case s.N == 1:
+		return shortDuration(s.Med)
+	}
+	return fmt.Sprintf("%s (%s to %s)", shortDuration(s.Med), shortDuration(s.Min), shortDuration(s.Max))
+}
+
+// stages draws the medians to one scale, and the spread beside them.
+func (t *trialText) stages(m *trial.ModuleReport) (lines []line) {
+	var longest time.Duration
+	for i := range m.Stages {
+		longest = max(longest, m.Stages[i].Med)
+	}
+	const spreadColumns = len("  000.0ms (000.0ms to 000.0ms)")
+	room := max(t.width-labelColumns-len("relocate")-2-spreadColumns, 8)
+	for i := range m.Stages {
+		s := &m.Stages[i]
+		bar := barText(s.Med, longest, room)
+		l := labelled(first(i, "stages"), plain, fmt.Sprintf("%-8s  %-*s", s.Stage, spreadColumns, spreadText(s.Spread)))
+		lines = append(lines, l.add(good, bar))
+	}
+	return lines
+}
+
+// barText is a bar of at most n columns for a part of a whole.
+func barText(part, whole time.Duration, n int) string {
+	if whole <= 0 {
+		return ""
+	}
+	eighths := int(int64(part) * int64(n*8) / int64(whole))
+	if eighths == 0 && part > 0 {
+		eighths = 1
+	}
+	text := strings.Repeat("█", eighths/8)
+	if rest := eighths % 8; rest > 0 {
+		text += string([]rune("▏▎▍▌▋▊▉")[rest-1])
+	}
+	return text
+}
+
+func (t *trialText) command(c *trial.CommandReport) []line {
+	if c == nil {
+		return nil
+	}
+	s, text := good, "exit status 0"
+	if c.Failed > 0 {
+		s, text = bad, fmt.Sprintf("exit status %d, %d of %d times", c.Status, c.Failed, c.Runs)
+	}
+	lines := []line{labelled("command", plain, strings.Join(c.Argv, " ")).spaced(s, text).spaced(plain, spreadText(c.Took))}
+	for i, text := range lastLines(c.Output, 5) {
+		lines = append(lines, labelled(first(i, "output"), dim, text))
+	}
+	return lines
+}
+
+// lastLines keeps the end of a text.
+func lastLines(text string, n int) []string {
+	all := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	if len(all) == 1 && all[0] == "" {
+		return nil
+	}
+	return all[max(len(all)-n, 0):]
+}
+
+// faults tells those of one kind and place once.
+func (t *trialText) faults(faults []trial.Fault) (lines []line) {
+	type place struct {
+		kind     trial.FaultKind
+		function string
+		offset   uint64
+		text     string
+	}
+	count := map[place]int{}
+	of := func(f *trial.Fault) place {
+		if f.Function == "" {
+			return place{kind: f.Kind, text: f.Text}
+		}
+		return place{kind: f.Kind, function: f.Function, offset: f.Offset}
+	}
+	for i := range faults {
+		count[of(&faults[i])]++
+	}
+	for i := range faults {
+		f := &faults[i]
+		n := count[of(f)]
+		if n == 0 {
+			continue // told
+		}
+		delete(count, of(f))
+		lines = append(lines, t.fault(f, n)...)
+	}
+	return lines
+}
+
+func (t *trialText) fault(f *trial.Fault, n int) []line {
+	s := bad
+	if f.Kind == trial.Warning {
+		s = unsure
+	}
+	lines := t.wrapped(string(f.Kind), s, f.Text)
+	where := fmt.Sprintf("at the %s of round %d", f.Step, f.Round)
+	if f.Function != "" {
+		where = fmt.Sprintf("in %s+%#x of %s, %s", f.Function, f.Offset, f.Module, where)
+	}
+	if f.Place != "" {
+		where = f.Place + ": " + where
+	}
+	if n > 1 {
+		where += fmt.Sprintf(", and %d more", n-1)
+	}
+	return append(lines, t.wrapped("", strong, where)...)
+}
+
+// leftovers lists what was not given back, and whether it grows.
+func (t *trialText) leftovers(r *trial.Report) (lines []line) {
+	if r.Left == nil {
+		return nil
+	}
+	if len(r.Left.Memory)+len(r.Left.Entries) == 0 {
+		return []line{labelled("left", good, "nothing")}
+	}
+	n := 0
+	label := func() string { n++; return first(n-1, "left") }
+	for _, m := range t.byPlace(r.Left.Memory) {
+		lines = append(lines, labelled(label(), bad, m.text).spaced(strong, m.place).spaced(dim, growth(&m.Allocation, r)))
+	}
+	const most = 10
+	for i, entry := range r.Left.Entries {
+		if i == most {
+			lines = append(lines, labelled(label(), bad, fmt.Sprintf("and %d more", len(r.Left.Entries)-most)))
+			break
+		}
+		lines = append(lines, labelled(label(), bad, entry))
+	}
+	return lines
+}
+
+// lostMemory is what is left of one place: the largest part, and a word on the others.
+type lostMemory struct {
+	trial.Allocation
+	text, place string
+}
+
+// byPlace puts what was asked for at one place together: vmalloc takes from slabs too.
+func (t *trialText) byPlace(all []trial.Allocation) (lost []lostMemory) {
+	for rest := slices.Clone(all); len(rest) > 0; {
+		here := func(m trial.Allocation) bool {
+			return m.Module == rest[0].Module && m.Section == rest[0].Section && m.Offset == rest[0].Offset
+		}
+		var group, others []trial.Allocation
+		for _, m := range rest {
+			if here(m) {
+				group = append(group, m)
+			} else {
+				others = append(others, m)
+			}
+		}
+		largest := slices.MaxFunc(group, func(a, b trial.Allocation) int { return cmp.Compare(a.Bytes, b.Bytes) })
+		l := lostMemory{Allocation: largest, text: fmt.Sprintf("%d of %s", largest.Count, largest.Pool), place: largest.Place}
+		if largest.Bytes > 0 {
+			l.text += fmt.Sprintf(", %d bytes", largest.Bytes)
+		}
+		if l.place == "" {
+			l.place = fmt.Sprintf("%s%s+%#x", largest.Module, largest.Section, largest.Offset)
+		}
+		lost, rest = append(lost, l), others
+	}
+	return lost
+}
+
+// growth tells whether memory of one place is lost anew in each round.
+func growth(m *trial.Allocation, r *trial.Report) string {
+	if r.Rounds < 2 || r.LeftFirst == nil {
+		return ""
+	}
+	before := 0
+	for i := range r.LeftFirst.Memory {
+		if f := &r.LeftFirst.Memory[i]; f.Pool == m.Pool && f.Section == m.Section && f.Offset == m.Offset && f.Module == m.Module {
+			before = f.Count
+		}
+	}
+	switch {
+	case before > 0 && m.Count == before*r.Rounds:
+		return fmt.Sprintf("%d each round", before)
+	case m.Count > before:
+		return "more with the rounds"
+	}
+	return ""
+}
+
+// messages are the kernel's while the modules were tried, those of one text together. Of
+// a fault, the trace is in the JSON.
+func (t *trialText) messages(r *trial.Report) (lines []line) {
+	count := map[string]int{}
+	var texts []string
+	for _, m := range r.Messages {
+		if m.Fault || m.Step == trial.StepLook || m.Step == trial.StepDone {
+			continue
+		}
+		if count[m.Text]++; count[m.Text] == 1 {
+			texts = append(texts, m.Text)
+		}
+	}
+	const most = 12
+	for i, text := range texts {
+		if i == most {
+			lines = append(lines, labelled("", dim, fmt.Sprintf("and %d more", len(texts)-most)))
+			break
+		}
+		l := labelled(first(i, "kernel"), plain, `"`+text+`"`)
+		if n := count[text]; n > 1 {
+			l = l.add(dim, fmt.Sprintf(" ×%d", n))
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+func (t *trialText) verdict(r *trial.Report) line {
+	files := make([]string, len(r.Files))
+	for i, f := range r.Files {
+		files[i] = filepath.Base(f)
+	}
+	s := bad
+	switch r.Verdict {
+	case trial.Passed:
+		s = good
+	case trial.Warned, trial.Leaking:
+		s = unsure
+	}
+	return line{}.add(plain, "try "+strings.Join(files, " ")+": ").add(s, string(r.Verdict))
+}

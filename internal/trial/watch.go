@@ -1,0 +1,98 @@
+package trial
+
+import (
+	"bytes"
+	"debug/elf"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
+
+// Leftovers are what the modules did not give back. Each round's are all until then.
+type Leftovers struct {
+	// Entries are paths in /proc, /sys and /dev, lines of the kernel's lists, and its
+	// threads.
+	Entries []string     `json:"entries,omitempty"`
+	Memory  []Allocation `json:"memory,omitempty"`
+	Taints  uint64       `json:"taints"` // all that are set now
+}
+
+// Watch notes what the kernel exposes, and what is left of modules.
+type Watch struct {
+	before snapshot
+	areas  areas
+}
+
+// NewWatch begins to watch: what is there now is nobody's fault.
+func NewWatch() *Watch { return &Watch{before: takeSnapshot()} }
+
+// Ready describes the guest.
+func Ready() *ReadyGuest {
+	release, _ := tracer.Release()
+	return &ReadyGuest{Release: release, Taints: taints(), Tracks: tracksAllocations()}
+}
+
+func taints() uint64 {
+	text, _ := os.ReadFile("/proc/sys/kernel/tainted")
+	n, _ := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+	return n
+}
+
+// Loaded notes where a module that is live has its sections.
+func (w *Watch) Loaded(module, file string) {
+	sizes := sectionSizes(file)
+	paths, _ := filepath.Glob(filepath.Join("/sys/module", module, "sections", "*"))
+	hidden, _ := filepath.Glob(filepath.Join("/sys/module", module, "sections", ".*"))
+	for _, path := range append(paths, hidden...) {
+		text, err := os.ReadFile(path)
+		section := filepath.Base(path)
+		address, ok := rawAddress(strings.TrimSpace(string(text)))
+		if err == nil && ok && sizes[section] > 0 {
+			w.areas = append(w.areas, Area{Module: module, Section: section, Address: address, Size: sizes[section]})
+		}
+	}
+}
+
+// Refused notes where a module was that did not become live, as far as is known.
+func (w *Watch) Refused(module string, m *tracer.Module) {
+	if m != nil && m.Address != 0 {
+		w.areas = append(w.areas, Area{Module: module, Address: uint64(m.Address), Size: uint64(m.Size)})
+	}
+}
+
+func sectionSizes(file string) map[string]uint64 {
+	sizes := make(map[string]uint64)
+	data, err := kmod.ReadImage(file)
+	if err != nil {
+		return sizes
+	}
+	f, err := elf.NewFile(bytes.NewReader(data))
+	if err != nil {
+		return sizes
+	}
+	for _, s := range f.Sections {
+		if s.Flags&elf.SHF_ALLOC != 0 {
+			sizes[s.Name] = s.Size
+		}
+	}
+	return sizes
+}
+
+// settle is how long what is freed later, after a grace period, may take.
+const settle = 3 * time.Second
+
+// Left looks what is left. If it is to be patient it looks again while there is something,
+// for a while.
+func (w *Watch) Left(patient bool) *Leftovers {
+	for begun := time.Now(); ; time.Sleep(200 * time.Millisecond) {
+		left := &Leftovers{Entries: takeSnapshot().since(w.before), Memory: allocations(w.areas), Taints: taints()}
+		if len(left.Entries) == 0 && len(left.Memory) == 0 || !patient || time.Since(begun) > settle {
+			return left
+		}
+	}
+}
