@@ -209,24 +209,27 @@ func (s *served) checkLoaded() {
 	}
 }
 
-func checkMetrics(t *testing.T, socket string) {
+// askService asks it by its socket, and gives the status and the text.
+func askService(t *testing.T, socket, path string) string {
 	t.Helper()
-	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)
 	}}}
-	ask := func(path string) string {
-		response, err := client.Get("http://kmodtrace" + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		text, err := io.ReadAll(response.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return response.Status + "\n" + string(text)
+	response, err := client.Get("http://kmodtrace" + path)
+	if err != nil {
+		t.Fatal(err)
 	}
-	metrics := ask("/metrics")
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.Status + "\n" + string(text)
+}
+
+func checkMetrics(t *testing.T, socket string) {
+	t.Helper()
+	metrics := askService(t, socket, "/metrics")
 	for _, want := range []string{
 		`kmodtrace_actions_total{action="load",cause="",outcome="live"} 1`,
 		`kmodtrace_actions_total{action="load",cause="init-refused",outcome="failed"} 1`,
@@ -236,7 +239,7 @@ func checkMetrics(t *testing.T, socket string) {
 			t.Errorf("no %s in\n%s", want, metrics)
 		}
 	}
-	if health := ask("/healthz"); !strings.HasPrefix(health, "200 ") {
+	if health := askService(t, socket, "/healthz"); !strings.HasPrefix(health, "200 ") {
 		t.Errorf("healthz: %s", health)
 	}
 }
@@ -409,6 +412,85 @@ func TestServeDamaged(t *testing.T) {
 	if records := s.records(); !has(records, "corrupt", "started", "inventory", "load hello live by root", "stopped") {
 		t.Errorf("the records are\n\t%s", strings.Join(records, "\n\t"))
 	}
+}
+
+// TestServeDiskFull: while the journal's disk is full, what happens is kept in memory, the
+// service says that it is not well, and in the end nothing is missing. On a disk that cannot
+// be written it does not begin.
+func TestServeDiskFull(t *testing.T) {
+	if os.Getenv("KMODTRACE_LAB") == "" {
+		t.Skip("mounts disks and unloads modules: runs only in a machine of the lab (kmodtrace lab exec)")
+	}
+	if err := roles.Install("kmodtrace"); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	disk := filepath.Join(dir, "disk")
+	if err := os.Mkdir(disk, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=2m"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(disk, unix.MNT_DETACH) })
+	remount := func(flags uintptr, options string) {
+		t.Helper()
+		if err := unix.Mount("", disk, "", unix.MS_REMOUNT|flags, options); err != nil {
+			t.Fatal(err)
+		}
+	}
+	socket := filepath.Join(dir, "metrics")
+	s := serve(t, disk, "metrics:\n  listen: unix:"+socket+"\n")
+	const made = 1500
+	refusedUnloads(made)
+	awaitHealth(t, socket, "503 ", "the journal cannot be written")
+	remount(0, "size=64m")
+	awaitHealth(t, socket, "200 ", "ok")
+	if got := s.awaitCount("unload nosuch_storm failed by root not-loaded", made); got != made {
+		t.Errorf("%d of %d actions are recorded; it said %s", got, made, s.said)
+	}
+
+	if status := s.end(syscall.SIGTERM); status != 0 {
+		t.Errorf("status %d: %s", status, s.said)
+	}
+	if records := s.records(); count(records, "lost") != 0 || !has(records, "stopped") {
+		t.Errorf("the records end with %q; it said %s", records[max(len(records)-5, 0):], s.said)
+	}
+	if n := strings.Count(s.said.String(), "what happens is kept in memory until it can be written"); n != 1 {
+		t.Errorf("%d times it said that it cannot write: %s", n, s.said)
+	}
+
+	// Under a service that has it open no file system becomes read-only; one that fails
+	// answers with errors, as a full one does.
+	remount(unix.MS_RDONLY, "")
+	again := exec.Command(roles.Path("kmodtrace"), "serve", "--config", filepath.Join(disk, "kmodtrace.yaml"))
+	if out, _ := again.CombinedOutput(); again.ProcessState.ExitCode() != exitRefused || !strings.Contains(string(out), "read-only file system") {
+		t.Errorf("on a disk that cannot be written: status %d, %s", again.ProcessState.ExitCode(), out)
+	}
+}
+
+// awaitCount waits until a line is that often among the records, and gives how often it is.
+func (s *served) awaitCount(line string, n int) (got int) {
+	s.t.Helper()
+	for start := time.Now(); time.Since(start) < 2*time.Minute; time.Sleep(time.Second) {
+		if got = count(s.records(), line); got >= n {
+			break
+		}
+	}
+	return got
+}
+
+// awaitHealth waits until the service is as well as that.
+func awaitHealth(t *testing.T, socket, status, text string) {
+	t.Helper()
+	var health string
+	for start := time.Now(); time.Since(start) < time.Minute; time.Sleep(100 * time.Millisecond) {
+		health = askService(t, socket, "/healthz")
+		if strings.HasPrefix(health, status) && strings.Contains(health, text) {
+			return
+		}
+	}
+	t.Fatalf("it is %q, want %s%s", health, status, text)
 }
 
 // overwrite puts other bytes into a file.
