@@ -125,8 +125,8 @@ func (s *source) lineIn(unit *dwarf.Entry, address uint64) string {
 	if err != nil || lines == nil {
 		return ""
 	}
-	var entry dwarf.LineEntry
-	if err := lines.SeekPC(address, &entry); err != nil || entry.File == nil {
+	entry, ok := seek(lines, address)
+	if !ok {
 		return ""
 	}
 	file, line := entry.File, int64(entry.Line)
@@ -138,6 +138,20 @@ func (s *source) lineIn(unit *dwarf.Entry, address uint64) string {
 		}
 	}
 	return fmt.Sprintf("%s:%d", filepath.Base(file.Name), line)
+}
+
+// seek finds the entry that an address belongs to. [dwarf.LineReader.SeekPC] wants one
+// sequence, or several in the order of their addresses; a module has one for each section.
+func seek(lines *dwarf.LineReader, address uint64) (found dwarf.LineEntry, ok bool) {
+	var last, next dwarf.LineEntry
+	last.EndSequence = true
+	for lines.Next(&next) == nil {
+		if !last.EndSequence && last.File != nil && last.Address <= address && address < next.Address {
+			return last, true
+		}
+		last = next
+	}
+	return found, false
 }
 
 // outermost gives the call, in the function that the address is in, of what was inlined
