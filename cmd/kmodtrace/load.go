@@ -58,7 +58,11 @@ func (o *loadOptions) run(cmd *cobra.Command, target string, params kmod.Params)
 	if err != nil {
 		return o.notPlanned(cmd, target, err)
 	}
-	load := func(ctx context.Context, w *witness, r *result) { loadSteps(ctx, w, r, steps) }
+	load := func(ctx context.Context, w *witness, r *result) {
+		if loadSteps(ctx, w, r, steps); r.Result == confirmed && kmod.IsFile(target) {
+			keepFile(target, params)
+		}
+	}
 	return o.act(cmd, []job{{"load", target, load}})
 }
 

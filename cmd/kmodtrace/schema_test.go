@@ -145,6 +145,14 @@ func filledTrial(text string) *trial.Report {
 	return r
 }
 
+func filledReload(text string) *reload {
+	r := filled[reload](text)
+	for _, part := range []*result{r.Unload, r.Load, r.Restore} {
+		part.Command = "load"
+	}
+	return r
+}
+
 func filledLoaded(text string) *loadedJSON {
 	l := filled[loadedJSON](text)
 	l.Modules[0].Kind = journal.KindPresent
@@ -156,6 +164,8 @@ func enumWords() map[reflect.Type]string {
 	return map[reflect.Type]string{
 		reflect.TypeFor[verdict](): string(refused),
 		reflect.TypeFor[have]():    string(unknown),
+
+		reflect.TypeFor[copyInKernel](): string(oldCopy),
 
 		reflect.TypeFor[tracer.Format]():     string(tracer.FormatXz),
 		reflect.TypeFor[cause.Code]():        string(cause.Unknown),
@@ -190,6 +200,7 @@ func records(text string) map[string]any {
 		"result":   r,
 		"doctor":   filled[report](text),
 		"refs":     filled[refsRecord](text),
+		"reload":   filledReload(text),
 
 		"record":       filledRecord(text),
 		"first":        filled[firstSeen](text),
