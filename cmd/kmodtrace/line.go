@@ -2,6 +2,7 @@ package main
 
 import (
 	"strings"
+	"time"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 )
@@ -104,9 +105,10 @@ func (l line) text() string {
 }
 
 // What text takes on a terminal, and what may be shown there, is cells' to know.
-func columns(s string) int             { return cells.Count(s) }
-func cut(s string, n int) string       { return cells.Cut(s, n) }
-func head(s string, n int) string      { return cells.Head(s, n) }
-func cutFront(s string, n int) string  { return cells.CutFront(s, n) }
-func wrap(text string, n int) []string { return cells.Wrap(text, n) }
-func printable(s string) string        { return cells.Printable(s) }
+func columns(s string) int                 { return cells.Count(s) }
+func cut(s string, n int) string           { return cells.Cut(s, n) }
+func head(s string, n int) string          { return cells.Head(s, n) }
+func cutFront(s string, n int) string      { return cells.CutFront(s, n) }
+func wrap(text string, n int) []string     { return cells.Wrap(text, n) }
+func printable(s string) string            { return cells.Printable(s) }
+func shortDuration(d time.Duration) string { return cells.Duration(d) }

@@ -1,10 +1,12 @@
-// Package cells measures and cuts text by the cells of a terminal that it takes, and
-// makes text of anybody fit to be shown.
+// Package cells makes text for the cells of a terminal: measured, cut and wrapped by what
+// it takes there, harmless whoever wrote it, and times in few digits.
 package cells
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -100,4 +102,24 @@ func Wrap(text string, n int) []string {
 		}
 	}
 	return lines
+}
+
+// Duration gives a time to two or three digits: 850µs, 3.1ms, 12.4s, 2m03s.
+func Duration(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "-" + Duration(-d)
+	case d < time.Microsecond:
+		return fmt.Sprintf("%dns", d.Nanoseconds())
+	case d < time.Millisecond:
+		return fmt.Sprintf("%dµs", d.Microseconds())
+	case d < 100*time.Millisecond:
+		return fmt.Sprintf("%.1fms", float64(d)/float64(time.Millisecond))
+	case d < time.Second:
+		return fmt.Sprintf("%dms", d.Milliseconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	default:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	}
 }

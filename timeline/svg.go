@@ -1,0 +1,348 @@
+package timeline
+
+import (
+	_ "embed"
+	"fmt"
+	"io"
+
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
+
+//go:embed picture.css
+var pictureStyle string
+
+// The measures of a picture, in pixels.
+const (
+	rowHeight = 24
+	barHeight = 16
+	textLine  = 18
+	// narrow is the least width at which nothing may overlap: of a canvas in a window of
+	// 400 pixels. letter is what a character takes of it, at most, as a rule.
+	narrow = 360
+	letter = 8
+	// lineLetters is how many characters fit into a line of such a picture.
+	lineLetters = 46
+)
+
+// SVG writes the picture as a file that has all in it. It is as wide as there is room.
+func (p *Picture) SVG(w io.Writer) error {
+	c := &canvas{id: "kmodtrace"}
+	c.heading(p.Main)
+	c.together(p)
+	c.stages(p.Main)
+	c.why(p.Main)
+	c.messages(p.Main)
+	c.memory(p.Main)
+	c.symbols(p.Main)
+	c.notes(p)
+	c.y += textLine
+	_, err := io.WriteString(w, c.picture(" alone", p.title(), p.summary(), "<style>\n"+pictureStyle+"</style>\n"))
+	return err
+}
+
+func (p *Picture) title() string {
+	return cells.Cut(cells.Printable(p.Main.name()), 80) + ": " + p.Main.Kind.String() + ", " + p.Main.outcome() + ", " + p.Main.took()
+}
+
+func (c *canvas) heading(a *Action) {
+	c.y += 30
+	c.write("name", "start", 0, 0, c.y, cells.Cut(cells.Printable(a.name()), 30))
+	c.y += 22
+	c.write("outcome "+outcomeClass(a), "start", 0, 0, c.y, cells.Cut(a.Kind.String()+" "+sign(a)+" "+a.outcome()+", "+a.took(), lineLetters))
+	c.y += 2
+	for _, part := range []string{a.when(), a.by(), cells.CutFront(cells.Printable(a.path()), lineLetters)} {
+		if part != "" {
+			c.y += textLine
+			c.write("beside", "start", 0, 0, c.y, cells.Cut(cells.Printable(part), lineLetters))
+		}
+	}
+}
+
+// sign says by its form what the colour says too.
+func sign(a *Action) string {
+	switch outcomeClass(a) {
+	case "good":
+		return "✓"
+	case "bad":
+		return "✕"
+	}
+	return "?"
+}
+
+func outcomeClass(a *Action) string {
+	return map[Style]string{Good: "good", Bad: "bad", Unsure: "unsure"}[outcomeStyle(a)]
+}
+
+func (c *canvas) part(heading string) {
+	c.y += 34
+	c.write("part", "start", 0, 0, c.y, heading)
+}
+
+// axis writes the ticks of a scale above rows, and draws their lines through them.
+func (c *canvas) axis(s scale, rows int) {
+	c.y += 20
+	bottom := c.y + 6 + rows*rowHeight
+	for _, t := range s.ticks(0.19) {
+		anchor := "middle"
+		switch {
+		case t.place < 0.06:
+			anchor = "start"
+		case t.place > 0.94:
+			anchor = "end"
+		}
+		c.write("tick", anchor, t.place, 0, c.y, t.label)
+		c.line("grid", t.place, c.y+5, bottom)
+	}
+	if s.broken() {
+		c.rect("broken", s.at(s.from), s.at(s.to), c.y+5, bottom-c.y-5, "not to scale: "+cells.Duration(s.to-s.from)+" are drawn here")
+	}
+	c.y += 6
+}
+
+// together has a bar for each action, where there are several.
+func (c *canvas) together(p *Picture) {
+	if len(p.Actions) < 2 {
+		return
+	}
+	c.part("Together")
+	s := commonScale(p)
+	c.axis(s, len(p.Actions))
+	for _, a := range p.Actions {
+		class := "kernel"
+		switch {
+		case a.Outcome == tracer.Failed:
+			class = "failed"
+		case a == p.Main:
+			class = "own"
+		}
+		name := cells.Cut(cells.Printable(a.name()), 20)
+		if a.Kind != tracer.Load {
+			name = a.Kind.String() + " " + cells.Cut(name, 14)
+		}
+		label := name + " " + cells.Duration(a.Known)
+		if a.Outcome == tracer.Failed {
+			label = name + " ✕ " + a.ErrnoName
+		}
+		c.bar(class, s.at(a.After), s.at(a.After+a.Known), label, a.name()+": "+a.outcome()+", "+a.took())
+		if a.Open {
+			c.hatch(s.at(a.After + a.Known))
+		}
+		c.y += rowHeight
+	}
+}
+
+// stages has a bar for each span of an action, and the moments of its messages below.
+func (c *canvas) stages(a *Action) {
+	c.part(stagesHeading(a))
+	s := newScale(a)
+	groups := cluster(a.Marks, s, func(n int) float64 { return float64(n*letter+6) / narrow })
+	top := c.y + 26
+	c.axis(s, len(a.Spans))
+	for _, g := range groups {
+		c.line("moment", s.at(a.Marks[g.first].At), top, top+len(a.Spans)*rowHeight+4)
+	}
+	for i := range a.Spans {
+		c.span(a, &a.Spans[i], s)
+		c.y += rowHeight
+	}
+	if len(groups) > 0 {
+		c.y += 18
+		for _, g := range groups {
+			place, anchor := s.at(a.Marks[g.first].At), "start"
+			if place+float64(len(g.label())*letter)/narrow > 1 {
+				anchor = "end"
+			}
+			c.write("moment-label", anchor, place, 0, c.y, g.label())
+		}
+		c.y += 4
+	}
+	c.legend(a, s)
+}
+
+func stagesHeading(a *Action) string {
+	if len(a.Stages) == 0 {
+		return "The call"
+	}
+	return "Stage by stage"
+}
+
+func (c *canvas) span(a *Action, span *Span, s scale) {
+	class := [...]string{Call: "call", Kernel: "kernel", Own: "own"}[span.Whose]
+	label := span.label()
+	if span.Failed {
+		class, label = "failed", span.Name+" ✕ "+a.ErrnoName+" "+cells.Duration(span.Took)
+	}
+	title := span.Name + ": " + span.took() + ", " + since(span.After) + ". This stage " + span.Does
+	if span.Open {
+		c.label(s.at(span.After), 1, label)
+		c.hatch(s.at(span.After))
+		return
+	}
+	c.bar(class, s.at(span.After), s.at(span.After+span.Took), label, title)
+	if s.broken() && span.After == s.from {
+		c.at((s.at(s.from)+s.at(s.to))/2, c.y, "cut", "M-8,20 L-2,-2 L4,-2 L-2,20 Z M2,20 L8,-2 L14,-2 L8,20 Z")
+	}
+}
+
+// bar draws a row with its label beside it, or on it. What is too short to be seen is a
+// line with a head, which is not to scale.
+func (c *canvas) bar(class string, from, to float64, label, title string) {
+	c.rect("bar "+class, from, to, c.y, barHeight, title)
+	if (to-from)*narrow < 2 {
+		c.at(from, c.y, "short "+class, "M0,0 h3 v16 h-3 z M-2,0 h7 l-3.5,5 z")
+	}
+	c.label(from, to, label)
+}
+
+// label finds the place for what is written beside a bar: behind it, else before it, else
+// on it.
+func (c *canvas) label(from, to float64, label string) {
+	width := float64(cells.Count(label)*letter+10) / narrow
+	switch {
+	case to+width <= 1:
+		c.write("label", "start", to, 7, c.y+13, label)
+	case from-width >= 0:
+		c.write("label", "end", from, -7, c.y+13, label)
+	default:
+		c.write("label on", "start", from, 7, c.y+13, label)
+	}
+}
+
+func (c *canvas) hatch(from float64) {
+	c.printf(`<rect x="%s" width="%s" y="%d" height="%d" style="fill:url(#%s-hatch)"><title>not known</title></rect>`+"\n", percent(from), percent(1-from), c.y, barHeight, c.id)
+}
+
+// legend says how to read what is there.
+func (c *canvas) legend(a *Action, s scale) {
+	c.y += 4
+	if s.broken() {
+		c.paragraph("note", lineLetters, 15, "The axis is broken where it is grey: "+cells.Duration(s.to-s.from)+" are drawn shorter there. All else is to scale.")
+	}
+	for _, span := range a.Spans {
+		if !span.Open && (s.at(span.After+span.Took)-s.at(span.After))*narrow < 2 {
+			c.paragraph("note", lineLetters, 15, "A line with a head is a stage that is too short for this scale.")
+			break
+		}
+	}
+	if a.Open {
+		c.paragraph("note", lineLetters, 15, "Hatched: nobody saw how long.")
+	}
+}
+
+// memory is what the file's sections take, one beside the other, and a list of them.
+func (c *canvas) memory(a *Action) {
+	if a.memory() == "" && len(a.Facts.parts()) == 0 {
+		return
+	}
+	c.part("Where the bytes went")
+	for _, s := range []string{a.bytesGiven(), a.memory()} {
+		if s != "" {
+			c.paragraph("body", lineLetters, textLine, s)
+		}
+	}
+	c.parts(a)
+}
+
+func (c *canvas) parts(a *Action) {
+	parts := a.Facts.parts()
+	var total, before uint64
+	for _, p := range parts {
+		total += p.size
+	}
+	c.y += 10
+	for _, p := range parts {
+		c.rect("mem "+p.class, float64(before)/float64(total), float64(before+p.size)/float64(total), c.y, 20, p.name+": "+bytesText(p.size)+" bytes")
+		before += p.size
+	}
+	if len(parts) > 0 {
+		c.y += 24
+	}
+	for _, p := range parts {
+		note := p.fate
+		if note == "" && p.address != 0 {
+			note = p.address.String()
+		}
+		c.y += textLine
+		c.printf(`<rect class="mem %s" x="0" width="12" y="%d" height="12" rx="2"/>`+"\n", p.class, c.y-11)
+		c.write("body", "start", 0, 20, c.y, p.name)
+		c.write("number", "end", 0.42, 0, c.y, bytesText(p.size))
+		c.write("beside", "start", 0.46, 0, c.y, note)
+	}
+}
+
+// why says where and why it failed.
+func (c *canvas) why(a *Action) {
+	if a.Outcome != tracer.Failed {
+		return
+	}
+	c.part("Why it failed")
+	if s := a.Failed(); s != nil {
+		c.paragraph("body", lineLetters, textLine, "It stopped "+stoppedText(a, s))
+	}
+	if a.Cause != nil {
+		c.paragraph("body strong", lineLetters, textLine, a.Cause.String())
+		c.paragraph("body", lineLetters, textLine, a.Cause.Next)
+	}
+}
+
+func (c *canvas) messages(a *Action) {
+	if len(a.Marks) == 0 {
+		return
+	}
+	c.part("What was printed")
+	for i, m := range a.Marks[:min(len(a.Marks), maxListed)] {
+		head := fmt.Sprintf("%d  moment not recorded", i+1)
+		if m.Timed {
+			head = fmt.Sprintf("%d  %s  %s", i+1, since(m.At), m.During)
+		}
+		c.y += textLine + 2
+		c.write("moment-label", "start", 0, 0, c.y, head)
+		for _, line := range texts(m.Text) {
+			c.paragraph("said", lineLetters, 16, line)
+		}
+	}
+	if more := len(a.Marks) - maxListed; more > 0 {
+		c.paragraph("note", lineLetters, textLine, "and "+plural(more, "message")+" more")
+	}
+}
+
+func (c *canvas) symbols(a *Action) {
+	if a.symbols() == "" {
+		return
+	}
+	c.part("Symbols")
+	c.paragraph("body", lineLetters, textLine, a.symbols())
+	if a.Facts == nil {
+		return
+	}
+	for _, p := range a.Facts.Providers {
+		c.provided("body", p.name(), p.Symbols)
+	}
+	if len(a.Facts.Missing) > 0 {
+		c.provided("body bad", "nothing provides", a.Facts.Missing)
+	}
+}
+
+func (c *canvas) provided(class, by string, symbols []string) {
+	c.y += textLine + 2
+	c.write(class, "start", 0, 0, c.y, cells.Cut(cells.Printable(by), 36)+": "+bytesText(uint64(len(symbols))))
+	c.y += 15
+	c.write("said", "start", 0, 0, c.y, cells.Cut(cells.Printable(joinSome(symbols)), lineLetters))
+}
+
+func (c *canvas) notes(p *Picture) {
+	first := true
+	for _, a := range p.Actions {
+		for _, d := range a.Doubts() {
+			if first {
+				c.part("What is not known")
+				first = false
+			}
+			if len(p.Actions) > 1 {
+				d = a.name() + ": " + d
+			}
+			c.paragraph("body", lineLetters, textLine, d)
+		}
+	}
+}
