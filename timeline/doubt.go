@@ -21,6 +21,7 @@ func (a *Action) Doubts() []string {
 	add(a.Open, "Its end was not seen: how long it took is not known.")
 	add(a.Lost > 0, "%d of its events were lost: a stage may be missing, and the one before it drawn longer than it was.", a.Lost)
 	add(a.SharedWith != 0, "The kernel gave it the result of another load of the same file, which has the stages.")
+	add(a.Partial && len(a.Stages) == 0 && a.Kind == tracer.Load, "None of its stages was seen.")
 	unseen := unseenStages(a)
 	add(len(unseen) > 0, "Not seen: %s. What these took is in the stage before.", strings.Join(unseen, ", "))
 	add(len(a.Messages) > 0 && len(a.MessageTimes) != len(a.Messages), "When its messages were printed was not recorded: they are listed, and not drawn.")
@@ -34,11 +35,11 @@ func (a *Action) Doubts() []string {
 
 // unseenStages are those that the load must have passed, and no event shows.
 func unseenStages(a *Action) []string {
-	if a.Kind != tracer.Load || a.SharedWith != 0 || len(a.Stages) == 0 && a.Outcome != tracer.Live {
+	if a.Kind != tracer.Load || a.SharedWith != 0 || len(a.Stages) == 0 && (a.Outcome != tracer.Live || a.Partial) {
 		return nil
 	}
 	first := tracer.StageRead
-	if a.Partial && len(a.Stages) > 0 {
+	if a.Partial {
 		first = a.Stages[0].Stage
 	}
 	last := a.Stage

@@ -27,7 +27,7 @@ func blocks() glyphs {
 }
 
 func ascii() glyphs {
-	return glyphs{'#', nil, '#', '|', '?', 'x', '/', '+', '+', '-', "-", "...", "u"}
+	return glyphs{'#', nil, '#', '|', '?', 'x', '/', '+', '+', '-', "-", "~", "u"}
 }
 
 // row is a line of cells to draw on.
@@ -74,9 +74,9 @@ func (r row) bar(g *glyphs, from, to float64) bool {
 	return true
 }
 
-// unknown fills what is left with the sign of what is not known.
-func (r row) unknown(g *glyphs, from float64) {
-	for i := r.cell(from); i < len(r); i++ {
+// unknown fills a stretch with the sign of what is not known.
+func (r row) unknown(g *glyphs, from, to float64) {
+	for i := r.cell(from); i < int(to*float64(len(r))); i++ {
 		r[i] = g.unknown
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"strings"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -36,7 +37,7 @@ func (p *Picture) HTML(w io.Writer) error {
 		Picture: p, Title: p.title(), Summary: p.summary(), Style: template.CSS(pictureStyle + pageStyle),
 		Together: drawing("together", "All together", p.togetherSummary(), func(c *canvas) { c.together(p) }),
 		Stages:   drawing("stages", p.title(), p.summary(), func(c *canvas) { c.stages(p.Main) }),
-		Memory:   drawing("memory", "Where the bytes went", p.Main.memory(), func(c *canvas) { c.parts(p.Main) }),
+		Memory:   drawing("memory", p.Main.bytesHeading(), p.Main.memory(), func(c *canvas) { c.parts(p.Main) }),
 	})
 }
 
@@ -53,26 +54,27 @@ func drawing(id, title, description string, fn func(*canvas)) template.HTML {
 
 func pageFuncs() template.FuncMap {
 	return template.FuncMap{
-		"p":        cells.Printable,
-		"duration": cells.Duration,
-		"since":    since,
-		"bytes":    bytesText,
-		"count":    func(symbols []string) string { return bytesText(uint64(len(symbols))) },
-		"number":   func(i int) int { return i + 1 },
-		"texts":    texts,
-		"class":    outcomeClass,
-		"sign":     sign,
-		"outcome":  (*Action).outcome,
-		"took":     (*Action).took,
-		"name":     (*Action).name,
-		"facts":    pageFacts,
-		"isFailed": func(a *Action) bool { return a.Outcome == tracer.Failed },
-		"stopped":  stoppedText,
-		"share":    share,
-		"provider": func(p Provider) string { return p.name() },
-		"symbols":  (*Action).symbols,
-		"broken":   func(a *Action) bool { return newScale(a).broken() },
-		"fate":     fate,
+		"p":            cells.Printable,
+		"spanTook":     func(s Span) string { return s.took() },
+		"since":        since,
+		"bytes":        bytesText,
+		"count":        func(symbols []string) string { return bytesText(uint64(len(symbols))) },
+		"number":       func(i int) int { return i + 1 },
+		"texts":        texts,
+		"class":        outcomeClass,
+		"sign":         sign,
+		"outcome":      (*Action).outcome,
+		"took":         (*Action).took,
+		"name":         (*Action).name,
+		"facts":        pageFacts,
+		"isFailed":     func(a *Action) bool { return a.Outcome == tracer.Failed },
+		"stopped":      stoppedText,
+		"share":        share,
+		"provider":     func(p Provider) string { return p.name() },
+		"symbols":      (*Action).symbols,
+		"broken":       func(a *Action) bool { return newScale(a).broken() },
+		"fate":         fate,
+		"bytesHeading": (*Action).bytesHeading,
 	}
 }
 
@@ -90,11 +92,11 @@ func pageFacts(a *Action) []fact {
 		facts = append(facts, fact{"SHA-256", string(o.SHA256)})
 	}
 	if m := a.Details; m != nil && a.Kind == tracer.Load {
-		facts = append(facts, fact{"version", m.Version}, fact{"source", m.SrcVersion}, fact{"taints", fmt.Sprint(m.Taints.Names())})
+		facts = append(facts, fact{"version", m.Version}, fact{"source", m.SrcVersion}, fact{"taints", strings.Join(m.Taints.Names(), ", ")})
 	}
 	var known []fact
 	for _, f := range facts {
-		if f.Value != "" && f.Value != "[]" {
+		if f.Value != "" {
 			known = append(known, f)
 		}
 	}
@@ -103,7 +105,7 @@ func pageFacts(a *Action) []fact {
 
 // share is a span's part of the whole.
 func share(a *Action, s Span) string {
-	if s.Open || a.Open || a.Known <= 0 {
+	if s.Open || a.Open || a.Partial || a.Known <= 0 {
 		return ""
 	}
 	part := 100 * float64(s.Took) / float64(a.Known)
@@ -113,8 +115,9 @@ func share(a *Action, s Span) string {
 	return decimal(part, 1) + " %"
 }
 
-func fate(s Section) string {
-	p := (&Facts{Sections: []Section{s}}).parts()
+func fate(a *Action, s Section) string {
+	one := Action{Account: a.Account, Facts: &Facts{Sections: []Section{s}}}
+	p := one.parts()
 	if len(p) == 0 {
 		return ""
 	}

@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -17,8 +18,8 @@ type part struct {
 }
 
 // parts sums up the sections, those that stay first.
-func (f *Facts) parts() []part {
-	if f == nil {
+func (a *Action) parts() []part {
+	if a.Facts == nil {
 		return nil
 	}
 	order := []part{
@@ -27,7 +28,7 @@ func (f *Facts) parts() []part {
 		{name: "init text", class: "m6", fate: "freed after init"}, {name: "init data", class: "m7", fate: "freed after init"},
 		{name: "info", class: "m8", fate: "read, not kept"},
 	}
-	for _, s := range f.Sections {
+	for _, s := range a.Facts.Sections {
 		p := &order[partOf(s)]
 		p.size += s.Size
 		if s.Address != 0 && (p.address == 0 || s.Address < p.address) {
@@ -36,6 +37,9 @@ func (f *Facts) parts() []part {
 	}
 	var list []part
 	for _, p := range order {
+		if a.Outcome != tracer.Live {
+			p.fate = ""
+		}
 		if p.size > 0 {
 			list = append(list, p)
 		}
@@ -68,7 +72,18 @@ func (a *Action) memory() string {
 	if m.InitSize > 0 {
 		text += ", and " + bytesText(uint64(m.InitSize)) + " for its init, freed after it"
 	}
+	if a.Outcome == tracer.Failed {
+		text = strings.ReplaceAll(text, ", freed after it", "") + ": all freed when it failed"
+	}
 	return text + "; in whole pages"
+}
+
+// bytesHeading is for what the sections are: they went somewhere only if it is loaded.
+func (a *Action) bytesHeading() string {
+	if a.Outcome == tracer.Live {
+		return "Where the bytes went"
+	}
+	return "What is in the file"
 }
 
 // bytesGiven says what the kernel got.
@@ -92,11 +107,10 @@ func (a *Action) symbols() string {
 		for _, p := range f.Providers {
 			n += len(p.Symbols)
 		}
-		text := plural(n, "symbol") + " of others"
-		if a.Outcome == tracer.Failed {
-			text += " needed, and there"
+		if a.Outcome == tracer.Live {
+			return plural(n, "symbol") + " of others bound"
 		}
-		return text
+		return plural(n+len(f.Missing), "symbol") + " of others needed"
 	case a.Symbols > 0:
 		return plural(int(a.Symbols), "symbol") + " looked up"
 	}

@@ -8,11 +8,12 @@ import (
 
 // scale gives times their places on a line from 0 to 1. It is linear, but where one span
 // leaves less than a fifth to all others: the line is broken inside that span then, which
-// gets three tenths of it. Where the line ends before 1, the rest stands for what is not
-// known.
+// gets three tenths of it. Where the line begins after 0 or ends before 1, the rest stands
+// for what is not known.
 type scale struct {
 	total    time.Duration
 	from, to time.Duration // of the break; equal where there is none
+	begin    float64       // the place of zero
 	end      float64       // the place of total
 }
 
@@ -26,6 +27,9 @@ func newScale(a *Action) scale {
 	s := scale{total: a.Known, end: 1}
 	if a.Open {
 		s.end -= openPlace
+	}
+	if a.Partial {
+		s.begin += openPlace
 	}
 	for _, span := range a.Spans {
 		if len(a.Spans) > 2 && !span.Open && float64(span.Took) > breakFrom*float64(s.total) && span.Took < s.total {
@@ -52,27 +56,26 @@ func (s scale) broken() bool { return s.to > s.from }
 func (s scale) at(t time.Duration) float64 {
 	t = min(max(t, 0), s.total)
 	if s.total <= 0 {
-		return 0
-	}
-	if !s.broken() {
-		return s.end * float64(t) / float64(s.total)
+		return s.begin
 	}
 	rate := s.rate()
 	switch {
-	case t <= s.from:
-		return rate * float64(t)
+	case !s.broken(), t <= s.from:
+		return s.begin + rate*float64(t)
 	case t < s.to:
-		return rate*float64(s.from) + s.end*breakPlace*float64(t-s.from)/float64(s.to-s.from)
+		return s.begin + rate*float64(s.from) + s.length()*breakPlace*float64(t-s.from)/float64(s.to-s.from)
 	}
-	return rate*float64(t-s.to+s.from) + s.end*breakPlace
+	return s.begin + rate*float64(t-s.to+s.from) + s.length()*breakPlace
 }
+
+func (s scale) length() float64 { return s.end - s.begin }
 
 // rate is the line for a nanosecond, outside the break.
 func (s scale) rate() float64 {
 	if !s.broken() {
-		return s.end / float64(s.total)
+		return s.length() / float64(s.total)
 	}
-	return s.end * (1 - breakPlace) / float64(s.total-(s.to-s.from))
+	return s.length() * (1 - breakPlace) / float64(s.total-(s.to-s.from))
 }
 
 // tick is a labelled place.
@@ -84,7 +87,7 @@ type tick struct {
 // ticks gives round times, at least gap of the line apart.
 func (s scale) ticks(gap float64) []tick {
 	if s.total <= 0 {
-		return []tick{{0, "0"}}
+		return []tick{{s.begin, "0"}}
 	}
 	step := roundStep(gap / s.rate())
 	var list []tick

@@ -15,6 +15,8 @@ type Span struct {
 	Took  time.Duration
 	// Open says that its end was not seen: Took means nothing then.
 	Open bool
+	// Partly says that it began before that, nobody knows when.
+	Partly bool
 	// Failed says that this is where the action failed.
 	Failed bool
 	// Does says what the kernel does there.
@@ -51,7 +53,7 @@ func spansOf(a *Action) []Span {
 	}
 	switch n := len(spans); {
 	case n == 0:
-		spans = []Span{{Name: a.Kind.String(), Took: a.Known, Open: a.Open, Failed: a.Outcome == tracer.Failed, Does: wholeDoes(a)}}
+		spans = []Span{{Name: a.Kind.String(), Took: a.Known, Open: a.Open, Partly: a.Partial, Failed: a.Outcome == tracer.Failed, Does: wholeDoes(a)}}
 	case !a.Open && at < a.Known:
 		spans = append(spans, Span{Name: "leave", After: at, Took: a.Known - at, Does: "ends the system call: frees what only the load needed"})
 	}

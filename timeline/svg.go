@@ -83,7 +83,7 @@ func (c *canvas) part(heading string) {
 func (c *canvas) axis(s scale, rows int) {
 	c.y += 20
 	bottom := c.y + 6 + rows*rowHeight
-	for _, t := range s.ticks(0.19) {
+	for _, t := range s.ticks(0.16) {
 		anchor := "middle"
 		switch {
 		case t.place < 0.06:
@@ -126,7 +126,7 @@ func (c *canvas) together(p *Picture) {
 		}
 		c.bar(class, s.at(a.After), s.at(a.After+a.Known), label, a.name()+": "+a.outcome()+", "+a.took())
 		if a.Open {
-			c.hatch(s.at(a.After + a.Known))
+			c.hatch(s.at(a.After+a.Known), 1)
 		}
 		c.y += rowHeight
 	}
@@ -176,8 +176,11 @@ func (c *canvas) span(a *Action, span *Span, s scale) {
 	title := span.Name + ": " + span.took() + ", " + since(span.After) + ". This stage " + span.Does
 	if span.Open {
 		c.label(s.at(span.After), 1, label)
-		c.hatch(s.at(span.After))
+		c.hatch(s.at(span.After), 1)
 		return
+	}
+	if span.Partly {
+		c.hatch(0, s.begin)
 	}
 	c.bar(class, s.at(span.After), s.at(span.After+span.Took), label, title)
 	if s.broken() && span.After == s.from {
@@ -209,8 +212,8 @@ func (c *canvas) label(from, to float64, label string) {
 	}
 }
 
-func (c *canvas) hatch(from float64) {
-	c.printf(`<rect x="%s" width="%s" y="%d" height="%d" style="fill:url(#%s-hatch)"><title>not known</title></rect>`+"\n", percent(from), percent(1-from), c.y, barHeight, c.id)
+func (c *canvas) hatch(from, to float64) {
+	c.printf(`<rect x="%s" width="%s" y="%d" height="%d" style="fill:url(#%s-hatch)"><title>not known</title></rect>`+"\n", percent(from), percent(to-from), c.y, barHeight, c.id)
 }
 
 // legend says how to read what is there.
@@ -225,17 +228,17 @@ func (c *canvas) legend(a *Action, s scale) {
 			break
 		}
 	}
-	if a.Open {
+	if a.Open || a.Partial {
 		c.paragraph("note", lineLetters, 15, "Hatched: nobody saw how long.")
 	}
 }
 
 // memory is what the file's sections take, one beside the other, and a list of them.
 func (c *canvas) memory(a *Action) {
-	if a.memory() == "" && len(a.Facts.parts()) == 0 {
+	if a.memory() == "" && len(a.parts()) == 0 {
 		return
 	}
-	c.part("Where the bytes went")
+	c.part(a.bytesHeading())
 	for _, s := range []string{a.bytesGiven(), a.memory()} {
 		if s != "" {
 			c.paragraph("body", lineLetters, textLine, s)
@@ -245,7 +248,7 @@ func (c *canvas) memory(a *Action) {
 }
 
 func (c *canvas) parts(a *Action) {
-	parts := a.Facts.parts()
+	parts := a.parts()
 	var total, before uint64
 	for _, p := range parts {
 		total += p.size

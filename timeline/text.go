@@ -21,7 +21,7 @@ func (p *Picture) Text(opts *TextOptions) []Line {
 	if opts == nil {
 		opts = &TextOptions{}
 	}
-	t := &textPage{width: cmp.Or(opts.Columns, 80), glyphs: blocks(), names: len("relocate")}
+	t := &textPage{width: cmp.Or(opts.Columns, 80), glyphs: blocks(), names: nameColumns}
 	if opts.ASCII {
 		t.glyphs = ascii()
 	}
@@ -44,7 +44,8 @@ func (p *Picture) Text(opts *TextOptions) []Line {
 
 const (
 	indent      = 2
-	tookColumns = len("850.0ms")
+	nameColumns = len("the kernel")
+	tookColumns = len(">850.0ms")
 	maxListed   = 20 // messages
 )
 
@@ -110,7 +111,7 @@ func (t *textPage) together(p *Picture) {
 		from, to := s.at(a.After), s.at(a.After+a.Known)
 		t.short = !r.bar(&t.glyphs, from, to) || t.short
 		if a.Open {
-			r.unknown(&t.glyphs, to)
+			r.unknown(&t.glyphs, to, 1)
 		}
 		t.add(t.begin(style, a.name(), cells.Duration(a.Known)).add(outcomeStyle(a), r.String()))
 	}
@@ -152,11 +153,17 @@ func (t *textPage) span(a *Action, span *Span, s scale) {
 	}
 	from, to := s.at(span.After), s.at(span.After+span.Took)
 	number := cells.Duration(span.Took)
+	if span.Partly {
+		number = ">" + number
+	}
 	if span.Open {
 		number = "?"
-		r.unknown(&t.glyphs, from)
+		r.unknown(&t.glyphs, from, 1)
 	} else {
 		t.short = !r.bar(&t.glyphs, from, to) || t.short
+	}
+	if span.Partly {
+		r.unknown(&t.glyphs, 0, s.begin)
 	}
 	if s.broken() && span.After == s.from {
 		r.breakAt(&t.glyphs, s)
@@ -188,7 +195,10 @@ func (t *textPage) axis(label string, s scale) {
 	}
 	marks.breakAt(&t.glyphs, s)
 	if s.end < 1 {
-		marks.unknown(&t.glyphs, s.end)
+		marks.unknown(&t.glyphs, s.end, 1)
+	}
+	if s.begin > 0 {
+		marks.unknown(&t.glyphs, 0, s.begin)
 	}
 	t.add(Line{})
 	t.add(t.begin(Dim, label, "").add(Dim, times.String()))
@@ -223,7 +233,7 @@ func (t *textPage) messages(a *Action) {
 		}
 		number := bytesText(uint64(i + 1))
 		for _, text := range texts(m.Text) {
-			l := Line{}.add(Plain, strings.Repeat(" ", indent)).cellRight(Unsure, number, 3).cellRight(Plain, at, tookColumns+1).cell(Dim, m.During, len("relocate"))
+			l := Line{}.add(Plain, strings.Repeat(" ", indent)).cellRight(Unsure, number, 3).cellRight(Plain, at, tookColumns).cell(Dim, m.During, len("relocate"))
 			for _, part := range cells.Wrap(text, t.width-cells.Count(l.String())) {
 				t.add(append(slices.Clone(l), Piece{Plain, part}))
 				blank := strings.Repeat(" ", cells.Count(l.String()))
@@ -239,7 +249,7 @@ func (t *textPage) messages(a *Action) {
 
 // bytes draws what is in the module, to scale.
 func (t *textPage) bytes(a *Action) {
-	parts := a.Facts.parts()
+	parts := a.parts()
 	given, memory := a.bytesGiven(), a.memory()
 	if len(parts) == 0 && given == "" && memory == "" {
 		return
@@ -311,6 +321,9 @@ func (t *textPage) doubts(p *Picture) {
 	}
 	if newScale(p.Main).broken() {
 		say("The axis is broken at " + string([]rune{t.glyphs.cut, t.glyphs.cut}) + ": that stretch is drawn shorter than it was. All else is to scale.")
+	}
+	if s := newScale(p.Main); s.begin > 0 || s.end < 1 {
+		say(string(t.glyphs.unknown) + " stands for a time that nobody saw the length of.")
 	}
 	if t.short {
 		say(string(t.glyphs.short) + " is shorter than can be drawn.")

@@ -35,7 +35,7 @@ func (a *Action) outcome() string {
 
 // took is how long it took, as far as that is known.
 func (a *Action) took() string {
-	if a.Open {
+	if a.Open || a.Partial {
 		return "more than " + cells.Duration(a.Known)
 	}
 	return cells.Duration(a.Known)
@@ -107,8 +107,11 @@ func (p *Picture) summary() string {
 }
 
 func (s *Span) took() string {
-	if s.Open {
+	switch {
+	case s.Open:
 		return "not known"
+	case s.Partly:
+		return "more than " + cells.Duration(s.Took)
 	}
 	return cells.Duration(s.Took)
 }
@@ -140,7 +143,13 @@ func texts(message string) []string {
 	return lines
 }
 
-func since(t time.Duration) string { return "+" + cells.Duration(t) }
+// since gives a moment, counted from the beginning.
+func since(t time.Duration) string {
+	if t == 0 {
+		return "0"
+	}
+	return "+" + cells.Duration(t)
+}
 
 // stoppedText says in which span an action failed.
 func stoppedText(a *Action, s *Span) string {
