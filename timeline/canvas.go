@@ -47,12 +47,17 @@ func (c *canvas) at(place float64, y int, class, path string) {
 	c.printf(`<svg class="at" x="%s" y="%d" width="1" height="1"><path class="%s" d="%s"/></svg>`+"\n", percent(place), y, class, path)
 }
 
-// paragraph writes text in lines of at most n characters.
-func (c *canvas) paragraph(class string, n, lineHeight int, s string) {
-	for _, part := range cells.Wrap(s, n) {
+// paragraph writes text in as many lines as it takes.
+func (c *canvas) paragraph(class string, lineHeight int, s string) {
+	for _, part := range fontOf(class).wrap(s, narrow) {
 		c.y += lineHeight
-		c.write(class, "start", 0, 0, c.y, cells.Cut(part, n))
+		c.write(class, "start", 0, 0, c.y, part)
 	}
+}
+
+// lineOf writes text in one line, as much of it as fits into a part of a narrow picture.
+func (c *canvas) lineOf(class, anchor string, place, part float64, s string) {
+	c.write(class, anchor, place, 0, c.y, fontOf(class).cut(s, part*narrow))
 }
 
 // picture puts the canvas into an svg element, which says what it shows.

@@ -85,7 +85,9 @@ func plainText(p *Picture, opts *TextOptions) string {
 // TestGolden compares what is made of recorded loads with what somebody has looked at.
 // `go test ./timeline -update` writes it anew; `make screenshots` shows it.
 func TestGolden(t *testing.T) {
-	for name, p := range recorded(t) {
+	pictures := recorded(t)
+	pictures["hostile"] = hostilePicture(`"><script>` + strings.Repeat("W", 60) + "\u202e\x1b[2J" + strings.Repeat("界", 20))
+	for name, p := range pictures {
 		for form, got := range forms(t, p) {
 			file := filepath.Join("testdata", "golden", name+"."+form)
 			if *update {

@@ -18,11 +18,8 @@ const (
 	barHeight = 16
 	textLine  = 18
 	// narrow is the least width at which nothing may overlap: of a canvas in a window of
-	// 400 pixels. letter is what a character takes of it, at most, as a rule.
-	narrow = 360
-	letter = 8
-	// lineLetters is how many characters fit into a line of such a picture.
-	lineLetters = 46
+	// 400 pixels.
+	narrow = 380
 )
 
 // SVG writes the picture as a file that has all in it. It is as wide as there is room.
@@ -47,14 +44,14 @@ func (p *Picture) title() string {
 
 func (c *canvas) heading(a *Action) {
 	c.y += 30
-	c.write("name", "start", 0, 0, c.y, cells.Cut(cells.Printable(a.name()), 30))
+	c.lineOf("name", "start", 0, 1, a.name())
 	c.y += 22
-	c.write("outcome "+outcomeClass(a), "start", 0, 0, c.y, cells.Cut(a.Kind.String()+" "+sign(a)+" "+a.outcome()+", "+a.took(), lineLetters))
+	c.lineOf("outcome "+outcomeClass(a), "start", 0, 1, a.Kind.String()+" "+sign(a)+" "+a.outcome()+", "+a.took())
 	c.y += 2
-	for _, part := range []string{a.when(), a.by(), cells.CutFront(cells.Printable(a.path()), lineLetters)} {
+	for _, part := range []string{a.when(), a.by(), cells.CutFront(cells.Printable(a.path()), 44)} {
 		if part != "" {
 			c.y += textLine
-			c.write("beside", "start", 0, 0, c.y, cells.Cut(cells.Printable(part), lineLetters))
+			c.lineOf("beside", "start", 0, 1, part)
 		}
 	}
 }
@@ -116,10 +113,11 @@ func (c *canvas) together(p *Picture) {
 		case a == p.Main:
 			class = "own"
 		}
-		name := cells.Cut(cells.Printable(a.name()), 20)
+		name := a.name()
 		if a.Kind != tracer.Load {
-			name = a.Kind.String() + " " + cells.Cut(name, 14)
+			name = a.Kind.String() + " " + name
 		}
+		name = fontOf("label").cut(name, 0.4*narrow)
 		label := name + " " + cells.Duration(a.Known)
 		if a.Outcome == tracer.Failed {
 			label = name + " ✕ " + a.ErrnoName
@@ -136,7 +134,7 @@ func (c *canvas) together(p *Picture) {
 func (c *canvas) stages(a *Action) {
 	c.part(stagesHeading(a))
 	s := newScale(a)
-	groups := cluster(a.Marks, s, func(n int) float64 { return float64(n*letter+6) / narrow })
+	groups := cluster(a.Marks, s, func(n int) float64 { return float64(n*9+6) / narrow })
 	top := c.y + 26
 	c.axis(s, len(a.Spans))
 	for _, g := range groups {
@@ -150,10 +148,13 @@ func (c *canvas) stages(a *Action) {
 		c.y += 18
 		for _, g := range groups {
 			place, anchor := s.at(a.Marks[g.first].At), "start"
-			if place+float64(len(g.label())*letter)/narrow > 1 {
+			if place+float64(len(g.label())*9)/narrow > 1 {
 				anchor = "end"
 			}
 			c.write("moment-label", anchor, place, 0, c.y, g.label())
+			if last := s.at(a.Marks[g.last].At); g.last > g.first {
+				c.rect("moments", place, last, c.y-13, 2, "messages "+g.label())
+			}
 		}
 		c.y += 4
 	}
@@ -201,7 +202,7 @@ func (c *canvas) bar(class string, from, to float64, label, title string) {
 // label finds the place for what is written beside a bar: behind it, else before it, else
 // on it.
 func (c *canvas) label(from, to float64, label string) {
-	width := float64(cells.Count(label)*letter+10) / narrow
+	width := (fontOf("label").pixels(label) + 10) / narrow
 	switch {
 	case to+width <= 1:
 		c.write("label", "start", to, 7, c.y+13, label)
@@ -220,16 +221,16 @@ func (c *canvas) hatch(from, to float64) {
 func (c *canvas) legend(a *Action, s scale) {
 	c.y += 4
 	if s.broken() {
-		c.paragraph("note", lineLetters, 15, "The axis is broken where it is grey: "+cells.Duration(s.to-s.from)+" are drawn shorter there. All else is to scale.")
+		c.paragraph("note", 15, "The axis is broken where it is grey: "+cells.Duration(s.to-s.from)+" are drawn shorter there. All else is to scale.")
 	}
 	for _, span := range a.Spans {
 		if !span.Open && (s.at(span.After+span.Took)-s.at(span.After))*narrow < 2 {
-			c.paragraph("note", lineLetters, 15, "A line with a head is a stage that is too short for this scale.")
+			c.paragraph("note", 15, "A line with a head is a stage that is too short for this scale.")
 			break
 		}
 	}
 	if a.Open || a.Partial {
-		c.paragraph("note", lineLetters, 15, "Hatched: nobody saw how long.")
+		c.paragraph("note", 15, "Hatched: nobody saw how long.")
 	}
 }
 
@@ -241,7 +242,7 @@ func (c *canvas) memory(a *Action) {
 	c.part(a.bytesHeading())
 	for _, s := range []string{a.bytesGiven(), a.memory()} {
 		if s != "" {
-			c.paragraph("body", lineLetters, textLine, s)
+			c.paragraph("body", textLine, s)
 		}
 	}
 	c.parts(a)
@@ -269,8 +270,8 @@ func (c *canvas) parts(a *Action) {
 		c.y += textLine
 		c.printf(`<rect class="mem %s" x="0" width="12" y="%d" height="12" rx="2"/>`+"\n", p.class, c.y-11)
 		c.write("body", "start", 0, 20, c.y, p.name)
-		c.write("number", "end", 0.42, 0, c.y, bytesText(p.size))
-		c.write("beside", "start", 0.46, 0, c.y, note)
+		c.lineOf("number", "end", 0.45, 0.22, bytesText(p.size))
+		c.lineOf("beside", "start", 0.48, 0.52, note)
 	}
 }
 
@@ -281,11 +282,11 @@ func (c *canvas) why(a *Action) {
 	}
 	c.part("Why it failed")
 	if s := a.Failed(); s != nil {
-		c.paragraph("body", lineLetters, textLine, "It stopped "+stoppedText(a, s))
+		c.paragraph("body", textLine, "It stopped "+stoppedText(a, s))
 	}
 	if a.Cause != nil {
-		c.paragraph("body strong", lineLetters, textLine, a.Cause.String())
-		c.paragraph("body", lineLetters, textLine, a.Cause.Next)
+		c.paragraph("body strong", textLine, a.Cause.String())
+		c.paragraph("body", textLine, a.Cause.Next)
 	}
 }
 
@@ -302,11 +303,11 @@ func (c *canvas) messages(a *Action) {
 		c.y += textLine + 2
 		c.write("moment-label", "start", 0, 0, c.y, head)
 		for _, line := range texts(m.Text) {
-			c.paragraph("said", lineLetters, 16, line)
+			c.paragraph("said", 16, line)
 		}
 	}
 	if more := len(a.Marks) - maxListed; more > 0 {
-		c.paragraph("note", lineLetters, textLine, "and "+plural(more, "message")+" more")
+		c.paragraph("note", textLine, "and "+plural(more, "message")+" more")
 	}
 }
 
@@ -315,7 +316,7 @@ func (c *canvas) symbols(a *Action) {
 		return
 	}
 	c.part("Symbols")
-	c.paragraph("body", lineLetters, textLine, a.symbols())
+	c.paragraph("body", textLine, a.symbols())
 	if a.Facts == nil {
 		return
 	}
@@ -329,9 +330,9 @@ func (c *canvas) symbols(a *Action) {
 
 func (c *canvas) provided(class, by string, symbols []string) {
 	c.y += textLine + 2
-	c.write(class, "start", 0, 0, c.y, cells.Cut(cells.Printable(by), 36)+": "+bytesText(uint64(len(symbols))))
+	c.write(class, "start", 0, 0, c.y, fontOf(class).cut(by, 0.8*narrow)+": "+bytesText(uint64(len(symbols))))
 	c.y += 15
-	c.write("said", "start", 0, 0, c.y, cells.Cut(cells.Printable(joinSome(symbols)), lineLetters))
+	c.lineOf("said", "start", 0, 1, joinSome(symbols))
 }
 
 func (c *canvas) notes(p *Picture) {
@@ -345,7 +346,7 @@ func (c *canvas) notes(p *Picture) {
 			if len(p.Actions) > 1 {
 				d = a.name() + ": " + d
 			}
-			c.paragraph("body", lineLetters, textLine, d)
+			c.paragraph("body", textLine, d)
 		}
 	}
 }
