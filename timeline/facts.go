@@ -100,7 +100,7 @@ func (f *Facts) addProviders(k *kernel.Kernel, file *kmod.File) {
 		}
 	}
 	if why != nil {
-		f.doubt("Who provides %s cannot be told: %v.", plural(unknown, "symbol"), why)
+		f.doubt("Who provides %s cannot be told: %v.", plural(uint64(unknown), "symbol"), why)
 	}
 	for module, symbols := range by {
 		slices.Sort(symbols)

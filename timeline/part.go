@@ -65,7 +65,7 @@ func (a *Action) memory() string {
 	if m == nil || a.Kind != tracer.Load {
 		return ""
 	}
-	text := bytesText(uint64(m.Size)) + " bytes"
+	text := plural(uint64(m.Size), "byte")
 	if m.Address != 0 {
 		text += " at " + m.Address.String()
 	}
@@ -91,7 +91,7 @@ func (a *Action) bytesGiven() string {
 	if a.Image == nil {
 		return ""
 	}
-	text := bytesText(a.Image.Size) + " bytes (" + string(a.Image.Format) + ")"
+	text := plural(a.Image.Size, "byte") + " (" + string(a.Image.Format) + ")"
 	if f := a.Facts; f != nil && f.FileSize != f.Size && f.Size > 0 {
 		text += fmt.Sprintf(", from a file of %s (%s)", bytesText(uint64(f.FileSize)), f.Compression)
 	}
@@ -108,11 +108,11 @@ func (a *Action) symbols() string {
 			n += len(p.Symbols)
 		}
 		if a.Outcome == tracer.Live {
-			return plural(n, "symbol") + " of others bound"
+			return plural(uint64(n), "symbol") + " of others bound"
 		}
-		return plural(n+len(f.Missing), "symbol") + " of others needed"
+		return plural(uint64(n+len(f.Missing)), "symbol") + " of others needed"
 	case a.Symbols > 0:
-		return plural(int(a.Symbols), "symbol") + " looked up"
+		return plural(uint64(a.Symbols), "symbol") + " looked up"
 	}
 	return ""
 }

@@ -8,18 +8,19 @@ import (
 
 // scale gives times their places on a line from 0 to 1. It is linear, but where one span
 // leaves less than a fifth to all others: the line is broken inside that span then, which
-// gets three tenths of it. Where the line begins after 0 or ends before 1, the rest stands
+// gets three tenths of it, or what it takes for its bar to stay the longest. Where the line begins after 0 or ends before 1, the rest stands
 // for what is not known.
 type scale struct {
 	total    time.Duration
 	from, to time.Duration // of the break; equal where there is none
+	share    float64       // of the line, for the break
 	begin    float64       // the place of zero
 	end      float64       // the place of total
 }
 
 const (
 	breakFrom  = 0.8  // of the time: a span with more is broken
-	breakPlace = 0.3  // of the line: what such a span gets
+	breakPlace = 0.3  // of the line: what such a span gets at least
 	openPlace  = 0.12 // of the line: what is not known gets
 )
 
@@ -36,7 +37,22 @@ func newScale(a *Action) scale {
 			s.from, s.to = span.After, span.After+span.Took
 		}
 	}
+	if s.broken() {
+		s.share = shareOfBreak(a.Spans, s)
+	}
 	return s
+}
+
+// shareOfBreak gives what the broken span gets of the line: never less than any other.
+func shareOfBreak(spans []Span, s scale) float64 {
+	var next time.Duration
+	for _, span := range spans {
+		if span.After != s.from {
+			next = max(next, span.Took)
+		}
+	}
+	part := float64(next) / float64(s.total-(s.to-s.from)) // of what is not broken
+	return max(breakPlace, 1.05*part/(1+part))
 }
 
 // commonScale is for several actions on one line.
@@ -63,9 +79,9 @@ func (s scale) at(t time.Duration) float64 {
 	case !s.broken(), t <= s.from:
 		return s.begin + rate*float64(t)
 	case t < s.to:
-		return s.begin + rate*float64(s.from) + s.length()*breakPlace*float64(t-s.from)/float64(s.to-s.from)
+		return s.begin + rate*float64(s.from) + s.length()*s.share*float64(t-s.from)/float64(s.to-s.from)
 	}
-	return s.begin + rate*float64(t-s.to+s.from) + s.length()*breakPlace
+	return s.begin + rate*float64(t-s.to+s.from) + s.length()*s.share
 }
 
 func (s scale) length() float64 { return s.end - s.begin }
@@ -75,7 +91,7 @@ func (s scale) rate() float64 {
 	if !s.broken() {
 		return s.length() / float64(s.total)
 	}
-	return s.length() * (1 - breakPlace) / float64(s.total-(s.to-s.from))
+	return s.length() * (1 - s.share) / float64(s.total-(s.to-s.from))
 }
 
 // tick is a labelled place.

@@ -307,7 +307,7 @@ func (c *canvas) messages(a *Action) {
 		}
 	}
 	if more := len(a.Marks) - maxListed; more > 0 {
-		c.paragraph("note", textLine, "and "+plural(more, "message")+" more")
+		c.paragraph("note", textLine, "and "+plural(uint64(more), "message")+" more")
 	}
 }
 

@@ -243,7 +243,7 @@ func (t *textPage) messages(a *Action) {
 		}
 	}
 	if more := len(a.Marks) - maxListed; more > 0 {
-		t.say("", Dim, t.glyphs.dots+" and "+plural(more, "message")+" more: --html has them")
+		t.say("", Dim, t.glyphs.dots+" and "+plural(uint64(more), "message")+" more: --html has them")
 	}
 }
 

@@ -101,7 +101,7 @@ func (p *Picture) summary() string {
 		text += " It failed in " + s.Name + "."
 	}
 	if n := len(p.Actions) - 1; n > 0 {
-		text += " " + plural(n, "action") + " beside it."
+		text += " " + plural(uint64(n), "action") + " beside it."
 	}
 	return text
 }
@@ -125,11 +125,11 @@ func (s *Span) label() string {
 	return text
 }
 
-func plural(n int, word string) string {
+func plural(n uint64, word string) string {
 	if n == 1 {
 		return "1 " + word
 	}
-	return bytesText(uint64(n)) + " " + word + "s"
+	return bytesText(n) + " " + word + "s"
 }
 
 // texts gives the lines of what was printed, without empty ones.
