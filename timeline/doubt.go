@@ -8,6 +8,23 @@ import (
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
+// Doubts are those of all actions, each with the name of its module where there are several.
+func (p *Picture) Doubts() []string {
+	var doubts []string
+	for _, a := range p.Actions {
+		for _, d := range a.Doubts() {
+			if len(p.Actions) > 1 {
+				d = a.name() + ": " + d
+			}
+			doubts = append(doubts, d)
+		}
+	}
+	if p.Main.Kind == tracer.Load && p.Main.Facts == nil {
+		doubts = append(doubts, "Its sections, and who provides its symbols, are no part of what was recorded.")
+	}
+	return doubts
+}
+
 // Doubts say what the picture cannot show of an action, and why, so that nobody takes it for
 // more than it is.
 func (a *Action) Doubts() []string {

@@ -336,17 +336,10 @@ func (c *canvas) provided(class, by string, symbols []string) {
 }
 
 func (c *canvas) notes(p *Picture) {
-	first := true
-	for _, a := range p.Actions {
-		for _, d := range a.Doubts() {
-			if first {
-				c.part("What is not known")
-				first = false
-			}
-			if len(p.Actions) > 1 {
-				d = a.name() + ": " + d
-			}
-			c.paragraph("body", textLine, d)
+	for i, d := range p.Doubts() {
+		if i == 0 {
+			c.part("What is not known")
 		}
+		c.paragraph("body", textLine, d)
 	}
 }

@@ -311,13 +311,8 @@ func (t *textPage) doubts(p *Picture) {
 		t.say(map[bool]string{true: "note"}[first], Unsure, text)
 		first = false
 	}
-	for _, a := range p.Actions {
-		for _, d := range a.Doubts() {
-			if len(p.Actions) > 1 {
-				d = a.name() + ": " + d
-			}
-			say(d)
-		}
+	for _, d := range p.Doubts() {
+		say(d)
 	}
 	if newScale(p.Main).broken() {
 		say("The axis is broken at " + string([]rune{t.glyphs.cut, t.glyphs.cut}) + ": that stretch is drawn shorter than it was. All else is to scale.")
