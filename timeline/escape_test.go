@@ -1,9 +1,11 @@
 package timeline
 
 import (
+	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"io"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -67,6 +69,37 @@ func FuzzEscape(f *testing.F) {
 			checkText(t, plainText(p, &TextOptions{Columns: width}), width, false)
 			checkText(t, plainText(p, &TextOptions{Columns: width, ASCII: true}), width, true)
 		}
+	})
+}
+
+// FuzzRecord: a record that somebody has changed is still drawn, whatever is in it.
+func FuzzRecord(f *testing.F) {
+	for _, name := range []string{"hello", "refused", "partial", "long"} {
+		text, err := os.ReadFile("testdata/records/" + name + ".json")
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Add([]byte(`{"actions":[{"took_ns":-1,"start_boottime_ns":9223372036854775807,"stages":[{"stage":"init","after_ns":-5,"took_ns":9223372036854775807}]},{"end_boottime_ns":1,"took_ns":9223372036854775807,"start_boottime_ns":-9223372036854775808}]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var record struct {
+			Actions []account.Account
+			Facts   *Facts
+		}
+		if json.Unmarshal(text, &record) != nil || len(record.Actions) == 0 {
+			return
+		}
+		p := New(record.Actions)
+		p.Main.Facts = record.Facts
+		drawn := forms(t, p)
+		for _, form := range []string{"svg", "html"} {
+			checkMarkup(t, drawn[form])
+			if strings.Contains(drawn[form], "NaN") && !strings.Contains(string(text), "NaN") {
+				t.Errorf("%s has places that are no numbers", form)
+			}
+		}
+		checkText(t, drawn["80.txt"], 80, false)
 	})
 }
 

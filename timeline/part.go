@@ -30,7 +30,7 @@ func (a *Action) parts() []part {
 	}
 	for _, s := range a.Facts.Sections {
 		p := &order[partOf(s)]
-		p.size += s.Size
+		p.size += min(s.Size, 1<<59)
 		if s.Address != 0 && (p.address == 0 || s.Address < p.address) {
 			p.address = s.Address
 		}

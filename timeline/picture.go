@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -53,10 +54,10 @@ func New(accounts []account.Account) *Picture {
 		p.Actions = append(p.Actions, newAction(&accounts[i]))
 	}
 	p.Main = p.main()
-	slices.SortStableFunc(p.Actions, func(a, b *Action) int { return int(a.Start - b.Start) })
+	slices.SortStableFunc(p.Actions, func(a, b *Action) int { return cmp.Compare(a.Start, b.Start) })
 	first := p.Actions[0].Start
 	for _, a := range p.Actions {
-		a.After = a.Start - first
+		a.After = sane(a.Start - first)
 		p.Took = max(p.Took, a.After+a.Known)
 	}
 	return p
@@ -74,12 +75,12 @@ func (p *Picture) main() *Action {
 }
 
 func newAction(of *account.Account) *Action {
-	a := &Action{Account: of, Known: of.Took, Open: of.End == 0 || of.EndLost}
+	a := &Action{Account: of, Known: sane(of.Took), Open: of.End == 0 || of.EndLost}
 	for _, s := range of.Stages {
-		a.Known = max(a.Known, s.After+s.Took)
+		a.Known = max(a.Known, sane(s.After)+sane(s.Took))
 	}
 	for _, at := range of.MessageTimes {
-		a.Known = max(a.Known, at)
+		a.Known = max(a.Known, sane(at))
 	}
 	a.Spans = spansOf(a)
 	a.Marks = marksOf(a)
@@ -92,7 +93,7 @@ func marksOf(a *Action) []Mark {
 	for i, text := range a.Messages {
 		m := Mark{Text: text, Timed: len(a.MessageTimes) == len(a.Messages)}
 		if m.Timed {
-			m.At = max(a.MessageTimes[i], 0)
+			m.At = sane(a.MessageTimes[i])
 			m.During = a.during(m.At)
 		}
 		marks = append(marks, m)
@@ -117,3 +118,7 @@ func (a *Action) Failed() *Span {
 	}
 	return &a.Spans[i]
 }
+
+// sane keeps a time from running backward, and sums of times from running over: a record
+// may have been changed.
+func sane(d time.Duration) time.Duration { return min(max(d, 0), 1<<56) }

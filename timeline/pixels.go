@@ -71,29 +71,29 @@ func (f font) cut(s string, pixels float64) string {
 	if f.pixels(s) <= pixels {
 		return s
 	}
-	end := 0
-	for i := range s {
-		if f.pixels(s[:i]+"…") > pixels {
-			break
+	room := pixels - f.pixels("…")
+	for i, r := range s {
+		if room -= f.pixels(string(r)); room < 0 {
+			return s[:i] + "…"
 		}
-		end = i
 	}
-	return s[:end] + "…"
+	return s
 }
 
 // wrap breaks text into lines of so many pixels; a word that is longer is cut.
 func (f font) wrap(s string, pixels float64) []string {
 	var lines []string
-	line := ""
+	line, taken := "", 0.0
 	for _, word := range strings.Fields(cells.Printable(s)) {
-		switch {
-		case line == "":
-			line = word
-		case f.pixels(line)+f.pixels(" "+word) <= pixels:
-			line += " " + word
-		default:
-			lines, line = append(lines, line), word
+		wide := f.pixels(word)
+		if blank := f.pixels(" "); line != "" && taken+blank+wide <= pixels {
+			line, taken = line+" "+word, taken+blank+wide
+			continue
 		}
+		if line != "" {
+			lines = append(lines, line)
+		}
+		line, taken = word, wide
 	}
 	lines = append(lines, line)
 	for i := range lines {

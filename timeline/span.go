@@ -38,6 +38,7 @@ func spansOf(a *Action) []Span {
 	var spans []Span
 	at := time.Duration(0)
 	for i, s := range a.Stages {
+		s.After, s.Took = sane(s.After), sane(s.Took)
 		if s.After > at && (i > 0 || !a.Partial) {
 			spans = append(spans, between(i, at, s.After))
 		}

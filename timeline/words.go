@@ -79,17 +79,6 @@ func (a *Action) path() string {
 	return a.File.Path
 }
 
-// subtitle is what there is to say in one line.
-func (a *Action) subtitle() string {
-	var words []string
-	for _, w := range []string{a.when(), a.by(), a.path()} {
-		if w != "" {
-			words = append(words, w)
-		}
-	}
-	return strings.Join(words, " · ")
-}
-
 // summary says in a sentence what the picture shows, for who cannot see it.
 func (p *Picture) summary() string {
 	a := p.Main

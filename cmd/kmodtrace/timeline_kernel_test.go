@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,13 +86,12 @@ func loadedPicture(t *testing.T, target string, params kmod.Params) *timeline.Pi
 	}
 	k.Refresh()
 	p.Main.Facts = timeline.Gather(k, &p.Main.Action, fileOf(&p.Main.Action, steps))
-	if r.Result == confirmed {
-		out, err := exec.Command("modprobe", "-r", p.Main.Module).CombinedOutput()
-		if err != nil {
-			out, err = exec.Command("rmmod", p.Main.Module).CombinedOutput()
+	for _, a := range slices.Backward(p.Actions) {
+		if a.Outcome != tracer.Live {
+			continue
 		}
-		if err != nil {
-			t.Errorf("unload %s: %v: %s", p.Main.Module, err, out)
+		if out, err := exec.Command("rmmod", a.Module).CombinedOutput(); err != nil {
+			t.Errorf("unload %s: %v: %s", a.Module, err, out)
 		}
 	}
 	return p
