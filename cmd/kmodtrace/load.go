@@ -89,7 +89,7 @@ func (o *loadOptions) run(cmd *cobra.Command, target string, params kmod.Params)
 func (o *loadOptions) show(out io.Writer, k *kernel.Kernel, r *result, steps []kmod.Step, files *pictureFiles) error {
 	p := timeline.New(r.Actions)
 	if p == nil || !o.picture.wanted() {
-		return o.print(out, r)
+		return errors.Join(o.print(out, r), o.picture.missing(p, r))
 	}
 	k.Refresh()
 	p.Main.Facts = timeline.Gather(k, &p.Main.Action, fileOf(&p.Main.Action, steps))

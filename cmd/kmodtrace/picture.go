@@ -109,6 +109,15 @@ func (o *pictureOptions) draw(out io.Writer, p *timeline.Picture, files *picture
 	return errors.Join(errs...)
 }
 
+// missing says that there is no picture of what was done; where it was refused, that says
+// enough.
+func (o *pictureOptions) missing(p *timeline.Picture, r *result) error {
+	if p != nil || !o.wanted() || r.Result != confirmed {
+		return nil
+	}
+	return fmt.Errorf("draw %s: nothing was done for it that could be drawn", shortText(r.Target))
+}
+
 // timelineText gives a picture for a terminal.
 func timelineText(out io.Writer, p *timeline.Picture) string {
 	return paintedLines(themeOf(out), p.Text(&timeline.TextOptions{Columns: columnsOf(out), ASCII: asciiOnly()}))
