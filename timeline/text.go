@@ -44,8 +44,8 @@ func (p *Picture) Text(opts *TextOptions) []Line {
 const (
 	indent      = 2
 	nameColumns = len("the kernel")
-	tookColumns = len(">850.0ms")
-	maxListed   = 20 // messages
+	tookColumns = len("12,345,678") // a time, or bytes
+	maxListed   = 20                // messages
 )
 
 // textPage collects lines.
