@@ -157,6 +157,7 @@ func enumWords() map[reflect.Type]string {
 		reflect.TypeFor[verdict](): string(refused),
 		reflect.TypeFor[have]():    string(unknown),
 
+		reflect.TypeFor[kmod.SectionKind]():  string(kmod.SectionText),
 		reflect.TypeFor[tracer.Format]():     string(tracer.FormatXz),
 		reflect.TypeFor[cause.Code]():        string(cause.Unknown),
 		reflect.TypeFor[cause.Judgement]():   string(cause.Refused),
