@@ -69,6 +69,7 @@ func newRootCommand() *cobra.Command {
 		newAuditCommand(),
 		newLoadCommand(),
 		newUnloadCommand(),
+		newBuildCommand(),
 		newCheckCommand(),
 		newExplainCommand(),
 		newRefsCommand(),
