@@ -146,7 +146,7 @@ func (b *build) failed(ctx context.Context, err error) error {
 		return nil
 	}
 	if ctx.Err() != nil {
-		err = context.Cause(ctx)
+		err = fmt.Errorf("stopped: %w", context.Cause(ctx))
 	}
 	return &Error{Op: "build", Path: b.sources.target, Err: err}
 }

@@ -31,7 +31,8 @@ func (b *build) judge(err error, heard *listener) error {
 	case err == nil:
 		return nil
 	case heard.full:
-		return &FailedError{Complaint: heard.first(), Advice: "builds are kept in " + b.mirror.root, Err: errors.Join(unix.ENOSPC, err)}
+		return &FailedError{Complaint: unix.ENOSPC.Error() + " where builds are kept, in " + b.mirror.root,
+			Advice: "KMODTRACE_CACHE=FOLDER keeps them elsewhere", Err: errors.Join(unix.ENOSPC, err)}
 	case len(heard.missing) > 0 && !hasErrors(heard.diagnostics):
 		return &MissingError{Kernel: b.result.Kernel.Release, Things: heard.missing, Distribution: system{root: b.Root}.distribution()}
 	}
@@ -44,7 +45,7 @@ func (b *build) judge(err error, heard *listener) error {
 
 func hasErrors(diagnostics []Diagnostic) bool {
 	for _, d := range diagnostics {
-		if d.Severity == "error" {
+		if d.Severity == Fatal {
 			return true
 		}
 	}

@@ -12,12 +12,21 @@ import (
 
 // Diagnostic is a complaint of the compiler's about a place in a source.
 type Diagnostic struct {
-	File     string `json:"file"` // as the user would write it
-	Line     int    `json:"line"`
-	Column   int    `json:"column,omitempty"`
-	Severity string `json:"severity"` // error or warning
-	Text     string `json:"text"`
+	File     string   `json:"file"` // as the user would write it
+	Line     int      `json:"line"`
+	Column   int      `json:"column,omitempty"`
+	Severity Severity `json:"severity"`
+	Text     string   `json:"text"`
 }
+
+// Severity tells whether a complaint stops the build.
+type Severity string
+
+// The severities.
+const (
+	Fatal   Severity = "error"
+	Warning Severity = "warning"
+)
 
 // listener passes on what a build says, with the names of files as the user wrote them,
 // and remembers what matters of it.
@@ -28,7 +37,7 @@ type listener struct {
 	line   []byte    // that has not ended yet
 
 	diagnostics []Diagnostic
-	complaint   string // the first line that says what went wrong without a place
+	complaint   string // the first line that says what went wrong
 	last        string
 	missing     []thing
 	circular    string // an object that would be made of itself
@@ -99,12 +108,12 @@ func (l *listener) rename(line string) string {
 }
 
 var (
-	placed      = regexp.MustCompile(`^([^\s:][^:]*):(\d+):(?:(\d+):)? (?:fatal )?(error|warning): (.*)`)
-	noProgram   = regexp.MustCompile(`(?:sh: (?:line )?(?:\d+: )?|make\S*: )([\w.+/-]+): (?:command not found|not found|No such file or directory)$`)
-	noLibrary   = regexp.MustCompile(`error while loading shared libraries: (\S+):|Error loading shared library (\S+):`)
-	ownSource   = regexp.MustCompile(`Circular (\S+) <- (\S+) dependency dropped`)
-	unplaced    = regexp.MustCompile(`(?i)(^|[^\w])error: |: not found$|\*\*\* |version .* not found`)
-	spacesNoted = "No space left on device"
+	placed    = regexp.MustCompile(`^([^\s:][^:]*):(\d+):(?:(\d+):)? (?:fatal )?(error|warning): (.*)`)
+	noProgram = regexp.MustCompile(`(?:sh: (?:line )?(?:\d+: )?|make\S*: )([\w.+/-]+): (?:command not found|not found|No such file or directory)$`)
+	noLibrary = regexp.MustCompile(`error while loading shared libraries: (\S+):|Error loading shared library (\S+):`)
+	ownSource = regexp.MustCompile(`Circular (\S+) <- (\S+) dependency dropped`)
+	unplaced  = regexp.MustCompile(`(?i)(^|[^\w])error: |: not found$|\*\*\* |version .* not found`)
+	fullDisk  = regexp.MustCompile(`No space left on device|not all data was written to the output`) // the latter says fixdep
 )
 
 // notice remembers what a line says.
@@ -114,10 +123,13 @@ func (l *listener) notice(line string) {
 	}
 	l.last = line
 	if m := placed.FindStringSubmatch(line); m != nil {
-		d := Diagnostic{File: m[1], Severity: m[4], Text: m[5]}
+		d := Diagnostic{File: m[1], Severity: Severity(m[4]), Text: m[5]}
 		d.Line, _ = strconv.Atoi(m[2])
 		d.Column, _ = strconv.Atoi(m[3])
 		l.diagnostics = append(l.diagnostics, d)
+		if d.Severity == Fatal && l.complaint == "" {
+			l.complaint = line
+		}
 		return
 	}
 	if m := noProgram.FindStringSubmatch(line); m != nil {
@@ -129,7 +141,7 @@ func (l *listener) notice(line string) {
 	if m := ownSource.FindStringSubmatch(line); m != nil && m[1] == m[2] {
 		l.circular = m[1]
 	}
-	l.full = l.full || strings.Contains(line, spacesNoted)
+	l.full = l.full || fullDisk.MatchString(line)
 	l.unknown = l.unknown || strings.Contains(line, "unrecognized command") || strings.Contains(line, "unrecognized argument")
 	if l.complaint == "" && unplaced.MatchString(line) {
 		l.complaint = line
@@ -145,23 +157,10 @@ func (l *listener) miss(t thing) {
 	l.missing = append(l.missing, t)
 }
 
-// first is the complaint that came first of those that stop a build.
+// first is the complaint that came first of those that stop a build, or the last word.
 func (l *listener) first() string {
-	for _, d := range l.diagnostics {
-		if d.Severity == "error" {
-			return d.String()
-		}
-	}
 	if l.complaint != "" {
 		return l.complaint
 	}
 	return l.last
-}
-
-func (d Diagnostic) String() string {
-	place := d.File + ":" + strconv.Itoa(d.Line)
-	if d.Column > 0 {
-		place += ":" + strconv.Itoa(d.Column)
-	}
-	return place + ": " + d.Severity + ": " + d.Text
 }

@@ -96,14 +96,7 @@ func (t *toolchain) build(ctx context.Context, k Kernel, s sources, dir string, 
 // make runs the kernel's build system on tree. The headers must stand where
 // their own Makefiles say they are, by absolute path: /usr/src and /usr/lib.
 func (t *toolchain) make(ctx context.Context, k Kernel, tree string, ownRules bool, out io.Writer, arguments []string) error {
-	binds := []bind{{tree, "build"}, {filepath.Join(k.Headers, "usr", "src"), "usr/src"}}
-	kbuilds, err := filepath.Glob(filepath.Join(k.Headers, "usr", "lib", "linux-kbuild-*"))
-	if err != nil {
-		return err
-	}
-	for _, kbuild := range kbuilds {
-		binds = append(binds, bind{kbuild, filepath.Join("usr", "lib", filepath.Base(kbuild))})
-	}
+	binds := append(k.headerBinds(), bind{tree, "build"})
 	kdir := "/usr/src/linux-headers-" + k.Release
 	argv := []string{"make", "--no-print-directory", fmt.Sprintf("-j%d", runtime.NumCPU())}
 	if ownRules {
@@ -113,6 +106,16 @@ func (t *toolchain) make(ctx context.Context, k Kernel, tree string, ownRules bo
 	}
 	argv = append(argv, compilerArguments(k.Arch)...)
 	return t.run(ctx, binds, out, append(argv, arguments...)...)
+}
+
+// headerBinds show a kernel's headers where its packages put them.
+func (k Kernel) headerBinds() []bind {
+	binds := []bind{{filepath.Join(k.Headers, "usr", "src"), "usr/src"}}
+	kbuilds, _ := filepath.Glob(filepath.Join(k.Headers, "usr", "lib", "linux-kbuild-*"))
+	for _, kbuild := range kbuilds {
+		binds = append(binds, bind{kbuild, filepath.Join("usr", "lib", filepath.Base(kbuild))})
+	}
+	return binds
 }
 
 // firstComplaint finds the line of a build's output that says what went wrong.
