@@ -136,7 +136,7 @@ func (l *listener) notice(line string) {
 		l.miss(thing{name: filepath.Base(m[1])})
 	}
 	if m := noLibrary.FindStringSubmatch(line); m != nil {
-		l.miss(thing{name: m[1] + m[2], kind: libraryThing})
+		l.miss(thing{name: filepath.Base(m[1] + m[2]), kind: libraryThing})
 	}
 	if m := ownSource.FindStringSubmatch(line); m != nil && m[1] == m[2] {
 		l.circular = m[1]
@@ -159,8 +159,19 @@ func (l *listener) miss(t thing) {
 
 // first is the complaint that came first of those that stop a build, or the last word.
 func (l *listener) first() string {
-	if l.complaint != "" {
+	switch {
+	case l.complaint != "":
 		return l.complaint
+	case l.last != "":
+		return l.last
 	}
-	return l.last
+	return "no output"
+}
+
+// FirstComplaint finds the line of a build's output that says what went wrong.
+func FirstComplaint(output string) string {
+	l := newListener(nil, "/nowhere", ".")
+	io.WriteString(l, output)
+	l.flush()
+	return l.first()
 }

@@ -226,8 +226,7 @@ func (u *updater) folder(from, to string) error {
 		name := entry.Name()
 		switch {
 		case made(name, names), u.own != "" && (name == "Kbuild" || name == "Makefile"):
-		case entry.IsDir() && strings.HasPrefix(name, "."):
-		case entry.IsDir() && u.deep:
+		case entry.IsDir() && u.deep && !strings.HasPrefix(name, "."):
 			folders = append(folders, name)
 		default:
 			want[name] = filepath.Join(from, name)

@@ -36,12 +36,14 @@ func (m *mirror) products() ([]string, error) {
 // checkOut finds out before the build whether its products can be written.
 func (b *build) checkOut() error {
 	out := b.out()
-	if b.Out != "" {
-		if err := os.MkdirAll(out, 0o755); err != nil {
-			return plainPathError("write to", out, err)
-		}
+	for !exists(out) && out != filepath.Dir(out) { // it will be made when there is something to put there
+		out = filepath.Dir(out)
 	}
-	if err := unix.Access(out, unix.W_OK); err != nil {
+	err := unix.Access(out, unix.W_OK)
+	if info, statErr := os.Stat(out); statErr == nil && !info.IsDir() {
+		err = unix.ENOTDIR
+	}
+	if err != nil {
 		err = &Error{Op: "write to", Path: out, Err: err}
 		if b.Out == "" {
 			return &FailedError{Complaint: err.Error(), Advice: "--out FOLDER puts the modules elsewhere", Err: err}
@@ -63,6 +65,9 @@ func (b *build) out() string {
 // place where make would, else all into the one folder. All are written before the first is
 // put in its place.
 func (b *build) deliver(modules []string) error {
+	if err := os.MkdirAll(b.out(), 0o755); err != nil {
+		return plainPathError("write to", b.out(), err)
+	}
 	var d delivery
 	defer d.undo()
 	taken := map[string]string{}

@@ -21,7 +21,9 @@ func Rules(files []string) string {
 // programs take a dash in front for an option.
 var sourceName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]*\.c$`)
 
-func checkSourceName(name string) error {
+// CheckSourceName tells whether a C file can be a module by itself, which it gives its name
+// to.
+func CheckSourceName(name string) error {
 	base, isC := strings.CutSuffix(name, ".c")
 	switch {
 	case !isC:

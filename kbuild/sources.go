@@ -75,7 +75,7 @@ func plainPathError(op, path string, err error) error {
 func (s *sources) takeFiles(paths []string) error {
 	for _, path := range paths {
 		name := filepath.Base(path)
-		if err := checkSourceName(name); err != nil {
+		if err := CheckSourceName(name); err != nil {
 			return err
 		}
 		info, err := os.Stat(path)
@@ -134,7 +134,7 @@ func (s *sources) takeFolder() error {
 		return fmt.Errorf("%w: %s", ErrNoSources, whichModule(modules, others))
 	}
 	for _, name := range modules {
-		if err := checkSourceName(name); err != nil {
+		if err := CheckSourceName(name); err != nil {
 			return err
 		}
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,34 +15,42 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inWorkshop is set where TestBuildScripts runs once more, in a workshop of the lab: to the release of
-// the kernel whose headers are there.
-const inWorkshop = "KMODTRACE_WORKSHOP"
+// inWorkshop is set where a test of this file runs once more, in a workshop of the lab: to the
+// release of the kernel whose headers are there. inWorkshopRun are its scripts.
+const (
+	inWorkshop    = "KMODTRACE_WORKSHOP"
+	inWorkshopRun = "KMODTRACE_WORKSHOP_SCRIPTS"
+)
 
-// TestBuildScripts runs testdata/build, on the oldest and the newest way of kbuild and one
-// between: each in a root folder with a compiler and a kernel's headers, as on a
-// machine where modules are built. Beside the commands of TestScripts there are
+// TestBuildScripts runs testdata/build: each script in a root folder with a compiler and a
+// kernel's headers, as on a machine where modules are built. Beside the commands of
+// TestScripts there are
 //
 //	programs NAME...    the machine has only these programs from now on
+//	hide FILE           the machine's file is empty from now on
 //	distribution FILE   it is of the distribution that the file says, as in /etc/os-release
 //	readonly DIR        nothing can be written into the folder from now on
 //	small DIR BYTES     the folder becomes a file system of that size
 //	waitfor FILE [TEXT] wait until the file exists, and has the text
 //	orphans             no process of the script's may be left
 //
-// and $RELEASE, the kernel whose headers are there.
+// the condition kernel:SERIES, $RELEASE, the kernel whose headers are there, and $RUNNING, the one
+// that runs.
 func TestBuildScripts(t *testing.T) {
-	if release := os.Getenv(inWorkshop); release != "" {
-		runBuildScripts(t, release)
-		return
-	}
-	for _, series := range []string{"5.10", "6.1", "6.12", lab.Newest} {
-		t.Run(series, func(t *testing.T) { enterWorkshop(t, series) })
+	for _, c := range []struct{ kernel, scripts string }{
+		{"5.10", "hello shapes"}, // what differs between kernels
+		{"6.1", "hello shapes"},
+		{"6.12", "hello shapes"},
+		{lab.Newest, "hello shapes"},
+		{"6.12", "refused busy"},
+		{"6.12", "missing"}, // it changes the machine
+	} {
+		t.Run(c.kernel+" "+c.scripts, func(t *testing.T) { enterWorkshop(t, c.kernel, c.scripts) })
 	}
 }
 
-// enterWorkshop runs the test in a workshop, whose /etc and list of kernels are its own.
-func enterWorkshop(t *testing.T, series string) {
+// enterWorkshop runs scripts in a workshop, whose /etc and list of kernels are its own.
+func enterWorkshop(t *testing.T, series, scripts string) {
 	cache, err := lab.CacheDir()
 	if err != nil {
 		t.Skipf("needs a cache: %v", err)
@@ -72,7 +79,8 @@ func enterWorkshop(t *testing.T, series string) {
 	err = shop.Run(t.Context(), map[string]string{
 		"etc": etc, "usr/lib/modules": modules, "build/test": filepath.Dir(self), "build/here": here,
 	}, &out, "/bin/sh", "-c", `cd /build/here && exec env "$@"`, "sh",
-		inWorkshop+"="+shop.Kernel.Release, filepath.Join("/build/test", filepath.Base(self)), "-test.run=^TestBuildScripts$/"+wanted(), "-test.v="+verbose())
+		inWorkshop+"="+shop.Kernel.Release, inWorkshopRun+"="+scripts,
+		filepath.Join("/build/test", filepath.Base(self)), "-test.run=^TestInWorkshop$", fmt.Sprintf("-test.v=%v", testing.Verbose()))
 	if err != nil {
 		t.Errorf("%v\n%s", err, out.String())
 	} else if testing.Verbose() {
@@ -80,34 +88,25 @@ func enterWorkshop(t *testing.T, series string) {
 	}
 }
 
-// wanted is the scripts that were asked for: TestBuildScripts/KERNEL/SCRIPT.
-func wanted() string {
-	parts := strings.Split(flag.Lookup("test.run").Value.String(), "/")
-	if len(parts) < 3 {
-		return ""
+// TestInWorkshop is the inner half of TestBuildScripts.
+func TestInWorkshop(t *testing.T) {
+	release := os.Getenv(inWorkshop)
+	if release == "" {
+		t.Skip("TestBuildScripts runs it where a compiler and a kernel's headers are")
 	}
-	return parts[2]
-}
-
-func verbose() string {
-	if testing.Verbose() {
-		return "true"
+	var scripts []string
+	for _, name := range strings.Fields(os.Getenv(inWorkshopRun)) {
+		scripts = append(scripts, filepath.Join("testdata", "build", name+".txtar"))
 	}
-	return "false"
-}
-
-func runBuildScripts(t *testing.T, release string) {
-	scripts := []string{"hello", "shapes"} // what differs between kernels
-	if strings.HasPrefix(release, "6.12.") {
-		scripts = append(scripts, "refused", "missing", "busy")
-	}
-	for i, name := range scripts {
-		scripts[i] = filepath.Join("testdata", "build", name+".txtar")
+	var running unix.Utsname
+	if err := unix.Uname(&running); err != nil {
+		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{
 		Files: scripts,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("RELEASE", release)
+			env.Setenv("RUNNING", unix.ByteSliceToString(running.Release[:]))
 			env.Setenv("TOP", env.WorkDir)
 			env.Setenv("HOME", filepath.Join(env.WorkDir, ".home"))
 			return setDistribution("ID=debian\nNAME=\"Debian GNU/Linux\"\nVERSION_ID=\"12\"\n")
@@ -116,6 +115,7 @@ func runBuildScripts(t *testing.T, release string) {
 			"status":   scriptStatus,
 			"schema":   scriptSchema,
 			"programs": scriptPrograms,
+			"hide":     scriptHide,
 			"readonly": scriptReadonly,
 			"small":    scriptSmall,
 			"waitfor":  scriptWaitFor,
@@ -125,10 +125,11 @@ func runBuildScripts(t *testing.T, release string) {
 			},
 		},
 		Condition: func(name string) (bool, error) {
-			if !strings.HasPrefix(name, "kernel:") {
+			series, ok := strings.CutPrefix(name, "kernel:")
+			if !ok {
 				return false, fmt.Errorf("no condition is called %s", name)
 			}
-			return strings.HasPrefix(release, strings.TrimPrefix(name, "kernel:")+"."), nil
+			return strings.HasPrefix(release, series+"."), nil
 		},
 	})
 }
@@ -147,6 +148,14 @@ func scriptPrograms(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	own, _, _ := strings.Cut(ts.Getenv("PATH"), ":")
 	ts.Setenv("PATH", own+":"+bin)
+}
+
+func scriptHide(ts *testscript.TestScript, neg bool, args []string) {
+	files, err := filepath.Glob(args[0])
+	ts.Check(err)
+	for _, file := range files {
+		ts.Check(unix.Mount("/dev/null", file, "", unix.MS_BIND, ""))
+	}
 }
 
 func scriptReadonly(ts *testscript.TestScript, neg bool, args []string) {
