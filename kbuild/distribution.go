@@ -117,17 +117,20 @@ type headersForm struct {
 	name    string // of the package; $1 is the release's part
 }
 
+// debianRelease is 6.1.0-56-cloud-amd64, 6.1.0-0.deb11.21-amd64 or 6.12.118+deb13-rt-arm64: what names
+// the binary interface, perhaps a flavour, the architecture.
+const debianRelease = `^(\d+\.[\d.]+(?:-\d+(?:\.deb[\d.]+)?|\+deb\d+\w*)(?:-[a-z]+)*-(?:amd64|arm64|armmp|686|s390x|powerpc64le|riscv64|loong64|mips64el|octeon)(?:-[a-z0-9]+)?)$`
+
 var headerPackages = map[family][]headersForm{
 	debian: {
-		{regexp.MustCompile(`^(\d.*-pve)$`), "proxmox-headers-$1"},
-		{regexp.MustCompile(`^(\d.*(?:-\d+|\+deb\d+\w*|\+bpo|~bpo\d+)(?:-[a-z0-9]+)*-(?:amd64|arm64|armmp|armmp-lpae|686|686-pae|rpi|marvell|s390x|powerpc64le|riscv64|loong64|4kc-malta|mips64el|octeon|loongson-3)(?:-16k)?)$`), "linux-headers-$1"},
+		{regexp.MustCompile(debianRelease), "linux-headers-$1"},
 		{regexp.MustCompile(`^(\d.*\+rpt-rpi-\w+)$`), "linux-headers-$1"},
+		{regexp.MustCompile(`^(\d.*-pve)$`), "proxmox-headers-$1"},
 	},
 	ubuntu: {{regexp.MustCompile(`^(\d+\.\d+\.\d+-\d+-[a-z][a-z0-9-]*)$`), "linux-headers-$1"}},
 	fedora: {{regexp.MustCompile(`^(\d.*\.(?:fc|el|amzn)\d+.*\.\w+)$`), "kernel-devel-$1"}},
 	arch: {
 		{regexp.MustCompile(`^\d.*-(lts|zen|hardened|rt|rt-lts)$`), "linux-$1-headers"},
-		{regexp.MustCompile(`^\d.*-(zen|hardened|rt)\d+(?:-\d+)?(?:-\w+)?$`), "linux-$1-headers"},
 		{regexp.MustCompile(`^\d.*-arch\d+-\d+$`), "linux-headers"},
 	},
 	suse:   {{regexp.MustCompile(`^(\d[0-9.]*-[0-9.]+)-([a-z]\w*)$`), "kernel-$2-devel=$1"}},

@@ -64,8 +64,10 @@ func openTerminal(like *os.File) (master, slave *os.File, err error) {
 		master.Close()
 		return nil, nil, fmt.Errorf("open a terminal: %w", err)
 	}
-	if size, err := unix.IoctlGetWinsize(int(like.Fd()), unix.TIOCGWINSZ); err == nil {
-		_ = unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, size)
+	if like != nil {
+		if size, err := unix.IoctlGetWinsize(int(like.Fd()), unix.TIOCGWINSZ); err == nil {
+			_ = unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, size)
+		}
 	}
 	if mode, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS); err == nil {
 		mode.Oflag &^= unix.OPOST
