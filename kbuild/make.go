@@ -79,7 +79,7 @@ func environment(user []string, folder string) []string {
 	return append(kept, "PWD="+folder)
 }
 
-// Grace is how long make has to remove what is half done, when it is stopped.
+// grace is how long make has to remove what is half done, when it is stopped.
 const grace = 2 * time.Second
 
 // runAll runs a command whose processes all end with it, or with us: they are a group, or on
@@ -99,10 +99,21 @@ func runAll(cmd *exec.Cmd, out io.Writer, screen *os.File) error {
 		err = cmd.Run()
 	}
 	if cmd.Process != nil {
-		_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) // what make has left behind
+		endGroup(cmd.Process.Pid)
 	}
 	if errors.Is(err, exec.ErrWaitDelay) {
 		err = nil
 	}
 	return err
+}
+
+// endGroup kills what a command has left behind, and waits until it is gone; not for ever,
+// as what is dead and not reaped looks the same.
+func endGroup(group int) {
+	for range 20 {
+		if unix.Kill(-group, unix.SIGKILL) != nil {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 }

@@ -42,7 +42,7 @@ func runOnTerminal(cmd *exec.Cmd, out io.Writer, like *os.File) error {
 		close(copied)
 	}()
 	err = cmd.Wait()
-	_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
+	endGroup(cmd.Process.Pid) // or the terminal would not close
 	master.SetReadDeadline(time.Now().Add(grace))
 	<-copied
 	return err
