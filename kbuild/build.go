@@ -98,8 +98,11 @@ func (b *build) run(ctx context.Context, paths []string) (err error) {
 	if err := b.mirror.update(b.sources, b.Symbols); err != nil {
 		return b.failed(ctx, err)
 	}
-	if err := b.make(ctx); err != nil {
-		return b.failed(ctx, err)
+	if !b.unchanged() {
+		if err := b.make(ctx); err != nil {
+			return b.failed(ctx, err)
+		}
+		b.remember()
 	}
 	products, err := b.mirror.products()
 	if err == nil {

@@ -18,6 +18,7 @@ import (
 
 // make runs kbuild on the mirror.
 func (b *build) make(ctx context.Context) error {
+	_ = os.Remove(b.memoryFile())
 	if err := os.WriteFile(b.mirror.unfinished(), nil, 0o644); err != nil {
 		return err
 	}
