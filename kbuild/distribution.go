@@ -83,7 +83,7 @@ func (d Distribution) packageOf(t thing) (string, bool) {
 	case t.family != "":
 		return d.compilerPackage(t), true
 	}
-	return d.programPackage(t.name), true
+	return d.programPackage(t.name)
 }
 
 // without says what to do where no package can be named.
@@ -149,23 +149,43 @@ func (d Distribution) compilerPackage(t thing) string {
 	return t.family
 }
 
-// programPackage names the package of a program, where that is called differently.
-func (d Distribution) programPackage(name string) string {
-	names := map[string][]string{ // in the order of the families
-		"ld":      {"binutils", "binutils", "binutils", "binutils", "binutils", "binutils"},
-		"as":      {"binutils", "binutils", "binutils", "binutils", "binutils", "binutils"},
-		"objcopy": {"binutils", "binutils", "binutils", "binutils", "binutils", "binutils"},
-		"pahole":  {"pahole", "pahole", "dwarves", "pahole", "dwarves", "pahole"},
-		"awk":     {"mawk", "mawk", "gawk", "gawk", "gawk", "gawk"},
-		"find":    {"findutils", "findutils", "findutils", "findutils", "findutils", "findutils"},
-		"xargs":   {"findutils", "findutils", "findutils", "findutils", "findutils", "findutils"},
-		"cmp":     {"diffutils", "diffutils", "diffutils", "diffutils", "diffutils", "diffutils"},
-	}
-	if of, ok := names[name]; ok {
-		return of[d.family-debian]
-	}
-	return name
+// programs lists the packages of the programs that kbuild runs, where all distributions
+// call them alike.
+var programs = map[string]string{
+	"make": "make", "as ld ar nm strip objcopy objdump readelf": "binutils", "find xargs": "findutils", "cmp diff": "diffutils",
+	"bc": "bc", "perl": "perl", "flex": "flex", "bison": "bison", "sed": "sed", "grep": "grep", "gawk": "gawk", "bash": "bash", "xz": "xz", "zstd": "zstd",
+	"basename cat chmod cp cut date dirname expr head ln ls mkdir mktemp mv nproc printf readlink rm rmdir sort tail test touch tr true uname uniq wc": "coreutils",
 }
+
+// programPackage names the package of a program, which may have the machine's name in
+// front: x86_64-linux-gnu-ld.
+func (d Distribution) programPackage(name string) (string, bool) {
+	deb := d.family == debian || d.family == ubuntu
+	switch {
+	case name == "pahole" && (d.family == fedora || d.family == suse):
+		return "dwarves", true
+	case name == "pahole":
+		return "pahole", true
+	case name == "awk" && deb:
+		return "mawk", true
+	case name == "awk":
+		return "gawk", true
+	case name == "xz" && deb:
+		return "xz-utils", true
+	case versioned.MatchString(name):
+		return name, deb
+	}
+	name = name[strings.LastIndex(name, "-")+1:]
+	for names, of := range programs {
+		if slices.Contains(strings.Fields(names), name) {
+			return of, true
+		}
+	}
+	return "", false
+}
+
+// versioned is a compiler as Debian calls it and its package.
+var versioned = regexp.MustCompile(`^(?:gcc|clang)-\d+$`)
 
 // libraryPackage names the package of a library that the headers' own programs use.
 func (d Distribution) libraryPackage(name string) (string, bool) {

@@ -1,9 +1,6 @@
 package kbuild
 
-import (
-	"strings"
-	"testing"
-)
+import "testing"
 
 // releases are what distributions really put there.
 var releases = map[string]string{
@@ -61,7 +58,7 @@ func TestHeadersPackage(t *testing.T) {
 
 func TestHint(t *testing.T) {
 	all := []thing{
-		{name: "make"}, {name: "gcc 14", of: "14", family: "gcc"}, {name: "libelf.so.1", kind: libraryThing}, {name: "pahole"}, {name: "ld"},
+		{name: "make"}, {name: "gcc 14", of: "14", family: "gcc"}, {name: "libelf.so.1", kind: libraryThing}, {name: "pahole"}, {name: "ld"}, {name: "x86_64-linux-gnu-as"},
 	}
 	for system, want := range map[string]string{
 		"debian 12": "apt install make gcc-14 libelf1 pahole binutils",
@@ -73,7 +70,7 @@ func TestHint(t *testing.T) {
 		"arch":      "pacman -S make gcc libelf pahole binutils",
 		"leap":      "zypper install make gcc libelf1 dwarves binutils",
 		"alpine":    "apk add make build-base libelf pahole binutils",
-		"void":      "install make; install gcc 14; install libelf.so.1; install pahole; install ld",
+		"void":      "install make; install gcc 14; install libelf.so.1; install pahole; install ld; install x86_64-linux-gnu-as",
 	} {
 		e := &MissingError{Kernel: "6.12", Things: all, Distribution: parseDistribution([]byte(releases[system]))}
 		if got := e.Hint(); got != want {
@@ -86,10 +83,16 @@ func TestHint(t *testing.T) {
 	}
 }
 
-// TestLibrariesOfNobody: a library that no table has is named, and no package is made up.
-func TestLibrariesOfNobody(t *testing.T) {
-	e := &MissingError{Things: []thing{{name: "libz.so.1", kind: libraryThing}}, Distribution: parseDistribution([]byte(releases["fedora"]))}
-	if got := e.Hint(); got != "install libz.so.1" || strings.Contains(got, "dnf") {
-		t.Errorf("hint %q", got)
+// TestNoPackageIsMadeUp: what no table has is named, and no package for it.
+func TestNoPackageIsMadeUp(t *testing.T) {
+	things := []thing{{name: "libz.so.1", kind: libraryThing}, {name: "frob"}, {name: "gcc-12"}, {name: "uname"}}
+	for system, want := range map[string]string{
+		"fedora":    "dnf install coreutils; install libz.so.1; install frob; install gcc-12",
+		"debian 12": "apt install gcc-12 coreutils; install libz.so.1; install frob",
+	} {
+		e := &MissingError{Things: things, Distribution: parseDistribution([]byte(releases[system]))}
+		if got := e.Hint(); got != want {
+			t.Errorf("%s: %q, want %q", system, got, want)
+		}
 	}
 }

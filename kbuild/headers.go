@@ -75,8 +75,8 @@ func readHeaders(folder string) (*Headers, error) {
 	if err != nil {
 		return nil, plainPathError("read headers", folder, err)
 	}
-	if strings.ContainsAny(real, " :") {
-		return nil, &Error{Op: "read headers", Path: real, Err: errors.New("kbuild cannot work in a path with blanks or colons")}
+	if strings.ContainsAny(real, " :%$#") {
+		return nil, &Error{Op: "read headers", Path: real, Err: errors.New("kbuild cannot work in a path with blanks, colons or the like")}
 	}
 	h := &Headers{Folder: real}
 	if h.Release = defined(filepath.Join(real, "include/generated/utsrelease.h"), "UTS_RELEASE"); h.Release == "" {

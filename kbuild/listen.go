@@ -108,12 +108,13 @@ func (l *listener) rename(line string) string {
 }
 
 var (
-	placed    = regexp.MustCompile(`^([^\s:][^:]*):(\d+):(?:(\d+):)? (?:fatal )?(error|warning): (.*)`)
-	noProgram = regexp.MustCompile(`(?:sh: (?:line )?(?:\d+: )?|make\S*: )([\w.+/-]+): (?:command not found|not found|No such file or directory)$`)
-	noLibrary = regexp.MustCompile(`error while loading shared libraries: (\S+):|Error loading shared library (\S+):`)
-	ownSource = regexp.MustCompile(`Circular (\S+) <- (\S+) dependency dropped`)
-	unplaced  = regexp.MustCompile(`(?i)(^|[^\w])error: |: not found$|\*\*\* |version .* not found`)
-	fullDisk  = regexp.MustCompile(`No space left on device|not all data was written to the output`) // the latter says fixdep
+	placed      = regexp.MustCompile(`^([^\s:][^:]*):(\d+):(?:(\d+):)? (?:fatal )?(error|warning): (.*)`)
+	noProgram   = regexp.MustCompile(`(?:sh: (?:line )?(?:\d+: )?|make\S*: )([\w.+/-]+): (?:command not found|not found|No such file or directory)$`)
+	noAssembler = regexp.MustCompile(`cannot execute ['‘](as|ld)['’]`)
+	noLibrary   = regexp.MustCompile(`error while loading shared libraries: (\S+):|Error loading shared library (\S+):`)
+	ownSource   = regexp.MustCompile(`Circular (\S+) <- (\S+) dependency dropped`)
+	unplaced    = regexp.MustCompile(`(?i)(^|[^\w])error: |: not found$|\*\*\* |version .* not found`)
+	fullDisk    = regexp.MustCompile(`No space left on device|not all data was written to the output`) // the latter says fixdep
 )
 
 // notice remembers what a line says.
@@ -134,6 +135,9 @@ func (l *listener) notice(line string) {
 	}
 	if m := noProgram.FindStringSubmatch(line); m != nil {
 		l.miss(thing{name: filepath.Base(m[1])})
+	}
+	if m := noAssembler.FindStringSubmatch(line); m != nil {
+		l.miss(thing{name: m[1]})
 	}
 	if m := noLibrary.FindStringSubmatch(line); m != nil {
 		l.miss(thing{name: filepath.Base(m[1] + m[2]), kind: libraryThing})

@@ -74,11 +74,12 @@ func TestFirstComplaint(t *testing.T) {
 
 func TestWhatIsMissingIsHeard(t *testing.T) {
 	for text, want := range map[string]thing{
-		"/bin/sh: 1: gcc-12: not found\n":              {name: "gcc-12"},
-		"/bin/sh: line 1: bc: command not found\n":     {name: "bc"},
-		"sh: flex: not found\n":                        {name: "flex"},
-		"make[1]: gcc-10: No such file or directory\n": {name: "gcc-10"},
-		"/bin/sh: 1: /usr/bin/pahole: not found\n":     {name: "pahole"},
+		"/bin/sh: 1: gcc-12: not found\n":                                               {name: "gcc-12"},
+		"/bin/sh: line 1: bc: command not found\n":                                      {name: "bc"},
+		"sh: flex: not found\n":                                                         {name: "flex"},
+		"make[1]: gcc-10: No such file or directory\n":                                  {name: "gcc-10"},
+		"gcc-14: fatal error: cannot execute 'as': execvp: No such file or directory\n": {name: "as"},
+		"/bin/sh: 1: /usr/bin/pahole: not found\n":                                      {name: "pahole"},
 		"./tools/objtool/objtool: error while loading shared libraries: libelf.so.1: cannot open shared object file: No such file or directory\n": {name: "libelf.so.1", kind: libraryThing},
 		"Error loading shared library libelf.so.1: No such file or directory (needed by ./objtool)\n":                                             {name: "libelf.so.1", kind: libraryThing},
 	} {

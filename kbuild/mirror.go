@@ -3,13 +3,10 @@ package kbuild
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -108,7 +105,7 @@ func prune(cache, current string) {
 
 // unsafeRune is what make, or the shell below it, takes for something else.
 func unsafeRune(r rune) bool {
-	return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+.,@/", r)
+	return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+.@/", r)
 }
 
 // safePath replaces what make cannot stand in a path.
@@ -119,211 +116,4 @@ func safePath(path string) string {
 		}
 		return r
 	}, path)
-}
-
-// maxEntries bounds what is taken for a module's folder: whoever names their home by
-// mistake should get an error.
-const maxEntries = 20_000
-
-// update makes the mirror show the sources as they are now.
-func (m *mirror) update(s *sources, symbols []string) error {
-	if exists(m.unfinished()) { // what lies there may be half written, and look finished
-		if err := os.RemoveAll(m.root); err != nil {
-			return err
-		}
-	}
-	if err := os.MkdirAll(m.folder, 0o755); err != nil {
-		return err
-	}
-	if err := m.mirrorParents(s.folder); err != nil {
-		return err
-	}
-	u := &updater{own: s.rules, deep: len(s.files) == 0}
-	if err := u.folder(s.folder, m.folder); err != nil {
-		return err
-	}
-	if err := settleRules(filepath.Join(m.folder, "Kbuild"), s.rules); err != nil {
-		return err
-	}
-	return m.linkSymbols(symbols)
-}
-
-func (m *mirror) unfinished() string { return filepath.Join(m.root, "unfinished") }
-
-// mirrorParents links what lies beside each folder on the way to the sources. A
-// folder that cannot be listed is left out, with what a source may want from there.
-func (m *mirror) mirrorParents(folder string) error {
-	for from, to := folder, m.folder; from != "/"; {
-		down := filepath.Base(to)
-		from, to = filepath.Dir(from), filepath.Dir(to)
-		entries, err := os.ReadDir(from)
-		if err != nil || len(entries) > maxEntries {
-			continue
-		}
-		want := map[string]string{}
-		for _, entry := range entries {
-			if entry.Name() != down {
-				want[entry.Name()] = filepath.Join(from, entry.Name())
-			}
-		}
-		if err := settleLinks(to, want, down); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// linkSymbols links the Module.symvers files by names without blanks.
-func (m *mirror) linkSymbols(symbols []string) error {
-	dir := filepath.Join(m.root, "symbols")
-	want := map[string]string{}
-	for i, name := range symbols {
-		path, err := filepath.Abs(name)
-		if err != nil {
-			return err
-		}
-		if info, err := os.Stat(path); err == nil && info.IsDir() {
-			path = filepath.Join(path, "Module.symvers")
-		}
-		if _, err := os.Stat(path); err != nil {
-			return fmt.Errorf("symbols %s: %w", name, plainPathError("", "", err).(*Error).Err)
-		}
-		want[fmt.Sprintf("%d.symvers", i)] = path
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	return settleLinks(dir, want, "")
-}
-
-func (m *mirror) symbols() []string {
-	found, _ := filepath.Glob(filepath.Join(m.root, "symbols", "*.symvers"))
-	return found
-}
-
-// updater brings mirrored folders up to date.
-type updater struct {
-	own  string // rules that stand for the folder's
-	deep bool   // mirror folders in the folder too, for objects are made in them
-	seen int
-}
-
-func (u *updater) folder(from, to string) error {
-	entries, err := os.ReadDir(from)
-	if err != nil {
-		return err
-	}
-	if u.seen += len(entries); u.seen > maxEntries {
-		return fmt.Errorf("more than %d files: is this a module's folder?", maxEntries)
-	}
-	names := map[string]bool{}
-	for _, entry := range entries {
-		names[entry.Name()] = true
-	}
-	want := map[string]string{}
-	var folders []string
-	for _, entry := range entries {
-		name := entry.Name()
-		switch {
-		case made(name, names), u.own != "" && (name == "Kbuild" || name == "Makefile"):
-		case entry.IsDir() && u.deep && !strings.HasPrefix(name, "."):
-			folders = append(folders, name)
-		default:
-			want[name] = filepath.Join(from, name)
-		}
-	}
-	if err := settleLinks(to, want, ""); err != nil {
-		return err
-	}
-	u.own = "" // in the topmost folder only
-	for _, name := range folders {
-		inner := filepath.Join(to, safePath(name))
-		if err := os.MkdirAll(inner, 0o755); err != nil {
-			return err
-		}
-		if err := u.folder(filepath.Join(from, name), inner); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// madeName is what kbuild makes and nobody writes.
-var madeName = regexp.MustCompile(`^(.*\.(ko|mod|mod\.c|mod\.o|o\.d)|modules\.order|Module\.symvers|\.tmp_versions|\.tmp_.*|built-in\.a|\..*\.cmd)$`)
-
-// made tells what an earlier build left in the user's folder. An object that nobody can have
-// made there from a source is a part that came without one.
-func made(name string, beside map[string]bool) bool {
-	base, object := strings.CutSuffix(name, ".o")
-	switch {
-	case madeName.MatchString(name), beside["."+name+".cmd"]:
-		return true
-	case object:
-		return slices.ContainsFunc([]string{".c", ".S", ".rs"}, func(ext string) bool { return beside[base+ext] })
-	}
-	return false
-}
-
-// settleLinks makes the links of a folder those that are wanted. Anything but a link is
-// make's, or the folder that leads to the sources, and stays.
-//
-// A link has the time at which its target's inode changed: make -L takes it for the
-// file's own when it is newer. So a file that another was moved over is new, though it be old.
-func settleLinks(dir string, want map[string]string, keep string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	for _, entry := range entries {
-		if _, ok := want[entry.Name()]; !ok && entry.Name() != keep && entry.Type()&os.ModeSymlink != 0 {
-			if err := os.Remove(filepath.Join(dir, entry.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	for name, target := range want {
-		if err := settleLink(filepath.Join(dir, name), target); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func settleLink(link, target string) error {
-	if old, err := os.Readlink(link); err != nil || old != target {
-		if err := os.RemoveAll(link); err != nil {
-			return err
-		}
-		if err := os.Symlink(target, link); err != nil {
-			return err
-		}
-	}
-	var now, then unix.Stat_t
-	if unix.Stat(target, &now) != nil || unix.Lstat(link, &then) != nil {
-		return nil // a link to nothing; whoever wants it will say so
-	}
-	if now.Ctim == then.Mtim {
-		return nil
-	}
-	times := []unix.Timespec{now.Ctim, now.Ctim}
-	return unix.UtimesNanoAt(unix.AT_FDCWD, link, times, unix.AT_SYMLINK_NOFOLLOW)
-}
-
-// settleRules makes the file hold the rules, and leaves it alone when it does. Without rules it
-// is the user's, linked, or not there.
-func settleRules(path, rules string) error {
-	if old, err := os.ReadFile(path); err == nil && string(old) == rules {
-		return nil
-	}
-	info, err := os.Lstat(path)
-	if err == nil && (rules != "" || info.Mode().IsRegular()) {
-		err = os.Remove(path)
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	if rules == "" {
-		return nil
-	}
-	return os.WriteFile(path, []byte(rules), 0o644)
 }

@@ -140,6 +140,19 @@ func TestMirrorWithoutACache(t *testing.T) {
 	}
 }
 
+// TestMirrorLeavesOutItself: a cache in the folder that is built.
+func TestMirrorLeavesOutItself(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "Makefile"), "")
+	for range 3 {
+		m := testMirror(t, filepath.Join(dir, "cache"), dir)
+		if got := list(t, m.folder); !slices.Equal(got, []string{".", "Makefile"}) {
+			t.Errorf("%q", got)
+		}
+		m.close()
+	}
+}
+
 func TestMirrorRefusesAHome(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "Makefile"), "")

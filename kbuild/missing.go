@@ -3,6 +3,7 @@ package kbuild
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -73,9 +74,9 @@ func (e *MissingError) Hint() string {
 	var packages []string
 	var elsewhere []string
 	for _, t := range e.Things {
-		if name, ok := e.Distribution.packageOf(t); ok {
+		if name, ok := e.Distribution.packageOf(t); ok && !slices.Contains(packages, name) {
 			packages = append(packages, name)
-		} else {
+		} else if !ok {
 			elsewhere = append(elsewhere, e.Distribution.without(t))
 		}
 	}

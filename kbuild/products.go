@@ -109,7 +109,7 @@ func (d *delivery) module(from, to string) (Module, error) {
 	if err != nil {
 		return Module{}, err
 	}
-	return Module{Name: file.Name, Path: to, Size: int64(len(data)), Vermagic: file.Value("vermagic"), Changed: changed}, nil
+	return Module{Name: file.Name, Path: to, Size: int64(len(data)), Vermagic: strings.TrimSpace(file.Value("vermagic")), Changed: changed}, nil
 }
 
 // file delivers a file, unless the same is there already: its time tells others

@@ -151,7 +151,7 @@ func (t *resultText) build(r *buildRecord) string {
 		m := &r.Modules[i]
 		word := "built"
 		if !m.Changed {
-			word = "built before, and the same"
+			word = "unchanged"
 		}
 		lines = append(lines, line{}.add(strong, m.Name).spaced(good, word))
 		lines = append(lines, labelled("file", plain, cutFront(printable(m.Path), max(t.width-labelColumns, 1))))
