@@ -132,7 +132,7 @@ func (b *build) prepare() error {
 	if !missing.take(err) {
 		return err
 	}
-	if len(missing.Things) > 0 {
+	if len(missing.things) > 0 {
 		missing.Kernel = headers.releaseOr(b.Kernel)
 		missing.Distribution = system.distribution()
 		return &missing

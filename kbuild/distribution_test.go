@@ -72,12 +72,12 @@ func TestHint(t *testing.T) {
 		"alpine":    "apk add make build-base libelf pahole binutils",
 		"void":      "install make; install gcc 14; install libelf.so.1; install pahole; install ld; install x86_64-linux-gnu-as",
 	} {
-		e := &MissingError{Kernel: "6.12", Things: all, Distribution: parseDistribution([]byte(releases[system]))}
+		e := &MissingError{Kernel: "6.12", things: all, Distribution: parseDistribution([]byte(releases[system]))}
 		if got := e.Hint(); got != want {
 			t.Errorf("%s: %q, want %q", system, got, want)
 		}
 	}
-	e := &MissingError{Kernel: "6.12", Things: all[:2]}
+	e := &MissingError{Kernel: "6.12", things: all[:2]}
 	if want := "building modules for kernel 6.12 needs make and gcc 14"; e.Error() != want {
 		t.Errorf("error %q, want %q", e.Error(), want)
 	}
@@ -90,7 +90,7 @@ func TestNoPackageIsMadeUp(t *testing.T) {
 		"fedora":    "dnf install coreutils; install libz.so.1; install frob; install gcc-12",
 		"debian 12": "apt install gcc-12 coreutils; install libz.so.1; install frob",
 	} {
-		e := &MissingError{Things: things, Distribution: parseDistribution([]byte(releases[system]))}
+		e := &MissingError{things: things, Distribution: parseDistribution([]byte(releases[system]))}
 		if got := e.Hint(); got != want {
 			t.Errorf("%s: %q, want %q", system, got, want)
 		}

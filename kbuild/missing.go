@@ -10,7 +10,7 @@ import (
 // MissingError is what the machine lacks for building modules.
 type MissingError struct {
 	Kernel       string  // the release that was to be built for
-	Things       []thing // at least one
+	things       []thing // at least one
 	Distribution Distribution
 }
 
@@ -30,7 +30,7 @@ const (
 	libraryThing
 )
 
-func (e *MissingError) add(t thing) { e.Things = append(e.Things, t) }
+func (e *MissingError) add(t thing) { e.things = append(e.things, t) }
 
 // take adds what an error says to be missing, and tells whether that was all it said.
 func (e *MissingError) take(err error) bool {
@@ -41,7 +41,7 @@ func (e *MissingError) take(err error) bool {
 	case errors.As(err, &l):
 		e.add(thing{name: "the headers of kernel " + l.of, of: l.of, kind: l.thing})
 	case errors.As(err, &more):
-		e.Things = append(e.Things, more.Things...)
+		e.things = append(e.things, more.things...)
 	default:
 		return false
 	}
@@ -57,8 +57,8 @@ type lacks struct {
 func (l *lacks) Error() string { return "no headers of kernel " + l.of }
 
 func (e *MissingError) Error() string {
-	names := make([]string, len(e.Things))
-	for i, t := range e.Things {
+	names := make([]string, len(e.things))
+	for i, t := range e.things {
 		names[i] = t.name
 	}
 	list := names[0]
@@ -73,7 +73,7 @@ func (e *MissingError) Error() string {
 func (e *MissingError) Hint() string {
 	var packages []string
 	var elsewhere []string
-	for _, t := range e.Things {
+	for _, t := range e.things {
 		if name, ok := e.Distribution.packageOf(t); ok && !slices.Contains(packages, name) {
 			packages = append(packages, name)
 		} else if !ok {

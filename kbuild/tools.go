@@ -1,6 +1,7 @@
 package kbuild
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -28,18 +29,21 @@ func (s system) tools(h *Headers, variables []string) (*tools, error) {
 	}
 	t.make = path
 	want := compilerOf(h)
+	given := func(name string) string { return cmp.Or(valueOf(variables, name), os.Getenv(name)) }
 	switch {
-	case valueOf(variables, "CC") != "":
+	case valueOf(variables, "CC") != "": // kbuild does not take it from the environment
 		t.compiler = valueOf(variables, "CC")
-	case valueOf(variables, "LLVM") != "":
+	case given("LLVM") != "":
 		t.compiler = "clang"
+	case given("CROSS_COMPILE") != "": // for another machine: kbuild puts it together
+		t.compiler = given("CROSS_COMPILE") + want.family
 	default:
 		if t.compiler = want.find(os.Getenv("PATH")); t.compiler == "" {
 			missing.add(thing{name: want.program(), of: want.major, family: want.family})
 		}
 		t.arguments = want.arguments(t.compiler)
 	}
-	if len(missing.Things) > 0 {
+	if len(missing.things) > 0 {
 		return nil, &missing
 	}
 	return t, nil
@@ -121,17 +125,10 @@ func (c compiler) arguments(found string) []string {
 	if c.family == "clang" {
 		suffix := strings.TrimPrefix(found, "clang")
 		if inPath(os.Getenv("PATH"), "ld.lld"+suffix) {
-			return []string{"LLVM=" + orOne(suffix)}
+			return []string{"LLVM=" + cmp.Or(suffix, "1")}
 		}
 	}
 	return []string{"CC=" + found}
-}
-
-func orOne(suffix string) string {
-	if suffix == "" {
-		return "1"
-	}
-	return suffix
 }
 
 // differs tells whether a compiler is of another version than the kernel's, and

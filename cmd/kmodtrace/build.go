@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/kbuild"
+	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/spf13/cobra"
 )
 
@@ -64,6 +65,7 @@ func (o *buildOptions) run(ctx context.Context, out, messages io.Writer, args []
 	if ctx.Err() != nil {
 		return &exitError{status: exitRefused, err: oneLineError{err}, hint: "nothing was written"}
 	}
+	o.compare(built)
 	failure := buildError(err)
 	if statusOf(failure) == exitUsage {
 		return failure
@@ -72,6 +74,22 @@ func (o *buildOptions) run(ctx context.Context, out, messages io.Writer, args []
 		return err
 	}
 	return failure
+}
+
+// compare notes a module that the running kernel would refuse for what it was built for,
+// where the headers have not told that already.
+func (o *buildOptions) compare(r *kbuild.Result) {
+	if o.kernel != "" || len(r.Notes) > 0 || len(r.Modules) == 0 {
+		return
+	}
+	k, err := kernel.Open(nil)
+	if err != nil {
+		return
+	}
+	// What is not known here, the kernel will say.
+	if want, err := k.Vermagic(); err == nil && strings.TrimSpace(want) != r.Modules[0].Vermagic {
+		r.Notes = append(r.Notes, fmt.Sprintf("built for %q, and the kernel that runs is %q: it will refuse this", r.Modules[0].Vermagic, strings.TrimSpace(want)))
+	}
 }
 
 // buildTargets takes what is NAME=VALUE for make's, unless it has a slash before that.
