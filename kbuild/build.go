@@ -99,10 +99,14 @@ func (b *build) run(ctx context.Context, paths []string) (err error) {
 		return b.failed(ctx, err)
 	}
 	if !b.unchanged() {
-		if err := b.make(ctx); err != nil {
+		start := time.Now()
+		err := b.make(ctx)
+		if late := b.mirror.renew(start); err == nil && !late {
+			b.remember(start)
+		}
+		if err != nil {
 			return b.failed(ctx, err)
 		}
-		b.remember()
 	}
 	products, err := b.mirror.products()
 	if err == nil {

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -160,8 +161,8 @@ func made(name string, beside map[string]bool) bool {
 // settleLinks makes the links of a folder those that are wanted. Anything but a link is
 // make's, or the folder that leads to the sources, and stays.
 //
-// A link has the time at which its target's inode changed: make -L takes it for the
-// file's own when it is newer. So a file that another was moved over is new, though it be old.
+// A link is as new as the last change of its target's inode: make -L takes its time for the
+// file's own when that is older. So a file that was moved over another is new, though it be old.
 func settleLinks(dir string, want map[string]string, keep string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -191,15 +192,36 @@ func settleLink(link, target string) error {
 			return err
 		}
 	}
-	var now, then unix.Stat_t
-	if unix.Stat(target, &now) != nil || unix.Lstat(link, &then) != nil {
+	var file, own unix.Stat_t
+	if unix.Stat(target, &file) != nil || unix.Lstat(link, &own) != nil {
 		return nil // a link to nothing; whoever wants it will say so
 	}
-	if now.Ctim == then.Mtim {
+	if own.Mtim.Nano() >= file.Ctim.Nano() {
 		return nil
 	}
-	times := []unix.Timespec{now.Ctim, now.Ctim}
-	return unix.UtimesNanoAt(unix.AT_FDCWD, link, times, unix.AT_SYMLINK_NOFOLLOW)
+	return setLinkTime(link, file.Ctim)
+}
+
+func setLinkTime(link string, when unix.Timespec) error {
+	return unix.UtimesNanoAt(unix.AT_FDCWD, link, []unix.Timespec{when, when}, unix.AT_SYMLINK_NOFOLLOW)
+}
+
+// clockStep is how much a file's time may be behind the clock.
+const clockStep = 10 * time.Millisecond
+
+// renew gives the links to files that changed while make ran the time of now, and tells
+// whether there are any: what was made of them may be of what was in them before, and looks newer.
+func (m *mirror) renew(start time.Time) (changed bool) {
+	paths, _ := m.files()
+	for _, path := range paths {
+		info, err := os.Lstat(path)
+		if err != nil || info.Mode()&os.ModeSymlink == 0 || stampOf(path).Changed < start.Add(-clockStep).UnixNano() {
+			continue
+		}
+		changed = true
+		_ = setLinkTime(path, unix.NsecToTimespec(time.Now().UnixNano()))
+	}
+	return changed
 }
 
 // settleRules makes the file hold the rules, and leaves it alone when it does. Without rules it

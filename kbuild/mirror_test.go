@@ -108,6 +108,40 @@ func TestMirrorTellsWhatWasReplaced(t *testing.T) {
 	}
 }
 
+// TestRenew: what was saved while make ran is newer than all that make has made.
+func TestRenew(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"Makefile", "early.c", "late.c"} {
+		writeFile(t, filepath.Join(dir, name), "")
+	}
+	cache := t.TempDir()
+	m := testMirror(t, cache, dir)
+	time.Sleep(3 * clockStep)
+	start := time.Now()
+	if m.renew(start) {
+		t.Error("nothing has changed")
+	}
+	writeFile(t, filepath.Join(dir, "late.c"), "changed")
+	time.Sleep(3 * clockStep)
+	object := filepath.Join(m.folder, "late.o")
+	writeFile(t, object, "of what was in it before")
+	if !m.renew(start) {
+		t.Error("a file has changed")
+	}
+	m.close()
+	m = testMirror(t, cache, dir)
+	made, err := os.Lstat(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, newer := range map[string]bool{"early.c": false, "late.c": true} {
+		link, err := os.Lstat(filepath.Join(m.folder, name))
+		if err != nil || made.ModTime().Before(link.ModTime()) != newer {
+			t.Errorf("%s is of %v, the object of %v, %v", name, link.ModTime(), made.ModTime(), err)
+		}
+	}
+}
+
 func TestRulesComeAndGo(t *testing.T) {
 	dir, cache := t.TempDir(), t.TempDir()
 	writeFile(t, filepath.Join(dir, "a.c"), "MODULE_LICENSE")

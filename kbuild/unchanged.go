@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -69,8 +70,8 @@ func (b *build) unchanged() bool {
 }
 
 // remember keeps what the build read. One that cannot be remembered, or only in part, is done
-// again.
-func (b *build) remember() {
+// again, and so is one that read what was changed since it began.
+func (b *build) remember(start time.Time) {
 	paths, err := b.mirror.files()
 	if err != nil {
 		return
@@ -87,6 +88,10 @@ func (b *build) remember() {
 	}
 	for _, path := range paths {
 		m.Files[path] = stampOf(path)
+		inside := strings.HasPrefix(path, b.mirror.folder+"/")
+		if !inside && m.Files[path].Changed >= start.Add(-clockStep).UnixNano() {
+			return
+		}
 	}
 	if text, err := json.Marshal(m); err == nil {
 		_ = os.WriteFile(b.memoryFile(), text, 0o644)
