@@ -52,10 +52,10 @@ func (m *mirror) mirrorParents(folder string) error {
 		if err != nil || len(entries) > maxEntries {
 			continue
 		}
-		want := map[string]string{}
+		want := map[string]target{}
 		for _, entry := range entries {
-			if entry.Name() != down {
-				want[entry.Name()] = filepath.Join(from, entry.Name())
+			if entry.Name() != down { // of a folder nothing is asked: it may be on a machine that does not answer
+				want[entry.Name()] = target{filepath.Join(from, entry.Name()), entry.Type().IsRegular()}
 			}
 		}
 		if err := settleLinks(to, want, down); err != nil {
@@ -68,7 +68,7 @@ func (m *mirror) mirrorParents(folder string) error {
 // linkSymbols links the Module.symvers files by names without blanks.
 func (m *mirror) linkSymbols(symbols []string) error {
 	dir := filepath.Join(m.root, "symbols")
-	want := map[string]string{}
+	want := map[string]target{}
 	for i, name := range symbols {
 		path, err := filepath.Abs(name)
 		if err != nil {
@@ -80,7 +80,7 @@ func (m *mirror) linkSymbols(symbols []string) error {
 		if _, err := os.Stat(path); err != nil {
 			return fmt.Errorf("symbols %s: %w", name, plainPathError("", "", err).(*Error).Err)
 		}
-		want[fmt.Sprintf("%d.symvers", i)] = path
+		want[fmt.Sprintf("%d.symvers", i)] = target{path, true}
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -113,7 +113,7 @@ func (u *updater) folder(from, to string) error {
 	for _, entry := range entries {
 		names[entry.Name()] = true
 	}
-	want := map[string]string{}
+	want := map[string]target{}
 	var folders []string
 	for _, entry := range entries {
 		name := entry.Name()
@@ -123,7 +123,7 @@ func (u *updater) folder(from, to string) error {
 		case entry.IsDir() && u.deep && !strings.HasPrefix(name, ".") && !strings.ContainsFunc(name, unsafeRune):
 			folders = append(folders, name)
 		default:
-			want[name] = filepath.Join(from, name)
+			want[name] = target{filepath.Join(from, name), !entry.IsDir()}
 		}
 	}
 	if err := settleLinks(to, want, ""); err != nil {
@@ -158,12 +158,18 @@ func made(name string, beside map[string]bool) bool {
 	return false
 }
 
+// target is where a link leads.
+type target struct {
+	path string
+	file bool // whose times matter
+}
+
 // settleLinks makes the links of a folder those that are wanted. Anything but a link is
 // make's, or the folder that leads to the sources, and stays.
 //
 // A link is as new as the last change of its target's inode: make -L takes its time for the
 // file's own when that is older. So a file that was moved over another is new, though it be old.
-func settleLinks(dir string, want map[string]string, keep string) error {
+func settleLinks(dir string, want map[string]target, keep string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
@@ -175,25 +181,25 @@ func settleLinks(dir string, want map[string]string, keep string) error {
 			}
 		}
 	}
-	for name, target := range want {
-		if err := settleLink(filepath.Join(dir, name), target); err != nil {
+	for name, to := range want {
+		if err := settleLink(filepath.Join(dir, name), to); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func settleLink(link, target string) error {
-	if old, err := os.Readlink(link); err != nil || old != target {
+func settleLink(link string, to target) error {
+	if old, err := os.Readlink(link); err != nil || old != to.path {
 		if err := os.RemoveAll(link); err != nil {
 			return err
 		}
-		if err := os.Symlink(target, link); err != nil {
+		if err := os.Symlink(to.path, link); err != nil {
 			return err
 		}
 	}
 	var file, own unix.Stat_t
-	if unix.Stat(target, &file) != nil || unix.Lstat(link, &own) != nil {
+	if !to.file || unix.Stat(to.path, &file) != nil || unix.Lstat(link, &own) != nil {
 		return nil // a link to nothing; whoever wants it will say so
 	}
 	if own.Mtim.Nano() >= file.Ctim.Nano() {

@@ -34,11 +34,15 @@ type stamp struct {
 	Changed int64  `json:"c"`
 }
 
-// stampOf gives a file's stamp; that of one that is not there is zero.
+// stampOf gives a file's stamp; that of one that is not there is zero. A folder changes
+// with what is in it that nobody reads.
 func stampOf(path string) stamp {
 	var st unix.Stat_t
 	if unix.Stat(path, &st) != nil {
 		return stamp{}
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return stamp{Inode: st.Ino}
 	}
 	return stamp{st.Ino, st.Size, st.Mtim.Nano(), st.Ctim.Nano()}
 }
