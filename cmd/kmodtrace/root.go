@@ -71,6 +71,7 @@ func newRootCommand() *cobra.Command {
 		newTryCommand(),
 		newTrialGuestCommand(),
 		newUnloadCommand(),
+		newBuildCommand(),
 		newCheckCommand(),
 		newExplainCommand(),
 		newRefsCommand(),

@@ -16,6 +16,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/docs/schema"
 	"github.com/kmodtrace/kmodtrace/internal/trial"
 	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/kmodtrace/kmodtrace/kbuild"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -157,7 +158,10 @@ func enumWords() map[reflect.Type]string {
 		reflect.TypeFor[verdict](): string(refused),
 		reflect.TypeFor[have]():    string(unknown),
 
-		reflect.TypeFor[kmod.SectionKind]():  string(kmod.SectionText),
+		reflect.TypeFor[kmod.SectionKind](): string(kmod.SectionText),
+		reflect.TypeFor[buildVerdict]():     string(notBuilt),
+		reflect.TypeFor[kbuild.Severity]():  string(kbuild.Warning),
+
 		reflect.TypeFor[tracer.Format]():     string(tracer.FormatXz),
 		reflect.TypeFor[cause.Code]():        string(cause.Unknown),
 		reflect.TypeFor[cause.Judgement]():   string(cause.Refused),
@@ -191,6 +195,7 @@ func records(text string) map[string]any {
 		"result":   r,
 		"doctor":   filled[report](text),
 		"refs":     filled[refsRecord](text),
+		"build":    filled[buildRecord](text),
 
 		"record":       filledRecord(text),
 		"first":        filled[firstSeen](text),
