@@ -35,7 +35,7 @@ CAUSES ?= amd64/5.10 amd64/6.1 amd64/6.12 amd64/7.2 amd64/newest
 
 .DEFAULT_GOAL := build
 .PHONY: help build guest setup generate check-generate fmt vet staticcheck race fuzz test-unit lab-test \
-	test test-all test-matrix causes attribution records lab-bench cost bench benchmarks demo readme check-readme install uninstall clean
+	test test-all test-matrix causes attribution records lab-bench cost bench benchmarks demo screenshots readme check-readme install uninstall clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -123,6 +123,10 @@ benchmarks: ## decode, correlate and render: this tree against the parent commit
 demo: build ## show the main job on a real kernel, in the lab; HOST=1: on this machine's own
 	@$(if $(HOST),,scripts/setup lab)
 	@scripts/demo $(if $(HOST),--host)
+
+screenshots: ## draw the pictures of package timeline in a browser: into bin/screenshots; fail when text overlaps or is cut
+	@scripts/setup screenshots
+	@scripts/screenshots
 
 readme: setup guest ## put what the programs print into README.md, docs/audit.md and docs/lab.md
 	@scripts/setup lab matrix

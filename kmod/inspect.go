@@ -28,6 +28,8 @@ type File struct {
 	// MemorySize is what its sections take in the kernel, in bytes, before they are
 	// set out in pages: what only its init needs is in it.
 	MemorySize uint64 `json:"memory_size"`
+	// Sections are the parts that the kernel puts into memory, in the file's order.
+	Sections []Section `json:"sections"`
 
 	Machine   string `json:"machine"`            // ELF machine: x86-64, aarch64, …
 	WordSize  int    `json:"word_size"`          // bits: 32 or 64
@@ -242,6 +244,7 @@ func parse(data []byte) (*File, error) {
 	f.BuildID = buildID(img)
 	f.lacks = missingParts(img)
 	f.MemorySize = memorySize(img)
+	f.Sections = sections(img)
 	crcs := importVersions(img)
 	f.Layout = crcs["module_layout"]
 	f.Imports = imports(img, crcs)

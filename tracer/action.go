@@ -128,9 +128,11 @@ type Action struct {
 	InitResult *int64 `json:"init_result,omitempty"`
 	// Messages are what the thread printed meanwhile: the kernel's reasons and
 	// the module's own words.
-	Messages        []string `json:"messages,omitempty"`
-	MessagesDropped int      `json:"messages_dropped,omitempty"`
-	lastRecord      uint64   // of the last of Messages, which may still grow
+	Messages []string `json:"messages,omitempty"`
+	// MessageTimes are when each of them was printed, counted from the action's start.
+	MessageTimes    []time.Duration `json:"messages_after_ns,omitempty"`
+	MessagesDropped int             `json:"messages_dropped,omitempty"`
+	lastRecord      uint64          // of the last of Messages, which may still grow
 
 	// SharedWith is the attempt whose load gave this one its result: from 6.5
 	// the kernel runs concurrent loads of one file once.

@@ -41,7 +41,7 @@ func add(a *Action, e Event) {
 	case KindInitReturn:
 		closeStage(a, e.Time)
 	case KindMessage:
-		addMessage(a, e.Message)
+		addMessage(a, e.Message, e.Time)
 	}
 }
 
@@ -75,7 +75,9 @@ func closeStage(a *Action, at time.Duration) {
 	}
 }
 
-func addMessage(a *Action, m *Message) {
+// addMessage takes a message at the time at which it began: the rest of its line
+// replaces the text, and not the time.
+func addMessage(a *Action, m *Message, at time.Duration) {
 	n := len(a.Messages)
 	switch {
 	case n > 0 && m.Record != 0 && m.Record == a.lastRecord:
@@ -84,6 +86,7 @@ func addMessage(a *Action, m *Message) {
 		a.MessagesDropped++
 	default:
 		a.Messages = append(a.Messages, m.Text)
+		a.MessageTimes = append(a.MessageTimes, at-a.Start)
 	}
 	a.lastRecord = m.Record
 }

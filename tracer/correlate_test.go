@@ -325,6 +325,20 @@ func TestMessagesAreBounded(t *testing.T) {
 	}
 }
 
+// TestMessageTimes: each message has the moment at which it began, also one that grew.
+func TestMessageTimes(t *testing.T) {
+	c := NewCorrelator(0)
+	c.Add(Event{Kind: KindEnter, Time: 100, Attempt: 100, Enter: &Enter{Call: FinitModule}})
+	for at, m := range []Message{{Text: "a", Record: 1}, {Text: "b", Record: 2}, {Text: "b and more", Record: 2}, {Text: "c", Record: 3}} {
+		c.Add(Event{Kind: KindMessage, Time: time.Duration(110 + at), Attempt: 100, Message: &m})
+	}
+	a := c.Pending()[0]
+	want := []time.Duration{10, 11, 13}
+	if diff := cmp.Diff(want, a.MessageTimes); diff != "" || len(a.Messages) != len(want) || a.Messages[1] != "b and more" {
+		t.Errorf("%q at %v", a.Messages, a.MessageTimes)
+	}
+}
+
 func BenchmarkCorrelate(b *testing.B) {
 	text, err := os.ReadFile("testdata/correlate/load-and-unload.txt")
 	if err != nil {

@@ -39,6 +39,8 @@ func (o *actOptions) check() error {
 type job struct {
 	command, target string
 	do              func(context.Context, *witness, *result)
+	// show prints what came of it; nil is actOptions.print.
+	show func(io.Writer, *kernel.Kernel, *result) error
 }
 
 // act attaches, does the jobs one after another, prints what came of each, and
@@ -87,12 +89,19 @@ func (o *actOptions) actAll(ctx context.Context, out io.Writer, w *witness, k *k
 			r.explain(context.WithoutCancel(ctx), k, q)
 		}
 		failures.add(r.failure())
-		if err := o.print(out, r); err != nil {
+		if err := o.show(out, k, j, r); err != nil {
 			failures.add(err)
 			break
 		}
 	}
 	return failures.err()
+}
+
+func (o *actOptions) show(out io.Writer, k *kernel.Kernel, j job, r *result) error {
+	if j.show != nil {
+		return j.show(out, k, r)
+	}
+	return o.print(out, r)
 }
 
 func (o *actOptions) print(out io.Writer, r *result) error {

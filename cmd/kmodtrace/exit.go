@@ -12,7 +12,7 @@ const (
 	exitRefused     = 1 // the kernel, the system or a file said no
 	exitUsage       = 2 // the command line makes no sense
 	exitUnconfirmed = 3 // a system call's answer without the kernel event that proves it, or against it
-	exitNoTrace     = 4 // this kernel, or this user, cannot trace here
+	exitNoTrace     = 4 // this kernel, or this user, cannot trace here; this machine cannot build
 	exitLost        = 5 // events were lost, or nobody watched, and the answer depends on that
 )
 

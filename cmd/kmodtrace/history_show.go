@@ -12,12 +12,18 @@ import (
 func newHistoryShowCommand() *cobra.Command {
 	var path string
 	var asJSON bool
+	var picture pictureOptions
 	cmd := &cobra.Command{
 		Use:   "show RECORD",
 		Short: "Show one record in full",
 		Long: `Show all that the journal knows of one record, named by its id, the beginning of its id, or
-its number. Exit status 1 also says that the record is not as it was written.`,
-		Example: "  kmodtrace history show 4711\n  kmodtrace history show 1f2e3d4c-123 --json",
+its number. Exit status 1 also says that the record is not as it was written.
+
+--timeline prints an action to scale: its stages and their times, and the messages at their
+moments. --svg and --html make a picture and a page of it that need nothing else to be
+seen. Nothing is looked up for them: what was not recorded is not in them. They do not go
+with each other on standard output, nor with --json.`,
+		Example: "  kmodtrace history show 4711\n  kmodtrace history show 1f2e3d4c-123 --json\n  kmodtrace history show 4711 --timeline --html 4711.html",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return usageErrorf("want one record: its id, the beginning of that, or its number")
@@ -25,14 +31,22 @@ its number. Exit status 1 also says that the record is not as it was written.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := picture.check(cmd, asJSON); err != nil {
+				return err
+			}
 			return withJournal(path, func(r *journal.Reader) error {
 				rec, err := r.Get(cmd.Context(), args[0])
 				changed := isChangedRecord(rec, err)
 				if err != nil && !changed {
 					return journalError(fmt.Errorf("record %s: %w", shortText(args[0]), err))
 				}
-				if err := showRecord(cmd.OutOrStdout(), rec, changed, asJSON); err != nil {
+				if err := picture.drawRecord(cmd.OutOrStdout(), rec); err != nil {
 					return err
+				}
+				if !picture.timeline && !picture.alone() {
+					if err := showRecord(cmd.OutOrStdout(), rec, changed, asJSON); err != nil {
+						return err
+					}
 				}
 				if changed {
 					return changedError(1)
@@ -42,6 +56,7 @@ its number. Exit status 1 also says that the record is not as it was written.`,
 		},
 	}
 	addJournalFlag(cmd, &path)
+	picture.register(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object (docs/schema/record.schema.json)")
 	return cmd
 }

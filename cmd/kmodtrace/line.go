@@ -2,9 +2,9 @@ package main
 
 import (
 	"strings"
-	"unicode"
+	"time"
 
-	"golang.org/x/text/width"
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 )
 
 // line is one line of output, in pieces of one style each. Nothing in it can
@@ -104,65 +104,11 @@ func (l line) text() string {
 	return b.String()
 }
 
-// columns counts what printable text takes on a terminal.
-func columns(s string) int {
-	n := 0
-	for _, r := range s {
-		n += runeColumns(r)
-	}
-	return n
-}
-
-func runeColumns(r rune) int {
-	switch {
-	case r < 0x300:
-		return 1
-	case unicode.Is(unicode.Mn, r):
-		return 0
-	}
-	switch width.LookupRune(r).Kind() {
-	case width.EastAsianWide, width.EastAsianFullwidth:
-		return 2
-	}
-	return 1
-}
-
-// cut keeps the beginning of s, with … for what is missing.
-func cut(s string, n int) string {
-	switch {
-	case columns(s) <= n:
-		return s
-	case n <= 0:
-		return ""
-	}
-	return head(s, n-1) + "…"
-}
-
-// head gives as much of s as n columns take.
-func head(s string, n int) string {
-	for i, r := range s {
-		if n -= runeColumns(r); n < 0 {
-			return s[:i]
-		}
-	}
-	return s
-}
-
-// cutFront keeps the end of s, which tells most in a path.
-func cutFront(s string, n int) string {
-	over := columns(s) - n
-	if over <= 0 {
-		return s
-	}
-	if n <= 0 {
-		return ""
-	}
-	over++ // for the …
-	for i, r := range s {
-		if over <= 0 {
-			return "…" + s[i:]
-		}
-		over -= runeColumns(r)
-	}
-	return "…"
-}
+// What text takes on a terminal, and what may be shown there, is cells' to know.
+func columns(s string) int                 { return cells.Count(s) }
+func cut(s string, n int) string           { return cells.Cut(s, n) }
+func head(s string, n int) string          { return cells.Head(s, n) }
+func cutFront(s string, n int) string      { return cells.CutFront(s, n) }
+func wrap(text string, n int) []string     { return cells.Wrap(text, n) }
+func printable(s string) string            { return cells.Printable(s) }
+func shortDuration(d time.Duration) string { return cells.Duration(d) }

@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io"
 
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/timeline"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/spf13/cobra"
 )
@@ -20,11 +23,19 @@ whose configuration is respected. What has a slash, or ends in .ko, .ko.gz, .ko.
 .ko.zst, is a file. The tracer is attached first; a load is confirmed when the kernel both
 answered with yes and was seen to do it, down to the return of the module's own init.
 
+--timeline prints what happened between the system call and live, or the failure, to scale:
+the stages and their times, the messages at their moments, where the bytes went, and who
+provided the symbols. --svg and --html make a picture and a page of it that need nothing
+else to be seen. A FILE is replaced when the picture is whole; it stays as it was where the
+kernel was not even asked. These do not go with each other on standard output, nor with
+--json.
+
 Exit status: 0 confirmed; 1 refused, by the kernel or for the file; 2 the command line
 makes no sense; 3 not confirmed, or contradicted by the kernel's events; 4 this kernel, or
 this user, cannot trace, and nothing was loaded.`,
 		Example: `  kmodtrace load ./hello.ko whom=Bob
   kmodtrace load xfs
+  kmodtrace load xfs --timeline --html xfs.html
   kmodtrace load ./hello.ko 'whom=big world' --json`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -40,6 +51,7 @@ this user, cannot trace, and nothing was loaded.`,
 		},
 	}
 	opts.register(cmd)
+	opts.picture.register(cmd)
 	cmd.Flags().BoolVar(&opts.vermagic, "force-vermagic", false, "ignore which kernel it was built for; the kernel may crash")
 	cmd.Flags().BoolVar(&opts.modversions, "force-modversions", false, "ignore the versions of the symbols that it needs; the kernel may crash")
 	return cmd
@@ -47,6 +59,7 @@ this user, cannot trace, and nothing was loaded.`,
 
 type loadOptions struct {
 	actOptions
+	picture               pictureOptions
 	vermagic, modversions bool
 }
 
@@ -54,6 +67,14 @@ func (o *loadOptions) run(cmd *cobra.Command, target string, params kmod.Params)
 	if err := o.check(); err != nil {
 		return err
 	}
+	if err := o.picture.check(cmd, o.json); err != nil {
+		return err
+	}
+	files, err := o.picture.open()
+	if err != nil {
+		return err
+	}
+	defer files.abandon()
 	steps, err := kmod.Plan(cmd.Context(), target, &kmod.LoadOptions{Params: params, Force: o.force()})
 	if err != nil {
 		return o.notPlanned(cmd, target, err)
@@ -63,7 +84,43 @@ func (o *loadOptions) run(cmd *cobra.Command, target string, params kmod.Params)
 			keepFile(target, params)
 		}
 	}
-	return o.act(cmd, []job{{"load", target, load}})
+	show := func(out io.Writer, k *kernel.Kernel, r *result) error { return o.show(out, k, r, steps, files) }
+	return o.act(cmd, []job{{"load", target, load, show}})
+}
+
+// show prints the result, and draws it where that is asked for. What the events do not
+// say is found out now, while the module is there.
+func (o *loadOptions) show(out io.Writer, k *kernel.Kernel, r *result, steps []kmod.Step, files *pictureFiles) error {
+	p := timeline.New(r.Actions)
+	if p == nil || !o.picture.wanted() {
+		return errors.Join(o.print(out, r), o.picture.missing(p, r))
+	}
+	k.Refresh()
+	p.Main.Facts = timeline.Gather(k, &p.Main.Action, fileOf(&p.Main.Action, steps))
+	var err error
+	switch {
+	case o.picture.alone():
+	case o.picture.timeline:
+		t := newResultText(themeOf(out), columnsOf(out))
+		_, err = io.WriteString(out, timelineText(out, p)+t.text([]line{verdictLine(r)}))
+	default:
+		err = o.print(out, r)
+	}
+	return errors.Join(outputError(err), o.picture.draw(out, p, files))
+}
+
+// fileOf names the file of a load by this program: the kernel sees none where it was
+// decompressed here.
+func fileOf(a *tracer.Action, steps []kmod.Step) string {
+	for i := range steps {
+		if steps[i].Module == a.Module && steps[i].Path != "" {
+			return steps[i].Path
+		}
+	}
+	if a.File != nil {
+		return a.File.Path
+	}
+	return ""
 }
 
 func (o *loadOptions) force() kmod.Force {

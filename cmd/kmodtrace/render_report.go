@@ -53,24 +53,6 @@ func (t reportText) check(c check) []line {
 	return lines
 }
 
-// wrap breaks a text between words; a word that is longer than a line is left
-// to be cut. There is always one line, perhaps an empty one.
-func wrap(text string, n int) []string {
-	lines := []string{""}
-	for _, word := range strings.Fields(printable(text)) {
-		last := &lines[len(lines)-1]
-		switch {
-		case *last == "":
-			*last = word
-		case columns(*last)+1+columns(word) <= n:
-			*last += " " + word
-		default:
-			lines = append(lines, word)
-		}
-	}
-	return lines
-}
-
 func (c check) style() style {
 	switch {
 	case c.Have == yes:

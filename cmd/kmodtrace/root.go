@@ -72,6 +72,7 @@ func newRootCommand() *cobra.Command {
 		newTryCommand(),
 		newTrialGuestCommand(),
 		newUnloadCommand(),
+		newBuildCommand(),
 		newCheckCommand(),
 		newExplainCommand(),
 		newRefsCommand(),

@@ -16,6 +16,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/docs/schema"
 	"github.com/kmodtrace/kmodtrace/internal/trial"
 	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/kmodtrace/kmodtrace/kbuild"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -165,7 +166,10 @@ func enumWords() map[reflect.Type]string {
 		reflect.TypeFor[verdict](): string(refused),
 		reflect.TypeFor[have]():    string(unknown),
 
-		reflect.TypeFor[copyInKernel](): string(oldCopy),
+		reflect.TypeFor[copyInKernel]():     string(oldCopy),
+		reflect.TypeFor[kmod.SectionKind](): string(kmod.SectionText),
+		reflect.TypeFor[buildVerdict]():     string(notBuilt),
+		reflect.TypeFor[kbuild.Severity]():  string(kbuild.Warning),
 
 		reflect.TypeFor[tracer.Format]():     string(tracer.FormatXz),
 		reflect.TypeFor[cause.Code]():        string(cause.Unknown),
@@ -201,6 +205,7 @@ func records(text string) map[string]any {
 		"doctor":   filled[report](text),
 		"refs":     filled[refsRecord](text),
 		"reload":   filledReload(text),
+		"build":    filled[buildRecord](text),
 
 		"record":       filledRecord(text),
 		"first":        filled[firstSeen](text),

@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 
 	"golang.org/x/term"
 )
@@ -36,6 +37,16 @@ func (t theme) paint(s style, text string) string {
 		return text
 	}
 	return "\x1b[" + codes[s] + "m" + text + "\x1b[0m"
+}
+
+// asciiOnly tells a locale that says it has no UTF-8. None at all says nothing.
+func asciiOnly() bool {
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if locale := strings.ToLower(os.Getenv(name)); locale != "" {
+			return !strings.Contains(locale, "utf-8") && !strings.Contains(locale, "utf8")
+		}
+	}
+	return false
 }
 
 // defaultColumns is for output that is no terminal.

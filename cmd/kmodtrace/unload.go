@@ -68,7 +68,7 @@ func (o *unloadOptions) run(cmd *cobra.Command, names []string) error {
 		if err != nil {
 			return err
 		}
-		jobs[i] = job{"unload", name, func(ctx context.Context, w *witness, r *result) {
+		jobs[i] = job{command: "unload", target: name, do: func(ctx context.Context, w *witness, r *result) {
 			if r.add(module, w.attempt(ctx, tracer.Unload, func() error { return kmod.Unload(ctx, module, &o.UnloadOptions) })) == confirmed {
 				forget(module)
 			}

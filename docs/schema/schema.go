@@ -16,6 +16,7 @@
 //	verification  kmodtrace audit verify --json
 //	trial     kmodtrace try --json
 //	verdict   a line of kmodtrace check --json
+//	build     kmodtrace build --json
 //	meaning   a line of kmodtrace explain --json, or of kmodtrace explain CODE --json
 //	cause     what action, result and verdict have of a cause
 //	origin    what action has of where a file comes from

@@ -9,8 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
+
+	"github.com/kmodtrace/kmodtrace/kbuild"
 )
 
 // Build compiles out-of-tree modules for a kernel and puts the .ko files into
@@ -74,13 +75,13 @@ func (t *toolchain) build(ctx context.Context, k Kernel, s sources, dir string, 
 	}
 	fmt.Fprintf(progress, "building modules for %s\n", k.Release)
 	var complaints bytes.Buffer
-	err := t.make(ctx, k, tree, s.hasOwnRules(), &complaints, arguments)
+	err := t.make(ctx, k, tree, &complaints, arguments)
 	if ctx.Err() != nil {
 		return fmt.Errorf("build modules for %s: %w", k.Release, context.Cause(ctx))
 	}
 	if err != nil {
 		progress.Write(complaints.Bytes())
-		return fmt.Errorf("build modules for %s: %s (%w)", k.Release, firstComplaint(complaints.String()), err)
+		return fmt.Errorf("build modules for %s: %s (%w)", k.Release, kbuild.FirstComplaint(complaints.String()), err)
 	}
 	modules, err := copyModules(tree, result)
 	if err == nil {
@@ -95,41 +96,22 @@ func (t *toolchain) build(ctx context.Context, k Kernel, s sources, dir string, 
 
 // make runs the kernel's build system on tree. The headers must stand where
 // their own Makefiles say they are, by absolute path: /usr/src and /usr/lib.
-func (t *toolchain) make(ctx context.Context, k Kernel, tree string, ownRules bool, out io.Writer, arguments []string) error {
-	binds := []bind{{tree, "build"}, {filepath.Join(k.Headers, "usr", "src"), "usr/src"}}
-	kbuilds, err := filepath.Glob(filepath.Join(k.Headers, "usr", "lib", "linux-kbuild-*"))
-	if err != nil {
-		return err
-	}
-	for _, kbuild := range kbuilds {
-		binds = append(binds, bind{kbuild, filepath.Join("usr", "lib", filepath.Base(kbuild))})
-	}
-	kdir := "/usr/src/linux-headers-" + k.Release
-	argv := []string{"make", "--no-print-directory", fmt.Sprintf("-j%d", runtime.NumCPU())}
-	if ownRules {
-		argv = append(argv, "-C", "/build", "KDIR="+kdir)
-	} else {
-		argv = append(argv, "-C", kdir, "M=/build", "modules")
-	}
+func (t *toolchain) make(ctx context.Context, k Kernel, tree string, out io.Writer, arguments []string) error {
+	binds := append(k.headerBinds(), bind{tree, "build"})
+	argv := []string{"make", "--no-print-directory", fmt.Sprintf("-j%d", runtime.NumCPU()),
+		"-C", "/usr/src/linux-headers-" + k.Release, "M=/build", "modules"}
 	argv = append(argv, compilerArguments(k.Arch)...)
 	return t.run(ctx, binds, out, append(argv, arguments...)...)
 }
 
-// firstComplaint finds the line of a build's output that says what went wrong.
-func firstComplaint(output string) string {
-	last := "no output"
-	for line := range strings.Lines(output) {
-		line = strings.TrimSpace(line)
-		for _, mark := range []string{"error: ", "ERROR: ", ": not found", "*** "} {
-			if strings.Contains(line, mark) {
-				return line
-			}
-		}
-		if line != "" {
-			last = line
-		}
+// headerBinds show a kernel's headers where its packages put them.
+func (k Kernel) headerBinds() []bind {
+	binds := []bind{{filepath.Join(k.Headers, "usr", "src"), "usr/src"}}
+	kbuilds, _ := filepath.Glob(filepath.Join(k.Headers, "usr", "lib", "linux-kbuild-*"))
+	for _, kbuild := range kbuilds {
+		binds = append(binds, bind{kbuild, filepath.Join("usr", "lib", filepath.Base(kbuild))})
 	}
-	return last
+	return binds
 }
 
 // copyModules copies the modules in from to the folder to.

@@ -10,9 +10,10 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/kmodtrace/kmodtrace/kbuild"
 )
 
 // sources are the files of out-of-tree modules, by their path below the folder
@@ -79,16 +80,13 @@ func isBuilt(p string) bool {
 	return slices.Contains([]string{".o", ".ko", ".mod", ".symvers", ".order"}, path.Ext(name)) || strings.HasSuffix(name, ".mod.c")
 }
 
-// moduleFile is a source whose name can name a module.
-var moduleFile = regexp.MustCompile(`^[A-Za-z0-9_-]{1,50}\.c$`)
-
 // fileSources makes a module of each C file.
 func fileSources(paths []string) (sources, error) {
 	s := sources{}
 	for _, p := range paths {
 		name := filepath.Base(p)
-		if !moduleFile.MatchString(name) {
-			return nil, fmt.Errorf("build %.80q: want a folder, or C files such as hello.c", p)
+		if err := kbuild.CheckSourceName(name); err != nil {
+			return nil, fmt.Errorf("build: %w", err)
 		}
 		if s[name] != nil {
 			return nil, fmt.Errorf("build %q: two files of one name would be one module", name)
@@ -105,20 +103,14 @@ func fileSources(paths []string) (sources, error) {
 
 // listModules writes the Kbuild file that makes a module of every C file.
 func (s sources) listModules() {
-	var objects []string
+	var files []string
 	for name := range s {
-		if base, ok := strings.CutSuffix(name, ".c"); ok {
-			objects = append(objects, base+".o")
+		if path.Ext(name) == ".c" {
+			files = append(files, name)
 		}
 	}
-	slices.Sort(objects)
-	s["Kbuild"] = []byte("obj-m := " + strings.Join(objects, " ") + "\n")
-}
-
-// hasOwnRules tells a Makefile that finds the kernel by KDIR itself, as the
-// usual out-of-tree ones do, from one that only lists objects for kbuild.
-func (s sources) hasOwnRules() bool {
-	return strings.Contains(string(s["Makefile"]), "KDIR")
+	slices.Sort(files)
+	s["Kbuild"] = []byte(kbuild.Rules(files))
 }
 
 // hash names the content: the same files have the same hash.

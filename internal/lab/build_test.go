@@ -109,20 +109,6 @@ func TestHashTellsSourcesApart(t *testing.T) {
 	}
 }
 
-func TestFirstComplaint(t *testing.T) {
-	for text, want := range map[string]string{
-		"  CC x.o\nx.c:3:1: error: expected ';'\nmake: *** [x] Error 1\n": "x.c:3:1: error: expected ';'",
-		"ERROR: modpost: \"foo\" undefined!\nmake: *** x\n":               `ERROR: modpost: "foo" undefined!`,
-		"make: *** No rule to make target 'all'.  Stop.\n":                "make: *** No rule to make target 'all'.  Stop.",
-		"one\ntwo\n\n": "two",
-		"":             "no output",
-	} {
-		if got := firstComplaint(text); got != want {
-			t.Errorf("firstComplaint(%q) = %q, want %q", text, got, want)
-		}
-	}
-}
-
 // buildKernel gives a kernel with headers that is here already, or skips.
 func buildKernel(t *testing.T, series, arch string) (cache string, k Kernel) {
 	t.Helper()

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/kmodtrace/kmodtrace/kbuild"
+	"github.com/kmodtrace/kmodtrace/kernel"
+	"github.com/spf13/cobra"
+)
+
+func newBuildCommand() *cobra.Command {
+	var opts buildOptions
+	cmd := &cobra.Command{
+		Use:   "build [DIR|FILE.c...] [NAME=VALUE]...",
+		Short: "Build modules by the kernel's own build system",
+		Long: `Build the modules of a folder, the current one if none is given, with the headers of the
+running kernel or of another one. A Makefile or Kbuild with obj-m is used as it is, as the
+kernel's build system reads it: its own target "all" is not run. A folder without one, and
+each FILE.c, gets the obvious rules for this build only. NAME=VALUE goes to make, as V=1 or
+KCFLAGS=-DDEBUG.
+
+Only the modules are written into the folder, and Module.symvers if they export symbols; or
+with --out all of it elsewhere. What make leaves besides is kept in the user's cache folder,
+so that the next build compiles only what changed. What the compiler says goes to standard
+error as it is.
+
+Exit status: 0 built; 1 not built, by the compiler's word or because of a file; 2 the command
+line makes no sense; 4 this machine lacks what building needs, and nothing was done.`,
+		Example: `  kmodtrace build
+  kmodtrace build ./hello.c --out /tmp
+  kmodtrace build drivers/mine --kernel 6.12.48+deb13-amd64 KCFLAGS=-DDEBUG
+  kmodtrace build user --symbols provider/Module.symvers
+  kmodtrace build --json | jq -r '.modules[].path'`,
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return []string{"c"}, cobra.ShellCompDirectiveFilterFileExt
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			defer surviveBrokenPipe()()
+			return opts.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&opts.kernel, "kernel", "", "build for the installed kernel of this `RELEASE`, or by the headers in this folder (with a slash); the running kernel if not given")
+	flags.StringVar(&opts.out, "out", "", "put the modules into `DIR`, and nothing into the folder of the sources")
+	flags.StringArrayVar(&opts.symbols, "symbols", nil, "use the symbols of the modules that this `FILE` lists, a Module.symvers; may be repeated")
+	flags.BoolVar(&opts.json, "json", false, "print a JSON object (docs/schema/build.schema.json)")
+	return cmd
+}
+
+type buildOptions struct {
+	kernel, out string
+	symbols     []string
+	json        bool
+}
+
+func (o *buildOptions) run(ctx context.Context, out, messages io.Writer, args []string) error {
+	paths, variables := buildTargets(args)
+	built, err := kbuild.Build(ctx, paths, &kbuild.Options{
+		Kernel: o.kernel, Out: o.out, Symbols: o.symbols, Variables: variables, Output: messages,
+	})
+	if ctx.Err() != nil {
+		return &exitError{status: exitRefused, err: oneLineError{err}, hint: "nothing was written"}
+	}
+	o.compare(built)
+	failure := buildError(err)
+	if statusOf(failure) == exitUsage {
+		return failure
+	}
+	if err := o.print(out, newBuildRecord(built, failure)); err != nil {
+		return err
+	}
+	return failure
+}
+
+// compare notes a module that the running kernel would refuse for what it was built for,
+// where the headers have not told that already.
+func (o *buildOptions) compare(r *kbuild.Result) {
+	if o.kernel != "" || len(r.Notes) > 0 || len(r.Modules) == 0 {
+		return
+	}
+	k, err := kernel.Open(nil)
+	if err != nil {
+		return
+	}
+	// What is not known here, the kernel will say.
+	if want, err := k.Vermagic(); err == nil && strings.TrimSpace(want) != r.Modules[0].Vermagic {
+		r.Notes = append(r.Notes, fmt.Sprintf("built for %q, and the kernel that runs is %q: it will refuse this", r.Modules[0].Vermagic, strings.TrimSpace(want)))
+	}
+}
+
+// buildTargets takes what is NAME=VALUE for make's, unless it has a slash before that.
+func buildTargets(args []string) (paths, variables []string) {
+	for _, arg := range args {
+		if name, _, ok := strings.Cut(arg, "="); ok && !strings.Contains(name, "/") {
+			variables = append(variables, arg)
+		} else {
+			paths = append(paths, arg)
+		}
+	}
+	return paths, variables
+}
+
+// buildError gives a build's error its exit status, and says what to do next.
+func buildError(err error) error {
+	var missing *kbuild.MissingError
+	var failed *kbuild.FailedError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &missing):
+		return &exitError{status: exitNoTrace, err: oneLineError{err}, hint: missing.Hint()}
+	case errors.As(err, &failed):
+		return &exitError{status: exitRefused, err: oneLineError{err}, hint: failed.Advice}
+	case errors.Is(err, kbuild.ErrBadTarget):
+		return &exitError{status: exitUsage, err: oneLineError{err}}
+	}
+	return &exitError{status: exitRefused, err: oneLineError{err}}
+}
+
+// buildRecord is what build prints.
+type buildRecord struct {
+	Verdict buildVerdict `json:"result"`
+	*kbuild.Result
+	// Reason says why it was not built, and Next what to do about that.
+	Reason string `json:"reason,omitempty"`
+	Next   string `json:"next,omitempty"`
+}
+
+type buildVerdict string
+
+const (
+	built    buildVerdict = "built"
+	notBuilt buildVerdict = "failed"
+	unable   buildVerdict = "unable" // this machine lacks what it needs
+)
+
+func newBuildRecord(r *kbuild.Result, failure error) *buildRecord {
+	record := &buildRecord{Verdict: built, Result: r, Next: hintOf(failure)}
+	if failure != nil {
+		record.Verdict, record.Reason = notBuilt, failure.Error()
+	}
+	if statusOf(failure) == exitNoTrace {
+		record.Verdict = unable
+	}
+	return record
+}
+
+func (o *buildOptions) print(out io.Writer, r *buildRecord) error {
+	if o.json {
+		line, err := jsonLine(r)
+		if err != nil {
+			return err
+		}
+		_, err = out.Write(line)
+		return outputError(err)
+	}
+	_, err := io.WriteString(out, newResultText(themeOf(out), columnsOf(out)).build(r))
+	return outputError(err)
+}
+
+// build renders the modules that were built. Why there are none goes to standard error.
+func (t *resultText) build(r *buildRecord) string {
+	var lines []line
+	for i := range r.Modules {
+		m := &r.Modules[i]
+		word := "built"
+		if !m.Changed {
+			word = "unchanged"
+		}
+		lines = append(lines, line{}.add(strong, m.Name).spaced(good, word))
+		lines = append(lines, labelled("file", plain, cutFront(printable(m.Path), max(t.width-labelColumns, 1))))
+		lines = append(lines, labelled("size", plain, fmt.Sprintf("%d bytes", m.Size)))
+		lines = append(lines, labelled("for", plain, m.Vermagic))
+	}
+	for i, text := range r.Notes {
+		lines = append(lines, t.wrapped(first(i, "note"), unsure, text)...)
+	}
+	return t.text(lines)
+}

@@ -1,0 +1,174 @@
+package kbuild
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Headers are what is compiled against: a folder that the kernel's packager, or the
+// kernel's own build, has left.
+type Headers struct {
+	Folder  string `json:"headers"` // its real path
+	Release string `json:"release"` // that modules are for, as uname -r has it
+	// Version tells builds of one release apart, as uname -v has it. Empty where the
+	// headers do not say it.
+	Version string `json:"version,omitempty"`
+	// Compiler is what the kernel was compiled with.
+	Compiler string `json:"compiler,omitempty"`
+
+	clang bool
+}
+
+// system is the machine as far as building needs to know it.
+type system struct{ root string }
+
+func (s system) path(elements ...string) string {
+	root := s.root
+	if root == "" {
+		root = "/"
+	}
+	return filepath.Join(append([]string{root}, elements...)...)
+}
+
+// headers finds a kernel's. That there are none is an error of missing.
+func (s system) headers(kernel string) (*Headers, error) {
+	if strings.Contains(kernel, "/") || kernel == "." || kernel == ".." {
+		return readHeaders(kernel)
+	}
+	release := kernel
+	if release == "" {
+		release, _ = running()
+	}
+	for _, folder := range s.headerFolders(release) {
+		h, err := readHeaders(folder)
+		if err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return h, err
+		}
+	}
+	return nil, &lacks{thing: headersThing, of: release}
+}
+
+// headerFolders are where the distributions keep them. The first is a link that
+// every one of them makes; it dangles, or is missing, when only the kernel itself is there.
+func (s system) headerFolders(release string) []string {
+	return []string{
+		s.path("lib/modules", release, "build"),
+		s.path("usr/lib/modules", release, "build"),
+		s.path("usr/src", "linux-headers-"+release), // Debian
+		s.path("usr/src/kernels", release),          // Fedora
+	}
+}
+
+// errUnprepared is a kernel's source in which nothing was built.
+var errUnprepared = errors.New("a kernel's source that modules cannot be built with: run make modules_prepare in it, or better build that kernel")
+
+// readHeaders reads what headers say about themselves.
+func readHeaders(folder string) (*Headers, error) {
+	real, err := realPath(folder)
+	if err != nil {
+		return nil, plainPathError("read headers", folder, err)
+	}
+	if strings.ContainsAny(real, " :%$#") {
+		return nil, &Error{Op: "read headers", Path: real, Err: errors.New("kbuild cannot work in a path with blanks, colons or the like")}
+	}
+	h := &Headers{Folder: real}
+	if h.Release = defined(filepath.Join(real, "include/generated/utsrelease.h"), "UTS_RELEASE"); h.Release == "" {
+		return nil, headersProblem(real)
+	}
+	for _, file := range []string{"utsversion.h", "compile.h"} { // until 5.19 or so, the latter
+		if h.Version == "" {
+			h.Version = defined(filepath.Join(real, "include/generated", file), "UTS_VERSION")
+		}
+	}
+	config := filepath.Join(real, "include/generated/autoconf.h")
+	h.Compiler = defined(config, "CONFIG_CC_VERSION_TEXT")
+	h.clang = strings.Contains(h.Compiler, "clang")
+	if h.Compiler == "" {
+		return nil, headersProblem(real)
+	}
+	return h, nil
+}
+
+// headersProblem tells what a folder is that has no headers in it.
+func headersProblem(folder string) error {
+	err := fmt.Errorf("no kernel's headers in it")
+	if exists(filepath.Join(folder, "Kconfig")) || exists(filepath.Join(folder, "Kbuild")) {
+		err = errUnprepared
+	} else if entries, _ := os.ReadDir(folder); len(entries) == 0 {
+		err = fs.ErrNotExist // what a removed package leaves
+	}
+	return &Error{Op: "read headers", Path: folder, Err: err}
+}
+
+// definition is one of C's, of a text.
+var definition = regexp.MustCompile(`(?m)^#define\s+(\w+)\s+"(.*)"`)
+
+// defined gives the text that a header defines a name to be, or "".
+func defined(path, name string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	for _, m := range definition.FindAllSubmatch(text, -1) {
+		if string(m[1]) == name {
+			return string(m[2])
+		}
+	}
+	return ""
+}
+
+// running gives the release and version of the kernel that runs.
+func running() (release, version string) {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return "", ""
+	}
+	return unix.ByteSliceToString(name.Release[:]), unix.ByteSliceToString(name.Version[:])
+}
+
+// mismatch says in which way the headers are not those of the kernel that was asked for.
+// A folder that was named is right by definition.
+func (s system) mismatch(h *Headers, asked string) []string {
+	if strings.Contains(asked, "/") {
+		return nil
+	}
+	release, version := running()
+	return mismatched(h, asked, release, version)
+}
+
+func mismatched(h *Headers, asked, release, version string) []string {
+	if asked != "" && asked != release {
+		release, version = asked, ""
+	}
+	switch {
+	case h.Release != release:
+		return []string{fmt.Sprintf("the headers in %s are for kernel %s, not %s: its modules will be refused there", h.Folder, h.Release, release)}
+	case version != "" && h.Version != "" && h.Version != version:
+		return []string{fmt.Sprintf("the headers are of another build of %s (%q) than the kernel that runs (%q): reboot into the newer one, or install the other's headers",
+			release, h.Version, version)}
+	}
+	return nil
+}
+
+func (h *Headers) releaseOr(asked string) string {
+	switch {
+	case h != nil:
+		return h.Release
+	case asked != "":
+		return asked
+	}
+	release, _ := running()
+	return release
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

@@ -1,0 +1,92 @@
+package kbuild
+
+import (
+	"bytes"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// hear gives what becomes of a build's output, in pieces as small as can be.
+func hear(l *listener, text string) {
+	for i := range len(text) {
+		l.Write([]byte(text[i : i+1]))
+	}
+	l.flush()
+}
+
+func TestNamesAreThoseTheUserWrote(t *testing.T) {
+	folder := t.TempDir()
+	writeFile(t, filepath.Join(folder, "a.c"), "")
+	writeFile(t, filepath.Join(folder, "sub/b.h"), "")
+	for _, c := range []struct{ shown, said, want string }{
+		{"x/y", folder + "/a.c:1:2: error: no\n", "x/y/a.c:1:2: error: no\n"},
+		{".", folder + "/a.c:1:2: error: no\n", "a.c:1:2: error: no\n"},
+		{".", "a.c:1:2: error: no\n", "a.c:1:2: error: no\n"},
+		{"/abs/x", "a.c:1:2: error: no\n", "/abs/x/a.c:1:2: error: no\n"},
+		{"x y", "\x1b[01m\x1b[Ka.c:1:2:\x1b[m\x1b[K error\n", "\x1b[01m\x1b[Kx y/a.c:1:2:\x1b[m\x1b[K error\n"},
+		{"x", "In file included from a.c:2:\n", "In file included from x/a.c:2:\n"},
+		{"x", "                 from \x1b[01m\x1b[Ksub/b.h:2\x1b[m\x1b[K,\n", "                 from \x1b[01m\x1b[Kx/sub/b.h:2\x1b[m\x1b[K,\n"},
+		{"x", "other.c:1:2: error: not of this folder\n", "other.c:1:2: error: not of this folder\n"},
+		{"x", "  CC [M]  a.o\n", "  CC [M]  a.o\n"},
+		{"x", "make[1]: *** [Makefile:1: " + folder + "] Error 2\n", "make[1]: *** [Makefile:1: x] Error 2\n"},
+		{"x", "no end of line", "no end of line"},
+		{"x", strings.Repeat("long ", 100_000) + "\n", strings.Repeat("long ", 100_000) + "\n"},
+	} {
+		var out bytes.Buffer
+		hear(newListener(&out, folder, c.shown), c.said)
+		if out.String() != c.want {
+			t.Errorf("%.80q for %q: %.80q, want %.80q", c.said, c.shown, out.String(), c.want)
+		}
+	}
+}
+
+func TestDiagnostics(t *testing.T) {
+	l := newListener(nil, "/m", ".")
+	hear(l, "  CC [M]  a.o\nIn file included from /m/a.c:1:\n\x1b[01m\x1b[K/m/b.h:3:7:\x1b[m\x1b[K \x1b[01;31m\x1b[Kerror: \x1b[m\x1b[Kno such: thing\n"+
+		"/m/a.c:9: warning: old [\x1b]8;;https://gcc.gnu.org\x1b\\-Wold\x1b]8;;\x1b\\]\n/m/a.c:1:10: fatal error: x.h: No such file or directory\nnote: not one\n")
+	want := []Diagnostic{
+		{"b.h", 3, 7, Fatal, "no such: thing"}, {"a.c", 9, 0, Warning, "old [-Wold]"}, {"a.c", 1, 10, Fatal, "x.h: No such file or directory"},
+	}
+	if !slices.Equal(l.diagnostics, want) {
+		t.Errorf("%+v", l.diagnostics)
+	}
+	if len(l.missing) > 0 {
+		t.Errorf("took a header for a program: %v", l.missing)
+	}
+}
+
+func TestFirstComplaint(t *testing.T) {
+	for text, want := range map[string]string{
+		"  CC x.o\nx.c:3:1: error: expected ';'\nmake: *** [x] Error 1\n": "x.c:3:1: error: expected ';'",
+		"x.c:3:1: warning: odd\nERROR: modpost: \"foo\" undefined!\n":     `ERROR: modpost: "foo" undefined!`,
+		"make: *** No rule to make target 'all'.  Stop.\n":                "make: *** No rule to make target 'all'.  Stop.",
+		"<command-line>: error: bad\nx.c:3:1: error: worse\n":             "<command-line>: error: bad",
+		"one\ntwo\n\n": "two",
+		"":             "no output",
+	} {
+		if got := FirstComplaint(text); got != want {
+			t.Errorf("FirstComplaint(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestWhatIsMissingIsHeard(t *testing.T) {
+	for text, want := range map[string]thing{
+		"/bin/sh: 1: gcc-12: not found\n":                                               {name: "gcc-12"},
+		"/bin/sh: line 1: bc: command not found\n":                                      {name: "bc"},
+		"sh: flex: not found\n":                                                         {name: "flex"},
+		"make[1]: gcc-10: No such file or directory\n":                                  {name: "gcc-10"},
+		"gcc-14: fatal error: cannot execute 'as': execvp: No such file or directory\n": {name: "as"},
+		"/bin/sh: 1: /usr/bin/pahole: not found\n":                                      {name: "pahole"},
+		"./tools/objtool/objtool: error while loading shared libraries: libelf.so.1: cannot open shared object file: No such file or directory\n": {name: "libelf.so.1", kind: libraryThing},
+		"Error loading shared library libelf.so.1: No such file or directory (needed by ./objtool)\n":                                             {name: "libelf.so.1", kind: libraryThing},
+	} {
+		l := newListener(nil, "/m", ".")
+		hear(l, text+text)
+		if !slices.Equal(l.missing, []thing{want}) {
+			t.Errorf("%q: %+v", text, l.missing)
+		}
+	}
+}

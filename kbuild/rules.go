@@ -1,0 +1,69 @@
+package kbuild
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/kmodtrace/kmodtrace/kmod"
+)
+
+// Rules gives the Kbuild file that makes a module of each C file.
+func Rules(files []string) string {
+	var objects strings.Builder
+	for _, name := range files {
+		objects.WriteString(" " + strings.TrimSuffix(name, ".c") + ".o")
+	}
+	return "obj-m :=" + objects.String() + "\n"
+}
+
+// sourceName is what can name a module: make splits and expands anything else, and
+// programs take a dash in front for an option.
+var sourceName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]*\.c$`)
+
+// CheckSourceName tells whether a C file can be a module by itself, which it gives its name
+// to.
+func CheckSourceName(name string) error {
+	base, isC := strings.CutSuffix(name, ".c")
+	switch {
+	case !isC:
+		return fmt.Errorf("%w: %.80q: want a folder, or C files such as hello.c", ErrBadTarget, name)
+	case !sourceName.MatchString(name):
+		return fmt.Errorf("%w: %.80q cannot name a module: use letters, digits, - and _", ErrBadTarget, name)
+	case base == "vmlinux":
+		return fmt.Errorf("%w: vmlinux is the kernel itself to kbuild, and no module", ErrBadTarget)
+	case len(base) > kmod.MaxName:
+		return fmt.Errorf("%w: %.80q is too long for a module's name: %d characters are allowed", ErrBadTarget, name, kmod.MaxName)
+	}
+	return nil
+}
+
+// variable is an assignment for make's command line.
+var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*[+:?]?=`)
+
+// ours are the variables by which kbuild is told where to work.
+var ours = regexp.MustCompile(`^(M|MO|O|KBUILD_OUTPUT|KBUILD_EXTMOD|KBUILD_EXTMOD_OUTPUT|KBUILD_EXTRA_SYMBOLS)[+:?]?=`)
+
+func checkVariables(variables []string) error {
+	for _, v := range variables {
+		switch {
+		case !variable.MatchString(v):
+			return fmt.Errorf("%w: %.80q is no variable for make: want NAME=VALUE", ErrBadTarget, v)
+		case ours.MatchString(v):
+			name, _, _ := strings.Cut(v, "=")
+			return fmt.Errorf("%w: %s is set by the build itself", ErrBadTarget, name)
+		}
+	}
+	return nil
+}
+
+// valueOf gives the last value that is assigned to a name.
+func valueOf(variables []string, name string) string {
+	value := ""
+	for _, v := range variables {
+		if n, val, _ := strings.Cut(v, "="); strings.TrimRight(n, "+:?") == name {
+			value = val
+		}
+	}
+	return value
+}

@@ -1,0 +1,160 @@
+package kbuild
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// What cannot be built, before anything is tried.
+var (
+	ErrBadTarget = errors.New("not what can be built") // what was asked for makes no sense
+	ErrNoSources = errors.New("nothing to build")      // nothing in the folder says what to make
+)
+
+// sources are what the user named.
+type sources struct {
+	target string   // what the user named
+	shown  string   // the folder, as the user wrote it; "." for the current one
+	folder string   // its real path
+	files  []string // the C files that were named, without the folder; empty: the folder's own rules
+	rules  string   // what to write into Kbuild; empty: the folder's own
+}
+
+// readSources finds out what the user named.
+func readSources(paths []string) (*sources, error) {
+	if len(paths) == 0 {
+		paths = []string{"."}
+	}
+	info, err := os.Stat(paths[0])
+	if err != nil {
+		return nil, plainPathError("build", paths[0], err)
+	}
+	s := &sources{target: strings.Join(paths, " "), shown: filepath.Clean(paths[0])}
+	if !info.IsDir() {
+		s.shown = filepath.Dir(s.shown)
+	}
+	if s.folder, err = realPath(s.shown); err != nil {
+		return nil, plainPathError("build", s.shown, err)
+	}
+	switch {
+	case !info.IsDir():
+		err = s.takeFiles(paths)
+	case len(paths) > 1:
+		err = fmt.Errorf("%w: one folder at a time, or files: %.80q is too much", ErrBadTarget, paths[1])
+	default:
+		err = s.takeFolder()
+	}
+	if err != nil {
+		return nil, &Error{Op: "build", Path: paths[0], Err: err}
+	}
+	return s, nil
+}
+
+func realPath(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(path)
+}
+
+// plainPathError leaves out the name of the system call.
+func plainPathError(op, path string, err error) error {
+	var inner *os.PathError
+	if errors.As(err, &inner) {
+		err = inner.Err
+	}
+	return &Error{Op: op, Path: path, Err: err}
+}
+
+// takeFiles makes a module of each file.
+func (s *sources) takeFiles(paths []string) error {
+	for _, path := range paths {
+		name := filepath.Base(path)
+		if err := CheckSourceName(name); err != nil {
+			return err
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			return plainPathError("build", path, err).(*Error).Err
+		}
+		if !info.Mode().IsRegular() {
+			return fmt.Errorf("%w: %s is no regular file", ErrBadTarget, name)
+		}
+		folder, err := realPath(filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		if folder != s.folder {
+			return fmt.Errorf("%w: files of one folder at a time: %.80q is in another", ErrBadTarget, path)
+		}
+		if slices.Contains(s.files, name) {
+			return fmt.Errorf("%w: %s is named twice", ErrBadTarget, name)
+		}
+		s.files = append(s.files, name)
+	}
+	slices.Sort(s.files)
+	s.rules = Rules(s.files)
+	return nil
+}
+
+// takeFolder takes the folder's own rules, or makes the obvious ones.
+func (s *sources) takeFolder() error {
+	entries, err := os.ReadDir(s.folder)
+	if err != nil {
+		var inner *os.PathError
+		if errors.As(err, &inner) {
+			err = inner.Err
+		}
+		return err
+	}
+	var modules, others []string
+	for _, entry := range entries {
+		name := entry.Name()
+		switch {
+		case name == "Kbuild" || name == "Makefile":
+			return nil
+		case !strings.HasSuffix(name, ".c") || strings.HasSuffix(name, ".mod.c") || strings.HasPrefix(name, "."):
+		case saysLicense(filepath.Join(s.folder, name)):
+			modules = append(modules, name)
+		default:
+			others = append(others, name)
+		}
+	}
+	switch {
+	case len(modules)+len(others) == 0:
+		return fmt.Errorf("%w: no Makefile, no Kbuild and no .c file in it", ErrNoSources)
+	case len(modules) == 0 && len(others) == 1: // modpost will say what is wrong with it
+		modules = others
+	case len(others) > 0:
+		return fmt.Errorf("%w: %s", ErrNoSources, whichModule(modules, others))
+	}
+	for _, name := range modules {
+		if err := CheckSourceName(name); err != nil {
+			return err
+		}
+	}
+	s.rules = Rules(modules)
+	return nil
+}
+
+// saysLicense tells a file that is a module by itself, or has its main part, from one
+// that is part of another.
+func saysLicense(path string) bool {
+	text, err := os.ReadFile(path)
+	return err == nil && strings.Contains(string(text), "MODULE_LICENSE")
+}
+
+// whichModule says what cannot be guessed, and shows what to write instead.
+func whichModule(modules, others []string) string {
+	object := func(name string) string { return strings.TrimSuffix(name, ".c") + ".o" }
+	if len(modules) == 1 {
+		return fmt.Sprintf("no Makefile says what %s is part of; write a file Kbuild with, for example: obj-m := NAME.o and NAME-y := %s %s",
+			others[0], object(modules[0]), object(others[0]))
+	}
+	return fmt.Sprintf("no Makefile says what %s is part of: it has no MODULE_LICENSE; name the modules' files, or write a Kbuild", others[0])
+}
