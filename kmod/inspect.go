@@ -3,6 +3,7 @@ package kmod
 import (
 	"bytes"
 	"debug/elf"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -312,8 +313,10 @@ func MachineName(m elf.Machine) string {
 
 // buildID reads the note that the linker leaves: sizes of name and content, a type,
 // "GNU", the content.
-func buildID(img *image) string {
-	note := reader{img.section(".note.gnu.build-id"), img.order, img.wide, 0}
+func buildID(img *image) string { return buildIDNote(img.section(".note.gnu.build-id"), img.order) }
+
+func buildIDNote(text []byte, order binary.ByteOrder) string {
+	note := reader{text, order, false, 0} // its words have 32 bits everywhere
 	nameLen, size := note.word(), note.word()
 	note.word() // type
 	if note.past() || nameLen != 4 {

@@ -2,6 +2,7 @@ package kmod
 
 import (
 	"bufio"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -59,6 +60,7 @@ type Module struct {
 	InitState  string  `json:"init_state,omitempty"`  // sysfs's own word: live, coming, going
 	CoreSize   *uint64 `json:"core_size,omitempty"`   // bytes, without what only init needs
 	InitSize   *uint64 `json:"init_size,omitempty"`   // bytes that only init needs; freed after it
+	BuildID    string  `json:"build_id,omitempty"`    // the linker's, hexadecimal: that of the file it came from
 }
 
 // ListOptions change what List reads. Nil is the same as its zero value.
@@ -102,6 +104,9 @@ func (m *Module) readSysfs(dir string) {
 	m.InitState = readLine(filepath.Join(dir, "initstate"))
 	m.CoreSize = readUint(filepath.Join(dir, "coresize"))
 	m.InitSize = readUint(filepath.Join(dir, "initsize"))
+	if note, err := os.ReadFile(filepath.Join(dir, "notes/.note.gnu.build-id")); err == nil {
+		m.BuildID = buildIDNote(note, binary.NativeEndian)
+	}
 }
 
 // parseProcModules reads the text of /proc/modules:

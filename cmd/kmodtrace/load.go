@@ -79,7 +79,11 @@ func (o *loadOptions) run(cmd *cobra.Command, target string, params kmod.Params)
 	if err != nil {
 		return o.notPlanned(cmd, target, err)
 	}
-	load := func(ctx context.Context, w *witness, r *result) { loadSteps(ctx, w, r, steps) }
+	load := func(ctx context.Context, w *witness, r *result) {
+		if loadSteps(ctx, w, r, steps); r.Result == confirmed && kmod.IsFile(target) {
+			keepFile(target, params)
+		}
+	}
 	show := func(out io.Writer, k *kernel.Kernel, r *result) error { return o.show(out, k, r, steps, files) }
 	return o.act(cmd, []job{{"load", target, load, show}})
 }

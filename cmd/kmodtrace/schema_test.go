@@ -146,6 +146,14 @@ func filledTrial(text string) *trial.Report {
 	return r
 }
 
+func filledReload(text string) *reload {
+	r := filled[reload](text)
+	for _, part := range []*result{r.Unload, r.Load, r.Restore} {
+		part.Command = "load"
+	}
+	return r
+}
+
 func filledLoaded(text string) *loadedJSON {
 	l := filled[loadedJSON](text)
 	l.Modules[0].Kind = journal.KindPresent
@@ -158,6 +166,7 @@ func enumWords() map[reflect.Type]string {
 		reflect.TypeFor[verdict](): string(refused),
 		reflect.TypeFor[have]():    string(unknown),
 
+		reflect.TypeFor[copyInKernel]():     string(oldCopy),
 		reflect.TypeFor[kmod.SectionKind](): string(kmod.SectionText),
 		reflect.TypeFor[buildVerdict]():     string(notBuilt),
 		reflect.TypeFor[kbuild.Severity]():  string(kbuild.Warning),
@@ -195,6 +204,7 @@ func records(text string) map[string]any {
 		"result":   r,
 		"doctor":   filled[report](text),
 		"refs":     filled[refsRecord](text),
+		"reload":   filledReload(text),
 		"build":    filled[buildRecord](text),
 
 		"record":       filledRecord(text),

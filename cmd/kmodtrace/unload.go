@@ -69,7 +69,9 @@ func (o *unloadOptions) run(cmd *cobra.Command, names []string) error {
 			return err
 		}
 		jobs[i] = job{command: "unload", target: name, do: func(ctx context.Context, w *witness, r *result) {
-			r.add(module, w.attempt(ctx, tracer.Unload, func() error { return kmod.Unload(ctx, module, &o.UnloadOptions) }))
+			if r.add(module, w.attempt(ctx, tracer.Unload, func() error { return kmod.Unload(ctx, module, &o.UnloadOptions) })) == confirmed {
+				forget(module)
+			}
 		}}
 	}
 	return o.act(cmd, jobs)
