@@ -24,6 +24,7 @@ type machineFlags struct {
 	memory, cpus         int
 	timeout              time.Duration
 	console, dir, disk   string
+	init                 string
 	noModules            bool
 }
 
@@ -40,6 +41,7 @@ func (f *machineFlags) register(flags *pflag.FlagSet) {
 	flags.DurationVar(&f.timeout, "timeout", 10*time.Minute, "end the machine after this `TIME`; 0 for never")
 	flags.StringVar(&f.console, "console", "", "keep the kernel's console in `FILE`")
 	flags.StringVar(&f.disk, "disk", "", "give the guest this `FILE` as /dev/vda, which takes modprobe virtio_blk there; what is written to it stays")
+	flags.StringVar(&f.init, "init", "", "\"systemd\": boot a Debian system with systemd, and run the command when it is up")
 	flags.BoolVar(&f.noModules, "no-modules", false, "leave the kernel's module tree out of the guest")
 }
 
@@ -47,10 +49,13 @@ func (f *machineFlags) register(flags *pflag.FlagSet) {
 func (f *machineFlags) machine(ctx context.Context, progress io.Writer) (lab.Machine, error) {
 	m := lab.Machine{
 		Append: f.append, Memory: f.memory, CPUs: f.cpus, Timeout: f.timeout,
-		Dir: f.dir, Console: f.console, Disk: f.disk, NoModules: f.noModules, Progress: progress,
+		Dir: f.dir, Console: f.console, Disk: f.disk, Init: f.init, NoModules: f.noModules, Progress: progress,
 	}
 	if f.cpus < 1 || f.memory < 0 || f.timeout < 0 {
 		return m, usageErrorf("--cpus %d --memory %d --timeout %v: want a machine that can be", f.cpus, f.memory, f.timeout)
+	}
+	if f.init != "" && f.init != lab.Systemd {
+		return m, usageErrorf("--init %q: want %s, or nothing for the lab's own", f.init, lab.Systemd)
 	}
 	if !path.IsAbs(f.dir) {
 		return m, usageErrorf("--dir %q: want an absolute path in the guest", f.dir)

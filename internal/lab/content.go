@@ -78,10 +78,15 @@ func (im *image) fill(ctx context.Context, m Machine, task guest.Task) error {
 		func() error { return im.addInit(m) },
 		func() error { return im.addTools(ctx, m) },
 		func() error { return im.addEtc() },
-		func() error { return im.addModules(m) },
-		func() error { return im.addFiles(m.Files) },
-		func() error { return im.addTask(task) },
 	}
+	if m.Init == Systemd {
+		steps = []func() error{func() error { return im.addUserland(ctx, m) }}
+	}
+	steps = append(steps,
+		func() error { return im.addModules(m) },
+		func() error { return im.addFiles(m) },
+		func() error { return im.addTask(task) },
+	)
 	for _, step := range steps {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -96,6 +101,14 @@ func (im *image) fill(ctx context.Context, m Machine, task guest.Task) error {
 const kmodtracePath = "/usr/bin/kmodtrace"
 
 func (im *image) addInit(m Machine) error {
+	if err := im.addProgram(m, kmodtracePath); err != nil {
+		return err
+	}
+	return im.symlink(kmodtracePath, guest.InitPath)
+}
+
+// addProgram adds the kmodtrace that is the guest's first process.
+func (im *image) addProgram(m Machine, to string) error {
 	name := m.Program
 	if name == "" {
 		var err error
@@ -103,10 +116,7 @@ func (im *image) addInit(m Machine) error {
 			return err
 		}
 	}
-	if err := im.program(newLibraries("/"), name, kmodtracePath); err != nil {
-		return err
-	}
-	return im.symlink(kmodtracePath, guest.InitPath)
+	return im.program(newLibraries("/"), name, to)
 }
 
 // addTools adds the shell, kmod and busybox; the guest's init makes their
@@ -175,13 +185,13 @@ func (im *image) addModules(m Machine) error {
 	return im.tree(m.Kernel.Modules, path.Join(guest.ModulesPath, m.Kernel.Release), skip)
 }
 
-func (im *image) addFiles(files []File) error {
+func (im *image) addFiles(m Machine) error {
 	libs := newLibraries("/")
-	for _, f := range files {
+	for _, f := range m.Files {
 		if !path.IsAbs(f.Guest) {
 			return fmt.Errorf("add %s: %q is no absolute path in the guest", f.Host, f.Guest)
 		}
-		if covered(f.Guest) {
+		if covered(f.Guest, m.Init) {
 			return fmt.Errorf("add %s: a file system of the guest covers %s", f.Host, f.Guest)
 		}
 		host, err := filepath.EvalSymlinks(f.Host)
@@ -208,9 +218,13 @@ func (im *image) addFiles(files []File) error {
 }
 
 // covered says whether a file system that the guest mounts would hide the path.
-func covered(name string) bool {
+func covered(name, init string) bool {
 	first, _, _ := strings.Cut(strings.TrimPrefix(path.Clean(name), "/"), "/")
-	return slices.Contains([]string{"proc", "sys", "dev"}, first)
+	by := []string{"proc", "sys", "dev"}
+	if init == Systemd {
+		by = append(by, "run", "tmp")
+	}
+	return slices.Contains(by, first)
 }
 
 func (im *image) addTask(task guest.Task) error {

@@ -61,12 +61,25 @@ func (im *image) has(name string) bool {
 }
 
 func (im *image) header(name string, mode fs.FileMode, kind cpio.FileMode, size int64) error {
-	name = im.clean(name)
+	h := &cpio.Header{Name: name, Mode: kind | cpio.FileMode(mode.Perm()), Size: size}
+	if mode&fs.ModeSetuid != 0 {
+		h.Mode |= cpio.ModeSetuid
+	}
+	if mode&fs.ModeSticky != 0 {
+		h.Mode |= cpio.ModeSticky
+	}
+	return im.add(h)
+}
+
+// add begins the entry h, whose content is to follow, and its parents. A folder that is
+// there already stays as it is.
+func (im *image) add(h *cpio.Header) error {
+	name := im.clean(h.Name)
 	if name == "" {
 		return nil
 	}
 	if old, ok := im.have[name]; ok {
-		if old.IsDir() && mode.IsDir() {
+		if old.IsDir() && h.Mode.IsDir() {
 			return nil
 		}
 		return fmt.Errorf("image: /%s is there already", name)
@@ -76,15 +89,9 @@ func (im *image) header(name string, mode fs.FileMode, kind cpio.FileMode, size 
 			return err
 		}
 	}
-	im.have[name] = mode
+	im.have[name] = h.FileInfo().Mode()
 	im.inode++
-	h := &cpio.Header{Name: name, Mode: kind | cpio.FileMode(mode.Perm()), Size: size, Inode: im.inode, Links: 1}
-	if mode&fs.ModeSetuid != 0 {
-		h.Mode |= cpio.ModeSetuid
-	}
-	if mode&fs.ModeSticky != 0 {
-		h.Mode |= cpio.ModeSticky
-	}
+	h.Name, h.Inode, h.Links = name, im.inode, 1
 	if err := im.cpio.WriteHeader(h); err != nil {
 		return fmt.Errorf("image: /%s: %w", name, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/internal/lab/guest"
@@ -34,6 +35,7 @@ type Machine struct {
 	Stdin    io.Reader   // nil for none. Read in the background, perhaps past the command's end
 	Terminal *guest.Size // run the command on a terminal, its output arriving as stdout
 
+	Init      string // "" for the lab's own, or [Systemd]: see there
 	NoModules bool   // leave the kernel's module tree out
 	Bare      bool   // leave the tools out too: kmodtrace, the command and nothing else
 	Console   string // keep the kernel's console in this file
@@ -100,6 +102,9 @@ func (m Machine) run(ctx context.Context, argv []string, stdout, stderr io.Write
 	r.image = info.Size()
 	if m.Memory == 0 {
 		m.Memory = 512 + int(2*r.image>>20) // the archive and what it unpacks to exist at once
+		if m.Init == Systemd {
+			m.Memory += 512 // the root may fill half of it, and packages are installed there
+		}
 	}
 	return r, m.boot(ctx, q, image, console, &r, stdout, stderr)
 }
@@ -110,6 +115,13 @@ func (m Machine) withDefaults() (Machine, error) {
 	}
 	if m.CPUs < 0 || m.Memory < 0 || m.Timeout < 0 {
 		return m, fmt.Errorf("machine with %d CPUs, %d MiB and a timeout of %v: nothing may be negative", m.CPUs, m.Memory, m.Timeout)
+	}
+	if m.Init != "" && m.Init != Systemd {
+		return m, fmt.Errorf("init %q: want %s, or none for the lab's own", m.Init, Systemd)
+	}
+	if m.Init == Systemd {
+		// Nobody logs in on the console, which is a file.
+		m.Append = strings.TrimSpace("systemd.getty_auto=no " + m.Append)
 	}
 	if m.Dir == "" {
 		m.Dir = "/root"
@@ -159,6 +171,9 @@ func (m Machine) task(argv []string) guest.Task {
 		Env:      append(env, m.Env...),
 		Dir:      m.Dir,
 		Terminal: m.Terminal,
+	}
+	if m.Init == Systemd {
+		task.Init = "/usr/lib/systemd/systemd"
 	}
 	for _, b := range m.Bring {
 		task.Bring = append(task.Bring, b.Guest)

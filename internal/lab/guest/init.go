@@ -18,11 +18,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// IsInit says whether this process is the first one of a guest of the lab.
-func IsInit() bool { return os.Getpid() == 1 && os.Args[0] == InitPath }
+// IsInit says whether this process is the first one of a guest of the lab, or the agent
+// that the guest's systemd starts.
+func IsInit() bool {
+	switch os.Args[0] {
+	case InitPath:
+		return os.Getpid() == 1
+	case AgentPath:
+		return os.Getppid() == 1
+	}
+	return false
+}
 
-// Init is the guest's whole life. It never returns: it ends by powering the
-// machine off, and the host judges the run by the frames that arrived until then.
+// Init is the guest's whole life. It never returns: it ends by powering the machine
+// off, and the host judges the run by the frames that arrived until then.
+//
+// Where the task names another init it becomes that, and is started once more by it, as
+// the agent. That powers off as roughly: all of the machine is in memory.
 func Init() {
 	if err := live(); err != nil {
 		// Only the console can still carry this.
@@ -35,12 +47,16 @@ func live() error {
 	// A fatal signal sent to pid 1 would end the Go runtime, and with it the
 	// kernel. Notify, unlike Ignore, is not inherited by the command.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM)
-	if err := mountAll(); err != nil {
-		return err
-	}
 	task, err := readTask()
 	if err != nil {
 		return err
+	}
+	if task.Init == "" {
+		if err := mountAll(); err != nil {
+			return err
+		}
+	} else if os.Getpid() == 1 {
+		return become(task.Init)
 	}
 	port, err := openPort(task.Port)
 	if err != nil {
@@ -62,6 +78,32 @@ func live() error {
 	return finish(task, status, port, frames)
 }
 
+// become makes this process another init. What the kernel unpacked cannot be the old
+// side of a pivot_root, which systemd wants for the services that it shuts in; a bind of
+// it over itself can.
+func become(init string) error {
+	if err := placeModules(); err != nil {
+		return err
+	}
+	const root = "/lab/root"
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		return err
+	}
+	if err := unix.Mount("/", root, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("root folder: %w", err)
+	}
+	if err := unix.Chdir(root); err != nil {
+		return err
+	}
+	if err := unix.Mount(".", "/", "", unix.MS_MOVE, ""); err != nil {
+		return fmt.Errorf("root folder: %w", err)
+	}
+	if err := unix.Chroot("."); err != nil {
+		return err
+	}
+	return fmt.Errorf("become %s: %w", init, unix.Exec(init, []string{init}, os.Environ()))
+}
+
 // finish brings the files back and says how it all ended.
 func finish(task Task, status ExitStatus, port *os.File, frames *Writer) error {
 	if len(task.Bring) > 0 {
@@ -80,6 +122,9 @@ func finish(task Task, status ExitStatus, port *os.File, frames *Writer) error {
 
 // settle does what an ordinary system has done before a user logs in.
 func settle(task Task) error {
+	if task.Init != "" {
+		return os.MkdirAll(task.Dir, 0o755)
+	}
 	if err := linkDevices(); err != nil {
 		return err
 	}

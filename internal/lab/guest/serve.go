@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"syscall"
 	"time"
 
@@ -76,8 +77,13 @@ func reap(pid int) ExitStatus {
 		}
 		break
 	}
-	// From pid 1, -1 is everybody else. It fails only when there is nobody.
-	_ = unix.Kill(-1, unix.SIGKILL)
+	// Everybody else, from pid 1; the command's own session from the agent, for
+	// systemd's services are none of its business. It fails only when there is nobody.
+	rest := -1
+	if os.Getpid() != 1 {
+		rest = -pid
+	}
+	_ = unix.Kill(rest, unix.SIGKILL)
 	return status
 }
 

@@ -8,10 +8,11 @@ import (
 
 // Places in the guest that the image and the first process agree on.
 const (
-	InitPath = "/init"          // what the kernel starts
-	TaskPath = "/lab/task.json" // what Init runs
-	Busybox  = "/usr/bin/busybox"
-	Kmod     = "/usr/bin/kmod"
+	InitPath  = "/init"          // what the kernel starts
+	AgentPath = "/lab/agent"     // what the guest's systemd starts
+	TaskPath  = "/lab/task.json" // what Init or the agent runs
+	Busybox   = "/usr/bin/busybox"
+	Kmod      = "/usr/bin/kmod"
 
 	// ModulesPath holds the kernel's module tree until Init moves it to
 	// /usr/lib/modules: what boots before Init then loads nothing.
@@ -21,6 +22,7 @@ const (
 // Task is what the guest does: one command, from the start to the power-off.
 // It travels as JSON inside the image.
 type Task struct {
+	Init     string   // the program that Init becomes, "" for none: Init runs the command itself
 	Port     string   // the results port, "/dev/ttyS1"
 	Hostname string   // the guest's own
 	Argv     []string // the command; an Argv[0] without a slash is looked up in Env's PATH

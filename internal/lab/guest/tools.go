@@ -13,10 +13,18 @@ import (
 // kmodNames are kmod's tools, one program under many names.
 var kmodNames = [...]string{"depmod", "insmod", "lsmod", "modinfo", "modprobe", "rmmod"}
 
+// placeModules puts the module tree where the kernel's helpers look for it.
+func placeModules() error {
+	if err := os.Rename(ModulesPath, "/usr/lib/modules"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 // placeTools puts the module tree and the tools where users and the kernel look
 // for them. Until then the kernel has no modprobe, and loads nothing.
 func placeTools() error {
-	if err := os.Rename(ModulesPath, "/usr/lib/modules"); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := placeModules(); err != nil {
 		return err
 	}
 	if exists(Kmod) {
