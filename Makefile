@@ -35,7 +35,7 @@ CAUSES ?= amd64/5.10 amd64/6.1 amd64/6.12 amd64/7.2 amd64/newest
 
 .DEFAULT_GOAL := build
 .PHONY: help build guest setup generate check-generate fmt vet staticcheck race fuzz test-unit lab-test \
-	test test-all test-matrix causes attribution records lab-bench cost bench benchmarks demo screenshots readme check-readme install uninstall clean
+	test test-all test-matrix causes attribution records lab-bench cost bench benchmarks demo screenshots readme check-readme deb install uninstall clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -135,6 +135,9 @@ readme: setup guest ## put what the programs print into README.md, docs/audit.md
 
 check-readme: setup build ## fail when README.md or docs/audit.md shows what the programs do not print
 	@scripts/readme --check
+
+deb: build ## a Debian package in bin/, of ARCH=amd64 or arm64
+	@scripts/deb $(ARCH)
 
 install: ## put the binary, completions, man pages and the systemd unit below $(DESTDIR)$(PREFIX)
 	@test -x bin/kmodtrace || $(MAKE) build
