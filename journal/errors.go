@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -71,8 +72,16 @@ func wrap(op, path string, err error) error {
 }
 
 func meaning(err error) error {
+	if err == nil || errors.Is(err, ErrCorrupt) {
+		return err
+	}
 	code, ok := resultCode(err)
-	if !ok || errors.Is(err, ErrCorrupt) {
+	if !ok {
+		// The tables are strict: another type than theirs is damage. database/sql has no
+		// type for that error.
+		if strings.HasPrefix(err.Error(), "sql: Scan error on column") {
+			return fmt.Errorf("%w: %w", ErrCorrupt, err)
+		}
 		return err
 	}
 	switch {
