@@ -17,12 +17,6 @@ import (
 // back. Like the modules, it does not outlive the boot.
 const keptDir = "/run/kmodtrace/loaded"
 
-// keptFile is a copy of what a module was loaded from.
-type keptFile struct {
-	path   string
-	params kmod.Params
-}
-
 func keptPath(module string) string { return filepath.Join(keptDir, module+".ko") }
 
 // keepCopy keeps content, decompressed, as that of a module which is loaded now. Where that
