@@ -163,8 +163,8 @@ type devRun struct {
 func startDev(t *testing.T) *devRun {
 	t.Helper()
 	d := &devRun{t: t}
-	d.cmd = &exec.Cmd{Path: "/usr/bin/kmodtrace", Args: []string{"kmodtrace", "dev", "/work"}, Dir: "/",
-		Env: []string{"PATH=/usr/sbin:/usr/bin", "HOME=/root", "TERM=xterm", "LC_ALL=C.UTF-8"}, SysProcAttr: &syscall.SysProcAttr{Chroot: shop}}
+	d.cmd = &exec.Cmd{Path: "/usr/bin/kmodtrace", Args: []string{"kmodtrace", "dev", "/work", "whom=World"}, Dir: "/",
+		Env: []string{"PATH=/usr/sbin:/usr/bin", "HOME=/root", "TERM=xterm", "NO_COLOR=1", "LC_ALL=C.UTF-8"}, SysProcAttr: &syscall.SysProcAttr{Chroot: shop}}
 	terminal, err := pty.StartWithSize(d.cmd, &pty.Winsize{Rows: 50, Cols: 120})
 	if err != nil {
 		t.Fatal(err)
