@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"golang.org/x/sys/unix"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
@@ -68,7 +69,11 @@ func wrap(op, path string, err error) error {
 	if errors.As(err, &already) {
 		return err
 	}
-	return &Error{Op: op, Path: path, Err: meaning(err)}
+	is := meaning(err)
+	if code, ok := resultCode(err); ok && code&0xff == sqlite3.SQLITE_IOERR && is == err && onReadOnly(path) {
+		is = fmt.Errorf("%w: %w", ErrReadOnly, err)
+	}
+	return &Error{Op: op, Path: path, Err: is}
 }
 
 func meaning(err error) error {
@@ -93,6 +98,13 @@ func meaning(err error) error {
 		return fmt.Errorf("%w: %w", ErrReadOnly, err)
 	}
 	return err
+}
+
+// onReadOnly asks why a write failed: a file system that became read-only while a file was
+// open to be written, as after an error of its disk, is an I/O error to SQLite.
+func onReadOnly(path string) bool {
+	var fs unix.Statfs_t
+	return unix.Statfs(path, &fs) == nil && fs.Flags&unix.ST_RDONLY != 0
 }
 
 // resultCode gives SQLite's extended result code.

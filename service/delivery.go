@@ -206,9 +206,12 @@ func (d *delivery) pass(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	d.at.Store(last)
-	if err := d.journal.SetCursor(context.WithoutCancel(ctx), d.output.Name(), last); err != nil {
+	err = d.journal.SetCursor(context.WithoutCancel(ctx), d.output.Name(), last)
+	if err != nil && !errors.Is(err, journal.ErrFull) && !errors.Is(err, journal.ErrReadOnly) {
 		return 0, err
 	}
+	// A journal that cannot be written is no fault of the output's: if that lasts until the
+	// end, it gets these again.
 	return len(records), nil
 }
 

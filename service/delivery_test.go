@@ -22,7 +22,12 @@ import (
 func withJournal(t *testing.T) *Service {
 	t.Helper()
 	log := zerolog.Nop()
-	s := &Service{log: &log, config: &Config{Journal: JournalConfig{Path: filepath.Join(t.TempDir(), "journal.db")}},
+	return withJournalIn(t, t.TempDir(), &log)
+}
+
+func withJournalIn(t *testing.T, dir string, log *zerolog.Logger) *Service {
+	t.Helper()
+	s := &Service{log: log, config: &Config{Journal: JournalConfig{Path: filepath.Join(dir, "journal.db")}},
 		recorder: recorder{boot: "0123456789abcdef"}, damaged: make(chan error, 1)}
 	if _, err := s.openJournal(); err != nil {
 		t.Fatal(err)

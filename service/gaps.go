@@ -83,13 +83,13 @@ func (s *Service) inventory(ctx context.Context, modules []kmod.Module) error {
 	return err
 }
 
-// note records what is no action.
+// note records what is no action, now or not at all.
 func (s *Service) note(kind journal.Kind, at time.Time, count int64, n note) error {
 	r, err := s.recorder.note(kind, at, count, n)
 	if err != nil {
 		return err
 	}
-	if err := s.keeper.keep(r); err != nil {
+	if err := s.keeper.try(r); err != nil {
 		return err
 	}
 	s.wake()
@@ -98,12 +98,22 @@ func (s *Service) note(kind journal.Kind, at time.Time, count int64, n note) err
 
 // end records what was lost last, and that the watching ended.
 func (s *Service) end() error {
-	s.keeper.giveUp() // after one try: nobody waits for a disk any more
 	s.checkLoss()
+	return s.ending()
+}
+
+func (s *Service) ending() error {
+	if s.unkept > 0 {
+		text := fmt.Sprintf("%d attempts could not be recorded", s.unkept)
+		if err := s.note(journal.KindLost, time.Now(), int64(s.unkept), note{Text: text}); err != nil {
+			return err
+		}
+	}
 	return s.note(journal.KindStopped, time.Now(), 0, note{Text: "the watching ended"})
 }
 
-// checkLoss records what was lost since it was last called.
+// checkLoss says what was lost since it was last called, and records what was lost since
+// it last could.
 func (s *Service) checkLoss() {
 	now, err := s.tracer.Loss()
 	if err != nil {
@@ -111,17 +121,14 @@ func (s *Service) checkLoss() {
 		return
 	}
 	was := s.metrics.loss(now)
-	lost := total(now) - total(was)
-	if lost <= 0 {
+	if total(now) > total(was) {
+		s.log.Warn().Msg(lossText(was, now))
+	}
+	lost := total(now) - total(s.noted)
+	if lost <= 0 || s.note(journal.KindLost, time.Now(), lost, note{Text: lossText(s.noted, now), Loss: &now}) != nil {
 		return
 	}
-	text := fmt.Sprintf("lost %d events, %d untracked attempts, %d probe runs and %d unfinished actions", now.Events-was.Events,
-		now.Untracked-was.Untracked, now.Missed-was.Missed, now.Dropped-was.Dropped)
-	s.log.Warn().Msg(text)
-	if err := s.note(journal.KindLost, time.Now(), lost, note{Text: text, Loss: &now}); err != nil {
-		s.log.Error().Msg(err.Error())
-		return
-	}
+	s.noted = now
 	// From here on it is known again what is loaded.
 	modules, err := kmod.List(nil)
 	if err == nil {
@@ -130,6 +137,11 @@ func (s *Service) checkLoss() {
 	if err != nil {
 		s.log.Error().Msgf("which modules are loaded: %v", err)
 	}
+}
+
+func lossText(was, now tracer.Loss) string {
+	return fmt.Sprintf("lost %d events, %d untracked attempts, %d probe runs and %d unfinished actions", now.Events-was.Events,
+		now.Untracked-was.Untracked, now.Missed-was.Missed, now.Dropped-was.Dropped)
 }
 
 func total(l tracer.Loss) int64 { return int64(l.Events + l.Untracked + l.Missed + l.Dropped) }
@@ -166,8 +178,8 @@ func (s *Service) checkClock(c *clock) {
 		way = "back"
 	}
 	text := fmt.Sprintf("the clock was set %s by %v", way, by.Abs().Round(time.Millisecond))
-	if err := s.note(journal.KindClock, time.Now(), 0, note{Text: text}); err != nil {
-		s.log.Error().Msg(err.Error())
+	if s.note(journal.KindClock, time.Now(), 0, note{Text: text}) != nil {
+		c.offset -= by // to be said when it can be
 	}
 }
 

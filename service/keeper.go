@@ -11,17 +11,18 @@ import (
 	"github.com/kmodtrace/kmodtrace/journal"
 )
 
-// keeper appends to the journal, and goes on trying where that has no room: what has not
-// been recorded is not forgotten, as long as this process lives. Behind it the queues
+// keeper appends to the journal. Where that cannot be written it goes on trying with what
+// happened: that is not forgotten, as long as this process lives. Behind it the queues
 // fill up, and then events are lost, and counted.
 type keeper struct {
 	journal *journal.Journal
 	log     *zerolog.Logger
 
-	mu    sync.Mutex
-	since time.Time // when it began to fail; zero while it works
-	gone  chan struct{}
-	once  sync.Once
+	mu     sync.Mutex
+	since  time.Time // when it began to fail; zero while it works
+	waits  error     // why keep waits to try again; nil if it does not
+	gone   chan struct{}
+	gaveUp sync.Once
 }
 
 func newKeeper(j *journal.Journal, log *zerolog.Logger) *keeper {
@@ -37,16 +38,13 @@ const (
 // keep returns when the records are on the disk. An error is one that trying again does
 // not mend, or that the keeper was told to give up.
 func (k *keeper) keep(records ...journal.Record) error {
+	defer k.wait(nil)
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		_, err := k.journal.Append(context.Background(), records...)
-		if err == nil {
-			k.works()
-			return nil
-		}
-		if errors.Is(err, journal.ErrCorrupt) || errors.Is(err, journal.ErrClosed) {
+		err := k.append(records)
+		if err == nil || errors.Is(err, journal.ErrCorrupt) || errors.Is(err, journal.ErrClosed) {
 			return err
 		}
-		k.fails(err)
+		k.wait(err)
 		select {
 		case <-k.gone:
 			return err
@@ -55,25 +53,54 @@ func (k *keeper) keep(records ...journal.Record) error {
 	}
 }
 
-// giveUp ends the trying: there is no more time.
-func (k *keeper) giveUp() { k.once.Do(func() { close(k.gone) }) }
-
-func (k *keeper) works() {
+// try keeps records now or not at all: for what can be said later, or makes no sense
+// then. It does not go in before what keep waits with, nor tell that all is well because
+// there is room for a little.
+func (k *keeper) try(records ...journal.Record) error {
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	if !k.since.IsZero() {
-		k.log.Info().Msgf("the journal can be written again, after %v", time.Since(k.since).Round(time.Second))
+	err := k.waits
+	k.mu.Unlock()
+	if err != nil {
+		return err
 	}
-	k.since = time.Time{}
+	return k.append(records)
 }
 
-func (k *keeper) fails(err error) {
+// giveUp ends the trying: there is no more time.
+func (k *keeper) giveUp() { k.gaveUp.Do(func() { close(k.gone) }) }
+
+func (k *keeper) wait(why error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.since.IsZero() {
+	k.waits = why
+}
+
+// append does it once, and says when it begins to fail and when it works again: not each
+// time.
+func (k *keeper) append(records []journal.Record) error {
+	_, err := k.journal.Append(context.Background(), records...)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch {
+	case err != nil && k.since.IsZero():
 		k.since = time.Now()
-		k.log.Error().Msgf("%v: what happens is kept in memory until it can be written", err)
+		k.log.Error().Msgf("%v: up to %d attempts are kept in memory until it can be written%s", err, inMemory, advice(err))
+	case err == nil && !k.since.IsZero():
+		k.log.Info().Msgf("the journal can be written again, after %v", time.Since(k.since).Round(time.Second))
+		k.since = time.Time{}
 	}
+	return err
+}
+
+// advice says what to do about a journal that cannot be written.
+func advice(err error) string {
+	switch {
+	case errors.Is(err, journal.ErrFull):
+		return "; make room on its file system"
+	case errors.Is(err, journal.ErrReadOnly):
+		return "; make its file system writable again"
+	}
+	return ""
 }
 
 // failing tells for how long nothing could be kept; 0 while it can.

@@ -31,8 +31,10 @@ type Service struct {
 	keeper   *keeper
 	metrics  *metrics
 	system   systemd
-	began    bool       // that is recorded
-	damaged  chan error // that the journal is, found by whoever reads it
+	began    bool        // that is recorded
+	noted    tracer.Loss // what of it is recorded
+	unkept   int         // attempts that could not be recorded in the end
+	damaged  chan error  // that the journal is, found by whoever reads it
 
 	reloaded    chan struct{} // the configuration is
 	verifyEvery atomic.Int64  // a time.Duration
@@ -136,7 +138,7 @@ func (s *Service) openJournal() (kept string, err error) {
 
 // serve does it all until ctx is done.
 func (s *Service) serve(ctx context.Context, reload <-chan os.Signal) error {
-	actions := make(chan *tracer.Action, 4096)
+	actions := make(chan *tracer.Action, inMemory)
 	var readErr error
 	var group sync.WaitGroup
 	reading, stopReading := context.WithCancel(context.WithoutCancel(ctx))
@@ -175,6 +177,10 @@ func (s *Service) serve(ctx context.Context, reload <-chan os.Signal) error {
 	err := s.record(ctx, actions)
 	stopReading()
 	for range actions { // so that the reading ends
+		s.unkept++
+	}
+	if err != nil && s.unkept > 0 {
+		err = fmt.Errorf("%w; %d attempts are not recorded", err, s.unkept)
 	}
 	stopChores()
 	group.Wait()
@@ -199,7 +205,8 @@ func attached(c tracer.Coverage) (n int) {
 }
 
 const (
-	most = 128 // records that go into the journal at once
+	most     = 128  // records that go into the journal at once
+	inMemory = 4096 // attempts that wait to be recorded
 	// stopWithin is how long a journal that cannot be written may keep the service from
 	// ending.
 	stopWithin = 20 * time.Second
@@ -226,6 +233,7 @@ func (s *Service) record(ctx context.Context, actions <-chan *tracer.Action) err
 			}
 		}
 		if err := s.keeper.keep(batch...); err != nil {
+			s.unkept += len(batch)
 			return err
 		}
 		s.wake()

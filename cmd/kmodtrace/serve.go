@@ -90,6 +90,10 @@ func serveError(err error) error {
 		return &exitError{status: exitRefused, err: err, hint: "one service is enough: systemctl status kmodtrace"}
 	case errors.Is(err, os.ErrNotExist):
 		return &exitError{status: exitRefused, err: err, hint: "make the folder, for root only, or name another place in the configuration"}
+	case errors.Is(err, journal.ErrReadOnly):
+		return &exitError{status: exitRefused, err: err, hint: "make its file system writable, or name another place in the configuration"}
+	case errors.Is(err, journal.ErrFull):
+		return &exitError{status: exitRefused, err: err, hint: "make room on its file system, or name another place in the configuration"}
 	}
 	return err
 }

@@ -456,7 +456,7 @@ func TestServeDiskFull(t *testing.T) {
 	if records := s.records(); count(records, "lost") != 0 || !has(records, "stopped") {
 		t.Errorf("the records end with %q; it said %s", records[max(len(records)-5, 0):], s.said)
 	}
-	if n := strings.Count(s.said.String(), "what happens is kept in memory until it can be written"); n != 1 {
+	if n := strings.Count(s.said.String(), "are kept in memory until it can be written"); n != 1 {
 		t.Errorf("%d times it said that it cannot write: %s", n, s.said)
 	}
 
