@@ -9,8 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/kmodtrace/kmodtrace/account"
-	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -77,26 +75,17 @@ func (o *devOptions) parse(args []string) error {
 
 func (o *devOptions) run(cmd *cobra.Command) (err error) {
 	defer surviveBrokenPipe()()
-	t, err := openTracer(o.backend)
+	a, err := startActing(cmd.Context(), o.backend)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, t.Close()) }()
-	k, err := kernel.Open(nil)
-	if err != nil {
-		return err
-	}
+	defer func() { err = errors.Join(err, a.close()) }()
 	sources, err := watchSources(o.dir)
 	if err != nil {
 		return err
 	}
 	defer sources.close()
-	w := newWitness(t)
-	defer w.close()
-	d := &dev{
-		devOptions: o, out: newDevScreen(cmd.OutOrStdout()), sources: sources,
-		reloader: &reloader{witness: w, kernel: k, inquiry: account.NewInquiry(k, false)},
-	}
+	d := &dev{devOptions: o, acting: a, out: newDevScreen(cmd.OutOrStdout()), sources: sources}
 	log, err := followKernelLog(d.out.kernel)
 	if err != nil {
 		return &exitError{status: exitRefused, err: oneLineError{fmt.Errorf("what the kernel prints: %w", err)}, hint: "run it as root, for instance by sudo"}
@@ -108,7 +97,7 @@ func (o *devOptions) run(cmd *cobra.Command) (err error) {
 // dev is what goes on from one save to the next.
 type dev struct {
 	*devOptions
-	*reloader
+	*acting
 	out     *devScreen
 	sources *sourceWatch
 
