@@ -12,9 +12,12 @@ import (
 	"golang.org/x/term"
 )
 
+// terminal is a file, or a writer to one, that is a terminal.
+type terminal interface{ Fd() uintptr }
+
 // terminalOf gives the terminal that a writer is, or nil.
-func terminalOf(w io.Writer) *os.File {
-	f, ok := w.(*os.File)
+func terminalOf(w io.Writer) terminal {
+	f, ok := w.(terminal)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return nil
 	}
@@ -23,7 +26,7 @@ func terminalOf(w io.Writer) *os.File {
 
 // runOnTerminal runs a command on a terminal of its own, as wide as another, so that a
 // compiler shows what it shows a person. What it prints goes to out.
-func runOnTerminal(cmd *exec.Cmd, out io.Writer, like *os.File) error {
+func runOnTerminal(cmd *exec.Cmd, out io.Writer, like terminal) error {
 	master, slave, err := openTerminal(like)
 	if err != nil {
 		return err
@@ -49,7 +52,7 @@ func runOnTerminal(cmd *exec.Cmd, out io.Writer, like *os.File) error {
 }
 
 // openTerminal makes a terminal that changes nothing of what is written to it.
-func openTerminal(like *os.File) (master, slave *os.File, err error) {
+func openTerminal(like terminal) (master, slave *os.File, err error) {
 	master, err = os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open a terminal: %w", err)

@@ -7,11 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
-	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 )
 
@@ -47,31 +45,23 @@ type job struct {
 // detaches. Where tracing is not possible nothing is done at all.
 func (o *actOptions) act(cmd *cobra.Command, jobs []job) (err error) {
 	defer surviveBrokenPipe()()
-	t, err := openTracer(o.backend)
+	a, err := startActing(cmd.Context(), o.backend)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, t.Close()) }()
-	sayBlind(zerolog.Ctx(cmd.Context()), t.Coverage())
-	k, err := kernel.Open(nil)
-	if err != nil {
-		return err
-	}
-	w := newWitness(t)
-	defer w.close()
+	defer func() { err = errors.Join(err, a.close()) }()
 	ctx := cmd.Context()
 	if o.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, o.timeout)
 		defer cancel()
 	}
-	return o.actAll(ctx, cmd.OutOrStdout(), w, k, jobs)
+	return o.actAll(ctx, cmd.OutOrStdout(), a, jobs)
 }
 
 // actAll goes on after a refusal, but not after a job of which it is not known
 // whether it is done.
-func (o *actOptions) actAll(ctx context.Context, out io.Writer, w *witness, k *kernel.Kernel, jobs []job) error {
-	q := account.NewInquiry(k, false)
+func (o *actOptions) actAll(ctx context.Context, out io.Writer, a *acting, jobs []job) error {
 	var failures failures
 	sure := true
 	for _, j := range jobs {
@@ -82,14 +72,14 @@ func (o *actOptions) actAll(ctx context.Context, out io.Writer, w *witness, k *k
 		case !sure:
 			r.set(unconfirmed, &kmod.Error{Op: j.command, Module: j.target, Err: errors.New("not begun: it is not known what became of the one before")})
 		default:
-			j.do(ctx, w, r)
+			j.do(ctx, a.witness, r)
 			sure = r.Result.sure()
 			// What became of it is known: the reason is looked for even if somebody
 			// has stopped waiting.
-			r.explain(context.WithoutCancel(ctx), k, q)
+			r.explain(context.WithoutCancel(ctx), a.kernel, a.inquiry)
 		}
 		failures.add(r.failure())
-		if err := o.show(out, k, j, r); err != nil {
+		if err := o.show(out, a.kernel, j, r); err != nil {
 			failures.add(err)
 			break
 		}

@@ -9,8 +9,6 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"github.com/kmodtrace/kmodtrace/account"
-	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 )
 
@@ -64,25 +62,18 @@ func (o *reloadOptions) run(cmd *cobra.Command, path string, params kmod.Params)
 		return err
 	}
 	defer surviveBrokenPipe()()
-	t, err := openTracer(o.backend)
+	a, err := startActing(cmd.Context(), o.backend)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, t.Close()) }()
-	k, err := kernel.Open(nil)
-	if err != nil {
-		return err
-	}
-	w := newWitness(t)
-	defer w.close()
+	defer func() { err = errors.Join(err, a.close()) }()
 	ctx := cmd.Context()
 	if o.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, o.timeout)
 		defer cancel()
 	}
-	re := &reloader{witness: w, kernel: k, inquiry: account.NewInquiry(k, false)}
-	r := re.reload(ctx, path, content, f, params)
+	r := a.reload(ctx, path, content, f, params)
 	for _, text := range r.notes() {
 		zerolog.Ctx(ctx).Warn().Msg(text)
 	}

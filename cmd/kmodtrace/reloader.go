@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
-	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -79,16 +77,9 @@ func (r *reload) failure() error {
 	return nil
 }
 
-// reloader replaces modules, one at a time.
-type reloader struct {
-	witness *witness
-	kernel  *kernel.Kernel
-	inquiry *account.Inquiry
-}
-
 // reload replaces the module that a file has, or loads it where it is not loaded. The
 // content is the file's, decompressed: the file itself may be written anew meanwhile.
-func (re *reloader) reload(ctx context.Context, path string, content []byte, f *kmod.File, params kmod.Params) *reload {
+func (a *acting) reload(ctx context.Context, path string, content []byte, f *kmod.File, params kmod.Params) *reload {
 	r := &reload{Target: path, Module: f.Name, InKernel: noCopy, Params: params}
 	old := loadedModule(f.Name)
 	var was kmod.Params
@@ -107,22 +98,22 @@ func (re *reloader) reload(ctx context.Context, path string, content []byte, f *
 	if r.Params == nil {
 		r.Params = kmod.Params{}
 	}
-	v, err := cause.Check(ctx, path, re.kernel, &cause.CheckOptions{Params: r.Params, Replaces: true})
+	v, err := cause.Check(ctx, path, a.kernel, &cause.CheckOptions{Params: r.Params, Replaces: true})
 	if err == nil && v.Judgement == cause.Refused {
 		r.Check = v
 		return r
 	}
 	if old != nil {
-		r.Unload = re.unload(ctx, f.Name)
+		r.Unload = a.unload(ctx, f.Name)
 		if r.Unload.Result != confirmed {
 			r.InKernel = oldIfRefused(r.Unload)
 			return r
 		}
 		r.InKernel = noCopy
 	}
-	re.loadNew(ctx, r, content)
+	a.loadNew(ctx, r, content)
 	if r.InKernel == noCopy && back != nil {
-		re.restore(ctx, r, back, was)
+		a.restore(ctx, r, back, was)
 	}
 	return r
 }
@@ -160,20 +151,20 @@ func installed(ctx context.Context, name string) []string {
 	return paths
 }
 
-func (re *reloader) unload(ctx context.Context, name string) *result {
+func (a *acting) unload(ctx context.Context, name string) *result {
 	r := newResult("unload", name)
-	r.add(name, re.witness.attempt(ctx, tracer.Unload, func() error { return kmod.Unload(ctx, name, nil) }))
-	r.explain(context.WithoutCancel(ctx), re.kernel, re.inquiry)
+	r.add(name, a.witness.attempt(ctx, tracer.Unload, func() error { return kmod.Unload(ctx, name, nil) }))
+	r.explain(context.WithoutCancel(ctx), a.kernel, a.inquiry)
 	return r
 }
 
-func (re *reloader) loadNew(ctx context.Context, r *reload, content []byte) {
+func (a *acting) loadNew(ctx context.Context, r *reload, content []byte) {
 	if ctx.Err() != nil {
 		r.Load = newResult("load", r.Target)
 		r.Load.set(refused, &kmod.Error{Op: "load", Module: r.Target, Err: errors.New("not begun: interrupted")})
 		return
 	}
-	r.Load = re.load(ctx, r.Target, r.Target, r.Params)
+	r.Load = a.load(ctx, r.Target, r.Target, r.Params)
 	switch {
 	case r.Load.Result == confirmed:
 		r.InKernel = newCopy
@@ -188,28 +179,28 @@ func (re *reloader) loadNew(ctx context.Context, r *reload, content []byte) {
 }
 
 // load loads the file at a path, as the one that target names.
-func (re *reloader) load(ctx context.Context, target, path string, params kmod.Params) *result {
+func (a *acting) load(ctx context.Context, target, path string, params kmod.Params) *result {
 	r := newResult("load", target)
 	steps, err := kmod.Plan(ctx, path, &kmod.LoadOptions{Params: params})
 	if err != nil {
 		r.set(refused, err)
 	} else {
-		loadSteps(ctx, re.witness, r, steps)
+		loadSteps(ctx, a.witness, r, steps)
 	}
-	r.explain(context.WithoutCancel(ctx), re.kernel, re.inquiry)
+	r.explain(context.WithoutCancel(ctx), a.kernel, a.inquiry)
 	return r
 }
 
 // restore puts the old copy back, also when somebody has stopped waiting: there is none in
 // the kernel now.
-func (re *reloader) restore(ctx context.Context, r *reload, content []byte, params kmod.Params) {
+func (a *acting) restore(ctx context.Context, r *reload, content []byte, params kmod.Params) {
 	ctx = context.WithoutCancel(ctx)
 	if err := keepCopy(r.Module, content, params); err != nil {
 		r.Restore = newResult("load", keptPath(r.Module))
 		r.Restore.set(refused, &kmod.Error{Op: "load", Module: r.Module, Err: fmt.Errorf("write down its old copy: %w", err)})
 		return
 	}
-	r.Restore = re.load(ctx, keptPath(r.Module), keptPath(r.Module), params)
+	r.Restore = a.load(ctx, keptPath(r.Module), keptPath(r.Module), params)
 	switch {
 	case r.Restore.Result == confirmed:
 		r.InKernel = oldCopy

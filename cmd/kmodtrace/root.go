@@ -69,6 +69,7 @@ func newRootCommand() *cobra.Command {
 		newAuditCommand(),
 		newLoadCommand(),
 		newReloadCommand(),
+		newDevCommand(),
 		newTryCommand(),
 		newTrialGuestCommand(),
 		newUnloadCommand(),

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -99,7 +100,7 @@ func (o *tryOptions) parse(args []string, dash int) error {
 const maxTrials = 10_000
 
 func (o *tryOptions) run(cmd *cobra.Command) error {
-	m, err := o.machine(cmd)
+	m, err := o.machine(cmd.Context(), cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
@@ -123,7 +124,7 @@ func (o *tryOptions) run(cmd *cobra.Command) error {
 }
 
 // machine is one with the kernel that the last file was built for.
-func (o *tryOptions) machine(cmd *cobra.Command) (m lab.Machine, err error) {
+func (o *tryOptions) machine(ctx context.Context, progress io.Writer) (m lab.Machine, err error) {
 	wanted, arch := o.kernel, runtime.GOARCH
 	for _, path := range o.plan.Files {
 		f, err := kmod.Inspect(path)
@@ -143,11 +144,11 @@ func (o *tryOptions) machine(cmd *cobra.Command) (m lab.Machine, err error) {
 	if wanted == "" {
 		return m, &exitError{status: exitRefused, err: errors.New("the file does not say which kernel it was built for"), hint: "--kernel names one: kmodtrace lab kernels lists them"}
 	}
-	m = lab.Machine{Progress: cmd.ErrOrStderr()}
+	m = lab.Machine{Progress: progress}
 	if m.Cache, err = lab.CacheDir(); err != nil {
 		return m, labError(err)
 	}
-	if m.Kernel, err = lab.EnsureKernel(cmd.Context(), m.Cache, wanted, arch, m.Progress); err != nil {
+	if m.Kernel, err = lab.EnsureKernel(ctx, m.Cache, wanted, arch, m.Progress); err != nil {
 		hint := ""
 		if o.kernel == "" {
 			hint = "it was built for " + shortText(wanted) + "; --kernel boots another: kmodtrace lab kernels lists them"

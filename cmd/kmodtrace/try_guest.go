@@ -14,9 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/trial"
-	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -43,12 +41,10 @@ func newTrialGuestCommand() *cobra.Command {
 
 // trialGuest takes the steps of a plan, and tells each.
 type trialGuest struct {
-	plan    trial.Plan
-	out     *json.Encoder
-	witness *witness
-	kernel  *kernel.Kernel
-	inquiry *account.Inquiry
-	watch   *trial.Watch
+	*acting
+	plan  trial.Plan
+	out   *json.Encoder
+	watch *trial.Watch
 }
 
 // errHung ends the rounds: nobody waits any longer for a step.
@@ -58,15 +54,9 @@ func (g *trialGuest) run(ctx context.Context) (err error) {
 	if err := g.begin(0, trial.StepPrepare, ""); err != nil {
 		return err
 	}
-	t, err := openTracer(tracer.Auto)
-	if err != nil {
+	if g.acting, err = startActing(ctx, tracer.Auto); err != nil {
 		return errors.Join(err, g.tell(trial.Event{Step: trial.StepPrepare, Error: err.Error()}))
 	}
-	if g.kernel, err = kernel.Open(nil); err != nil {
-		return err
-	}
-	g.inquiry = account.NewInquiry(g.kernel, false)
-	g.witness = newWitness(t)
 	g.loadNeeded(ctx)
 	g.watch = trial.NewWatch()
 	if err := g.tell(trial.Event{Step: trial.StepPrepare, Ready: trial.Ready()}); err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 )
@@ -41,4 +43,19 @@ func (w *Workshop) Run(ctx context.Context, shown map[string]string, out io.Writ
 		binds = append(binds, bind{from, at})
 	}
 	return w.toolchain.run(ctx, binds, out, argv...)
+}
+
+// Copy makes a folder a workshop too, for a machine that is to have it.
+func (w *Workshop) Copy(ctx context.Context, dir string) error {
+	binds := append([]bind{{w.toolchain.root, ""}}, w.Kernel.headerBinds()...)
+	for _, b := range binds {
+		to := filepath.Join(dir, b.at)
+		if err := os.MkdirAll(to, 0o755); err != nil {
+			return err
+		}
+		if _, err := output(exec.CommandContext(ctx, "cp", "-a", "--no-target-directory", b.from, to)); err != nil {
+			return fmt.Errorf("copy a workshop: %w", err)
+		}
+	}
+	return nil
 }

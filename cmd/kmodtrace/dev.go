@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
+
+func newDevCommand() *cobra.Command {
+	opts := new(devOptions)
+	cmd := &cobra.Command{
+		Use:   "dev [DIR] [PARAM=VALUE]...",
+		Short: "Rebuild and replace a module whenever its sources are saved",
+		Long: `Build the module in DIR, the current folder if none is given, load it, and watch the sources:
+each time something is saved, build again, and replace the copy in the kernel by the new one.
+What the compiler says, what the kernel was seen to do, and everything that the kernel prints
+meanwhile is shown as it comes, a screen for each round. Ctrl-C unloads the module and ends.
+
+A build that fails leaves the last good copy in the kernel. So does a copy that this kernel
+would refuse; one that fails to load is replaced by the last good one again. With --try each
+new copy is first loaded and unloaded in a throw-away machine, as by kmodtrace try, and comes
+into this kernel only if it passes there.
+
+Exit status: 0 unloaded in the end, or never loaded; 1 not unloaded; 2 the command line makes no
+sense; 3 it is not known what is in the kernel; 4 this kernel, or this user, cannot trace, or
+this machine lacks what building needs.`,
+		Example: `  kmodtrace dev
+  kmodtrace dev ./hello whom=Bob
+  kmodtrace dev ./mydriver --try`,
+		Args: func(_ *cobra.Command, args []string) error { return opts.parse(args) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return opts.run(cmd) },
+	}
+	cmd.Flags().BoolVar(&opts.try, "try", false, "try each new copy in a throw-away machine first")
+	cmd.Flags().StringVar(&opts.module, "module", "", "the `NAME` of the module, where the folder makes several")
+	addBackendFlag(cmd, &opts.backend)
+	return cmd
+}
+
+type devOptions struct {
+	dir, module string
+	params      kmod.Params
+	try         bool
+	backend     tracer.Backend
+}
+
+func (o *devOptions) parse(args []string) error {
+	paths, params := buildTargets(args)
+	o.dir, o.params = ".", params
+	switch len(paths) {
+	case 0:
+	case 1:
+		o.dir = paths[0]
+	default:
+		return usageErrorf("%s: dev takes one folder", shortText(paths[1]))
+	}
+	if _, err := o.params.Quote(); err != nil {
+		return targetError(err)
+	}
+	info, err := os.Stat(o.dir)
+	switch {
+	case err != nil:
+		return &exitError{status: exitRefused, err: oneLineError{err}}
+	case !info.IsDir():
+		return usageErrorf("%s: want the folder with the sources", shortText(o.dir))
+	}
+	return nil
+}
+
+func (o *devOptions) run(cmd *cobra.Command) (err error) {
+	defer surviveBrokenPipe()()
+	a, err := startActing(cmd.Context(), o.backend)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.close()) }()
+	sources, err := watchSources(o.dir)
+	if err != nil {
+		return err
+	}
+	defer sources.close()
+	d := &dev{devOptions: o, acting: a, out: newDevScreen(cmd.OutOrStdout()), sources: sources}
+	log, err := followKernelLog(d.out.kernel)
+	if err != nil {
+		return &exitError{status: exitRefused, err: oneLineError{fmt.Errorf("what the kernel prints: %w", err)}, hint: "run it as root, for instance by sudo"}
+	}
+	defer log.close()
+	return d.loop(cmd.Context())
+}
+
+// dev is what goes on from one save to the next.
+type dev struct {
+	*devOptions
+	*acting
+	out     *devScreen
+	sources *sourceWatch
+
+	name    string       // of the module
+	state   copyInKernel // of ours
+	content []byte       // of the copy in the kernel
+	since   time.Time    // when that was loaded
+}
+
+// settleTime is how long nothing must be saved any more: editors and version control write
+// several files at once.
+const settleTime = 150 * time.Millisecond
+
+func (d *dev) loop(ctx context.Context) error {
+	d.state = noCopy
+	for {
+		if err := d.round(ctx); err != nil {
+			return err
+		}
+		if err := d.sources.wait(ctx, settleTime); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return d.end(context.WithoutCancel(ctx))
+		}
+	}
+}
+
+// end takes the module out again.
+func (d *dev) end(ctx context.Context) error {
+	d.out.begin("the end")
+	if d.state != newCopy && d.state != oldCopy {
+		d.out.line(dim, "nothing was loaded")
+		return nil
+	}
+	r := d.unload(ctx, d.name)
+	d.out.text(d.out.result().render(r))
+	if r.Result == confirmed {
+		forget(d.name)
+	}
+	return r.failure()
+}

@@ -1,0 +1,242 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
+
+	"github.com/kmodtrace/kmodtrace/internal/lab"
+)
+
+// inShop is set where TestDev runs once more, in a machine whose disk has a workshop.
+const inShop = "KMODTRACE_SHOP"
+
+// shop is where that disk is mounted: a root folder with a compiler and the headers of the
+// kernel that runs.
+const shop = "/shop"
+
+// TestDev: edit, save, and the kernel has the new copy; an error of syntax and an init that
+// fails leave the last good copy there; a terminal shows all of it, until Ctrl-C.
+func TestDev(t *testing.T) {
+	if os.Getenv(inShop) != "" {
+		devInShop(t)
+		return
+	}
+	arch, series, ok := strings.Cut(os.Getenv("KMODTRACE_MACHINES"), "/")
+	if !ok {
+		t.Skip("boots machines of the lab: scripts/lab-tests amd64/6.12/machines")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command("../../bin/kmodtrace", "lab", "exec", "--kernel", series, "--arch", arch, "--disk", shopDisk(t, series), "--env", inShop+"=1",
+		"--timeout", "15m", "--", self, "-test.run=^TestDev$", "-test.v")
+	out, err := c.CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// shopDisk makes a disk of a workshop, with hello's sources in /work.
+func shopDisk(t *testing.T, series string) string {
+	t.Helper()
+	cache, err := lab.CacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := lab.OpenWorkshop(cache, series)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	root := filepath.Join(dir, "root")
+	if err := w.Copy(context.Background(), root); err != nil {
+		t.Fatal(err)
+	}
+	modules := filepath.Join(root, "usr/lib/modules", w.Kernel.Release)
+	for _, made := range []string{modules, filepath.Join(root, "work")} {
+		if err := os.MkdirAll(made, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("/usr/src/linux-headers-"+w.Kernel.Release, filepath.Join(modules, "build")); err != nil {
+		t.Fatal(err)
+	}
+	hello, err := os.ReadFile("../../examples/hello/hello.c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "work/hello.c"), hello, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	disk := filepath.Join(dir, "disk")
+	if out, err := exec.Command("mke2fs", "-q", "-t", "ext4", "-d", root, disk, "1200M").CombinedOutput(); err != nil {
+		t.Fatalf("mke2fs: %v: %s", err, out)
+	}
+	return disk
+}
+
+// devInShop is TestDev in the machine.
+func devInShop(t *testing.T) {
+	enterShop(t)
+	d := startDev(t)
+	d.expect("in the kernel: hello, loaded at", "the new copy of hello is in the kernel", "Hello, World!")
+
+	d.edit("Hello, ", "Howdy, ")
+	d.expect("in the kernel: hello, loaded at", "Goodbye!", "Howdy, World!", "the new copy of hello is in the kernel")
+
+	d.edit("static int __init", "static nonsense __init")
+	d.expect("in the kernel: hello, loaded at", "error:", "not built: ")
+	d.loaded(true)
+
+	d.edit("static nonsense __init", "static int __init")
+	d.edit("return 0;", "return -EIO;")
+	d.expect("in the kernel: hello, loaded at", "failed EIO", "the old copy of hello is in the kernel again")
+	d.loaded(true)
+
+	d.edit("return -EIO;", "return 0;")
+	d.edit("Howdy, ", "Welcome, ")
+	d.expect("in the kernel: hello, loaded at", "Welcome, World!", "the new copy of hello is in the kernel")
+
+	if _, err := d.terminal.Write([]byte{3}); err != nil { // Ctrl-C
+		t.Fatal(err)
+	}
+	d.expect("unload hello: confirmed", "Goodbye!")
+	if err := d.cmd.Wait(); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+	d.loaded(false)
+}
+
+func enterShop(t *testing.T) {
+	t.Helper()
+	if out, err := exec.Command("/sbin/modprobe", "-a", "virtio_blk", "ext4").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if err := os.MkdirAll(shop, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("/dev/vda", shop, "ext4", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{"/proc", "/sys", "/dev", "/tmp"} {
+		if err := os.MkdirAll(shop+dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Mount(dir, shop+dir, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+			t.Fatalf("%s: %v", dir, err)
+		}
+	}
+	program, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(shop+"/usr/bin/kmodtrace", program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// devRun is a kmodtrace dev on a terminal.
+type devRun struct {
+	t        *testing.T
+	cmd      *exec.Cmd
+	terminal *os.File
+
+	mu   sync.Mutex
+	said []byte
+	at   int // what is before was expected already
+}
+
+func startDev(t *testing.T) *devRun {
+	t.Helper()
+	d := &devRun{t: t}
+	d.cmd = &exec.Cmd{Path: "/usr/bin/kmodtrace", Args: []string{"kmodtrace", "dev", "/work", "whom=World"}, Dir: "/",
+		Env: []string{"PATH=/usr/sbin:/usr/bin", "HOME=/root", "TERM=xterm", "NO_COLOR=1", "LC_ALL=C.UTF-8"}, SysProcAttr: &syscall.SysProcAttr{Chroot: shop}}
+	terminal, err := pty.StartWithSize(d.cmd, &pty.Winsize{Rows: 50, Cols: 120})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.terminal = terminal
+	t.Cleanup(func() { _ = d.cmd.Process.Kill() })
+	go func() {
+		buf := make([]byte, 4096)
+		for {
+			n, err := terminal.Read(buf)
+			d.mu.Lock()
+			d.said = append(d.said, buf[:n]...)
+			d.mu.Unlock()
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return d
+}
+
+// expect waits for a text, before which the others must have come.
+func (d *devRun) expect(last string, others ...string) {
+	d.t.Helper()
+	for start := time.Now(); ; time.Sleep(200 * time.Millisecond) {
+		d.mu.Lock()
+		new := d.said[d.at:]
+		i := bytes.Index(new, []byte(last))
+		if i >= 0 {
+			d.at += i + len(last)
+		}
+		text := string(new)
+		d.mu.Unlock()
+		if i < 0 && time.Since(start) > 4*time.Minute {
+			d.t.Fatalf("no %q in:\n%s", last, text)
+		}
+		if i < 0 {
+			continue
+		}
+		fmt.Println(text) // what a person would have seen
+		for _, other := range others {
+			if !strings.Contains(text[:i], other) {
+				d.t.Errorf("no %q before %q in:\n%s", other, last, text)
+			}
+		}
+		return
+	}
+}
+
+// edit saves as an editor does: another file takes the place of the old one.
+func (d *devRun) edit(from, to string) {
+	d.t.Helper()
+	const path = shop + "/work/hello.c"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if !bytes.Contains(text, []byte(from)) {
+		d.t.Fatalf("no %q in hello.c", from)
+	}
+	text = bytes.Replace(text, []byte(from), []byte(to), 1)
+	if err := os.WriteFile(shop+"/work/.hello.c.new", text, 0o644); err != nil {
+		d.t.Fatal(err)
+	}
+	if err := os.Rename(shop+"/work/.hello.c.new", path); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func (d *devRun) loaded(want bool) {
+	d.t.Helper()
+	if _, err := os.Stat("/sys/module/hello"); (err == nil) != want {
+		d.t.Errorf("hello in the kernel: %v, want %t", err, want)
+	}
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/internal/lab"
+	"github.com/kmodtrace/kmodtrace/internal/trial"
+	"github.com/kmodtrace/kmodtrace/kbuild"
+	"github.com/kmodtrace/kmodtrace/kmod"
+)
+
+// round builds what is saved now, and brings it into the kernel. An error ends it all.
+func (d *dev) round(ctx context.Context) error {
+	d.out.later("build " + d.dir)
+	built, err := kbuild.Build(ctx, []string{d.dir}, &kbuild.Options{Output: d.out.compiler()})
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		failure := buildError(err)
+		if s := statusOf(failure); d.state == noCopy && d.name == "" && (s == exitNoTrace || s == exitUsage) {
+			return failure // it will not get better by saving
+		}
+		d.out.line(bad, "not built: "+failure.Error())
+		if hint := hintOf(failure); hint != "" {
+			d.out.line(plain, "  "+hint)
+		}
+		return d.tell()
+	}
+	m, err := d.pick(built.Modules)
+	if err != nil {
+		return err
+	}
+	content, f, err := readModule(m.Path)
+	if err != nil {
+		d.out.line(bad, err.Error())
+		return d.tell()
+	}
+	if bytes.Equal(content, d.content) {
+		return nil // what was saved changes nothing
+	}
+	d.out.line(good, fmt.Sprintf("%s built in %.1f s", f.Name, built.Took.Seconds()))
+	d.name = f.Name
+	if d.try && !d.passes(ctx, m.Path) {
+		return d.tell()
+	}
+	return d.replace(ctx, m.Path, content, f)
+}
+
+// pick is the module that is meant.
+func (d *dev) pick(modules []kbuild.Module) (*kbuild.Module, error) {
+	names := make([]string, len(modules))
+	for i := range modules {
+		names[i] = modules[i].Name
+	}
+	i := slices.Index(names, d.module)
+	switch {
+	case d.module == "" && len(modules) == 1:
+		i = 0
+	case d.module == "":
+		return nil, usageErrorf("%s makes %s: --module names one of them", d.dir, strings.Join(names, ", "))
+	case i < 0:
+		return nil, usageErrorf("%s makes no module %s, but %s", d.dir, d.module, strings.Join(names, ", "))
+	}
+	return &modules[i], nil
+}
+
+// passes tries the new copy in a machine that can be thrown away.
+func (d *dev) passes(ctx context.Context, path string) bool {
+	o := &tryOptions{plan: trial.Plan{Files: []string{path}, Params: d.params, Times: 1, Patience: 30 * time.Second}}
+	m, err := o.machine(ctx, d.out.messages())
+	var r *trial.Report
+	if err == nil {
+		r, err = trial.Run(ctx, m, o.plan)
+	}
+	if err != nil {
+		var crash *lab.CrashError
+		text := err.Error()
+		if errors.As(err, &crash) {
+			text = crash.Reason
+		}
+		d.out.line(bad, "it could not be tried: "+text)
+		return false
+	}
+	if r.Verdict == trial.Passed {
+		d.out.line(good, fmt.Sprintf("tried in a machine: passed, in %.1f s", r.Took.Seconds()))
+		return true
+	}
+	d.out.text(newTrialText(d.out.theme, d.out.width()).render(r))
+	d.out.line(bad, "it does not come into this kernel: "+r.Why)
+	return false
+}
+
+// replace brings the new copy into the kernel.
+func (d *dev) replace(ctx context.Context, path string, content []byte, f *kmod.File) error {
+	r := d.reload(ctx, path, content, f, d.params)
+	d.out.text(d.out.result().reload(r))
+	for _, note := range r.notes() {
+		d.out.line(unsure, note)
+	}
+	switch r.InKernel {
+	case newCopy:
+		d.state, d.content, d.since = newCopy, content, time.Now()
+	case oldCopy:
+		if d.state == noCopy { // somebody else's
+			d.state, d.since = oldCopy, time.Now()
+		}
+	case unknownCopy:
+		return errors.Join(d.tell(), r.failure())
+	case noCopy:
+		d.state, d.content = noCopy, nil
+	}
+	return d.tell()
+}
+
+// tell ends a round by what is in the kernel now.
+func (d *dev) tell() error {
+	switch d.state {
+	case newCopy, oldCopy:
+		d.out.line(strong, fmt.Sprintf("in the kernel: %s, loaded at %s", d.name, d.since.Format(time.TimeOnly)))
+	default:
+		d.out.line(strong, "in the kernel: no copy")
+	}
+	d.out.line(dim, "waiting for a save; Ctrl-C unloads and ends")
+	return d.out.err
+}

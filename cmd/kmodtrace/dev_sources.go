@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// sourceWatch tells when something is saved in a folder, or below.
+type sourceWatch struct {
+	dir     string
+	watcher *fsnotify.Watcher
+}
+
+func watchSources(dir string) (*sourceWatch, error) {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, watchError(dir, err)
+	}
+	s := &sourceWatch{dir, w}
+	if err := s.add(dir); err != nil {
+		return nil, errors.Join(watchError(dir, err), w.Close())
+	}
+	return s, nil
+}
+
+func watchError(dir string, err error) error {
+	return &exitError{status: exitRefused, err: oneLineError{fmt.Errorf("watch %s: %w", dir, err)}, hint: "fs.inotify.max_user_watches bounds how many folders can be watched"}
+}
+
+// add watches a folder and those below it. One that goes away meanwhile is none.
+func (s *sourceWatch) add(dir string) error {
+	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return err
+		case !entry.IsDir():
+			return nil
+		case path != dir && strings.HasPrefix(entry.Name(), "."):
+			return fs.SkipDir // version control's
+		}
+		return s.watcher.Add(path)
+	})
+}
+
+func (s *sourceWatch) close() { _ = s.watcher.Close() }
+
+// wait returns when something was saved, and nothing more for the time of settling; or when
+// ctx is done.
+func (s *sourceWatch) wait(ctx context.Context, settling time.Duration) error {
+	var settled <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-settled:
+			return nil
+		case err := <-s.watcher.Errors:
+			if !errors.Is(err, fsnotify.ErrEventOverflow) {
+				return watchError(s.dir, err)
+			}
+			settled = time.After(settling) // much was saved
+		case e := <-s.watcher.Events:
+			if e.Has(fsnotify.Create) {
+				_ = s.add(e.Name) // a folder, or nothing that needs it
+			}
+			if !e.Has(fsnotify.Chmod) && isSource(e.Name) {
+				settled = time.After(settling)
+			}
+		}
+	}
+}
+
+// products are what a build writes.
+var products = []string{".ko", ".o", ".mod", ".mod.c", ".cmd", ".symvers", ".order", ".swp", "~"}
+
+func isSource(path string) bool {
+	name := filepath.Base(path)
+	return !strings.HasPrefix(name, ".") && !slices.ContainsFunc(products, func(end string) bool { return strings.HasSuffix(name, end) })
+}
