@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+
+	"golang.org/x/sys/unix"
 )
 
 // Appended is what became of a record.
@@ -77,6 +79,11 @@ func (j *Journal) write(ctx context.Context, fn func(*writing) error) (err error
 	}
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	// A file system that was made read-only under an open file may take writes all the
+	// same, call them flushed, and lose them: ext4 does after an emergency remount (sysrq u).
+	if onReadOnly(j.path) {
+		return readOnlyMeaning(unix.EROFS)
 	}
 	ctx = context.WithoutCancel(ctx) // what is begun has a known end
 	if _, err := j.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {

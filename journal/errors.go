@@ -100,8 +100,8 @@ func meaning(err error) error {
 	return err
 }
 
-// onReadOnly asks why a write failed: a file system that became read-only while a file was
-// open to be written, as after an error of its disk, is an I/O error to SQLite.
+// onReadOnly tells whether a file's system is read-only now. To SQLite, what comes of that
+// while the file is open to be written is an I/O error.
 func onReadOnly(path string) bool {
 	var fs unix.Statfs_t
 	return unix.Statfs(path, &fs) == nil && fs.Flags&unix.ST_RDONLY != 0
