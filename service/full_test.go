@@ -278,5 +278,11 @@ func TestReadOnlyJournal(t *testing.T) {
 		}
 		mount(t, dir, unix.MS_REMOUNT|unix.MS_RDONLY, "")
 		refused(journal.ErrReadOnly)
+		dir = t.TempDir()
+		mount(t, dir, 0, "size=8k")
+		if err := os.WriteFile(config, []byte("journal:\n  path: "+dir+"/journal.db\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		refused(journal.ErrFull)
 	})
 }

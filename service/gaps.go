@@ -19,8 +19,15 @@ func (s *Service) begin(ctx context.Context, kept string) (head int64, err error
 		return 0, err
 	}
 	now := time.Now()
+	say := func(kind journal.Kind, count int64, text string) error {
+		r, err := s.recorder.note(kind, now, count, note{Text: text})
+		if err == nil {
+			_, err = s.journal.Append(ctx, r) // a journal that cannot be written is no beginning
+		}
+		return err
+	}
 	if kept != "" {
-		if err := s.note(journal.KindCorrupt, now, 0, note{Text: "the journal was damaged: it is kept as " + kept}); err != nil {
+		if err := say(journal.KindCorrupt, 0, "the journal was damaged: it is kept as "+kept); err != nil {
 			return 0, err
 		}
 	}
@@ -28,7 +35,7 @@ func (s *Service) begin(ctx context.Context, kept string) (head int64, err error
 	if err != nil {
 		return 0, err
 	}
-	if err := s.note(journal.KindStarted, now, 0, note{Text: text}); err != nil {
+	if err := say(journal.KindStarted, 0, text); err != nil {
 		return 0, err
 	}
 	modules, err := kmod.List(nil)
@@ -37,8 +44,7 @@ func (s *Service) begin(ctx context.Context, kept string) (head int64, err error
 	}
 	if n := int64(len(modules)); n > 0 {
 		// Before the inventory: what comes after that counts as unseen.
-		if err := s.note(journal.KindLate, now, n, note{
-			Text: "the watching began after modules had been loaded: what is not in this journal from before is not known"}); err != nil {
+		if err := say(journal.KindLate, n, "the watching began after modules had been loaded: what is not in this journal from before is not known"); err != nil {
 			return 0, err
 		}
 	}
