@@ -42,7 +42,7 @@ func TestDev(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := exec.Command("../../bin/kmodtrace", "lab", "exec", "--kernel", series, "--arch", arch, "--disk", shopDisk(t, series), "--env", inShop+"=1",
-		"--timeout", "15m", "--", self, "-test.run=^TestDev$", "-test.v")
+		"--timeout", "40m", "--", self, "-test.timeout=40m", "-test.run=^TestDev$", "-test.v")
 	out, err := c.CombinedOutput()
 	t.Logf("%s", out)
 	if err != nil {
@@ -198,7 +198,7 @@ func (d *devRun) expect(last string, others ...string) {
 		}
 		text := string(new)
 		d.mu.Unlock()
-		if i < 0 && time.Since(start) > 4*time.Minute {
+		if i < 0 && time.Since(start) > 8*time.Minute {
 			d.t.Fatalf("no %q in:\n%s", last, text)
 		}
 		if i < 0 {

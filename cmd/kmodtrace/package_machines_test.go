@@ -25,7 +25,7 @@ func TestPackage(t *testing.T) {
 	if a, b := content(t, deb), content(t, again); !bytes.Equal(a, b) {
 		t.Errorf("two packages of one tree differ: %d and %d bytes", len(a), len(b))
 	}
-	c := exec.Command("../../bin/kmodtrace", "lab", "run", "--init", "systemd", "--kernel", series, "--arch", arch, "--timeout", "5m",
+	c := exec.Command("../../bin/kmodtrace", "lab", "run", "--init", "systemd", "--kernel", series, "--arch", arch, "--timeout", "15m",
 		"--add", deb, "--add", filepath.Join(builtSpecimens(t, arch, series), "hello.ko"), "--add", "../../scripts/package-steps", "--", "package-steps")
 	out, err := c.CombinedOutput()
 	t.Logf("%s", out)

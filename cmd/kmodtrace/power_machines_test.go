@@ -88,7 +88,7 @@ type powered struct {
 func (p *powered) boot(what string) *bufio.Scanner {
 	p.t.Helper()
 	p.cmd = exec.Command("../../bin/kmodtrace", "lab", "run", "--kernel", p.series, "--arch", p.arch, "--disk", p.disk,
-		"--timeout", "5m", "--", "sh", "-c", powerScript, "sh", what)
+		"--timeout", "15m", "--", "sh", "-c", powerScript, "sh", what)
 	p.said = new(strings.Builder)
 	p.cmd.Stderr = p.said
 	out, err := p.cmd.StdoutPipe()
@@ -133,7 +133,7 @@ func (p *powered) check(lines *bufio.Scanner, known map[int64]passed) (records [
 // cut waits until some more records were passed on, and kills the machine.
 func (p *powered) cut(after int, known map[int64]passed) {
 	p.t.Helper()
-	late := time.AfterFunc(2*time.Minute, func() { _ = p.cmd.Process.Kill() })
+	late := time.AfterFunc(5*time.Minute, func() { _ = p.cmd.Process.Kill() })
 	for range after {
 		if !p.lines.Scan() {
 			p.t.Fatalf("nothing more is passed on: %v; %s", p.cmd.Wait(), p.said)
