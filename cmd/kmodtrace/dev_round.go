@@ -99,7 +99,7 @@ func (d *dev) passes(ctx context.Context, path string) bool {
 
 // replace brings the new copy into the kernel.
 func (d *dev) replace(ctx context.Context, path string, content []byte, f *kmod.File) error {
-	r := d.reload(ctx, path, content, f, d.params)
+	r := d.reload(ctx, path, content, f, d.params, true) // what its source says counts
 	d.out.text(d.out.result().reload(r))
 	for _, note := range r.notes() {
 		d.out.line(unsure, note)

@@ -15,7 +15,7 @@ import (
 // keptDir has a copy of each file that this program loaded by its path, as long as the
 // module is in the kernel: a rebuild overwrites the file, and the kernel gives no content
 // back. Like the modules, it does not outlive the boot.
-const keptDir = "/run/kmodtrace/loaded"
+const keptDir = "/run/kmodtrace-loaded"
 
 func keptPath(module string) string { return filepath.Join(keptDir, module+".ko") }
 
@@ -108,7 +108,8 @@ func shownParams(module string, f *kmod.File, before kmod.Params) (params kmod.P
 		known[p.Name] = true
 		switch text, err := os.ReadFile(filepath.Join(dir, p.Name)); {
 		case err == nil:
-			if value := strings.TrimSuffix(string(text), "\n"); value != "(null)" {
+			value := strings.TrimSuffix(string(text), "\n")
+			if unset := value == "(null)" || value == "" && strings.HasPrefix(p.Type, "array"); !unset {
 				params = append(params, p.Name+"="+value)
 			}
 		case valueOf(before, p.Name) != "":

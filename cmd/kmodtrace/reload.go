@@ -73,7 +73,7 @@ func (o *reloadOptions) run(cmd *cobra.Command, path string, params kmod.Params)
 		ctx, cancel = context.WithTimeout(ctx, o.timeout)
 		defer cancel()
 	}
-	r := a.reload(ctx, path, content, f, params)
+	r := a.reload(ctx, path, content, f, params, false)
 	for _, text := range r.notes() {
 		zerolog.Ctx(ctx).Warn().Msg(text)
 	}

@@ -78,8 +78,9 @@ func (r *reload) failure() error {
 }
 
 // reload replaces the module that a file has, or loads it where it is not loaded. The
-// content is the file's, decompressed: the file itself may be written anew meanwhile.
-func (a *acting) reload(ctx context.Context, path string, content []byte, f *kmod.File, params kmod.Params) *reload {
+// content is the file's, decompressed: the file itself may be written anew meanwhile. A
+// fresh copy gets no parameters of the old one.
+func (a *acting) reload(ctx context.Context, path string, content []byte, f *kmod.File, params kmod.Params, fresh bool) *reload {
 	r := &reload{Target: path, Module: f.Name, InKernel: noCopy, Params: params}
 	old := loadedModule(f.Name)
 	var was kmod.Params
@@ -88,11 +89,9 @@ func (a *acting) reload(ctx context.Context, path string, content []byte, f *kmo
 		r.replaced, r.InKernel = true, oldCopy
 		var before kmod.Params
 		back, before, r.WayBack = contentOf(old, append([]string{path}, installed(ctx, f.Name)...)...)
-		was, r.Hidden, r.Gone = shownParams(f.Name, f, before)
-		if len(params) == 0 {
-			r.Params = was
-		} else {
-			r.Hidden, r.Gone = nil, nil
+		was = paramsOf(f.Name, back, before)
+		if len(params) == 0 && !fresh {
+			r.Params, r.Hidden, r.Gone = shownParams(f.Name, f, before)
 		}
 	}
 	if r.Params == nil {
@@ -116,6 +115,17 @@ func (a *acting) reload(ctx context.Context, path string, content []byte, f *kmo
 		a.restore(ctx, r, back, was)
 	}
 	return r
+}
+
+// paramsOf gives those that a copy is to be put back with: all that the kernel shows of
+// what its own content knows.
+func paramsOf(module string, content []byte, before kmod.Params) kmod.Params {
+	f, err := kmod.Parse(content)
+	if err != nil {
+		return nil // and no way back
+	}
+	params, _, _ := shownParams(module, f, before)
+	return params
 }
 
 // oldIfRefused: an unload that was refused has changed nothing.
