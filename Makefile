@@ -91,7 +91,7 @@ test-all: setup guest
 
 test-matrix: guest ## the lab tests on all kernels, amd64 and arm64 (but those in DONE=)
 	@scripts/setup lab matrix
-	@scripts/tally scripts/lab-tests $(filter-out $(DONE),$(MATRIX) amd64/6.1/trials amd64/newest/trials)
+	@scripts/tally scripts/lab-tests $(filter-out $(DONE),$(MATRIX) amd64/6.1/trials amd64/newest/trials amd64/6.12/shop)
 
 causes: setup guest ## make every cause happen on every kernel, and print what kmodtrace says of each
 	@scripts/lab-kernels $(CAUSES)

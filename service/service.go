@@ -114,6 +114,12 @@ func (s *Service) open(ctx context.Context) error {
 		return err
 	}
 	head, err := s.begin(ctx, kept)
+	if errors.Is(err, journal.ErrCorrupt) { // opening it reads little of it
+		if kept, err = s.setAside(err); err == nil {
+			s.keeper = newKeeper(s.journal, s.log)
+			head, err = s.begin(ctx, kept)
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -128,7 +134,19 @@ func (s *Service) openJournal() (kept string, err error) {
 	if !errors.Is(err, journal.ErrCorrupt) {
 		return "", err
 	}
-	s.log.Error().Msgf("%v: it is kept aside, and a new one begins", err)
+	return s.setAside(err)
+}
+
+// setAside puts a damaged journal aside, opens a new one, and says where the old one is.
+func (s *Service) setAside(why error) (kept string, err error) {
+	s.log.Error().Msgf("%v: it is kept aside, and a new one begins", why)
+	if s.journal != nil {
+		if err := s.journal.Close(); err != nil {
+			s.log.Error().Msg(err.Error())
+		}
+		s.journal = nil
+	}
+	path := s.config.Journal.Path
 	if kept, err = journal.SetAside(path, time.Now()); err != nil {
 		return "", err
 	}

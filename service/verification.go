@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/journal"
@@ -43,19 +44,28 @@ func (s *Service) verify(ctx context.Context) {
 		return
 	}
 	for _, p := range report.Problems {
-		s.log.Error().Msgf("the journal is not as it was written: %v", p)
+		s.log.Error().Msg("the journal is not as it was written: " + firstLine(p.String()))
 	}
 	if p := damageIn(report); p != nil {
-		s.isDamaged(fmt.Errorf("%w: %v", journal.ErrCorrupt, p))
+		s.isDamaged(fmt.Errorf("%w: %s", journal.ErrCorrupt, firstLine(p.String())))
 		return
 	}
-	text := fmt.Sprintf("the journal is not as it was written: %v", report.Problems[0])
+	text := "the journal is not as it was written: " + firstLine(report.Problems[0].String())
 	if found > 1 {
 		text += fmt.Sprintf(" (the first of %d problems)", found)
 	}
 	if err := s.note(journal.KindCorrupt, time.Now(), int64(found), note{Text: text}); err != nil {
 		s.log.Error().Msg(err.Error())
 	}
+}
+
+// firstLine cuts what SQLite says of each page.
+func firstLine(text string) string {
+	line, _, more := strings.Cut(text, "\n")
+	if more {
+		line += " …"
+	}
+	return line
 }
 
 // damageIn gives what is wrong with the file itself; nil if it can be read.

@@ -28,6 +28,7 @@ func TestTimeline(t *testing.T) {
 		t.Skip("loads modules into the kernel: runs only in a machine of the lab (kmodtrace lab exec)")
 	}
 	modules := os.Getenv("KMODTRACE_MODULES")
+	unload(t, []string{"hello", "wants_garp", "8021q", "mrp", "garp", "stp", "llc"}) // earlier tests may have left them
 	for name, test := range map[string]struct {
 		target string
 		params kmod.Params

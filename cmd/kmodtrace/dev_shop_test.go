@@ -35,7 +35,7 @@ func TestDev(t *testing.T) {
 	}
 	arch, series, ok := strings.Cut(os.Getenv("KMODTRACE_MACHINES"), "/")
 	if !ok {
-		t.Skip("boots machines of the lab: scripts/lab-tests amd64/6.12/machines")
+		t.Skip("boots machines of the lab: scripts/lab-tests amd64/6.12/shop")
 	}
 	self, err := os.Executable()
 	if err != nil {
