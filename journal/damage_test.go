@@ -45,14 +45,21 @@ func sample(t testing.TB, cut bool) (path string, records []Record, anchor Ancho
 func TestRandomDamage(t *testing.T) {
 	times := 400
 	if testing.Short() {
-		times = 60
+		times = 63
 	}
 	path, records, anchor := sample(t, true)
 	whole, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	seed := rand.Uint64()
+	// With the first, in round 62, a record's number became a text.
+	for _, seed := range []uint64{12425143054962455546, rand.Uint64()} {
+		randomDamage(t, seed, times, whole, records, anchor)
+	}
+}
+
+func randomDamage(t *testing.T, seed uint64, times int, whole []byte, records []Record, anchor Anchor) {
+	t.Helper()
 	random := rand.New(rand.NewPCG(seed, 0))
 	found := map[string]int{}
 	for i := range times {
