@@ -47,8 +47,7 @@ func taints() uint64 {
 func (w *Watch) Loaded(module, file string) {
 	sizes := sectionSizes(file)
 	paths, _ := filepath.Glob(filepath.Join("/sys/module", module, "sections", "*"))
-	hidden, _ := filepath.Glob(filepath.Join("/sys/module", module, "sections", ".*"))
-	for _, path := range append(paths, hidden...) {
+	for _, path := range paths {
 		text, err := os.ReadFile(path)
 		section := filepath.Base(path)
 		address, ok := rawAddress(strings.TrimSpace(string(text)))
