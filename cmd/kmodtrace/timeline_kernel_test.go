@@ -176,7 +176,9 @@ func checkDependencies(t *testing.T, p *timeline.Picture) {
 // sleeps: what was before is not known, and no stage of it is invented.
 func testPartial(t *testing.T) {
 	modules := os.Getenv("KMODTRACE_MODULES")
-	base := exec.Command("insmod", filepath.Join(modules, "slowbase.ko"), "ms=15000")
+	unload(t, []string{"slowuser0", "slowbase"}) // earlier tests may have left them
+	// Long enough for a busy machine to begin the other load meanwhile.
+	base := exec.Command("insmod", filepath.Join(modules, "slowbase.ko"), "ms=30000")
 	if err := base.Start(); err != nil {
 		t.Fatal(err)
 	}
