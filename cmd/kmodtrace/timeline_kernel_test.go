@@ -177,8 +177,9 @@ func checkDependencies(t *testing.T, p *timeline.Picture) {
 func testPartial(t *testing.T) {
 	modules := os.Getenv("KMODTRACE_MODULES")
 	unload(t, []string{"slowuser0", "slowbase"}) // earlier tests may have left them
-	// Long enough for a busy machine to begin the other load meanwhile.
-	base := exec.Command("insmod", filepath.Join(modules, "slowbase.ko"), "ms=30000")
+	// Long enough for a busy machine to begin the other load meanwhile, and well below the
+	// 30 s after which the kernel's resolve_symbol_wait gives up (EBUSY).
+	base := exec.Command("insmod", filepath.Join(modules, "slowbase.ko"), "ms=20000")
 	if err := base.Start(); err != nil {
 		t.Fatal(err)
 	}
