@@ -42,6 +42,8 @@ type CheckOptions struct {
 	// Given are modules that will be loaded before, as a name's dependencies are:
 	// what they export counts as there.
 	Given []*kmod.File
+	// Replacing: the loaded module of the file's name will be taken out first.
+	Replacing bool
 }
 
 // Check says whether a kernel would load a file, and if not, why: by the causes of
@@ -218,6 +220,9 @@ func (c *checkup) blacklisted() *Cause {
 
 // present: a module of that name is there.
 func (c *checkup) present() *Cause {
+	if c.opts.Replacing {
+		return nil
+	}
 	if m, err := c.kernel.Loaded(c.names["module"]); err == nil && m != nil {
 		return c.refuse(AlreadyLoaded, "{module} is loaded already", "/proc/modules has it")
 	}

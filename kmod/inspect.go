@@ -3,6 +3,7 @@ package kmod
 import (
 	"bytes"
 	"debug/elf"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -236,7 +238,9 @@ func parse(data []byte) (*File, error) {
 		return nil, fmt.Errorf("%w: an object file without .modinfo", ErrNotModule)
 	}
 	f.Fields = parseModinfo(string(info))
-	f.Name = normal(f.Value("name"))
+	if f.Name = structName(img); f.Name == "" {
+		f.Name = normal(f.Value("name"))
+	}
 	f.Parameters = parameters(f.Fields)
 	f.BuildID = buildID(img)
 	f.lacks = missingParts(img)
@@ -307,10 +311,13 @@ func MachineName(m elf.Machine) string {
 	return strings.ToLower(strings.TrimPrefix(m.String(), "EM_"))
 }
 
-// buildID reads the note that the linker leaves: sizes of name and content, a type,
+// buildID gives that of a file.
+func buildID(img *image) string { return noteID(img.section(".note.gnu.build-id"), img.order) }
+
+// noteID reads the note that the linker leaves: sizes of name and content, a type,
 // "GNU", the content.
-func buildID(img *image) string {
-	note := reader{img.section(".note.gnu.build-id"), img.order, img.wide, 0}
+func noteID(text []byte, order binary.ByteOrder) string {
+	note := reader{text, order, false, 0}
 	nameLen, size := note.word(), note.word()
 	note.word() // type
 	if note.past() || nameLen != 4 {
@@ -321,4 +328,15 @@ func buildID(img *image) string {
 		return ""
 	}
 	return hex.EncodeToString(id)
+}
+
+// structName gives the name in struct module as the build leaves it, which is the one
+// that the kernel goes by. Nothing else in it is set then, so that its place in the
+// struct, which kernels choose, does not matter. Empty where that is not so.
+func structName(img *image) string {
+	name := string(bytes.Trim(img.section(".gnu.linkonce.this_module"), "\x00"))
+	if name, err := NormalName(name); err == nil && utf8.ValidString(name) && !strings.ContainsRune(name, 0) {
+		return name
+	}
+	return ""
 }
