@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Identity tells builds of a module from each other. It is what both a file and the
@@ -30,15 +32,29 @@ func (id Identity) Same(other Identity) bool {
 // Identity gives the file's.
 func (f *File) Identity() Identity { return Identity{f.BuildID, f.Value("srcversion")} }
 
-// LoadedIdentity gives that of the module that is in the kernel by this name. It errs
-// with [ErrNotLoaded]. Not everybody may read build IDs: without privilege there is none.
-func LoadedIdentity(module string, opts *ListOptions) (Identity, error) {
+// Loaded is a module that is in the kernel, as sysfs shows it.
+type Loaded struct {
+	Identity
+	// Instance tells this load of the module from every other one of this boot, also of
+	// the same file: it is the number of its folder in sysfs, which the kernel counts up.
+	Instance uint64
+	State    string // sysfs's own word: live, coming, going
+}
+
+// Look gives the module that is in the kernel by this name. It errs with [ErrNotLoaded].
+// Not everybody may read build IDs: without privilege there is none.
+func Look(module string, opts *ListOptions) (*Loaded, error) {
 	dir, err := loadedDir(module, opts)
 	if err != nil {
-		return Identity{}, err
+		return nil, err
+	}
+	var stat unix.Stat_t
+	if err := unix.Stat(dir, &stat); err != nil {
+		return nil, &Error{Op: "look at", Module: module, Err: because(ErrNotLoaded, err)}
 	}
 	note, _ := os.ReadFile(filepath.Join(dir, "notes/.note.gnu.build-id"))
-	return Identity{noteID(note, binary.NativeEndian), readLine(filepath.Join(dir, "srcversion"))}, nil
+	id := Identity{noteID(note, binary.NativeEndian), readLine(filepath.Join(dir, "srcversion"))}
+	return &Loaded{id, stat.Ino, readLine(filepath.Join(dir, "initstate"))}, nil
 }
 
 // Setting is a parameter of a module that is in the kernel.

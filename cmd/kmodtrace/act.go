@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/account"
-	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
@@ -38,12 +36,19 @@ func (o *actOptions) check() error {
 // job is one target of a command, and how to bring it about.
 type job struct {
 	command, target string
-	do              func(context.Context, *witness, *result)
+	do              func(context.Context, *session, *result)
 }
 
 // act attaches, does the jobs one after another, prints what came of each, and
 // detaches. Where tracing is not possible nothing is done at all.
-func (o *actOptions) act(cmd *cobra.Command, jobs []job) (err error) {
+func (o *actOptions) act(cmd *cobra.Command, jobs []job) error {
+	return o.attached(cmd, func(ctx context.Context, s *session) error {
+		return o.actAll(ctx, cmd.OutOrStdout(), s, jobs)
+	})
+}
+
+// attached gives a session to act in, with a context that ends when nobody waits any more.
+func (o *actOptions) attached(cmd *cobra.Command, do func(context.Context, *session) error) (err error) {
 	defer surviveBrokenPipe()()
 	t, err := openTracer(o.backend)
 	if err != nil {
@@ -51,25 +56,23 @@ func (o *actOptions) act(cmd *cobra.Command, jobs []job) (err error) {
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
 	sayBlind(zerolog.Ctx(cmd.Context()), t.Coverage())
-	k, err := kernel.Open(nil)
+	s, err := newSession(t)
 	if err != nil {
 		return err
 	}
-	w := newWitness(t)
-	defer w.close()
+	defer s.close()
 	ctx := cmd.Context()
 	if o.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, o.timeout)
 		defer cancel()
 	}
-	return o.actAll(ctx, cmd.OutOrStdout(), w, k, jobs)
+	return do(ctx, s)
 }
 
 // actAll goes on after a refusal, but not after a job of which it is not known
 // whether it is done.
-func (o *actOptions) actAll(ctx context.Context, out io.Writer, w *witness, k *kernel.Kernel, jobs []job) error {
-	q := account.NewInquiry(k, false)
+func (o *actOptions) actAll(ctx context.Context, out io.Writer, s *session, jobs []job) error {
 	var failures failures
 	sure := true
 	for _, j := range jobs {
@@ -80,11 +83,9 @@ func (o *actOptions) actAll(ctx context.Context, out io.Writer, w *witness, k *k
 		case !sure:
 			r.set(unconfirmed, &kmod.Error{Op: j.command, Module: j.target, Err: errors.New("not begun: it is not known what became of the one before")})
 		default:
-			j.do(ctx, w, r)
+			j.do(ctx, s, r)
 			sure = r.Result.sure()
-			// What became of it is known: the reason is looked for even if somebody
-			// has stopped waiting.
-			r.explain(context.WithoutCancel(ctx), k, q)
+			s.explain(ctx, r)
 		}
 		failures.add(r.failure())
 		if err := o.print(out, r); err != nil {

@@ -58,7 +58,12 @@ func (o *loadOptions) run(cmd *cobra.Command, target string, params kmod.Params)
 	if err != nil {
 		return o.notPlanned(cmd, target, err)
 	}
-	load := func(ctx context.Context, w *witness, r *result) { loadSteps(ctx, w, r, steps) }
+	load := func(ctx context.Context, s *session, r *result) {
+		loadSteps(ctx, s, r, steps)
+		if r.Result == confirmed && kmod.IsFile(target) {
+			keepLoaded(&steps[0])
+		}
+	}
 	return o.act(cmd, []job{{"load", target, load}})
 }
 
@@ -75,7 +80,7 @@ func (o *loadOptions) force() kmod.Force {
 
 // loadSteps takes the steps in order, up to the first that is not confirmed. What
 // was loaded before that stays.
-func loadSteps(ctx context.Context, w *witness, r *result, steps []kmod.Step) {
+func loadSteps(ctx context.Context, s *session, r *result, steps []kmod.Step) {
 	for i := range steps {
 		step := &steps[i]
 		if err := ctx.Err(); err != nil {
@@ -89,12 +94,20 @@ func loadSteps(ctx context.Context, w *witness, r *result, steps []kmod.Step) {
 			}
 			continue
 		}
-		v := r.add(step.Module, w.attempt(ctx, tracer.Load, step.Do))
+		v := r.add(step.Module, s.attempt(ctx, tracer.Load, step.Do))
 		if v == refused && step.Soft {
 			r.set(confirmed, nil)
 		} else if v != confirmed {
 			return
 		}
+	}
+}
+
+// keepLoaded keeps the file of a step that was taken, for a later reload. That it cannot
+// be kept matters only then, and is said then.
+func keepLoaded(step *kmod.Step) {
+	if k, err := newKeeper(keptFolder); err == nil {
+		_ = k.keepFile(step.Module, step.Path, absolute(step.Path), step.Params)
 	}
 }
 

@@ -68,6 +68,7 @@ func newRootCommand() *cobra.Command {
 		newHistoryCommand(),
 		newAuditCommand(),
 		newLoadCommand(),
+		newReloadCommand(),
 		newUnloadCommand(),
 		newCheckCommand(),
 		newExplainCommand(),

@@ -144,11 +144,21 @@ func filledLoaded(text string) *loadedJSON {
 	return l
 }
 
+func filledReload(text string) *reloadResult {
+	r := filled[reloadResult](text)
+	r.Command, r.Unload.Command, r.Load.Command, r.Restore.Command = "reload", "unload", "load", "load"
+	return r
+}
+
 // enumWords are the string types of which not every text is a value.
 func enumWords() map[reflect.Type]string {
 	return map[reflect.Type]string{
 		reflect.TypeFor[verdict](): string(refused),
 		reflect.TypeFor[have]():    string(unknown),
+
+		reflect.TypeFor[contentFrom](): string(contentKept),
+		reflect.TypeFor[paramsFrom]():  string(paramsTaken),
+		reflect.TypeFor[whichCopy]():   string(copyBack),
 
 		reflect.TypeFor[tracer.Format]():     string(tracer.FormatXz),
 		reflect.TypeFor[cause.Code]():        string(cause.Unknown),
@@ -181,6 +191,7 @@ func records(text string) map[string]any {
 		"event":    filled[tracer.Event](text),
 		"coverage": filled[tracer.Coverage](text),
 		"result":   r,
+		"reload":   filledReload(text),
 		"doctor":   filled[report](text),
 		"refs":     filled[refsRecord](text),
 

@@ -68,8 +68,8 @@ func (o *unloadOptions) run(cmd *cobra.Command, names []string) error {
 		if err != nil {
 			return err
 		}
-		jobs[i] = job{"unload", name, func(ctx context.Context, w *witness, r *result) {
-			r.add(module, w.attempt(ctx, tracer.Unload, func() error { return kmod.Unload(ctx, module, &o.UnloadOptions) }))
+		jobs[i] = job{"unload", name, func(ctx context.Context, s *session, r *result) {
+			r.add(module, s.attempt(ctx, tracer.Unload, func() error { return kmod.Unload(ctx, module, &o.UnloadOptions) }))
 		}}
 	}
 	return o.act(cmd, jobs)

@@ -4,6 +4,7 @@
 //	action    a line of kmodtrace watch --json
 //	event     a line of kmodtrace watch --events --json
 //	result    a line of kmodtrace load --json and kmodtrace unload --json
+//	reload    kmodtrace reload --json
 //	module    kmodtrace list --json
 //	file      kmodtrace info --json
 //	doctor    kmodtrace doctor --json

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/kmodtrace/kmodtrace/kmod"
+)
+
+// keptFolder is where the files are kept that kmodtrace itself loads. Not below /run: a
+// module with its debugging information is too large for memory, and systemd removes the
+// service's folder there.
+const keptFolder = "/var/lib/kmodtrace/loaded"
+
+// keeper keeps, by content, the files of modules that are in the kernel: the kernel has
+// no copy that could be loaded again, and by the time that one is needed the file is
+// what the next build has made of it. NAME.ko is the file, NAME.json what is known of it.
+type keeper struct {
+	dir  string
+	boot string
+}
+
+// kept is a file that is kept, and the load that it is of.
+type kept struct {
+	Boot   string `json:"boot"`
+	Module string `json:"module"`
+	kmod.Identity
+	SHA256 string `json:"sha256"`
+	File   string `json:"file"` // from where it was loaded
+	// Instance is the load that all below is about.
+	Instance uint64 `json:"instance"`
+	// Params are what it was loaded with; nil where nobody knows. Not a string: JSON would
+	// change one that is no UTF-8.
+	Params []byte `json:"params"`
+	// Values are what the module showed just after.
+	Values []kmod.Setting `json:"values"`
+
+	path string
+}
+
+// newKeeper errs where nothing can be kept: not this user's folder, or no folder.
+func newKeeper(dir string) (*keeper, error) {
+	boot, err := bootOf("/")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return nil, err
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !info.IsDir() || !ok || int(stat.Uid) != os.Geteuid() || info.Mode().Perm()&0o022 != 0 {
+		return nil, fmt.Errorf("%s is not a folder that is this user's alone", dir)
+	}
+	return &keeper{dir: dir, boot: boot}, nil
+}
+
+// keep keeps the image of a module that is in the kernel, and forgets what is not there
+// any more. It errs when the image is not what is in the kernel, for certain.
+func (k *keeper) keep(module string, image []byte, file string, params []byte) (*kept, error) {
+	if _, err := kmod.NormalName(module); err != nil { // it becomes a file's name
+		return nil, err
+	}
+	l, err := kmod.Look(module, nil)
+	if err != nil {
+		return nil, err
+	}
+	f, err := kmod.Parse(image)
+	if err != nil {
+		return nil, err
+	}
+	if !f.Identity().Same(l.Identity) {
+		return nil, fmt.Errorf("%s is not what is loaded as %s", file, module)
+	}
+	c := &kept{
+		Boot: k.boot, Module: module, Identity: l.Identity, Instance: l.Instance,
+		SHA256: sha256Of(image), File: file, Params: params, path: k.path(module, ".ko"),
+	}
+	if c.Values, _, err = kmod.LoadedParams(module, nil); err != nil {
+		return nil, err
+	}
+	record, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	k.prune()
+	// In this order: a record that is not of the file beside it is not believed.
+	if err := writeWhole(c.path, image); err != nil {
+		return nil, err
+	}
+	return c, writeWhole(k.path(module, ".json"), record)
+}
+
+// keepFile is keep of what is in a path, after it was loaded from there with these
+// parameters. The file is what it is known as.
+func (k *keeper) keepFile(module, path, file, params string) error {
+	image, err := kmod.ReadImage(path)
+	if err != nil {
+		return err
+	}
+	_, err = k.keep(module, image, file, append([]byte{}, params...))
+	return err
+}
+
+// find gives what is kept of the module, if it is the build of that identity, undamaged.
+func (k *keeper) find(module string, id kmod.Identity) (*kept, error) {
+	text, err := os.ReadFile(k.path(module, ".json"))
+	if err != nil {
+		return nil, err
+	}
+	c := &kept{path: k.path(module, ".ko")}
+	if err := json.Unmarshal(text, c); err != nil {
+		return nil, fmt.Errorf("%s: %w", k.path(module, ".json"), err)
+	}
+	if c.Boot != k.boot || c.Module != module || !c.Identity.Same(id) {
+		return nil, fmt.Errorf("what is kept of %s is of another load: %w", module, fs.ErrNotExist)
+	}
+	image, err := os.ReadFile(c.path)
+	if err == nil && sha256Of(image) != c.SHA256 {
+		err = errors.New(c.path + " was changed")
+	}
+	return c, err
+}
+
+// prune removes what is of another boot, or of no module that is loaded.
+func (k *keeper) prune() {
+	records, _ := filepath.Glob(filepath.Join(k.dir, "*.json"))
+	for _, record := range records {
+		var c kept
+		text, err := os.ReadFile(record)
+		if err == nil && json.Unmarshal(text, &c) == nil && c.Boot == k.boot {
+			if _, err := kmod.Look(c.Module, nil); err == nil {
+				continue
+			}
+		}
+		_ = os.Remove(record)
+		_ = os.Remove(strings.TrimSuffix(record, ".json") + ".ko")
+	}
+}
+
+func (k *keeper) path(module, end string) string { return filepath.Join(k.dir, module+end) }
+
+// absolute names a file for those in other folders.
+func absolute(path string) string {
+	if full, err := filepath.Abs(path); err == nil {
+		return full
+	}
+	return path
+}
+
+func sha256Of(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// writeWhole writes a file that nobody ever sees half of, for this user alone.
+func writeWhole(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"io"
+
+	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/spf13/cobra"
+)
+
+func newReloadCommand() *cobra.Command {
+	opts := new(reloadOptions)
+	cmd := &cobra.Command{
+		Use:   "reload FILE [PARAM=VALUE]...",
+		Short: "Take the old copy of a module out and load the new one, or put the old one back",
+		Long: `Take the copy of a module that is in the kernel out, and load FILE, which is a new build of
+it. Both are confirmed by the kernel's own events, as by unload and load. A module that
+is not loaded is just loaded.
+
+The new copy gets the parameters that the old one has, unless there are some on the command
+line. For a copy that kmodtrace loaded they are those that it was given, and what was changed
+since; for another all that it shows below /sys/module.
+
+A file that this kernel would refuse, as kmodtrace check finds, leaves the old copy in the
+kernel, and so does an old copy that is in use or cannot be unloaded. Where the new one does not
+load, or somebody interrupts in between, the old one is put back, with its parameters. Its
+file is kept for that by content, for the build has overwritten it by then: kmodtrace keeps
+the files that it loads in ` + keptFolder + `. Of others a file with the build ID
+of the loaded copy is looked for: FILE itself, where the journal of kmodtrace serve saw it
+loaded from, the installed one. Where there is none, it is said before anything is removed.
+
+Exit status: 0 the new copy is in the kernel, confirmed; 1 refused, and the old copy is back or
+was not touched; 2 the command line makes no sense; 3 not confirmed, or contradicted by the
+kernel's events, or neither copy is in the kernel; 4 this kernel, or this user, cannot
+trace, and nothing was done.`,
+		Example: `  kmodtrace reload ./hello.ko
+  kmodtrace reload ./hello.ko whom=Bob
+  make && sudo kmodtrace reload ./driver.ko --wait --timeout 10s`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageErrorf("reload takes a FILE, and parameters")
+			}
+			if !kmod.IsFile(args[0]) {
+				return &exitError{status: exitUsage, err: targetError(&kmod.Error{Op: "reload", Module: args[0], Err: errNoFile}), hint: "reload takes the file of the new build, such as ./NAME.ko"}
+			}
+			return nil
+		},
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return []string{"ko", "gz", "xz", "zst"}, cobra.ShellCompDirectiveFilterFileExt
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return opts.run(cmd, args[0], kmod.Params(args[1:]))
+		},
+	}
+	opts.register(cmd)
+	flags := cmd.Flags()
+	flags.BoolVar(&opts.wait, "wait", false, "while the old copy is in use, ask again (see --timeout)")
+	flags.BoolVar(&opts.fresh, "fresh", false, "do not take the old copy's parameters over")
+	flags.BoolVar(&opts.unchecked, "unchecked", false, "take the old copy out even if this kernel would refuse the file")
+	flags.StringVar(&opts.journal, "journal", defaultJournal, "look in the journal in this `FILE` for where the old copy was loaded from")
+	flags.Lookup("json").Usage = "print a JSON object (docs/schema/reload.schema.json)"
+	return cmd
+}
+
+type reloadOptions struct {
+	actOptions
+	wait, fresh, unchecked bool
+	journal                string
+}
+
+func (o *reloadOptions) run(cmd *cobra.Command, file string, params kmod.Params) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	// What cannot even be tried is refused before anything is attached.
+	if _, err := kmod.Plan(cmd.Context(), file, &kmod.LoadOptions{Params: params}); err != nil {
+		return targetError(err)
+	}
+	return o.attached(cmd, func(ctx context.Context, s *session) error {
+		r := newReloader(s, o).reload(ctx, file, params)
+		if err := o.printReload(cmd.OutOrStdout(), r); err != nil {
+			return err
+		}
+		return r.failure()
+	})
+}
+
+func (o *reloadOptions) printReload(out io.Writer, r *reloadResult) error {
+	if o.json {
+		line, err := jsonLine(r)
+		if err != nil {
+			return err
+		}
+		_, err = out.Write(line)
+		return outputError(err)
+	}
+	_, err := io.WriteString(out, newResultText(themeOf(out), columnsOf(out)).reload(r))
+	return outputError(err)
+}

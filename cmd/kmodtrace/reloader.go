@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/tracer"
+	"github.com/rs/zerolog"
+)
+
+// How long the kernel may take when nobody waits for a reload any more. One that is
+// stopped in between would leave nothing in the kernel; but an exit or an init that
+// hangs is not to hold the command for ever.
+const (
+	patience        = 10 * time.Second
+	putBackPatience = 2 * time.Minute
+)
+
+var errNoFile = errors.New("not a file's name")
+
+// reloader reloads modules in a session, one after another.
+type reloader struct {
+	*reloadOptions
+	session *session
+	keeper  *keeper
+	keepErr error // why nothing can be kept
+}
+
+func newReloader(s *session, o *reloadOptions) *reloader {
+	r := &reloader{reloadOptions: o, session: s}
+	r.keeper, r.keepErr = newKeeper(keptFolder)
+	return r
+}
+
+// replacement is what a reload is to do, once it is known that it may.
+type replacement struct {
+	file   *kmod.File
+	params *takenParams
+	old    *oldCopy     // nil where nothing is loaded
+	back   *takenParams // the parameters to put it back with
+}
+
+// reload replaces the loaded copy of a file's module by the file. Whatever happens, it
+// says in the end which copy is in the kernel.
+func (r *reloader) reload(ctx context.Context, file string, params kmod.Params) *reloadResult {
+	res := newReloadResult(file)
+	plan, err := r.prepare(ctx, res, params)
+	switch {
+	case err != nil:
+		res.set(refused, &kmod.Error{Op: "reload", Module: file, Err: bareCause(err)})
+	case plan != nil:
+		r.carryOut(ctx, res, plan)
+	}
+	for _, part := range res.parts() {
+		r.session.explain(ctx, part)
+	}
+	res.conclude(plan)
+	return res
+}
+
+// prepare finds out all that can be known beforehand. It gives nothing when the reload
+// is refused for that.
+func (r *reloader) prepare(ctx context.Context, res *reloadResult, given kmod.Params) (*replacement, error) {
+	f, err := kmod.Inspect(res.Target)
+	if err != nil {
+		res.Check, _ = cause.Check(ctx, res.Target, r.session.kernel, &cause.CheckOptions{Params: given, Replacing: true})
+		res.setCause(res.Check)
+		return nil, err
+	}
+	if f.Name, err = kmod.NormalName(f.Name); err != nil {
+		return nil, err
+	}
+	res.Module = f.Name
+	plan := &replacement{file: f}
+	if plan.old, err = r.findOld(ctx, f); err != nil {
+		return nil, err
+	}
+	plan.params = r.paramsFor(plan, given)
+	res.Params = plan.params
+	res.Before = plan.old
+	if !r.unchecked && !r.fits(ctx, res, plan) {
+		return nil, nil
+	}
+	if plan.old != nil && plan.old.Content == "" {
+		zerolog.Ctx(ctx).Warn().Str("module", f.Name).Msgf("there is no way back to the copy of %s that is loaded: %s", f.Name, plan.old.Why)
+	}
+	return plan, nil
+}
+
+// paramsFor decides on the parameters of the new copy, and of the old one's return.
+func (r *reloader) paramsFor(plan *replacement, given kmod.Params) *takenParams {
+	none := &takenParams{Params: kmod.Params{}, Left: []leftParam{}}
+	if plan.old != nil && plan.old.file != nil {
+		plan.back = plan.old.settings.takeOver(plan.old.file)
+	}
+	switch {
+	case len(given) > 0:
+		none.From, none.Params = paramsGiven, given
+		return none
+	case plan.old == nil || r.fresh:
+		return none
+	}
+	return plan.old.settings.takeOver(plan.file)
+}
+
+// fits tells whether this kernel would take the file, as far as can be known. What the
+// old copy had for a parameter and the new one does not take is left out.
+func (r *reloader) fits(ctx context.Context, res *reloadResult, plan *replacement) bool {
+	for {
+		v, err := cause.Check(ctx, res.Target, r.session.kernel, &cause.CheckOptions{Params: plan.params.Params, Replacing: true})
+		switch {
+		case err != nil:
+			res.set(unconfirmed, &kmod.Error{Op: "reload", Module: res.Target, Err: errInterrupted})
+			return false
+		case v.Judgement != cause.Refused:
+			return true
+		case v.Cause.Code == cause.ParameterInvalid && plan.params.drop(v.Cause.Names["parameter"], "the new copy does not take its value"):
+			continue
+		}
+		res.Check = v
+		res.setCause(v)
+		res.set(refused, &kmod.Error{Op: "reload", Module: res.Target, Err: errors.New(v.Cause.String())})
+		return false
+	}
+}
+
+// carryOut removes, loads, and where that does not work out puts back.
+func (r *reloader) carryOut(ctx context.Context, res *reloadResult, plan *replacement) {
+	late, cancel := lingering(ctx, patience)
+	defer cancel()
+	if plan.old != nil {
+		res.Unload = r.unload(ctx, late, plan.file.Name)
+		if res.Unload.Result != confirmed {
+			if inKernel(plan.file.Name) {
+				return
+			}
+			r.putBack(ctx, res, plan) // it went, though nothing proves how
+			return
+		}
+	}
+	if ctx.Err() != nil {
+		res.Load = newResult("load", res.Target)
+		res.Load.set(unconfirmed, &kmod.Error{Op: "load", Module: plan.file.Name, Err: errInterrupted})
+	} else {
+		res.Load = r.load(late, res.Target, plan.params.Params)
+	}
+	switch {
+	case res.Load.Result == confirmed:
+		r.keep(plan.file.Name, res.Target, absolute(res.Target), plan.params.Params)
+	case plan.old != nil && !inKernel(plan.file.Name):
+		r.putBack(ctx, res, plan)
+	}
+}
+
+var errInterrupted = errors.New("not begun: interrupted")
+
+func (r *reloader) unload(ctx, late context.Context, module string) *result {
+	res := newResult("unload", module)
+	res.add(module, r.session.attempt(late, tracer.Unload, func() error {
+		return kmod.Unload(ctx, module, &kmod.UnloadOptions{Wait: r.wait})
+	}))
+	return res
+}
+
+func (r *reloader) load(ctx context.Context, file string, params kmod.Params) *result {
+	res := newResult("load", file)
+	steps, err := kmod.Plan(ctx, file, &kmod.LoadOptions{Params: params})
+	if err != nil {
+		res.set(refused, err)
+		return res
+	}
+	loadSteps(ctx, r.session, res, steps)
+	return res
+}
+
+// putBack loads what was kept of the old copy, also when nobody waits any more.
+func (r *reloader) putBack(ctx context.Context, res *reloadResult, plan *replacement) {
+	if plan.old.Content == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), putBackPatience)
+	defer cancel()
+	res.Restore = r.load(ctx, plan.old.path, plan.back.Params)
+	if res.Restore.Result == confirmed {
+		r.keep(plan.file.Name, plan.old.path, plan.old.File, plan.back.Params)
+	}
+}
+
+// keep keeps what is in the kernel now, from a path. If that is no longer what is there,
+// the next reload has no way back, and says so.
+func (r *reloader) keep(module, path, file string, params kmod.Params) {
+	if r.keeper != nil {
+		_ = r.keeper.keepFile(module, path, file, params.String())
+	}
+}
+
+// lingering gives a context that ends some time after ctx does.
+func lingering(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(d):
+			cancel()
+		case <-late.Done():
+		}
+	})
+	return late, func() { stop(); cancel() }
+}
+
+func inKernel(module string) bool {
+	_, err := kmod.Look(module, nil)
+	return err == nil
+}
