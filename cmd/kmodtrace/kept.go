@@ -26,6 +26,7 @@ const keptFolder = "/var/lib/kmodtrace/loaded"
 type keeper struct {
 	dir  string
 	boot string
+	root *kmod.ListOptions // where the modules are looked at
 }
 
 // kept is a file that is kept, and the load that it is of.
@@ -63,7 +64,7 @@ func newKeeper(dir string) (*keeper, error) {
 	if !info.IsDir() || !ok || int(stat.Uid) != os.Geteuid() || info.Mode().Perm()&0o022 != 0 {
 		return nil, fmt.Errorf("%s is not a folder that is this user's alone", dir)
 	}
-	return &keeper{dir: dir, boot: boot}, nil
+	return &keeper{dir: dir, boot: boot, root: &kmod.ListOptions{}}, nil
 }
 
 // keep keeps the image of a module that is in the kernel, and forgets what is not there
@@ -72,7 +73,7 @@ func (k *keeper) keep(module string, image []byte, file string, params []byte) (
 	if _, err := kmod.NormalName(module); err != nil { // it becomes a file's name
 		return nil, err
 	}
-	l, err := kmod.Look(module, nil)
+	l, err := kmod.Look(module, k.root)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +88,7 @@ func (k *keeper) keep(module string, image []byte, file string, params []byte) (
 		Boot: k.boot, Module: module, Identity: l.Identity, Instance: l.Instance,
 		SHA256: sha256Of(image), File: file, Params: params, path: k.path(module, ".ko"),
 	}
-	if c.Values, _, err = kmod.LoadedParams(module, nil); err != nil {
+	if c.Values, _, err = kmod.LoadedParams(module, k.root); err != nil {
 		return nil, err
 	}
 	record, err := json.Marshal(c)
@@ -140,7 +141,7 @@ func (k *keeper) prune() {
 		var c kept
 		text, err := os.ReadFile(record)
 		if err == nil && json.Unmarshal(text, &c) == nil && c.Boot == k.boot {
-			if _, err := kmod.Look(c.Module, nil); err == nil {
+			if _, err := kmod.Look(c.Module, k.root); err == nil {
 				continue
 			}
 		}

@@ -41,7 +41,7 @@ trace, and nothing was done.`,
 				return usageErrorf("reload takes a FILE, and parameters")
 			}
 			if !kmod.IsFile(args[0]) {
-				return &exitError{status: exitUsage, err: targetError(&kmod.Error{Op: "reload", Module: args[0], Err: errNoFile}), hint: "reload takes the file of the new build, such as ./NAME.ko"}
+				return &exitError{status: exitUsage, err: reloadError(args[0], errNoFile), hint: "reload takes the file of the new build, such as ./NAME.ko"}
 			}
 			return nil
 		},
@@ -74,7 +74,7 @@ func (o *reloadOptions) run(cmd *cobra.Command, file string, params kmod.Params)
 	}
 	// What cannot even be tried is refused before anything is attached.
 	if _, err := kmod.Plan(cmd.Context(), file, &kmod.LoadOptions{Params: params}); err != nil {
-		return targetError(err)
+		return reloadError(file, err)
 	}
 	return o.attached(cmd, func(ctx context.Context, s *session) error {
 		r := newReloader(s, o).reload(ctx, file, params)
@@ -83,6 +83,12 @@ func (o *reloadOptions) run(cmd *cobra.Command, file string, params kmod.Params)
 		}
 		return r.failure()
 	})
+}
+
+// reloadError is about what was asked for: a command line that makes no sense, or a file
+// that is none.
+func reloadError(file string, err error) error {
+	return targetError(&kmod.Error{Op: "reload", Module: file, Err: bareCause(err)})
 }
 
 func (o *reloadOptions) printReload(out io.Writer, r *reloadResult) error {

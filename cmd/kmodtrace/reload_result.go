@@ -107,8 +107,12 @@ func (r *reloadResult) conclude(plan *replacement) {
 		r.set(d.Result, d.err)
 		r.Cause = d.Cause
 	}
-	r.After = r.look(plan)
-	if r.err == nil {
+	r.finish(r.look(plan))
+}
+
+// finish takes what is in the kernel into the verdict.
+func (r *reloadResult) finish(after newCopy) {
+	if r.After = after; r.err == nil {
 		return
 	}
 	if r.isDown() {

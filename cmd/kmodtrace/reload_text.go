@@ -21,7 +21,7 @@ func (t *resultText) reload(r *reloadResult) string {
 	if r.Load != nil {
 		lines = append(lines, t.taken(r.Params)...)
 	}
-	return t.text(append(lines, r.verdictLine()))
+	return t.text(append(lines, r.nowLine(), r.verdictLine()))
 }
 
 // taken tells of the parameters what the events of the load do not: where they are from,
@@ -53,7 +53,19 @@ func (r *reloadResult) verdictLine() line {
 	default:
 		l = l.add(unsure, string(r.Result))
 	}
-	l = l.add(plain, "; "+r.After.Copy.String())
+	return l
+}
+
+// nowLine says which copy is in the kernel.
+func (r *reloadResult) nowLine() line {
+	s := good
+	switch {
+	case r.Result == down, r.After.Copy == copyUnfinished:
+		s = bad
+	case r.Result != confirmed:
+		s = unsure
+	}
+	l := labelled("now", s, r.After.Copy.String())
 	if id := shortBuild(r.After); id != "" {
 		l = l.add(dim, " ("+id+")")
 	}
