@@ -9,8 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
-	"syscall"
 
 	"github.com/kmodtrace/kmodtrace/kmod"
 )
@@ -27,6 +25,7 @@ type keeper struct {
 	dir  string
 	boot string
 	root *kmod.ListOptions // where the modules are looked at
+	lock *os.File          // the folder, locked against others who forget
 }
 
 // kept is a file that is kept, and the load that it is of.
@@ -45,26 +44,6 @@ type kept struct {
 	Values []kmod.Setting `json:"values"`
 
 	path string
-}
-
-// newKeeper errs where nothing can be kept: not this user's folder, or no folder.
-func newKeeper(dir string) (*keeper, error) {
-	boot, err := bootOf("/")
-	if err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	info, err := os.Lstat(dir)
-	if err != nil {
-		return nil, err
-	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !info.IsDir() || !ok || int(stat.Uid) != os.Geteuid() || info.Mode().Perm()&0o022 != 0 {
-		return nil, fmt.Errorf("%s is not a folder that is this user's alone", dir)
-	}
-	return &keeper{dir: dir, boot: boot, root: &kmod.ListOptions{}}, nil
 }
 
 // keep keeps the image of a module that is in the kernel, and forgets what is not there
@@ -134,49 +113,9 @@ func (k *keeper) find(module string, id kmod.Identity) (*kept, error) {
 	return c, err
 }
 
-// prune removes what is of another boot, or of no module that is loaded.
-func (k *keeper) prune() {
-	records, _ := filepath.Glob(filepath.Join(k.dir, "*.json"))
-	for _, record := range records {
-		var c kept
-		text, err := os.ReadFile(record)
-		if err == nil && json.Unmarshal(text, &c) == nil && c.Boot == k.boot {
-			if _, err := kmod.Look(c.Module, k.root); err == nil {
-				continue
-			}
-		}
-		_ = os.Remove(record)
-		_ = os.Remove(strings.TrimSuffix(record, ".json") + ".ko")
-	}
-}
-
 func (k *keeper) path(module, end string) string { return filepath.Join(k.dir, module+end) }
-
-// absolute names a file for those in other folders.
-func absolute(path string) string {
-	if full, err := filepath.Abs(path); err == nil {
-		return full
-	}
-	return path
-}
 
 func sha256Of(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
-}
-
-// writeWhole writes a file that nobody ever sees half of, for this user alone.
-func writeWhole(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return err
 }

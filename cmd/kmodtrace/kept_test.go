@@ -20,6 +20,7 @@ func newKeptWorld(t *testing.T) *keptWorld {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(k.close)
 	k.root.Root = t.TempDir()
 	return &keptWorld{t, k}
 }
@@ -92,6 +93,17 @@ func TestKeep(t *testing.T) {
 	}
 	// A module that is gone is forgotten with the next one that comes.
 	w.unload("a")
+	if err := os.WriteFile(filepath.Join(w.dir, unfinished+"1"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	other, err := newKeeper(w.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.prune(); w.find("a", "ab") == nil {
+		t.Error("it is forgotten while somebody reloads it")
+	}
+	other.close()
 	if _, err := w.keep("b", w.load("b", 1), "/build/b.ko", nil); err != nil {
 		t.Fatal(err)
 	}

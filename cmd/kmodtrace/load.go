@@ -107,6 +107,7 @@ func loadSteps(ctx context.Context, s *session, r *result, steps []kmod.Step) {
 // be kept matters only then, and is said then.
 func keepLoaded(step *kmod.Step) {
 	if k, err := newKeeper(keptFolder); err == nil {
+		defer k.close()
 		_ = k.keepFile(step.Module, step.Path, absolute(step.Path), step.Params)
 	}
 }

@@ -77,7 +77,9 @@ func (o *reloadOptions) run(cmd *cobra.Command, file string, params kmod.Params)
 		return reloadError(file, err)
 	}
 	return o.attached(cmd, func(ctx context.Context, s *session) error {
-		r := newReloader(s, o).reload(ctx, file, params)
+		reloader := newReloader(s, o)
+		defer reloader.close()
+		r := reloader.reload(ctx, file, params)
 		if err := o.printReload(cmd.OutOrStdout(), r); err != nil {
 			return err
 		}

@@ -376,3 +376,22 @@ func TestReloadPermanent(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// TestReloadCrash: an init that crashes takes the name with it until reboot. It runs
+// alone in a machine, which it leaves damaged.
+func TestReloadCrash(t *testing.T) {
+	if os.Getenv("KMODTRACE_CRASH") == "" {
+		t.Skip("crashes the kernel: runs only when asked to, alone in a machine of the lab (KMODTRACE_CRASH)")
+	}
+	l := &reloadLab{t, t.TempDir()}
+	l.kmodtrace(exitOK, "load", l.build("hello", 1))
+	r, errs := l.reload(exitUnconfirmed, l.build("crash", 2, "crash", "hello"))
+	l.is(r, "down", "unfinished")
+	if r.Restore != nil || !strings.Contains(errs, "its code crashed") || !strings.Contains(errs, "until reboot") {
+		t.Errorf("%+v: %s", r.Restore, errs)
+	}
+	// Again: it is neither live nor to be removed, and nothing hangs.
+	r, errs = l.reload(exitRefused, l.build("hello", 3))
+	l.is(r, "refused", "untouched")
+	t.Logf("%s", errs)
+}
