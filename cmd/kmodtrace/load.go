@@ -18,7 +18,8 @@ func newLoadCommand() *cobra.Command {
 		Long: `Load a module: a file like insmod, or a name with what it depends on like modprobe,
 whose configuration is respected. What has a slash, or ends in .ko, .ko.gz, .ko.xz or
 .ko.zst, is a file. The tracer is attached first; a load is confirmed when the kernel both
-answered with yes and was seen to do it, down to the return of the module's own init.
+answered with yes and was seen to do it, down to the return of the module's own init. The
+file of a FILE that was loaded is kept in ` + keptFolder + `, for kmodtrace reload.
 
 Exit status: 0 confirmed; 1 refused, by the kernel or for the file; 2 the command line
 makes no sense; 3 not confirmed, or contradicted by the kernel's events; 4 this kernel, or
