@@ -23,8 +23,9 @@ since; for another all that it shows below /sys/module.
 
 A file that this kernel would refuse, as kmodtrace check finds, leaves the old copy in the
 kernel, and so does an old copy that is in use or cannot be unloaded. Where the new one does not
-load, or somebody interrupts in between, the old one is put back, with its parameters. Its
-file is kept for that by content, for the build has overwritten it by then: kmodtrace keeps
+load, or somebody interrupts in between, the old one is put back, with its parameters. (What
+the kernel has begun nobody can stop: after an interrupt it has ten seconds to answer.) The
+old file is kept for that by content, for the build has overwritten it by then: kmodtrace keeps
 the files that it loads in ` + keptFolder + `. Of others a file with the build ID
 of the loaded copy is looked for: FILE itself, where the journal of kmodtrace serve saw it
 loaded from, the installed one. Where there is none, it is said before anything is removed.

@@ -63,11 +63,12 @@ func (r *reloader) carryOut(ctx context.Context, res *reloadResult, plan *replac
 	defer cancel()
 	if plan.old != nil {
 		res.Unload = r.unload(ctx, late, plan.file.Name)
-		if res.Unload.Result != confirmed {
-			if inKernel(plan.file.Name) {
-				return
-			}
-			r.putBack(ctx, res, plan) // it went, though nothing proves how
+		switch {
+		case res.Unload.Result == confirmed, errors.Is(res.Unload.err, kmod.ErrNotLoaded): // somebody was faster
+		case inKernel(plan.file.Name):
+			return
+		default: // it went, though nothing proves how
+			r.putBack(ctx, res, plan)
 			return
 		}
 	}
