@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"os"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/roles"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
 // reloadRecord is what these tests look at in the JSON of a reload.
@@ -327,6 +329,16 @@ func TestReloadRefusedBefore(t *testing.T) {
 	l.shows("hello", 1)
 }
 
+// awaitExit waits until a module is on its way out.
+func awaitExit(module string) {
+	for range 3000 {
+		if now, err := kmod.Look(module, nil); err != nil || now.State == "going" {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 // TestReloadInterrupted: in the exit of the old one, which nothing can stop.
 func TestReloadInterrupted(t *testing.T) {
 	l := newReloadLab(t)
@@ -340,12 +352,7 @@ func TestReloadInterrupted(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for range 3000 {
-		if now, err := kmod.Look("slowexit", nil); err != nil || now.State == "going" {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	awaitExit("slowexit")
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
@@ -358,6 +365,60 @@ func TestReloadInterrupted(t *testing.T) {
 	l.shows("slowexit", 1, "ms=3000")
 	if !strings.Contains(errs.String(), "not begun: interrupted; the old copy is back") {
 		t.Errorf("%s", errs.Bytes())
+	}
+}
+
+// TestReloadAgain: one reloader in one session reloads again and again, whatever came of
+// the time before.
+func TestReloadAgain(t *testing.T) {
+	l := newReloadLab(t)
+	tracing, err := openTracer(tracer.Auto)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tracing.Close()
+	s, err := newSession(tracing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	r := newReloader(s, &reloadOptions{})
+	defer r.close()
+	for i, step := range []struct {
+		build  func() string
+		params kmod.Params
+		want   verdict
+		after  whichCopy
+	}{
+		{func() string { return l.build("refuse", 21) }, kmod.Params{"err=0"}, confirmed, copyNew},
+		{func() string { return l.build("refuse", 22) }, nil, confirmed, copyNew},
+		{func() string { return l.build("refuse", 23) }, kmod.Params{"err=3"}, refused, copyBack},
+		{func() string { return labModule("text") }, nil, refused, copyUntouched},
+		{func() string { return l.build("refuse", 24) }, nil, confirmed, copyNew},
+		{func() string { return l.build("slowexit", 25) }, kmod.Params{"ms=12000"}, confirmed, copyNew},
+		{func() string { return l.build("refuse", 26) }, nil, confirmed, copyNew},
+	} {
+		if res := r.reload(t.Context(), step.build(), step.params); res.Result != step.want || res.After.Copy != step.after {
+			t.Errorf("%d: %s, %s: %v", i, res.Result, res.After.Copy, res.err)
+		}
+	}
+	l.shows("refuse", 26, "err=0")
+
+	// An exit takes longer than anybody waits: that one is without a verdict, and the next
+	// is as if nothing had been.
+	stopped, stop := context.WithCancel(t.Context())
+	go func() { awaitExit("slowexit"); stop() }()
+	if res := r.reload(stopped, l.build("slowexit", 27), nil); res.Result != unconfirmed || res.After.Copy != copyUnfinished {
+		t.Errorf("%s, %s: %v", res.Result, res.After.Copy, res.err)
+	}
+	if res := r.reload(t.Context(), l.build("refuse", 28), nil); res.Result != confirmed || res.After.Copy != copyNew {
+		t.Errorf("%s, %s: %v", res.Result, res.After.Copy, res.err)
+	}
+	for range 100 {
+		if !inKernel("slowexit") {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
 }
 
