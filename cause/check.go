@@ -42,8 +42,8 @@ type CheckOptions struct {
 	// Given are modules that will be loaded before, as a name's dependencies are:
 	// what they export counts as there.
 	Given []*kmod.File
-	// Replaces says that a loaded module of that name will be taken out before.
-	Replaces bool
+	// Replacing: the loaded module of the file's name will be taken out first.
+	Replacing bool
 }
 
 // Check says whether a kernel would load a file, and if not, why: by the causes of
@@ -220,7 +220,10 @@ func (c *checkup) blacklisted() *Cause {
 
 // present: a module of that name is there.
 func (c *checkup) present() *Cause {
-	if m, err := c.kernel.Loaded(c.names["module"]); err == nil && m != nil && !c.opts.Replaces {
+	if c.opts.Replacing {
+		return nil
+	}
+	if m, err := c.kernel.Loaded(c.names["module"]); err == nil && m != nil {
 		return c.refuse(AlreadyLoaded, "{module} is loaded already", "/proc/modules has it")
 	}
 	return nil

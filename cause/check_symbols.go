@@ -108,7 +108,7 @@ func (c *checkup) namespace(symbol kernel.Symbol) *Cause {
 func (c *checkup) exports() *Cause {
 	for _, e := range c.file.Exports {
 		symbol, err := c.lookup(e.Name)
-		if err != nil || c.opts.Replaces && symbol.Owner == c.names["module"] {
+		if err != nil || c.opts.Replacing && symbol.Owner == c.names["module"] {
 			continue
 		}
 		c.names["symbol"], c.names["owner"], c.names["source"] = e.Name, symbol.Owner, symbol.Source

@@ -20,17 +20,17 @@ import (
 
 // checked is a row: a file and a kernel, and what is to be expected.
 type checked struct {
-	data     []byte
-	module   koimage.Module // where data is nil; hello if empty
-	machine  files          // on ordinary; nil for that
-	bare     bool           // machine is all that there is
-	params   kmod.Params
-	given    []koimage.Module
-	verdict  Judgement
-	code     Code
-	says     string
-	open     []string // words of the questions
-	replaces bool
+	data      []byte
+	module    koimage.Module // where data is nil; hello if empty
+	machine   files          // on ordinary; nil for that
+	bare      bool           // machine is all that there is
+	params    kmod.Params
+	given     []koimage.Module
+	replacing bool // the loaded one of its name
+	verdict   Judgement
+	code      Code
+	says      string
+	open      []string // words of the questions
 }
 
 func (c *checked) image() []byte {
@@ -102,7 +102,7 @@ func checkedFiles() map[string]checked {
 		"blacklist":      {machine: files{"proc/cmdline": "module_blacklist=x,hello\n"}, verdict: Refused, code: Blacklisted, says: "hello is in module_blacklist="},
 		"layout":         {module: changed(func(m *koimage.Module) { m.Imports[0].CRC++ }), verdict: Refused, code: ModuleLayout, says: "struct module"},
 		"loaded":         {machine: files{"proc/modules": "hello 4096 0 - Live 0x0\n"}, verdict: Refused, code: AlreadyLoaded, says: "hello is loaded already"},
-		"replaced":       {machine: files{"proc/modules": "hello 4096 0 - Live 0x0\n"}, replaces: true, verdict: Loads},
+		"replaced":       {machine: files{"proc/modules": "hello 4096 0 - Live 0x0\n"}, replacing: true, verdict: Loads},
 		"dashes, loaded": {module: informed("name=hel-lo", "vermagic="+vermagic), machine: files{"proc/modules": "hello 4096 0 - Live 0x0\n"}, verdict: Refused, code: AlreadyLoaded},
 
 		"another release, versions":    {module: informed("vermagic=6.1.0 SMP preempt mod_unload modversions "), verdict: Loads},
@@ -140,6 +140,8 @@ func checkedFiles() map[string]checked {
 		}), verdict: Loads},
 		"duplicate":           {module: changed(func(m *koimage.Module) { m.Exports = []koimage.Symbol{{Name: "free"}} }), verdict: Refused, code: SymbolDuplicate, says: "exports free, which the kernel exports already"},
 		"duplicate of loaded": {module: changed(func(m *koimage.Module) { m.Exports = []koimage.Symbol{{Name: "dep_gives"}} }), verdict: Refused, code: SymbolDuplicate, says: "which dep exports already"},
+		"of the replaced":     {module: withExport("dep", koimage.Symbol{Name: "dep_gives"}), replacing: true, verdict: Loads},
+		"of another":          {module: withExport("other", koimage.Symbol{Name: "dep_gives"}), replacing: true, verdict: Refused, code: SymbolDuplicate, says: "which dep exports already"},
 		"new export":          {module: changed(func(m *koimage.Module) { m.Exports = []koimage.Symbol{{Name: "fresh"}} }), verdict: Loads},
 
 		"value":        {params: kmod.Params{"times=x"}, verdict: Refused, code: ParameterInvalid, says: `take "x" for its parameter times (int)`},
@@ -164,7 +166,7 @@ func otherKind(image []byte) []byte {
 func TestCheck(t *testing.T) {
 	for name, c := range checkedFiles() {
 		t.Run(name, func(t *testing.T) {
-			opts := &CheckOptions{Params: c.params, Replaces: c.replaces}
+			opts := &CheckOptions{Params: c.params, Replacing: c.replacing}
 			for _, m := range c.given {
 				f, err := kmod.Parse(m.Bytes())
 				if err != nil {

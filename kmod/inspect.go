@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -239,7 +240,9 @@ func parse(data []byte) (*File, error) {
 		return nil, fmt.Errorf("%w: an object file without .modinfo", ErrNotModule)
 	}
 	f.Fields = parseModinfo(string(info))
-	f.Name = normal(f.Value("name"))
+	if f.Name = structName(img); f.Name == "" {
+		f.Name = normal(f.Value("name"))
+	}
 	f.Parameters = parameters(f.Fields)
 	f.BuildID = buildID(img)
 	f.lacks = missingParts(img)
@@ -311,11 +314,12 @@ func MachineName(m elf.Machine) string {
 	return strings.ToLower(strings.TrimPrefix(m.String(), "EM_"))
 }
 
-// buildID reads the note that the linker leaves: sizes of name and content, a type,
-// "GNU", the content.
-func buildID(img *image) string { return buildIDNote(img.section(".note.gnu.build-id"), img.order) }
+// buildID gives that of a file.
+func buildID(img *image) string { return noteID(img.section(".note.gnu.build-id"), img.order) }
 
-func buildIDNote(text []byte, order binary.ByteOrder) string {
+// noteID reads the note that the linker leaves: sizes of name and content, a type,
+// "GNU", the content.
+func noteID(text []byte, order binary.ByteOrder) string {
 	note := reader{text, order, false, 0} // its words have 32 bits everywhere
 	nameLen, size := note.word(), note.word()
 	note.word() // type
@@ -327,4 +331,15 @@ func buildIDNote(text []byte, order binary.ByteOrder) string {
 		return ""
 	}
 	return hex.EncodeToString(id)
+}
+
+// structName gives the name in struct module as the build leaves it, which is the one
+// that the kernel goes by. Nothing else in it is set then, so that its place in the
+// struct, which kernels choose, does not matter. Empty where that is not so.
+func structName(img *image) string {
+	name := string(bytes.Trim(img.section(".gnu.linkonce.this_module"), "\x00"))
+	if name, err := NormalName(name); err == nil && utf8.ValidString(name) && !strings.ContainsRune(name, 0) {
+		return name
+	}
+	return ""
 }

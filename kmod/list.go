@@ -105,7 +105,7 @@ func (m *Module) readSysfs(dir string) {
 	m.CoreSize = readUint(filepath.Join(dir, "coresize"))
 	m.InitSize = readUint(filepath.Join(dir, "initsize"))
 	if note, err := os.ReadFile(filepath.Join(dir, "notes/.note.gnu.build-id")); err == nil {
-		m.BuildID = buildIDNote(note, binary.NativeEndian)
+		m.BuildID = noteID(note, binary.NativeEndian)
 	}
 }
 

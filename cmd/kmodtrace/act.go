@@ -36,32 +36,39 @@ func (o *actOptions) check() error {
 // job is one target of a command, and how to bring it about.
 type job struct {
 	command, target string
-	do              func(context.Context, *witness, *result)
+	do              func(context.Context, *session, *result)
 	// show prints what came of it; nil is actOptions.print.
 	show func(io.Writer, *kernel.Kernel, *result) error
 }
 
 // act attaches, does the jobs one after another, prints what came of each, and
 // detaches. Where tracing is not possible nothing is done at all.
-func (o *actOptions) act(cmd *cobra.Command, jobs []job) (err error) {
+func (o *actOptions) act(cmd *cobra.Command, jobs []job) error {
+	return o.attached(cmd, func(ctx context.Context, s *session) error {
+		return o.actAll(ctx, cmd.OutOrStdout(), s, jobs)
+	})
+}
+
+// attached gives a session to act in, with a context that ends when nobody waits any more.
+func (o *actOptions) attached(cmd *cobra.Command, do func(context.Context, *session) error) (err error) {
 	defer surviveBrokenPipe()()
-	a, err := startActing(cmd.Context(), o.backend)
+	s, err := startSession(cmd.Context(), o.backend)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, a.close()) }()
+	defer func() { err = errors.Join(err, s.close()) }()
 	ctx := cmd.Context()
 	if o.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, o.timeout)
 		defer cancel()
 	}
-	return o.actAll(ctx, cmd.OutOrStdout(), a, jobs)
+	return do(ctx, s)
 }
 
 // actAll goes on after a refusal, but not after a job of which it is not known
 // whether it is done.
-func (o *actOptions) actAll(ctx context.Context, out io.Writer, a *acting, jobs []job) error {
+func (o *actOptions) actAll(ctx context.Context, out io.Writer, s *session, jobs []job) error {
 	var failures failures
 	sure := true
 	for _, j := range jobs {
@@ -72,14 +79,12 @@ func (o *actOptions) actAll(ctx context.Context, out io.Writer, a *acting, jobs 
 		case !sure:
 			r.set(unconfirmed, &kmod.Error{Op: j.command, Module: j.target, Err: errors.New("not begun: it is not known what became of the one before")})
 		default:
-			j.do(ctx, a.witness, r)
+			j.do(ctx, s, r)
 			sure = r.Result.sure()
-			// What became of it is known: the reason is looked for even if somebody
-			// has stopped waiting.
-			r.explain(context.WithoutCancel(ctx), a.kernel, a.inquiry)
+			s.explain(ctx, r)
 		}
 		failures.add(r.failure())
-		if err := o.show(out, a.kernel, j, r); err != nil {
+		if err := o.show(out, s.kernel, j, r); err != nil {
 			failures.add(err)
 			break
 		}

@@ -75,17 +75,20 @@ func (o *devOptions) parse(args []string) error {
 
 func (o *devOptions) run(cmd *cobra.Command) (err error) {
 	defer surviveBrokenPipe()()
-	a, err := startActing(cmd.Context(), o.backend)
+	session, err := startSession(cmd.Context(), o.backend)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, a.close()) }()
+	defer func() { err = errors.Join(err, session.close()) }()
 	sources, err := watchSources(o.dir)
 	if err != nil {
 		return err
 	}
 	defer sources.close()
-	d := &dev{devOptions: o, acting: a, out: newDevScreen(cmd.OutOrStdout()), sources: sources}
+	// What the source says counts, not what an old copy had.
+	reloader := newReloader(session, &reloadOptions{fresh: true, journal: defaultJournal})
+	defer reloader.close()
+	d := &dev{devOptions: o, reloader: reloader, out: newDevScreen(cmd.OutOrStdout()), sources: sources}
 	log, err := followKernelLog(d.out.kernel)
 	if err != nil {
 		return &exitError{status: exitRefused, err: oneLineError{fmt.Errorf("what the kernel prints: %w", err)}, hint: "run it as root, for instance by sudo"}
@@ -97,14 +100,15 @@ func (o *devOptions) run(cmd *cobra.Command) (err error) {
 // dev is what goes on from one save to the next.
 type dev struct {
 	*devOptions
-	*acting
-	out     *devScreen
-	sources *sourceWatch
+	reloader *reloader
+	out      *devScreen
+	sources  *sourceWatch
 
-	name    string       // of the module
-	state   copyInKernel // of ours
-	content []byte       // of the copy in the kernel
-	since   time.Time    // when that was loaded
+	name  string    // of the module
+	there bool      // a copy of it is in the kernel
+	ours  bool      // which was loaded here
+	since time.Time // when
+	image []byte    // of that copy
 }
 
 // settleTime is how long nothing must be saved any more: editors and version control write
@@ -112,7 +116,6 @@ type dev struct {
 const settleTime = 150 * time.Millisecond
 
 func (d *dev) loop(ctx context.Context) error {
-	d.state = noCopy
 	for {
 		if err := d.round(ctx); err != nil {
 			return err
@@ -126,17 +129,19 @@ func (d *dev) loop(ctx context.Context) error {
 	}
 }
 
-// end takes the module out again.
+// end takes the module out again, unless somebody else loaded it.
 func (d *dev) end(ctx context.Context) error {
 	d.out.begin("the end")
-	if d.state != newCopy && d.state != oldCopy {
+	switch {
+	case d.there && !d.ours:
+		d.out.line(dim, d.name+" is left in the kernel: it was not loaded here")
+		return nil
+	case !d.there:
 		d.out.line(dim, "nothing was loaded")
 		return nil
 	}
-	r := d.unload(ctx, d.name)
+	r := d.reloader.unload(ctx, ctx, d.name)
+	d.reloader.session.explain(ctx, r)
 	d.out.text(d.out.result().render(r))
-	if r.Result == confirmed {
-		forget(d.name)
-	}
 	return r.failure()
 }

@@ -24,7 +24,7 @@ func (d *dev) round(ctx context.Context) error {
 	}
 	if err != nil {
 		failure := buildError(err)
-		if s := statusOf(failure); d.state == noCopy && d.name == "" && (s == exitNoTrace || s == exitUsage) {
+		if s := statusOf(failure); d.name == "" && (s == exitNoTrace || s == exitUsage) {
 			return failure // it will not get better by saving
 		}
 		d.out.line(bad, "not built: "+failure.Error())
@@ -37,20 +37,20 @@ func (d *dev) round(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	content, f, err := readModule(m.Path)
+	image, err := kmod.ReadImage(m.Path)
 	if err != nil {
 		d.out.line(bad, err.Error())
 		return d.tell()
 	}
-	if bytes.Equal(content, d.content) {
+	if d.ours && bytes.Equal(image, d.image) {
 		return nil // what was saved changes nothing
 	}
-	d.out.line(good, fmt.Sprintf("%s built in %.1f s", f.Name, built.Took.Seconds()))
-	d.name = f.Name
+	d.out.line(good, fmt.Sprintf("%s built in %.1f s", m.Name, built.Took.Seconds()))
+	d.name = m.Name
 	if d.try && !d.passes(ctx, m.Path) {
 		return d.tell()
 	}
-	return d.replace(ctx, m.Path, content, f)
+	return d.replace(ctx, m.Path, image)
 }
 
 // pick is the module that is meant.
@@ -98,32 +98,35 @@ func (d *dev) passes(ctx context.Context, path string) bool {
 }
 
 // replace brings the new copy into the kernel.
-func (d *dev) replace(ctx context.Context, path string, content []byte, f *kmod.File) error {
-	r := d.reload(ctx, path, content, f, d.params, true) // what its source says counts
+func (d *dev) replace(ctx context.Context, path string, image []byte) error {
+	r := d.reloader.reload(ctx, path, d.params)
 	d.out.text(d.out.result().reload(r))
-	for _, note := range r.notes() {
-		d.out.line(unsure, note)
+	if r.Reason != "" {
+		d.out.line(bad, r.Reason)
 	}
-	switch r.InKernel {
-	case newCopy:
-		d.state, d.content, d.since = newCopy, content, time.Now()
-	case oldCopy:
-		if d.state == noCopy { // somebody else's
-			d.state, d.since = oldCopy, time.Now()
-		}
-	case unknownCopy:
-		return errors.Join(d.tell(), r.failure())
-	case noCopy:
-		d.state, d.content = noCopy, nil
+	switch r.After.Copy {
+	case copyNew:
+		d.there, d.ours, d.since, d.image = true, true, time.Now(), image
+	case copyBack, copyUntouched: // the last good one, or what was there when this began
+		d.there = r.Before != nil
+		d.ours = d.ours && d.there
+	case copyNone:
+		d.there, d.ours = false, false
+	case copyOther:
+		d.there, d.ours = true, false
+	case copyUnfinished:
+		return errors.Join(d.out.err, r.failure())
 	}
 	return d.tell()
 }
 
 // tell ends a round by what is in the kernel now.
 func (d *dev) tell() error {
-	switch d.state {
-	case newCopy, oldCopy:
+	switch {
+	case d.ours:
 		d.out.line(strong, fmt.Sprintf("in the kernel: %s, loaded at %s", d.name, d.since.Format(time.TimeOnly)))
+	case d.there:
+		d.out.line(strong, fmt.Sprintf("in the kernel: %s, not loaded here", d.name))
 	default:
 		d.out.line(strong, "in the kernel: no copy")
 	}

@@ -93,10 +93,10 @@ func shopDisk(t *testing.T, series string) string {
 func devInShop(t *testing.T) {
 	enterShop(t)
 	d := startDev(t)
-	d.expect("in the kernel: hello, loaded at", "the new copy of hello is in the kernel", "Hello, World!")
+	d.expect("in the kernel: hello, loaded at", "the new copy is in the kernel", "Hello, World!")
 
 	d.edit("Hello, ", "Howdy, ")
-	d.expect("in the kernel: hello, loaded at", "Goodbye!", "Howdy, World!", "the new copy of hello is in the kernel")
+	d.expect("in the kernel: hello, loaded at", "Goodbye!", "Howdy, World!", "the new copy is in the kernel")
 
 	d.edit("static int __init", "static nonsense __init")
 	d.expect("in the kernel: hello, loaded at", "error:", "not built: ")
@@ -104,12 +104,12 @@ func devInShop(t *testing.T) {
 
 	d.edit("static nonsense __init", "static int __init")
 	d.edit("return 0;", "return -EIO;")
-	d.expect("in the kernel: hello, loaded at", "failed EIO", "the old copy of hello is in the kernel again")
+	d.expect("in the kernel: hello, loaded at", "failed EIO", "the old copy is back")
 	d.loaded(true)
 
 	d.edit("return -EIO;", "return 0;")
 	d.edit("Howdy, ", "Welcome, ")
-	d.expect("in the kernel: hello, loaded at", "Welcome, World!", "the new copy of hello is in the kernel")
+	d.expect("in the kernel: hello, loaded at", "Welcome, World!", "the new copy is in the kernel")
 
 	if _, err := d.terminal.Write([]byte{3}); err != nil { // Ctrl-C
 		t.Fatal(err)

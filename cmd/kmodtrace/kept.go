@@ -1,141 +1,121 @@
 package main
 
 import (
-	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/kmodtrace/kmodtrace/kmod"
 )
 
-// keptDir has a copy of each file that this program loaded by its path, as long as the
-// module is in the kernel: a rebuild overwrites the file, and the kernel gives no content
-// back. Like the modules, it does not outlive the boot.
-const keptDir = "/run/kmodtrace-loaded"
+// keptFolder is where the files are kept that kmodtrace itself loads. Not below /run: a
+// module with its debugging information is too large for memory, and systemd removes the
+// service's folder there.
+const keptFolder = "/var/lib/kmodtrace/loaded"
 
-func keptPath(module string) string { return filepath.Join(keptDir, module+".ko") }
+// keeper keeps, by content, the files of modules that are in the kernel: the kernel has
+// no copy that could be loaded again, and by the time that one is needed the file is
+// what the next build has made of it. NAME.ko is the file, NAME.json what is known of it.
+type keeper struct {
+	dir  string
+	boot string
+	root *kmod.ListOptions // where the modules are looked at
+	lock *os.File          // the folder, locked against others who forget
+}
 
-// keepCopy keeps content, decompressed, as that of a module which is loaded now. Where that
-// cannot be, there is no way back to it, and no harm else.
-func keepCopy(module string, content []byte, params kmod.Params) error {
-	if err := os.MkdirAll(keptDir, 0o700); err != nil {
-		return err
+// kept is a file that is kept, and the load that it is of.
+type kept struct {
+	Boot   string `json:"boot"`
+	Module string `json:"module"`
+	kmod.Identity
+	SHA256 string `json:"sha256"`
+	File   string `json:"file"` // from where it was loaded
+	// Instance is the load that all below is about.
+	Instance uint64 `json:"instance"`
+	// Params are what it was loaded with; nil where nobody knows. Not a string: JSON would
+	// change one that is no UTF-8.
+	Params []byte `json:"params"`
+	// Values are what the module showed just after.
+	Values []kmod.Setting `json:"values"`
+
+	path string
+}
+
+// keep keeps the image of a module that is in the kernel, and forgets what is not there
+// any more. It errs when the image is not what is in the kernel, for certain.
+func (k *keeper) keep(module string, image []byte, file string, params []byte) (*kept, error) {
+	if _, err := kmod.NormalName(module); err != nil { // it becomes a file's name
+		return nil, err
 	}
-	text, err := params.Quote()
+	l, err := kmod.Look(module, k.root)
+	if err != nil {
+		return nil, err
+	}
+	f, err := kmod.Parse(image)
+	if err != nil {
+		return nil, err
+	}
+	if !f.Identity().Same(l.Identity) {
+		return nil, fmt.Errorf("%s is not what is loaded as %s", file, module)
+	}
+	c := &kept{
+		Boot: k.boot, Module: module, Identity: l.Identity, Instance: l.Instance,
+		SHA256: sha256Of(image), File: file, Params: params, path: k.path(module, ".ko"),
+	}
+	if c.Values, _, err = kmod.LoadedParams(module, k.root); err != nil {
+		return nil, err
+	}
+	record, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	k.prune()
+	// In this order: a record that is not of the file beside it is not believed.
+	if err := writeWhole(c.path, image); err != nil {
+		return nil, err
+	}
+	return c, writeWhole(k.path(module, ".json"), record)
+}
+
+// keepFile is keep of what is in a path, after it was loaded from there with these
+// parameters. The file is what it is known as.
+func (k *keeper) keepFile(module, path, file, params string) error {
+	image, err := kmod.ReadImage(path)
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(keptPath(module)+".params", []byte(text)); err != nil {
-		return err
-	}
-	return replaceFile(keptPath(module), content)
+	_, err = k.keep(module, image, file, append([]byte{}, params...))
+	return err
 }
 
-// keepFile does so for a file that was just loaded.
-func keepFile(path string, params kmod.Params) {
-	content, err := kmod.ReadImage(path)
+// find gives what is kept of the module, if it is the build of that identity, undamaged.
+func (k *keeper) find(module string, id kmod.Identity) (*kept, error) {
+	text, err := os.ReadFile(k.path(module, ".json"))
 	if err != nil {
-		return
+		return nil, err
 	}
-	if f, err := kmod.Parse(content); err == nil && keepCopy(f.Name, content, params) != nil {
-		forget(f.Name)
+	c := &kept{path: k.path(module, ".ko")}
+	if err := json.Unmarshal(text, c); err != nil {
+		return nil, fmt.Errorf("%s: %w", k.path(module, ".json"), err)
 	}
+	if c.Boot != k.boot || c.Module != module || !c.Identity.Same(id) {
+		return nil, fmt.Errorf("what is kept of %s is of another load: %w", module, fs.ErrNotExist)
+	}
+	image, err := os.ReadFile(c.path)
+	if err == nil && sha256Of(image) != c.SHA256 {
+		err = errors.New(c.path + " was changed")
+	}
+	return c, err
 }
 
-// replaceFile writes all of a file or nothing of it.
-func replaceFile(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone already, if all went well
-	if _, err := f.Write(content); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
-}
+func (k *keeper) path(module, end string) string { return filepath.Join(k.dir, module+end) }
 
-func forget(module string) {
-	for _, suffix := range []string{"", ".params"} {
-		_ = os.Remove(keptPath(module) + suffix)
-	}
-}
-
-// contentOf finds the content that a loaded module came from: among the copies, at the
-// path that is to replace it, or among this kernel's modules. It is the one with the
-// module's build id, or the checksum of its sources where it has none.
-func contentOf(m *kmod.Module, paths ...string) (content []byte, params kmod.Params, from string) {
-	paths = append([]string{keptPath(m.Name)}, paths...)
-	for _, path := range paths {
-		data, err := kmod.ReadImage(path)
-		if err != nil {
-			continue
-		}
-		f, err := kmod.Parse(data)
-		if err != nil || !isFrom(m, f) {
-			continue
-		}
-		if path == keptPath(m.Name) {
-			text, _ := os.ReadFile(path + ".params")
-			params, _ = kmod.ParseParams(string(text)) // which this program wrote
-		}
-		return bytes.Clone(data), params, path
-	}
-	return nil, nil, ""
-}
-
-// isFrom tells whether a loaded module is of that file.
-func isFrom(m *kmod.Module, f *kmod.File) bool {
-	if m.BuildID != "" || f.BuildID != "" {
-		return m.BuildID == f.BuildID
-	}
-	return m.SrcVersion != "" && m.SrcVersion == f.Value("srcversion")
-}
-
-// shownParams are a loaded module's parameters as the kernel shows them, of those that the
-// file knows. What it does not show is in hidden, and what the file does not know in gone.
-func shownParams(module string, f *kmod.File, before kmod.Params) (params kmod.Params, hidden, gone []string) {
-	dir := filepath.Join("/sys/module", module, "parameters")
-	known := make(map[string]bool)
-	for _, p := range f.Parameters {
-		known[p.Name] = true
-		switch text, err := os.ReadFile(filepath.Join(dir, p.Name)); {
-		case err == nil:
-			value := strings.TrimSuffix(string(text), "\n")
-			if unset := value == "(null)" || value == "" && strings.HasPrefix(p.Type, "array"); !unset {
-				params = append(params, p.Name+"="+value)
-			}
-		case valueOf(before, p.Name) != "":
-			params = append(params, valueOf(before, p.Name))
-		default:
-			hidden = append(hidden, p.Name)
-		}
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return params, append(hidden, fmt.Sprintf("(%v)", err)), nil
-	}
-	for _, e := range entries {
-		if !known[e.Name()] {
-			gone = append(gone, e.Name())
-		}
-	}
-	return params, hidden, gone
-}
-
-// valueOf gives the last NAME=VALUE of that name.
-func valueOf(params kmod.Params, name string) (found string) {
-	for _, p := range params {
-		if n, _, _ := strings.Cut(p, "="); n == name {
-			found = p
-		}
-	}
-	return found
+func sha256Of(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
 }

@@ -1,74 +1,165 @@
 package main
 
 import (
-	"errors"
-	"strings"
+	"os"
+	"path/filepath"
 	"testing"
 
-	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/internal/koimage"
 	"github.com/kmodtrace/kmodtrace/kmod"
 )
 
-func TestIsFrom(t *testing.T) {
-	file := func(id, source string) *kmod.File {
-		return &kmod.File{BuildID: id, Fields: []kmod.Field{{Key: "srcversion", Value: source}}}
+// keptWorld is a folder that shows modules as loaded, and a keeper of their files.
+type keptWorld struct {
+	*testing.T
+	*keeper
+}
+
+func newKeptWorld(t *testing.T) *keptWorld {
+	k, err := newKeeper(filepath.Join(t.TempDir(), "kept"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	for name, c := range map[string]struct {
-		m    kmod.Module
-		f    *kmod.File
-		want bool
-	}{
-		"same":             {kmod.Module{BuildID: "ab", SrcVersion: "1"}, file("ab", "1"), true},
-		"rebuilt":          {kmod.Module{BuildID: "ab", SrcVersion: "1"}, file("cd", "1"), false},
-		"no id, same":      {kmod.Module{SrcVersion: "1"}, file("", "1"), true},
-		"no id, other":     {kmod.Module{SrcVersion: "1"}, file("", "2"), false},
-		"nothing known":    {kmod.Module{}, file("", ""), false},
-		"only one has one": {kmod.Module{SrcVersion: "1"}, file("ab", "1"), false},
+	t.Cleanup(k.close)
+	k.root.Root = t.TempDir()
+	return &keptWorld{t, k}
+}
+
+// load shows a module as loaded, and gives its file.
+func (w *keptWorld) load(name string, buildID ...byte) []byte {
+	w.Helper()
+	w.unload(name)
+	note := append([]byte{4, 0, 0, 0, byte(len(buildID)), 0, 0, 0, 3, 0, 0, 0, 'G', 'N', 'U', 0}, buildID...)
+	for file, data := range map[string][]byte{
+		"initstate": []byte("live\n"), "notes/.note.gnu.build-id": note, "parameters/whom": []byte("World\n"),
 	} {
-		if got := isFrom(&c.m, c.f); got != c.want {
-			t.Errorf("%s: %t", name, got)
+		path := filepath.Join(w.root.Root, "sys/module", name, file)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			w.Fatal(err)
 		}
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			w.Fatal(err)
+		}
+	}
+	m := koimage.Module{This: true, BuildID: buildID, Info: []string{"license=GPL", "name=" + name}}
+	return m.Bytes()
+}
+
+func (w *keptWorld) unload(name string) {
+	w.Helper()
+	if err := os.RemoveAll(filepath.Join(w.root.Root, "sys/module", name)); err != nil {
+		w.Fatal(err)
 	}
 }
 
-func TestValueOf(t *testing.T) {
-	params := kmod.Params{"a=1", "b", "a=2", "ab=3"}
-	for name, want := range map[string]string{"a": "a=2", "b": "b", "ab": "ab=3", "c": "", "": ""} {
-		if got := valueOf(params, name); got != want {
-			t.Errorf("%q: %q", name, got)
+func (w *keptWorld) find(name string, buildID string) *kept {
+	k, err := w.keeper.find(name, kmod.Identity{BuildID: buildID})
+	if err != nil {
+		w.Logf("find %s: %v", name, err)
+		return nil
+	}
+	return k
+}
+
+func TestKeep(t *testing.T) {
+	w := newKeptWorld(t)
+	image := w.load("a", 0xab)
+	if _, err := w.keep("a", image, "/build/a.ko", []byte("whom=\xff")); err != nil {
+		t.Fatal(err)
+	}
+	k := w.find("a", "ab")
+	if k == nil || k.File != "/build/a.ko" || string(k.Params) != "whom=\xff" || len(k.Values) != 1 || k.Values[0] != (kmod.Setting{Name: "whom", Value: "World"}) {
+		t.Fatalf("%+v", k)
+	}
+	if got, err := os.ReadFile(k.path); err != nil || string(got) != string(image) {
+		t.Errorf("another content is kept: %v", err)
+	}
+	if info, err := os.Stat(k.path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v: others may read it", info.Mode(), err)
+	}
+	if w.find("a", "cd") != nil || w.find("b", "ab") != nil {
+		t.Error("another build, or another module, is found")
+	}
+
+	// What is loaded decides: a file that has been overwritten meanwhile is not kept.
+	w.load("a", 0xcd)
+	if _, err := w.keep("a", image, "/build/a.ko", nil); err == nil {
+		t.Error("a file is kept that is not what is loaded")
+	}
+	for _, bad := range []string{"../a", "", "a/b"} {
+		if _, err := w.keep(bad, image, "/build/a.ko", nil); err == nil {
+			t.Errorf("%q is kept", bad)
 		}
+	}
+	// A module that is gone is forgotten with the next one that comes.
+	w.unload("a")
+	if err := os.WriteFile(filepath.Join(w.dir, unfinished+"1"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	other, err := newKeeper(w.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.prune(); w.find("a", "ab") == nil {
+		t.Error("it is forgotten while somebody reloads it")
+	}
+	other.close()
+	if _, err := w.keep("b", w.load("b", 1), "/build/b.ko", nil); err != nil {
+		t.Fatal(err)
+	}
+	left, _ := filepath.Glob(filepath.Join(w.dir, "*"))
+	if len(left) != 2 || filepath.Base(left[0]) != "b.json" || filepath.Base(left[1]) != "b.ko" {
+		t.Errorf("there is %v", left)
+	}
+	if k := w.find("b", "01"); k == nil || k.Params != nil {
+		t.Errorf("%+v: want parameters that nobody knows", k)
 	}
 }
 
-// What a reload did not do well is said, with the status that fits.
-func TestReloadFailure(t *testing.T) {
-	part := func(v verdict, why string) *result {
-		r := newResult("load", "x.ko")
-		r.set(v, &kmod.Error{Op: "load", Module: "x", Err: errors.New(why)})
-		return r
-	}
-	good := newResult("unload", "x")
-	for name, c := range map[string]struct {
-		r      reload
-		status int
-		notes  string
-	}{
-		"replaced":      {reload{InKernel: newCopy, Unload: good, Load: good, WayBack: "/x", replaced: true}, exitOK, ""},
-		"back":          {reload{InKernel: oldCopy, Unload: good, Load: part(refused, "no"), Restore: good, WayBack: "/x", replaced: true}, exitRefused, ""},
-		"gone":          {reload{InKernel: noCopy, Unload: good, Load: part(refused, "no"), replaced: true}, exitUnconfirmed, "no way back"},
-		"gone for ever": {reload{InKernel: noCopy, Unload: good, Load: part(refused, "no"), Restore: part(refused, "no"), WayBack: "/x", replaced: true}, exitUnconfirmed, ""},
-		"in use":        {reload{InKernel: oldCopy, Unload: part(refused, "in use"), WayBack: "/x", replaced: true}, exitRefused, ""},
-		"not known":     {reload{InKernel: unknownCopy, Unload: part(unconfirmed, "hm"), WayBack: "/x", replaced: true}, exitUnconfirmed, ""},
-		"first":         {reload{InKernel: noCopy, Load: part(refused, "no")}, exitRefused, ""},
-		"unfit":         {reload{InKernel: oldCopy, Check: &cause.Verdict{Cause: &cause.Cause{Code: cause.NotELF}}, replaced: true}, exitRefused, ""},
-		"params":        {reload{InKernel: newCopy, Load: good, WayBack: "/x", Hidden: []string{"a"}, Gone: []string{"b"}, replaced: true}, exitOK, "has no parameter b"},
+// TestKeptDamaged: nothing is put back that is not what was loaded.
+func TestKeptDamaged(t *testing.T) {
+	for name, spoil := range map[string]func(w *keptWorld){
+		"another content": func(w *keptWorld) { _ = os.WriteFile(w.path("a", ".ko"), []byte("x"), 0o600) },
+		"cut":             func(w *keptWorld) { _ = os.Truncate(w.path("a", ".ko"), 100) },
+		"no content":      func(w *keptWorld) { _ = os.Remove(w.path("a", ".ko")) },
+		"no record":       func(w *keptWorld) { _ = os.Remove(w.path("a", ".json")) },
+		"a record cut":    func(w *keptWorld) { _ = os.Truncate(w.path("a", ".json"), 40) },
+		"an empty record": func(w *keptWorld) { _ = os.WriteFile(w.path("a", ".json"), []byte("{}"), 0o600) },
+		"another boot":    func(w *keptWorld) { w.boot = "of tomorrow" },
 	} {
-		c.r.Module = "x"
-		if got := statusOf(c.r.failure()); got != c.status {
-			t.Errorf("%s: status %d, want %d", name, got, c.status)
-		}
-		if got := strings.Join(c.r.notes(), "\n"); !strings.Contains(got, c.notes) || c.notes == "" && got != "" {
-			t.Errorf("%s: it notes %q", name, got)
+		t.Run(name, func(t *testing.T) {
+			w := newKeptWorld(t)
+			if _, err := w.keep("a", w.load("a", 0xab), "/build/a.ko", nil); err != nil {
+				t.Fatal(err)
+			}
+			spoil(w)
+			if k := w.find("a", "ab"); k != nil {
+				t.Errorf("%+v", k)
+			}
+		})
+	}
+}
+
+// TestKeeperRefuses: a folder in which others may write is not trusted.
+func TestKeeperRefuses(t *testing.T) {
+	open := filepath.Join(t.TempDir(), "open")
+	if err := os.Mkdir(open, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(open, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(t.TempDir(), link); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{open, link, file, filepath.Join(file, "below")} {
+		if _, err := newKeeper(dir); err == nil {
+			t.Errorf("%s is taken", dir)
 		}
 	}
 }

@@ -21,7 +21,8 @@ func newLoadCommand() *cobra.Command {
 		Long: `Load a module: a file like insmod, or a name with what it depends on like modprobe,
 whose configuration is respected. What has a slash, or ends in .ko, .ko.gz, .ko.xz or
 .ko.zst, is a file. The tracer is attached first; a load is confirmed when the kernel both
-answered with yes and was seen to do it, down to the return of the module's own init.
+answered with yes and was seen to do it, down to the return of the module's own init. The
+file of a FILE that was loaded is kept in ` + keptFolder + `, for kmodtrace reload.
 
 --timeline prints what happened between the system call and live, or the failure, to scale:
 the stages and their times, the messages at their moments, where the bytes went, and who
@@ -79,9 +80,9 @@ func (o *loadOptions) run(cmd *cobra.Command, target string, params kmod.Params)
 	if err != nil {
 		return o.notPlanned(cmd, target, err)
 	}
-	load := func(ctx context.Context, w *witness, r *result) {
-		if loadSteps(ctx, w, r, steps); r.Result == confirmed && kmod.IsFile(target) {
-			keepFile(target, params)
+	load := func(ctx context.Context, s *session, r *result) {
+		if loadSteps(ctx, s, r, steps); r.Result == confirmed && kmod.IsFile(target) {
+			keepLoaded(&steps[0])
 		}
 	}
 	show := func(out io.Writer, k *kernel.Kernel, r *result) error { return o.show(out, k, r, steps, files) }
@@ -136,7 +137,7 @@ func (o *loadOptions) force() kmod.Force {
 
 // loadSteps takes the steps in order, up to the first that is not confirmed. What
 // was loaded before that stays.
-func loadSteps(ctx context.Context, w *witness, r *result, steps []kmod.Step) {
+func loadSteps(ctx context.Context, s *session, r *result, steps []kmod.Step) {
 	for i := range steps {
 		step := &steps[i]
 		if err := ctx.Err(); err != nil {
@@ -150,12 +151,21 @@ func loadSteps(ctx context.Context, w *witness, r *result, steps []kmod.Step) {
 			}
 			continue
 		}
-		v := r.add(step.Module, w.attempt(ctx, tracer.Load, step.Do))
+		v := r.add(step.Module, s.attempt(ctx, tracer.Load, step.Do))
 		if v == refused && step.Soft {
 			r.set(confirmed, nil)
 		} else if v != confirmed {
 			return
 		}
+	}
+}
+
+// keepLoaded keeps the file of a step that was taken, for a later reload. That it cannot
+// be kept matters only then, and is said then.
+func keepLoaded(step *kmod.Step) {
+	if k, err := newKeeper(keptFolder); err == nil {
+		defer k.close()
+		_ = k.keepFile(step.Module, step.Path, absolute(step.Path), step.Params)
 	}
 }
 

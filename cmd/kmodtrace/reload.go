@@ -2,133 +2,107 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
-	"strings"
-
-	"github.com/rs/zerolog"
-	"github.com/spf13/cobra"
 
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/spf13/cobra"
 )
 
 func newReloadCommand() *cobra.Command {
 	opts := new(reloadOptions)
 	cmd := &cobra.Command{
 		Use:   "reload FILE [PARAM=VALUE]...",
-		Short: "Replace a loaded module by a new copy, and prove it by the kernel's own events",
-		Long: `Take the module of that name out of the kernel and load FILE instead, both confirmed by the
-kernel's own events. One that is not loaded is just loaded.
+		Short: "Take the old copy of a module out and load the new one, or put the old one back",
+		Long: `Take the copy of a module that is in the kernel out, and load FILE, which is a new build of
+it. Both are confirmed by the kernel's own events, as by unload and load. A module that
+is not loaded is just loaded.
 
-Without parameters it gets those that the old copy has now, as far as the kernel shows them.
-What kmodtrace check finds is found first: a file that this kernel would refuse leaves the old
-copy where it is. When the new copy does not load all the same, the old one is put back, by
-its content and with its parameters: kmodtrace keeps a copy of what it loads by its path below
-` + keptDir + ` as long as it is loaded; else the content is looked for at FILE and among the
-kernel's installed modules, by its build id.
+The new copy gets the parameters that the old one has, unless there are some on the command
+line. For a copy that kmodtrace loaded they are those that it was given, and what was changed
+since; for another all that it shows below /sys/module.
 
-Exit status: 0 the new copy is in the kernel, confirmed; 1 refused, and the old copy is there
-as before or put back; 2 the command line makes no sense; 3 not confirmed, or the old copy is
-gone too; 4 this kernel, or this user, cannot trace, and nothing was done.`,
+A file that this kernel would refuse, as kmodtrace check finds, leaves the old copy in the
+kernel, and so does an old copy that is in use or cannot be unloaded. Where the new one does not
+load, or somebody interrupts in between, the old one is put back, with its parameters. (What
+the kernel has begun nobody can stop: after an interrupt it has ten seconds to answer.) The
+old file is kept for that by content, for the build has overwritten it by then: kmodtrace keeps
+the files that it loads in ` + keptFolder + `. Of others a file with the build ID
+of the loaded copy is looked for: FILE itself, where the journal of kmodtrace serve saw it
+loaded from, the installed one. Where there is none, it is said before anything is removed.
+
+Exit status: 0 the new copy is in the kernel, confirmed; 1 refused, and the old copy is back or
+was not touched; 2 the command line makes no sense; 3 not confirmed, or contradicted by the
+kernel's events, or neither copy is in the kernel; 4 this kernel, or this user, cannot
+trace, and nothing was done.`,
 		Example: `  kmodtrace reload ./hello.ko
-  kmodtrace reload ./hello.ko whom=Bob`,
+  kmodtrace reload ./hello.ko whom=Bob
+  make && sudo kmodtrace reload ./driver.ko --wait --timeout 10s`,
 		Args: func(_ *cobra.Command, args []string) error {
-			switch {
-			case len(args) == 0:
-				return usageErrorf("reload takes the FILE of a module, and parameters")
-			case !kmod.IsFile(args[0]):
-				return usageErrorf("%s: want a FILE: a path with a slash, or one that ends in .ko", shortText(args[0]))
+			if len(args) == 0 {
+				return usageErrorf("reload takes a FILE, and parameters")
+			}
+			if !kmod.IsFile(args[0]) {
+				return &exitError{status: exitUsage, err: reloadError(args[0], errNoFile), hint: "reload takes the file of the new build, such as ./NAME.ko"}
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return opts.run(cmd, args[0], args[1:]) },
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return []string{"ko", "gz", "xz", "zst"}, cobra.ShellCompDirectiveFilterFileExt
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return opts.run(cmd, args[0], kmod.Params(args[1:]))
+		},
 	}
 	opts.register(cmd)
-	cmd.Flags().Lookup("json").Usage = "print one JSON object (docs/schema/reload.schema.json)"
+	flags := cmd.Flags()
+	flags.BoolVar(&opts.wait, "wait", false, "while the old copy is in use, ask again (see --timeout)")
+	flags.BoolVar(&opts.fresh, "fresh", false, "do not take the old copy's parameters over")
+	flags.BoolVar(&opts.unchecked, "unchecked", false, "take the old copy out even if this kernel would refuse the file")
+	flags.StringVar(&opts.journal, "journal", defaultJournal, "look in the journal in this `FILE` for where the old copy was loaded from")
+	flags.Lookup("json").Usage = "print a JSON object (docs/schema/reload.schema.json)"
 	return cmd
 }
 
-type reloadOptions struct{ actOptions }
+type reloadOptions struct {
+	actOptions
+	wait, fresh, unchecked bool
+	journal                string
+}
 
-func (o *reloadOptions) run(cmd *cobra.Command, path string, params kmod.Params) (err error) {
+func (o *reloadOptions) run(cmd *cobra.Command, file string, params kmod.Params) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	if _, err := params.Quote(); err != nil {
-		return targetError(err)
+	// What cannot even be tried is refused before anything is attached.
+	if _, err := kmod.Plan(cmd.Context(), file, &kmod.LoadOptions{Params: params}); err != nil {
+		return reloadError(file, err)
 	}
-	content, f, err := readModule(path)
-	if err != nil {
-		return err
-	}
-	defer surviveBrokenPipe()()
-	a, err := startActing(cmd.Context(), o.backend)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, a.close()) }()
-	ctx := cmd.Context()
-	if o.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, o.timeout)
-		defer cancel()
-	}
-	r := a.reload(ctx, path, content, f, params, false)
-	for _, text := range r.notes() {
-		zerolog.Ctx(ctx).Warn().Msg(text)
-	}
-	return errors.Join(o.print(cmd.OutOrStdout(), r), r.failure())
-}
-
-// readModule gives the decompressed content of a file, which must be that of a module.
-func readModule(path string) ([]byte, *kmod.File, error) {
-	content, err := kmod.ReadImage(path)
-	if err != nil {
-		return nil, nil, targetError(err)
-	}
-	f, err := kmod.Parse(content)
-	if err == nil {
-		err = f.Complete()
-	}
-	if err != nil {
-		return nil, nil, targetError(&kmod.Error{Op: "reload", Module: path, Err: err})
-	}
-	return content, f, nil
-}
-
-func (o *reloadOptions) print(out io.Writer, r *reload) error {
-	if o.json {
-		return printJSON(out, r)
-	}
-	return printTo(out, func(w io.Writer) error {
-		_, err := io.WriteString(w, newResultText(themeOf(out), columnsOf(out)).reload(r))
-		return err
+	return o.attached(cmd, func(ctx context.Context, s *session) error {
+		reloader := newReloader(s, o)
+		defer reloader.close()
+		r := reloader.reload(ctx, file, params)
+		if err := o.printReload(cmd.OutOrStdout(), r); err != nil {
+			return err
+		}
+		return r.failure()
 	})
 }
 
-// reload renders the parts, and which copy is in the kernel now.
-func (t *resultText) reload(r *reload) string {
-	var b strings.Builder
-	for _, part := range []*result{r.Unload, r.Load, r.Restore} {
-		if part != nil {
-			b.WriteString(t.render(part))
+// reloadError is about what was asked for: a command line that makes no sense, or a file
+// that is none.
+func reloadError(file string, err error) error {
+	return targetError(&kmod.Error{Op: "reload", Module: file, Err: bareCause(err)})
+}
+
+func (o *reloadOptions) printReload(out io.Writer, r *reloadResult) error {
+	if o.json {
+		line, err := jsonLine(r)
+		if err != nil {
+			return err
 		}
+		_, err = out.Write(line)
+		return outputError(err)
 	}
-	if r.Check != nil {
-		b.WriteString(t.verdict(r.Check))
-	}
-	s, text := good, "the new copy of "+r.Module+" is in the kernel"
-	switch r.InKernel {
-	case oldCopy:
-		s, text = unsure, "the old copy of "+r.Module+" is in the kernel"
-		if r.Restore != nil {
-			text += " again"
-		}
-	case noCopy:
-		s, text = bad, "no copy of "+r.Module+" is in the kernel"
-	case unknownCopy:
-		s, text = bad, "it is not known which copy of "+r.Module+" is in the kernel"
-	}
-	b.WriteString(line{}.add(plain, "reload "+r.Target+": ").add(s, text).render(t.theme, t.width))
-	return b.String()
+	_, err := io.WriteString(out, newResultText(themeOf(out), columnsOf(out)).reload(r))
+	return outputError(err)
 }

@@ -146,18 +146,16 @@ func filledTrial(text string) *trial.Report {
 	return r
 }
 
-func filledReload(text string) *reload {
-	r := filled[reload](text)
-	for _, part := range []*result{r.Unload, r.Load, r.Restore} {
-		part.Command = "load"
-	}
-	return r
-}
-
 func filledLoaded(text string) *loadedJSON {
 	l := filled[loadedJSON](text)
 	l.Modules[0].Kind = journal.KindPresent
 	return l
+}
+
+func filledReload(text string) *reloadResult {
+	r := filled[reloadResult](text)
+	r.Command, r.Unload.Command, r.Load.Command, r.Restore.Command = "reload", "unload", "load", "load"
+	return r
 }
 
 // enumWords are the string types of which not every text is a value.
@@ -166,7 +164,10 @@ func enumWords() map[reflect.Type]string {
 		reflect.TypeFor[verdict](): string(refused),
 		reflect.TypeFor[have]():    string(unknown),
 
-		reflect.TypeFor[copyInKernel]():     string(oldCopy),
+		reflect.TypeFor[contentFrom](): string(contentKept),
+		reflect.TypeFor[paramsFrom]():  string(paramsTaken),
+		reflect.TypeFor[whichCopy]():   string(copyBack),
+
 		reflect.TypeFor[kmod.SectionKind](): string(kmod.SectionText),
 		reflect.TypeFor[buildVerdict]():     string(notBuilt),
 		reflect.TypeFor[kbuild.Severity]():  string(kbuild.Warning),

@@ -29,6 +29,10 @@ func TestTimeline(t *testing.T) {
 	}
 	modules := os.Getenv("KMODTRACE_MODULES")
 	unload(t, []string{"hello", "wants_garp", "8021q", "mrp", "garp", "stp", "llc"}) // earlier tests may have left them
+	session, err := startSession(t.Context(), tracer.Auto)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, test := range map[string]struct {
 		target string
 		params kmod.Params
@@ -42,7 +46,7 @@ func TestTimeline(t *testing.T) {
 		"long":         {filepath.Join(modules, "nap0.ko"), kmod.Params{"ms=1500"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := loadedPicture(t, test.target, test.params)
+			p := loadedPicture(t, session, test.target, test.params)
 			for _, a := range p.Actions {
 				checkSpans(t, a)
 				if doubts := a.Doubts(); len(doubts) > 0 && name != "messages" {
@@ -56,37 +60,28 @@ func TestTimeline(t *testing.T) {
 			record(t, name, p)
 		})
 	}
+	if err := session.close(); err != nil {
+		t.Error(err)
+	}
 	t.Run("partial", testPartial)
 }
 
 // loadedPicture loads a module as `load` does, and unloads all of it again.
-func loadedPicture(t *testing.T, target string, params kmod.Params) *timeline.Picture {
+func loadedPicture(t *testing.T, session *session, target string, params kmod.Params) *timeline.Picture {
 	t.Helper()
-	ctx := context.Background()
-	steps, err := kmod.Plan(ctx, target, &kmod.LoadOptions{Params: params})
+	steps, err := kmod.Plan(t.Context(), target, &kmod.LoadOptions{Params: params})
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr, err := tracer.Open(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tr.Close()
-	k, err := kernel.Open(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := newWitness(tr)
-	defer w.close()
 	r := newResult("load", target)
-	loadSteps(ctx, w, r, steps)
-	r.explain(ctx, k, account.NewInquiry(k, false))
+	loadSteps(t.Context(), session, r, steps)
+	session.explain(t.Context(), r)
 	p := timeline.New(r.Actions)
 	if p == nil {
 		t.Fatalf("%s: no action: %v", target, r.err)
 	}
-	k.Refresh()
-	p.Main.Facts = timeline.Gather(k, &p.Main.Action, fileOf(&p.Main.Action, steps))
+	session.kernel.Refresh()
+	p.Main.Facts = timeline.Gather(session.kernel, &p.Main.Action, fileOf(&p.Main.Action, steps))
 	for _, a := range slices.Backward(p.Actions) {
 		if a.Outcome != tracer.Live {
 			continue

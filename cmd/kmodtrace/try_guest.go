@@ -41,7 +41,7 @@ func newTrialGuestCommand() *cobra.Command {
 
 // trialGuest takes the steps of a plan, and tells each.
 type trialGuest struct {
-	*acting
+	*session
 	plan  trial.Plan
 	out   *json.Encoder
 	watch *trial.Watch
@@ -54,7 +54,7 @@ func (g *trialGuest) run(ctx context.Context) (err error) {
 	if err := g.begin(0, trial.StepPrepare, ""); err != nil {
 		return err
 	}
-	if g.acting, err = startActing(ctx, tracer.Auto); err != nil {
+	if g.session, err = startSession(ctx, tracer.Auto); err != nil {
 		return errors.Join(err, g.tell(trial.Event{Step: trial.StepPrepare, Error: err.Error()}))
 	}
 	g.loadNeeded(ctx)
@@ -149,13 +149,13 @@ func (g *trialGuest) load(ctx context.Context, round int, path string, last bool
 	steps, err := kmod.Plan(ctx, path, &kmod.LoadOptions{Params: params})
 	if err != nil {
 		r.set(refused, err)
-		r.explain(ctx, g.kernel, g.inquiry)
+		g.explain(ctx, r)
 		return false, g.attempted(round, trial.StepLoad, path, r)
 	}
 	limited, cancel := context.WithTimeout(ctx, g.plan.Patience)
 	defer cancel()
-	loadSteps(limited, g.witness, r, steps)
-	r.explain(ctx, g.kernel, g.inquiry)
+	loadSteps(limited, g.session, r, steps)
+	g.explain(ctx, r)
 	for i := range r.Actions {
 		a := &r.Actions[i]
 		if a.Kind != tracer.Load {
@@ -181,8 +181,8 @@ func (g *trialGuest) unload(ctx context.Context, round int, path string) (gone b
 	}
 	limited, cancel := context.WithTimeout(ctx, g.plan.Patience)
 	defer cancel()
-	r.add(f.Name, g.witness.attempt(limited, tracer.Unload, func() error { return kmod.Unload(limited, f.Name, nil) }))
-	r.explain(ctx, g.kernel, g.inquiry)
+	r.add(f.Name, g.attempt(limited, tracer.Unload, func() error { return kmod.Unload(limited, f.Name, nil) }))
+	g.explain(ctx, r)
 	return r.Result == confirmed, g.attempted(round, trial.StepUnload, path, r)
 }
 

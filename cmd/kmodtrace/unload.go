@@ -68,10 +68,8 @@ func (o *unloadOptions) run(cmd *cobra.Command, names []string) error {
 		if err != nil {
 			return err
 		}
-		jobs[i] = job{command: "unload", target: name, do: func(ctx context.Context, w *witness, r *result) {
-			if r.add(module, w.attempt(ctx, tracer.Unload, func() error { return kmod.Unload(ctx, module, &o.UnloadOptions) })) == confirmed {
-				forget(module)
-			}
+		jobs[i] = job{command: "unload", target: name, do: func(ctx context.Context, s *session, r *result) {
+			r.add(module, s.attempt(ctx, tracer.Unload, func() error { return kmod.Unload(ctx, module, &o.UnloadOptions) }))
 		}}
 	}
 	return o.act(cmd, jobs)

@@ -17,9 +17,10 @@ type Module struct {
 	BuildID   []byte
 	Narrow    bool // 32-bit
 	BigEndian bool
-	Flags     bool // mark GPL exports in __kflagstab, as kernels after 7.0 do
-	This      bool // has the section that becomes struct module
-	Extended  bool // versions of imports in the tables of kernels from 6.14 on
+	Flags     bool   // mark GPL exports in __kflagstab, as kernels after 7.0 do
+	This      bool   // has the section that becomes struct module
+	Struct    []byte // what is set in it
+	Extended  bool   // versions of imports in the tables of kernels from 6.14 on
 }
 
 // Symbol is an import or an export.
@@ -57,7 +58,7 @@ func (m Module) Bytes() []byte {
 	}
 	b.add(section{name: ".modinfo", data: []byte(strings.Join(m.Info, "\x00") + "\x00")})
 	if m.This {
-		b.add(section{name: ".gnu.linkonce.this_module", data: make([]byte, 64)})
+		b.add(section{name: ".gnu.linkonce.this_module", data: append(make([]byte, 64), m.Struct...)})
 	}
 	if m.BuildID != nil {
 		b.add(section{name: ".note.gnu.build-id", kind: elf.SHT_NOTE, data: b.note()})
