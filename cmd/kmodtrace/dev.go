@@ -86,9 +86,12 @@ func (o *devOptions) run(cmd *cobra.Command) (err error) {
 	}
 	defer sources.close()
 	// What the source says counts, not what an old copy had.
-	reloader := newReloader(session, &reloadOptions{fresh: true, journal: defaultJournal})
+	reloader, err := newReloader(&reloadOptions{fresh: true, journal: defaultJournal})
+	if err != nil {
+		return err
+	}
 	defer reloader.close()
-	d := &dev{devOptions: o, reloader: reloader, out: newDevScreen(cmd.OutOrStdout()), sources: sources}
+	d := &dev{devOptions: o, session: session, reloader: reloader, out: newDevScreen(cmd.OutOrStdout()), sources: sources}
 	log, err := followKernelLog(d.out.kernel)
 	if err != nil {
 		return &exitError{status: exitRefused, err: oneLineError{fmt.Errorf("what the kernel prints: %w", err)}, hint: "run it as root, for instance by sudo"}
@@ -100,6 +103,7 @@ func (o *devOptions) run(cmd *cobra.Command) (err error) {
 // dev is what goes on from one save to the next.
 type dev struct {
 	*devOptions
+	session  *session
 	reloader *reloader
 	out      *devScreen
 	sources  *sourceWatch
@@ -140,8 +144,8 @@ func (d *dev) end(ctx context.Context) error {
 		d.out.line(dim, "nothing was loaded")
 		return nil
 	}
-	r := d.reloader.unload(ctx, ctx, d.name)
-	d.reloader.session.explain(ctx, r)
+	r := d.reloader.unload(ctx, ctx, d.session, d.name)
+	d.session.explain(ctx, r)
 	d.out.text(d.out.result().render(r))
 	return r.failure()
 }

@@ -99,7 +99,7 @@ func (d *dev) passes(ctx context.Context, path string) bool {
 
 // replace brings the new copy into the kernel.
 func (d *dev) replace(ctx context.Context, path string, image []byte) error {
-	r := d.reloader.reload(ctx, path, d.params)
+	r := d.reloader.reload(ctx, d.session, path, d.params)
 	d.out.text(d.out.result().reload(r))
 	if r.Reason != "" {
 		d.out.line(bad, r.Reason)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"github.com/kmodtrace/kmodtrace/kmod"
@@ -77,14 +78,18 @@ func (o *reloadOptions) run(cmd *cobra.Command, file string, params kmod.Params)
 	if _, err := kmod.Plan(cmd.Context(), file, &kmod.LoadOptions{Params: params}); err != nil {
 		return reloadError(file, err)
 	}
+	r, err := newReloader(o)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	res, plan := r.prepare(cmd.Context(), file, params)
+	if plan == nil {
+		return errors.Join(o.printReload(cmd.OutOrStdout(), res), res.failure())
+	}
 	return o.attached(cmd, func(ctx context.Context, s *session) error {
-		reloader := newReloader(s, o)
-		defer reloader.close()
-		r := reloader.reload(ctx, file, params)
-		if err := o.printReload(cmd.OutOrStdout(), r); err != nil {
-			return err
-		}
-		return r.failure()
+		r.carryOut(ctx, s, res, plan)
+		return errors.Join(o.printReload(cmd.OutOrStdout(), res), res.failure())
 	})
 }
 

@@ -137,7 +137,7 @@ func (l *reloadLab) record(out string) *reloadRecord {
 	if err := json.Unmarshal([]byte(out), r); err != nil {
 		l.Fatalf("%v: %s", err, out)
 	}
-	l.Logf("%s", out)
+	l.Logf("%s: %s, %s copy is in the kernel; %s", r.Result, r.Reason, r.After.Copy, r.Cause.Code)
 	return r
 }
 
@@ -377,7 +377,10 @@ func TestReloadAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.close()
-	r := newReloader(s, &reloadOptions{})
+	r, err := newReloader(&reloadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer r.close()
 	for i, step := range []struct {
 		build  func() string
@@ -393,7 +396,7 @@ func TestReloadAgain(t *testing.T) {
 		{func() string { return l.build("slowexit", 25) }, kmod.Params{"ms=12000"}, confirmed, copyNew},
 		{func() string { return l.build("refuse", 26) }, nil, confirmed, copyNew},
 	} {
-		if res := r.reload(t.Context(), step.build(), step.params); res.Result != step.want || res.After.Copy != step.after {
+		if res := r.reload(t.Context(), s, step.build(), step.params); res.Result != step.want || res.After.Copy != step.after {
 			t.Errorf("%d: %s, %s: %v", i, res.Result, res.After.Copy, res.err)
 		}
 	}
@@ -403,10 +406,10 @@ func TestReloadAgain(t *testing.T) {
 	// is as if nothing had been.
 	stopped, stop := context.WithCancel(t.Context())
 	go func() { awaitExit("slowexit"); stop() }()
-	if res := r.reload(stopped, l.build("slowexit", 27), nil); res.Result != unconfirmed || res.After.Copy != copyUnfinished {
+	if res := r.reload(stopped, s, l.build("slowexit", 27), nil); res.Result != unconfirmed || res.After.Copy != copyUnfinished {
 		t.Errorf("%s, %s: %v", res.Result, res.After.Copy, res.err)
 	}
-	if res := r.reload(t.Context(), l.build("refuse", 28), nil); res.Result != confirmed || res.After.Copy != copyNew {
+	if res := r.reload(t.Context(), s, l.build("refuse", 28), nil); res.Result != confirmed || res.After.Copy != copyNew {
 		t.Errorf("%s, %s: %v", res.Result, res.After.Copy, res.err)
 	}
 	for range 100 {

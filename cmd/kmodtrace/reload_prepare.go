@@ -6,7 +6,6 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/kmod"
-	"github.com/rs/zerolog"
 )
 
 // replacement is what a reload is to do, once it is known that it may.
@@ -17,12 +16,24 @@ type replacement struct {
 	back   *takenParams // the parameters to put it back with
 }
 
-// prepare finds out all that can be known beforehand. It gives nothing when the reload
-// is refused for that.
-func (r *reloader) prepare(ctx context.Context, res *reloadResult, given kmod.Params) (*replacement, error) {
+// prepare finds out all that can be known beforehand, and touches nothing. It gives
+// nothing to do when the reload is refused for that.
+func (r *reloader) prepare(ctx context.Context, file string, given kmod.Params) (*reloadResult, *replacement) {
+	res := newReloadResult(file)
+	plan, err := r.plan(ctx, res, given)
+	if err != nil {
+		res.set(refused, &kmod.Error{Op: "reload", Module: file, Err: bareCause(err)})
+	}
+	if plan == nil {
+		res.conclude(nil)
+	}
+	return res, plan
+}
+
+func (r *reloader) plan(ctx context.Context, res *reloadResult, given kmod.Params) (*replacement, error) {
 	f, err := kmod.Inspect(res.Target)
 	if err != nil {
-		res.Check, _ = cause.Check(ctx, res.Target, r.session.kernel, &cause.CheckOptions{Params: given, Replacing: true})
+		res.Check, _ = cause.Check(ctx, res.Target, r.kernel, &cause.CheckOptions{Params: given, Replacing: true})
 		res.setCause(res.Check)
 		return nil, err
 	}
@@ -39,9 +50,6 @@ func (r *reloader) prepare(ctx context.Context, res *reloadResult, given kmod.Pa
 	res.Before = plan.old
 	if !r.unchecked && !r.fits(ctx, res, plan) {
 		return nil, nil
-	}
-	if plan.old != nil && plan.old.Content == "" {
-		zerolog.Ctx(ctx).Warn().Str("module", f.Name).Msgf("there is no way back to the copy of %s that is loaded: %s", f.Name, plan.old.Why)
 	}
 	return plan, nil
 }
@@ -66,7 +74,7 @@ func (r *reloader) paramsFor(plan *replacement, given kmod.Params) *takenParams 
 // old copy had for a parameter and the new one does not take is left out.
 func (r *reloader) fits(ctx context.Context, res *reloadResult, plan *replacement) bool {
 	for {
-		v, err := cause.Check(ctx, res.Target, r.session.kernel, &cause.CheckOptions{Params: plan.params.Params, Replacing: true})
+		v, err := cause.Check(ctx, res.Target, r.kernel, &cause.CheckOptions{Params: plan.params.Params, Replacing: true})
 		switch {
 		case err != nil:
 			res.set(unconfirmed, &kmod.Error{Op: "reload", Module: res.Target, Err: errInterrupted})

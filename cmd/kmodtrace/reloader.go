@@ -5,8 +5,10 @@ import (
 	"errors"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
+	"github.com/rs/zerolog"
 )
 
 // How long the kernel may take when nobody waits for a reload any more. One that is
@@ -19,18 +21,22 @@ const (
 
 var errNoFile = errors.New("not a file's name")
 
-// reloader reloads modules in a session, one after another.
+// reloader reloads modules, one after another.
 type reloader struct {
 	*reloadOptions
-	session *session
+	kernel  *kernel.Kernel
 	keeper  *keeper
 	keepErr error // why nothing can be kept
 }
 
-func newReloader(s *session, o *reloadOptions) *reloader {
-	r := &reloader{reloadOptions: o, session: s}
+func newReloader(o *reloadOptions) (*reloader, error) {
+	k, err := kernel.Open(nil)
+	if err != nil {
+		return nil, err
+	}
+	r := &reloader{reloadOptions: o, kernel: k}
 	r.keeper, r.keepErr = newKeeper(keptFolder)
-	return r
+	return r, nil
 }
 
 func (r *reloader) close() {
@@ -41,34 +47,38 @@ func (r *reloader) close() {
 
 // reload replaces the loaded copy of a file's module by the file. Whatever happens, it
 // says in the end which copy is in the kernel.
-func (r *reloader) reload(ctx context.Context, file string, params kmod.Params) *reloadResult {
-	res := newReloadResult(file)
-	plan, err := r.prepare(ctx, res, params)
-	switch {
-	case err != nil:
-		res.set(refused, &kmod.Error{Op: "reload", Module: file, Err: bareCause(err)})
-	case plan != nil:
-		r.carryOut(ctx, res, plan)
+func (r *reloader) reload(ctx context.Context, s *session, file string, params kmod.Params) *reloadResult {
+	res, plan := r.prepare(ctx, file, params)
+	if plan != nil {
+		r.carryOut(ctx, s, res, plan)
 	}
-	for _, part := range res.parts() {
-		r.session.explain(ctx, part)
-	}
-	res.conclude(plan)
 	return res
 }
 
-// carryOut removes, loads, and where that does not work out puts back.
-func (r *reloader) carryOut(ctx context.Context, res *reloadResult, plan *replacement) {
+// carryOut does what was prepared.
+func (r *reloader) carryOut(ctx context.Context, s *session, res *reloadResult, plan *replacement) {
+	if plan.old != nil && plan.old.Content == "" {
+		zerolog.Ctx(ctx).Warn().Str("module", res.Module).Msgf("there is no way back to the copy of %s that is loaded: %s", res.Module, plan.old.Why)
+	}
+	r.replace(ctx, s, res, plan)
+	for _, part := range res.parts() {
+		s.explain(ctx, part)
+	}
+	res.conclude(plan)
+}
+
+// replace removes, loads, and where that does not work out puts back.
+func (r *reloader) replace(ctx context.Context, s *session, res *reloadResult, plan *replacement) {
 	late, cancel := lingering(ctx, interruptPatience)
 	defer cancel()
 	if plan.old != nil {
-		res.Unload = r.unload(ctx, late, plan.file.Name)
+		res.Unload = r.unload(ctx, late, s, plan.file.Name)
 		switch {
 		case res.Unload.Result == confirmed, errors.Is(res.Unload.err, kmod.ErrNotLoaded): // somebody was faster
 		case inKernel(plan.file.Name):
 			return
 		default: // it went, though nothing proves how
-			r.putBack(ctx, res, plan)
+			r.putBack(ctx, s, res, plan)
 			return
 		}
 	}
@@ -76,45 +86,45 @@ func (r *reloader) carryOut(ctx context.Context, res *reloadResult, plan *replac
 		res.Load = newResult("load", res.Target)
 		res.Load.set(unconfirmed, &kmod.Error{Op: "load", Module: plan.file.Name, Err: errInterrupted})
 	} else {
-		res.Load = r.load(late, res.Target, plan.params.Params)
+		res.Load = r.load(late, s, res.Target, plan.params.Params)
 	}
 	switch {
 	case res.Load.Result == confirmed:
 		r.keep(plan.file.Name, res.Target, absolute(res.Target), plan.params.Params)
 	case plan.old != nil && !inKernel(plan.file.Name):
-		r.putBack(ctx, res, plan)
+		r.putBack(ctx, s, res, plan)
 	}
 }
 
 var errInterrupted = errors.New("not begun: interrupted")
 
-func (r *reloader) unload(ctx, late context.Context, module string) *result {
+func (r *reloader) unload(ctx, late context.Context, s *session, module string) *result {
 	res := newResult("unload", module)
-	res.add(module, r.session.attempt(late, tracer.Unload, func() error {
+	res.add(module, s.attempt(late, tracer.Unload, func() error {
 		return kmod.Unload(ctx, module, &kmod.UnloadOptions{Wait: r.wait})
 	}))
 	return res
 }
 
-func (r *reloader) load(ctx context.Context, file string, params kmod.Params) *result {
+func (r *reloader) load(ctx context.Context, s *session, file string, params kmod.Params) *result {
 	res := newResult("load", file)
 	steps, err := kmod.Plan(ctx, file, &kmod.LoadOptions{Params: params})
 	if err != nil {
 		res.set(refused, err)
 		return res
 	}
-	loadSteps(ctx, r.session, res, steps)
+	loadSteps(ctx, s, res, steps)
 	return res
 }
 
 // putBack loads what was kept of the old copy, also when nobody waits any more.
-func (r *reloader) putBack(ctx context.Context, res *reloadResult, plan *replacement) {
+func (r *reloader) putBack(ctx context.Context, s *session, res *reloadResult, plan *replacement) {
 	if plan.old.Content == "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), putBackPatience)
 	defer cancel()
-	res.Restore = r.load(ctx, plan.old.path, plan.back.Params)
+	res.Restore = r.load(ctx, s, plan.old.path, plan.back.Params)
 	if res.Restore.Result == confirmed {
 		r.keep(plan.file.Name, plan.old.path, plan.old.File, plan.back.Params)
 	}
