@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -22,9 +21,8 @@ import (
 // inShop is set where TestDev runs once more, in a machine whose disk has a workshop.
 const inShop = "KMODTRACE_SHOP"
 
-// shop is where that disk is mounted: a root folder with a compiler and the headers of the
-// kernel that runs.
-const shop = "/shop"
+// shopSources is where hello's sources lie on that disk.
+const shopSources = "/root/hello"
 
 // TestDev: edit, save, and the kernel has the new copy; an error of syntax and an init that
 // fails leave the last good copy there; a terminal shows all of it, until Ctrl-C.
@@ -50,7 +48,8 @@ func TestDev(t *testing.T) {
 	}
 }
 
-// shopDisk makes a disk of a workshop, with hello's sources in /work.
+// shopDisk makes a disk of a workshop: a root folder with a compiler, the headers of the
+// kernel that will run, and hello's sources.
 func shopDisk(t *testing.T, series string) string {
 	t.Helper()
 	cache, err := lab.CacheDir()
@@ -67,7 +66,7 @@ func shopDisk(t *testing.T, series string) string {
 		t.Fatal(err)
 	}
 	modules := filepath.Join(root, "usr/lib/modules", w.Kernel.Release)
-	for _, made := range []string{modules, filepath.Join(root, "work")} {
+	for _, made := range []string{modules, filepath.Join(root, shopSources)} {
 		if err := os.MkdirAll(made, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -79,7 +78,7 @@ func shopDisk(t *testing.T, series string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(root, "work/hello.c"), hello, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(root, shopSources, "hello.c"), hello, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	disk := filepath.Join(dir, "disk")
@@ -121,31 +120,33 @@ func devInShop(t *testing.T) {
 	d.loaded(false)
 }
 
+// enterShop makes the disk the root folder of this process, as switch_root does, so that
+// paths are what they are on a machine that was booted from it.
 func enterShop(t *testing.T) {
 	t.Helper()
+	const shop = "/shop"
 	if out, err := exec.Command("/sbin/modprobe", "-a", "virtio_blk", "ext4").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
-	}
-	if err := os.MkdirAll(shop, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mount("/dev/vda", shop, "ext4", 0, ""); err != nil {
-		t.Fatal(err)
-	}
-	for _, dir := range []string{"/proc", "/sys", "/dev", "/tmp"} {
-		if err := os.MkdirAll(shop+dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := unix.Mount(dir, shop+dir, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
-			t.Fatalf("%s: %v", dir, err)
-		}
 	}
 	program, err := os.ReadFile("/proc/self/exe")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(shop+"/usr/bin/kmodtrace", program, 0o755); err != nil {
-		t.Fatal(err)
+	steps := []func() error{
+		func() error { return os.MkdirAll(shop, 0o755) },
+		func() error { return unix.Mount("/dev/vda", shop, "ext4", 0, "") },
+		func() error { return os.WriteFile(shop+"/usr/bin/kmodtrace", program, 0o755) },
+	}
+	for _, dir := range []string{"/proc", "/sys", "/dev", "/tmp"} {
+		steps = append(steps, func() error { return os.MkdirAll(shop+dir, 0o755) },
+			func() error { return unix.Mount(dir, shop+dir, "", unix.MS_BIND|unix.MS_REC, "") })
+	}
+	steps = append(steps, func() error { return os.Chdir(shop) }, func() error { return unix.Mount(".", "/", "", unix.MS_MOVE, "") },
+		func() error { return unix.Chroot(".") }, func() error { return os.Chdir("/") })
+	for i, step := range steps {
+		if err := step(); err != nil {
+			t.Fatalf("step %d into the shop: %v", i, err)
+		}
 	}
 }
 
@@ -163,8 +164,8 @@ type devRun struct {
 func startDev(t *testing.T) *devRun {
 	t.Helper()
 	d := &devRun{t: t}
-	d.cmd = &exec.Cmd{Path: "/usr/bin/kmodtrace", Args: []string{"kmodtrace", "dev", "/work", "whom=World"}, Dir: "/",
-		Env: []string{"PATH=/usr/sbin:/usr/bin", "HOME=/root", "TERM=xterm", "NO_COLOR=1", "LC_ALL=C.UTF-8"}, SysProcAttr: &syscall.SysProcAttr{Chroot: shop}}
+	d.cmd = &exec.Cmd{Path: "/usr/bin/kmodtrace", Args: []string{"kmodtrace", "dev", shopSources, "whom=World"}, Dir: "/",
+		Env: []string{"PATH=/usr/sbin:/usr/bin", "HOME=/root", "TERM=xterm", "NO_COLOR=1", "LC_ALL=C.UTF-8"}}
 	terminal, err := pty.StartWithSize(d.cmd, &pty.Winsize{Rows: 50, Cols: 120})
 	if err != nil {
 		t.Fatal(err)
@@ -217,7 +218,7 @@ func (d *devRun) expect(last string, others ...string) {
 // edit saves as an editor does: another file takes the place of the old one.
 func (d *devRun) edit(from, to string) {
 	d.t.Helper()
-	const path = shop + "/work/hello.c"
+	const path = shopSources + "/hello.c"
 	text, err := os.ReadFile(path)
 	if err != nil {
 		d.t.Fatal(err)
@@ -226,10 +227,10 @@ func (d *devRun) edit(from, to string) {
 		d.t.Fatalf("no %q in hello.c", from)
 	}
 	text = bytes.Replace(text, []byte(from), []byte(to), 1)
-	if err := os.WriteFile(shop+"/work/.hello.c.new", text, 0o644); err != nil {
+	if err := os.WriteFile(shopSources+"/.hello.c.new", text, 0o644); err != nil {
 		d.t.Fatal(err)
 	}
-	if err := os.Rename(shop+"/work/.hello.c.new", path); err != nil {
+	if err := os.Rename(shopSources+"/.hello.c.new", path); err != nil {
 		d.t.Fatal(err)
 	}
 }

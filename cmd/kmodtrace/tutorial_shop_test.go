@@ -76,7 +76,8 @@ func tutorialCommands(page string) (commands []string) {
 	return commands
 }
 
-// tutorialScript enters the disk's workshop and runs the commands there, each after a mark.
+// tutorialScript makes the disk's workshop the root folder, and runs the commands there,
+// each after a mark.
 func tutorialScript(commands []string) string {
 	var b strings.Builder
 	b.WriteString(`#!/bin/sh
@@ -84,17 +85,21 @@ set -e
 modprobe -a virtio_blk ext4
 mkdir /shop
 mount -t ext4 /dev/vda /shop
-for d in proc sys dev tmp; do mkdir -p /shop/$d; mount --rbind /$d /shop/$d; done
 cp /usr/bin/kmodtrace /shop/usr/bin/
-cat >/shop/work/run <<'END OF THE TUTORIAL'
-cd /work
+cat >/shop/tutorial <<'END OF THE TUTORIAL'
+cd /root
 exec 2>&1
 export COLUMNS=100 LC_ALL=C.UTF-8
 `)
 	for _, c := range commands {
 		fmt.Fprintf(&b, "printf '\\001\\n'\n%s[ $? = 0 ] || true\n", statusAfter(c))
 	}
-	b.WriteString("END OF THE TUTORIAL\nexec chroot /shop /bin/sh /work/run\n")
+	b.WriteString(`END OF THE TUTORIAL
+for d in proc sys dev tmp; do mkdir -p /shop/$d; mount --rbind /$d /shop/$d; done
+cd /shop
+mount --move . /
+exec chroot . /bin/sh /tutorial
+`)
 	return b.String()
 }
 
