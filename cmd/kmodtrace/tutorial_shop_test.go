@@ -141,11 +141,15 @@ func filledTutorial(page string, parts []string) string {
 func alikeText(text string) string {
 	for _, r := range []struct{ what, by string }{
 		{`\b\d+(\.\d+)?(ns|µs|ms|s)\b`, "TOOK"},
-		{`[█▉▊▋▌▍▎▏]+`, ""},
+		{`[█▉▊▋▌▍▎▏▐├┼─]+`, ""},
+		{`( +TOOK)+`, " TOOK"}, // the scale of a timeline
 		{`0x[0-9a-f]{8,}`, "ADDRESS"},
 		{`\b[0-9a-f]{40,64}\b`, "HASH"},
 		{`\bsrcversion [0-9A-F]+`, "SRCVERSION"},
-		{`\b\d+ bytes\b`, "SIZE"},
+		{`\b[\d,]+ bytes\b`, "SIZE"},
+		{`(?m)^(  (?:text|rodata|data|init text|init data|info)) +[\d,]+`, "$1 SIZE"},
+		{`\bbuild [0-9a-f]{12}\b`, "build ID"},
+		{`\[\d+\]`, "[PID]"},
 		{`\b\d+\.\d+\.\d+[^ ,]*-(amd64|arm64)\b`, "RELEASE"},
 		{` +`, " "},
 		{` \n`, "\n"},
