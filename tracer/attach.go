@@ -134,6 +134,9 @@ func (a *attachment) attach(spec *ebpf.ProgramSpec, returns int) (err error) {
 	case "kprobe":
 		a.link, err = link.Kprobe(spec.AttachTo, a.program, nil)
 	case "kretprobe":
+		if !haveTracefs() {
+			return ErrNoTracefs
+		}
 		a.event = eventName(spec.AttachTo)
 		a.link, err = link.Kretprobe(spec.AttachTo, a.program, &link.KprobeOptions{
 			RetprobeMaxActive: returns,

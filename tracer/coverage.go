@@ -1,9 +1,6 @@
 package tracer
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // Coverage says what a [Tracer] can see: which hooks are attached, which are
 // not, and why.
@@ -71,11 +68,11 @@ func (e *CoverageError) Error() string {
 	if len(missing) == 0 {
 		return "attach: no hook is missing"
 	}
-	names := make([]string, len(missing))
-	for i, h := range missing {
-		names[i] = h.How + " " + h.Target
+	what := missing[0].How + " " + missing[0].Target
+	if others := len(missing) - 1; others > 0 {
+		what = fmt.Sprintf("%s and %d more", what, others)
 	}
-	return fmt.Sprintf("attach: %s: %s", strings.Join(names, ", "), missing[0].reason())
+	return fmt.Sprintf("attach: %s: %s", what, missing[0].reason())
 }
 
 func (h HookStatus) reason() string {

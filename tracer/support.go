@@ -20,6 +20,8 @@ var (
 	ErrNoKprobes  = errors.New("no kprobes: this kernel was built without CONFIG_KPROBES")
 	ErrKprobesOff = errors.New("kprobes are turned off: write 1 to " + kprobesSwitch)
 	ErrLockdown   = errors.New("lockdown: this kernel lets nobody read its memory by BPF")
+	// ErrNoTracefs is why a return cannot be probed: that many at once are asked for there.
+	ErrNoTracefs = errors.New("tracefs is not mounted: mount -t tracefs nodev /sys/kernel/tracing")
 )
 
 // HaveTracing asks whether this kernel lets this user trace modules, and gives

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -119,6 +120,13 @@ func writeProbeTo(root, line string) error {
 
 func tracefsRoots() []string {
 	return []string{"/sys/kernel/tracing", "/sys/kernel/debug/tracing"}
+}
+
+func haveTracefs() bool {
+	return slices.ContainsFunc(tracefsRoots(), func(root string) bool {
+		_, err := os.Stat(filepath.Join(root, "kprobe_events"))
+		return err == nil
+	})
 }
 
 // kprobeProfile reads how often each kprobe event of tracefs was missed, by its name,

@@ -2,10 +2,10 @@
 /* leaky: forgets to give something back. */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/delay.h>
+#include <linux/debugfs.h>
 #include <linux/init.h>
 #include <linux/kernel.h>
-#include <linux/kthread.h>
+#include <linux/kobject.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/proc_fs.h>
@@ -15,7 +15,7 @@
 
 static char *what = "";
 module_param(what, charp, 0444);
-MODULE_PARM_DESC(what, "slab, vmalloc, proc, reference, warning or panic: what becomes of it");
+MODULE_PARM_DESC(what, "slab, vmalloc, entries, reference, warning or panic: what becomes of it");
 
 static void *forgotten;
 
@@ -31,14 +31,22 @@ static noinline int leak_vmalloc(void)
 	return forgotten ? 0 : -ENOMEM;
 }
 
+static int leak_entries(void)
+{
+	debugfs_create_dir("leaky", NULL);
+	if (!kobject_create_and_add("leaky", kernel_kobj))
+		return -ENOMEM;
+	return proc_mkdir("leaky", NULL) ? 0 : -ENOMEM;
+}
+
 static int __init leaky_init(void)
 {
 	if (!strcmp(what, "slab"))
 		return leak_slab();
 	if (!strcmp(what, "vmalloc"))
 		return leak_vmalloc();
-	if (!strcmp(what, "proc"))
-		return proc_mkdir("leaky", NULL) ? 0 : -ENOMEM;
+	if (!strcmp(what, "entries"))
+		return leak_entries();
 	if (!strcmp(what, "reference"))
 		return try_module_get(THIS_MODULE) ? 0 : -ENODEV;
 	if (!strcmp(what, "warning"))
