@@ -13,8 +13,10 @@ import (
 )
 
 // The pages for people, which must not promise what is not there. What they show
-// of the programs' output is compared with a real run by make check-readme.
-var pages = [...]string{"README.md", "CONTRIBUTING.md", "docs/lab.md"}
+// of the programs' output is compared with real runs by make check-readme and TestTutorial.
+var pages = [...]string{
+	"README.md", "CONTRIBUTING.md", "docs/lab.md", "docs/tutorial.md", "docs/audit.md", "docs/outputs.md", "docs/performance.md", "docs/kernel-facts.md",
+}
 
 const sourceRoot = "../.."
 
