@@ -9,16 +9,21 @@ import (
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// filter tells what a user wants to see. An empty field wants everything; values
+// actionFilter is what every filter of actions has. An empty field wants everything; values
 // of one field are alternatives, and every field must agree.
-type filter struct {
+type actionFilter struct {
 	modules  []glob
-	comms    []glob
 	actions  []tracer.ActionKind
 	outcomes []tracer.Outcome
-	pids     []uint32 // of processes or threads, in the first pid namespace
-	uids     []uint32
 	causes   []cause.Code
+}
+
+// filter tells what a user wants to see of what happens.
+type filter struct {
+	actionFilter
+	comms []glob
+	pids  []uint32 // of processes or threads, in the first pid namespace
+	uids  []uint32
 
 	logins     []uint32 // who logged in
 	containers []string

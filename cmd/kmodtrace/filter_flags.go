@@ -11,19 +11,47 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// actionFlags ask after actions, of those that happen now and those that are recorded.
+type actionFlags struct{ modules, actions, outcomes, causes []string }
+
+func (f *actionFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringArrayVar(&f.modules, "module", nil, "only modules (or requested aliases) that match `GLOB`; '-' and '_' are alike; repeatable")
+	flags.StringSliceVar(&f.actions, "action", nil, "only these `KINDS`: load, unload, request")
+	flags.StringSliceVar(&f.outcomes, "outcome", nil, "only these `OUTCOMES`: live, unloaded, failed, answered, pending")
+	flags.StringSliceVar(&f.causes, "cause", nil, "only what failed for these `CODES` (kmodtrace explain lists them)")
+	mustComplete(cmd, "action", words(actionKinds()))
+	mustComplete(cmd, "outcome", words(outcomes()))
+	mustComplete(cmd, "cause", codeNames())
+}
+
+// parse gives the filter, or the first thing that makes no sense.
+func (f *actionFlags) parse() (wanted actionFilter, err error) {
+	if wanted.modules, err = parseAll(f.modules, parseModuleGlob); err != nil {
+		return wanted, err
+	}
+	if wanted.actions, err = parseAll(f.actions, oneOf("--action", actionKinds())); err != nil {
+		return wanted, err
+	}
+	if wanted.outcomes, err = parseAll(f.outcomes, oneOf("--outcome", outcomes())); err != nil {
+		return wanted, err
+	}
+	wanted.causes, err = parseAll(f.causes, parseCode)
+	return wanted, err
+}
+
 // filterFlags are a filter as the command line has it.
 type filterFlags struct {
-	modules, comms, actions, outcomes, pids, uids, causes []string
+	actionFlags
+	comms, pids, uids []string
 
 	logins, containers, units, ancestors, requesters []string
 	autoloaded                                       string
 }
 
 func (f *filterFlags) register(cmd *cobra.Command) {
+	f.actionFlags.register(cmd)
 	flags := cmd.Flags()
-	flags.StringArrayVar(&f.modules, "module", nil, "only modules (or requested aliases) that match `GLOB`; '-' and '_' are alike; repeatable")
-	flags.StringSliceVar(&f.actions, "action", nil, "only these `KINDS`: load, unload, request")
-	flags.StringSliceVar(&f.outcomes, "outcome", nil, "only these `OUTCOMES`: live, unloaded, failed, answered, pending")
 	flags.StringSliceVar(&f.pids, "pid", nil, "only what these processes or threads do, or ask for, by their `ID` in the first pid namespace")
 	flags.StringSliceVar(&f.uids, "uid", nil, "only what these `USERS` do, or ask for, by id or name")
 	flags.StringArrayVar(&f.comms, "comm", nil, "only what threads do, or ask for, whose command name matches `GLOB`; repeatable")
@@ -33,11 +61,7 @@ func (f *filterFlags) register(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.ancestors, "ancestor", nil, "only from processes, and those below them, whose `NAME` matches or whose id it is; repeatable")
 	flags.StringArrayVar(&f.requesters, "requester", nil, "only what processes needed whose `NAME` matches or whose id it is; repeatable")
 	flags.StringVar(&f.autoloaded, "autoloaded", "", "yes: only what was done for a request of the kernel; no: only what was not")
-	flags.StringSliceVar(&f.causes, "cause", nil, "only what failed for these `CODES` (kmodtrace explain lists them)")
 	mustComplete(cmd, "autoloaded", []string{"yes", "no"})
-	mustComplete(cmd, "action", words(actionKinds()))
-	mustComplete(cmd, "cause", codeNames())
-	mustComplete(cmd, "outcome", words(outcomes()))
 }
 
 func actionKinds() []tracer.ActionKind {
@@ -60,22 +84,13 @@ func words[T fmt.Stringer](values []T) []string {
 func (f *filterFlags) parse() (*filter, error) {
 	var wanted filter
 	var err error
-	if wanted.modules, err = parseAll(f.modules, parseModuleGlob); err != nil {
+	if wanted.actionFilter, err = f.actionFlags.parse(); err != nil {
 		return nil, err
 	}
 	if wanted.comms, err = parseAll(f.comms, parseGlob); err != nil {
 		return nil, err
 	}
-	if wanted.actions, err = parseAll(f.actions, oneOf("--action", actionKinds())); err != nil {
-		return nil, err
-	}
-	if wanted.outcomes, err = parseAll(f.outcomes, oneOf("--outcome", outcomes())); err != nil {
-		return nil, err
-	}
 	if wanted.pids, err = parseAll(f.pids, parsePID); err != nil {
-		return nil, err
-	}
-	if wanted.causes, err = parseAll(f.causes, parseCode); err != nil {
 		return nil, err
 	}
 	if wanted.uids, err = parseAll(f.uids, parseUID("--uid")); err != nil {

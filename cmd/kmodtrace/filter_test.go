@@ -20,15 +20,15 @@ func TestFilter(t *testing.T) {
 		want   bool
 	}{
 		"nothing asked":        {filterFlags{}, a, true},
-		"module":               {filterFlags{modules: []string{"snd_*"}}, a, true},
-		"dash for underscore":  {filterFlags{modules: []string{"snd-hda-intel"}}, a, true},
-		"range keeps its dash": {filterFlags{modules: []string{"[a-z]nd*"}}, a, true},
-		"other module":         {filterFlags{modules: []string{"snd"}}, a, false},
-		"one of two modules":   {filterFlags{modules: []string{"xfs", "snd?hda*"}}, a, true},
-		"all must agree":       {filterFlags{modules: []string{"snd*"}, actions: []string{"unload"}}, a, false},
-		"action":               {filterFlags{actions: []string{"unload", "load"}}, a, true},
-		"outcome":              {filterFlags{outcomes: []string{"failed"}}, a, true},
-		"other outcome":        {filterFlags{outcomes: []string{"live", "pending"}}, a, false},
+		"module":               {filterFlags{actionFlags: actionFlags{modules: []string{"snd_*"}}}, a, true},
+		"dash for underscore":  {filterFlags{actionFlags: actionFlags{modules: []string{"snd-hda-intel"}}}, a, true},
+		"range keeps its dash": {filterFlags{actionFlags: actionFlags{modules: []string{"[a-z]nd*"}}}, a, true},
+		"other module":         {filterFlags{actionFlags: actionFlags{modules: []string{"snd"}}}, a, false},
+		"one of two modules":   {filterFlags{actionFlags: actionFlags{modules: []string{"xfs", "snd?hda*"}}}, a, true},
+		"all must agree":       {filterFlags{actionFlags: actionFlags{modules: []string{"snd*"}, actions: []string{"unload"}}}, a, false},
+		"action":               {filterFlags{actionFlags: actionFlags{actions: []string{"unload", "load"}}}, a, true},
+		"outcome":              {filterFlags{actionFlags: actionFlags{outcomes: []string{"failed"}}}, a, true},
+		"other outcome":        {filterFlags{actionFlags: actionFlags{outcomes: []string{"live", "pending"}}}, a, false},
 		"process":              {filterFlags{pids: []string{"10"}}, a, true},
 		"thread":               {filterFlags{pids: []string{"11"}}, a, true},
 		"other process":        {filterFlags{pids: []string{"12"}}, a, false},
@@ -37,8 +37,8 @@ func TestFilter(t *testing.T) {
 		"other user":           {filterFlags{uids: []string{"4294967295"}}, a, false},
 		"comm":                 {filterFlags{comms: []string{"mod*"}}, a, true},
 		"comm keeps its dash":  {filterFlags{comms: []string{"mod-probe"}}, a, false},
-		"alias with a slash":   {filterFlags{modules: []string{"pci:*"}}, request, true},
-		"unnamed module":       {filterFlags{modules: []string{"?*"}}, tracer.Action{}, false},
+		"alias with a slash":   {filterFlags{actionFlags: actionFlags{modules: []string{"pci:*"}}}, request, true},
+		"unnamed module":       {filterFlags{actionFlags: actionFlags{modules: []string{"?*"}}}, tracer.Action{}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, err := test.flags.parse()
@@ -105,11 +105,11 @@ func TestFilterWho(t *testing.T) {
 
 func TestFilterRefuses(t *testing.T) {
 	for name, flags := range map[string]filterFlags{
-		"bad glob":      {modules: []string{"[x"}},
-		"empty glob":    {modules: []string{""}},
+		"bad glob":      {actionFlags: actionFlags{modules: []string{"[x"}}},
+		"empty glob":    {actionFlags: actionFlags{modules: []string{""}}},
 		"bad comm":      {comms: []string{`\`}},
-		"no action":     {actions: []string{"reload"}},
-		"no outcome":    {outcomes: []string{"Live"}},
+		"no action":     {actionFlags: actionFlags{actions: []string{"reload"}}},
+		"no outcome":    {actionFlags: actionFlags{outcomes: []string{"Live"}}},
 		"pid 0":         {pids: []string{"0"}},
 		"negative pid":  {pids: []string{"-1"}},
 		"huge pid":      {pids: []string{"4294967296"}},

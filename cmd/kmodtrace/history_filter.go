@@ -11,27 +11,23 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/journal"
-	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/spf13/cobra"
 )
 
 // historyFlags are the filter of history as the command line has it. What watch has too
 // is named and read as there.
 type historyFlags struct {
-	modules, actions, outcomes, causes, users, containers, files, contents, kinds []string
+	actionFlags
+	users, containers, files, contents, kinds []string
 
 	boot, since, until string
 	gaps               bool
 }
 
 func (f *historyFlags) register(cmd *cobra.Command) {
+	f.actionFlags.register(cmd)
 	flags := cmd.Flags()
-	flags.StringArrayVar(&f.modules, "module", nil, "only modules (or requested aliases) that match `GLOB`; '-' and '_' are alike; repeatable")
-	flags.StringSliceVar(&f.actions, "action", nil, "only these `KINDS`: load, unload, request")
-	flags.StringSliceVar(&f.outcomes, "outcome", nil, "only these `OUTCOMES`: live, unloaded, failed, answered, pending")
-	flags.StringSliceVar(&f.causes, "cause", nil, "only what failed for these `CODES` (kmodtrace explain lists them)")
 	flags.StringSliceVar(&f.users, "user", nil, "only what these `USERS` were behind: who logged in, by name or number; a name that was recorded is found by the number that it has here, too")
 	flags.StringSliceVar(&f.containers, "container", nil, "only from these containers: the `ID` or its beginning, or any")
 	flags.StringArrayVar(&f.files, "file", nil, "only loads of files whose path matches `GLOB`, or whose name does where it has no slash; repeatable")
@@ -41,9 +37,6 @@ func (f *historyFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.boot, "boot", "", "only of one run of the kernel: its `ID` or the beginning of it, current for this one, 0 for the last in the journal, -1 for the one before that, 1 for the first")
 	flags.StringVar(&f.since, "since", "", "only from this `TIME` on: "+timeForms)
 	flags.StringVar(&f.until, "until", "", "only before this `TIME`")
-	mustComplete(cmd, "action", words(actionKinds()))
-	mustComplete(cmd, "outcome", words(outcomes()))
-	mustComplete(cmd, "cause", codeNames())
 	mustComplete(cmd, "kind", append(kindWords(), gapWord))
 	mustComplete(cmd, "boot", []string{currentBoot, "0", "-1"})
 }
@@ -71,10 +64,7 @@ func gapKinds() []journal.Kind {
 
 // historyFilter is what is asked for, before it is known what the journal has of it.
 type historyFilter struct {
-	modules    []glob
-	actions    []tracer.ActionKind
-	outcomes   []tracer.Outcome
-	causes     []cause.Code
+	actionFilter
 	users      []string
 	containers []string
 	files      []glob
@@ -89,16 +79,7 @@ type historyFilter struct {
 // parse checks what the journal need not be asked for.
 func (f *historyFlags) parse(now time.Time) (w *historyFilter, err error) {
 	w = &historyFilter{users: f.users, containers: f.containers, contents: f.contents, gaps: f.gaps, boot: f.boot}
-	if w.modules, err = parseAll(f.modules, parseModuleGlob); err != nil {
-		return nil, err
-	}
-	if w.actions, err = parseAll(f.actions, oneOf("--action", actionKinds())); err != nil {
-		return nil, err
-	}
-	if w.outcomes, err = parseAll(f.outcomes, oneOf("--outcome", outcomes())); err != nil {
-		return nil, err
-	}
-	if w.causes, err = parseAll(f.causes, parseCode); err != nil {
+	if w.actionFilter, err = f.actionFlags.parse(); err != nil {
 		return nil, err
 	}
 	if w.files, err = parseAll(f.files, parseFileGlob); err != nil {
