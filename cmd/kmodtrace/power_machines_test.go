@@ -43,7 +43,7 @@ exec kmodtrace serve --config config.yaml
 // passed on, unchanged, the journal is whole, and the next start says what happened.
 // KMODTRACE_TIMES says how often. The guest's memory is lost, as in a real cut; that the
 // disk keeps what it was told to flush is the host's part. With the journal's
-// synchronous=OFF it fails in the first cut or the second.
+// synchronous=OFF or NORMAL it fails in the first cut or the second.
 func TestPowerCut(t *testing.T) {
 	arch, series, ok := strings.Cut(os.Getenv("KMODTRACE_MACHINES"), "/")
 	if !ok {
