@@ -85,7 +85,7 @@ const grace = 2 * time.Second
 
 // runAll runs a command whose processes all end with it, or with us: they are a group, or on
 // a terminal a session.
-func runAll(cmd *exec.Cmd, out io.Writer, screen terminal) error {
+func runAll(cmd *exec.Cmd, out io.Writer, screen Terminal) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGTERM) }
 	cmd.WaitDelay = grace

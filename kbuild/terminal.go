@@ -12,12 +12,13 @@ import (
 	"golang.org/x/term"
 )
 
-// terminal is a file, or a writer to one, that is a terminal.
-type terminal interface{ Fd() uintptr }
+// Terminal is what a writer has that is a terminal, or writes to one: its descriptor. To
+// such an output compilers show their colours.
+type Terminal interface{ Fd() uintptr }
 
 // terminalOf gives the terminal that a writer is, or nil.
-func terminalOf(w io.Writer) terminal {
-	f, ok := w.(terminal)
+func terminalOf(w io.Writer) Terminal {
+	f, ok := w.(Terminal)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return nil
 	}
@@ -26,7 +27,7 @@ func terminalOf(w io.Writer) terminal {
 
 // runOnTerminal runs a command on a terminal of its own, as wide as another, so that a
 // compiler shows what it shows a person. What it prints goes to out.
-func runOnTerminal(cmd *exec.Cmd, out io.Writer, like terminal) error {
+func runOnTerminal(cmd *exec.Cmd, out io.Writer, like Terminal) error {
 	master, slave, err := openTerminal(like)
 	if err != nil {
 		return err
@@ -52,7 +53,7 @@ func runOnTerminal(cmd *exec.Cmd, out io.Writer, like terminal) error {
 }
 
 // openTerminal makes a terminal that changes nothing of what is written to it.
-func openTerminal(like terminal) (master, slave *os.File, err error) {
+func openTerminal(like Terminal) (master, slave *os.File, err error) {
 	master, err = os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open a terminal: %w", err)

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/kbuild"
 	"golang.org/x/term"
 )
 
@@ -75,13 +76,11 @@ func (s *devScreen) compiler() io.Writer {
 	if f, ok := s.to.(*os.File); ok && s.terminal {
 		return struct {
 			io.Writer
-			fder
+			kbuild.Terminal
 		}{s.messages(), f}
 	}
 	return s.messages()
 }
-
-type fder interface{ Fd() uintptr }
 
 // messages is for text of others.
 func (s *devScreen) messages() io.Writer {

@@ -114,8 +114,11 @@ func (k Kernel) headerBinds() []bind {
 	return binds
 }
 
-// copyModules copies the modules in from to the folder to.
+// copyModules copies the modules in from to the folder to, and makes that.
 func copyModules(from, to string) ([]string, error) {
+	if err := os.MkdirAll(to, 0o755); err != nil {
+		return nil, fmt.Errorf("copy modules: %w", err)
+	}
 	var modules []string
 	err := filepath.WalkDir(from, func(p string, entry os.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || filepath.Ext(p) != ".ko" {
