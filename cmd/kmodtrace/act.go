@@ -147,3 +147,17 @@ func targetError(err error) error {
 	}
 	return &exitError{status: status, err: oneLineError{err}}
 }
+
+// fileError is targetError for a file that a command was given, in that command's words
+// whatever found it out.
+func fileError(command, file string, err error) error {
+	return targetError(&kmod.Error{Op: command, Module: file, Err: bareCause(err)})
+}
+
+// bareCause takes off the operation and the file, which the caller names itself.
+func bareCause(err error) error {
+	if e, ok := err.(*kmod.Error); ok {
+		return e.Err
+	}
+	return err
+}

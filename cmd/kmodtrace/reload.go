@@ -43,7 +43,7 @@ trace, and nothing was done.`,
 				return usageErrorf("reload takes a FILE, and parameters")
 			}
 			if !kmod.IsFile(args[0]) {
-				return &exitError{status: exitUsage, err: reloadError(args[0], errNoFile), hint: "reload takes the file of the new build, such as ./NAME.ko"}
+				return &exitError{status: exitUsage, err: fileError("reload", args[0], errNoFile), hint: "reload takes the file of the new build, such as ./NAME.ko"}
 			}
 			return nil
 		},
@@ -76,7 +76,7 @@ func (o *reloadOptions) run(cmd *cobra.Command, file string, params kmod.Params)
 	}
 	// What cannot even be tried is refused before anything is attached.
 	if _, err := kmod.Plan(cmd.Context(), file, &kmod.LoadOptions{Params: params}); err != nil {
-		return reloadError(file, err)
+		return fileError("reload", file, err)
 	}
 	r, err := newReloader(o)
 	if err != nil {
@@ -91,12 +91,6 @@ func (o *reloadOptions) run(cmd *cobra.Command, file string, params kmod.Params)
 		r.carryOut(ctx, s, res, plan)
 		return errors.Join(o.printReload(cmd.OutOrStdout(), res), res.failure())
 	})
-}
-
-// reloadError is about what was asked for: a command line that makes no sense, or a file
-// that is none.
-func reloadError(file string, err error) error {
-	return targetError(&kmod.Error{Op: "reload", Module: file, Err: bareCause(err)})
 }
 
 func (o *reloadOptions) printReload(out io.Writer, r *reloadResult) error {

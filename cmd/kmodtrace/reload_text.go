@@ -2,8 +2,6 @@ package main
 
 import (
 	"strings"
-
-	"github.com/kmodtrace/kmodtrace/kmod"
 )
 
 // reload renders what a reload came to: the blocks of its steps, what became of the
@@ -81,12 +79,4 @@ func shortBuild(c newCopy) string {
 		return "sources " + c.SrcVersion
 	}
 	return ""
-}
-
-// bareCause takes off the operation and the file, which the caller names itself.
-func bareCause(err error) error {
-	if e, ok := err.(*kmod.Error); ok {
-		return e.Err
-	}
-	return err
 }

@@ -128,11 +128,11 @@ func (o *tryOptions) machine(ctx context.Context, progress io.Writer) (m lab.Mac
 	wanted, arch := o.kernel, runtime.GOARCH
 	for _, path := range o.plan.Files {
 		f, err := kmod.Inspect(path)
-		if err != nil {
-			return m, targetError(err)
+		if err == nil {
+			err = f.Complete()
 		}
-		if err := f.Complete(); err != nil {
-			return m, targetError(&kmod.Error{Op: "try", Module: path, Err: err})
+		if err != nil {
+			return m, fileError("try", path, err)
 		}
 		if known, ok := map[string]string{"x86-64": "amd64", "aarch64": "arm64"}[f.Machine]; ok {
 			arch = known
