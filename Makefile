@@ -30,6 +30,7 @@ GOTEST := bin/gotest $${GOTEST_TALLY:+--tally "$$GOTEST_TALLY"}
 # What make test and make test-matrix run on.
 TESTED := amd64/6.1 amd64/6.12 amd64/6.12/machines
 MATRIX := amd64/5.10 amd64/6.1 amd64/6.12 amd64/7.2 amd64/newest arm64/6.1 arm64/6.12
+PARTS  ?= amd64/6.1/trials amd64/newest/trials amd64/6.12/shop
 CAUSES ?= amd64/5.10 amd64/6.1 amd64/6.12 amd64/7.2 amd64/newest
 
 .DEFAULT_GOAL := build
@@ -90,7 +91,7 @@ test-all: setup guest
 
 test-matrix: guest ## the lab tests on all kernels, amd64 and arm64
 	@scripts/setup lab matrix
-	@scripts/tally scripts/lab-tests $(MATRIX) amd64/6.1/trials amd64/newest/trials amd64/6.12/shop
+	@scripts/tally scripts/lab-tests $(MATRIX) $(PARTS)
 
 causes: setup guest ## make every cause happen on every kernel, and print what kmodtrace says of each
 	@scripts/lab-kernels $(CAUSES)
