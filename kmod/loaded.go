@@ -1,7 +1,6 @@
 package kmod
 
 import (
-	"encoding/binary"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,9 +51,9 @@ func Look(module string, opts *ListOptions) (*Loaded, error) {
 	if err := unix.Stat(dir, &stat); err != nil {
 		return nil, &Error{Op: "look at", Module: module, Err: because(ErrNotLoaded, err)}
 	}
-	note, _ := os.ReadFile(filepath.Join(dir, "notes/.note.gnu.build-id"))
-	id := Identity{noteID(note, binary.NativeEndian), readLine(filepath.Join(dir, "srcversion"))}
-	return &Loaded{id, stat.Ino, readLine(filepath.Join(dir, "initstate"))}, nil
+	var m Module
+	m.readSysfs(dir)
+	return &Loaded{Identity{m.BuildID, m.SrcVersion}, stat.Ino, m.InitState}, nil
 }
 
 // Setting is a parameter of a module that is in the kernel.

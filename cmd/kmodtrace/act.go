@@ -100,16 +100,7 @@ func (o *actOptions) show(out io.Writer, k *kernel.Kernel, j job, r *result) err
 }
 
 func (o *actOptions) print(out io.Writer, r *result) error {
-	if o.json {
-		line, err := jsonLine(r)
-		if err != nil {
-			return err
-		}
-		_, err = out.Write(line)
-		return outputError(err)
-	}
-	_, err := io.WriteString(out, newResultText(themeOf(out), columnsOf(out)).render(r))
-	return outputError(err)
+	return printResult(out, o.json, r, func(t *resultText) string { return t.render(r) })
 }
 
 // failures are the errors of several targets. The exit status is that of the

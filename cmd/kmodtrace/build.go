@@ -150,16 +150,7 @@ func newBuildRecord(r *kbuild.Result, failure error) *buildRecord {
 }
 
 func (o *buildOptions) print(out io.Writer, r *buildRecord) error {
-	if o.json {
-		line, err := jsonLine(r)
-		if err != nil {
-			return err
-		}
-		_, err = out.Write(line)
-		return outputError(err)
-	}
-	_, err := io.WriteString(out, newResultText(themeOf(out), columnsOf(out)).build(r))
-	return outputError(err)
+	return printResult(out, o.json, r, func(t *resultText) string { return t.build(r) })
 }
 
 // build renders the modules that were built. Why there are none goes to standard error.

@@ -94,14 +94,5 @@ func (o *reloadOptions) run(cmd *cobra.Command, file string, params kmod.Params)
 }
 
 func (o *reloadOptions) printReload(out io.Writer, r *reloadResult) error {
-	if o.json {
-		line, err := jsonLine(r)
-		if err != nil {
-			return err
-		}
-		_, err = out.Write(line)
-		return outputError(err)
-	}
-	_, err := io.WriteString(out, newResultText(themeOf(out), columnsOf(out)).reload(r))
-	return outputError(err)
+	return printResult(out, o.json, r, func(t *resultText) string { return t.reload(r) })
 }

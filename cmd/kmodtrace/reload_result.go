@@ -171,14 +171,7 @@ func (r *reloadResult) outlook() string {
 
 // failure gives the command's error for it; nil when it is confirmed.
 func (r *reloadResult) failure() error {
-	if r.err == nil {
-		return nil
-	}
-	status := exitUnconfirmed
-	if r.Result == refused {
-		status = exitRefused
-	}
-	return &exitError{status: status, err: oneLineError{r.err}, hint: r.hint()}
+	return r.Result.failure(r.err, r.hint)
 }
 
 // hint says what to do next.

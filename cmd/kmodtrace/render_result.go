@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -24,6 +25,20 @@ const labelColumns = len("  signature  ")
 
 func newResultText(t theme, width int) *resultText {
 	return &resultText{theme: t, users: users{}, width: width}
+}
+
+// printResult prints what came of a command: a line of JSON where that is asked for, or text.
+func printResult(out io.Writer, asJSON bool, r any, render func(*resultText) string) error {
+	if asJSON {
+		line, err := jsonLine(r)
+		if err != nil {
+			return err
+		}
+		_, err = out.Write(line)
+		return outputError(err)
+	}
+	_, err := io.WriteString(out, render(newResultText(themeOf(out), columnsOf(out))))
+	return outputError(err)
 }
 
 func (t *resultText) render(r *result) string {

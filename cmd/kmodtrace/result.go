@@ -97,14 +97,19 @@ func (v verdict) sure() bool { return v == confirmed || v == refused }
 
 // failure gives the command's error for it; nil when it is confirmed.
 func (r *result) failure() error {
-	if r.err == nil {
+	return r.Result.failure(r.err, r.hint)
+}
+
+// failure gives the command's error for a verdict that has a reason.
+func (v verdict) failure(why error, hint func() string) error {
+	if why == nil {
 		return nil
 	}
 	status := exitUnconfirmed
-	if r.Result == refused {
+	if v == refused {
 		status = exitRefused
 	}
-	return &exitError{status: status, err: oneLineError{r.err}, hint: r.hint()}
+	return &exitError{status: status, err: oneLineError{why}, hint: hint()}
 }
 
 // hint says what to do next about a refusal.
