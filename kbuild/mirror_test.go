@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // testMirror gives a folder's mirror, brought up to date.
@@ -220,8 +222,17 @@ func TestPruneDropsWhatIsOldAndFree(t *testing.T) {
 
 func TestReadSourcesRefuses(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"a/x.c", "b/y.c", "empty/README", "file.txt", "-x.c", "closed/Makefile", "parts/a.c", "parts/b.c"} {
+	for _, name := range []string{"a/x.c", "b/y.c", "empty/README", "file.txt", "-x.c", "closed/Makefile", "parts/a.c", "parts/b.c",
+		"folder/x.c/y", "rules/Makefile/y"} {
 		writeFile(t, filepath.Join(dir, name), "")
+	}
+	for _, name := range []string{"alike/a-b.c", "alike/a_b.c"} {
+		writeFile(t, filepath.Join(dir, name), "MODULE_LICENSE")
+	}
+	for _, name := range []string{"empty/pipe.c", "a/pipe.c"} { // who reads one waits for ever
+		if err := unix.Mkfifo(filepath.Join(dir, name), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := os.Chmod(filepath.Join(dir, "closed"), 0); err != nil {
 		t.Fatal(err)
@@ -249,7 +260,12 @@ func TestReadSourcesRefuses(t *testing.T) {
 		"a dash in front":       {in("-x.c"), ErrBadTarget},
 		"a device":              {[]string{"/dev/null"}, ErrBadTarget},
 		"a loop":                {in("loop"), nil},
-		"no name":               {[]string{""}, fs.ErrNotExist},
+		"no name":               {[]string{""}, ErrBadTarget},
+		"a pipe":                {in("a/pipe.c"), ErrBadTarget},
+		"a folder like a file":  {in("folder"), ErrNoSources},
+		"rules in a folder":     {in("rules"), ErrBadTarget},
+		"two of one name":       {in("alike/a-b.c", "alike/a_b.c"), ErrBadTarget},
+		"folder of one name":    {in("alike"), ErrBadTarget},
 	}
 	if os.Geteuid() != 0 {
 		cases["a closed folder"] = struct {

@@ -29,6 +29,9 @@ func readSources(paths []string) (*sources, error) {
 	if len(paths) == 0 {
 		paths = []string{"."}
 	}
+	if slices.Contains(paths, "") {
+		return nil, &Error{Op: "build", Path: `""`, Err: fmt.Errorf("%w: want a folder, or C files such as hello.c", ErrBadTarget)}
+	}
 	info, err := os.Stat(paths[0])
 	if err != nil {
 		return nil, plainPathError("build", paths[0], err)
@@ -65,8 +68,12 @@ func realPath(path string) (string, error) {
 // plainPathError leaves out the name of the system call.
 func plainPathError(op, path string, err error) error {
 	var inner *os.PathError
-	if errors.As(err, &inner) {
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &inner):
 		err = inner.Err
+	case errors.As(err, &link):
+		err = link.Err
 	}
 	return &Error{Op: op, Path: path, Err: err}
 }
@@ -99,7 +106,7 @@ func (s *sources) takeFiles(paths []string) error {
 	}
 	slices.Sort(s.files)
 	s.rules = Rules(s.files)
-	return nil
+	return checkModuleNames(s.files)
 }
 
 // takeFolder takes the folder's own rules, or makes the obvious ones.
@@ -116,9 +123,12 @@ func (s *sources) takeFolder() error {
 	for _, entry := range entries {
 		name := entry.Name()
 		switch {
-		case name == "Kbuild" || name == "Makefile":
+		case (name == "Kbuild" || name == "Makefile") && isRegular(filepath.Join(s.folder, name)):
 			return nil
+		case name == "Kbuild" || name == "Makefile":
+			return fmt.Errorf("%w: its %s is no regular file", ErrBadTarget, name)
 		case !strings.HasSuffix(name, ".c") || strings.HasSuffix(name, ".mod.c") || strings.HasPrefix(name, "."):
+		case !isRegular(filepath.Join(s.folder, name)): // reading a pipe would take for ever
 		case saysLicense(filepath.Join(s.folder, name)):
 			modules = append(modules, name)
 		default:
@@ -139,7 +149,12 @@ func (s *sources) takeFolder() error {
 		}
 	}
 	s.rules = Rules(modules)
-	return nil
+	return checkModuleNames(modules)
+}
+
+func isRegular(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // saysLicense tells a file that is a module by itself, or has its main part, from one
