@@ -39,6 +39,11 @@ line makes no sense; 4 this machine lacks what building needs, and nothing was d
 			return []string{"c"}, cobra.ShellCompDirectiveFilterFileExt
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, name := range []string{"kernel", "out"} { // as of a script's variable that is not set
+				if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "" {
+					return usageErrorf("--%s: want a value that is not empty, or no --%s", name, name)
+				}
+			}
 			defer surviveBrokenPipe()()
 			return opts.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args)
 		},
@@ -62,7 +67,7 @@ func (o *buildOptions) run(ctx context.Context, out, messages io.Writer, args []
 	built, err := kbuild.Build(ctx, paths, &kbuild.Options{
 		Kernel: o.kernel, Out: o.out, Symbols: o.symbols, Variables: variables, Output: messages,
 	})
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil { // what was built before a signal came, is built
 		return &exitError{status: exitRefused, err: oneLineError{err}, hint: "nothing was written"}
 	}
 	o.compare(built)
