@@ -42,6 +42,21 @@ func TestNamesAreThoseTheUserWrote(t *testing.T) {
 	}
 }
 
+// TestLineWithoutEnd: a flood without ends of lines is passed on as it comes, and not gathered.
+func TestLineWithoutEnd(t *testing.T) {
+	var out bytes.Buffer
+	l := newListener(&out, "/m", ".")
+	flood := bytes.Repeat([]byte("x"), 20*maxLine)
+	l.Write(flood)
+	if len(l.line) >= maxLine || !bytes.HasPrefix(flood, out.Bytes()) || out.Len()+len(l.line) != len(flood) {
+		t.Errorf("of %d bytes %d passed on, %d kept", len(flood), out.Len(), len(l.line))
+	}
+	l.Write([]byte("\na.c:1:2: error: no\n"))
+	if l.first() != "a.c:1:2: error: no" {
+		t.Errorf("heard %.80q", l.first())
+	}
+}
+
 func TestDiagnostics(t *testing.T) {
 	l := newListener(nil, "/m", ".")
 	hear(l, "  CC [M]  a.o\nIn file included from /m/a.c:1:\n\x1b[01m\x1b[K/m/b.h:3:7:\x1b[m\x1b[K \x1b[01;31m\x1b[Kerror: \x1b[m\x1b[Kno such: thing\n"+
