@@ -39,10 +39,8 @@ line makes no sense; 4 this machine lacks what building needs, and nothing was d
 			return []string{"c"}, cobra.ShellCompDirectiveFilterFileExt
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			for _, name := range []string{"kernel", "out"} { // as of a script's variable that is not set
-				if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "" {
-					return usageErrorf("--%s: want a value that is not empty, or no --%s", name, name)
-				}
+			if err := noEmpty(cmd, "kernel", "out"); err != nil {
+				return err
 			}
 			defer surviveBrokenPipe()()
 			return opts.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args)
@@ -54,6 +52,17 @@ line makes no sense; 4 this machine lacks what building needs, and nothing was d
 	flags.StringArrayVar(&opts.symbols, "symbols", nil, "use the symbols of the modules that this `FILE` lists, a Module.symvers; may be repeated")
 	flags.BoolVar(&opts.json, "json", false, "print a JSON object (docs/schema/build.schema.json)")
 	return cmd
+}
+
+// noEmpty refuses flags that are given and empty, as by a script whose variable is not set: to do
+// as if they were not given is not what was meant.
+func noEmpty(cmd *cobra.Command, flags ...string) error {
+	for _, name := range flags {
+		if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "" {
+			return usageErrorf("--%s: want a value that is not empty, or no --%s", name, name)
+		}
+	}
+	return nil
 }
 
 type buildOptions struct {
