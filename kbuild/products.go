@@ -37,7 +37,8 @@ func (m *mirror) products() ([]string, error) {
 func (b *build) checkOut() error {
 	out := b.out()
 	for out != filepath.Dir(out) { // it will be made when there is something to put there
-		if _, err := os.Lstat(out); !errors.Is(err, os.ErrNotExist) { // a link to nothing is in the way too
+		_, err := os.Lstat(out) // a link to nothing is in the way too
+		if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
 			break
 		}
 		out = filepath.Dir(out)
