@@ -107,6 +107,9 @@ type updater struct {
 
 func (u *updater) folder(from, to string) error {
 	entries, err := os.ReadDir(from)
+	if errors.Is(err, os.ErrPermission) && u.seen > 0 {
+		return nil // below the sources: whoever wants something from there will say so
+	}
 	if err != nil {
 		return err
 	}

@@ -189,6 +189,22 @@ func TestMirrorLeavesOutItself(t *testing.T) {
 	}
 }
 
+// TestMirrorLeavesOutWhatIsClosed: a folder below the sources that the user cannot list.
+func TestMirrorLeavesOutWhatIsClosed(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root can list any folder")
+	}
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "Makefile"), "")
+	if err := os.Mkdir(filepath.Join(dir, "closed"), 0); err != nil {
+		t.Fatal(err)
+	}
+	m := testMirror(t, t.TempDir(), dir)
+	if got := list(t, m.folder); !slices.Equal(got, []string{".", "Makefile", "closed"}) {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestMirrorRefusesAHome(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "Makefile"), "")
@@ -239,6 +255,8 @@ func TestReadSourcesRefuses(t *testing.T) {
 	}
 	defer os.Chmod(filepath.Join(dir, "closed"), 0o755)
 	os.Symlink("loop", filepath.Join(dir, "loop"))
+	os.Mkdir(filepath.Join(dir, "dangling"), 0o755)
+	os.Symlink("nothing", filepath.Join(dir, "dangling/Makefile"))
 	in := func(names ...string) (paths []string) {
 		for _, n := range names {
 			paths = append(paths, filepath.Join(dir, n))
@@ -264,6 +282,7 @@ func TestReadSourcesRefuses(t *testing.T) {
 		"a pipe":                {in("a/pipe.c"), ErrBadTarget},
 		"a folder like a file":  {in("folder"), ErrNoSources},
 		"rules in a folder":     {in("rules"), ErrBadTarget},
+		"rules in nothing":      {in("dangling"), fs.ErrNotExist},
 		"two of one name":       {in("alike/a-b.c", "alike/a_b.c"), ErrBadTarget},
 		"folder of one name":    {in("alike"), ErrBadTarget},
 	}

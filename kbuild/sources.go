@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // What cannot be built, before anything is tried.
@@ -123,12 +125,10 @@ func (s *sources) takeFolder() error {
 	for _, entry := range entries {
 		name := entry.Name()
 		switch {
-		case (name == "Kbuild" || name == "Makefile") && isRegular(filepath.Join(s.folder, name)):
-			return nil
 		case name == "Kbuild" || name == "Makefile":
-			return fmt.Errorf("%w: its %s is no regular file", ErrBadTarget, name)
+			return checkRules(filepath.Join(s.folder, name))
 		case !strings.HasSuffix(name, ".c") || strings.HasSuffix(name, ".mod.c") || strings.HasPrefix(name, "."):
-		case !isRegular(filepath.Join(s.folder, name)): // reading a pipe would take for ever
+		case isOther(filepath.Join(s.folder, name)): // reading a pipe would take for ever
 		case saysLicense(filepath.Join(s.folder, name)):
 			modules = append(modules, name)
 		default:
@@ -152,9 +152,22 @@ func (s *sources) takeFolder() error {
 	return checkModuleNames(modules)
 }
 
-func isRegular(path string) bool {
+// isOther tells what is no file for certain: a folder, a pipe, a device.
+func isOther(path string) bool {
 	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular()
+	return err == nil && !info.Mode().IsRegular()
+}
+
+// checkRules finds out whether make can read the rules: what it says itself does not name the
+// reason.
+func checkRules(path string) error {
+	if isOther(path) {
+		return fmt.Errorf("%w: its %s is no regular file", ErrBadTarget, filepath.Base(path))
+	}
+	if err := unix.Access(path, unix.R_OK); err != nil {
+		return fmt.Errorf("its %s: %w", filepath.Base(path), err)
+	}
+	return nil
 }
 
 // saysLicense tells a file that is a module by itself, or has its main part, from one
