@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/kbuild"
@@ -73,6 +74,11 @@ type buildOptions struct {
 
 func (o *buildOptions) run(ctx context.Context, out, messages io.Writer, args []string) error {
 	paths, variables := buildTargets(args)
+	for _, v := range variables {
+		if _, err := os.Lstat(v); err == nil {
+			return usageErrorf("%s: a variable for make, or what is called so here? ./%s is the latter", shortText(v), shortText(v))
+		}
+	}
 	built, err := kbuild.Build(ctx, paths, &kbuild.Options{
 		Kernel: o.kernel, Out: o.out, Symbols: o.symbols, Variables: variables, Output: messages,
 	})
