@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -208,12 +207,12 @@ func (g *trialGuest) attempted(round int, step trial.Step, path string, r *resul
 
 // keptOutput keeps the first part of a command's output, and drops the rest: the machine's
 // memory is for the module.
-type keptOutput struct{ bytes.Buffer }
+type keptOutput struct{ text []byte }
 
 const maxOutput = 64 << 10
 
 func (k *keptOutput) Write(text []byte) (int, error) {
-	_, _ = k.Buffer.Write(text[:min(len(text), maxOutput-k.Len())])
+	k.text = append(k.text, text[:min(len(text), maxOutput-len(k.text))]...)
 	return len(text), nil
 }
 
@@ -229,7 +228,7 @@ func (g *trialGuest) command(ctx context.Context, round int) error {
 	c.WaitDelay = time.Second
 	begun := time.Now()
 	err := c.Run()
-	done := &trial.Command{Status: c.ProcessState.ExitCode(), Took: time.Since(begun), Output: output.String()}
+	done := &trial.Command{Status: c.ProcessState.ExitCode(), Took: time.Since(begun), Output: string(output.text)}
 	var exit *exec.ExitError
 	switch {
 	case limited.Err() != nil:
