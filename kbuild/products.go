@@ -102,7 +102,21 @@ func (b *build) deliver(modules []string) error {
 		return err
 	}
 	b.result.Modules, b.result.Symvers = delivered, to // not before they are there
+	b.result.Notes = append(b.result.Notes, twins(delivered)...)
 	return nil
+}
+
+// twins notes modules that are one to the kernel, to which - and _ are the same in a name.
+func twins(modules []Module) (notes []string) {
+	first := map[string]string{}
+	for _, m := range modules {
+		if other := first[m.Name]; other != "" {
+			notes = append(notes, fmt.Sprintf("%s and %s are both module %s: the kernel takes one of them at a time", other, m.Path, m.Name))
+			continue
+		}
+		first[m.Name] = m.Path
+	}
+	return notes
 }
 
 // delivery is files that are written under other names, until all are.
