@@ -236,6 +236,22 @@ func TestPruneDropsWhatIsOldAndFree(t *testing.T) {
 	}
 }
 
+// TestSaysLicense: the word is found wherever it stands, also across the parts that are read.
+func TestSaysLicense(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.c")
+	for _, before := range []int{0, 100, 64<<10 - 14, 64<<10 - 7, 64 << 10, 200_000} {
+		writeFile(t, path, strings.Repeat(" ", before)+"MODULE_LICENSE(\"GPL\");\n")
+		if !saysLicense(path) {
+			t.Errorf("not found after %d bytes", before)
+		}
+	}
+	for _, text := range []string{"", "MODULE_LICENS", strings.Repeat("MODULE_LICENS ", 10_000)} {
+		if writeFile(t, path, text); saysLicense(path) {
+			t.Errorf("found in %.20q", text)
+		}
+	}
+}
+
 func TestReadSourcesRefuses(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"a/x.c", "b/y.c", "empty/README", "file.txt", "-x.c", "closed/Makefile", "parts/a.c", "parts/b.c",

@@ -1,6 +1,7 @@
 package kbuild
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -173,8 +174,24 @@ func checkRules(path string) error {
 // saysLicense tells a file that is a module by itself, or has its main part, from one
 // that is part of another.
 func saysLicense(path string) bool {
-	text, err := os.ReadFile(path)
-	return err == nil && strings.Contains(string(text), "MODULE_LICENSE")
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	word := []byte("MODULE_LICENSE")
+	part, kept := make([]byte, 64<<10), 0 // in parts: what is called .c may be larger than the memory
+	for {
+		n, err := f.Read(part[kept:])
+		text := part[:kept+n]
+		if bytes.Contains(text, word) {
+			return true
+		}
+		if err != nil {
+			return false
+		}
+		kept = copy(part, text[max(len(text)-len(word)+1, 0):])
+	}
 }
 
 // whichModule says what cannot be guessed, and shows what to write instead.
