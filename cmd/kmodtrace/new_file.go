@@ -101,5 +101,6 @@ func writeError(path string, err error) error {
 	if errors.As(err, &named) {
 		err = named.Err
 	}
-	return fmt.Errorf("write %s: %w", shortText(path), err)
+	// With a status, so that nobody takes it for an error of what is drawn.
+	return &exitError{status: exitRefused, err: fmt.Errorf("write %s: %w", shortText(path), err)}
 }
