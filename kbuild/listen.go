@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 )
 
 // Diagnostic is a complaint of the compiler's about a place in a source.
@@ -46,7 +48,7 @@ type listener struct {
 }
 
 func newListener(out io.Writer, folder, shown string) *listener {
-	return &listener{out: out, folder: folder, shown: shown}
+	return &listener{out: out, folder: folder, shown: cells.Printable(shown)} // lest a name steers the terminal
 }
 
 // maxLine is where a line is taken for two. What is looked for stands in shorter ones, and to

@@ -32,6 +32,7 @@ func TestNamesAreThoseTheUserWrote(t *testing.T) {
 		{"x", "  CC [M]  a.o\n", "  CC [M]  a.o\n"},
 		{"x", "make[1]: *** [Makefile:1: " + folder + "] Error 2\n", "make[1]: *** [Makefile:1: x] Error 2\n"},
 		{"x", "no end of line", "no end of line"},
+		{"x\x1b[2J\ny", folder + "/a.c:1:2: error: no\n", "x\\x1b[2J\\ny/a.c:1:2: error: no\n"},
 		{"x", strings.Repeat("long ", 100_000) + "\n", strings.Repeat("long ", 100_000) + "\n"},
 	} {
 		var out bytes.Buffer
