@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,6 +42,9 @@ func (s system) path(elements ...string) string {
 func (s system) headers(kernel string) (*Headers, error) {
 	if strings.Contains(kernel, "/") || kernel == "." || kernel == ".." {
 		return readHeaders(kernel)
+	}
+	if strings.ContainsFunc(kernel, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
+		return nil, fmt.Errorf("%w: %.80q is no kernel's release: want one as uname -r prints it, or a folder with a slash", ErrBadTarget, kernel)
 	}
 	release := kernel
 	if release == "" {

@@ -77,8 +77,12 @@ func (m *mirror) linkSymbols(symbols []string) error {
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
 			path = filepath.Join(path, "Module.symvers")
 		}
-		if _, err := os.Stat(path); err != nil {
+		info, err := os.Stat(path)
+		switch {
+		case err != nil:
 			return fmt.Errorf("symbols %s: %w", name, plainPathError("", "", err).(*Error).Err)
+		case !info.Mode().IsRegular(): // modpost would read a device without end
+			return fmt.Errorf("symbols %s: no regular file", name)
 		}
 		want[fmt.Sprintf("%d.symvers", i)] = target{path, true}
 	}
@@ -103,6 +107,9 @@ type updater struct {
 
 func (u *updater) folder(from, to string) error {
 	entries, err := os.ReadDir(from)
+	if errors.Is(err, os.ErrPermission) && u.seen > 0 {
+		return nil // below the sources: whoever wants something from there will say so
+	}
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 )
 
 // Diagnostic is a complaint of the compiler's about a place in a source.
@@ -46,22 +48,28 @@ type listener struct {
 }
 
 func newListener(out io.Writer, folder, shown string) *listener {
-	return &listener{out: out, folder: folder, shown: shown}
+	return &listener{out: out, folder: folder, shown: cells.Printable(shown)} // lest a name steers the terminal
 }
+
+// maxLine is where a line is taken for two. What is looked for stands in shorter ones, and to
+// look through hundreds of megabytes at once would take minutes, in which nothing ends a build.
+const maxLine = 16 << 10
 
 // Write takes output as it comes.
 func (l *listener) Write(text []byte) (int, error) {
 	n := len(text)
-	for {
-		line, rest, ended := bytes.Cut(text, []byte("\n"))
-		l.line = append(l.line, line...)
-		if !ended {
-			return n, nil
+	for len(text) > 0 {
+		part := text[:min(len(text), maxLine)]
+		if end := bytes.IndexByte(part, '\n'); end >= 0 {
+			part = part[:end+1]
 		}
-		l.line = append(l.line, '\n')
-		l.flush()
-		text = rest
+		l.line = append(l.line, part...)
+		if part[len(part)-1] == '\n' || len(l.line) >= maxLine {
+			l.flush()
+		}
+		text = text[len(part):]
 	}
+	return n, nil
 }
 
 // flush passes on the line as far as it has come. That nobody reads is no reason to stop

@@ -32,6 +32,7 @@ func TestNamesAreThoseTheUserWrote(t *testing.T) {
 		{"x", "  CC [M]  a.o\n", "  CC [M]  a.o\n"},
 		{"x", "make[1]: *** [Makefile:1: " + folder + "] Error 2\n", "make[1]: *** [Makefile:1: x] Error 2\n"},
 		{"x", "no end of line", "no end of line"},
+		{"x\x1b[2J\ny", folder + "/a.c:1:2: error: no\n", "x\\x1b[2J\\ny/a.c:1:2: error: no\n"},
 		{"x", strings.Repeat("long ", 100_000) + "\n", strings.Repeat("long ", 100_000) + "\n"},
 	} {
 		var out bytes.Buffer
@@ -39,6 +40,21 @@ func TestNamesAreThoseTheUserWrote(t *testing.T) {
 		if out.String() != c.want {
 			t.Errorf("%.80q for %q: %.80q, want %.80q", c.said, c.shown, out.String(), c.want)
 		}
+	}
+}
+
+// TestLineWithoutEnd: a flood without ends of lines is passed on as it comes, and not gathered.
+func TestLineWithoutEnd(t *testing.T) {
+	var out bytes.Buffer
+	l := newListener(&out, "/m", ".")
+	flood := bytes.Repeat([]byte("x"), 20*maxLine)
+	l.Write(flood)
+	if len(l.line) >= maxLine || !bytes.HasPrefix(flood, out.Bytes()) || out.Len()+len(l.line) != len(flood) {
+		t.Errorf("of %d bytes %d passed on, %d kept", len(flood), out.Len(), len(l.line))
+	}
+	l.Write([]byte("\na.c:1:2: error: no\n"))
+	if l.first() != "a.c:1:2: error: no" {
+		t.Errorf("heard %.80q", l.first())
 	}
 }
 

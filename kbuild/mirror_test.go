@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // testMirror gives a folder's mirror, brought up to date.
@@ -187,6 +189,22 @@ func TestMirrorLeavesOutItself(t *testing.T) {
 	}
 }
 
+// TestMirrorLeavesOutWhatIsClosed: a folder below the sources that the user cannot list.
+func TestMirrorLeavesOutWhatIsClosed(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root can list any folder")
+	}
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "Makefile"), "")
+	if err := os.Mkdir(filepath.Join(dir, "closed"), 0); err != nil {
+		t.Fatal(err)
+	}
+	m := testMirror(t, t.TempDir(), dir)
+	if got := list(t, m.folder); !slices.Equal(got, []string{".", "Makefile", "closed"}) {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestMirrorRefusesAHome(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "Makefile"), "")
@@ -218,16 +236,43 @@ func TestPruneDropsWhatIsOldAndFree(t *testing.T) {
 	}
 }
 
+// TestSaysLicense: the word is found wherever it stands, also across the parts that are read.
+func TestSaysLicense(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.c")
+	for _, before := range []int{0, 100, 64<<10 - 14, 64<<10 - 7, 64 << 10, 200_000} {
+		writeFile(t, path, strings.Repeat(" ", before)+"MODULE_LICENSE(\"GPL\");\n")
+		if !saysLicense(path) {
+			t.Errorf("not found after %d bytes", before)
+		}
+	}
+	for _, text := range []string{"", "MODULE_LICENS", strings.Repeat("MODULE_LICENS ", 10_000)} {
+		if writeFile(t, path, text); saysLicense(path) {
+			t.Errorf("found in %.20q", text)
+		}
+	}
+}
+
 func TestReadSourcesRefuses(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"a/x.c", "b/y.c", "empty/README", "file.txt", "-x.c", "closed/Makefile", "parts/a.c", "parts/b.c"} {
+	for _, name := range []string{"a/x.c", "b/y.c", "empty/README", "file.txt", "-x.c", "closed/Makefile", "parts/a.c", "parts/b.c",
+		"folder/x.c/y", "rules/Makefile/y"} {
 		writeFile(t, filepath.Join(dir, name), "")
+	}
+	for _, name := range []string{"alike/a-b.c", "alike/a_b.c"} {
+		writeFile(t, filepath.Join(dir, name), "MODULE_LICENSE")
+	}
+	for _, name := range []string{"empty/pipe.c", "a/pipe.c"} { // who reads one waits for ever
+		if err := unix.Mkfifo(filepath.Join(dir, name), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := os.Chmod(filepath.Join(dir, "closed"), 0); err != nil {
 		t.Fatal(err)
 	}
 	defer os.Chmod(filepath.Join(dir, "closed"), 0o755)
 	os.Symlink("loop", filepath.Join(dir, "loop"))
+	os.Mkdir(filepath.Join(dir, "dangling"), 0o755)
+	os.Symlink("nothing", filepath.Join(dir, "dangling/Makefile"))
 	in := func(names ...string) (paths []string) {
 		for _, n := range names {
 			paths = append(paths, filepath.Join(dir, n))
@@ -249,7 +294,13 @@ func TestReadSourcesRefuses(t *testing.T) {
 		"a dash in front":       {in("-x.c"), ErrBadTarget},
 		"a device":              {[]string{"/dev/null"}, ErrBadTarget},
 		"a loop":                {in("loop"), nil},
-		"no name":               {[]string{""}, fs.ErrNotExist},
+		"no name":               {[]string{""}, ErrBadTarget},
+		"a pipe":                {in("a/pipe.c"), ErrBadTarget},
+		"a folder like a file":  {in("folder"), ErrNoSources},
+		"rules in a folder":     {in("rules"), ErrBadTarget},
+		"rules in nothing":      {in("dangling"), fs.ErrNotExist},
+		"two of one name":       {in("alike/a-b.c", "alike/a_b.c"), ErrBadTarget},
+		"folder of one name":    {in("alike"), ErrBadTarget},
 	}
 	if os.Geteuid() != 0 {
 		cases["a closed folder"] = struct {

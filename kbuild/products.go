@@ -36,7 +36,11 @@ func (m *mirror) products() ([]string, error) {
 // checkOut finds out before the build whether its products can be written.
 func (b *build) checkOut() error {
 	out := b.out()
-	for !exists(out) && out != filepath.Dir(out) { // it will be made when there is something to put there
+	for out != filepath.Dir(out) { // it will be made when there is something to put there
+		_, err := os.Lstat(out) // a link to nothing is in the way too
+		if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+			break
+		}
 		out = filepath.Dir(out)
 	}
 	err := unix.Access(out, unix.W_OK)
@@ -70,6 +74,7 @@ func (b *build) deliver(modules []string) error {
 	}
 	var d delivery
 	defer d.undo()
+	var delivered []Module
 	taken := map[string]string{}
 	for _, module := range modules {
 		to := filepath.Join(b.out(), module)
@@ -84,16 +89,34 @@ func (b *build) deliver(modules []string) error {
 		if err != nil {
 			return err
 		}
-		b.result.Modules = append(b.result.Modules, m)
+		delivered = append(delivered, m)
 	}
-	symvers := filepath.Join(b.mirror.folder, "Module.symvers")
-	if info, err := os.Stat(symvers); err == nil && info.Size() > 0 {
-		b.result.Symvers = filepath.Join(b.out(), "Module.symvers")
-		if _, _, err := d.file(symvers, b.result.Symvers); err != nil {
+	from, to := filepath.Join(b.mirror.folder, "Module.symvers"), ""
+	if info, err := os.Stat(from); err == nil && info.Size() > 0 {
+		to = filepath.Join(b.out(), "Module.symvers")
+		if _, _, err := d.file(from, to); err != nil {
 			return err
 		}
 	}
-	return d.commit()
+	if err := d.commit(); err != nil {
+		return err
+	}
+	b.result.Modules, b.result.Symvers = delivered, to // not before they are there
+	b.result.Notes = append(b.result.Notes, twins(delivered)...)
+	return nil
+}
+
+// twins notes modules that are one to the kernel, to which - and _ are the same in a name.
+func twins(modules []Module) (notes []string) {
+	first := map[string]string{}
+	for _, m := range modules {
+		if other := first[m.Name]; other != "" {
+			notes = append(notes, fmt.Sprintf("%s and %s are both module %s: the kernel takes one of them at a time", other, m.Path, m.Name))
+			continue
+		}
+		first[m.Name] = m.Path
+	}
+	return notes
 }
 
 // delivery is files that are written under other names, until all are.
@@ -118,8 +141,14 @@ func (d *delivery) file(from, to string) (data []byte, changed bool, err error) 
 	if data, err = os.ReadFile(from); err != nil {
 		return nil, false, err
 	}
-	if old, err := os.ReadFile(to); err == nil && bytes.Equal(old, data) {
-		return data, false, nil
+	info, err := os.Stat(to)
+	switch {
+	case err == nil && info.IsDir():
+		return nil, false, &Error{Op: "write", Path: to, Err: unix.EISDIR}
+	case err == nil && info.Mode().IsRegular(): // a pipe of that name would be waited for
+		if old, err := os.ReadFile(to); err == nil && bytes.Equal(old, data) {
+			return data, false, nil
+		}
 	}
 	f, err := os.CreateTemp(filepath.Dir(to), ".kmodtrace-build-")
 	if err != nil {

@@ -38,6 +38,20 @@ func CheckSourceName(name string) error {
 	return nil
 }
 
+// checkModuleNames refuses two files that would be one module to the kernel, to which - and _
+// are the same in a name.
+func checkModuleNames(files []string) error {
+	taken := map[string]string{}
+	for _, name := range files {
+		module := strings.ReplaceAll(strings.TrimSuffix(name, ".c"), "-", "_")
+		if other := taken[module]; other != "" {
+			return fmt.Errorf("%w: %s and %s would both be module %s: build one of them, or rename it", ErrBadTarget, other, name, module)
+		}
+		taken[module] = name
+	}
+	return nil
+}
+
 // variable is an assignment for make's command line.
 var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*[+:?]?=`)
 

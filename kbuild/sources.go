@@ -1,12 +1,15 @@
 package kbuild
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // What cannot be built, before anything is tried.
@@ -28,6 +31,9 @@ type sources struct {
 func readSources(paths []string) (*sources, error) {
 	if len(paths) == 0 {
 		paths = []string{"."}
+	}
+	if slices.Contains(paths, "") {
+		return nil, &Error{Op: "build", Path: `""`, Err: fmt.Errorf("%w: want a folder, or C files such as hello.c", ErrBadTarget)}
 	}
 	info, err := os.Stat(paths[0])
 	if err != nil {
@@ -65,8 +71,12 @@ func realPath(path string) (string, error) {
 // plainPathError leaves out the name of the system call.
 func plainPathError(op, path string, err error) error {
 	var inner *os.PathError
-	if errors.As(err, &inner) {
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &inner):
 		err = inner.Err
+	case errors.As(err, &link):
+		err = link.Err
 	}
 	return &Error{Op: op, Path: path, Err: err}
 }
@@ -99,7 +109,7 @@ func (s *sources) takeFiles(paths []string) error {
 	}
 	slices.Sort(s.files)
 	s.rules = Rules(s.files)
-	return nil
+	return checkModuleNames(s.files)
 }
 
 // takeFolder takes the folder's own rules, or makes the obvious ones.
@@ -117,8 +127,9 @@ func (s *sources) takeFolder() error {
 		name := entry.Name()
 		switch {
 		case name == "Kbuild" || name == "Makefile":
-			return nil
+			return checkRules(filepath.Join(s.folder, name))
 		case !strings.HasSuffix(name, ".c") || strings.HasSuffix(name, ".mod.c") || strings.HasPrefix(name, "."):
+		case isOther(filepath.Join(s.folder, name)): // reading a pipe would take for ever
 		case saysLicense(filepath.Join(s.folder, name)):
 			modules = append(modules, name)
 		default:
@@ -139,14 +150,48 @@ func (s *sources) takeFolder() error {
 		}
 	}
 	s.rules = Rules(modules)
+	return checkModuleNames(modules)
+}
+
+// isOther tells what is no file for certain: a folder, a pipe, a device.
+func isOther(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && !info.Mode().IsRegular()
+}
+
+// checkRules finds out whether make can read the rules: what it says itself does not name the
+// reason.
+func checkRules(path string) error {
+	if isOther(path) {
+		return fmt.Errorf("%w: its %s is no regular file", ErrBadTarget, filepath.Base(path))
+	}
+	if err := unix.Access(path, unix.R_OK); err != nil {
+		return fmt.Errorf("its %s: %w", filepath.Base(path), err)
+	}
 	return nil
 }
 
 // saysLicense tells a file that is a module by itself, or has its main part, from one
 // that is part of another.
 func saysLicense(path string) bool {
-	text, err := os.ReadFile(path)
-	return err == nil && strings.Contains(string(text), "MODULE_LICENSE")
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	word := []byte("MODULE_LICENSE")
+	part, kept := make([]byte, 64<<10), 0 // in parts: what is called .c may be larger than the memory
+	for {
+		n, err := f.Read(part[kept:])
+		text := part[:kept+n]
+		if bytes.Contains(text, word) {
+			return true
+		}
+		if err != nil {
+			return false
+		}
+		kept = copy(part, text[max(len(text)-len(word)+1, 0):])
+	}
 }
 
 // whichModule says what cannot be guessed, and shows what to write instead.

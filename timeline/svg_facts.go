@@ -74,7 +74,7 @@ func (c *canvas) messages(a *Action) {
 		}
 		c.y += textLine + 2
 		c.write("moment-label", "start", 0, 0, c.y, head)
-		for _, line := range texts(m.Text) {
+		for _, line := range someTexts(m.Text) {
 			c.paragraph("said", 16, line)
 		}
 	}

@@ -35,7 +35,7 @@ func (t *textPage) messages(a *Action) {
 			at = since(m.At)
 		}
 		number := bytesText(uint64(i + 1))
-		for _, text := range texts(m.Text) {
+		for _, text := range someTexts(m.Text) {
 			l := Line{}.add(Plain, strings.Repeat(" ", indent)).cellRight(Unsure, number, 3).cellRight(Plain, at, tookColumns).cell(Dim, m.During, len("relocate"))
 			for _, part := range cells.Wrap(text, t.width-cells.Count(l.String())) {
 				t.add(append(slices.Clone(l), Piece{Plain, part}))

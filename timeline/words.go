@@ -132,6 +132,20 @@ func texts(message string) []string {
 	return lines
 }
 
+// someTexts gives the lines of what was printed where there is no room for all: a
+// record may have been changed, and a message of the kernel's has some lines at most.
+func someTexts(message string) []string {
+	const longest = 2000
+	lines := texts(message)
+	if more := len(lines) - maxListed; more > 0 {
+		lines = append(lines[:maxListed], "… and "+plural(uint64(more), "line")+" more")
+	}
+	for i, l := range lines {
+		lines[i] = cells.Cut(l, longest)
+	}
+	return lines
+}
+
 // since gives a moment, counted from the beginning.
 func since(t time.Duration) string {
 	if t == 0 {

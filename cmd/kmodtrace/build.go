@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/kbuild"
@@ -39,6 +40,9 @@ line makes no sense; 4 this machine lacks what building needs, and nothing was d
 			return []string{"c"}, cobra.ShellCompDirectiveFilterFileExt
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := noEmpty(cmd, "kernel", "out"); err != nil {
+				return err
+			}
 			defer surviveBrokenPipe()()
 			return opts.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args)
 		},
@@ -51,6 +55,17 @@ line makes no sense; 4 this machine lacks what building needs, and nothing was d
 	return cmd
 }
 
+// noEmpty refuses flags that are given and empty, as by a script whose variable is not set: to do
+// as if they were not given is not what was meant.
+func noEmpty(cmd *cobra.Command, flags ...string) error {
+	for _, name := range flags {
+		if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "" {
+			return usageErrorf("--%s: want a value that is not empty, or no --%s", name, name)
+		}
+	}
+	return nil
+}
+
 type buildOptions struct {
 	kernel, out string
 	symbols     []string
@@ -59,10 +74,15 @@ type buildOptions struct {
 
 func (o *buildOptions) run(ctx context.Context, out, messages io.Writer, args []string) error {
 	paths, variables := buildTargets(args)
+	for _, v := range variables {
+		if _, err := os.Lstat(v); err == nil {
+			return usageErrorf("%s: a variable for make, or what is called so here? ./%s is the latter", shortText(v), shortText(v))
+		}
+	}
 	built, err := kbuild.Build(ctx, paths, &kbuild.Options{
 		Kernel: o.kernel, Out: o.out, Symbols: o.symbols, Variables: variables, Output: messages,
 	})
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil { // what was built before a signal came, is built
 		return &exitError{status: exitRefused, err: oneLineError{err}, hint: "nothing was written"}
 	}
 	o.compare(built)

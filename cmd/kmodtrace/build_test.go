@@ -31,6 +31,7 @@ const (
 //	distribution FILE   it is of the distribution that the file says, as in /etc/os-release
 //	readonly DIR        nothing can be written into the folder from now on
 //	small DIR BYTES     the folder becomes a file system of that size
+//	pipe FILE           the file is a pipe
 //	waitfor FILE [TEXT] wait until the file exists, and has the text
 //	orphans             no process of the script's may be left
 //
@@ -40,6 +41,7 @@ func TestBuildScripts(t *testing.T) {
 	for _, c := range []struct{ kernel, scripts string }{
 		{"5.10", "hello shapes"}, // make works in the kernel's folder, and lists modules
 		{"6.12", "hello refused busy"},
+		{"6.12", "hostile"},
 		{lab.Newest, "hello shapes"}, // make works in the module's folder, and lists objects
 		{"6.12", "missing"},          // it changes the machine
 	} {
@@ -119,6 +121,7 @@ func TestInWorkshop(t *testing.T) {
 			"hide":     scriptHide,
 			"readonly": scriptReadonly,
 			"small":    scriptSmall,
+			"pipe":     scriptPipe,
 			"waitfor":  scriptWaitFor,
 			"orphans":  scriptOrphans,
 			"distribution": func(ts *testscript.TestScript, _ bool, args []string) {
@@ -171,6 +174,12 @@ func scriptSmall(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.MkdirAll(dir, 0o755))
 	ts.Check(unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+args[1]))
 	ts.Defer(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+}
+
+func scriptPipe(ts *testscript.TestScript, neg bool, args []string) {
+	path := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(filepath.Dir(path), 0o755))
+	ts.Check(unix.Mkfifo(path, 0o644))
 }
 
 // patience is how long something may take that should take a moment.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,7 +67,7 @@ func (o *devOptions) parse(args []string) error {
 	info, err := os.Stat(o.dir)
 	switch {
 	case err != nil:
-		return &exitError{status: exitRefused, err: oneLineError{err}}
+		return &exitError{status: exitRefused, err: oneLineError{fmt.Errorf("dev %s: %w", cmp.Or(o.dir, `""`), errors.Unwrap(err))}}
 	case !info.IsDir():
 		return usageErrorf("%s: want the folder with the sources", shortText(o.dir))
 	}

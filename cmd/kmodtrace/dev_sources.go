@@ -25,7 +25,11 @@ func watchSources(dir string) (*sourceWatch, error) {
 		return nil, watchError(dir, err)
 	}
 	s := &sourceWatch{dir, w}
-	if err := s.add(dir); err != nil {
+	real, err := filepath.EvalSymlinks(dir) // below a link nothing would be watched
+	if err == nil {
+		err = s.add(real)
+	}
+	if err != nil {
 		return nil, errors.Join(watchError(dir, err), w.Close())
 	}
 	return s, nil

@@ -45,7 +45,11 @@ func TestSourceWatch(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "sub"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	s, err := watchSources(dir)
+	link := filepath.Join(t.TempDir(), "link") // to the folder, as dev may be given
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	s, err := watchSources(link)
 	if err != nil {
 		t.Fatal(err)
 	}

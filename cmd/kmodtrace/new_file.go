@@ -7,6 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // newFile is a file that is there whole or not at all: until commit, what was there
@@ -29,7 +32,7 @@ func createFile(path string) (*newFile, error) {
 	case err == nil && info.IsDir():
 		return nil, fmt.Errorf("write %s: it is a folder", shortText(path))
 	case err == nil && !info.Mode().IsRegular():
-		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		f, err := openDirect(path)
 		return &newFile{path: path, temp: f, direct: true}, writeError(path, err)
 	case err == nil:
 		mode = info.Mode().Perm()
@@ -41,6 +44,23 @@ func createFile(path string) (*newFile, error) {
 		return nil, writeError(path, err)
 	}
 	return &newFile{path: path, temp: f}, nil
+}
+
+// errNoReader is a pipe that would be written to in vain.
+var errNoReader = errors.New("nobody reads from it: begin the reader first")
+
+// openDirect opens a device or a pipe. Who just opens a pipe that nobody reads waits, and no
+// signal ends that: a reader that is begun at the same time has a second.
+func openDirect(path string) (*os.File, error) {
+	for end := time.Now().Add(time.Second); ; time.Sleep(10 * time.Millisecond) {
+		f, err := os.OpenFile(path, os.O_WRONLY|unix.O_NONBLOCK, 0)
+		switch {
+		case !errors.Is(err, unix.ENXIO):
+			return f, err
+		case time.Now().After(end):
+			return nil, errNoReader
+		}
+	}
 }
 
 // commit writes the file and puts it into its place.
@@ -81,5 +101,6 @@ func writeError(path string, err error) error {
 	if errors.As(err, &named) {
 		err = named.Err
 	}
-	return fmt.Errorf("write %s: %w", shortText(path), err)
+	// With a status, so that nobody takes it for an error of what is drawn.
+	return &exitError{status: exitRefused, err: fmt.Errorf("write %s: %w", shortText(path), err)}
 }

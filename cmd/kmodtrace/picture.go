@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -49,10 +51,20 @@ func (o *pictureOptions) check(cmd *cobra.Command, json bool) error {
 	case len(printed) > 1:
 		slices.Sort(printed)
 		return usageErrorf("%s print different things: want one of them", strings.Join(printed, " and "))
-	case o.svg != "" && o.svg == o.html:
+	case o.svg != "" && o.html != "" && sameFile(o.svg, o.html):
 		return usageErrorf("--svg and --html name the same file, %s", shortText(o.svg))
 	}
 	return nil
+}
+
+// sameFile tells whether two names are of one file, which may not be there yet.
+func sameFile(a, b string) bool {
+	if filepath.Clean(a) == filepath.Clean(b) {
+		return true
+	}
+	one, err := os.Stat(a)
+	other, otherErr := os.Stat(b)
+	return err == nil && otherErr == nil && os.SameFile(one, other) && one.Mode().IsRegular()
 }
 
 // pictureFiles are the files to be drawn into, opened before anything is done: who asked

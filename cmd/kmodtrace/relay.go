@@ -30,8 +30,8 @@ func newRelay() *relay {
 		children: make(chan os.Signal, 1),
 		orphans:  make(chan struct{}, 1),
 	}
-	// Until now this one was caught to end a command of ours, ignored or not.
-	signal.Reset(syscall.SIGINT)
+	// Until now these were caught to end a command of ours, the first ignored or not.
+	signal.Reset(syscall.SIGINT, syscall.SIGHUP)
 	for _, s := range relayedSignals() {
 		if !ignores(s) {
 			signal.Notify(r.signals, s)

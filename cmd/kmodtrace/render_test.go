@@ -274,3 +274,11 @@ func TestCutFront(t *testing.T) {
 		}
 	}
 }
+
+// TestShortLine: what was wrong stands behind a name, however long that is.
+func TestShortLine(t *testing.T) {
+	text := shortLine("write to " + strings.Repeat("long/", 1000) + ": file name too long")
+	if !strings.HasPrefix(text, "write to long/") || !strings.HasSuffix(text, ": file name too long") || len([]rune(text)) != 401 {
+		t.Errorf("%q", text)
+	}
+}

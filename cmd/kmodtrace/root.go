@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"os"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -13,7 +14,7 @@ import (
 
 // run is the whole command: arguments in, exit status out.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), endingSignals()...)
 	defer stop()
 
 	root := newRootCommand()
@@ -30,6 +31,16 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		dieBy(s)
 	}
 	return statusOf(err)
+}
+
+// endingSignals are those by which a command is asked to end, and cleans up before it does. A
+// terminal that is closed asks too, unless whoever started the command chose that (nohup).
+func endingSignals() []os.Signal {
+	signals := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !ignores(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
 }
 
 // complain says what went wrong, and what to do next. An error without a text (of a

@@ -61,6 +61,7 @@ func (o *serveOptions) run(ctx context.Context, stdout io.Writer) error {
 		return outputError(err)
 	}
 	reload := make(chan os.Signal, 1)
+	signal.Reset(syscall.SIGHUP) // until now it would have ended a command
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
 	return serveError(service.Run(ctx, path, reload, zerolog.Ctx(ctx)))

@@ -46,11 +46,12 @@ func (e oneLineError) Error() string {
 
 func (e oneLineError) Unwrap() error { return e.error }
 
-// shortLine keeps a long text to what a person reads in an error.
+// shortLine keeps a long text to what a person reads in an error. Its end says what was wrong,
+// where a long name stands before that.
 func shortLine(s string) string {
-	const most = 400
+	const most, end = 400, 100
 	if runes := []rune(s); len(runes) > most {
-		return printable(string(runes[:most])) + "…"
+		return printable(string(runes[:most-end])) + "…" + printable(string(runes[len(runes)-end:]))
 	}
 	return printable(s)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +48,12 @@ itself failed, or its kernel cannot be had.`,
   kmodtrace try ./mydev.ko -- sh -c 'echo hello > /dev/mydev && cat /dev/mydev'
   kmodtrace try ./hello.ko --kernel 6.12 --json`,
 		Args: func(cmd *cobra.Command, args []string) error { return opts.parse(args, cmd.ArgsLenAtDash()) },
-		RunE: func(cmd *cobra.Command, _ []string) error { return opts.run(cmd) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := noEmpty(cmd, "kernel"); err != nil {
+				return err
+			}
+			return opts.run(cmd)
+		},
 	}
 	flags := cmd.Flags()
 	flags.IntVarP(&opts.plan.Times, "times", "n", 3, "do it `N` times")
@@ -67,7 +73,7 @@ type tryOptions struct {
 func (o *tryOptions) parse(args []string, dash int) error {
 	if dash >= 0 {
 		args, o.plan.Command = args[:dash], args[dash:]
-		if len(o.plan.Command) == 0 {
+		if len(o.plan.Command) == 0 || o.plan.Command[0] == "" {
 			return usageErrorf("nothing after --: want a COMMAND to run in the machine")
 		}
 	}
@@ -78,7 +84,7 @@ func (o *tryOptions) parse(args []string, dash int) error {
 		case kmod.IsFile(arg) && !strings.Contains(arg, "="):
 			return usageErrorf("%s: want the FILES before the parameters", shortText(arg))
 		case len(o.plan.Files) == 0:
-			return usageErrorf("%s: want the FILE of a module: a path with a slash, or one that ends in .ko", shortText(arg))
+			return usageErrorf("%s: want the FILE of a module: a path with a slash, or one that ends in .ko", cmp.Or(shortText(arg), `""`))
 		default:
 			if _, err := kmod.ParseParams(arg); err != nil {
 				return usageErrorf("%w", err)
@@ -106,6 +112,9 @@ func (o *tryOptions) run(cmd *cobra.Command) error {
 	}
 	r, err := trial.Run(cmd.Context(), m, o.plan)
 	if err != nil {
+		if cmd.Context().Err() != nil {
+			err = fmt.Errorf("try %s: stopped: %w", shortText(o.plan.Files[0]), err)
+		}
 		return labError(err)
 	}
 	out := cmd.OutOrStdout()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -206,8 +205,16 @@ func (g *trialGuest) attempted(round int, step trial.Step, path string, r *resul
 	return nil
 }
 
-// maxOutput is how much of a command's output is kept.
+// keptOutput keeps the first part of a command's output, and drops the rest: the machine's
+// memory is for the module.
+type keptOutput struct{ text []byte }
+
 const maxOutput = 64 << 10
+
+func (k *keptOutput) Write(text []byte) (int, error) {
+	k.text = append(k.text, text[:min(len(text), maxOutput-len(k.text))]...)
+	return len(text), nil
+}
 
 func (g *trialGuest) command(ctx context.Context, round int) error {
 	if err := g.begin(round, trial.StepCommand, ""); err != nil {
@@ -215,13 +222,13 @@ func (g *trialGuest) command(ctx context.Context, round int) error {
 	}
 	limited, cancel := context.WithTimeout(ctx, g.plan.Patience)
 	defer cancel()
-	var output bytes.Buffer
+	var output keptOutput
 	c := exec.CommandContext(limited, g.plan.Command[0], g.plan.Command[1:]...)
 	c.Stdout, c.Stderr = &output, &output
 	c.WaitDelay = time.Second
 	begun := time.Now()
 	err := c.Run()
-	done := &trial.Command{Status: c.ProcessState.ExitCode(), Took: time.Since(begun), Output: string(output.Bytes()[:min(output.Len(), maxOutput)])}
+	done := &trial.Command{Status: c.ProcessState.ExitCode(), Took: time.Since(begun), Output: string(output.text)}
 	var exit *exec.ExitError
 	switch {
 	case limited.Err() != nil:

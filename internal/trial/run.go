@@ -130,7 +130,11 @@ func how(ctx context.Context, err error, status int, complaint string, told *tel
 	case err != nil:
 		return Ended{}, err
 	case status != 0:
-		return Ended{}, fmt.Errorf("in the machine: %s", lastLine(complaint))
+		why := lastLine(complaint)
+		if why == "" { // as when the kernel killed it for want of memory
+			why = fmt.Sprintf("what carries out the plan ended by itself, with status %d", status)
+		}
+		return Ended{}, fmt.Errorf("in the machine: %s", why)
 	}
 	return Ended{}, nil
 }
