@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"os"
 	"slices"
@@ -13,7 +14,6 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
-	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
 )
 
@@ -23,6 +23,10 @@ type Options struct {
 	// RingSize is the size of the ring of events in bytes, a power of two and a
 	// multiple of the page size; zero means 4 MiB. A load takes about 12 KiB.
 	RingSize uint32
+	// Backlog bounds, in bytes of memory, what was read from the ring and waits for
+	// who iterates; zero means 8 MiB. Compressed as it is there, an action takes
+	// some hundred bytes.
+	Backlog int
 	// Returns is how many threads the kernel can follow into one function where
 	// its return is hooked by a kretprobe (see [Kprobe]); zero means 1,024, and
 	// 4,096 is the kernel's limit.
@@ -53,7 +57,8 @@ type Tracer struct {
 	coverage Coverage
 	attached map[string]*attachment // by the program's name
 	maps     map[string]*ebpf.Map
-	reader   *ringbuf.Reader
+	ring     *ring
+	backlog  *backlog
 	pending  int
 	dropped  atomic.Uint64
 
@@ -85,7 +90,7 @@ func Open(opts *Options) (_ *Tracer, err error) {
 	}
 	removeStaleProbes()
 
-	t := &Tracer{pending: o.Pending}
+	t := &Tracer{pending: o.Pending, backlog: newBacklog(o.Backlog)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, t.detach())
@@ -99,8 +104,7 @@ func Open(opts *Options) (_ *Tracer, err error) {
 	if len(t.coverage.Missing()) > 0 {
 		return nil, &CoverageError{Coverage: t.coverage}
 	}
-	t.reader, err = ringbuf.NewReader(t.maps[bpfMapEvents])
-	if err != nil {
+	if t.ring, err = openRing(t.maps[bpfMapEvents]); err != nil {
 		return nil, fmt.Errorf("open ring: %w", err)
 	}
 	return t, nil
@@ -175,30 +179,36 @@ var errIdle = errors.New("no event yet")
 // one; a deadline of zero is none.
 func (t *Tracer) read(ctx context.Context, deadline func() time.Time) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		stop := context.AfterFunc(ctx, func() { _ = t.reader.Flush() })
-		defer stop()
-		var rec ringbuf.Record
+		t.backlog.begin()
+		drained := make(chan error, 1)
+		go func() { drained <- t.drain(ctx) }()
+		stop := context.AfterFunc(ctx, t.ring.interrupt)
+		defer func() {
+			stop()
+			t.backlog.leave()
+			t.ring.interrupt()
+			<-drained
+		}()
 		for {
-			t.reader.SetDeadline(deadline())
-			err := t.reader.ReadInto(&rec)
+			raw, err := t.backlog.take(deadline)
 			switch {
-			case errors.Is(err, ringbuf.ErrFlushed):
-				if ctx.Err() != nil {
-					return
-				}
-				continue
-			case errors.Is(err, os.ErrDeadlineExceeded):
+			case errors.Is(err, errIdle):
 				if !yield(Event{}, errIdle) {
 					return
 				}
 				continue
-			case errors.Is(err, os.ErrClosed):
+			case errors.Is(err, io.EOF):
+				err := <-drained
+				drained <- nil
+				if err != nil {
+					yield(Event{}, fmt.Errorf("read ring: %w", err))
+				}
 				return
 			case err != nil:
-				yield(Event{}, fmt.Errorf("read ring: %w", err))
+				yield(Event{}, fmt.Errorf("read backlog: %w", err))
 				return
 			}
-			e, err := decode(rec.RawSample)
+			e, err := decode(raw)
 			if err != nil {
 				yield(Event{}, fmt.Errorf("decode: %w", err))
 				return
@@ -271,8 +281,8 @@ func (t *Tracer) Close() error {
 
 func (t *Tracer) detach() error {
 	var errs []error
-	if t.reader != nil {
-		errs = append(errs, t.reader.Close())
+	if t.ring != nil {
+		errs = append(errs, t.ring.close())
 	}
 	errs = append(errs, closeAll(t.attached, t.maps))
 	return errors.Join(errs...)

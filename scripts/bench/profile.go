@@ -14,20 +14,26 @@ func askProfile(ctx context.Context, b *bench, group []contender) error {
 		if c.exact == nil {
 			continue
 		}
-		s, err := b.with(ctx, c, nil, func(*session) error {
-			_, err := b.runStorm(ctx, "cycles", max(2000/b.less, 8), nil)
-			return err
-		}, "KMODTRACE_CPUPROFILE="+profileFile)
-		if s == nil || err != nil {
-			return err
-		}
-		data, err := os.ReadFile(profileFile)
-		if err != nil {
-			return err
-		}
-		if err := b.say(c.name, profilePart, "cycles", 0, 0, base64.StdEncoding.EncodeToString(data)); err != nil {
-			return err
+		for _, storm := range []string{"cycles", "fewer refusals"} {
+			if err := b.profile(ctx, c, storm); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+func (b *bench) profile(ctx context.Context, c contender, storm string) error {
+	s, err := b.with(ctx, c, nil, func(*session) error {
+		_, err := b.runStorm(ctx, storm, max(2000/b.less, 8), nil)
+		return err
+	}, "KMODTRACE_CPUPROFILE="+profileFile)
+	if s == nil || err != nil {
+		return err
+	}
+	data, err := os.ReadFile(profileFile)
+	if err != nil {
+		return err
+	}
+	return b.say(c.name, profilePart, storm, 0, 0, base64.StdEncoding.EncodeToString(data))
 }

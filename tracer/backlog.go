@@ -1,0 +1,170 @@
+package tracer
+
+import (
+	"encoding/binary"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/s2"
+)
+
+// backlog holds the records that were taken out of the kernel's ring and that nobody has
+// asked for yet. The ring is small, and events are lost when it is full: whoever explains
+// and writes down what happened may take long for it, as long as the ring is emptied
+// meanwhile. The records of a storm are much alike: what has to wait is compressed.
+//
+// One goroutine adds, another one takes.
+type backlog struct {
+	limit int
+
+	mu     sync.Mutex
+	open   []byte   // the block that is being filled
+	packed [][]byte // blocks that were full, compressed, oldest first
+	held   int      // bytes of these
+	left   bool     // the taker has gone
+	ended  bool     // the adder has
+
+	more chan struct{} // tells the taker that there may be something
+	room chan struct{} // tells the adder that there may be room
+
+	taken  []byte // the block that is being taken
+	rest   []byte // what of it is left
+	record []byte // see take
+}
+
+const (
+	// defaultBacklog is enough for some tens of thousands of actions.
+	defaultBacklog = 8 << 20
+	// blockSize is the size of a block before it is compressed.
+	blockSize = 256 << 10
+	// lengthSize is that of the length before each record.
+	lengthSize = 4
+)
+
+func newBacklog(limit int) *backlog {
+	if limit == 0 {
+		limit = defaultBacklog
+	}
+	return &backlog{limit: limit, more: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+}
+
+// add keeps a record. It waits while there is no room and somebody takes: what happens
+// then stays in the ring, and is counted by the kernel where that has no room either.
+func (b *backlog) add(record []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.held >= b.limit && !b.left {
+		b.mu.Unlock()
+		b.tell()
+		<-b.room
+		b.mu.Lock()
+	}
+	b.open = binary.NativeEndian.AppendUint32(b.open, uint32(len(record)))
+	b.open = append(b.open, record...)
+	if len(b.open) >= blockSize {
+		block := s2.Encode(nil, b.open)
+		b.packed = append(b.packed, block)
+		b.held += len(block)
+		b.open = b.open[:0]
+	}
+}
+
+// tell wakes the taker, if it waits.
+func (b *backlog) tell() { notify(b.more) }
+
+// notify wakes whoever waits at the channel, now or next.
+func notify(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// begin is called before the adder and the taker are.
+func (b *backlog) begin() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left, b.ended = false, false
+}
+
+// leave is called when nothing more will be taken.
+func (b *backlog) leave() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left = true
+	notify(b.room)
+}
+
+// wanted tells whether anything more will be taken.
+func (b *backlog) wanted() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.left
+}
+
+// end is called when nothing more will be added.
+func (b *backlog) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = true
+	b.tell()
+}
+
+// take gives the oldest record, which is valid until the next call, and its buffer's
+// capacity may be written to. It waits for one: until the deadline, when it errs with
+// [errIdle]; zero is none. The error is io.EOF when the adder has ended.
+func (b *backlog) take(deadline func() time.Time) ([]byte, error) {
+	for len(b.rest) == 0 {
+		ended, err := b.refill()
+		switch {
+		case err != nil:
+			return nil, err
+		case len(b.rest) > 0:
+		case ended:
+			return nil, io.EOF
+		case !b.wait(deadline()):
+			return nil, errIdle
+		}
+	}
+	size := binary.NativeEndian.Uint32(b.rest)
+	b.rest = b.rest[lengthSize:]
+	b.record = append(b.record[:0], b.rest[:size]...)
+	b.rest = b.rest[size:]
+	return b.record, nil
+}
+
+// refill gets the next block, if there is one.
+func (b *backlog) refill() (ended bool, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.packed) == 0 {
+		b.taken, b.open = b.open, b.taken[:0]
+		b.rest = b.taken
+		return b.ended, nil
+	}
+	block := b.packed[0]
+	b.packed[0] = nil
+	b.packed = b.packed[1:]
+	b.held -= len(block)
+	notify(b.room)
+	b.taken, err = s2.Decode(b.taken[:cap(b.taken)], block)
+	b.rest = b.taken
+	return b.ended, err
+}
+
+// wait tells whether there may be something to take before the deadline.
+func (b *backlog) wait(deadline time.Time) bool {
+	if deadline.IsZero() {
+		<-b.more
+		return true
+	}
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	select {
+	case <-b.more:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
