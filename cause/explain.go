@@ -81,7 +81,7 @@ func (x *Explainer) remember(id uint64, c *Cause) {
 
 func (x *Explainer) scene(ctx context.Context, a *tracer.Action) *scene {
 	s := newScene(ctx, a, x.kernel)
-	s.live, s.now = !x.opts.Recorded, tracer.SinceBoot()
+	s.live = !x.opts.Recorded
 	s.recall = func(id uint64) *Cause { return x.causes[id] }
 	return s
 }

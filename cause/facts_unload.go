@@ -73,7 +73,7 @@ func leaving(s *scene) answer {
 		return no
 	}
 	if s.live {
-		s.name("since", shortSpan(s.now-a.Start))
+		s.name("since", shortSpan(tracer.SinceBoot()-a.Start))
 	}
 	return yes
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-	"time"
 
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
@@ -18,8 +17,7 @@ type scene struct {
 	ctx    context.Context
 	action *tracer.Action
 	kernel *kernel.Kernel
-	now    time.Duration // since boot
-	live   bool          // the system is as it was: who holds what can be asked
+	live   bool // the system is as it was: who holds what can be asked
 	recall func(id uint64) *Cause
 
 	names    map[string]string

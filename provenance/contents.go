@@ -34,29 +34,45 @@ func (s *search) read(ctx context.Context, path *os.File) {
 		o.note("not hashed: its caller may not load modules, and the kernel did not read it")
 		return
 	}
+	d, err := s.digestOf(ctx, path)
+	switch {
+	case errors.Is(err, errMoved):
+		s.failed(Changed, err)
+	case err != nil:
+		s.failed(Unreadable, err)
+	case d.sum == "":
+		o.note("not hashed: it has more than %d bytes", s.opts.MaxSize)
+	default:
+		o.SHA256, o.HashedSize, o.Signer = d.sum, d.size, d.signer
+	}
+}
+
+// digestOf reads the file, unless what is remembered was of this very version of it. It
+// gives no sum of one that is too large.
+func (s *search) digestOf(ctx context.Context, path *os.File) (digested, error) {
+	st, err := statOf(path)
+	if err == nil {
+		if d, ok := s.contents.get(versionOf(st)); ok {
+			return d, nil
+		}
+	}
 	f, err := reopen(path)
 	if err != nil {
-		s.failed(Unreadable, fmt.Errorf("it cannot be opened: %w", err))
-		return
+		return digested{}, fmt.Errorf("it cannot be opened: %w", err)
 	}
 	defer f.Close()
 	before, err := statOf(f)
 	if err == nil && before.Size > s.opts.MaxSize {
-		o.note("not hashed: it has more than %d bytes", s.opts.MaxSize)
-		return
+		return digested{}, nil
 	}
 	var d digested
 	if err == nil {
 		d, err = s.digest(ctx, f, before)
 	}
-	switch {
-	case errors.Is(err, errMoved):
-		s.failed(Changed, err)
-	case err != nil:
-		s.failed(Unreadable, fmt.Errorf("it cannot be read: %w", err))
-	default:
-		o.SHA256, o.HashedSize, o.Signer = d.sum, before.Size, d.signer
+	if err != nil && !errors.Is(err, errMoved) {
+		err = fmt.Errorf("it cannot be read: %w", err)
 	}
+	return d, err
 }
 
 // failed is for what is the same, and then gave no hash.
@@ -101,18 +117,16 @@ func statOf(f *os.File) (*unix.Stat_t, error) {
 // digested is what is remembered of a file's contents.
 type digested struct {
 	sum    Digest
+	size   int64
 	signer string
 }
 
 // errMoved: the file did not stay as it was.
 var errMoved = errors.New("it was changed while it was read here")
 
-// digest hashes a file, or remembers that it did.
+// digest hashes a file, and remembers that it did.
 func (s *search) digest(ctx context.Context, f *os.File, before *unix.Stat_t) (digested, error) {
 	v := versionOf(before)
-	if d, ok := s.contents.get(v); ok {
-		return d, nil
-	}
 	hash := sha256.New()
 	var kept bytes.Buffer
 	into := io.Writer(hash)
@@ -132,7 +146,7 @@ func (s *search) digest(ctx context.Context, f *os.File, before *unix.Stat_t) (d
 	if n != v.size || versionOf(after) != v {
 		return digested{}, errMoved
 	}
-	d := digested{sum: Digest(hex.EncodeToString(hash.Sum(nil)))}
+	d := digested{sum: Digest(hex.EncodeToString(hash.Sum(nil))), size: v.size}
 	if signed {
 		d.signer = signerOf(kept.Bytes())
 	}

@@ -128,23 +128,26 @@ func unprintable(path string) (string, bool) {
 // there: it neither waits for the other end of a pipe nor wakes a device. The kernel's
 // path has no symbolic links in it: one that is there now was not.
 func openBelow(root, path string) (*os.File, error) {
-	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %v", errNoRoot, err) // which says nothing about what is below
-	}
-	defer unix.Close(dir)
-	relative := strings.TrimLeft(path, "/")
-	if relative == "" {
-		relative = "."
-	}
 	const flags = unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC
-	how := unix.OpenHow{Flags: flags, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
-	fd, err := unix.Openat2(dir, relative, &how)
+	how := unix.OpenHow{Flags: flags, Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
+	dir, name := unix.AT_FDCWD, path
+	if root != "/" { // out of which nothing leads
+		var err error
+		if dir, err = unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+			return nil, fmt.Errorf("%w: %v", errNoRoot, err) // which says nothing about what is below
+		}
+		defer unix.Close(dir)
+		how.Resolve |= unix.RESOLVE_BENEATH
+		if name = strings.TrimLeft(path, "/"); name == "" {
+			name = "."
+		}
+	}
+	fd, err := unix.Openat2(dir, name, &how)
 	for try := 0; try < 8 && (errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR)); try++ {
-		fd, err = unix.Openat2(dir, relative, &how) // something on the way was renamed meanwhile
+		fd, err = unix.Openat2(dir, name, &how) // something on the way was renamed meanwhile
 	}
 	if errors.Is(err, unix.ENOSYS) { // by a filter of system calls
-		fd, err = unix.Openat(dir, relative, flags, 0)
+		fd, err = unix.Openat(dir, name, flags, 0)
 	}
 	if err != nil {
 		return nil, err

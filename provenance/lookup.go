@@ -35,6 +35,7 @@ type Lookup struct {
 	release  string        // of the running kernel
 	mount    uint32        // the mount namespace of this process; 0 where not known
 	slots    chan struct{} // one is taken by each lookup that has not ended
+	recent   recent
 	contents contents
 	dpkg     dpkg
 	rpm      rpm
@@ -72,6 +73,10 @@ func (l *Lookup) Of(ctx context.Context, a *tracer.Action) *Origin {
 	if a.Kind != tracer.Load || a.File == nil {
 		return nil
 	}
+	if o := l.recent.find(a); o != nil {
+		return o
+	}
+	began := tracer.SinceBoot()
 	known := fromEvent(a.File)
 	select {
 	case l.slots <- struct{}{}:
@@ -94,6 +99,7 @@ func (l *Lookup) Of(ctx context.Context, a *tracer.Action) *Origin {
 		select {
 		case o, more := <-steps:
 			if !more {
+				l.recent.keep(&s, began)
 				return known
 			}
 			known, why = o, "its package is not known"
