@@ -114,6 +114,7 @@ func (c *Correlator) attempt(e Event) (done []Action) {
 			c.share(a)
 			c.rival(a)
 		}
+		c.outline(a)
 		c.helped(a)
 		c.attribute(a)
 		if isFirstTry(a) {

@@ -8,6 +8,20 @@ import (
 
 // What one load has to do with another.
 
+// outline replaces a load that has ended, among those that are kept, by what share and
+// rival ask of it: whole actions would be most of what a Correlator holds.
+func (c *Correlator) outline(a *Action) {
+	for i, l := range slices.Backward(c.loads) {
+		if l == a {
+			c.loads[i] = &Action{
+				ID: a.ID, Start: a.Start, End: a.End, Module: a.Module, NameFrom: a.NameFrom, Details: a.Details,
+				File: a.File,
+			}
+			return
+		}
+	}
+}
+
 // share finds the load that gave a its result: a read no file itself, and
 // another attempt that did was under way with the same file. Where only the
 // caller says which file it was, a refusal may have come before any sharing.

@@ -35,9 +35,9 @@ func unlessClosed(err error) error {
 func (t *Tracer) move(bytes int) error {
 	defer t.backlog.tell()
 	var rec ringbuf.Record
-	for bytes > 0 {
-		more, err := t.ring.next(&rec)
-		if err != nil || !more {
+	for more := true; more && bytes > 0; more = rec.Remaining > 0 {
+		some, err := t.ring.next(&rec)
+		if err != nil || !some {
 			return err
 		}
 		t.backlog.add(rec.RawSample)

@@ -86,19 +86,14 @@ func (r *ring) resume() error {
 
 // next reads a record, and does not wait: false where there is none.
 func (r *ring) next(rec *ringbuf.Record) (bool, error) {
-	available := 0
-	// The memory is there until this ends: closing waits for that.
-	err := r.conn.Control(func(uintptr) { available = r.reader.AvailableBytes() })
-	if err == nil && available > 0 {
-		err = r.reader.ReadInto(rec)
-	}
+	err := r.reader.ReadInto(rec)
 	switch {
 	case r.closed.Load():
 		return false, os.ErrClosed
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return false, nil
 	}
-	return err == nil && available > 0, err
+	return err == nil, err
 }
 
 // close makes all other methods err, also those that are under way.

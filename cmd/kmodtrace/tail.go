@@ -5,8 +5,11 @@ import (
 	"iter"
 )
 
-// tail reads all actions as they end, or all events, ahead of who takes them: looking
-// for reasons and origins takes time, in which the ring of events would fill up.
+// ahead is how many a tail has ready. What waits longer the tracer keeps, in less room.
+const ahead = 64
+
+// tail reads actions as they end, or events, while who takes them looks for reasons and
+// origins.
 type tail[T any] struct {
 	items <-chan *T // closed when no more can be read
 	stop  context.CancelFunc
@@ -15,7 +18,7 @@ type tail[T any] struct {
 
 func newTail[T any](ctx context.Context, read func(context.Context) iter.Seq2[T, error]) *tail[T] {
 	ctx, stop := context.WithCancel(ctx)
-	items := make(chan *T, 1024)
+	items := make(chan *T, ahead)
 	tl := &tail[T]{items: items, stop: stop}
 	go func() {
 		defer close(items)
