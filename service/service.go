@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/internal/memory"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -124,6 +125,7 @@ func (s *Service) open(ctx context.Context) error {
 		return err
 	}
 	s.began = true
+	memory.Release()
 	return s.deliver(ctx, head)
 }
 
@@ -223,8 +225,10 @@ func attached(c tracer.Coverage) (n int) {
 }
 
 const (
-	most     = 128  // records that go into the journal at once
-	inMemory = 4096 // attempts that wait to be recorded
+	most = 128 // records that go into the journal at once
+	// inMemory are attempts that wait to be recorded. The events of those that come
+	// later wait in the tracer, in less room.
+	inMemory = 1024
 	// stopWithin is how long a journal that cannot be written may keep the service from
 	// ending.
 	stopWithin = 20 * time.Second

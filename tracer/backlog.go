@@ -1,6 +1,7 @@
 package tracer
 
 import (
+	"bytes"
 	"encoding/binary"
 	"io"
 	"sync"
@@ -18,12 +19,13 @@ import (
 type backlog struct {
 	limit int
 
-	mu     sync.Mutex
-	open   []byte   // the block that is being filled
-	packed [][]byte // blocks that were full, compressed, oldest first
-	held   int      // bytes of these
-	left   bool     // the taker has gone
-	ended  bool     // the adder has
+	mu       sync.Mutex
+	open     []byte   // the block that is being filled
+	squeezed []byte   // room to compress one in
+	packed   [][]byte // blocks that were full, compressed, oldest first
+	held     int      // bytes of these
+	left     bool     // the taker has gone
+	ended    bool     // the adder has
 
 	more chan struct{} // tells the taker that there may be something
 	room chan struct{} // tells the adder that there may be room
@@ -63,9 +65,9 @@ func (b *backlog) add(record []byte) {
 	b.open = binary.NativeEndian.AppendUint32(b.open, uint32(len(record)))
 	b.open = append(b.open, record...)
 	if len(b.open) >= blockSize {
-		block := s2.Encode(nil, b.open)
-		b.packed = append(b.packed, block)
-		b.held += len(block)
+		b.squeezed = s2.Encode(b.squeezed[:cap(b.squeezed)], b.open)
+		b.packed = append(b.packed, bytes.Clone(b.squeezed))
+		b.held += len(b.squeezed)
 		b.open = b.open[:0]
 	}
 }

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
+	"github.com/kmodtrace/kmodtrace/internal/memory"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/spf13/cobra"
 )
@@ -21,7 +21,7 @@ func openTracer(backend tracer.Backend) (*tracer.Tracer, error) {
 		return nil, noTraceError(err)
 	}
 	// What the kernel's types took while the programs were loaded is not needed again.
-	debug.FreeOSMemory()
+	memory.Release()
 	return t, nil
 }
 
