@@ -51,25 +51,37 @@ func newBacklog(limit int) *backlog {
 	return &backlog{limit: limit, more: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 }
 
-// add keeps a record. It waits while there is no room and somebody takes: what happens
-// then stays in the ring, and is counted by the kernel where that has no room either.
-func (b *backlog) add(record []byte) {
+// batch is records that are added together, each behind its length.
+type batch struct{ framed []byte }
+
+func (b *batch) reset() { b.framed = b.framed[:0] }
+
+func (b *batch) add(record []byte) {
+	b.framed = binary.NativeEndian.AppendUint32(b.framed, uint32(len(record)))
+	b.framed = append(b.framed, record...)
+}
+
+// add keeps records. It waits while there is no room and somebody takes: what happens then
+// stays in the ring, and is counted by the kernel where that has no room either.
+func (b *backlog) add(records *batch) {
+	if len(records.framed) == 0 {
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for b.held >= b.limit && !b.left {
 		b.mu.Unlock()
-		b.tell()
 		<-b.room
 		b.mu.Lock()
 	}
-	b.open = binary.NativeEndian.AppendUint32(b.open, uint32(len(record)))
-	b.open = append(b.open, record...)
+	b.open = append(b.open, records.framed...)
 	if len(b.open) >= blockSize {
 		b.squeezed = s2.Encode(b.squeezed[:cap(b.squeezed)], b.open)
 		b.packed = append(b.packed, bytes.Clone(b.squeezed))
 		b.held += len(b.squeezed)
 		b.open = b.open[:0]
 	}
+	b.tell()
 }
 
 // tell wakes the taker, if it waits.

@@ -8,20 +8,30 @@ import (
 	"github.com/cilium/ebpf/ringbuf"
 )
 
+// batchSize is about how much is moved before the taker is told of it, in bytes.
+const batchSize = 64 << 10
+
 // drain moves records from the ring into the backlog until ctx is done, or nobody takes
 // them any more. What is in the ring then is moved too.
 func (t *Tracer) drain(ctx context.Context) error {
 	defer t.backlog.end()
-	const some = 64 << 10 // until the taker is told
+	var b batch
 	for ctx.Err() == nil && t.backlog.wanted() {
 		if err := t.ring.await(); err != nil {
 			return unlessClosed(err)
 		}
-		if err := t.move(some); err != nil {
+		if _, err := t.move(&b); err != nil {
 			return unlessClosed(err)
 		}
 	}
-	return unlessClosed(t.move(t.ring.reader.BufferSize()))
+	for moved := 0; moved < t.ring.reader.BufferSize(); {
+		n, err := t.move(&b)
+		if err != nil || n == 0 {
+			return unlessClosed(err)
+		}
+		moved += n
+	}
+	return nil
 }
 
 func unlessClosed(err error) error {
@@ -31,17 +41,17 @@ func unlessClosed(err error) error {
 	return err
 }
 
-// move moves the records that are there, at most about so many bytes.
-func (t *Tracer) move(bytes int) error {
-	defer t.backlog.tell()
+// move moves a batch of what is there, and gives its size.
+func (t *Tracer) move(b *batch) (moved int, err error) {
+	b.reset()
 	var rec ringbuf.Record
-	for more := true; more && bytes > 0; more = rec.Remaining > 0 {
-		some, err := t.ring.next(&rec)
-		if err != nil || !some {
-			return err
+	for more := true; more && len(b.framed) < batchSize; more = rec.Remaining > 0 {
+		var some bool
+		if some, err = t.ring.next(&rec); err != nil || !some {
+			break
 		}
-		t.backlog.add(rec.RawSample)
-		bytes -= len(rec.RawSample)
+		b.add(rec.RawSample)
 	}
-	return nil
+	t.backlog.add(b)
+	return len(b.framed), err
 }

@@ -45,3 +45,12 @@ func (t *tail[T]) finish() []*T {
 	}
 	return rest
 }
+
+// skip ends the reading, and counts what was left.
+func (t *tail[T]) skip() (n int) {
+	t.stop()
+	for range t.items {
+		n++
+	}
+	return n
+}

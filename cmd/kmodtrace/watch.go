@@ -25,8 +25,9 @@ of it, how long it took, who made it, and what the kernel and the module printed
 An outcome is the kernel's answer to the whole attempt, never a single event on the way.
 
 Watching ends on Ctrl-C, SIGTERM, after --count or after --timeout; what was seen
-and lost is then said on standard error. What had begun and not ended is shown as pending.
-Exit status 5 says that events were lost.`,
+and lost is then said on standard error. What had ended and waited to be shown is shown
+first, unless it is told to end a second time; what had begun and not ended is shown as
+pending. Exit status 5 says that something was lost, or not shown.`,
 		Example: `  kmodtrace watch
   kmodtrace watch --json --outcome failed
   kmodtrace watch --module 'snd-*' --action load,unload
@@ -134,6 +135,7 @@ type watcher struct {
 	raw     *eventTable
 	forest  forest
 	tally   tally
+	skipped int // actions that were not looked at any more
 }
 
 // begin writes the header, and so finds out early when nothing can be written.
@@ -161,10 +163,15 @@ func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
 	}
 	q := account.NewInquiry(k, !w.json)
 	tail := newTail(ctx, t.Actions)
-	defer tail.finish()
+	defer tail.skip()
 	// What ends the watching does not end the looking for reasons.
-	ctx = context.WithoutCancel(ctx)
+	ctx, stop := hurry(ctx)
+	defer stop()
 	for a := range tail.items {
+		if ctx.Err() != nil {
+			w.skipped = 1 + tail.skip()
+			break
+		}
 		w.tally.action(a)
 		if err := w.take(ctx, q, a); err != nil {
 			return err
@@ -206,7 +213,7 @@ func (w *watcher) showTrees(trees []*tree) error {
 
 func (w *watcher) watchEvents(ctx context.Context, t *tracer.Tracer) error {
 	tail := newTail(ctx, t.Events)
-	defer tail.finish()
+	defer tail.skip()
 	for e := range tail.items {
 		w.tally.events++
 		if w.wanted.thread(e.Thread) {
@@ -251,7 +258,10 @@ func (w *watcher) end(t *tracer.Tracer, watchErr error, log *zerolog.Logger) err
 		return err
 	}
 	said := fmt.Errorf("%s; %s", w.tally.text(w.events), lossText(loss))
-	if loss.Any() {
+	if w.skipped > 0 {
+		said = fmt.Errorf("%w; %d more were not looked at: told twice to end", said, w.skipped)
+	}
+	if loss.Any() || w.skipped > 0 {
 		return &exitError{status: exitLost, err: said, hint: "what was shown may be incomplete"}
 	}
 	log.Info().Uint64("shown", w.tally.shown).Msg(said.Error())

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// muchMore is what the ring of events has no room for: about a thousand attempts have.
+const muchMore = 6000
+
+// refuseUnloads makes refused unloads, two thousand a second: at full speed, twenty
+// thousand, whoever reads the ring cannot keep up on an emulated machine.
+func refuseUnloads(t *testing.T, n int) {
+	t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for i := range n {
+		if i%100 == 0 {
+			time.Sleep(50 * time.Millisecond)
+		}
+		// EINTR is by the runtime's own signals.
+		if err := unix.DeleteModule(fmt.Sprintf("nosuch%d", i), unix.O_NONBLOCK); err != unix.ENOENT && err != unix.EINTR {
+			t.Fatalf("the kernel says %v", err)
+		}
+	}
+}
+
+// watching is a process that watches.
+type watching struct {
+	*exec.Cmd
+	errs bytes.Buffer
+}
+
+func startWatching(t *testing.T, stdout *os.File) *watching {
+	t.Helper()
+	if os.Getenv("KMODTRACE_LAB") == "" {
+		t.Skip("runs only in a machine of the lab (kmodtrace lab exec)")
+	}
+	ready := filepath.Join(t.TempDir(), "ready")
+	w := &watching{Cmd: exec.Command("kmodtrace", "watch", "--json", "--ready-file", ready)}
+	w.Stdout, w.Stderr = stdout, &w.errs
+	if err := w.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.Process.Kill() })
+	awaitFile(t, ready)
+	return w
+}
+
+// TestWatchUnread: a storm that nobody reads of until it is over is told in whole.
+func TestWatchUnread(t *testing.T) {
+	r, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	w := startWatching(t, out)
+	out.Close()
+	refuseUnloads(t, muchMore)
+	if err := w.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	for lines := bufio.NewScanner(r); lines.Scan(); {
+		if strings.Contains(lines.Text(), fmt.Sprintf(`"module":"nosuch%d"`, told)) {
+			told++
+		}
+	}
+	if err := w.Wait(); err != nil || told != muchMore {
+		t.Errorf("of %d attempts %d were told, in order; %v: %s", muchMore, told, err, w.errs.Bytes())
+	}
+}
+
+// TestWatchHurry: told twice to end, watch says how much it has not shown, and ends.
+func TestWatchHurry(t *testing.T) {
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	w := startWatching(t, out)
+	refuseUnloads(t, muchMore)
+	for range 2 {
+		if err := w.Process.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(300 * time.Millisecond)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- w.Wait() }()
+	select {
+	case <-ended:
+	case <-time.After(time.Minute):
+		t.Fatal("it does not end")
+	}
+	text, err := os.ReadFile(out.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := bytes.Count(text, []byte("\n"))
+	want := fmt.Sprintf("; %d more were not looked at: told twice to end", muchMore-shown)
+	if status := w.ProcessState.ExitCode(); status != exitLost || !strings.Contains(w.errs.String(), want) {
+		t.Errorf("after %d of %d it ended with %d: %s\nwant %d and %q", shown, muchMore, status, w.errs.Bytes(), exitLost, want)
+	}
+}
