@@ -81,6 +81,7 @@ var (
 	lostDesc         = prometheus.NewDesc("kmodtrace_events_lost_total", "Events for which there was no room.", nil, nil)
 	missedDesc       = prometheus.NewDesc("kmodtrace_probes_missed_total", "Times that a probe did not run although its function did.", nil, nil)
 	hooksDesc        = prometheus.NewDesc("kmodtrace_hooks", "Hooks by whether they are attached.", []string{"state"}, nil)
+	backlogDesc      = prometheus.NewDesc("kmodtrace_backlog_bytes", "Memory taken by events that were read from the kernel and wait for the actions before them to be recorded.", nil, nil)
 	bytesDesc        = prometheus.NewDesc("kmodtrace_journal_bytes", "Size of the journal's file.", nil, nil)
 	recordsDesc      = prometheus.NewDesc("kmodtrace_journal_records", "Records in the journal.", nil, nil)
 	lagDesc          = prometheus.NewDesc("kmodtrace_output_lag_records", "Records that an output has not had.", []string{"output"}, nil)
@@ -110,6 +111,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		on := attached(coverage)
 		gauge(hooksDesc, float64(on), "attached")
 		gauge(hooksDesc, float64(len(coverage.Hooks)-on), "absent")
+		gauge(backlogDesc, float64(s.tracer.Backlog()))
 	}
 	if s := c.service; s.journal != nil {
 		if size, err := s.journal.Size(context.Background()); err == nil {

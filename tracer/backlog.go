@@ -167,6 +167,13 @@ func (b *backlog) refill() (ended bool, err error) {
 	return b.ended, err
 }
 
+// size is what it holds, in bytes of memory.
+func (b *backlog) size() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.held + len(b.open)
+}
+
 // wait tells whether there may be something to take before the deadline.
 func (b *backlog) wait(deadline time.Time) bool {
 	if deadline.IsZero() {

@@ -165,6 +165,10 @@ func (t *Tracer) attachAll(at *attacher) {
 // Coverage says what this Tracer can see.
 func (t *Tracer) Coverage() Coverage { return t.coverage }
 
+// Backlog gives the size in bytes of what was read from the kernel and nobody has taken
+// yet: see [Options].
+func (t *Tracer) Backlog() int { return t.backlog.size() }
+
 // Events yields the events in the order in which the kernel reserved them. When
 // ctx is done, those that are queued are delivered first; then it ends, without
 // an error. An error that is yielded ends it too.

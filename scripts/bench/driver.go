@@ -76,6 +76,12 @@ type driver struct {
 
 func newDriver() *driver { return &driver{did: make(deeds)} }
 
+// add takes over what another one did.
+func (d *driver) add(more *driver) {
+	d.did.add(more.did)
+	d.inside += more.inside
+}
+
 // load gives what the kernel answered.
 func (d *driver) load(module string, f *os.File, params string) error {
 	err := d.call(func() error { return unix.FinitModule(int(f.Fd()), params, 0) })
@@ -155,7 +161,7 @@ type storm struct {
 	name string
 	does string // for the reader of the results
 	n    int
-	do   func(n int, quarter func()) (deeds, error)
+	do   func(n int, quarter func()) (*driver, error)
 }
 
 func storms() []storm {
@@ -178,9 +184,11 @@ func smallStorms() []storm {
 
 // stormResult is the last line that the process prints.
 type stormResult struct {
-	Did   deeds
-	Took  time.Duration
-	Error string `json:",omitempty"`
+	Did  deeds
+	Took time.Duration
+	// Inside is the part of it that the system calls took, of all threads.
+	Inside time.Duration
+	Error  string `json:",omitempty"`
 }
 
 // doStorm is that process.
@@ -197,8 +205,8 @@ func (s storm) run(n int, stdout io.Writer) error {
 	out := json.NewEncoder(stdout)
 	quarter := func() { fmt.Fprintln(stdout, "quarter") }
 	start := time.Now()
-	did, err := s.do(n, quarter)
-	r := stormResult{Did: did, Took: time.Since(start)}
+	d, err := s.do(n, quarter)
+	r := stormResult{Did: d.did, Took: time.Since(start), Inside: d.inside}
 	if err != nil {
 		r.Error = err.Error()
 	}
@@ -206,8 +214,8 @@ func (s storm) run(n int, stdout io.Writer) error {
 }
 
 // cycles are made by two threads, each on its own CPU with its own module.
-func cycles(n int, quarter func()) (deeds, error) {
-	all := make(deeds)
+func cycles(n int, quarter func()) (*driver, error) {
+	all := newDriver()
 	var mu sync.Mutex
 	var errs []error
 	var group sync.WaitGroup
@@ -222,7 +230,7 @@ func cycles(n int, quarter func()) (deeds, error) {
 			})
 			mu.Lock()
 			defer mu.Unlock()
-			all.add(d.did)
+			all.add(d)
 			errs = append(errs, err)
 		})
 	}
@@ -255,17 +263,17 @@ func (d *driver) cyclesOn(cpu int, module string, n int, quarter func()) error {
 
 // parallel has all loads under way at once: each sleeps in its init until the last has
 // long begun.
-func parallel(n int, _ func()) (deeds, error) {
+func parallel(n int, _ func()) (*driver, error) {
+	all := newDriver()
 	dir, err := os.MkdirTemp("", "parallel")
 	if err != nil {
-		return nil, err
+		return all, err
 	}
 	defer os.RemoveAll(dir)
 	files, err := copies(specimen("nap10"), "nap10", dir, n)
 	if err != nil {
-		return nil, err
+		return all, err
 	}
-	all := make(deeds)
 	var mu sync.Mutex
 	var errs []error
 	var group sync.WaitGroup
@@ -276,7 +284,7 @@ func parallel(n int, _ func()) (deeds, error) {
 			err := d.loadFile(file, "ms=10000")
 			mu.Lock()
 			defer mu.Unlock()
-			all.add(d.did)
+			all.add(d)
 			errs = append(errs, err)
 		})
 	}
@@ -286,7 +294,7 @@ func parallel(n int, _ func()) (deeds, error) {
 	for _, file := range files {
 		errs = append(errs, d.unload(moduleOf(file)))
 	}
-	all.add(d.did)
+	all.add(d)
 	return all, errors.Join(errs...)
 }
 
@@ -302,34 +310,36 @@ func (d *driver) loadFile(file, params string) error {
 // refusals are of three kinds: a file that is no module, mostly; a module whose init
 // fails; and the unload of one that is not there. One is made each time that the pace
 // takes.
-func refusals(pace time.Duration) func(int, func()) (deeds, error) {
-	return func(n int, _ func()) (deeds, error) { return refuse(n, pace) }
+func refusals(pace time.Duration) func(int, func()) (*driver, error) {
+	return func(n int, _ func()) (*driver, error) {
+		d := newDriver()
+		return d, d.refuse(n, pace)
+	}
 }
 
-func refuse(n int, pace time.Duration) (deeds, error) {
+func (d *driver) refuse(n int, pace time.Duration) error {
 	undisturbed()
 	junk, err := os.CreateTemp("", "junk*.ko")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer os.Remove(junk.Name())
 	if _, err := junk.WriteString("this is no module"); err != nil {
-		return nil, err
+		return err
 	}
 	// The kernel refuses a file that is open for writing.
 	if err := junk.Close(); err != nil {
-		return nil, err
+		return err
 	}
 	if junk, err = os.Open(junk.Name()); err != nil {
-		return nil, err
+		return err
 	}
 	defer junk.Close()
 	failing, err := os.Open(specimen("refuse"))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer failing.Close()
-	d := newDriver()
 	start := time.Now()
 	for i := range n {
 		switch {
@@ -341,25 +351,25 @@ func refuse(n int, pace time.Duration) (deeds, error) {
 			err = d.load("", junk, "")
 		}
 		if err == nil {
-			return d.did, errors.New("the kernel took what it should refuse")
+			return errors.New("the kernel took what it should refuse")
 		}
 		time.Sleep(time.Until(start.Add(time.Duration(i) * pace)))
 	}
-	return d.did, nil
+	return nil
 }
 
 // inStages are cycles of one module by one thread: first few, twice, with time after
 // each to look at what was seen, then n.
-func inStages(n int, quarter func()) (deeds, error) {
+func inStages(n int, quarter func()) (*driver, error) {
 	d := newDriver()
 	for range 2 {
 		if err := d.cyclesOn(0, "hello", fewCycles, func() {}); err != nil {
-			return d.did, err
+			return d, err
 		}
 		quarter()
 		time.Sleep(stageWait)
 	}
-	return d.did, d.cyclesOn(0, "hello", n, func() {})
+	return d, d.cyclesOn(0, "hello", n, func() {})
 }
 
 const (
@@ -368,29 +378,34 @@ const (
 )
 
 // calm are cycles with pauses, so that each meets a reader that has nothing to do.
-func calm(n int, _ func()) (deeds, error) {
+func calm(n int, _ func()) (*driver, error) {
 	undisturbed()
 	d := newDriver()
 	for range n {
 		if err := cycleHello(d); err != nil {
-			return d.did, err
+			return d, err
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	return d.did, nil
+	return d, nil
 }
 
-// refusedUnloads are the smallest actions that there are.
-func refusedUnloads(n int, _ func()) (deeds, error) {
+// refusedUnloads are the smallest actions that there are, at a pace that a reader keeps up
+// with.
+func refusedUnloads(n int, _ func()) (*driver, error) {
 	undisturbed()
 	d := newDriver()
-	for range n {
+	start := time.Now()
+	for i := range n {
 		if d.unload("") == nil {
-			return d.did, errors.New("the kernel unloaded a module that there is not")
+			return d, errors.New("the kernel unloaded a module that there is not")
 		}
+		time.Sleep(time.Until(start.Add(time.Duration(i) * unloadPace)))
 	}
-	return d.did, nil
+	return d, nil
 }
+
+const unloadPace = 2 * time.Millisecond
 
 // specimen is the path of a test module.
 func specimen(name string) string { return filepath.Join(specimens, name+".ko") }

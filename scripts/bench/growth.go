@@ -111,26 +111,31 @@ func (b *bench) withProcesses(do func() error) error {
 // action costs, the reader's time for it, and the reader's memory.
 func (b *bench) manyActions(ctx context.Context, c contender) error {
 	n := max(manyActions/b.less, 100) / 10
-	_, err := b.with(ctx, c, nil, func(s *session) error {
+	s, err := b.with(ctx, c, nil, func(s *session) error {
 		for tenth := 1; tenth <= 10; tenth++ {
-			before := s.usage()
-			r, err := b.runStorm(ctx, "unloads", n, nil)
-			if err != nil {
+			if err := b.moreActions(ctx, s, tenth, n); err != nil {
 				return err
-			}
-			after := s.usage()
-			for measure, value := range map[string]float64{
-				"seconds each":      r.Took.Seconds() / float64(n),
-				"CPU for 1,000":     (after.cpu - before.cpu) / float64(n) * 1000,
-				"MiB resident":      after.resident,
-				"actions until now": float64(tenth * n),
-			} {
-				if err := b.say(c.name, growthPart, measure, tenth, value, ""); err != nil {
-					return err
-				}
 			}
 		}
 		return nil
 	})
-	return err
+	if s == nil || err != nil {
+		return err
+	}
+	told, err := s.lines()
+	return errors.Join(err, b.say(c.name, growthPart, "actions told", 0, float64(told), ""))
+}
+
+func (b *bench) moreActions(ctx context.Context, s *session, tenth, n int) error {
+	before := s.usage()
+	r, err := b.runStorm(ctx, "unloads", n, nil)
+	if err != nil {
+		return err
+	}
+	after := s.usage()
+	return errors.Join(
+		b.say(s.name, growthPart, "seconds each", tenth, r.Inside.Seconds()/float64(n), ""),
+		b.say(s.name, growthPart, "CPU for 1,000", tenth, (after.cpu-before.cpu)/float64(n)*1000, ""),
+		b.say(s.name, growthPart, "MiB resident", tenth, after.resident, ""),
+		b.say(s.name, growthPart, "actions until now", tenth, float64(tenth*n), ""))
 }

@@ -14,24 +14,28 @@ import (
 
 // report is the results on one kernel, as tables.
 type report struct {
-	samples samples
-	// profiles are text, by contender.
-	profiles map[string]string
+	samples  samples
+	profiles []profile
 }
 
 func newReport(ctx context.Context, lines []byte) (report, error) {
-	r := report{profiles: make(map[string]string)}
+	var r report
 	var err error
 	if r.samples, err = parseSamples(lines); err != nil {
 		return r, err
 	}
 	for _, s := range r.samples.of(profilePart) {
-		if r.profiles[s.Contender], err = readProfile(ctx, s.Text); err != nil {
+		text, err := readProfile(ctx, s.Text)
+		if err != nil {
 			return r, err
 		}
+		r.profiles = append(r.profiles, profile{fmt.Sprintf("Where the time of %s goes: %s", s.Contender, s.Measure), text})
 	}
 	return r, nil
 }
+
+// profile is where a contender's own time went in a storm, as text.
+type profile struct{ title, text string }
 
 // readProfile makes text of a CPU profile: the functions that most time was spent below.
 func readProfile(ctx context.Context, text string) (string, error) {
@@ -49,7 +53,7 @@ func readProfile(ctx context.Context, text string) (string, error) {
 		return "", err
 	}
 	var errs bytes.Buffer
-	cmd := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", "-cum", "-nodecount=30", "-hide=^(runtime|internal|sync|syscall|main.(main|run|profiled)|github.com/spf13)\\b", f.Name())
+	cmd := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", "-cum", "-nodecount=24", "-hide=^(runtime|internal|sync|syscall|main.(main|run|profiled)|github.com/spf13)\\b", f.Name())
 	cmd.Stderr = &errs
 	out, err := cmd.Output()
 	if err != nil {
@@ -212,7 +216,8 @@ func (r report) growth() table {
 func (r report) actions() table {
 	own := r.samples.of(growthPart).by("kmodtrace")
 	t := table{title: "Growth with the actions watched", head: []string{"after", "µs each", "reader's CPU s for 1,000", "MiB resident"}}
-	t.note = "Refused unloads, one after another, all watched by one process."
+	t.note = fmt.Sprintf("Refused unloads, one every %v, all watched by one process, which told %s of them.",
+		unloadPace, number(own.values("actions told")))
 	for i, n := range own.values("actions until now") {
 		t.rows = append(t.rows, []string{fmt.Sprintf("%.0f", n), fmt.Sprintf("%.0f", own.values("seconds each")[i]*1e6),
 			fmt.Sprintf("%.2f", own.values("CPU for 1,000")[i]), fmt.Sprintf("%.1f", own.values("MiB resident")[i])})
@@ -291,8 +296,8 @@ func (r report) text() string {
 		}
 		w.Flush()
 	}
-	for name, text := range r.profiles {
-		fmt.Fprintf(&b, "\nWHERE THE TIME OF %s GOES\n\n%s", strings.ToUpper(name), text)
+	for _, p := range r.profiles {
+		fmt.Fprintf(&b, "\n%s\n\n%s", strings.ToUpper(p.title), p.text)
 	}
 	return b.String()
 }
@@ -311,8 +316,8 @@ func (r report) markdown() string {
 			fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
 		}
 	}
-	for _, name := range r.samples.of(profilePart).contenders() {
-		fmt.Fprintf(&b, "\n### Where the time of %s goes\n\n```\n%s```\n", name, r.profiles[name])
+	for _, p := range r.profiles {
+		fmt.Fprintf(&b, "\n### %s\n\n```\n%s```\n", p.title, p.text)
 	}
 	return b.String()
 }

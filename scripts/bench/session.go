@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -191,6 +192,30 @@ func (s *session) end() (time.Duration, error) {
 		errs = append(errs, f.Close())
 	}
 	return took, errors.Join(errs...)
+}
+
+// lines counts what it printed since it settled.
+func (s *session) lines() (n int, err error) {
+	f, err := os.Open(outputFile)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	if _, err := f.Seek(s.mark, io.SeekStart); err != nil {
+		return 0, err
+	}
+	lines := bufio.NewReaderSize(f, 1<<20)
+	for {
+		_, err := lines.ReadSlice('\n')
+		switch {
+		case err == nil:
+			n++
+		case errors.Is(err, io.EOF):
+			return n, nil
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return n, err
+		}
+	}
 }
 
 // claimed is what it said was done, once it has ended.
