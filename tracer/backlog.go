@@ -39,7 +39,7 @@ const (
 	// defaultBacklog is enough for some tens of thousands of actions.
 	defaultBacklog = 8 << 20
 	// blockSize is the size of a block before it is compressed.
-	blockSize = 256 << 10
+	blockSize = 128 << 10
 	// lengthSize is that of the length before each record.
 	lengthSize = 4
 )

@@ -17,14 +17,10 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/lab"
 )
 
-// onKernel measures in one machine, and gives the samples, a line each. What was measured
+// onKernel measures in one machine, which runs self, and gives the samples, a line each. What was measured
 // before an error is given too.
-func (o options) onKernel(ctx context.Context, series string, stderr io.Writer) ([]byte, error) {
+func (o options) onKernel(ctx context.Context, self, series string, stderr io.Writer) ([]byte, error) {
 	cache, err := lab.CacheDir()
-	if err != nil {
-		return nil, err
-	}
-	self, err := build(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
+	"sync"
 	"syscall"
 )
 
@@ -67,29 +69,55 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case flags.NArg() == 0:
 		return errors.New("no kernels named: want SERIES, as in 6.12")
 	}
-	measure := func(series string) ([]byte, error) { return o.onKernel(ctx, series, stderr) }
-	if *from {
-		measure = os.ReadFile
+	measure := func(_ context.Context, name string) ([]byte, error) { return os.ReadFile(name) }
+	if !*from {
+		self, err := build(ctx)
+		if err != nil {
+			return err
+		}
+		measure = func(ctx context.Context, series string) ([]byte, error) {
+			return o.onKernel(ctx, self, series, stderr)
+		}
 	}
 	return show(ctx, flags.Args(), measure, *out, *page, stdout)
 }
 
-// show measures on each kernel, and prints and keeps the results as far as they come.
-func show(ctx context.Context, kernels []string, measure func(string) ([]byte, error), out, page string, stdout io.Writer) error {
+// show measures on each kernel, on as many at once as there are processors, for a machine
+// has one. It prints and keeps the results in order, as far as they come.
+func show(ctx context.Context, kernels []string, measure func(context.Context, string) ([]byte, error), out, page string, stdout io.Writer) error {
+	type result struct {
+		lines []byte
+		err   error
+	}
+	ctx, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	results := make([]chan result, len(kernels))
+	free := make(chan struct{}, runtime.NumCPU())
+	for i, k := range kernels {
+		results[i] = make(chan result, 1)
+		running.Go(func() {
+			free <- struct{}{}
+			defer func() { <-free }()
+			lines, err := measure(ctx, k)
+			results[i] <- result{lines, err}
+		})
+	}
 	var all bytes.Buffer
 	var reports []report
-	for _, k := range kernels {
-		lines, err := measure(k)
-		all.Write(lines)
+	for i, k := range kernels {
+		got := <-results[i]
+		all.Write(got.lines)
 		if out != "" {
 			if err := os.WriteFile(out, all.Bytes(), 0o644); err != nil {
 				return err
 			}
 		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", k, err)
+		if got.err != nil {
+			return fmt.Errorf("%s: %w", k, got.err)
 		}
-		r, err := newReport(ctx, lines)
+		r, err := newReport(ctx, got.lines)
 		if err != nil {
 			return fmt.Errorf("%s: %w", k, err)
 		}
