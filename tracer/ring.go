@@ -33,7 +33,7 @@ func openRing(m *ebpf.Map) (_ *ring, err error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &ring{file: nil}
+	r := new(ring)
 	if err := unix.SetNonblock(fd, true); err != nil { // else the poller would not have it
 		return nil, errors.Join(err, unix.Close(fd))
 	}
