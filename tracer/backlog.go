@@ -51,16 +51,6 @@ func newBacklog(limit int) *backlog {
 	return &backlog{limit: limit, more: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 }
 
-// batch is records that are added together, each behind its length.
-type batch struct{ framed []byte }
-
-func (b *batch) reset() { b.framed = b.framed[:0] }
-
-func (b *batch) add(record []byte) {
-	b.framed = binary.NativeEndian.AppendUint32(b.framed, uint32(len(record)))
-	b.framed = append(b.framed, record...)
-}
-
 // add keeps records. It waits while there is no room and somebody takes: what happens then
 // stays in the ring, and is counted by the kernel where that has no room either.
 func (b *backlog) add(records *batch) {

@@ -28,7 +28,7 @@ func variousRecords(n int) (all [][]byte) {
 
 func addOne(b *backlog, record []byte) {
 	var one batch
-	one.add(record)
+	one.add(record, nil)
 	b.add(&one)
 }
 

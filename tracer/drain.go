@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-
-	"github.com/cilium/ebpf/ringbuf"
 )
 
 // batchSize is about how much is moved before the taker is told of it, in bytes.
@@ -24,7 +22,7 @@ func (t *Tracer) drain(ctx context.Context) error {
 			return unlessClosed(err)
 		}
 	}
-	for moved := 0; moved < t.ring.reader.BufferSize(); {
+	for moved := 0; moved < int(t.ring.size); {
 		n, err := t.move(&b)
 		if err != nil || n == 0 {
 			return unlessClosed(err)
@@ -44,14 +42,7 @@ func unlessClosed(err error) error {
 // move moves a batch of what is there, and gives its size.
 func (t *Tracer) move(b *batch) (moved int, err error) {
 	b.reset()
-	var rec ringbuf.Record
-	for more := true; more && len(b.framed) < batchSize; more = rec.Remaining > 0 {
-		var some bool
-		if some, err = t.ring.next(&rec); err != nil || !some {
-			break
-		}
-		b.add(rec.RawSample)
-	}
+	err = t.ring.take(b)
 	t.backlog.add(b)
 	return len(b.framed), err
 }

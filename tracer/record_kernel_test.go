@@ -1,13 +1,10 @@
 package tracer
 
 import (
-	"encoding/binary"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
-
-	"github.com/cilium/ebpf/ringbuf"
 )
 
 // TestRecord writes what the ring delivers while hello is loaded, refused and
@@ -34,17 +31,15 @@ func TestRecord(t *testing.T) {
 		_ = exec.Command(args[0], args[1:]...).Run()
 	}
 	var all []byte
-	var rec ringbuf.Record
 	for {
-		more, err := tr.ring.next(&rec)
-		if err != nil {
+		var some batch
+		if err := tr.ring.take(&some); err != nil {
 			t.Fatal(err)
 		}
-		if !more {
+		if len(some.framed) == 0 {
 			break
 		}
-		all = binary.LittleEndian.AppendUint32(all, uint32(len(rec.RawSample)))
-		all = append(all, rec.RawSample...)
+		all = append(all, some.framed...)
 	}
 	if err := os.WriteFile(file, all, 0o644); err != nil {
 		t.Fatal(err)

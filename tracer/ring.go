@@ -1,28 +1,46 @@
 package tracer
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sys/unix"
 )
 
-// ring is the kernel's ring of events. [ringbuf.Reader] would wait in a system call, and
-// while a thread does, the Go runtime looks after it, every 20 µs at first: with a few
-// hundred actions a second that takes longer than to read them. Here the runtime's own
-// poller waits.
+// ring is the kernel's ring of events (BPF_MAP_TYPE_RINGBUF, kernel/bpf/ringbuf.c).
+//
+// It is read here and not by the package ringbuf of cilium/ebpf for two reasons. That one
+// waits in a system call, and while a thread does, the Go runtime looks after it, every
+// 20 µs at first: with a few hundred actions a second that takes longer than to read them.
+// Here the runtime's own poller waits. And it maps the data twice, so that no record wraps
+// round, all of which counts as memory of the process: mapped once, the ring can be twice
+// as large.
 type ring struct {
-	reader *ringbuf.Reader
-	file   *os.File // the same ring, for the poller
-	conn   syscall.RawConn
-	closed atomic.Bool
+	file *os.File // for the poller
+	conn syscall.RawConn
+	size uint64 // of the data, a power of two
+
+	mu       sync.Mutex // of what is mapped, which close takes away
+	closed   bool
+	consumer []byte // the page with our position, which we write
+	producer []byte // the page with the kernel's position
+	data     []byte
+	mapped   []byte // producer and data
 }
+
+const (
+	recordHeader = 8 // the length with its flags, and an offset that is the kernel's own
+	recordBusy   = unix.BPF_RINGBUF_BUSY_BIT
+	recordTossed = unix.BPF_RINGBUF_DISCARD_BIT
+)
 
 // gatherFor is how long an empty ring is left alone when something comes: an action has a
 // dozen events, and to be woken for each costs more than to read it.
@@ -33,26 +51,30 @@ func openRing(m *ebpf.Map) (_ *ring, err error) {
 	if err != nil {
 		return nil, err
 	}
-	r := new(ring)
 	if err := unix.SetNonblock(fd, true); err != nil { // else the poller would not have it
 		return nil, errors.Join(err, unix.Close(fd))
 	}
-	r.file = os.NewFile(uintptr(fd), "ring of events")
+	r := &ring{file: os.NewFile(uintptr(fd), "ring of events")}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, r.file.Close())
+			err = errors.Join(err, r.close())
 		}
 	}()
-	if err := r.resume(); err != nil {
+	if err := r.file.SetReadDeadline(time.Time{}); err != nil {
 		return nil, fmt.Errorf("poll it: %w", err)
 	}
 	if r.conn, err = r.file.SyscallConn(); err != nil {
 		return nil, err
 	}
-	if r.reader, err = ringbuf.NewReader(m); err != nil {
-		return nil, err
+	page := os.Getpagesize()
+	if r.consumer, err = unix.Mmap(fd, 0, page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+		return nil, fmt.Errorf("map our position: %w", err)
 	}
-	r.reader.SetDeadline(time.Unix(1, 0)) // it is never to wait
+	if r.mapped, err = unix.Mmap(fd, int64(page), page+int(m.MaxEntries()), unix.PROT_READ, unix.MAP_SHARED); err != nil {
+		return nil, fmt.Errorf("map the data: %w", err)
+	}
+	r.producer, r.data = r.mapped[:page], r.mapped[page:]
+	r.size = uint64(len(r.data))
 	return r, nil
 }
 
@@ -62,42 +84,117 @@ func (r *ring) await() error {
 	tries := 0
 	err := r.conn.Read(func(uintptr) bool {
 		tries++
-		return r.reader.AvailableBytes() > 0
+		return r.ready()
 	})
-	switch {
-	case r.closed.Load():
-		return os.ErrClosed
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return r.resume()
-	case err == nil && tries > 1:
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = r.file.SetReadDeadline(time.Time{})
+	} else if err == nil && tries > 1 {
 		time.Sleep(gatherFor)
+	}
+	if r.isClosed() {
+		return os.ErrClosed
 	}
 	return err
 }
 
 // interrupt ends the await that is under way, or else the next one.
 func (r *ring) interrupt() { _ = r.file.SetReadDeadline(time.Unix(1, 0)) }
-func (r *ring) resume() error {
-	if err := r.file.SetReadDeadline(time.Time{}); err != nil && !r.closed.Load() {
-		return err
+
+// ready tells whether a record can be read. Where it is not, the kernel wakes who polls
+// when it is: that is who has read all that comes before.
+func (r *ring) ready() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return true // for the next call to say so
+	}
+	_, ok := r.header(r.position().Load())
+	return ok
+}
+
+// take moves records to b, until it has about batchSize bytes. It does not wait.
+func (r *ring) take(b *batch) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return os.ErrClosed
+	}
+	at := r.position().Load()
+	defer func() { r.position().Store(at) }()
+	for len(b.framed) < batchSize {
+		header, ok := r.header(at)
+		if !ok {
+			return nil
+		}
+		size := uint64(header &^ (recordBusy | recordTossed))
+		if size > r.size {
+			return fmt.Errorf("record of %d bytes in a ring of %d", size, r.size)
+		}
+		if header&recordTossed == 0 {
+			b.add(r.record(at+recordHeader, size))
+		}
+		at += recordHeader + (size+7)&^7
 	}
 	return nil
 }
 
-// next reads a record, and does not wait: false where there is none.
-func (r *ring) next(rec *ringbuf.Record) (bool, error) {
-	err := r.reader.ReadInto(rec)
-	switch {
-	case r.closed.Load():
-		return false, os.ErrClosed
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return false, nil
+// header of the record at a position, if there is one that the kernel has completed. The
+// loads are in the order in which the kernel stores: what it says is there is.
+func (r *ring) header(at uint64) (uint32, bool) {
+	if at == (*atomic.Uint64)(unsafe.Pointer(&r.producer[0])).Load() {
+		return 0, false
 	}
-	return err == nil, err
+	header := (*atomic.Uint32)(unsafe.Pointer(&r.data[r.offset(at)])).Load()
+	return header, header&recordBusy == 0
 }
+
+// record gives the bytes at a position, in two parts where they wrap round.
+func (r *ring) record(at, size uint64) (head, tail []byte) {
+	begin := r.offset(at)
+	if room := r.size - begin; size > room {
+		return r.data[begin:], r.data[:size-room]
+	}
+	return r.data[begin : begin+size], nil
+}
+
+func (r *ring) offset(at uint64) uint64 { return at & (r.size - 1) }
+
+// position is how far we have read. The kernel gives that part to new records.
+func (r *ring) position() *atomic.Uint64 { return (*atomic.Uint64)(unsafe.Pointer(&r.consumer[0])) }
 
 // close makes all other methods err, also those that are under way.
 func (r *ring) close() error {
-	r.closed.Store(true)
-	return errors.Join(r.file.Close(), r.reader.Close())
+	return errors.Join(r.unmap(), r.file.Close())
+}
+
+func (r *ring) unmap() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	var errs []error
+	for _, m := range [][]byte{r.consumer, r.mapped} {
+		if m != nil {
+			errs = append(errs, unix.Munmap(m))
+		}
+	}
+	r.consumer, r.mapped, r.producer, r.data = nil, nil, nil, nil
+	return errors.Join(errs...)
+}
+
+func (r *ring) isClosed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.closed
+}
+
+// batch is records that are added together, each behind its length.
+type batch struct{ framed []byte }
+
+func (b *batch) reset() { b.framed = b.framed[:0] }
+
+// add takes a record, in one part or two.
+func (b *batch) add(head, tail []byte) {
+	b.framed = binary.NativeEndian.AppendUint32(b.framed, uint32(len(head)+len(tail)))
+	b.framed = append(b.framed, head...)
+	b.framed = append(b.framed, tail...)
 }

@@ -1,0 +1,139 @@
+package tracer
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"sync/atomic"
+	"testing"
+	"unsafe"
+)
+
+// writtenRing is a ring as the kernel writes it, without the kernel: see
+// __bpf_ringbuf_reserve and bpf_ringbuf_commit (kernel/bpf/ringbuf.c, Linux 6.12).
+type writtenRing struct{ *ring }
+
+func newWrittenRing(size int) writtenRing {
+	return writtenRing{&ring{size: uint64(size), consumer: make([]byte, 8), producer: make([]byte, 8), data: make([]byte, size)}}
+}
+
+func (w writtenRing) written() *atomic.Uint64 {
+	return (*atomic.Uint64)(unsafe.Pointer(&w.producer[0]))
+}
+
+// write puts a record behind the last one, and gives where its header is.
+func (w writtenRing) write(record []byte, flags uint32) (header uint64) {
+	header = w.offset(w.written().Load())
+	binary.NativeEndian.PutUint32(w.data[header:], uint32(len(record))|flags)
+	for i, c := range record {
+		w.data[w.offset(header+recordHeader+uint64(i))] = c
+	}
+	w.written().Add(recordHeader + (uint64(len(record))+7)&^7)
+	return header
+}
+
+// room is what the kernel would still give out.
+func (w writtenRing) room() uint64 {
+	return w.size - (w.written().Load() - w.position().Load())
+}
+
+func framed(records ...[]byte) []byte {
+	var b batch
+	for _, r := range records {
+		b.add(r, nil)
+	}
+	return b.framed
+}
+
+// TestRingTake: records of all sizes come out as they went in, also those that wrap round,
+// and those that the kernel tossed do not. What was read is room again.
+func TestRingTake(t *testing.T) {
+	w := newWrittenRing(8192)
+	random := rand.New(rand.NewPCG(3, 4))
+	wrapped := 0
+	for i, record := range variousRecords(2000) {
+		var want []byte
+		for range 1 + random.IntN(3) {
+			if w.room() < uint64(len(record))+2*recordHeader+8 {
+				break
+			}
+			if begin := w.offset(w.written().Load()) + recordHeader; begin < w.size && begin+uint64(len(record)) > w.size {
+				wrapped++
+			}
+			w.write(record, 0)
+			w.write([]byte("tossed"), recordTossed)
+			want = append(want, framed(record)...)
+		}
+		var got batch
+		if err := w.take(&got); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got.framed, want) {
+			t.Fatalf("record %d: %d bytes; want %d", i, len(got.framed), len(want))
+		}
+		if w.room() != w.size || w.ready() {
+			t.Fatalf("record %d: %d bytes are room, ready: %t", i, w.room(), w.ready())
+		}
+	}
+	if wrapped < 10 {
+		t.Errorf("%d records wrapped round", wrapped)
+	}
+}
+
+// TestRingBusy: what is not complete is waited for, and so is what comes behind it.
+func TestRingBusy(t *testing.T) {
+	w := newWrittenRing(4096)
+	w.write([]byte("first"), 0)
+	busy := w.write([]byte("second"), recordBusy)
+	w.write([]byte("third"), 0)
+	var got batch
+	if err := w.take(&got); err != nil || !bytes.Equal(got.framed, framed([]byte("first"))) {
+		t.Fatalf("%q, %v", got.framed, err)
+	}
+	if w.ready() {
+		t.Error("ready for a record that is not complete")
+	}
+	binary.NativeEndian.PutUint32(w.data[busy:], uint32(len("second")))
+	if !w.ready() {
+		t.Error("not ready for one that is")
+	}
+	got.reset()
+	if err := w.take(&got); err != nil || !bytes.Equal(got.framed, framed([]byte("second"), []byte("third"))) {
+		t.Fatalf("%q, %v", got.framed, err)
+	}
+}
+
+// TestRingBatch: more than a batch stays where it is.
+func TestRingBatch(t *testing.T) {
+	w := newWrittenRing(4 * batchSize)
+	record := make([]byte, 1000)
+	for w.room() > 2000 {
+		w.write(record, 0)
+	}
+	var got batch
+	if err := w.take(&got); err != nil || len(got.framed) < batchSize || len(got.framed) > batchSize+len(record)+lengthSize {
+		t.Errorf("%d bytes, %v", len(got.framed), err)
+	}
+	if !w.ready() {
+		t.Error("nothing is left")
+	}
+}
+
+// TestRingBroken: a length that cannot be is an error, and does not end the process.
+func TestRingBroken(t *testing.T) {
+	w := newWrittenRing(4096)
+	header := w.write([]byte("broken"), 0)
+	binary.NativeEndian.PutUint32(w.data[header:], 5000)
+	var got batch
+	if err := w.take(&got); err == nil || len(got.framed) > 0 {
+		t.Errorf("%q, %v", got.framed, err)
+	}
+	if err := w.unmapped().take(&got); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("of a closed ring: %v", err)
+	}
+}
+
+// unmapped is what close leaves.
+func (w writtenRing) unmapped() *ring { return &ring{closed: true} }
