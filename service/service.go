@@ -88,6 +88,7 @@ func run(ctx context.Context, path string, config *Config, reload <-chan os.Sign
 
 // open takes what the service needs, the hooks last: from then on everything counts.
 func (s *Service) open(ctx context.Context) error {
+	memory.Frugal()
 	text, err := os.ReadFile(bootID)
 	if err != nil {
 		return fmt.Errorf("which run of the kernel this is: %w", err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/internal/memory"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
@@ -79,6 +80,7 @@ func (o *watchOptions) run(ctx context.Context, stdout io.Writer) error {
 	if err := removeStale(o.readyFile); err != nil {
 		return err
 	}
+	memory.Frugal()
 	start := time.Now()
 	t, err := openTracer(o.backend)
 	if err != nil {

@@ -405,7 +405,7 @@ func refusedUnloads(n int, _ func()) (*driver, error) {
 	return d, nil
 }
 
-const unloadPace = 2 * time.Millisecond
+const unloadPace = 4 * time.Millisecond
 
 // specimen is the path of a test module.
 func specimen(name string) string { return filepath.Join(specimens, name+".ko") }

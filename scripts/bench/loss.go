@@ -56,7 +56,11 @@ func (b *bench) watchStorm(ctx context.Context, c contender, st storm) error {
 		return err
 	}
 	v := judge(r.Did, claimed)
-	for measure, n := range map[string]int{"done": v.done, "lost": v.lost, "invented": v.invented, "wrong": v.wrong} {
+	told, err := toldLost()
+	if err != nil {
+		return err
+	}
+	for measure, n := range map[string]int{"done": v.done, "lost": v.lost, "invented": v.invented, "wrong": v.wrong, "told": told} {
 		if err := b.say(c.name, lossPart, st.name+" "+measure, 0, float64(n), ""); err != nil {
 			return err
 		}
@@ -190,25 +194,35 @@ func (b *bench) overrun(ctx context.Context, c contender) error {
 	if len(seen) != 2 || (seen[1]-seen[0])%fewCycles != 0 {
 		return fmt.Errorf("events after %d and %d cycles: %d: not the same number each", fewCycles, 2*fewCycles, seen)
 	}
-	complaint, err := os.ReadFile(errorsFile)
+	told, err := toldLost()
 	if err != nil {
 		return err
-	}
-	lost := 0
-	if m := lostEvents.FindSubmatch(complaint); m != nil {
-		lost, _ = strconv.Atoi(string(m[1]))
 	}
 	made := (seen[1] - seen[0]) / fewCycles * many
 	missing := made - (shownEvents() - seen[1])
 	return errors.Join(
 		b.say(c.name, lossPart, "overrun events", 0, float64(made), ""),
 		b.say(c.name, lossPart, "overrun missing", 0, float64(missing), ""),
-		b.say(c.name, lossPart, "overrun told", 0, float64(lost), ""))
+		b.say(c.name, lossPart, "overrun told", 0, float64(told), ""))
 }
 
 func shownEvents() int {
 	text, _ := os.ReadFile(outputFile)
 	return bytes.Count(text, []byte("\n"))
+}
+
+// toldLost is how many events the contender said that it had lost: kmodtrace does, when it
+// ends.
+func toldLost() (int, error) {
+	complaint, err := os.ReadFile(errorsFile)
+	if err != nil {
+		return 0, err
+	}
+	m := lostEvents.FindSubmatch(complaint)
+	if m == nil {
+		return 0, nil
+	}
+	return strconv.Atoi(string(m[1]))
 }
 
 var lostEvents = regexp.MustCompile(`\blost (\d+) events?\b`)

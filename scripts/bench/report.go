@@ -134,9 +134,13 @@ func (r report) loss() table {
 	}
 	t.rows = r.rows(lossPart, func(_ string, own samples) (cells []string) {
 		for _, st := range storms() {
-			cells = append(cells, strings.Join([]string{
+			cell := strings.Join([]string{
 				number(own.values(st.name + " lost")), number(own.values(st.name + " invented")), number(own.values(st.name + " wrong")),
-			}, " / "))
+			}, " / ")
+			if told := own.values(st.name + " told"); len(told) > 0 && told[0] > 0 {
+				cell += fmt.Sprintf(" (said that it lost %.0f events)", told[0])
+			}
+			cells = append(cells, cell)
 		}
 		return cells
 	})

@@ -1,4 +1,4 @@
-// Package memory gives memory back to the machine.
+// Package memory keeps small what the process has of the machine's memory.
 package memory
 
 import (
@@ -21,6 +21,20 @@ func Release() {
 		// Where that fails, more is resident than need be.
 		_, _, _ = unix.Syscall(unix.SYS_MADVISE, m.begin, m.end-m.begin, unix.MADV_DONTNEED)
 	}
+}
+
+// Frugal is for a process that runs for long beside the work of others. It collects its
+// garbage twice as often as Go programs do, unless GOGC says how often, and has no huge
+// pages, where a machine gives them to all: khugepaged makes 2 MiB of each such part of the
+// address space in which one page is used (max_ptes_none, mm/khugepaged.c), and made of a
+// heap of 6 MiB one of 25 (measured on Linux 6.12). Programs that the process starts have
+// none either.
+func Frugal() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
+	}
+	// Where that fails, as before Linux 3.15, more is resident than need be.
+	_ = unix.Prctl(unix.PR_SET_THP_DISABLE, 1, 0, 0, 0)
 }
 
 // mapping is a range of addresses.

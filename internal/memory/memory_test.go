@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestRelease: the program goes on, with less of its file in memory.
@@ -31,4 +33,13 @@ func ofFile(t *testing.T) int {
 		t.Skip("this kernel does not tell how much of files is resident")
 	}
 	return n
+}
+
+// TestFrugal: the kernel says that there are no huge pages.
+func TestFrugal(t *testing.T) {
+	Frugal()
+	off, err := unix.PrctlRetInt(unix.PR_GET_THP_DISABLE, 0, 0, 0, 0)
+	if err != nil || off != 1 {
+		t.Errorf("huge pages off: %d, %v", off, err)
+	}
 }
