@@ -84,7 +84,7 @@ func (k *keeper) append(records []journal.Record) error {
 	switch {
 	case err != nil && k.since.IsZero():
 		k.since = time.Now()
-		k.log.Error().Msgf("%v: attempts are kept in memory until it can be written, some ten thousand of them%s", err, advice(err))
+		k.log.Error().Msgf("%v: attempts are kept in memory until it can be written, some tens of thousands of them%s", err, advice(err))
 	case err == nil && !k.since.IsZero():
 		k.log.Info().Msgf("the journal can be written again, after %v", time.Since(k.since).Round(time.Second))
 		k.since = time.Time{}

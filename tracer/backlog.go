@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/klauspost/compress/s2"
+	"github.com/klauspost/compress/zstd"
 )
 
 // backlog holds the records that were taken out of the kernel's ring and that nobody has
@@ -20,6 +20,8 @@ type backlog struct {
 	limit int
 
 	mu       sync.Mutex
+	encoder  *zstd.Encoder
+	decoder  *zstd.Decoder
 	open     []byte   // the block that is being filled
 	squeezed []byte   // room to compress one in
 	packed   [][]byte // blocks that were full, compressed, oldest first
@@ -36,10 +38,12 @@ type backlog struct {
 }
 
 const (
-	// defaultBacklog is enough for some tens of thousands of actions.
-	defaultBacklog = 8 << 20
-	// blockSize is the size of a block before it is compressed.
-	blockSize = 128 << 10
+	// defaultBacklog is enough for some tens of thousands of actions: for a minute of a
+	// thousand refusals a second, where a reader can explain half as many.
+	defaultBacklog = 16 << 20
+	// blockSize is the size of a block before it is compressed: of a larger one not much
+	// less would be left, and there are two or three of them.
+	blockSize = 256 << 10
 	// lengthSize is that of the length before each record.
 	lengthSize = 4
 )
@@ -48,7 +52,12 @@ func newBacklog(limit int) *backlog {
 	if limit == 0 {
 		limit = defaultBacklog
 	}
-	return &backlog{limit: limit, more: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+	b := &backlog{limit: limit, more: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+	// Neither errs but for options that cannot be. Both take memory when they are used.
+	b.encoder, _ = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
+		zstd.WithWindowSize(blockSize), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false))
+	b.decoder, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
+	return b
 }
 
 // add keeps records. It waits while there is no room and somebody takes: what happens then
@@ -66,7 +75,7 @@ func (b *backlog) add(records *batch) {
 	}
 	b.open = append(b.open, records.framed...)
 	if len(b.open) >= blockSize {
-		b.squeezed = s2.Encode(b.squeezed[:cap(b.squeezed)], b.open)
+		b.squeezed = b.encoder.EncodeAll(b.open, b.squeezed[:0])
 		b.packed = append(b.packed, bytes.Clone(b.squeezed))
 		b.held += len(b.squeezed)
 		b.open = b.open[:0]
@@ -152,7 +161,7 @@ func (b *backlog) refill() (ended bool, err error) {
 	b.packed = b.packed[1:]
 	b.held -= len(block)
 	notify(b.room)
-	b.taken, err = s2.Decode(b.taken[:cap(b.taken)], block)
+	b.taken, err = b.decoder.DecodeAll(block, b.taken[:0])
 	b.rest = b.taken
 	return b.ended, err
 }

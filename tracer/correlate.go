@@ -24,7 +24,7 @@ type Correlator struct {
 	attempts map[uint32]*Action // by thread id
 	requests map[uint32]*Action // by thread id: an init may itself request
 	loads    []*Action          // that read their file, oldest first
-	held     map[uint32]*Action // by thread id: ended, and perhaps only a first try
+	held     map[uint32]*Action // by thread id: ended, and perhaps there is more to come
 	asked    []*Action          // requests, also those that have ended, oldest first
 	known    known
 }
@@ -45,7 +45,7 @@ func NewCorrelator(pending int) *Correlator {
 
 // Add takes the next event and returns the actions that it finishes: usually
 // none or one; more where it also shows that the end of another was lost, or that
-// one held back was no first try.
+// nothing follows one held back.
 func (c *Correlator) Add(e Event) []Action {
 	done := c.Release(e.Time)
 	switch e.Kind {
@@ -96,6 +96,9 @@ func (c *Correlator) attempt(e Event) (done []Action) {
 		a = nil
 	}
 	if a == nil {
+		a = c.resume(e)
+	}
+	if a == nil {
 		var evicted []Action
 		a, evicted = c.begin(e)
 		done = append(done, evicted...)
@@ -117,12 +120,8 @@ func (c *Correlator) attempt(e Event) (done []Action) {
 		c.outline(a)
 		c.helped(a)
 		c.attribute(a)
-		if isFirstTry(a) {
-			if len(c.held) >= c.max {
-				done = append(done, *takeOldest(c.held))
-			}
-			c.held[e.Thread.TID] = a
-			return done
+		if isFirstTry(a) || mayGoOn(a) {
+			return append(done, c.hold(a)...)
 		}
 		done = append(done, *a)
 	}
@@ -217,8 +216,8 @@ func ends(a *Action, e Event) bool {
 	return true
 }
 
-// unhooked tells a thread that was in its system call before the hooks were:
-// its return is not hooked either.
+// unhooked tells a thread that was in its system call before the hooks were, so that its
+// return is not hooked either; or whose entry was missed, which looks the same.
 func unhooked(a *Action, e Event) bool { return a.Call == nil && e.Attempt == 0 }
 
 func closeAttempt(a *Action, e Event) {

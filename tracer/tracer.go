@@ -25,7 +25,7 @@ type Options struct {
 	// second of as many loads as a machine can make. A load takes some 6 KiB of it.
 	RingSize uint32
 	// Backlog bounds, in bytes of memory, what was read from the ring and waits for
-	// who iterates; zero means 8 MiB. Compressed as it is there, an action takes
+	// who iterates; zero means 16 MiB. Compressed as it is there, an action takes
 	// some hundred bytes.
 	Backlog int
 	// Returns is how many threads the kernel can follow into one function where
@@ -226,9 +226,9 @@ func (t *Tracer) read(ctx context.Context, deadline func() time.Time) iter.Seq2[
 }
 
 // Actions yields each action when it is finished, in the order of their ends. One
-// that may be the first try of two is held back for two seconds at most. When ctx
-// is done, what is queued is delivered, then the unfinished ones as [Pending];
-// then it ends.
+// that may be the first try of two, or that was not seen to begin, is held back for two
+// seconds at most. When ctx is done, what is queued is delivered, then the unfinished
+// ones as [Pending]; then it ends.
 func (t *Tracer) Actions(ctx context.Context) iter.Seq2[Action, error] {
 	return func(yield func(Action, error) bool) {
 		c, enricher := NewCorrelator(t.pending), NewEnricher()
@@ -267,7 +267,7 @@ func whileHolding(c *Correlator) func() time.Time {
 		if !c.Holds() {
 			return time.Time{}
 		}
-		return time.Now().Add(retryWithin / 4)
+		return time.Now().Add(heldFor / 4)
 	}
 }
 

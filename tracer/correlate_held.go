@@ -7,25 +7,50 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// retryWithin is how long a refused attempt with a compressed file is held back, for
-// its thread may decompress it and try again.
-const retryWithin = 2 * time.Second
+// Actions that have ended, as far as can be seen, and are held back for what may follow in
+// their thread: a second try, or the return of a call whose beginning was missed.
 
-// Holds tells whether an action is held back that may turn out to be a first try.
-// Whoever has no more events then calls Release after a while.
+// heldFor is how long. A program decompresses a file in that time; a return follows at once.
+const heldFor = 2 * time.Second
+
+// Holds tells whether an action is held back. Whoever has no more events then calls
+// Release after a while.
 func (c *Correlator) Holds() bool { return len(c.held) > 0 }
 
-// Release returns the actions held back which at that time since boot are no
-// first tries any more.
+// Release returns the actions held back which at that time since boot are so no more.
 func (c *Correlator) Release(now time.Duration) (done []Action) {
 	for tid, a := range c.held {
-		if now-a.End > retryWithin {
+		if now-a.End > heldFor {
 			delete(c.held, tid)
 			done = append(done, *a)
 		}
 	}
 	slices.SortFunc(done, func(a, b Action) int { return int(a.End - b.End) })
 	return done
+}
+
+// hold keeps an action, and gives back the oldest where there is no room.
+func (c *Correlator) hold(a *Action) (done []Action) {
+	if len(c.held) >= c.max {
+		done = append(done, *takeOldest(c.held))
+	}
+	c.held[a.Thread.TID] = a
+	return done
+}
+
+// mayGoOn tells an attempt that was not seen to begin, and has ended without its return.
+// There is none where all began before the hooks did; but a hook can miss a beginning too.
+func mayGoOn(a *Action) bool { return a.Call == nil && !a.Saw(KindLeave) && !a.Crashed }
+
+// resume takes up such an attempt again when its return comes; nil where e is none.
+func (c *Correlator) resume(e Event) *Action {
+	a := c.held[e.Thread.TID]
+	if e.Kind != KindLeave || a == nil || !mayGoOn(a) || !continues(a, e) {
+		return nil
+	}
+	delete(c.held, e.Thread.TID)
+	c.attempts[e.Thread.TID] = a
+	return a
 }
 
 // isFirstTry tells a compressed file that was given to a kernel as if it were
