@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// muchMore is what the ring of events has no room for: about a thousand attempts have.
-const muchMore = 6000
+// muchMore is what the ring of events has no room for: some five thousand attempts have.
+const muchMore = 12000
 
 // refuseUnloads makes refused unloads, two thousand a second: at full speed, twenty
 // thousand, whoever reads the ring cannot keep up on an emulated machine.
