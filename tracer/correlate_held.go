@@ -60,9 +60,9 @@ func isFirstTry(a *Action) bool {
 		a.Image != nil && a.Image.Format.Compressed()
 }
 
-// retry ties a new attempt to the one of the same thread that is held back, or
-// gives that one back where the new one is no load of bytes in memory: a load of a
-// file may be of any file.
+// retry ties a new attempt to the first try of the same thread that is held back, or
+// gives back what is held there: where the new one is no load of bytes in memory, for
+// a load of a file may be of any file, and where that was no first try.
 func (c *Correlator) retry(a *Action, e Event) []Action {
 	first := c.held[e.Thread.TID]
 	if first == nil {
@@ -70,7 +70,7 @@ func (c *Correlator) retry(a *Action, e Event) []Action {
 	}
 	delete(c.held, e.Thread.TID)
 	same := first.Thread.PID == e.Thread.PID && first.Thread.Start == e.Thread.Start
-	if !same || e.Enter == nil || e.Enter.Call != InitModule {
+	if !same || !isFirstTry(first) || e.Enter == nil || e.Enter.Call != InitModule {
 		return []Action{*first}
 	}
 	for _, r := range c.requests {
