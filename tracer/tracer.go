@@ -21,8 +21,8 @@ import (
 type Options struct {
 	Backend Backend
 	// RingSize is the size of the ring of events in bytes, a power of two and a
-	// multiple of the page size; zero means 8 MiB, which is a
-	// second of as many loads as a machine can make. A load takes some 6 KiB of it.
+	// multiple of the page size; zero means 8 MiB. A load takes some 7 KiB of
+	// it, and 168 bytes for each line that it prints.
 	RingSize uint32
 	// Backlog bounds, in bytes of memory, what was read from the ring and waits for
 	// who iterates; zero means 16 MiB. Compressed as it is there, an action takes

@@ -51,6 +51,20 @@ func TestRatios(t *testing.T) {
 	}
 }
 
+// TestToldLost: what a contender said that it lost stands beside what it did lose.
+func TestToldLost(t *testing.T) {
+	r := someReport(t, samples{
+		{Part: machinePart, Text: "1970-01-01, in a machine"},
+		{Contender: "open", Part: lossPart, Measure: "cycles lost", Value: 3},
+		{Contender: "open", Part: lossPart, Measure: "cycles told", Value: 40},
+		{Contender: "whole", Part: lossPart, Measure: "cycles lost", Value: 0},
+		{Contender: "whole", Part: lossPart, Measure: "cycles told", Value: 0},
+	})
+	if text := r.text(); strings.Count(text, "said that it lost 40 events") != 1 || strings.Count(text, "said that it lost") != 1 {
+		t.Errorf("not said once, for the one that said so:\n%s", text)
+	}
+}
+
 func TestNoSamples(t *testing.T) {
 	for _, lines := range []string{"", "{", "no JSON\n"} {
 		if _, err := parseSamples([]byte(lines)); err == nil {
