@@ -1,6 +1,7 @@
 package tracer_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -309,5 +310,62 @@ func testMessages(t *testing.T, w *watch) {
 	if !slices.Contains(got[1].Messages, "worker: message from the init") ||
 		slices.Contains(got[1].Messages, "worker: message from the thread") {
 		t.Errorf("messages of worker's load: %q", got[1].Messages)
+	}
+}
+
+// TestLoadsAtOnce: each of many loads at once is one action, also where a hook misses the
+// beginning of some: fentry does on a kernel that preempts itself.
+func TestLoadsAtOnce(t *testing.T) {
+	inLab(t)
+	image, err := os.ReadFile(specimen("nap0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const many = 150
+	dir := t.TempDir()
+	var names []string
+	for i := range many {
+		name := fmt.Sprintf("k%03d", i) // the kernel knows a module by the name inside the file
+		names = append(names, name)
+		if err := os.WriteFile(filepath.Join(dir, name), bytes.ReplaceAll(image, []byte("nap0"), []byte(name)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, b := range append(backends(), tracer.Auto) {
+		t.Run(b.String(), func(t *testing.T) { testLoadsAtOnce(t, b, dir, names) })
+	}
+}
+
+func testLoadsAtOnce(t *testing.T, b tracer.Backend, dir string, names []string) {
+	w := open(t, &tracer.Options{Backend: b})
+	loads := 0
+	var unnamed, partial int
+	for _, a := range w.during(t, func() {
+		var group sync.WaitGroup
+		for _, name := range names {
+			group.Go(func() {
+				if err := finit(filepath.Join(dir, name), "ms=1500"); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			})
+		}
+		group.Wait()
+	}) {
+		loads++
+		if a.Module == "" {
+			unnamed++
+		}
+		if a.Partial {
+			partial++
+		}
+	}
+	for _, name := range names {
+		if err := unix.DeleteModule(name, unix.O_NONBLOCK); err != nil {
+			t.Errorf("unload %s: %v", name, err)
+		}
+	}
+	t.Logf("%d loads, %d not seen to begin, %d without a name", loads, partial, unnamed)
+	if loads > len(names) || loads < len(names) && !mayMiss(b) || unnamed > 0 && !mayMiss(b) {
+		t.Errorf("%d loads told of %d, %d without a name", loads, len(names), unnamed)
 	}
 }
