@@ -13,6 +13,7 @@ FUZZTIME ?= 1m
 TIMES  ?= 20
 BENCH  ?= 6.1 6.12 newest
 ROUNDS ?= 3
+SIEGE  ?= 10m
 # How many of the lab's machines run at once. Under emulation each takes one core, but
 # waits for its kernel's grace periods almost half the time: four suit two cores.
 export MACHINES ?= 4
@@ -35,7 +36,7 @@ CAUSES ?= amd64/5.10 amd64/6.1 amd64/6.12 amd64/7.2 amd64/newest
 
 .DEFAULT_GOAL := build
 .PHONY: help build guest setup generate check-generate fmt vet staticcheck race fuzz test-unit lab-test \
-	test test-all test-matrix causes attribution records lab-bench cost bench benchmarks demo screenshots readme check-readme deb install uninstall clean
+	test test-all test-matrix causes attribution siege records lab-bench cost bench benchmarks demo screenshots readme check-readme deb install uninstall clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -104,6 +105,10 @@ attribution: setup guest ## who did it: each case TIMES=20 times while others lo
 attribution/%:
 	@KMODTRACE_TIMES=$(TIMES) GOARCH=$(*D) $(GOTEST) -count=1 -timeout 60m -run '^TestActor' \
 		-exec "$(CURDIR)/bin/kmodtrace lab exec --arch $(*D) --kernel $(*F) --timeout 60m --" ./tracer
+
+siege: setup guest ## ten minutes of users without rights who try to blind and fill the service, on KERNEL=6.12
+	@GOARCH=$(ARCH) KMODTRACE_SIEGE=$(SIEGE) go test -count=1 -timeout 30m -run '^TestSiege$$' -v \
+		-exec "$(CURDIR)/bin/kmodtrace lab exec --arch $(ARCH) --kernel $(KERNEL) --" ./cmd/kmodtrace
 
 records: setup guest ## record real kernels' events for tracer's tests anew
 	@scripts/record amd64/5.10 amd64/6.1 amd64/6.12 amd64/newest

@@ -27,6 +27,7 @@ func Commands() map[string]func() {
 	commands := make(map[string]func())
 	for name, play := range map[string]func(args []string) error{
 		"login": login, "sudo": sudo, "loader": loader, "opener": opener, "contain": contain,
+		"besieger": besieger,
 	} {
 		commands[name] = func() {
 			runtime.LockOSThread()

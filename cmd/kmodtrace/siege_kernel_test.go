@@ -1,0 +1,319 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/internal/roles"
+	"github.com/kmodtrace/kmodtrace/journal"
+	"golang.org/x/sys/unix"
+)
+
+// siege is what users without rights do to the service, and what it is measured by.
+type siege struct {
+	t         *testing.T
+	dir       string
+	socket    string // of the metrics
+	served    *served
+	besiegers []*exec.Cmd
+	printed   []*bytes.Buffer // by the besiegers
+}
+
+// TestSiege: while users without any rights do what they can to fill the journal, to
+// blind the service or to keep it busy, what root loads is recorded, with the hash of its
+// file, and stays. KMODTRACE_SIEGE says for how long, "10m"; then 100 loads are spread over
+// that time and each must be recorded within 10 s. Without it the siege is short, and no
+// time is asked for: a machine may be slow.
+func TestSiege(t *testing.T) {
+	if os.Getenv("KMODTRACE_LAB") == "" {
+		t.Skip("loads modules into the kernel: runs only in a machine of the lab (kmodtrace lab exec)")
+	}
+	lasts, loads, within := 20*time.Second, 10, 2*time.Minute
+	if text := os.Getenv("KMODTRACE_SIEGE"); text != "" {
+		var err error
+		if lasts, err = time.ParseDuration(text); err != nil {
+			t.Fatal(err)
+		}
+		loads, within = 100, 10*time.Second
+	}
+	if err := roles.Install("kmodtrace", "login", "besieger"); err != nil {
+		t.Fatal(err)
+	}
+	unload(t, []string{"hello"}) // an earlier test may have left it
+	s := begin(t)
+	s.lay()
+	began := time.Now()
+	var slowest time.Duration
+	for n := range loads {
+		took := s.load(n, within)
+		slowest = max(slowest, took)
+		time.Sleep(time.Until(began.Add(lasts * time.Duration(n+1) / time.Duration(loads))))
+	}
+	calls := s.lift()
+	s.checkKept(loads)
+	s.checkTold(calls)
+	s.checkSize()
+	t.Logf("%d loads, each recorded within %v; %d refused calls", loads, slowest.Round(time.Millisecond), calls)
+	if status := s.served.end(syscall.SIGTERM); status != 0 {
+		t.Errorf("status %d: %s", status, s.served.said)
+	}
+}
+
+// begin starts the service with the packaged bound of its journal.
+func begin(t *testing.T) *siege {
+	s := &siege{t: t, dir: t.TempDir()}
+	s.socket = filepath.Join(s.dir, "metrics")
+	s.served = serve(t, s.dir, "  keep_mib: 1024\nmetrics:\n  listen: unix:"+s.socket+"\n")
+	return s
+}
+
+// lay lets the besiegers loose.
+func (s *siege) lay() {
+	s.t.Helper()
+	// Below it shells too: of the greatest length that programs and control groups can have.
+	open, err := os.MkdirTemp("", "siege")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = os.RemoveAll(open) })
+	if err := os.Chmod(open, 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	long, err := roles.LongPath(open, "besieger")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	file := s.coveredFile(filepath.Join(open, "covered"))
+	for _, argv := range [][]string{
+		{long, "calls", "3"}, {roles.Path("besieger"), "calls", "3"}, {long, "aliases"}, {roles.Path("besieger"), "mounts"},
+	} {
+		s.start(roles.Deep(20, argv...), file)
+	}
+}
+
+// coveredFile gives a file that is open, and whose path leads into a file system that
+// never answers: its program never reads what it is asked.
+func (s *siege) coveredFile(dir string) *os.File {
+	s.t.Helper()
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	path := filepath.Join(dir, "covered.ko")
+	if err := os.WriteFile(path, []byte("not a module"), 0o644); err != nil {
+		s.t.Fatal(err)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	program, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=1000,group_id=1000,allow_other", program.Fd())
+	if err := unix.Mount("silent", dir, "fuse.silent", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() {
+		program.Close() // so that who waits for it gets an error
+		_ = unix.Unmount(dir, unix.MNT_DETACH)
+		file.Close()
+	})
+	return file
+}
+
+func (s *siege) start(argv []string, file *os.File) {
+	s.t.Helper()
+	cmd := exec.Command(argv[0], argv[1:]...)
+	printed := new(bytes.Buffer)
+	cmd.Stdout, cmd.Stderr = printed, os.Stderr
+	cmd.ExtraFiles = []*os.File{file}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: &syscall.Credential{Uid: 1000, Gid: 1000}}
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) })
+	s.besiegers, s.printed = append(s.besiegers, cmd), append(s.printed, printed)
+}
+
+// load loads hello under a parameter of its own, waits for its record, and unloads it.
+// It gives how long the record took.
+func (s *siege) load(n int, within time.Duration) time.Duration {
+	s.t.Helper()
+	whom := "whom=" + mark(n)
+	began := time.Now()
+	if out, err := exec.Command("/sbin/insmod", labModule("hello"), whom).CombinedOutput(); err != nil {
+		s.t.Fatalf("load %d: %v: %s", n, err, out)
+	}
+	loaded := time.Now()
+	for !s.has(mark(n)) {
+		if time.Since(loaded) > within {
+			s.t.Fatalf("load %d is not in the journal after %v; health: %s", n, within, askService(s.t, s.socket, "/healthz"))
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	took := time.Since(loaded)
+	s.t.Logf("load %d: took %v, recorded %v later", n, loaded.Sub(began).Round(time.Millisecond), took.Round(time.Millisecond))
+	if out, err := exec.Command("/sbin/rmmod", "hello").CombinedOutput(); err != nil {
+		s.t.Fatalf("unload %d: %v: %s", n, err, out)
+	}
+	return took
+}
+
+func mark(n int) string { return fmt.Sprintf("siege%d.", n) }
+
+// has tells whether a load with that mark is in the journal, live, with a hash.
+func (s *siege) has(mark string) bool {
+	s.t.Helper()
+	found := false
+	s.loads(func(r *journal.Record) {
+		found = found || r.Content != "" && bytes.Contains(r.Body, []byte(mark))
+	})
+	return found
+}
+
+// loads calls f with the journal's records of hello's loads.
+func (s *siege) loads(f func(*journal.Record)) {
+	s.t.Helper()
+	r, err := journal.OpenReadOnly(s.served.path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer r.Close()
+	filter := journal.Filter{Modules: []string{"hello"}, Actions: []string{journal.Load}, Outcomes: []string{journal.Live}}
+	for rec, err := range r.Query(context.Background(), filter) {
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		f(&rec)
+	}
+}
+
+// lift ends the siege, and gives how many refused system calls it made.
+func (s *siege) lift() (calls int64) {
+	s.t.Helper()
+	for _, cmd := range s.besiegers {
+		if err := unix.Kill(-cmd.Process.Pid, unix.SIGTERM); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	for i, cmd := range s.besiegers {
+		_ = cmd.Wait() // of a shell, which the signal ends
+		made, err := strconv.ParseInt(strings.TrimSpace(s.printed[i].String()), 10, 64)
+		if err != nil {
+			s.t.Errorf("besieger %d ended early: %v", i, err)
+		}
+		s.t.Logf("besieger %d: %d attempts", i, made)
+		if i < 2 {
+			calls += made * roles.CallsAtOnce
+		}
+	}
+	return calls
+}
+
+// checkKept: all loads are there at the end too.
+func (s *siege) checkKept(loads int) {
+	s.t.Helper()
+	kept := make(map[string]bool)
+	s.loads(func(r *journal.Record) {
+		for n := range loads {
+			if r.Content != "" && bytes.Contains(r.Body, []byte(mark(n))) {
+				kept[mark(n)] = true
+			}
+		}
+	})
+	if len(kept) != loads {
+		s.t.Errorf("%d of %d loads are in the journal at the end", len(kept), loads)
+	}
+}
+
+// checkTold: what the besiegers did is in the journal, one by one or as a number, or is
+// said to be lost, and the metrics and the health say the same.
+func (s *siege) checkTold(calls int64) {
+	s.t.Helper()
+	lost := s.metric("kmodtrace_events_lost_total")
+	health := askService(s.t, s.socket, "/healthz")
+	if healthy := strings.HasPrefix(health, "200 "); healthy != (lost+s.metric("kmodtrace_probes_missed_total") == 0) {
+		s.t.Errorf("%d events are lost, and healthz says %s", lost, health)
+	}
+	var told int64
+	for start := time.Now(); told < calls && time.Since(start) < 3*time.Minute; time.Sleep(time.Second) {
+		told = s.told()
+	}
+	if told > calls || told+lost < calls {
+		s.t.Errorf("of %d refused calls the journal tells of %d, and %d events are lost", calls, told, lost)
+	}
+}
+
+// told counts the refused calls that the journal tells of.
+func (s *siege) told() (n int64) {
+	s.t.Helper()
+	s.served.each(func(r *journal.Record) {
+		switch {
+		case r.Kind == journal.KindAction && r.Action != journal.Request && r.UID != nil && *r.UID == 1000:
+			n++
+		case r.Kind == "folded" && r.Action != journal.Request:
+			n += r.Count
+		}
+	})
+	return n
+}
+
+// metric gives the value of a metric without labels.
+func (s *siege) metric(name string) int64 {
+	s.t.Helper()
+	lines := bufio.NewScanner(strings.NewReader(askService(s.t, s.socket, "/metrics")))
+	for lines.Scan() {
+		if text, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
+			value, err := strconv.ParseFloat(text, 64)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			return int64(value)
+		}
+	}
+	s.t.Fatalf("no metric %s", name)
+	return 0
+}
+
+// What the siege may cost: of the disk, and what the unit allows of memory.
+const (
+	siegeDisk   = 64 << 20
+	siegeMemory = 256 << 20 // MemoryMax in packaging/kmodtrace.service
+)
+
+// checkSize: the disk did not fill, and the memory is within the unit's limit.
+func (s *siege) checkSize() {
+	s.t.Helper()
+	var disk int64
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if info, err := os.Stat(s.served.path + suffix); err == nil {
+			disk += info.Size()
+		}
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.served.cmd.Process.Pid))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var peak int64 // KiB
+	for line := range strings.Lines(string(status)) {
+		_, _ = fmt.Sscanf(line, "VmHWM: %d kB", &peak)
+	}
+	s.t.Logf("the journal has %.1f MiB, the service had %d MiB at most", float64(disk)/(1<<20), peak>>10)
+	if disk > siegeDisk {
+		s.t.Errorf("the journal has %d bytes, more than %d", disk, siegeDisk)
+	}
+	if peak == 0 || peak<<10 > siegeMemory {
+		s.t.Errorf("the service took %d KiB, and may take %d", peak, siegeMemory>>10)
+	}
+}
