@@ -59,6 +59,10 @@ type Process struct {
 	// login began, and where the kernel does not audit.
 	LoginUID  *uint32 `json:"loginuid,omitempty"`
 	LoginUser string  `json:"login_user,omitempty"`
+	// LoginDoubtful says that the login uid does not fit the line of processes: by all
+	// that is known of them, no login has set it, but a process that had none, which takes
+	// no right at all. Set of actors and their ancestors.
+	LoginDoubtful bool `json:"loginuid_doubtful,omitempty"`
 	// Session is the number of that login; nil as LoginUID is.
 	Session *uint32 `json:"session,omitempty"`
 	// Terminal is the terminal that controls it, "pts/0".

@@ -52,6 +52,11 @@ func (k *known) actor(l *lineage) *Actor {
 	for _, p := range l.line[1:] {
 		a.Ancestors = append(a.Ancestors, k.find(p))
 	}
+	line := []*Process{&a.Process}
+	for i := range a.Ancestors {
+		line = append(line, &a.Ancestors[i])
+	}
+	doubtLogin(line)
 	a.AncestorsCut = l.cut || len(l.line) == maxProcesses && l.line[maxProcesses-1].PID > 2
 	return a
 }
