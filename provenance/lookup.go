@@ -88,23 +88,13 @@ func (l *Lookup) Of(ctx context.Context, a *tracer.Action) *Origin {
 	return s.Origin(ctx)
 }
 
-// Hung is a lookup that has had no answer in its time, and still waits for one.
-type Hung struct {
-	What  string    // is looked at
-	Place string    // its file system and device
-	User  uint32    // for whose action: a uid of the first user namespace
-	Since time.Time // when it began
-}
+// Hung is a lookup that has had no answer in its time, and still waits for one: what is
+// looked at, where, for whose action (a uid of the first user namespace), and since when.
+type Hung = slots.Hung
 
 // Hung gives those that hang, the oldest first. As many as have one user and one place
 // keep further lookups of that user and place from being made.
-func (l *Lookup) Hung() []Hung {
-	var hung []Hung
-	for _, h := range l.slots.Hung() {
-		hung = append(hung, Hung{What: h.What, Place: h.Place, User: h.User, Since: h.Since})
-	}
-	return hung
-}
+func (l *Lookup) Hung() []Hung { return l.slots.Hung() }
 
 // search is the looking at one file. It is for one goroutine.
 type search struct {

@@ -73,20 +73,29 @@ func mayLoad(a *tracer.Action) bool {
 	}
 }
 
-// jobOf says whose slots a load's lookups take: those of the user whose need it was, and of
-// the device.
-func jobOf(a *tracer.Action) slots.Job {
-	fs := fileSystemOf(a.File.FSMagic)
-	who, uid, initial := a.Actor, a.Thread.UID, true
+// User gives the user whose need an action was: of who asked first, where the kernel had it
+// made for a request; else of who did it. It is trusted where it is root outside of user
+// namespaces.
+func User(a *tracer.Action) (uid uint32, trusted bool) {
+	who, uid := a.Actor, a.Thread.UID
 	for r := a.Requester; r != nil; r = r.Requester {
 		who, uid = r.Actor, r.Thread.UID
 	}
-	if who != nil {
-		uid, initial = who.UID, who.Namespaces.User.Initial || who.Namespaces.User == tracer.Namespace{}
+	if who == nil {
+		return uid, uid == 0
 	}
+	ns := who.Namespaces.User
+	return who.UID, who.UID == 0 && (ns.Initial || ns == tracer.Namespace{})
+}
+
+// jobOf says whose slots a load's lookups take: of the user whose need it was, and of the
+// device.
+func jobOf(a *tracer.Action) slots.Job {
+	fs := fileSystemOf(a.File.FSMagic)
+	uid, trusted := User(a)
 	return slots.Job{
 		Key:        slots.Key{User: uid, Place: fmt.Sprintf("%s %d:%d", fs.name, a.File.Device.Major, a.File.Device.Minor)},
-		Privileged: uid == 0 && initial && !fs.remote(),
+		Privileged: trusted && !fs.remote(),
 	}
 }
 
