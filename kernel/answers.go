@@ -42,6 +42,7 @@ type answers struct {
 
 	holds   time.Duration // for which a look at the files does
 	settles time.Duration // in which a file may change again unnoticed
+	within  time.Duration // for one question, after which modprobe is killed
 }
 
 type answer struct {
@@ -51,11 +52,10 @@ type answer struct {
 
 // The bounds.
 const (
-	maxAnswers  = 4096            // that are remembered
-	maxAnswer   = 1 << 10         // bytes of one, the question included
-	maxRuns     = 8               // of modprobe at a time, those that cannot be killed included
-	runsASecond = 20              // of new questions
-	runWithin   = 2 * time.Second // for one question
+	maxAnswers  = 4096    // that are remembered
+	maxAnswer   = 1 << 10 // bytes of one, the question included
+	maxRuns     = 8       // of modprobe at a time, those that cannot be killed included
+	runsASecond = 20      // of new questions
 )
 
 // state is a hash of what the files are that answers come from.
@@ -66,7 +66,7 @@ type state struct {
 
 func newAnswers() *answers {
 	return &answers{
-		running: make(chan struct{}, maxRuns), known: make(map[string]answer), holds: time.Second, settles: time.Second,
+		running: make(chan struct{}, maxRuns), known: make(map[string]answer), holds: time.Second, settles: time.Second, within: 4 * time.Second,
 		limits: map[bool]*rate.Limiter{
 			false: rate.NewLimiter(runsASecond, runsASecond), true: rate.NewLimiter(runsASecond, runsASecond),
 		},
@@ -122,7 +122,7 @@ func (k *Kernel) askModprobe(ctx context.Context, now state, alias string) ([]st
 		return nil, err
 	}
 	defer func() { <-k.answers.running }()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), runWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), k.answers.within)
 	defer cancel()
 	opts := &kmod.ResolveOptions{Modprobe: k.modprobe, Complete: k.namesBlacklisted(ctx, now)}
 	if k.root != "/" {

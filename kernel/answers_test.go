@@ -165,6 +165,7 @@ func TestMemoryBound(t *testing.T) {
 // TestModprobeHangs: a modprobe that does not end is killed, with what it started.
 func TestModprobeHangs(t *testing.T) {
 	k := newAsked(t, "30", "sleep 100000 & echo $! > ${0}.child; wait")
+	k.answers.within = time.Second
 	if _, err := k.Modules(t.Context(), "known"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v, want %v", err, context.DeadlineExceeded)
 	}
