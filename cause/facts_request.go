@@ -1,6 +1,7 @@
 package cause
 
 import (
+	"context"
 	"errors"
 	"strings"
 
@@ -13,7 +14,7 @@ func requestDenied(s *scene) answer { return answerOf(s.action.Request.Denied) }
 func requestRefused(s *scene) answer { return answerOf(s.action.Request.Refused) }
 
 func helperNotStarted(s *scene) answer {
-	path, err := s.kernel.Modprobe()
+	path, err := s.ask("kernel.modprobe").Modprobe()
 	if err == nil {
 		s.name("helper", path)
 	}
@@ -53,18 +54,36 @@ func configBlocks(s *scene) answer {
 	return yes
 }
 
-// answering gives the modules for a name or alias; none is no error.
+// answering gives the modules for a name or alias; none is no error. It asks once for each:
+// several rules want to know.
 func (s *scene) answering(alias string) ([]string, error) {
-	names, err := s.kernel.Modules(s.ctx, alias)
-	if errors.Is(err, kmod.ErrNotFound) || errors.Is(err, kmod.ErrBadName) {
-		return nil, nil
+	if known, ok := s.question.modules[alias]; ok {
+		return known.names, known.err
 	}
+	names, err := s.ask("which modules answer (modprobe)").Modules(s.ctx, alias)
+	switch {
+	case errors.Is(err, kmod.ErrNotFound), errors.Is(err, kmod.ErrBadName):
+		names, err = nil, nil
+	case errors.Is(err, kernel.ErrBusy), errors.Is(err, context.DeadlineExceeded):
+		s.question.gaveUp = true
+		s.question.missed("not looked up: %v", err)
+	}
+	if s.question.modules == nil {
+		s.question.modules = make(map[string]answering)
+	}
+	s.question.modules[alias] = answering{names, err}
 	return names, err
+}
+
+// answering is what modprobe said of an alias.
+type answering struct {
+	names []string
+	err   error
 }
 
 // blocks looks for a line of configuration that keeps a module out, and names it.
 func (s *scene) blocks(name string) bool {
-	for _, line := range s.kernel.Blocked(name) {
+	for _, line := range s.ask("the configuration of modprobe").Blocked(name) {
 		if line.Install && !line.Blocking {
 			continue
 		}
@@ -93,7 +112,7 @@ func nothingAnswers(s *scene) answer {
 	if len(names) > 0 || s.blocks(s.action.Module) {
 		return no
 	}
-	if dir, exists := s.kernel.ModulesDir(); !exists {
+	if dir, exists := s.ask("the folder of modules").ModulesDir(); !exists {
 		s.name("gone", dir)
 	}
 	return yes
