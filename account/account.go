@@ -9,6 +9,9 @@ package account
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"time"
 
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/kernel"
@@ -29,29 +32,38 @@ type Account struct {
 	Cut []string `json:"cut,omitempty"`
 }
 
-// Inquiry finds out what an action does not say itself. It is for one goroutine.
+// Inquiry finds out what an action does not say itself. It is for one goroutine, Health
+// and Hung excepted.
 type Inquiry struct {
 	causes  *cause.Explainer
 	origins *provenance.Lookup
 	sites   *tracer.Sites
 }
 
+// Within is how long [Inquiry.All] may take to look things up, whatever the file systems
+// do that it asks: what has had no answer by then is left behind, and said.
+const Within = provenance.DefaultTimeout + cause.DefaultTimeout
+
 // NewInquiry returns an Inquiry on this machine. A brief one reads no files: it gives no
-// hash, no signer and no package.
+// hash, no signer and no package, and the origins say so.
 func NewInquiry(k *kernel.Kernel, brief bool) *Inquiry {
+	origins := provenance.NewLookup(&provenance.Options{Brief: brief})
 	return &Inquiry{
-		causes:  cause.NewExplainer(k, nil),
-		origins: provenance.NewLookup(&provenance.Options{Brief: brief}),
+		causes:  cause.NewExplainer(k, &cause.Options{Lookup: origins}),
+		origins: origins,
 		sites:   tracer.NewSites(),
 	}
 }
 
-// All finds out everything: the origin first, for nobody knows how long a file stays.
+// All finds out everything: the origin first, for nobody knows how long a file stays. The
+// file is found once, for the origin and for the cause. It takes no longer than [Within],
+// and what this machine needs to compute.
 func (q *Inquiry) All(ctx context.Context, a *tracer.Action) Account {
-	origin := q.Origin(ctx, a)
-	t := q.Cause(ctx, a)
-	t.Origin = origin
-	return t
+	file := q.origins.Find(a)
+	defer file.Close()
+	origin := file.Origin(ctx)
+	q.sites.Name(a)
+	return Account{Explained: q.causes.ExplainFile(ctx, *a, file), Origin: origin}
 }
 
 // Cause leaves the origin out.
@@ -63,4 +75,30 @@ func (q *Inquiry) Cause(ctx context.Context, a *tracer.Action) Account {
 // Origin gives where the file of a load comes from; nil where there is none.
 func (q *Inquiry) Origin(ctx context.Context, a *tracer.Action) *provenance.Origin {
 	return q.origins.Of(ctx, a)
+}
+
+// Hung gives the lookups that have had no answer and still wait for one, those of origins
+// first.
+func (q *Inquiry) Hung() []provenance.Hung { return append(q.origins.Hung(), q.causes.Hung()...) }
+
+// Health errs while lookups hang: further ones of the same user and place are left out when
+// there are several. It says how many there are, and what the oldest is.
+func (q *Inquiry) Health() error {
+	hung := q.Hung()
+	if len(hung) == 0 {
+		return nil
+	}
+	oldest := slices.MinFunc(hung, func(a, b provenance.Hung) int { return a.Since.Compare(b.Since) })
+	return &HungError{Count: len(hung), Oldest: oldest}
+}
+
+// HungError says that lookups hang.
+type HungError struct {
+	Count  int
+	Oldest provenance.Hung
+}
+
+func (e *HungError) Error() string {
+	return fmt.Sprintf("lookups without an answer: %d; the oldest waits since %s for %s (%s)",
+		e.Count, e.Oldest.Since.UTC().Format(time.RFC3339), e.Oldest.What, e.Oldest.Key)
 }

@@ -59,7 +59,8 @@ func dependencyFailed(target string, a *Explained) *Cause {
 
 // unasked explains what ended before any system call.
 func unasked(ctx context.Context, k *kernel.Kernel, target string, err error) *Cause {
-	s := newScene(ctx, &tracer.Action{Kind: tracer.Load, Module: strings.ReplaceAll(target, "-", "_")}, k)
+	q := &question{kernel: k, action: &tracer.Action{Kind: tracer.Load, Module: strings.ReplaceAll(target, "-", "_")}}
+	s := q.scene(ctx)
 	s.name("target", target)
 	s.prove("%s", bare(err))
 	switch {

@@ -3,29 +3,38 @@ package cause
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/kmodtrace/kmodtrace/internal/slots"
 	"github.com/kmodtrace/kmodtrace/kernel"
+	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
+
+// DefaultTimeout is that of Options.
+const DefaultTimeout = 5 * time.Second
 
 // Options change what an Explainer does. Nil is the same as its zero value.
 type Options struct {
 	// Recorded says that the actions are of the past: who holds what now, and
 	// what is loaded now, has nothing to do with them.
 	Recorded bool
+	// Lookup finds the files of loads; nil for one of its own.
+	Lookup *provenance.Lookup
+	// Timeout is for all that has to be looked up for one cause; 0 is DefaultTimeout.
+	Timeout time.Duration
 }
 
 // Explainer says why actions failed. It remembers the latest causes, for a
 // request's is that of a load which its helper made. It is not safe for use by
-// several goroutines.
+// several goroutines, Hung excepted.
 type Explainer struct {
 	kernel *kernel.Kernel
 	opts   Options
 	rules  []rule
+	slots  *slots.Slots
 	causes map[uint64]*Cause
 	order  []uint64
 }
@@ -33,29 +42,59 @@ type Explainer struct {
 // remembered is how many causes of loads an Explainer keeps.
 const remembered = 1024
 
+// How many causes may be under way, those that hang included: of one user's actions; in
+// all; and of these, only of root's.
+const (
+	maxEach     = 2
+	maxPending  = 16
+	maxReserved = 4
+)
+
 // NewExplainer returns an Explainer of actions of that kernel.
 func NewExplainer(k *kernel.Kernel, opts *Options) *Explainer {
 	if opts == nil {
 		opts = &Options{}
 	}
-	return &Explainer{kernel: k, opts: *opts, rules: rules(), causes: make(map[uint64]*Cause)}
+	x := &Explainer{
+		kernel: k, opts: *opts, rules: rules(), causes: make(map[uint64]*Cause),
+		slots: slots.New(slots.Options{Each: maxEach, Total: maxPending, Reserved: maxReserved}),
+	}
+	if x.opts.Lookup == nil {
+		x.opts.Lookup = provenance.NewLookup(nil)
+	}
+	if x.opts.Timeout == 0 {
+		x.opts.Timeout = DefaultTimeout
+	}
+	return x
 }
 
 // Explain gives an action with its cause, where it failed, and with what the
-// kernel warned of.
+// kernel warned of. What has to be looked up for it may not answer: that is left behind
+// when Options.Timeout has passed, and the cause says so.
 func (x *Explainer) Explain(ctx context.Context, a tracer.Action) Explained {
+	file := x.opts.Lookup.Find(&a)
+	defer file.Close()
+	return x.ExplainFile(ctx, a, file)
+}
+
+// ExplainFile is Explain of an action whose file the Lookup found already.
+func (x *Explainer) ExplainFile(ctx context.Context, a tracer.Action, file *provenance.Subject) Explained {
 	e := Explained{Action: a}
 	if Needed(&a) {
-		e.Cause = x.cause(ctx, &a)
+		e.Cause = x.cause(ctx, &a, file)
 	}
 	if e.Cause != nil && a.Kind == tracer.Load {
 		x.remember(a.ID, e.Cause)
 	}
 	if a.Kind == tracer.Load {
-		e.Warnings = x.warnings(ctx, &a)
+		e.Warnings = warnings(ctx, &a)
 	}
 	return e
 }
+
+// Hung gives the causes that are still being looked for, long after they were given up:
+// what is asked does not answer. The oldest comes first.
+func (x *Explainer) Hung() []provenance.Hung { return x.slots.Hung() }
 
 // Needed tells whether an action may have a cause: one that failed; a request that a
 // helper answered without loading anything, which a configured command can do; and an
@@ -79,83 +118,27 @@ func (x *Explainer) remember(id uint64, c *Cause) {
 	x.causes[id] = c
 }
 
-func (x *Explainer) scene(ctx context.Context, a *tracer.Action) *scene {
-	s := newScene(ctx, a, x.kernel)
-	s.live = !x.opts.Recorded
-	s.recall = func(id uint64) *Cause { return x.causes[id] }
-	return s
-}
-
-// cause finds the first rule whose evidence is complete; else the only one that is
-// left; else it says which are.
-func (x *Explainer) cause(ctx context.Context, a *tracer.Action) *Cause {
-	if a.SharedWith != 0 {
-		return x.shared(ctx, a)
+// cause looks for one in a goroutine that can be left behind.
+func (x *Explainer) cause(ctx context.Context, a *tracer.Action, file *provenance.Subject) *Cause {
+	with := *a
+	if with.Kind == tracer.Autoload && with.Request == nil { // a saved action that somebody changed
+		with.Request = &tracer.Request{Name: with.Module}
 	}
-	if a.Kind == tracer.Autoload && a.Request == nil { // a saved action that somebody changed
-		whole := *a
-		whole.Request = &tracer.Request{Name: a.Module}
-		a = &whole
-	}
-	x.kernel.Refresh()
-	var possible []*rule
-	for i := range x.rules {
-		r := &x.rules[i]
-		if !r.when.concerns(a) {
-			continue
-		}
-		s := x.scene(ctx, a)
-		switch r.match(s) {
-		case yes:
-			return s.conclude(r)
-		case unsure:
-			possible = append(possible, r)
+	q := &question{kernel: x.kernel, rules: x.rules, action: &with, live: !x.opts.Recorded, file: file, known: make(map[uint64]*Cause)}
+	for _, id := range append([]uint64{with.SharedWith}, with.Loads...) {
+		if c := x.causes[id]; c != nil {
+			q.known[id] = c
 		}
 	}
-	return x.undecided(ctx, a, possible)
-}
-
-// shared is the cause of the load whose result the kernel gave to this one. By its own
-// events nothing can be told: it has none of the stages.
-func (x *Explainer) shared(ctx context.Context, a *tracer.Action) *Cause {
-	const shares = "the kernel gave it the result of another load of the same file"
-	c := x.causes[a.SharedWith]
-	if c == nil {
-		c = x.undecided(ctx, a, nil)
+	ctx, cancel := context.WithTimeout(ctx, x.opts.Timeout)
+	defer cancel()
+	uid, trusted := provenance.User(a)
+	job := slots.Job{Key: slots.Key{User: uid, Place: "causes"}, Privileged: trusted}
+	c, err := slots.Run(ctx, x.slots, job, q.answer)
+	if err != nil {
+		return q.unanswered(ctx, err, x.opts.Timeout)
 	}
-	if c == nil {
-		return nil
-	}
-	with := *c
-	with.Evidence = append(slices.Clone(c.Evidence), shares)
-	return &with
-}
-
-func (x *Explainer) undecided(ctx context.Context, a *tracer.Action, possible []*rule) *Cause {
-	var codes []Code
-	for _, r := range possible {
-		if !slices.Contains(codes, r.code) {
-			codes = append(codes, r.code)
-		}
-	}
-	s := x.scene(ctx, a)
-	switch {
-	case a.Outcome != tracer.Failed:
-		return nil // answered by a helper that had nothing to do, or not ended
-	case len(codes) == 1:
-		s.prove("nothing else ends with %s there", a.ErrnoName)
-		possible[0].match(s) // for its names
-		return s.conclude(possible[0])
-	}
-	s.ends()
-	for _, m := range a.Messages {
-		s.prove("its thread printed: %s", firstLine(m))
-	}
-	text := "what was seen does not say why"
-	if len(codes) > 0 {
-		text += ": it may be " + orList(codes)
-	}
-	return &Cause{Code: Unknown, Text: text, Evidence: s.evidence, Next: nextOf(Unknown), Remaining: codes}
+	return c
 }
 
 // conclude makes the cause that a rule found.
@@ -224,14 +207,15 @@ func shortSpan(d time.Duration) string {
 }
 
 // warnings are what the kernel said about a load that it let go on.
-func (x *Explainer) warnings(ctx context.Context, a *tracer.Action) []Cause {
+func warnings(ctx context.Context, a *tracer.Action) []Cause {
 	var list []Cause
+	q := &question{action: a}
 	for _, m := range a.Messages {
 		groups := ignoredText.FindStringSubmatch(m)
 		if groups == nil {
 			continue
 		}
-		s := x.scene(ctx, a)
+		s := q.scene(ctx)
 		s.name("parameter", groups[1])
 		s.prove("the kernel said: %s", firstLine(m))
 		list = append(list, Cause{

@@ -62,12 +62,25 @@ func (e *explained) complete(t *testing.T) tracer.Action {
 		data = hello().Bytes()
 	}
 	if a.File == nil && (a.Call == nil || a.Call.Call == tracer.FinitModule) {
-		a.File = &tracer.File{Path: file(t, "hello.ko", data), Size: uint64(len(data))}
+		a.File = loaded(t, file(t, "hello.ko", data))
 	}
 	if a.Image == nil && a.Stage >= tracer.StageVerify {
 		a.Image = elfImage(len(data))
 	}
 	return a
+}
+
+// loaded gives a file as the kernel's event has it.
+func loaded(t *testing.T, path string) *tracer.File {
+	t.Helper()
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		t.Fatal(err)
+	}
+	return &tracer.File{
+		Path: path, Device: tracer.Device{Major: unix.Major(st.Dev), Minor: unix.Minor(st.Dev)}, Inode: st.Ino, Size: uint64(st.Size),
+		Mode: st.Mode, ChangeTimeNS: st.Ctim.Nano(),
+	}
 }
 
 func elfImage(size int) *tracer.Image {
@@ -417,7 +430,7 @@ func TestFIFO(t *testing.T) {
 		t.Fatal(err)
 	}
 	k := ordinary().open(t)
-	e := explained{Action: also(failing(tracer.StageRead, unix.EINVAL), func(a *tracer.Action) { a.File = &tracer.File{Path: path, Size: 1} })}
+	e := explained{Action: also(failing(tracer.StageRead, unix.EINVAL), func(a *tracer.Action) { a.File = loaded(t, path) })}
 	checkCause(t, NewExplainer(k, nil).Explain(t.Context(), e.complete(t)).Cause, FileUnreadable, "a pipe")
 	v, err := Check(t.Context(), path, k, nil)
 	if err != nil {

@@ -3,7 +3,6 @@ package cause
 import (
 	"debug/elf"
 	"errors"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -33,7 +32,7 @@ func modulesDisabled(s *scene) answer {
 	if notCapable(s) == yes {
 		return no
 	}
-	disabled, err := s.kernel.ModulesDisabled()
+	disabled, err := s.ask("whether loading is turned off").ModulesDisabled()
 	if err != nil {
 		return unsure
 	}
@@ -63,7 +62,7 @@ func tooShort(s *scene) answer {
 	return no
 }
 
-// regularFile asks the file system: the kernel does not say.
+// regularFile asks what the kernel had, or else what is there now.
 func regularFile(s *scene) answer {
 	f := s.action.File
 	if f == nil {
@@ -73,14 +72,11 @@ func regularFile(s *scene) answer {
 	if f.FSMagic == pipeFS || f.FSMagic == sockFS {
 		return no
 	}
-	if f.PathCut || f.Deleted || f.Memfd {
-		return unsure
-	}
-	info, err := os.Stat(f.Path)
+	mode, err := s.fileMode()
 	if err != nil {
 		return unsure
 	}
-	return answerOf(info.Mode().IsRegular())
+	return answerOf(mode.IsRegular())
 }
 
 func notRegular(s *scene) answer {
@@ -127,7 +123,7 @@ func foreignMachine(s *scene) answer {
 	if i.Format != tracer.FormatELF {
 		return no
 	}
-	want := s.kernel.Machine()
+	want := s.ask("the kernel's architecture").Machine()
 	got := kmod.MachineName(elf.Machine(i.Machine))
 	s.name("machine", got)
 	s.name("wanted", want)
@@ -188,7 +184,7 @@ func isSigned(s *scene) answer {
 // ---- about policy ----
 
 func lockedDown(s *scene) answer {
-	mode, err := s.kernel.Lockdown()
+	mode, err := s.ask("lockdown").Lockdown()
 	if err != nil {
 		return unsure
 	}
@@ -196,7 +192,9 @@ func lockedDown(s *scene) answer {
 	return answerOf((mode == "integrity" || mode == "confidentiality") && blacklisted(s) != yes)
 }
 
-func blacklisted(s *scene) answer { return answerOf(s.kernel.CmdlineBlacklist(s.action.Module)) }
+func blacklisted(s *scene) answer {
+	return answerOf(s.ask("the kernel's command line").CmdlineBlacklist(s.action.Module))
+}
 
 func denied(s *scene) answer {
 	d := s.action.Denial
@@ -215,7 +213,7 @@ func gplOnly(s *scene) answer {
 		return unsure
 	}
 	proprietary := proprietaryModule(s)
-	symbol, err := s.kernel.Symbol(s.names["symbol"])
+	symbol, err := s.ask("the symbols of the kernel").Symbol(s.names["symbol"])
 	switch {
 	case proprietary == no:
 		return no

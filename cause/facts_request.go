@@ -13,7 +13,7 @@ func requestDenied(s *scene) answer { return answerOf(s.action.Request.Denied) }
 func requestRefused(s *scene) answer { return answerOf(s.action.Request.Refused) }
 
 func helperNotStarted(s *scene) answer {
-	path, err := s.kernel.Modprobe()
+	path, err := s.ask("kernel.modprobe").Modprobe()
 	if err == nil {
 		s.name("helper", path)
 	}
@@ -55,16 +55,19 @@ func configBlocks(s *scene) answer {
 
 // answering gives the modules for a name or alias; none is no error.
 func (s *scene) answering(alias string) ([]string, error) {
-	names, err := s.kernel.Modules(s.ctx, alias)
+	names, err := s.ask("which modules answer (modprobe)").Modules(s.ctx, alias)
 	if errors.Is(err, kmod.ErrNotFound) || errors.Is(err, kmod.ErrBadName) {
 		return nil, nil
+	}
+	if err != nil {
+		s.question.missed("which modules answer to it was not looked up: %v", err)
 	}
 	return names, err
 }
 
 // blocks looks for a line of configuration that keeps a module out, and names it.
 func (s *scene) blocks(name string) bool {
-	for _, line := range s.kernel.Blocked(name) {
+	for _, line := range s.ask("the configuration of modprobe").Blocked(name) {
 		if line.Install && !line.Blocking {
 			continue
 		}
@@ -93,7 +96,7 @@ func nothingAnswers(s *scene) answer {
 	if len(names) > 0 || s.blocks(s.action.Module) {
 		return no
 	}
-	if dir, exists := s.kernel.ModulesDir(); !exists {
+	if dir, exists := s.ask("the folder of modules").ModulesDir(); !exists {
 		s.name("gone", dir)
 	}
 	return yes

@@ -10,9 +10,13 @@ import (
 // The facts of an unload come from the kernel's own lookup of the module, under
 // the lock under which it decided.
 
-func builtIn(s *scene) answer { return answerOf(s.kernel.Builtin(s.action.Module)) }
+func builtIn(s *scene) answer {
+	return answerOf(s.ask("the list of built-in modules").Builtin(s.action.Module))
+}
 
-func notBuiltIn(s *scene) answer { return answerOf(!s.kernel.Builtin(s.action.Module)) }
+func notBuiltIn(s *scene) answer {
+	return answerOf(!s.ask("the list of built-in modules").Builtin(s.action.Module))
+}
 
 func heldByModules(s *scene) answer {
 	l := s.action.Lookup

@@ -4,7 +4,6 @@ import (
 	"debug/elf"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 
@@ -24,11 +23,7 @@ func lookOops(s *scene) {
 
 // lookFile says what kind of file it is, where it can still be asked.
 func lookFile(s *scene) {
-	f := s.action.File
-	if f == nil {
-		return
-	}
-	info, err := os.Lstat(f.Path)
+	mode, err := s.fileMode()
 	if err != nil {
 		return
 	}
@@ -40,7 +35,7 @@ func lookFile(s *scene) {
 		{fs.ModeCharDevice, "a character device"}, {fs.ModeDevice, "a device"},
 	}
 	for _, k := range kinds {
-		if info.Mode()&k.mode != 0 {
+		if mode&k.mode != 0 {
 			s.name("kind", k.text)
 			return
 		}
@@ -49,13 +44,13 @@ func lookFile(s *scene) {
 
 // lookLSM says which security modules there are to ask.
 func lookLSM(s *scene) {
-	if active := s.kernel.LSMs(); active != "" {
+	if active := s.ask("the security modules").LSMs(); active != "" {
 		s.prove("active security modules: %s", active)
 	}
 }
 
 func lookDecompression(s *scene) {
-	if method, err := s.kernel.Decompression(); err == nil {
+	if method, err := s.ask("what the kernel decompresses").Decompression(); err == nil {
 		s.prove("this kernel undoes %v only", method)
 	}
 }
@@ -65,7 +60,7 @@ func lookMachine(s *scene) {
 	if i := s.action.Image; i != nil {
 		s.name("machine", kmod.MachineName(elf.Machine(i.Machine)))
 	}
-	s.name("wanted", s.kernel.Machine())
+	s.name("wanted", s.ask("the kernel's architecture").Machine())
 }
 
 // maxKeys bounds the trusted keys that are listed.
@@ -83,10 +78,10 @@ func lookKeys(s *scene) {
 			s.prove("signature: by %s, key %s, %s", orUnknown(sig.Signer), orUnknown(sig.KeyID), orUnknown(sig.Hash))
 		}
 	}
-	if enforced, err := s.kernel.SignatureEnforced(); err == nil && enforced {
+	if enforced, err := s.ask("whether signatures are enforced").SignatureEnforced(); err == nil && enforced {
 		s.prove("signatures are enforced (module.sig_enforce)")
 	}
-	keys, err := s.kernel.Keys() // perhaps only some, and why not all
+	keys, err := s.ask("the trusted keys").Keys() // perhaps only some, and why not all
 	for i, key := range keys {
 		if i == maxKeys {
 			s.prove("and %d more trusted keys", len(keys)-i)
@@ -121,7 +116,7 @@ func lookBuilt(s *scene) {
 	if file, _ := s.inspect(); file != nil {
 		s.prove("built for: %s", strings.TrimSpace(file.Value("vermagic")))
 	}
-	if ours, err := s.kernel.Vermagic(); err == nil {
+	if ours, err := s.ask("the kernel's vermagic").Vermagic(); err == nil {
 		s.prove("this kernel: %s", strings.TrimSpace(ours))
 	}
 }
@@ -139,8 +134,13 @@ func lookWriters(s *scene) {
 	if !s.live || s.action.File == nil {
 		return
 	}
-	for _, w := range writers(s.action.File.Path) {
+	s.question.now("who has the file open")
+	found, err := writers(s.ctx, s.action.File.Path)
+	for _, w := range found {
 		s.prove("open for writing: %s", w)
+	}
+	if err != nil {
+		s.prove("not all open files could be looked at: %v", err)
 	}
 }
 
@@ -156,7 +156,7 @@ func lookOwner(s *scene) {
 
 // lookProviders finds installed modules that would export a missing symbol.
 func lookProviders(s *scene) {
-	providers, err := s.kernel.Providers(s.names["symbol"])
+	providers, err := s.ask("which modules export the symbol").Providers(s.names["symbol"])
 	if err != nil || len(providers) == 0 {
 		return
 	}
@@ -173,7 +173,7 @@ func lookVersions(s *scene) {
 			s.name("theirs", file.Imports[i].CRC.String())
 		}
 	}
-	if symbol, err := s.kernel.Symbol(name); err == nil && symbol.CRC != nil {
+	if symbol, err := s.ask("the symbols of the kernel").Symbol(name); err == nil && symbol.CRC != nil {
 		s.name("ours", symbol.CRC.String())
 	}
 }
@@ -242,6 +242,7 @@ func lookUsers(s *scene) {
 	if !s.live {
 		return
 	}
+	s.question.now("who uses the module")
 	users, err := tracer.FindUsers(s.action.Module, nil)
 	var texts []string
 	for _, u := range users {

@@ -2,34 +2,34 @@ package cause
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"regexp"
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
 // scene is one action, with what can be found out about it. Facts are looked up
-// when a rule asks for them, and once.
+// when a rule asks for them.
 type scene struct {
-	ctx    context.Context
-	action *tracer.Action
-	kernel *kernel.Kernel
-	live   bool // the system is as it was: who holds what can be asked
-	recall func(id uint64) *Cause
+	ctx      context.Context
+	question *question
+	action   *tracer.Action
+	live     bool // the system is as it was: who holds what can be asked
 
 	names    map[string]string
 	evidence []string
 	inner    *Cause
-	read     bool
-	file     *kmod.File
-	fileErr  error
 }
 
-func newScene(ctx context.Context, a *tracer.Action, k *kernel.Kernel) *scene {
-	s := &scene{ctx: ctx, action: a, kernel: k, names: make(map[string]string), evidence: []string{}}
+func (q *question) scene(ctx context.Context) *scene {
+	a := q.action
+	s := &scene{ctx: ctx, question: q, action: a, live: q.live, names: make(map[string]string), evidence: []string{}}
 	s.name("module", a.Module)
 	s.name("errno", a.ErrnoName)
 	s.name("file", "the file")
@@ -42,6 +42,15 @@ func newScene(ctx context.Context, a *tracer.Action, k *kernel.Kernel) *scene {
 	s.name("who", fmt.Sprintf("%s[%d]", a.Thread.Comm, a.Thread.PID))
 	return s
 }
+
+// ask gives the kernel, to be asked that.
+func (s *scene) ask(what string) *kernel.Kernel {
+	s.question.now(what)
+	return s.question.kernel
+}
+
+// recall gives the cause of another load; nil where it is not known.
+func (s *scene) recall(id uint64) *Cause { return s.question.known[id] }
 
 // name keeps a name for the sentence.
 func (s *scene) name(key, value string) {
@@ -84,23 +93,26 @@ func (s *scene) heardAll() bool {
 	return s.action.Lost == 0 && s.action.MessagesDropped == 0 && !s.action.Partial
 }
 
-// inspect reads the module's file as it is now, where there is one that can be
-// the same: the kernel saw as many bytes.
+// inspect reads the module's file, where that is still the one that the kernel had.
 func (s *scene) inspect() (*kmod.File, error) {
-	if s.read {
-		return s.file, s.fileErr
+	file, err := s.question.inspect(s.ctx)
+	s.notLookedAt(err)
+	return file, err
+}
+
+// fileMode gives the type of the file.
+func (s *scene) fileMode() (fs.FileMode, error) {
+	mode, err := s.question.mode(s.ctx)
+	s.notLookedAt(err)
+	return mode, err
+}
+
+// notLookedAt makes it evidence that what could have told more was not to be had.
+func (s *scene) notLookedAt(err error) {
+	if s.question.file != nil && errors.Is(err, provenance.ErrNotLookedAt) {
+		s.question.missed("%s: %v", s.names["file"], err)
+		s.prove("%s: %v", s.names["file"], err)
 	}
-	s.read = true
-	f := s.action.File
-	if f == nil || f.Path == "" || f.PathCut || f.Memfd || f.Deleted {
-		s.fileErr = kernel.ErrUnknown
-		return nil, s.fileErr
-	}
-	s.file, s.fileErr = kmod.Inspect(f.Path)
-	if s.file != nil && s.file.FileSize != int(f.Size) {
-		s.file, s.fileErr = nil, fmt.Errorf("it has changed since: %w", kernel.ErrUnknown)
-	}
-	return s.file, s.fileErr
 }
 
 func firstLine(text string) string {

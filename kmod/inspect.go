@@ -131,6 +131,24 @@ func Inspect(path string) (*File, error) {
 	if err != nil {
 		return nil, &Error{Op: "inspect", Module: path, Err: err}
 	}
+	return inspect(data, path)
+}
+
+// InspectReader is Inspect of what is open already: whoever found a file by its descriptor
+// must not look for it by its name again, where another may be by now. The path is only
+// said. Of more than most bytes it errs with [ErrTooBig].
+func InspectReader(r io.Reader, path string, most int64) (*File, error) {
+	data, err := io.ReadAll(io.LimitReader(r, most+1))
+	if err == nil && int64(len(data)) > most {
+		err = fmt.Errorf("%w: the file has more than %d bytes", ErrTooBig, most)
+	}
+	if err != nil {
+		return nil, &Error{Op: "inspect", Module: path, Err: bareError(err)}
+	}
+	return inspect(data, path)
+}
+
+func inspect(data []byte, path string) (*File, error) {
 	f, err := parse(data)
 	if err != nil {
 		return nil, &Error{Op: "inspect", Module: path, Err: err}

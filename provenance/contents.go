@@ -26,14 +26,6 @@ const maxSigned = 16 << 20
 // read hashes the file that a descriptor (O_PATH) is of. At its path may be another.
 func (s *search) read(ctx context.Context, path *os.File) {
 	o := s.origin
-	call := s.action.Call
-	switch {
-	case s.opts.Brief:
-		return
-	case call != nil && !call.Capable:
-		o.note("not hashed: its caller may not load modules, and the kernel did not read it")
-		return
-	}
 	d, err := s.digestOf(ctx, path)
 	switch {
 	case errors.Is(err, errMoved):

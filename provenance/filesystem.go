@@ -16,6 +16,9 @@ type fileSystem struct {
 	ownDevice bool
 }
 
+// remote tells whether it is not this kernel that answers for its files.
+func (f fileSystem) remote() bool { return f.network || f.program }
+
 // magics are the numbers of statfs(2) (include/uapi/linux/magic.h, and of a few that
 // are not listed there).
 var magics = map[uint64]fileSystem{

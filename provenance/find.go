@@ -66,7 +66,7 @@ func (s *search) find() (file *os.File, here bool) {
 	return held.file, here
 }
 
-func (s *search) remote() bool { return (s.fs.network || s.fs.program) && !s.opts.Remote }
+func (s *search) remote() bool { return s.fs.remote() && !s.opts.Remote }
 
 // byName looks at the path, in this mount namespace first: many others share its file
 // systems, and what is the same file here can also be asked for its package. A path is
@@ -100,9 +100,12 @@ func (s *search) byName(foreign bool) (at finding, here bool) {
 // at looks at the file's path below a root folder.
 func (s *search) at(root string) finding {
 	path := s.action.File.Path
-	f := s.look(openBelow(root, path))
+	if name := s.remoteOn(root, path); name != "" && !s.opts.Remote {
+		return found(Unchecked, "a file system of type %s is mounted on its path now, and is not looked at", name)
+	}
+	f := s.look(s.Lookup.open(root, path))
 	if bytes, ok := unprintable(path); ok && f.state == Gone {
-		return s.look(openBelow(root, bytes))
+		return s.look(s.Lookup.open(root, bytes))
 	}
 	return f
 }
@@ -173,6 +176,9 @@ func (s *search) look(f *os.File, err error) finding {
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		f.Close()
 		return found(Unreadable, "it cannot be looked at: %v", err)
+	}
+	if st.Ino == s.action.File.Inode && (s.fs.ownDevice || deviceOf(&st) == s.action.File.Device) {
+		s.mode = st.Mode
 	}
 	state, why := s.compare(f, &st)
 	if state != Same {

@@ -2,10 +2,11 @@ package provenance
 
 import (
 	"context"
-	"errors"
+	"os"
 	"path/filepath"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/slots"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -18,39 +19,51 @@ const (
 // Options change what a Lookup does. Nil is the same as its zero value.
 type Options struct {
 	Root string // folder that stands for the root folder; "" is /
-	// Brief leaves out what takes reading: the hash, the signer and the package.
+	// Brief leaves out what takes reading: the hash, the signer and the package. The
+	// origin says so.
 	Brief bool
 	// Remote reads files also of network file systems and FUSE. What they answer now
 	// is not what they must have answered the kernel.
 	Remote  bool
-	MaxSize int64         // of files that are hashed; 0 is DefaultMaxSize
-	Timeout time.Duration // of one lookup; 0 is DefaultTimeout
-	RPM     string        // the rpm to ask; "" looks for it in PATH, where Root is /
+	MaxSize int64 // of files that are read; 0 is DefaultMaxSize
+	// Timeout is for all looks at the file of one load together; 0 is DefaultTimeout.
+	Timeout time.Duration
+	RPM     string // the rpm to ask; "" looks for it in PATH, where Root is /
 }
 
 // Lookup finds out where files come from. What it had to read is remembered, in
 // bounds. It is safe for use by several goroutines.
 type Lookup struct {
 	opts     Options
-	release  string        // of the running kernel
-	mount    uint32        // the mount namespace of this process; 0 where not known
-	slots    chan struct{} // one is taken by each lookup that has not ended
+	release  string // of the running kernel
+	mount    uint32 // the mount namespace of this process; 0 where not known
+	slots    *slots.Slots
 	recent   recent
 	contents contents
 	dpkg     dpkg
 	rpm      rpm
 	names    names
+	// open is openBelow; tests have one that hangs.
+	open func(root, path string) (*os.File, error)
 }
 
-// maxPending is how many lookups may be under way, those that hang included.
-const maxPending = 8
+// How many lookups may be under way, those that hang included: on one device, for one
+// user; in all; and of these, only for root's loads from file systems of this kernel.
+const (
+	maxEach     = 4
+	maxPending  = 48
+	maxReserved = 16
+)
 
 // NewLookup returns a Lookup.
 func NewLookup(opts *Options) *Lookup {
 	if opts == nil {
 		opts = &Options{}
 	}
-	l := &Lookup{opts: *opts, slots: make(chan struct{}, maxPending)}
+	l := &Lookup{
+		opts: *opts, open: openBelow,
+		slots: slots.New(slots.Options{Each: maxEach, Total: maxPending, Reserved: maxReserved}),
+	}
 	if l.opts.Root == "" {
 		l.opts.Root = "/"
 	}
@@ -70,61 +83,20 @@ func NewLookup(opts *Options) *Lookup {
 // Of gives the origin of a load's file; nil for what is no load, or shows no file
 // (init_module).
 func (l *Lookup) Of(ctx context.Context, a *tracer.Action) *Origin {
-	if a.Kind != tracer.Load || a.File == nil {
-		return nil
-	}
-	if o := l.recent.find(a); o != nil {
-		return o
-	}
-	began := tracer.SinceBoot()
-	known := fromEvent(a.File)
-	select {
-	case l.slots <- struct{}{}:
-	default:
-		known.settle(Unchecked, "earlier lookups have had no answer yet")
-		return known
-	}
-	ctx, cancel := context.WithTimeout(ctx, l.opts.Timeout)
-	defer cancel()
-	// A copy: what hangs must not read what its caller writes later.
-	s := search{Lookup: l, action: copyOf(a), origin: fromEvent(a.File), fs: fileSystemOf(a.File.FSMagic)}
-	steps := make(chan *Origin, 2)
-	go func() {
-		s.run(ctx, steps)
-		close(steps)
-		<-l.slots
-	}()
-	why := "nothing but the event is known"
-	for {
-		select {
-		case o, more := <-steps:
-			if !more {
-				l.recent.keep(&s, began)
-				return known
-			}
-			known, why = o, "its package is not known"
-		case <-ctx.Done():
-			known.note("%s: %s", why, l.broken(ctx))
-			return known
-		}
-	}
+	s := l.Find(a)
+	defer s.Close()
+	return s.Origin(ctx)
 }
 
-func (l *Lookup) broken(ctx context.Context) string {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return "no answer within " + l.opts.Timeout.String()
-	}
-	return "the lookup was broken off"
-}
+// Hung is a lookup that has had no answer in its time, and still waits for one: what is
+// looked at, where, for whose action (a uid of the first user namespace), and since when.
+type Hung = slots.Hung
 
-// copyOf copies what a search looks at.
-func copyOf(a *tracer.Action) *tracer.Action {
-	with, file := *a, *a.File
-	with.File = &file
-	return &with
-}
+// Hung gives those that hang, the oldest first. As many as have one user and one place
+// keep further lookups of that user and place from being made.
+func (l *Lookup) Hung() []Hung { return l.slots.Hung() }
 
-// search is one lookup.
+// search is the looking at one file. It is for one goroutine.
 type search struct {
 	*Lookup
 	action *tracer.Action
@@ -133,30 +105,39 @@ type search struct {
 
 	sought bool     // loader is what was found
 	loader *process // see [search.process]
+
+	located bool
+	file    *os.File // by O_PATH; nil where there is none to be had
+	here    bool     // the path is one of this mount namespace
+	mode    uint32   // st_mode of the very inode, whatever it is; 0 for not known
 }
 
-// run gives what it knows of the file, and then what there is about its package too.
-func (s *search) run(ctx context.Context, steps chan<- *Origin) {
+// locate finds the file, once, and what is known of its place.
+func (s *search) locate() {
+	if s.located {
+		return
+	}
+	s.located = true
 	o := s.origin
 	o.Removable = s.removable(s.action.File.Device)
 	o.Root = s.onRoot()
-	f, here := s.find()
-	if f != nil {
-		defer f.Close()
-		s.read(ctx, f)
-	}
-	if o.Owner != nil {
-		o.Owner.User, o.Owner.Group = s.names.user(o.Owner.UID), s.names.group(o.Owner.GID)
-	}
-	if here {
+	s.file, s.here = s.find()
+	if s.here {
 		s.place()
-		if !s.opts.Brief && !s.remote() {
-			without := *o
-			steps <- &without
-			o.Package = s.packageOf(ctx, s.action.File.Path)
-		}
 	}
-	steps <- o
+}
+
+func (s *search) close() {
+	if s.file != nil {
+		s.file.Close()
+	}
+}
+
+// ownerNames adds the names of its owners.
+func (s *search) ownerNames() {
+	if o := s.origin.Owner; o != nil {
+		o.User, o.Group = s.names.user(o.UID), s.names.group(o.GID)
+	}
 }
 
 // place adds what the path says.

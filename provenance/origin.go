@@ -103,6 +103,16 @@ func (o *Origin) note(format string, args ...any) {
 	o.Why += fmt.Sprintf(format, args...)
 }
 
+// clone copies it, with all that a lookup writes to.
+func (o *Origin) clone() *Origin {
+	with := *o
+	if o.Owner != nil {
+		owner := *o.Owner
+		with.Owner = &owner
+	}
+	return &with
+}
+
 // ownedBy takes over owner and mode (st_mode, i_mode).
 func (o *Origin) ownedBy(uid, gid, mode uint32) {
 	o.Owner = &Owner{UID: uid, GID: gid}

@@ -12,15 +12,14 @@ import (
 // that is most of them.
 type recent struct {
 	mu    sync.Mutex
-	known map[subject]answer
+	known map[sameLoad]answer
 }
 
-// subject is all of an action that a lookup depends on which needed nothing of the
+// sameLoad is all of an action that a lookup depends on which needed nothing of the
 // loader's process.
-type subject struct {
-	file    tracer.File
-	mount   uint32
-	capable bool
+type sameLoad struct {
+	file  tracer.File
+	mount uint32
 }
 
 // answer is what a lookup found that began then.
@@ -35,8 +34,8 @@ const (
 	recently  = time.Second
 )
 
-func subjectOf(a *tracer.Action) subject {
-	s := subject{file: *a.File, capable: a.Call == nil || a.Call.Capable}
+func sameLoadOf(a *tracer.Action) sameLoad {
+	s := sameLoad{file: *a.File}
 	if a.Actor != nil {
 		s.mount = a.Actor.Namespaces.Mount.ID
 	}
@@ -47,24 +46,23 @@ func subjectOf(a *tracer.Action) subject {
 func (r *recent) find(a *tracer.Action) *Origin {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	found, ok := r.known[subjectOf(a)]
+	found, ok := r.known[sameLoadOf(a)]
 	if !ok || a.End == 0 || a.End > found.began || time.Since(found.ended) > recently {
 		return nil
 	}
-	o := found.origin
-	return &o
+	return found.origin.clone()
 }
 
 // keep remembers a lookup that is complete. Without a time of change it depends on the
 // clock too.
-func (r *recent) keep(s *search, began time.Duration) {
+func (r *recent) keep(s *search, began time.Duration, o *Origin) {
 	if s.sought || s.action.File.ChangeTimeNS == 0 {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.known == nil || len(r.known) >= maxRecent {
-		r.known = make(map[subject]answer)
+		r.known = make(map[sameLoad]answer)
 	}
-	r.known[subjectOf(s.action)] = answer{began: began, ended: time.Now(), origin: *s.origin}
+	r.known[sameLoadOf(s.action)] = answer{began: began, ended: time.Now(), origin: *o.clone()}
 }
