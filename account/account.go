@@ -25,6 +25,11 @@ type Account struct {
 	cause.Explained
 	// Origin is where the file of a load comes from; nil where there is none.
 	Origin *provenance.Origin `json:"origin,omitempty"`
+	// NotLookedUp says why nobody looked for its cause and its origin; empty where somebody
+	// did.
+	NotLookedUp string `json:"not_looked_up,omitempty"`
+	// Cut says what was left out so that the record has a bounded size.
+	Cut []string `json:"cut,omitempty"`
 }
 
 // Inquiry finds out what an action does not say itself. It is for one goroutine, Health,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/internal/place"
 	"golang.org/x/sys/unix"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -27,6 +28,14 @@ var (
 	// ErrFull: there is no room on the disk. Nothing of the batch was kept; the next
 	// append works when there is room again.
 	ErrFull = errors.New("no space left on its disk")
+	// ErrReserve: so little room is left on the disk that minor records are not kept any
+	// more ([Journal.SetRoom]). Nothing of the batch was kept; without its minor records it
+	// is. Every ErrReserve is an ErrFull too.
+	ErrReserve = fmt.Errorf("%w for minor records", ErrFull)
+	// ErrTooLarge: a record is larger than one may be. To try again does not help.
+	ErrTooLarge = errors.New("it is too large to be kept")
+	// ErrUnsafe: others than root and the owner could replace its file, or have it too.
+	ErrUnsafe = place.ErrUnsafe
 	// ErrReadOnly: the file or its file system cannot be written.
 	ErrReadOnly = errors.New("it cannot be written")
 	// ErrMoved: the file was read as one that nobody writes, and was written meanwhile.

@@ -37,6 +37,7 @@ type Journal struct {
 	db    *sql.DB // of one connection
 	conn  *sql.Conn
 	added bool
+	room  room
 
 	mu     sync.Mutex // for what follows, and the connection
 	closed bool

@@ -13,7 +13,7 @@ import (
 // Kind says what a record is.
 type Kind string
 
-// The kinds of records. All but the first three are gaps: they tell what the journal
+// The kinds of records. All but the first four are gaps: they tell what the journal
 // does not show, and why.
 const (
 	// KindAction: an attempt to load, unload or request a module.
@@ -23,6 +23,8 @@ const (
 	KindInventory Kind = "inventory"
 	// KindPresent: an inventory found this module.
 	KindPresent Kind = "present"
+	// KindFolded: Count attempts of one user are told in this record, and not one by one.
+	KindFolded Kind = "folded"
 
 	// KindStarted: the watching began. What was before is not known from here.
 	KindStarted Kind = "started"
@@ -39,10 +41,49 @@ const (
 	KindCorrupt Kind = "corrupt"
 	// KindRetention: Count of the oldest records were removed by [Journal.Retain].
 	KindRetention Kind = "retention"
+	// KindThinned: Count records that matter less than those around them were removed by
+	// [Journal.Retain].
+	KindThinned Kind = "thinned"
+	// KindAppeared: the module is loaded, and nobody was seen to load it.
+	KindAppeared Kind = "appeared"
+	// KindVanished: the module was loaded and is not any more, and nobody was seen to
+	// unload it.
+	KindVanished Kind = "vanished"
+	// KindBlind: what the watching needs in the kernel was switched off or taken away.
+	KindBlind Kind = "blind"
 )
 
+// Kinds gives all kinds, in the order in which they are explained.
+func Kinds() []Kind {
+	return []Kind{
+		KindAction, KindInventory, KindPresent, KindFolded, KindStarted, KindStopped, KindLost, KindLate, KindClock,
+		KindCorrupt, KindRetention, KindThinned, KindAppeared, KindVanished, KindBlind,
+	}
+}
+
 // Gap tells whether a record of this kind tells what is not known.
-func (k Kind) Gap() bool { return k != KindAction && k != KindInventory && k != KindPresent }
+func (k Kind) Gap() bool {
+	return k != KindAction && k != KindInventory && k != KindPresent && k != KindFolded
+}
+
+// Class says how soon retention takes a record when there is no room: all that are minor
+// before any that is normal, and those before any that is kept.
+type Class int
+
+// The classes.
+const (
+	// ClassDefault lets Append choose: minor for what is folded, normal for what failed and
+	// for requests, kept for all else.
+	ClassDefault Class = iota
+	// ClassMinor: refusals and requests of callers who may not load a module. What they
+	// name does not count as seen.
+	ClassMinor
+	// ClassNormal: what changed nothing.
+	ClassNormal
+	// ClassKept: what changed which modules are loaded, inventories and gaps. Append makes
+	// what says which modules are loaded kept, whatever it was given.
+	ClassKept
+)
 
 // The words that the journal itself understands, in [Record.Action] and
 // [Record.Outcome]. Others are kept as they are.
@@ -58,8 +99,13 @@ const (
 
 // Limits of what one record may hold, in bytes.
 const (
-	MaxBody = 16 << 20
-	MaxText = 64 << 10 // of each of the other columns
+	// MaxBody is the limit of a body as it is given and read.
+	MaxBody = 4 << 20
+	// MaxStored is the limit of what the body of an action, or of actions that are folded,
+	// takes, with what other records may refer to too. Append shortens what is longer, and
+	// says so in it: see [Shorten].
+	MaxStored = 64 << 10
+	MaxText   = 64 << 10 // of each of the other columns
 )
 
 // Sum is a SHA-256 hash.
@@ -106,6 +152,9 @@ type Record struct {
 	UID       *uint32 // of the process; nil: not known
 	// Count is of what the kind says: events lost, modules found, records removed.
 	Count int64
+
+	// Class says how soon retention may take it.
+	Class Class
 
 	// Body is the caller's document. It is kept byte for byte, and not looked at.
 	Body []byte

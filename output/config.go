@@ -191,12 +191,70 @@ func token(name string) bool {
 	})
 }
 
+// Owns tells whether a path is that of the file, or could be that of one that was moved
+// aside.
+func (c Config) Owns(path string) bool {
+	if c.Type != typeFile || path == "" {
+		return false
+	}
+	own := filepath.Clean(c.Path)
+	path = filepath.Clean(path)
+	if path == own {
+		return true
+	}
+	before, after := asideParts(own)
+	middle, ok := strings.CutPrefix(path, before)
+	middle, ends := strings.CutSuffix(middle, after)
+	_, err := time.Parse(asideTime, middle)
+	return ok && ends && err == nil
+}
+
+// Warnings say what is dangerous in a configuration that can be used.
+func (c Config) Warnings() []string {
+	if c.Type != typeOTLP {
+		return nil
+	}
+	u, err := c.endpoint()
+	if err != nil || u.Scheme != "http" || ownMachine(u.Hostname()) {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
+		if credential(name) {
+			return []string{fmt.Sprintf("the header %s goes to %s without encryption: whoever is on the way can read it; want https", name, u.Host)}
+		}
+	}
+	return nil
+}
+
+// credential tells whether a header's name says that its value is a secret.
+func credential(name string) bool {
+	name = strings.ToLower(name)
+	return slices.ContainsFunc([]string{"auth", "token", "key", "secret", "password", "cookie", "credential", "session"}, func(word string) bool {
+		return strings.Contains(name, word)
+	})
+}
+
+// ownMachine tells whether what is sent to a host does not leave this machine.
+func ownMachine(host string) bool {
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}
+
+// Surroundings are what an output must know of its service.
+type Surroundings struct {
+	// Others are files that it must not write, by whatever name or link.
+	Others []string
+	// Warn is called, from any goroutine, with what its service should log; nil to tell
+	// nobody.
+	Warn func(string)
+}
+
 // Open makes the output. Nothing is opened yet, and nobody is called.
-func (c Config) Open() (Output, error) {
+func (c Config) Open(around Surroundings) (Output, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	o, err := c.open(thisHost())
+	o, err := c.open(thisHost(), around)
 	if err != nil {
 		return nil, err
 	}
@@ -207,7 +265,7 @@ func (c Config) Open() (Output, error) {
 	return limited{o, within}, nil
 }
 
-func (c Config) open(h host) (Output, error) {
+func (c Config) open(h host, around Surroundings) (Output, error) {
 	format := formats[c.Format]
 	switch c.Type {
 	case typeFile:
@@ -215,7 +273,9 @@ func (c Config) open(h host) (Output, error) {
 		if size == 0 {
 			size = defaultMiB
 		}
-		return newFile(c.Label(), c.Path, int64(size)<<20, c.Keep, h.lines(format)), nil
+		f := newFile(c.Label(), c.Path, int64(size)<<20, c.Keep, h.lines(format))
+		f.around = around
+		return f, nil
 	case typeStdout:
 		return &stream{name: c.Label(), to: os.Stdout, lines: h.lines(format)}, nil
 	case typeJournald:

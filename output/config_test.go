@@ -44,7 +44,7 @@ func TestConfig(t *testing.T) {
 		t.Fatal(d)
 	}
 	for i, label := range []string{"file", "stdout", "journald", "far", "otlp"} {
-		o, err := got[i].Open()
+		o, err := got[i].Open(Surroundings{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +95,7 @@ func TestConfigWrong(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%+v: %v, want %q", c.config, err, c.want)
 		}
-		if _, err := c.config.Open(); err == nil {
+		if _, err := c.config.Open(Surroundings{}); err == nil {
 			t.Errorf("%+v is opened", c.config)
 		}
 	}

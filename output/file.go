@@ -8,9 +8,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"gopkg.in/natefinch/lumberjack.v2"
+
+	"github.com/kmodtrace/kmodtrace/internal/place"
 )
 
 // file writes lines to a file, which it moves aside when that has its size. A batch is on
@@ -22,12 +27,15 @@ type file struct {
 	lines lines
 	apart apart
 
+	around Surroundings
+
 	// Below is what a write that is held up still uses: only for the function in apart.
-	rotation *lumberjack.Logger // moves aside and removes; it never writes
+	rotation *lumberjack.Logger // begins anew and removes; it never writes
 	rotated  time.Time
 	f        *os.File
 	size     int64
 	regular  bool
+	warned   bool // that the group could not be kept
 }
 
 // fileMode lets the group read, so that a forwarder need not be root.
@@ -119,10 +127,10 @@ func (o *file) open() error {
 		}
 		_ = o.closeFile()
 	}
-	if err := os.MkdirAll(filepath.Dir(o.path), folderMode); err != nil {
+	if err := makeDirectory(filepath.Dir(o.path)); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(o.path, os.O_RDWR|os.O_APPEND|os.O_CREATE|os.O_EXCL, fileMode)
+	f, err := os.OpenFile(o.path, os.O_RDWR|os.O_APPEND|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, fileMode)
 	switch {
 	case err == nil:
 		err = f.Chmod(fileMode) // whatever the umask
@@ -139,13 +147,59 @@ func (o *file) open() error {
 	return nil
 }
 
-// openOld opens a file that is there. What is none, as a pipe, is for writing only.
-func (o *file) openOld() (*os.File, error) {
-	flags := os.O_WRONLY | os.O_APPEND
-	if info, err := os.Stat(o.path); err == nil && info.Mode().IsRegular() {
-		flags = os.O_RDWR | os.O_APPEND
+// places are where an output may be: where nobody but root, this user and a group of the
+// system decides what is written.
+var places = place.Rules{SystemGroups: true}
+
+// makeDirectory makes a directory where there is none, if it is safe to write a file there.
+func makeDirectory(dir string) error {
+	there := dir
+	for there != "/" {
+		if _, err := os.Lstat(there); err == nil {
+			break
+		}
+		there = filepath.Dir(there)
 	}
-	return os.OpenFile(o.path, flags, 0)
+	if err := checkDirectory(there); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, folderMode); err != nil {
+		return err
+	}
+	return checkDirectory(dir)
+}
+
+// checkDirectory asks about a file that there is not: what is at the output's path may be
+// a pipe or a device.
+func checkDirectory(dir string) error {
+	return places.Check(filepath.Join(dir, ".kmodtrace-none"))
+}
+
+// openOld opens what is there. What is not a file, as a pipe, is for writing only. A link
+// is not followed, and another's file is left alone.
+func (o *file) openOld() (*os.File, error) {
+	flags := os.O_WRONLY | os.O_APPEND | unix.O_NOFOLLOW
+	if info, err := os.Lstat(o.path); err == nil && info.Mode().IsRegular() {
+		flags = os.O_RDWR | os.O_APPEND | unix.O_NOFOLLOW
+	}
+	f, err := os.OpenFile(o.path, flags, 0)
+	if errors.Is(err, unix.ELOOP) {
+		return nil, fmt.Errorf("%w: %s: it is a symbolic link: name the file that it leads to", place.ErrUnsafe, o.path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	own, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	for _, other := range o.around.Others {
+		if info, err := os.Stat(other); err == nil && os.SameFile(info, own) {
+			_ = f.Close()
+			return nil, fmt.Errorf("%s is the same file as %s", o.path, other)
+		}
+	}
+	return f, nil
 }
 
 // begin finds out what was opened, and ends a line that a crash left without its end.
@@ -168,7 +222,18 @@ func (o *file) begin() error {
 	return o.append([]byte("\n"))
 }
 
-// rotate moves the file aside and begins a new one with the same rights.
+// The names of files that were moved aside are those of the library that removes them.
+const asideTime = "2006-01-02T15-04-05.000"
+
+// asideParts gives what stands before and after the time in these names.
+func asideParts(path string) (before, after string) {
+	ext := filepath.Ext(path)
+	return strings.TrimSuffix(path, ext) + "-", ext
+}
+
+// rotate moves the file aside and begins a new one with the same rights. The library would
+// do both, but leaves off in the middle where this process may not give a file to another
+// group: then the new one has none of the rights.
 func (o *file) rotate() error {
 	info, err := o.f.Stat()
 	if err != nil {
@@ -177,14 +242,42 @@ func (o *file) rotate() error {
 	if err := o.closeFile(); err != nil {
 		return err
 	}
-	// The names of files moved aside have the time to the millisecond.
+	// The names have the time to the millisecond.
 	time.Sleep(time.Until(o.rotated.Add(2 * time.Millisecond)))
 	o.rotated = time.Now()
-	if err := o.rotation.Rotate(); err != nil {
+	before, after := asideParts(o.path)
+	if err := os.Rename(o.path, before+o.rotated.UTC().Format(asideTime)+after); err != nil {
 		return fmt.Errorf("move %s aside: %w", o.path, err)
+	}
+	// It finds none, makes one that only its owner may read, and removes old ones.
+	if err := o.rotation.Rotate(); err != nil {
+		return fmt.Errorf("begin %s anew: %w", o.path, err)
 	}
 	if err := o.rotation.Close(); err != nil {
 		return err
 	}
-	return os.Chmod(o.path, info.Mode().Perm())
+	return o.likeBefore(info)
+}
+
+// likeBefore gives the new file the owner, group and mode of the one before it. Where this
+// process may not, it is the process's, or the group is that of the directory if that hands
+// its group on (setgid); that is said once, and nothing else depends on it.
+func (o *file) likeBefore(old os.FileInfo) error {
+	was, ok := old.Sys().(*syscall.Stat_t)
+	info, err := os.Lstat(o.path)
+	if err != nil {
+		return err
+	}
+	is, _ := info.Sys().(*syscall.Stat_t)
+	if ok && (is.Uid != was.Uid || is.Gid != was.Gid) {
+		err := os.Lchown(o.path, int(was.Uid), int(was.Gid))
+		if err != nil && is.Gid != was.Gid { // the group is what readers have
+			err = os.Lchown(o.path, -1, int(was.Gid))
+		}
+		if err != nil && !o.warned && o.around.Warn != nil {
+			o.warned = true
+			o.around.Warn(fmt.Sprintf("%s had owner %d and group %d, which a new file cannot be given: %v; a directory that hands its group on (chmod g+s) keeps the group", o.path, was.Uid, was.Gid, err))
+		}
+	}
+	return os.Chmod(o.path, old.Mode().Perm())
 }

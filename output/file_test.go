@@ -21,7 +21,7 @@ import (
 // open makes an output.
 func openConfig(t *testing.T, c Config) Output {
 	t.Helper()
-	o, err := c.Open()
+	o, err := c.Open(Surroundings{})
 	if err != nil {
 		t.Fatal(err)
 	}

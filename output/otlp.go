@@ -136,6 +136,7 @@ type answers struct {
 func newAnswers() *answers {
 	return &answers{transport: &http.Transport{
 		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConns: 1, IdleConnTimeout: 90 * time.Second,
+		MaxResponseHeaderBytes: maxAnswer,
 	}}
 }
 

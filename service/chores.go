@@ -2,11 +2,12 @@ package service
 
 import (
 	"context"
-	"log/syslog"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
 const (
@@ -14,44 +15,132 @@ const (
 	retentionEvery = 10 * time.Minute
 )
 
-// chores are what is done by the clock, and on a reload.
-func (s *Service) chores(ctx context.Context, reload <-chan os.Signal) {
-	everySecond := time.NewTicker(lossEvery)
-	defer everySecond.Stop()
-	retention := time.NewTicker(retentionEvery)
-	defer retention.Stop()
-	anchor := time.NewTimer(time.Duration(s.config.Journal.AnchorEvery))
-	defer anchor.Stop()
-	clock := newClock()
-	told := s.anchor(ctx, 0) // the record that the last anchor was of
-	s.retain(ctx)
+// chores are what is done beside recording, by the clock and on a reload. Each has a
+// goroutine of its own: what one waits for, as a system log that nobody reads, a slow disk
+// or a mount that does not answer, holds up no other.
+func (s *Service) chores(ctx context.Context, group *sync.WaitGroup, reload <-chan os.Signal) {
+	group.Go(func() { s.everySecond(ctx) })
+	group.Go(func() { s.measurements(ctx) })
+	group.Go(func() { s.retentions(ctx) })
+	group.Go(func() { s.anchors(ctx) })
+	group.Go(func() { s.verifications(ctx) })
+	group.Go(func() { s.comparisons(ctx) })
+	group.Go(func() { s.reloads(ctx, reload) })
+	group.Go(func() { s.system.feed(ctx, s.well) })
+}
+
+// every calls f again and again until ctx is done.
+func every(ctx context.Context, interval time.Duration, f func()) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-everySecond.C:
-			s.checkLoss()
-			s.checkClock(&clock)
-		case <-retention.C:
-			s.retain(ctx)
-		case <-anchor.C:
-			told = s.anchor(ctx, told)
-			anchor.Reset(time.Duration(s.config.Journal.AnchorEvery))
-		case <-reload:
-			s.reload(ctx)
+		case <-tick.C:
+			f()
 		}
 	}
 }
 
+// everySecond asks what was lost, folded and disturbed. What it does takes no longer than
+// an append to the journal.
+func (s *Service) everySecond(ctx context.Context) {
+	clock := newClock()
+	every(ctx, lossEvery, func() {
+		s.checkLoss()
+		s.checkClock(&clock)
+		s.checkDisturbances(s.tracer.Disturbances())
+		s.checkFolded()
+		s.keepFolds(false)
+	})
+}
+
+// checkFolded adds what the kernel side counted to the folds.
+func (s *Service) checkFolded() {
+	counts, err := s.tracer.Folded()
+	if err != nil {
+		s.log.Error().Msgf("what was folded: %v", err)
+		return
+	}
+	s.folds.addKernel(counts, time.Now(), tracer.SinceBoot())
+}
+
+// keepFolds records the folds that are due; all where the service ends.
+func (s *Service) keepFolds(all bool) {
+	due := s.folds.take(all)
+	for i, d := range due {
+		r, err := s.recorder.fold(d)
+		if err == nil {
+			err = s.keeper.tryMinor(r)
+		}
+		if err != nil {
+			for _, d := range due[i:] {
+				s.folds.putBack(d) // they go on counting
+			}
+			return
+		}
+	}
+	if len(due) > 0 {
+		s.wake()
+	}
+}
+
+// measurements keeps at hand how large the journal is, so that who asks for that disturbs
+// nobody, and has retention begin where it is too large.
+func (s *Service) measurements(ctx context.Context) {
+	every(ctx, time.Second, func() { s.measure(ctx) })
+}
+
+func (s *Service) measure(ctx context.Context) {
+	size, err := s.journal.Size(ctx)
+	if err != nil {
+		return // verification says what is wrong with it
+	}
+	s.size.Store(&size)
+	if most := s.settings().Journal.KeepSize << 20; most > 0 && size.Bytes-size.Free > most {
+		signal(s.retainIt)
+	}
+}
+
 // stuckAfter is when the watchdog is no longer told that all is well: a disk that is
-// full for a while is no reason to be restarted.
-const stuckAfter = time.Hour
+// full for a while is no reason to be restarted. A recorder that does nothing although the
+// journal can be written is one after idleAfter.
+const (
+	stuckAfter = time.Hour
+	idleAfter  = 2 * time.Minute
+	// waitsLong is when an action waits for so long that the service is not healthy.
+	waitsLong = 30 * time.Second
+)
+
+// well tells whether the service need not be restarted: what has ended is recorded, or
+// the journal cannot be written and has not been able for long.
+func (s *Service) well() bool {
+	if failing := s.keeper.failing(); failing > 0 {
+		return failing < stuckAfter
+	}
+	return s.intake.stuck() < idleAfter
+}
+
+// retentions removes old records now and then, and when there are too many.
+func (s *Service) retentions(ctx context.Context) {
+	tick := time.NewTicker(retentionEvery)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		s.retain(ctx)
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		case <-s.retainIt:
+		}
+	}
+}
 
 // retain removes what is older or more than the configuration says. What an output has
 // not had stays, until the journal is twice as large as it may be: it can be down for
 // ever.
 func (s *Service) retain(ctx context.Context) {
-	c := s.config.Journal
+	c := s.settings().Journal
 	if c.KeepFor == 0 && c.KeepSize == 0 {
 		return
 	}
@@ -63,7 +152,9 @@ func (s *Service) retain(ctx context.Context) {
 		done, err := s.journal.Retain(ctx, limits, time.Now(), s.recorder.boot)
 		switch {
 		case err != nil:
-			s.log.Error().Msg(err.Error())
+			if ctx.Err() == nil {
+				s.log.Error().Msg(err.Error())
+			}
 		case done.Records > 0:
 			s.log.Info().Msgf("removed the %d oldest records of the journal, through number %d", done.Records, done.Through)
 			s.wake()
@@ -84,24 +175,16 @@ func (s *Service) slowest() int64 {
 	return at
 }
 
-// anchor tells the journal's head to the system log, if it is another than it told last:
-// when the watching begins, now and then, and when it ends.
-func (s *Service) anchor(ctx context.Context, told int64) int64 {
-	a, err := s.journal.Anchor(ctx, time.Now())
-	if err != nil || a.Count == told {
-		return told
-	}
-	// What this process logs may be in a file beside the journal. The system's log is
-	// where others keep it.
-	if w, err := syslog.New(syslog.LOG_AUTHPRIV|syslog.LOG_NOTICE, "kmodtrace"); err == nil {
-		err = w.Notice("anchor " + a.String())
-		_ = w.Close()
-		if err == nil {
-			return a.Count
+// reloads reads the configuration again on each signal.
+func (s *Service) reloads(ctx context.Context, reload <-chan os.Signal) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-reload:
+			s.reload(ctx)
 		}
 	}
-	s.log.Info().Msg("anchor " + a.String())
-	return a.Count
 }
 
 // reload reads the configuration again. What cannot be used leaves everything as it is.
@@ -113,27 +196,34 @@ func (s *Service) reload(ctx context.Context) {
 		s.log.Error().Msgf("not reloaded: %v", err)
 		return
 	}
-	if config.Journal.Path != s.config.Journal.Path || config.Backend != s.config.Backend {
+	now := s.settings()
+	if config.Journal.Path != now.Journal.Path || config.Backend != now.Backend {
 		s.log.Warn().Msg("another journal.path or backend needs a restart: they stay as they were")
-		config.Journal.Path, config.Backend = s.config.Journal.Path, s.config.Backend
+		config.Journal.Path, config.Backend = now.Journal.Path, now.Backend
 	}
-	if config.Metrics != s.config.Metrics {
+	if config.Metrics != now.Metrics {
 		if err := s.metrics.listen(config.Metrics); err != nil {
 			s.log.Error().Msgf("not reloaded: %v", err)
 			return
 		}
 	}
+	s.mu.Lock()
 	s.config = config
-	s.verifyEvery.Store(int64(config.Journal.VerifyEvery))
-	select {
-	case s.reloaded <- struct{}{}:
-	default: // a verification is due already
-	}
+	s.mu.Unlock()
+	s.warn(config)
+	signal(s.reloaded) // unless a verification is due already
 	if err := s.replaceOutputs(ctx); err != nil {
 		s.log.Error().Msgf("outputs: %v", err)
 	}
-	s.retain(ctx)
+	signal(s.retainIt)
 	s.log.Info().Msg("configuration reloaded")
+}
+
+// warn says what is dangerous in a configuration that can be used.
+func (s *Service) warn(config *Config) {
+	for _, text := range config.Warnings() {
+		s.log.Warn().Msg(text)
+	}
 }
 
 // replaceOutputs ends those that there are and starts those of the configuration, each

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -145,6 +146,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("journal.keep_mib %d: want none or more", c.Journal.KeepSize)
 	case c.Journal.KeepSize > 0 && c.Journal.KeepSize < leastSize:
 		return fmt.Errorf("journal.keep_mib %d: want at least %d", c.Journal.KeepSize, leastSize)
+	case c.Journal.KeepSize > mostSize:
+		return fmt.Errorf("journal.keep_mib %d: want at most %d", c.Journal.KeepSize, mostSize)
 	case time.Duration(c.Journal.AnchorEvery) < time.Minute:
 		return fmt.Errorf("journal.anchor_every %v: want at least a minute", time.Duration(c.Journal.AnchorEvery))
 	case time.Duration(c.Journal.VerifyEvery) < time.Minute:
@@ -166,11 +169,67 @@ func (c *Config) check() error {
 		}
 		names[o.Label()] = true
 	}
+	return c.checkFiles()
+}
+
+// leastSize and mostSize are of a journal in MiB. Twice as many bytes are a number too.
+const (
+	leastSize = 4
+	mostSize  = 1 << 30
+)
+
+// checkFiles finds outputs that would write into the journal or into each other. Links are
+// looked at when an output opens its file.
+func (c *Config) checkFiles() error {
+	for i := range c.Outputs {
+		o := &c.Outputs[i]
+		if ofJournal(c.Journal.Path, o.Path) {
+			return fmt.Errorf("outputs, number %d: %q is a file of the journal", i+1, o.Path)
+		}
+		for k := range c.Outputs {
+			if k != i && c.Outputs[k].Owns(o.Path) {
+				return fmt.Errorf("outputs, number %d: %q is a file of number %d", i+1, o.Path, k+1)
+			}
+		}
+	}
 	return nil
 }
 
-// leastSize of a journal in MiB.
-const leastSize = 4
+// journalFiles are those of a journal that is in use.
+func journalFiles(path string) (all []string) {
+	for _, suffix := range []string{"", "-wal", "-shm", "-journal", "-lock"} {
+		all = append(all, path+suffix)
+	}
+	return all
+}
+
+// ofJournal tells whether a path is a file of the journal's, or of one that was set aside.
+func ofJournal(journal, path string) bool {
+	journal, path = filepath.Clean(journal), filepath.Clean(path)
+	return slices.Contains(journalFiles(journal), path) || strings.HasPrefix(path, journal+".damaged-")
+}
+
+// others are the files that an output must not write, whatever links lead to them.
+func (c *Config) others(i int) []string {
+	all := journalFiles(c.Journal.Path)
+	for k := range c.Outputs {
+		if k != i && c.Outputs[k].Path != "" {
+			all = append(all, c.Outputs[k].Path)
+		}
+	}
+	return all
+}
+
+// Warnings say what is dangerous in a configuration that can be used.
+func (c *Config) Warnings() []string {
+	var all []string
+	for i := range c.Outputs {
+		for _, text := range c.Outputs[i].Warnings() {
+			all = append(all, fmt.Sprintf("outputs, number %d: %s", i+1, text))
+		}
+	}
+	return all
+}
 
 func (m MetricsConfig) check() error {
 	if m.Listen == "" {

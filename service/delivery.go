@@ -51,8 +51,12 @@ func (s *Service) deliver(ctx context.Context, head int64) error {
 		s.deliveries = started
 		s.metrics.outputs(started)
 	}()
-	for i := range s.config.Outputs {
-		o, err := s.config.Outputs[i].Open()
+	config := s.settings()
+	for i, c := range config.Outputs {
+		o, err := c.Open(output.Surroundings{
+			Others: config.others(i),
+			Warn:   func(text string) { s.log.Warn().Str("output", c.Label()).Msg(text) },
+		})
 		if err != nil {
 			return err
 		}

@@ -27,8 +27,9 @@ func withJournal(t *testing.T) *Service {
 
 func withJournalIn(t *testing.T, dir string, log *zerolog.Logger) *Service {
 	t.Helper()
-	s := &Service{log: log, config: &Config{Journal: JournalConfig{Path: filepath.Join(dir, "journal.db")}},
-		recorder: recorder{boot: "0123456789abcdef"}, damaged: make(chan error, 1)}
+	s := newService("", &Config{Journal: JournalConfig{Path: filepath.Join(dir, "journal.db")}}, log)
+	s.recorder = recorder{boot: "0123456789abcdef"}
+	s.tracer = new(quietKernel)
 	if _, err := s.openJournal(); err != nil {
 		t.Fatal(err)
 	}

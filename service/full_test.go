@@ -98,27 +98,25 @@ func (k *keen) Send(ctx context.Context, entries []output.Entry) error {
 // full is a service whose journal has no room left, while actions go on.
 type full struct {
 	*Service
-	dir     string
-	said    *said
-	out     *keen
-	actions chan *tracer.Action
-	sent    int
-	ended   chan error // of what records them
+	dir   string
+	said  *said
+	out   *keen
+	sent  int
+	ended chan error // of what records them
 }
 
 func newFull(t *testing.T) *full {
-	f := &full{dir: t.TempDir(), said: new(said), out: new(keen), actions: make(chan *tracer.Action, inMemory), ended: make(chan error, 1)}
+	f := &full{dir: t.TempDir(), said: new(said), out: new(keen), ended: make(chan error, 1)}
 	mount(t, f.dir, 0, "size=1m")
 	log := zerolog.New(f.said)
 	f.Service = withJournalIn(t, f.dir, &log)
-	f.tracer = new(tracer.Tracer)
 	k, err := kernel.Open(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.inquiry = account.NewInquiry(k, false)
+	f.asker = newAsker(func() inquiry { return account.NewInquiry(k, false) })
 	f.begun(t, f.out, 0)
-	go func() { f.ended <- f.record(t.Context(), f.actions) }()
+	go func() { f.ended <- f.record(t.Context()) }()
 	for f.keeper.failing() == 0 {
 		f.act(t)
 	}
@@ -133,8 +131,13 @@ func (f *full) act(t *testing.T) {
 	t.Helper()
 	f.sent++
 	a := &tracer.Action{ID: uint64(f.sent), Kind: tracer.Load, Module: "some", Outcome: tracer.Live, Time: time.Now()}
+	put := make(chan struct{})
+	go func() {
+		f.intake.put(a)
+		close(put)
+	}()
 	select {
-	case f.actions <- a:
+	case <-put:
 	case <-time.After(time.Minute):
 		t.Fatal("nobody takes actions any more")
 	}
@@ -199,7 +202,7 @@ func TestDiskFull(t *testing.T) {
 		until(t, "the journal can be written", func() bool { return f.keeper.failing() == 0 })
 		f.checkClock(&set)
 		f.act(t)
-		close(f.actions)
+		f.intake.end()
 		if err := <-f.ended; err != nil {
 			t.Error(err)
 		}
@@ -232,7 +235,6 @@ func TestDiskFullToTheEnd(t *testing.T) {
 		if !errors.Is(err, journal.ErrFull) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%v", err)
 		}
-		f.unkept += len(f.actions)
 		if err := f.ending(); !errors.Is(err, journal.ErrFull) {
 			t.Errorf("the end, with no room: %v", err)
 		}

@@ -48,6 +48,7 @@ func (s *Service) begin(ctx context.Context, kept string) (head int64, err error
 			return 0, err
 		}
 	}
+	s.census.inventory(modules)
 	return size.Last, s.inventory(ctx, modules)
 }
 
@@ -102,13 +103,20 @@ func (s *Service) note(kind journal.Kind, at time.Time, count int64, n note) err
 	return nil
 }
 
-// end records what was lost last, and that the watching ended.
+// end records what was lost and counted last, and that the watching ended.
 func (s *Service) end() error {
 	s.checkLoss()
+	if s.watched.inventoryDue.Swap(false) {
+		if err := s.takeInventory(context.Background()); err != nil {
+			s.log.Error().Msgf("which modules are loaded: %v", err)
+		}
+	}
+	s.checkFolded()
 	return s.ending()
 }
 
 func (s *Service) ending() error {
+	s.keepFolds(true)
 	if s.unkept > 0 {
 		text := fmt.Sprintf("%d attempts could not be recorded", s.unkept)
 		if err := s.note(journal.KindLost, time.Now(), int64(s.unkept), note{Text: text}); err != nil {
@@ -135,14 +143,9 @@ func (s *Service) checkLoss() {
 		return
 	}
 	s.noted = now
-	// From here on it is known again what is loaded.
-	modules, err := kmod.List(nil)
-	if err == nil {
-		err = s.inventory(context.Background(), modules)
-	}
-	if err != nil {
-		s.log.Error().Msgf("which modules are loaded: %v", err)
-	}
+	// From there on it is known again what is loaded.
+	s.watched.inventoryDue.Store(true)
+	signal(s.lookAtIt)
 }
 
 func lossText(was, now tracer.Loss) string {

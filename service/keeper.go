@@ -20,6 +20,7 @@ type keeper struct {
 
 	mu     sync.Mutex
 	since  time.Time // when it began to fail; zero while it works
+	minor  time.Time // the same for minor records, which fail where little room is left
 	waits  error     // why keep waits to try again; nil if it does not
 	gone   chan struct{}
 	gaveUp sync.Once
@@ -66,6 +67,28 @@ func (k *keeper) try(records ...journal.Record) error {
 	return k.append(records)
 }
 
+// tryMinor keeps minor records now or not at all.
+func (k *keeper) tryMinor(records ...journal.Record) error {
+	k.mu.Lock()
+	err := k.waits
+	k.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	_, err = k.journal.Append(context.Background(), records...)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch {
+	case err != nil && k.minor.IsZero():
+		k.minor = time.Now()
+		k.log.Error().Msgf("%v: attempts that changed nothing, by those who may not load modules, are only counted until it can be written%s", err, advice(err))
+	case err == nil && !k.minor.IsZero():
+		k.log.Info().Msgf("attempts that changed nothing are recorded again, after %v", time.Since(k.minor).Round(time.Second))
+		k.minor = time.Time{}
+	}
+	return err
+}
+
 // giveUp ends the trying: there is no more time.
 func (k *keeper) giveUp() { k.gaveUp.Do(func() { close(k.gone) }) }
 
@@ -107,8 +130,20 @@ func advice(err error) string {
 func (k *keeper) failing() time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.since.IsZero() {
+	return age(k.since)
+}
+
+// failingMinor tells for how long no minor record could be kept; 0 while they can.
+func (k *keeper) failingMinor() time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return age(k.minor)
+}
+
+// age is the time since something began; 0 for what has not.
+func age(since time.Time) time.Duration {
+	if since.IsZero() {
 		return 0
 	}
-	return time.Since(k.since)
+	return time.Since(since)
 }

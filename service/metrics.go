@@ -1,9 +1,10 @@
 package service
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -14,8 +15,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
 
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/internal/place"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -24,14 +27,12 @@ type metrics struct {
 	service  *Service
 	registry *prometheus.Registry
 	actions  *prometheus.CounterVec
-	queue    prometheus.Gauge
 
-	mu       sync.Mutex
-	lost     tracer.Loss // at last
-	scraped  tracer.Loss // when it was last scraped
-	deliver  []*delivery
-	server   *http.Server
-	listener net.Listener
+	mu      sync.Mutex
+	lost    tracer.Loss // at last
+	lostAt  time.Time   // when that last became more
+	deliver []*delivery
+	server  *http.Server
 }
 
 func newMetrics(s *Service) *metrics {
@@ -41,11 +42,8 @@ func newMetrics(s *Service) *metrics {
 		actions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "kmodtrace_actions_total", Help: "Attempts to load, unload or request a module, by what became of them.",
 		}, []string{"action", "outcome", "cause"}),
-		queue: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "kmodtrace_queue_actions", Help: "Actions that have ended and are not in the journal yet.",
-		}),
 	}
-	m.registry.MustRegister(m.actions, m.queue, collector{m})
+	m.registry.MustRegister(m.actions, collector{m})
 	return m
 }
 
@@ -58,13 +56,14 @@ func (m *metrics) count(a *account.Account) {
 	m.actions.WithLabelValues(a.Kind.String(), a.Outcome.String(), cause).Inc()
 }
 
-func (m *metrics) queued(n int) { m.queue.Set(float64(n)) }
-
 // loss sets what was lost until now, and gives what was before.
 func (m *metrics) loss(now tracer.Loss) (was tracer.Loss) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	was, m.lost = m.lost, now
+	if total(now) > total(was) {
+		m.lostAt = time.Now()
+	}
 	return was
 }
 
@@ -82,6 +81,13 @@ var (
 	missedDesc       = prometheus.NewDesc("kmodtrace_probes_missed_total", "Times that a probe did not run although its function did.", nil, nil)
 	hooksDesc        = prometheus.NewDesc("kmodtrace_hooks", "Hooks by whether they are attached.", []string{"state"}, nil)
 	backlogDesc      = prometheus.NewDesc("kmodtrace_backlog_bytes", "Memory taken by events that were read from the kernel and wait for the actions before them to be recorded.", nil, nil)
+	queueDesc        = prometheus.NewDesc("kmodtrace_queue_actions", "Actions that have ended and are not in the journal yet.", nil, nil)
+	oldestDesc       = prometheus.NewDesc("kmodtrace_oldest_waiting_seconds", "For how long the oldest of the actions waits that are not in the journal yet; 0 for none.", nil, nil)
+	foldedDesc       = prometheus.NewDesc("kmodtrace_folded_total", "Attempts that changed nothing, by who may not load modules, that were counted and have no records of their own.", []string{"action"}, nil)
+	unansweredDesc   = prometheus.NewDesc("kmodtrace_lookups_unanswered", "Look-ups that have had no answer. With four of them nothing is looked into any more.", nil, nil)
+	disturbedDesc    = prometheus.NewDesc("kmodtrace_hooks_disturbed", "1 while somebody keeps hooks from running, as by turning kprobes off.", nil, nil)
+	unseenDesc       = prometheus.NewDesc("kmodtrace_modules_unseen_total", "Modules that appeared in the kernel or vanished from it, and nobody was seen to load or unload them.", nil, nil)
+	stuckMinorDesc   = prometheus.NewDesc("kmodtrace_journal_minor_stuck_seconds", "For how long attempts that changed nothing, by who may not load modules, could only be counted; 0 while they can be recorded.", nil, nil)
 	bytesDesc        = prometheus.NewDesc("kmodtrace_journal_bytes", "Size of the journal's file.", nil, nil)
 	recordsDesc      = prometheus.NewDesc("kmodtrace_journal_records", "Records in the journal.", nil, nil)
 	lagDesc          = prometheus.NewDesc("kmodtrace_output_lag_records", "Records that an output has not had.", []string{"output"}, nil)
@@ -113,21 +119,44 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		gauge(hooksDesc, float64(len(coverage.Hooks)-on), "absent")
 		gauge(backlogDesc, float64(s.tracer.Backlog()))
 	}
-	if s := c.service; s.journal != nil {
-		if size, err := s.journal.Size(context.Background()); err == nil {
-			gauge(bytesDesc, float64(size.Bytes))
-			gauge(recordsDesc, float64(size.Records()))
+	s := c.service
+	waiting, oldest := s.intake.waitingNow()
+	gauge(queueDesc, float64(waiting))
+	gauge(oldestDesc, oldest.Seconds())
+	for kind, n := range s.folds.totals() {
+		if kind := tracer.ActionKind(kind); kind != 0 {
+			counter(foldedDesc, float64(n), kind.String())
 		}
-		gauge(problemsDesc, float64(s.problems.Load()))
-		gauge(stuckDesc, s.keeper.failing().Seconds())
 	}
+	unanswered, _ := s.unanswered()
+	gauge(unansweredDesc, float64(unanswered))
+	now, _ := s.watched.disturbed()
+	gauge(disturbedDesc, float64(b2i(now != "")))
+	counter(unseenDesc, float64(s.watched.unseen.Load()))
+	size := s.size.Load() // of a second ago: asking the file might wait
+	if size != nil {
+		gauge(bytesDesc, float64(size.Bytes))
+		gauge(recordsDesc, float64(size.Records()))
+	}
+	gauge(problemsDesc, float64(s.problems.Load()))
+	gauge(stuckDesc, s.keeper.failing().Seconds())
+	gauge(stuckMinorDesc, s.keeper.failingMinor().Seconds())
 	for _, d := range deliveries {
-		gauge(lagDesc, float64(d.lag()), d.output.Name())
+		if size != nil {
+			gauge(lagDesc, float64(max(size.Last-d.at.Load(), 0)), d.output.Name())
+		}
 		counter(missedOutputDesc, float64(d.missed.Load()), d.output.Name())
 		gauge(failsDesc, float64(d.failed.Load()), d.output.Name())
 	}
 	version, revision := build()
 	gauge(buildDesc, 1, version, revision)
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func build() (version, revision string) {
@@ -144,34 +173,59 @@ func build() (version, revision string) {
 	return info.Main.Version, revision
 }
 
-// unhealthy says why it is not healthy: events were lost since the metrics were last
-// asked for, the journal cannot be written or is not as it was written, or a required
-// hook is gone.
+// unhealthyFor is how long a service is not healthy after it lost something: whoever asks
+// now and then must not miss it, and asking changes nothing.
+const unhealthyFor = 15 * time.Minute
+
+// unhealthy says why it is not healthy: something was lost or disturbed in the last
+// [unhealthyFor], an action waits for long, the journal cannot be written or is not as it
+// was written, look-ups have no answer, or a required hook is gone.
 func (m *metrics) unhealthy() error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if lost := total(m.lost) - total(m.scraped); lost > 0 {
-		return fmt.Errorf("%d events, attempts or probe runs were lost", lost)
+	s := m.service
+	if err := m.lossOf(time.Now()); err != nil {
+		return err
 	}
-	if stuck := m.service.keeper.failing(); stuck > 0 {
+	if now, last := s.watched.disturbed(); now != "" {
+		return fmt.Errorf("hooks do not see everything: %s", now)
+	} else if ago := time.Since(last); !last.IsZero() && ago < unhealthyFor {
+		return fmt.Errorf("hooks were disturbed %v ago; not healthy for %v after that", ago.Round(time.Second), unhealthyFor)
+	}
+	if stuck := s.keeper.failing(); stuck > 0 {
 		return fmt.Errorf("the journal cannot be written since %v", stuck.Round(time.Second))
 	}
-	if n := m.service.problems.Load(); n > 0 {
+	if n, oldest := s.intake.waitingNow(); oldest > waitsLong {
+		return fmt.Errorf("an attempt waits since %v to be recorded, and %d behind it", oldest.Round(time.Second), n)
+	}
+	if n, since := s.unanswered(); n > 0 && since > waitsLong {
+		return fmt.Errorf("%d look-ups have had no answer, the first since %v: where modules come from and why they failed may be missing", n, since.Round(time.Second))
+	}
+	if n := s.problems.Load(); n > 0 {
 		return fmt.Errorf("%d problems were found in the journal: kmodtrace audit verify says what is wrong", n)
 	}
-	if missing := m.service.tracer.Coverage().Missing(); len(missing) > 0 {
+	if missing := s.tracer.Coverage().Missing(); len(missing) > 0 {
 		return fmt.Errorf("no hook on %s", missing[0].Target)
 	}
 	return nil
 }
 
-func (m *metrics) scrapes(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(w, r)
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.scraped = m.lost
-	})
+// lossOf says what was lost, if that is not long ago.
+func (m *metrics) lossOf(now time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	ago := now.Sub(m.lostAt)
+	if m.lostAt.IsZero() || ago >= unhealthyFor {
+		return nil
+	}
+	return fmt.Errorf("%d events, attempts or probe runs were lost, the last %v ago; not healthy for %v after that",
+		total(m.lost), ago.Round(time.Second), unhealthyFor)
+}
+
+// unanswered tells how many look-ups have had no answer.
+func (s *Service) unanswered() (int, time.Duration) {
+	if s.asker == nil {
+		return 0, 0
+	}
+	return s.asker.unanswered()
 }
 
 func (m *metrics) health(w http.ResponseWriter, _ *http.Request) {
@@ -182,13 +236,58 @@ func (m *metrics) health(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintln(w, "ok")
 }
 
-// listen answers at the address of the configuration, and no longer at the one before.
-func (m *metrics) listen(c MetricsConfig) error {
-	if err := m.close(); err != nil {
-		return err
+// Who asks is not trusted: it may be any process of this machine, and a page in a browser
+// on it.
+const (
+	maxConnections = 16
+	maxHeader      = 8 << 10
+	answerWithin   = 10 * time.Second
+)
+
+// handler answers what may be asked. By TCP only who names this machine is answered: a
+// page of somebody else's, whose name leads here (DNS rebinding), names another.
+func (m *metrics) handler(network string) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 2, Timeout: answerWithin}))
+	mux.HandleFunc("/healthz", m.health)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
+		case network == "tcp" && !localHost(r.Host):
+			http.Error(w, "another host", http.StatusMisdirectedRequest)
+		case network == "tcp" && fromPage(r.Header):
+			http.Error(w, "not for pages of other sites", http.StatusForbidden)
+		default:
+			mux.ServeHTTP(w, r)
+		}
+	})
+}
+
+// localHost tells whether a Host header names this machine itself.
+func localHost(host string) bool {
+	name := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	} else {
+		name = strings.TrimSuffix(strings.TrimPrefix(name, "["), "]")
 	}
+	ip := net.ParseIP(name)
+	return strings.EqualFold(name, "localhost") || ip != nil && ip.IsLoopback()
+}
+
+// fromPage tells whether a browser asks for a page of another site.
+func fromPage(h http.Header) bool {
+	site := h.Get("Sec-Fetch-Site")
+	return h.Get("Origin") != "" || site != "" && site != "none" && site != "same-origin"
+}
+
+// listen answers at the address of the configuration, and no longer at the one before,
+// unless that fails.
+func (m *metrics) listen(c MetricsConfig) error {
 	if c.Listen == "" {
-		return nil
+		return m.close()
 	}
 	network, address := "tcp", c.Listen
 	if path, ok := strings.CutPrefix(c.Listen, "unix:"); ok {
@@ -196,19 +295,26 @@ func (m *metrics) listen(c MetricsConfig) error {
 		if err := removeSocket(path); err != nil {
 			return err
 		}
+		if err := (place.Rules{SystemGroups: true}).Check(path); err != nil {
+			return fmt.Errorf("metrics: %w", err)
+		}
 	}
 	l, err := net.Listen(network, address)
 	if err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	mux := http.NewServeMux()
-	mux.Handle("/metrics", m.scrapes(promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})))
-	mux.HandleFunc("/healthz", m.health)
-	m.listener = l
-	m.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 1 << 16}
+	if err := m.close(); err != nil {
+		_ = l.Close()
+		return err
+	}
+	m.server = &http.Server{
+		Handler: m.handler(network), MaxHeaderBytes: maxHeader,
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 2 * answerWithin, IdleTimeout: 30 * time.Second,
+		ErrorLog: log.New(io.Discard, "", 0), // of what clients do wrong; they could fill the log
+	}
 	server := m.server
 	go func() {
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(netutil.LimitListener(l, maxConnections)); !errors.Is(err, http.ErrServerClosed) {
 			m.service.log.Error().Msgf("metrics: %v", err)
 		}
 	}()
@@ -222,7 +328,7 @@ func removeSocket(path string) error {
 		return nil
 	}
 	if err == nil && info.Mode().Type() != os.ModeSocket {
-		err = fmt.Errorf("%s is there, and no socket", path)
+		err = fmt.Errorf("%s is there, and is not a socket", path)
 	}
 	if err != nil {
 		return fmt.Errorf("metrics: %w", err)

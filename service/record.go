@@ -19,7 +19,17 @@ type note struct {
 	Module *kmod.Module `json:"module,omitempty"`
 	// Loss is all that was lost since the watching began.
 	Loss *tracer.Loss `json:"loss,omitempty"`
+	// Folded is what a fold stands for.
+	Folded *folded `json:"folded,omitempty"`
 }
+
+// Kinds of records that the journal's package has no words for yet.
+const (
+	kindFolded   journal.Kind = "folded"
+	kindBlind    journal.Kind = "blind"
+	kindAppeared journal.Kind = "appeared"
+	kindVanished journal.Kind = "vanished"
+)
 
 // encode gives a body: one line.
 func encode(v any) ([]byte, error) {
@@ -40,15 +50,15 @@ func (r recorder) id(began uint64, thread uint32) string {
 	return fmt.Sprintf("%.8s-%d-%d", r.boot, began, thread)
 }
 
-// action makes the record of an action.
-func (r recorder) action(a *account.Account) (journal.Record, error) {
-	body, err := encode(a)
+// action makes the record of an action, whose body has at most so many bytes.
+func (r recorder) action(a *account.Account, limit int) (journal.Record, error) {
+	body, err := fit(a, limit)
 	if err != nil {
 		return journal.Record{}, err
 	}
 	rec := journal.Record{
 		ID: r.id(a.ID, a.Thread.TID), Time: a.Time, Boot: r.boot, Kind: journal.KindAction,
-		Module: a.Module, Action: a.Kind.String(), Outcome: a.Outcome.String(), Body: body,
+		Module: column(a.Module), Action: a.Kind.String(), Outcome: a.Outcome.String(), Body: body,
 	}
 	if rec.Time.IsZero() {
 		rec.Time = time.Now()
@@ -57,7 +67,7 @@ func (r recorder) action(a *account.Account) (journal.Record, error) {
 		rec.Cause = string(a.Cause.Code)
 	}
 	if a.File != nil {
-		rec.File = a.File.Path
+		rec.File = column(a.File.Path)
 	}
 	if a.Origin != nil {
 		rec.Content = string(a.Origin.SHA256)
@@ -66,7 +76,7 @@ func (r recorder) action(a *account.Account) (journal.Record, error) {
 		uid := who.UID
 		rec.UID, rec.User = &uid, account.User(&who.Process)
 		if c := who.Cgroup.Container; c != nil {
-			rec.Container = c.ID
+			rec.Container = column(c.ID)
 		}
 	}
 	return rec, nil
@@ -82,6 +92,40 @@ func (r recorder) note(kind journal.Kind, at time.Time, count int64, n note) (jo
 	return journal.Record{
 		ID: fmt.Sprintf("%.8s-%d-%s", r.boot, tracer.SinceBoot(), kind), Time: at, Boot: r.boot,
 		Kind: kind, Count: count, Body: body,
+	}, nil
+}
+
+// column cuts what is kept beside the body, to be asked for.
+func column(text string) string { return cutText(text, maxColumn) }
+
+// maxColumn is more than a path may have.
+const maxColumn = 4096
+
+// fold makes the record of a fold.
+func (r recorder) fold(d *fold) (journal.Record, error) {
+	body, err := encode(note{Text: d.text(), Folded: &d.folded})
+	if err != nil {
+		return journal.Record{}, err
+	}
+	return journal.Record{
+		ID: fmt.Sprintf("%.8s-%d-%s-%s-%s", r.boot, tracer.SinceBoot(), kindFolded, d.Action, d.whose()), Time: d.Last, Boot: r.boot,
+		Kind: kindFolded, Action: d.Action, UID: d.UID, User: column(d.User), Count: d.Count, Body: body,
+	}, nil
+}
+
+// module makes the record of a module that appeared or vanished.
+func (r recorder) module(kind journal.Kind, m *kmod.Module, at time.Time, text string) (journal.Record, error) {
+	n := note{Text: text}
+	if kind == kindAppeared {
+		n.Module = m
+	}
+	body, err := encode(n)
+	if err != nil {
+		return journal.Record{}, err
+	}
+	return journal.Record{
+		ID: fmt.Sprintf("%.8s-%d-%s-%s", r.boot, tracer.SinceBoot(), kind, m.Name), Time: at, Boot: r.boot,
+		Kind: kind, Module: m.Name, Body: body,
 	}, nil
 }
 

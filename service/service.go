@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"strings"
 	"sync"
@@ -21,15 +22,18 @@ import (
 
 // Service watches, records and passes on.
 type Service struct {
-	log    *zerolog.Logger
-	path   string // of the configuration
-	config *Config
+	log  *zerolog.Logger
+	path string // of the configuration
 
-	tracer   *tracer.Tracer
+	tracer   watcher
 	journal  *journal.Journal
 	recorder recorder
-	inquiry  *account.Inquiry
+	folds    *folds
+	intake   *intake
+	asker    *asker
 	keeper   *keeper
+	census   *census
+	watched  watched
 	metrics  *metrics
 	system   systemd
 	began    bool        // that is recorded
@@ -37,12 +41,33 @@ type Service struct {
 	unkept   int         // attempts that could not be recorded in the end
 	damaged  chan error  // that the journal is, found by whoever reads it
 
-	reloaded    chan struct{} // the configuration is
-	verifyEvery atomic.Int64  // a time.Duration
-	problems    atomic.Int64  // that were found when the journal was last verified
+	reloaded chan struct{} // the configuration is: for verifications
+	retainIt chan struct{} // retention is due
+	lookAtIt chan struct{} // the modules are to be compared
+	problems atomic.Int64  // that were found when the journal was last verified
+	size     atomic.Pointer[journal.Size]
 
 	mu         sync.Mutex
+	config     *Config
 	deliveries []*delivery
+}
+
+// watcher is what a service needs of a [tracer.Tracer].
+type watcher interface {
+	Actions(ctx context.Context) iter.Seq2[tracer.Action, error]
+	Backlog() int
+	Coverage() tracer.Coverage
+	Loss() (tracer.Loss, error)
+	Folded() ([]tracer.Folded, error)
+	Disturbances() []tracer.Disturbance
+	Close() error
+}
+
+// settings gives the configuration that holds now.
+func (s *Service) settings() *Config {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.config
 }
 
 // bootID is where the kernel names its run.
@@ -77,13 +102,22 @@ const leastRun = 10 * time.Second
 
 // run serves with one journal.
 func run(ctx context.Context, path string, config *Config, reload <-chan os.Signal, log *zerolog.Logger) error {
-	s := &Service{log: log, path: path, config: config, system: newSystemd(), damaged: make(chan error, 1), reloaded: make(chan struct{}, 1)}
-	s.verifyEvery.Store(int64(config.Journal.VerifyEvery))
+	s := newService(path, config, log)
 	if err := s.open(ctx); err != nil {
 		return errors.Join(err, s.close())
 	}
 	err := s.serve(ctx, reload)
 	return errors.Join(err, s.close())
+}
+
+// newService makes one that has nothing open yet.
+func newService(path string, config *Config, log *zerolog.Logger) *Service {
+	s := &Service{
+		log: log, path: path, config: config, system: newSystemd(), census: newCensus(), folds: newFolds(),
+		damaged: make(chan error, 1), reloaded: make(chan struct{}, 1), retainIt: make(chan struct{}, 1), lookAtIt: make(chan struct{}, 1),
+	}
+	s.intake = newIntake(s.folds)
+	return s
 }
 
 // open takes what the service needs, the hooks last: from then on everything counts.
@@ -98,21 +132,23 @@ func (s *Service) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.inquiry = account.NewInquiry(k, false)
+	s.asker = newAsker(func() inquiry { return account.NewInquiry(k, false) })
 	kept, err := s.openJournal()
 	if err != nil {
 		return err
 	}
-	backend, err := tracer.ParseBackend(s.config.Backend)
+	backend, err := tracer.ParseBackend(s.settings().Backend)
 	if err != nil {
 		return err
 	}
-	if s.tracer, err = tracer.Open(&tracer.Options{Backend: backend}); err != nil {
+	t, err := tracer.Open(&tracer.Options{Backend: backend})
+	if err != nil {
 		return err
 	}
+	s.tracer = t
 	s.keeper = newKeeper(s.journal, s.log)
 	s.metrics = newMetrics(s)
-	if err := s.metrics.listen(s.config.Metrics); err != nil {
+	if err := s.metrics.listen(s.settings().Metrics); err != nil {
 		return err
 	}
 	head, err := s.begin(ctx, kept)
@@ -126,13 +162,14 @@ func (s *Service) open(ctx context.Context) error {
 		return err
 	}
 	s.began = true
+	s.measure(ctx)
 	memory.Release()
 	return s.deliver(ctx, head)
 }
 
 // openJournal sets a damaged journal aside, and says where.
 func (s *Service) openJournal() (kept string, err error) {
-	path := s.config.Journal.Path
+	path := s.settings().Journal.Path
 	s.journal, err = journal.Open(path, nil)
 	if !errors.Is(err, journal.ErrCorrupt) {
 		return "", err
@@ -149,7 +186,7 @@ func (s *Service) setAside(why error) (kept string, err error) {
 		}
 		s.journal = nil
 	}
-	path := s.config.Journal.Path
+	path := s.settings().Journal.Path
 	if kept, err = journal.SetAside(path, time.Now()); err != nil {
 		return "", err
 	}
@@ -159,27 +196,17 @@ func (s *Service) setAside(why error) (kept string, err error) {
 
 // serve does it all until ctx is done.
 func (s *Service) serve(ctx context.Context, reload <-chan os.Signal) error {
-	actions := make(chan *tracer.Action, inMemory)
-	var readErr error
-	var group sync.WaitGroup
+	var readErr, damage error
+	var group, others sync.WaitGroup
 	reading, stopReading := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopReading()
 	group.Go(func() {
-		defer close(actions)
-		for a, err := range s.tracer.Actions(reading) {
-			if err != nil {
-				readErr = err
-				return
-			}
-			actions <- &a
-			s.metrics.queued(len(actions))
-		}
+		defer s.intake.end()
+		readErr = s.read(reading)
 	})
 	chores, stopChores := context.WithCancel(ctx)
 	defer stopChores()
-	group.Go(func() { s.chores(chores, reload) })
-	group.Go(func() { s.verifications(chores) })
-	var damage error
+	s.chores(chores, &others, reload)
 	group.Go(func() {
 		select {
 		case damage = <-s.damaged:
@@ -187,25 +214,48 @@ func (s *Service) serve(ctx context.Context, reload <-chan os.Signal) error {
 		case <-chores.Done():
 		}
 	})
-	group.Go(func() { s.system.feed(chores, func() bool { return s.keeper.failing() < stuckAfter }) })
 	context.AfterFunc(ctx, func() {
 		s.system.stopping()
 		stopReading()
 		time.AfterFunc(stopWithin, s.keeper.giveUp)
 	})
 	s.system.ready()
-	s.log.Info().Str("journal", s.config.Journal.Path).Msgf("watching: %d hooks attached, backend %v", attached(s.tracer.Coverage()), s.tracer.Coverage().Backend)
-	err := s.record(ctx, actions)
+	s.log.Info().Str("journal", s.settings().Journal.Path).Msgf("watching: %d hooks attached, backend %v", attached(s.tracer.Coverage()), s.tracer.Coverage().Backend)
+	err := s.record(ctx)
 	stopReading()
-	for range actions { // so that the reading ends
-		s.unkept++
-	}
-	if err != nil && s.unkept > 0 {
-		err = fmt.Errorf("%w; %d attempts are not recorded", err, s.unkept)
-	}
 	stopChores()
 	group.Wait()
+	s.await(&others)
+	if s.unkept += s.intake.lostSince(); err != nil && s.unkept > 0 {
+		err = fmt.Errorf("%w; %d attempts are not recorded", err, s.unkept)
+	}
 	return errors.Join(err, readErr, damage)
+}
+
+// await waits for what goes on beside recording, but not for what the system holds up.
+func (s *Service) await(group *sync.WaitGroup) {
+	ended := make(chan struct{})
+	go func() {
+		group.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(endWithin):
+		s.log.Error().Msgf("something still waits for the system after %v: it is left", endWithin)
+	}
+}
+
+// read takes each action to where it waits to be recorded.
+func (s *Service) read(ctx context.Context) error {
+	for a, err := range s.tracer.Actions(ctx) {
+		if err != nil {
+			return err
+		}
+		s.census.saw(&a)
+		s.intake.put(&a)
+	}
+	return nil
 }
 
 // isDamaged tells the service that its journal's file is: it is to begin another.
@@ -227,47 +277,110 @@ func attached(c tracer.Coverage) (n int) {
 
 const (
 	most = 128 // records that go into the journal at once
-	// inMemory are attempts that wait to be recorded. The events of those that come
-	// later wait in the tracer, in less room.
-	inMemory = 1024
+	// batchWithin is how long the first of them waits for the others: looking into one can
+	// take seconds.
+	batchWithin = 200 * time.Millisecond
 	// stopWithin is how long a journal that cannot be written may keep the service from
 	// ending.
 	stopWithin = 20 * time.Second
+	// endWithin is how long what is done beside recording has to end.
+	endWithin = 10 * time.Second
+	// hurryBacklog is how much may wait in the tracer, in bytes, before attempts that changed
+	// nothing are recorded without being looked into: events are lost soon.
+	hurryBacklog = 8 << 20
 )
 
-// record keeps all actions, those together that are there at once.
-func (s *Service) record(ctx context.Context, actions <-chan *tracer.Action) error {
-	// What has ended is recorded, also when the service is to stop.
-	ctx = context.WithoutCancel(ctx)
-	for a := range actions {
-		batch := make([]journal.Record, 0, most)
-		for a != nil {
-			rec, err := s.account(ctx, a)
-			if err != nil {
-				return err
-			}
-			batch = append(batch, rec)
-			a = nil
-			if len(batch) < most {
-				select {
-				case a = <-actions:
-				default:
-				}
-			}
-		}
-		if err := s.keeper.keep(batch...); err != nil {
-			s.unkept += len(batch)
-			return err
-		}
-		s.wake()
-	}
-	return nil
+// batch are records that go into the journal together.
+type batch struct {
+	records []journal.Record
+	// minor ones are written if they can be, and else counted.
+	minor  []journal.Record
+	minors []minor
 }
 
-func (s *Service) account(ctx context.Context, a *tracer.Action) (journal.Record, error) {
-	whole := s.inquiry.All(ctx, a)
+func (b *batch) len() int { return len(b.records) + len(b.minor) }
+
+// record keeps all actions, those together that are there at once.
+func (s *Service) record(ctx context.Context) error {
+	// What has ended is recorded, also when the service is to stop.
+	ctx = context.WithoutCancel(ctx)
+	for {
+		w, ok := s.intake.take()
+		if !ok {
+			return nil
+		}
+		var b batch
+		for until := time.Now().Add(batchWithin); ok; w, ok = s.intake.poll() {
+			if err := s.account(ctx, &w, &b); err != nil {
+				return s.leave(&b, 1, err)
+			}
+			if b.len() >= most || !time.Now().Before(until) {
+				break
+			}
+		}
+		if len(b.records) > 0 {
+			if err := s.keeper.keep(b.records...); err != nil {
+				return s.leave(&b, 0, err)
+			}
+		}
+		s.keepMinor(&b)
+		s.intake.recorded()
+		s.wake()
+	}
+}
+
+// leave counts what is not recorded in the end.
+func (s *Service) leave(b *batch, more int, err error) error {
+	s.unkept += len(b.records) + more + s.intake.leave()
+	b.count(s.folds)
+	return err
+}
+
+// keepMinor writes the minor records, or counts them where it cannot: they wait for
+// nothing, so that others need not wait for them.
+func (s *Service) keepMinor(b *batch) {
+	if len(b.minor) > 0 && s.keeper.tryMinor(b.minor...) != nil {
+		b.count(s.folds)
+	}
+}
+
+// count counts the minor records instead of writing them.
+func (b *batch) count(f *folds) {
+	for i := range b.minors {
+		f.add(&b.minors[i], notWritten)
+	}
+}
+
+// account looks into an action, and adds its record to a batch.
+func (s *Service) account(ctx context.Context, w *waiting, b *batch) error {
+	var whole account.Account
+	if why := s.hurry(w); why != "" {
+		whole = unasked(w.action, why)
+	} else {
+		whole = s.asker.ask(ctx, w.action)
+	}
 	s.metrics.count(&whole)
-	return s.recorder.action(&whole)
+	m, isMinor := minorOf(w.action)
+	if !isMinor {
+		r, err := s.recorder.action(&whole, maxBody)
+		if err == nil {
+			b.records = append(b.records, r)
+		}
+		return err
+	}
+	r, err := s.recorder.action(&whole, maxBodyMinor)
+	if err == nil {
+		b.minor, b.minors = append(b.minor, r), append(b.minors, m)
+	}
+	return err
+}
+
+// hurry says why there is no time to look into an action; it is empty if there is.
+func (s *Service) hurry(w *waiting) string {
+	if w.hurry == "" && !changes(w.action) && s.tracer.Backlog() > hurryBacklog {
+		return "too many attempts waited"
+	}
+	return w.hurry
 }
 
 // close gives everything back: the hooks first, then what was seen is said to be all.

@@ -3,6 +3,8 @@ package service
 import (
 	"context"
 	"fmt"
+	"net"
+	"os"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -22,7 +24,24 @@ func newSystemd() systemd {
 	return systemd{interval: interval}
 }
 
-func (s systemd) notify(state string) { _, _ = daemon.SdNotify(false, state) }
+// notifyWithin is how long systemd has to take a word.
+const notifyWithin = time.Second
+
+// notify does what daemon.SdNotify does, and that with a deadline: a manager that does not
+// read its socket would hold the service for ever.
+func (s systemd) notify(state string) {
+	path := os.Getenv("NOTIFY_SOCKET")
+	if path == "" {
+		return
+	}
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	_ = conn.SetWriteDeadline(time.Now().Add(notifyWithin))
+	_, _ = conn.Write([]byte(state))
+}
 
 func (s systemd) ready() { s.notify(daemon.SdNotifyReady) }
 

@@ -24,7 +24,7 @@ func (s *Service) verifications(ctx context.Context) {
 		case <-s.reloaded:
 		}
 		s.verify(ctx)
-		next.Reset(time.Duration(s.verifyEvery.Load()))
+		next.Reset(time.Duration(s.settings().Journal.VerifyEvery))
 	}
 }
 

@@ -1,0 +1,55 @@
+package service
+
+import (
+	"context"
+	"iter"
+	"sync"
+
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
+
+// quietKernel is a kernel in which nothing happens but what a test sets.
+type quietKernel struct {
+	mu        sync.Mutex
+	loss      tracer.Loss
+	folded    []tracer.Folded
+	disturbed []tracer.Disturbance
+	backlog   int
+}
+
+func (*quietKernel) Actions(ctx context.Context) iter.Seq2[tracer.Action, error] {
+	return func(func(tracer.Action, error) bool) { <-ctx.Done() }
+}
+
+func (k *quietKernel) set(f func(*quietKernel)) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	f(k)
+}
+
+func (k *quietKernel) Backlog() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.backlog
+}
+
+func (k *quietKernel) Loss() (tracer.Loss, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.loss, nil
+}
+
+func (k *quietKernel) Folded() ([]tracer.Folded, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.folded, nil
+}
+
+func (k *quietKernel) Disturbances() []tracer.Disturbance {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.disturbed
+}
+
+func (*quietKernel) Coverage() tracer.Coverage { return tracer.Coverage{} }
+func (*quietKernel) Close() error              { return nil }
