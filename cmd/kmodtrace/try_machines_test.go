@@ -61,7 +61,7 @@ func TestTry(t *testing.T) {
 		"port":      {"hostile.ko what=port -n 1", trial.HungUp, []string{"what the machine sent", "load of hostile"}},
 		"killed":    {"hostile.ko what=kill -n 1", trial.HungUp, []string{"status 137", "load of hostile"}},
 		"forged":    {"hostile.ko what=forge -n 1", trial.HungUp, []string{"without a report of each load"}},
-		"endless":   {"hostile.ko what=print -n 1", "", nil}, // whatever it comes to
+		"endless":   {"hostile.ko what=print -n 1 -- sleep 5", "", nil}, // whatever it comes to
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := shellWords(c.args)

@@ -70,11 +70,14 @@ func (m Machine) openFiles(image *os.File) (files []*os.File, disk *os.File, err
 	if m.Disk == "" {
 		return files, nil, nil
 	}
-	disk, err = os.OpenFile(m.Disk, os.O_RDWR, 0)
-	if err != nil {
-		return files, nil, fmt.Errorf("disk: %w", err)
+	// QEMU wants it twice: it chooses by what it is about to do.
+	for _, mode := range []int{os.O_RDWR, os.O_RDONLY} {
+		if disk, err = os.OpenFile(m.Disk, mode, 0); err != nil {
+			return files, nil, fmt.Errorf("disk: %w", err)
+		}
+		files = append(files, disk)
 	}
-	return append(files, disk), disk, nil
+	return files, disk, nil
 }
 
 func closeAll(files []*os.File) {

@@ -95,7 +95,7 @@ type hardware struct {
 	kernel  int // descriptor of vmlinuz
 	image   int // of the initramfs
 	console int // of the pipe that takes the console
-	disk    int // of the disk's file; 0 for none
+	disk    int // of the disk's file, the next one being to read; 0 for none
 	memory  int // MiB
 	cpus    int
 	accel   Accel
@@ -145,6 +145,7 @@ func (q qemu) args(h hardware) []string {
 	if h.disk != 0 {
 		// What the guest flushed is in the file, whatever becomes of QEMU.
 		args = append(args, "-add-fd", fmt.Sprintf("fd=%d,set=%d", h.disk, diskSet),
+			"-add-fd", fmt.Sprintf("fd=%d,set=%d", h.disk+1, diskSet),
 			"-drive", "file="+setPath(diskSet)+",format=raw,if=none,id=disk,cache=writeback",
 			"-device", "virtio-blk-pci,drive=disk")
 	}

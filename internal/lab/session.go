@@ -122,9 +122,12 @@ func (s *session) handle(frame guest.Frame) error {
 	return nil
 }
 
-func refusedFrame(what string) error {
-	return fmt.Errorf("frame refused: %s: %w", what, guest.ErrGarbage)
-}
+// refusedFrame is a frame that the protocol does not allow. It is [guest.ErrGarbage] for
+// errors.Is.
+type refusedFrame string
+
+func (r refusedFrame) Error() string        { return "frame refused: " + string(r) }
+func (r refusedFrame) Is(target error) bool { return target == guest.ErrGarbage }
 
 // files takes a piece of what is brought back. That it cannot be unpacked shows in the
 // collector's close: the command's exit status is still to come.
