@@ -113,11 +113,16 @@ func carryTest(m *lab.Machine, args []string) ([]string, error) {
 	return argv, nil
 }
 
-// outputFlags name a file or folder that the test writes.
+// outputFlags name a file or directory that the test writes. Nothing but these comes back.
 var outputFlags = [...]string{
-	"-test.coverprofile=", "-test.gocoverdir=", "-test.cpuprofile=", "-test.memprofile=",
+	"-test.coverprofile=", coverDirFlag, "-test.cpuprofile=", "-test.memprofile=",
 	"-test.blockprofile=", "-test.mutexprofile=", "-test.trace=",
 }
+
+const (
+	coverDirFlag = "-test.gocoverdir="
+	coverData    = "cov*.*" // covmeta.…, covcounters.…
+)
 
 // carryOutput lets the test write its file into a folder of the guest, and
 // brings it back to where the host wants it.
@@ -134,11 +139,16 @@ func carryOutput(m *lab.Machine, arg string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", arg, err)
 	}
-	name := path.Join("/tmp", filepath.Base(host))
-	if flag == "-test.gocoverdir=" { // has to exist before the test runs
-		m.Files = append(m.Files, lab.File{Host: host, Guest: name})
+	if host == os.DevNull {
+		return arg, nil // the guest has one too
 	}
-	m.Bring = append(m.Bring, lab.Bring{Guest: name, Folder: filepath.Dir(host)})
+	name := path.Join("/tmp", filepath.Base(host))
+	bring := lab.Bring{Guest: name, Folder: filepath.Dir(host), File: true}
+	if flag == coverDirFlag { // has to exist before the test runs, and may have files of other tests
+		m.Files = append(m.Files, lab.File{Host: host, Guest: name})
+		bring.File, bring.Add = false, coverData
+	}
+	m.Bring = append(m.Bring, bring)
 	return flag + name, nil
 }
 

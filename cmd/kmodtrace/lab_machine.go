@@ -26,6 +26,8 @@ type machineFlags struct {
 	console, dir, disk   string
 	init                 string
 	noModules            bool
+	getModes             bool
+	getLimit             int64
 }
 
 func (f *machineFlags) register(flags *pflag.FlagSet) {
@@ -33,7 +35,9 @@ func (f *machineFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.arch, "arch", runtime.GOARCH, "architecture of the guest: amd64 or arm64")
 	flags.StringVar(&f.append, "append", "", "more kernel command `LINE`")
 	flags.StringArrayVar(&f.add, "add", nil, "add `FILE[:GUESTPATH]`, a file, folder or program with its libraries. Without a path, programs go to /usr/local/bin and others to the command's folder")
-	flags.StringArrayVar(&f.get, "get", nil, "bring `GUESTPATH[:FOLDER]` back when the command has ended")
+	flags.StringArrayVar(&f.get, "get", nil, "bring the file or directory `GUESTPATH[:FOLDER]` back when the command has ended. Links and devices stay in the guest, no file can be executed, and a directory that is here already is refused")
+	flags.BoolVar(&f.getModes, "get-modes", false, "keep the permissions of what --get brings: files of the guest may be executable")
+	flags.Int64Var(&f.getLimit, "get-limit", 1024, "bring at most this many `MiB` back, of at most 100,000 files and directories")
 	flags.StringArrayVar(&f.env, "env", nil, "set `NAME=VALUE` for the command, or pass NAME from here")
 	flags.StringVar(&f.dir, "dir", "/root", "`FOLDER` in the guest that the command runs in")
 	flags.IntVar(&f.memory, "memory", 0, "memory in `MiB` (default: 512 and what the image needs)")
@@ -54,6 +58,10 @@ func (f *machineFlags) machine(ctx context.Context, progress io.Writer) (lab.Mac
 	if f.cpus < 1 || f.memory < 0 || f.timeout < 0 {
 		return m, usageErrorf("--cpus %d --memory %d --timeout %v: want a machine that can be", f.cpus, f.memory, f.timeout)
 	}
+	if f.getLimit < 1 || f.getLimit > 1<<20 {
+		return m, usageErrorf("--get-limit %d: want 1 to %d", f.getLimit, 1<<20)
+	}
+	m.BringBytes = f.getLimit << 20
 	if f.init != "" && f.init != lab.Systemd {
 		return m, usageErrorf("--init %q: want %s, or nothing for the lab's own", f.init, lab.Systemd)
 	}
@@ -72,6 +80,7 @@ func (f *machineFlags) machine(ctx context.Context, progress io.Writer) (lab.Mac
 		if err != nil {
 			return m, err
 		}
+		bring.Modes = f.getModes
 		m.Bring = append(m.Bring, bring)
 	}
 	var err error

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -25,7 +26,10 @@ started, 125 when the machine itself failed.
 The guest has kmodtrace, kmod's tools, a shell, busybox for the rest, and the
 kernel's whole module tree. insmod, modprobe and their like are kmod's; busybox's are
 there as "busybox insmod". (busybox programs that start others, such as
-timeout and xargs, prefer busybox's: give those /sbin/insmod.)`,
+timeout and xargs, prefer busybox's: give those /sbin/insmod.)
+
+On a terminal Ctrl-C goes to the command in the guest. Ctrl-] three times within a second
+ends the machine, whatever the guest does.`,
 		Example: `  kmodtrace lab run -- uname -a
   kmodtrace lab run --kernel 6.1 -- sh -c 'modprobe xfs && lsmod'
   kmodtrace lab run --add hello.ko -- kmodtrace load hello.ko
@@ -37,12 +41,17 @@ timeout and xargs, prefer busybox's: give those /sbin/insmod.)`,
 				return labError(err)
 			}
 			m.Stdin = cmd.InOrStdin()
+			ctx, end := context.WithCancelCause(cmd.Context())
+			defer end(nil)
 			restore, err := attachTerminal(&m, cmd.OutOrStdout())
 			if err != nil {
 				return labError(err)
 			}
 			defer restore()
-			status, err := lab.Run(cmd.Context(), m, args, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			if m.Terminal != nil {
+				m.Stdin = watchEscape(m.Stdin, func() { end(errEscape) })
+			}
+			status, err := lab.Run(ctx, m, args, cmd.OutOrStdout(), cmd.ErrOrStderr())
 			restore()
 			return labResult(status, err)
 		},

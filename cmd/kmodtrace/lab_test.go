@@ -100,11 +100,11 @@ func TestCarryTest(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := lab.Machine{Dir: "/src/pkg"}
-	argv, err := carryTest(&m, []string{"/b001/pkg.test", "-test.v", "-test.coverprofile=/w/c.out", "-test.outputdir=/w", "-test.gocoverdir=/w/d", "x"})
+	argv, err := carryTest(&m, []string{"/b001/pkg.test", "-test.v", "-test.coverprofile=/w/c.out", "-test.outputdir=/w", "-test.gocoverdir=/w/d", "-test.trace=/dev/null", "x"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"/src/bin/pkg.test", "-test.v", "-test.coverprofile=/tmp/c.out", "-test.outputdir=/tmp", "-test.gocoverdir=/tmp/d", "x"}
+	want := []string{"/src/bin/pkg.test", "-test.v", "-test.coverprofile=/tmp/c.out", "-test.outputdir=/tmp", "-test.gocoverdir=/tmp/d", "-test.trace=/dev/null", "x"}
 	if diff := cmp.Diff(want, argv); diff != "" {
 		t.Error(diff)
 	}
@@ -113,7 +113,7 @@ func TestCarryTest(t *testing.T) {
 		{Host: "testdata", Guest: "/src/pkg/testdata"},
 		{Host: "/w/d", Guest: "/tmp/d"},
 	}
-	bring := []lab.Bring{{Guest: "/tmp/c.out", Folder: "/w"}, {Guest: "/tmp/d", Folder: "/w"}}
+	bring := []lab.Bring{{Guest: "/tmp/c.out", Folder: "/w", File: true}, {Guest: "/tmp/d", Folder: "/w", Add: "cov*.*"}}
 	if diff := cmp.Diff(files, m.Files) + cmp.Diff(bring, m.Bring); diff != "" {
 		t.Error(diff)
 	}
@@ -156,6 +156,7 @@ func TestLabBadInput(t *testing.T) {
 		{"lab run --timeout soon -- true", exitUsage, "soon"},
 		{"lab run --dir x -- true", exitUsage, "--dir"},
 		{"lab run --get x -- true", exitUsage, "--get"},
+		{"lab run --get /x --get-limit 0 -- true", exitUsage, "--get-limit"},
 		{"lab run --env =x -- true", exitUsage, "--env"},
 		{"lab run --add /nosuch -- true", exitLab, "/nosuch"},
 		{"lab run --kernel ../../etc -- true", exitLab, "../../etc"},

@@ -34,12 +34,19 @@ The verdict, the worst that happened:
   command-failed  the COMMAND's exit status was not 0
   stuck           it could not be unloaded: somebody holds a reference, or it has no exit
   refused         it was not loaded: the cause says why
-  hung            a step did not end within --patience, or the machine stopped answering
+  hung            a step did not end within --patience, or the machine stopped answering, or
+                  what it reported is not what was to be done
+  out-of-memory   the machine had no memory left
   crashed         code of it faulted: where, as far as the file's debug information tells
   panicked        the whole kernel stopped
 
 Of memory, what the module took from slabs and by vmalloc is seen; pages and per-CPU
 memory that it takes by itself are not.
+
+A trial is a test, not an inspection: the module has the whole machine, and one that means
+harm can report what it likes, or behave as long as it is watched. It cannot reach this
+machine. The verdict is good only if each step was reported and the kernel's console shows
+nothing else.
 
 Exit status: 0 passed; 1 any other verdict; 2 the command line makes no sense; 125 the machine
 itself failed, or its kernel cannot be had.`,

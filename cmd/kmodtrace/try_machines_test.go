@@ -57,6 +57,11 @@ func TestTry(t *testing.T) {
 		"reference": {"leaky.ko what=reference -n 1", trial.Stuck, []string{"reference"}},
 		"warning":   {"leaky.ko what=warning -n 1", trial.Warned, []string{"leaky_init", "leaky.c:"}},
 		"panic":     {"leaky.ko what=panic -n 1", trial.Panicked, []string{"told to panic", "leaky_init", "leaky.c:"}},
+		"no memory": {"hostile.ko what=memory -n 1", trial.Starved, []string{"invoked oom-killer", "hostile_init"}},
+		"port":      {"hostile.ko what=port -n 1", trial.HungUp, []string{"what the machine sent", "load of hostile"}},
+		"killed":    {"hostile.ko what=kill -n 1", trial.HungUp, []string{"status 137", "load of hostile"}},
+		"forged":    {"hostile.ko what=forge -n 1", trial.HungUp, []string{"without a report of each load"}},
+		"endless":   {"hostile.ko what=print -n 1 -- sleep 5", "", nil}, // whatever it comes to
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := shellWords(c.args)
@@ -70,6 +75,12 @@ func TestTry(t *testing.T) {
 				}
 			}
 			r, status := tried(t, args...)
+			if name == "endless" {
+				if len(r.Messages) > 2000 || r.MessagesLeftOut == 0 {
+					t.Errorf("%d messages, and %d left out", len(r.Messages), r.MessagesLeftOut)
+				}
+				return
+			}
 			if r.Verdict != c.verdict || (status == 0) != (c.verdict == trial.Passed) {
 				t.Errorf("%s (status %d): %s; want %s", r.Verdict, status, r.Why, c.verdict)
 			}
@@ -129,8 +140,8 @@ func withLines(t *testing.T, arch, series string) string {
 	t.Helper()
 	dir := t.TempDir()
 	build := exec.Command("../../bin/kmodtrace", "lab", "build", "--kernel", series, "--arch", arch, "--out", dir)
-	for _, source := range []string{"crash.c", "leaky.c"} {
-		build.Args = append(build.Args, filepath.Join("../../internal/lab/specimens", source))
+	for _, source := range []string{"lab/specimens/crash.c", "lab/specimens/leaky.c", "trial/testdata/hostile/hostile.c"} {
+		build.Args = append(build.Args, filepath.Join("../../internal", source))
 	}
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

@@ -26,8 +26,10 @@ func (t *trialText) render(r *trial.Report) string {
 	}
 	lines = append(lines, t.command(r.Command)...)
 	lines = append(lines, t.faults(r.Faults)...)
+	lines = append(lines, leftOut(r.FaultsLeftOut, "complaint of the kernel")...)
 	lines = append(lines, t.leftovers(r)...)
 	lines = append(lines, t.messages(r)...)
+	lines = append(lines, leftOut(r.MessagesLeftOut, "line of the kernel")...)
 	if names := r.Taints.Names(); len(names) > 0 {
 		lines = append(lines, labelled("taints", unsure, strings.Join(names, ", ")))
 	}
@@ -35,6 +37,17 @@ func (t *trialText) render(r *trial.Report) string {
 		lines = append(lines, t.wrapped("unseen", dim, what)...)
 	}
 	return t.text(append(lines, t.verdict(r)))
+}
+
+// leftOut says what there was no room for.
+func leftOut(n int, what string) []line {
+	switch n {
+	case 0:
+		return nil
+	case 1:
+		return []line{labelled("", dim, "and 1 more "+what)}
+	}
+	return []line{labelled("", dim, fmt.Sprintf("and %d more %s", n, strings.Replace(what, " of", "s of", 1)))}
 }
 
 func (t *trialText) headline(r *trial.Report) line {
@@ -220,7 +233,7 @@ func (t *trialText) leftovers(r *trial.Report) (lines []line) {
 		}
 		lines = append(lines, labelled(label(), bad, entry))
 	}
-	return lines
+	return append(lines, leftOut(r.Left.LeftOut, "thing of that kind")...)
 }
 
 // lostMemory is what is left of one place: the largest part, and a word on the others.

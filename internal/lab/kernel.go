@@ -28,19 +28,6 @@ type Kernel struct {
 	Headers string `json:"headers,omitempty"` // root folder holding its headers (usr/src, usr/lib), "" when not fetched
 }
 
-// CacheDir is where the lab keeps what it fetches and builds: $KMODTRACE_CACHE,
-// or else a folder kmodtrace in the user's cache folder. It need not exist yet.
-func CacheDir() (string, error) {
-	if dir := os.Getenv("KMODTRACE_CACHE"); dir != "" {
-		return filepath.Abs(dir)
-	}
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("find cache folder: %w (set KMODTRACE_CACHE)", err)
-	}
-	return filepath.Join(dir, "kmodtrace"), nil
-}
-
 // Kernels lists the kernels that can be booted now, oldest first: those in the
 // cache, complete ones only, and those that the user has installed in /boot.
 // Where both have the same release, the cache's is listed.

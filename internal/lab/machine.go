@@ -28,6 +28,11 @@ type Machine struct {
 	Dir   string   // where the command runs, made when absent; "" for /root
 	Bring []Bring  // what comes back when the command has ended
 
+	// BringBytes and BringFiles bound what comes back: 0 for 1 GiB, and 100,000 files and
+	// directories.
+	BringBytes int64
+	BringFiles int
+
 	// Disk is a file that the guest has as /dev/vda, by the module virtio_blk; "" for no
 	// disk. It stays as the guest leaves it, also when the machine is killed.
 	Disk string
@@ -38,8 +43,12 @@ type Machine struct {
 	Init      string // "" for the lab's own, or [Systemd]: see there
 	NoModules bool   // leave the kernel's module tree out
 	Bare      bool   // leave the tools out too: kmodtrace, the command and nothing else
-	Console   string // keep the kernel's console in this file
+	Console   string // keep the kernel's console in this file, the first 64 MiB of it
 	Accel     Accel  // "" to choose: see ChooseAccel
+
+	// Watch gets the kernel's console as it comes, also what no file takes any more. It
+	// must not block. Nil for nobody.
+	Watch io.Writer
 
 	Program string // the kmodtrace binary that becomes the first process, "" for GuestProgram
 
@@ -90,11 +99,6 @@ func (m Machine) run(ctx context.Context, argv []string, stdout, stderr io.Write
 		return r, err
 	}
 	defer image.Close()
-	console, err := m.openConsole()
-	if err != nil {
-		return r, err
-	}
-	defer console.Close()
 	info, err := image.Stat()
 	if err != nil {
 		return r, err
@@ -106,7 +110,7 @@ func (m Machine) run(ctx context.Context, argv []string, stdout, stderr io.Write
 			m.Memory += 512 // the root may fill half of it, and packages are installed there
 		}
 	}
-	return r, m.boot(ctx, q, image, console, &r, stdout, stderr)
+	return r, m.boot(ctx, q, image, &r, stdout, stderr)
 }
 
 func (m Machine) withDefaults() (Machine, error) {
@@ -129,17 +133,11 @@ func (m Machine) withDefaults() (Machine, error) {
 	if !path.IsAbs(m.Dir) {
 		return m, fmt.Errorf("folder %q: not an absolute path in the guest", m.Dir)
 	}
-	for _, b := range m.Bring {
-		if !path.IsAbs(b.Guest) {
-			return m, fmt.Errorf("bring back %q: not an absolute path in the guest", b.Guest)
-		}
+	if m.BringBytes < 0 || m.BringFiles < 0 {
+		return m, fmt.Errorf("bring back %d bytes and %d files: nothing may be negative", m.BringBytes, m.BringFiles)
 	}
-	if m.Disk != "" {
-		if f, err := os.OpenFile(m.Disk, os.O_RDWR, 0); err != nil {
-			return m, fmt.Errorf("disk: %w", err)
-		} else if err := f.Close(); err != nil {
-			return m, err
-		}
+	if err := checkBring(m.Bring); err != nil {
+		return m, err
 	}
 	if m.Cache == "" {
 		var err error
@@ -211,53 +209,75 @@ func namelessFile(prefix string) (*os.File, error) {
 	return f, nil
 }
 
-func (m Machine) openConsole() (*os.File, error) {
-	if m.Console == "" {
-		return namelessFile("kmodtrace-console-")
-	}
-	f, err := os.OpenFile(m.Console, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("keep the console: %w", err)
-	}
-	return f, nil
-}
-
-// boot starts QEMU, talks with the guest to its end, and judges how it ended.
-func (m Machine) boot(ctx context.Context, q qemu, image, console *os.File, r *report, stdout, stderr io.Writer) error {
+// boot starts QEMU, talks with the guest to its end, and judges how it ended. Whatever
+// the guest does, it ends soon after ctx is done.
+func (m Machine) boot(ctx context.Context, q qemu, image *os.File, r *report, stdout, stderr io.Writer) error {
 	if m.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, m.Timeout)
 		defer cancel()
 	}
-	// Descriptors 0 to 2 are standard, ExtraFiles begin at 3.
-	args := q.args(hardware{
-		kernel: m.Kernel.Image, image: 3, console: 4, disk: m.Disk,
-		memory: m.Memory, cpus: m.CPUs, accel: m.Accel, append: m.Append,
-	})
-	p, err := startQEMU(ctx, q.path, args, image, console)
+	console, written, err := m.openConsole()
+	if err != nil {
+		return err
+	}
+	defer console.close()
+	p, err := m.start(ctx, q, image, written, console.read)
+	_ = written.Close()
 	if err != nil {
 		return err
 	}
 	r.times.started = time.Now()
-	s := newSession(stdout, stderr, nil)
+	go console.follow(p.reader(console.read))
+	var collect *collector
 	if len(m.Bring) > 0 {
-		s.collect = newCollector(m.Bring)
+		collect = newCollector(m.Bring, m.bringLimits())
 	}
+	s := newSession(stdout, stderr, collect)
 	stop := make(chan struct{})
-	receiveErr := s.receive(p.stdout, func() { m.startInput(s, p.stdin, stop) })
+	s, receiveErr := s.until(ctx, p.reader(p.stdout), func() { m.startInput(s, p.stdin, stop) })
 	close(stop)
 	waitErr := p.end(s.done || errors.Is(receiveErr, io.EOF) || errors.Is(receiveErr, io.ErrUnexpectedEOF))
 	r.times.ready, r.times.exited, r.times.off = s.ready, s.exited, time.Now()
-
-	var collectErr error
-	if s.collect != nil {
-		collectErr = s.collect.close(cutOff(s.done))
+	for _, note := range s.notes.all() {
+		fmt.Fprintf(m.progress(), "in the guest: %v\n", note)
 	}
+	var collectErr error
+	if collect != nil {
+		collectErr = collect.close(cutOff(s.done), patience)
+	}
+	select {
+	case <-console.done:
+	case <-time.After(patience): // its file does not take it
+	}
+	tail, panicked, consoleErr := console.end()
 	if !s.done {
-		return m.judge(ctx, s, receiveErr, waitErr, p.complaint(), console)
+		return m.judge(ctx, s, receiveErr, waitErr, p.complaint(), tail, panicked)
 	}
 	r.status = s.status
-	return errors.Join(append(s.trouble, collectErr)...)
+	return errors.Join(append(s.trouble.all(), collectErr, consoleErr)...)
+}
+
+// patience is how long what has to end by itself may take, once a run is over.
+const patience = 2 * time.Second
+
+// until receives until the guest is done, or ctx. Where the output is not taken by
+// whoever reads it, the session is left to itself and another one given, which says nothing.
+func (s *session) until(ctx context.Context, port io.Reader, booted func()) (*session, error) {
+	received := make(chan error, 1)
+	go func() { received <- s.receive(port, booted) }()
+	select {
+	case err := <-received:
+		return s, err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-received:
+		return s, err
+	case <-time.After(patience):
+		s.abandoned.Store(true)
+		return new(session), context.Cause(ctx)
+	}
 }
 
 func cutOff(done bool) error {
@@ -277,11 +297,10 @@ func (m Machine) startInput(s *session, port io.Writer, stop <-chan struct{}) {
 }
 
 // judge says why a run without a done marker ended.
-func (m Machine) judge(ctx context.Context, s *session, receiveErr, waitErr error, complaint string, console *os.File) error {
+func (m Machine) judge(ctx context.Context, s *session, receiveErr, waitErr error, complaint, tail, panicked string) error {
 	if w := (*writeError)(nil); errors.As(receiveErr, &w) {
 		return w
 	}
-	tail, panicked := readConsole(console)
 	crash := &CrashError{Release: m.Kernel.Release, Console: tail}
 	switch {
 	case panicked != "":

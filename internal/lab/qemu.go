@@ -8,6 +8,9 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // Accel is what executes the guest's instructions.
@@ -24,7 +27,13 @@ type qemu struct {
 	arch  string // GOARCH of its guests
 	major int
 	full  string // its version, with the distribution's suffix
+	// sandbox says that it can give up the system calls that it does not need.
+	sandbox bool
 }
+
+// sandboxOption: a QEMU that its guest has taken over starts no program, gets no
+// privilege, and calls nothing that is obsolete.
+const sandboxOption = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 // qemuPrograms maps GOARCH to the emulator and the Debian package that has it.
 func qemuPrograms(arch string) (program, pkg string, ok bool) {
@@ -48,11 +57,17 @@ func findQEMU(ctx context.Context, arch string) (qemu, error) {
 	if err != nil {
 		return qemu{}, fmt.Errorf("%w: install the package %s", err, pkg)
 	}
-	out, err := exec.CommandContext(ctx, path, "--version").Output()
+	q := qemu{path: path, arch: arch, sandbox: true}
+	// One that was built without seccomp refuses the option.
+	out, err := exec.CommandContext(ctx, path, "-sandbox", sandboxOption, "-version").Output()
 	if err != nil {
-		return qemu{}, fmt.Errorf("%s --version: %w", program, err)
+		q.sandbox = false
+		out, err = exec.CommandContext(ctx, path, "-version").Output()
 	}
-	q := qemu{path: path, arch: arch}
+	if err != nil {
+		return qemu{}, fmt.Errorf("%s -version: %w", program, err)
+	}
+	q.sandbox = q.sandbox && hasSeccomp()
 	q.full, q.major, err = parseQEMUVersion(string(out))
 	return q, err
 }
@@ -67,17 +82,24 @@ func parseQEMUVersion(out string) (full string, major int, err error) {
 	return strings.TrimSpace(m[1]), major, err
 }
 
+// hasSeccomp says whether this kernel lets a process filter its system calls.
+func hasSeccomp() bool {
+	action := uint32(unix.SECCOMP_RET_KILL_PROCESS)
+	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_GET_ACTION_AVAIL, 0, uintptr(unsafe.Pointer(&action)))
+	return errno == 0
+}
+
 // hardware is the machine that QEMU is asked for. The descriptors are those
 // of QEMU's own process.
 type hardware struct {
-	kernel  string // vmlinuz
-	image   int    // descriptor of the initramfs
-	console int    // descriptor of the file that takes the console
-	memory  int    // MiB
+	kernel  int // descriptor of vmlinuz
+	image   int // of the initramfs
+	console int // of the pipe that takes the console
+	disk    int // of the disk's file, the next one being to read; 0 for none
+	memory  int // MiB
 	cpus    int
 	accel   Accel
 	append  string // more kernel command line
-	disk    string // the disk's file; "" for none
 }
 
 // resultsPort is the guest's name for the serial port that carries the frames.
@@ -94,7 +116,8 @@ const guestArguments = "quiet panic=-1 rcupdate.rcu_expedited=1"
 
 // args gives QEMU's arguments: the console on one serial port, the results on
 // another, and standard input and output as the host's side of the latter. Serial
-// ports because every kernel has them built in.
+// ports because every kernel has them built in. (A pipe can be appended to, and not be
+// truncated.)
 func (q qemu) args(h hardware) []string {
 	machine, cpu, console := "q35", "max", "ttyS0"
 	results := []string{"-serial", "chardev:results"}
@@ -110,14 +133,20 @@ func (q qemu) args(h hardware) []string {
 		"-no-user-config", "-nodefaults", "-display", "none", "-no-reboot",
 		"-machine", machine, "-accel", q.accelOption(h.accel), "-cpu", cpu,
 		"-smp", strconv.Itoa(h.cpus), "-m", strconv.Itoa(h.memory),
-		"-kernel", h.kernel, "-initrd", descriptorPath(h.image),
+		"-kernel", descriptorPath(h.kernel), "-initrd", descriptorPath(h.image),
 		"-append", strings.TrimSpace("console=" + console + " " + guestArguments + " " + h.append),
-		"-chardev", "file,id=console,path=" + descriptorPath(h.console), "-serial", "chardev:console",
+		"-add-fd", fmt.Sprintf("fd=%d,set=%d", h.console, consoleSet),
+		"-chardev", "file,id=console,path=" + setPath(consoleSet) + ",append=on", "-serial", "chardev:console",
 		"-chardev", "stdio,id=results,signal=off",
 	}
-	if h.disk != "" {
+	if q.sandbox {
+		args = append(args, "-sandbox", sandboxOption)
+	}
+	if h.disk != 0 {
 		// What the guest flushed is in the file, whatever becomes of QEMU.
-		args = append(args, "-drive", "file="+strings.ReplaceAll(h.disk, ",", ",,")+",format=raw,if=none,id=disk,cache=writeback",
+		args = append(args, "-add-fd", fmt.Sprintf("fd=%d,set=%d", h.disk, diskSet),
+			"-add-fd", fmt.Sprintf("fd=%d,set=%d", h.disk+1, diskSet),
+			"-drive", "file="+setPath(diskSet)+",format=raw,if=none,id=disk,cache=writeback",
 			"-device", "virtio-blk-pci,drive=disk")
 	}
 	return append(args, results...)
@@ -132,6 +161,15 @@ func (q qemu) accelOption(accel Accel) string {
 	}
 	return string(accel)
 }
+
+// Sets of descriptors that QEMU takes as they are, where it would open a path anew: it
+// may not be allowed to.
+const (
+	consoleSet = 1
+	diskSet    = 2
+)
+
+func setPath(set int) string { return "/dev/fdset/" + strconv.Itoa(set) }
 
 // descriptorPath names an inherited descriptor as a file. QEMU's options treat
 // commas in a path as their own; here is none.

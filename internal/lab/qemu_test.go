@@ -29,7 +29,7 @@ func TestParseQEMUVersion(t *testing.T) {
 }
 
 func TestQEMUArguments(t *testing.T) {
-	h := hardware{kernel: "/a,b/vmlinuz", image: 3, console: 4, memory: 700, cpus: 2, accel: TCG}
+	h := hardware{kernel: 3, image: 4, console: 5, memory: 700, cpus: 2, accel: TCG}
 	for _, c := range []struct {
 		name   string
 		q      qemu
@@ -37,12 +37,16 @@ func TestQEMUArguments(t *testing.T) {
 		want   []string // pairs
 	}{
 		{"emulated", qemu{arch: "amd64", major: 7}, nil, []string{
-			"-accel tcg,thread=single", "-machine q35", "-cpu max", "-smp 2", "-m 700", "-kernel /a,b/vmlinuz",
-			"-initrd /dev/fd/3", "-append console=ttyS0 quiet panic=-1 rcupdate.rcu_expedited=1", "-serial chardev:console", "-serial chardev:results"}},
+			"-accel tcg,thread=single", "-machine q35", "-cpu max", "-smp 2", "-m 700", "-kernel /dev/fd/3",
+			"-initrd /dev/fd/4", "-append console=ttyS0 quiet panic=-1 rcupdate.rcu_expedited=1", "-serial chardev:console", "-serial chardev:results"}},
 		{"threads are safe from 10 on", qemu{arch: "amd64", major: 10}, nil, []string{"-accel tcg"}},
 		{"KVM", qemu{arch: "amd64", major: 7}, func(h *hardware) { h.accel = KVM }, []string{"-accel kvm", "-cpu host"}},
 		{"arm64", qemu{arch: "arm64", major: 7}, nil, []string{
 			"-machine virt", "-cpu cortex-a72", "-append console=ttyAMA0 quiet panic=-1 rcupdate.rcu_expedited=1", "-device pci-serial,chardev=results"}},
+		{"sandbox", qemu{arch: "amd64", sandbox: true}, nil, []string{
+			"-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"}},
+		{"disk", qemu{arch: "amd64"}, func(h *hardware) { h.disk = 6 }, []string{
+			"-add-fd fd=6,set=2", "-drive file=/dev/fdset/2,format=raw,if=none,id=disk,cache=writeback"}},
 		{"more of a command line", qemu{arch: "amd64"}, func(h *hardware) { h.append = "lsm=bpf x=\"a b\"" },
 			[]string{"-append console=ttyS0 quiet panic=-1 rcupdate.rcu_expedited=1 lsm=bpf x=\"a b\""}},
 	} {
@@ -64,6 +68,16 @@ func TestQEMUArguments(t *testing.T) {
 			}
 			if !slices.Contains(args, "-no-reboot") {
 				t.Error("a guest that restarts would never end")
+			}
+			for _, want := range []string{"-no-user-config", "-nodefaults"} {
+				if !slices.Contains(args, want) {
+					t.Errorf("no %s: QEMU adds a network device and more", want)
+				}
+			}
+			for _, arg := range args {
+				if strings.HasPrefix(arg, "-net") || arg == "-nic" || strings.Contains(arg, "virtio-net") {
+					t.Errorf("%s: nobody asked for a network", arg)
+				}
 			}
 		})
 	}

@@ -42,6 +42,14 @@ func TestSessionReceives(t *testing.T) {
 		{"nothing", nil, false, io.EOF},
 		{"an unknown kind", []guest.Frame{{Kind: 99}, done}, false, guest.ErrGarbage},
 		{"a frame of the other direction", []guest.Frame{{Kind: guest.Stdin}, done}, false, guest.ErrGarbage},
+		{"no exit status", []guest.Frame{out, done}, false, guest.ErrGarbage},
+		{"a negative status", []guest.Frame{{Kind: guest.Exit, Payload: []byte(`{"Status":-256}`)}, done}, false, guest.ErrGarbage},
+		{"a status of two bytes", []guest.Frame{{Kind: guest.Exit, Payload: []byte(`{"Status":256}`)}, done}, false, guest.ErrGarbage},
+		{"a long status", []guest.Frame{{Kind: guest.Exit, Payload: []byte(strings.Repeat(" ", guest.MaxPayload-2) + "{}")}, done}, false, guest.ErrGarbage},
+		{"two statuses", []guest.Frame{exit, {Kind: guest.Exit, Payload: []byte(`{"Status":0}`)}, done}, false, guest.ErrGarbage},
+		{"files that nobody wants", []guest.Frame{{Kind: guest.Files, Payload: []byte("x")}, exit, done}, false, guest.ErrGarbage},
+		{"credit for what was not sent", []guest.Frame{{Kind: guest.Credit, Payload: []byte{1, 0, 0, 0}}, exit, done}, false, guest.ErrGarbage},
+		{"credit of 4 GiB", []guest.Frame{{Kind: guest.Credit, Payload: []byte{0xff, 0xff, 0xff, 0xff}}, exit, done}, false, guest.ErrGarbage},
 		{"a status that is none", []guest.Frame{{Kind: guest.Exit, Payload: []byte("x")}, done}, false, nil},
 		{"credit that is none", []guest.Frame{{Kind: guest.Credit, Payload: []byte("x")}, done}, false, guest.ErrGarbage},
 	} {
@@ -56,6 +64,44 @@ func TestSessionReceives(t *testing.T) {
 				t.Errorf("status %+v, stdout %q, stderr %q", s.status, &stdout, &stderr)
 			}
 		})
+	}
+}
+
+// TestSessionKeepsFewSentences: a guest that complains without end takes no memory.
+func TestSessionKeepsFewSentences(t *testing.T) {
+	frames := []guest.Frame{}
+	for range 1000 {
+		frames = append(frames, guest.Frame{Kind: guest.Trouble, Payload: bytes.Repeat([]byte("x"), guest.MaxPayload)},
+			guest.Frame{Kind: guest.Note, Payload: bytes.Repeat([]byte("x"), guest.MaxPayload)})
+	}
+	s := newSession(io.Discard, io.Discard, nil)
+	if err := s.receive(said(t, frames...), func() {}); err != io.EOF {
+		t.Error(err)
+	}
+	for _, all := range [][]error{s.trouble.all(), s.notes.all()} {
+		if text := errors.Join(all...).Error(); len(text) > 64<<10 || !strings.HasSuffix(text, "and 968 more") {
+			t.Errorf("%d bytes, which end %q", len(text), text[max(0, len(text)-40):])
+		}
+	}
+}
+
+// TestSessionKeepsFewFiles: one that brings files back without end is stopped.
+func TestSessionKeepsFewFiles(t *testing.T) {
+	c := newCollector([]Bring{{Guest: "/a", Folder: t.TempDir()}}, bringLimits{bytes: 1 << 20, files: 10})
+	s := newSession(io.Discard, io.Discard, c)
+	piece := guest.Frame{Kind: guest.Files, Payload: make([]byte, guest.MaxPayload)}
+	var err error
+	for sent := 0; err == nil; sent += len(piece.Payload) {
+		if sent > 100<<20 {
+			t.Fatal("it takes all of it")
+		}
+		err = s.handle(piece)
+	}
+	if !errors.Is(err, guest.ErrGarbage) {
+		t.Error(err)
+	}
+	if err := c.close(io.ErrUnexpectedEOF, time.Minute); err == nil {
+		t.Error("zeros are an archive")
 	}
 }
 
@@ -93,7 +139,9 @@ func TestInputStaysInTheWindow(t *testing.T) {
 			t.Fatalf("%d bytes under way, the window is %d", underWay, guest.Window)
 		}
 		if underWay == guest.Window {
-			s.credit <- underWay
+			if err := s.input.give(uint32(underWay)); err != nil {
+				t.Fatal(err)
+			}
 			underWay = 0
 		}
 	}
@@ -118,4 +166,39 @@ func TestInputEndsWithTheRun(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Error("still waiting for credit")
 	}
+}
+
+// FuzzSession: whatever comes over the port, the session ends without a panic, and only a
+// guest that gave its exit status is done.
+func FuzzSession(f *testing.F) {
+	var port bytes.Buffer
+	w := guest.NewWriter(&port)
+	for kind := range guest.Note + 2 {
+		port.Reset()
+		for _, payload := range []string{"x", `{"Status":1}`, "\x01\x00\x00\x00", ""} {
+			if err := w.Write(kind, []byte(payload)); err != nil {
+				f.Fatal(err)
+			}
+		}
+		f.Add(bytes.Clone(port.Bytes()))
+	}
+	for _, c := range hostileArchives(f) {
+		port.Reset()
+		if _, err := w.Stream(guest.Files).Write(c.data[:min(len(c.data), 4096)]); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(bytes.Clone(port.Bytes()))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c := newCollector([]Bring{{Guest: "/tmp/a", Folder: t.TempDir()}}, bringLimits{100_000, 20})
+		s := newSession(io.Discard, io.Discard, c)
+		err := s.receive(io.MultiReader(strings.NewReader(guest.Preamble), bytes.NewReader(data)), func() {})
+		if (err == nil) != s.done || s.done && s.exited.IsZero() {
+			t.Errorf("done %t, exited %v, %v", s.done, s.exited, err)
+		}
+		if s.status.Status < 0 || s.status.Status > 255 {
+			t.Errorf("status %+v", s.status)
+		}
+		_ = c.close(cutOff(s.done), time.Minute)
+	})
 }

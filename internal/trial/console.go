@@ -1,9 +1,11 @@
 package trial
 
 import (
+	"bytes"
 	"encoding/json"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // Fault is something that the kernel complained of.
@@ -31,15 +33,19 @@ type FaultKind string
 const (
 	Panic   FaultKind = "panic"
 	Oops    FaultKind = "oops"
+	Memory  FaultKind = "memory" // there was none left
 	Warning FaultKind = "warning"
 	Hung    FaultKind = "hung"
 )
 
-// Console is what a guest's kernel printed.
+// Console is what a guest's kernel printed, as far as there is room for it: a module can
+// print without end.
 type Console struct {
 	Faults []Fault
 	// Messages are its lines while a step was taken, without times.
 	Messages []Message
+	// FaultsLeftOut and MessagesLeftOut count those that there was no room for.
+	FaultsLeftOut, MessagesLeftOut int
 	// Last is the last step that it says began.
 	Last Event
 }
@@ -61,6 +67,7 @@ var heads = []struct {
 	{Panic, regexp.MustCompile(`^Kernel panic - not syncing: `)},
 	{Oops, regexp.MustCompile(`^BUG: (kernel NULL pointer dereference|unable to handle|stack guard page|scheduling while atomic)`)},
 	{Oops, regexp.MustCompile(`^(Oops|Oops - |Internal error|Unable to handle kernel|general protection fault|kernel BUG at|invalid opcode|double fault|divide error|stack segment|int3):? ?`)},
+	{Memory, regexp.MustCompile(`^(Out of memory: Killed process|Out of memory and no killable processes|.{1,16} invoked oom-killer: )`)},
 	{Hung, regexp.MustCompile(`^(watchdog: )?BUG: soft lockup|^(rcu: )?INFO: rcu\S* (self-)?detected|^INFO: task .* blocked for more than`)},
 	{Warning, regexp.MustCompile(`^(WARNING: |BUG: |INFO: possible recursive locking|INFO: trying to register non-static key|refcount_t: |list_(add|del) corruption|sysfs: cannot create duplicate|remove_proc_entry: |proc_dir_entry .* already registered|kobject: .* does not have a release)`)},
 }
@@ -76,39 +83,106 @@ var (
 	guess = regexp.MustCompile(`^ *\? `)
 )
 
+// The bounds of a [Console].
+const (
+	maxMessages = 2000
+	maxFaults   = 50   // of one kind
+	maxText     = 500  // bytes of a message
+	maxLine     = 4096 // bytes of a line that are looked at
+)
+
 // ReadConsole finds what the kernel printed in each step, and its faults.
 func ReadConsole(text string) Console {
-	var c Console
-	var now markText
-	now.Step = StepPrepare
-	var open *Fault // that the lines are still about
-	for line := range strings.Lines(strings.ReplaceAll(text, "\r", "")) {
-		line = timestamp.ReplaceAllString(strings.TrimRight(line, "\n"), "")
-		if rest, ok := strings.CutPrefix(line, markPrefix); ok {
-			var next markText
-			if json.Unmarshal([]byte(rest), &next) == nil {
-				now, open = next, nil
-				c.Last = Event{Round: next.Round, Step: next.Step, Target: next.Target, Begins: true}
-			}
-			continue
-		}
-		f := faultOf(line)
-		if now.Step != StepPrepare && line != "" {
-			c.Messages = append(c.Messages, Message{now.Round, now.Step, line, f != nil || open != nil || strings.Contains(line, "[ cut here ]")})
-		}
-		switch {
-		case f != nil:
-			f.Round, f.Step = now.Round, now.Step
-			open = c.add(f, open)
-			continue
-		case strings.HasPrefix(line, "---[ end ") && open != nil && open.Kind == Warning:
-			open = nil // of an oops the registers follow
-		}
-		if open != nil && open.Function == "" && !guess.MatchString(line) {
-			open.locate(line)
+	p := newConsoleParser()
+	_, _ = p.Write([]byte(text))
+	return p.end()
+}
+
+// consoleParser reads a console as it comes.
+type consoleParser struct {
+	mu   sync.Mutex
+	c    Console
+	line []byte // that has begun
+	now  markText
+	open *Fault // that the lines are still about
+	kept map[FaultKind]int
+}
+
+func newConsoleParser() *consoleParser {
+	return &consoleParser{now: markText{Step: StepPrepare}, kept: make(map[FaultKind]int)}
+}
+
+// Write takes what the kernel printed.
+func (p *consoleParser) Write(text []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(text)
+	for len(text) > 0 {
+		line, rest, whole := bytes.Cut(text, []byte("\n"))
+		p.line = append(p.line, line[:min(len(line), maxLine-len(p.line))]...)
+		text = rest
+		if whole {
+			p.take()
 		}
 	}
-	return c
+	return n, nil
+}
+
+// end gives what was found until now.
+func (p *consoleParser) end() Console {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.line) > 0 {
+		p.take()
+	}
+	return p.c
+}
+
+// take reads a line.
+func (p *consoleParser) take() {
+	line := timestamp.ReplaceAllString(strings.ReplaceAll(string(p.line), "\r", ""), "")
+	p.line = p.line[:0]
+	if rest, ok := strings.CutPrefix(line, markPrefix); ok {
+		p.mark(rest)
+		return
+	}
+	f := faultOf(line)
+	if p.now.Step != StepPrepare && line != "" {
+		p.message(line, f != nil || p.open != nil || strings.Contains(line, "[ cut here ]"))
+	}
+	switch {
+	case f != nil:
+		f.Round, f.Step = p.now.Round, p.now.Step
+		p.open = p.add(f)
+		return
+	case strings.HasPrefix(line, "---[ end ") && p.open != nil && p.open.Kind == Warning:
+		p.open = nil // of an oops the registers follow
+	}
+	if p.open != nil && p.open.Function == "" && !guess.MatchString(line) {
+		p.open.locate(line)
+	}
+}
+
+// mark begins a step. A module can print marks too: none leads back to before the first
+// round, where faults are nobody's.
+func (p *consoleParser) mark(text string) {
+	var next markText
+	if json.Unmarshal([]byte(text), &next) != nil || !next.Step.known() {
+		return
+	}
+	if next.Step == StepPrepare && p.now.Step != StepPrepare {
+		return
+	}
+	p.now, p.open = next, nil
+	p.c.Last = Event{Round: next.Round, Step: next.Step, Target: next.Target, Begins: true}
+}
+
+func (p *consoleParser) message(line string, fault bool) {
+	if len(p.c.Messages) == maxMessages {
+		p.c.MessagesLeftOut++
+		return
+	}
+	p.c.Messages = append(p.c.Messages, Message{p.now.Round, p.now.Step, cut(line, maxText), fault})
 }
 
 func faultOf(line string) *Fault {
@@ -121,17 +195,31 @@ func faultOf(line string) *Fault {
 }
 
 // add adds a fault, unless its line only goes on about the last one: an oops has several
-// headlines, and a panic may follow of it.
-func (c *Console) add(f, open *Fault) *Fault {
-	if open != nil && open.Kind == Oops && f.Kind == Oops {
+// headlines, and so has a lack of memory, and a panic may follow of either.
+func (p *consoleParser) add(f *Fault) *Fault {
+	open := p.open
+	if open != nil && open.Kind == f.Kind && (f.Kind == Oops || f.Kind == Memory) {
 		return open
 	}
 	if open != nil && f.Kind == Panic && f.Function == "" {
 		f.Function, f.Offset, f.Module, f.returns = open.Function, open.Offset, open.Module, open.returns
 	}
 	f.locate(f.Text)
-	c.Faults = append(c.Faults, *f)
-	return &c.Faults[len(c.Faults)-1]
+	f.Text = cut(f.Text, maxText)
+	if p.kept[f.Kind]++; p.kept[f.Kind] > maxFaults {
+		p.c.FaultsLeftOut++
+		return f
+	}
+	p.c.Faults = append(p.c.Faults, *f)
+	return &p.c.Faults[len(p.c.Faults)-1]
+}
+
+// cut keeps the beginning of a text.
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
 func (f *Fault) locate(line string) {

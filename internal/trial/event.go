@@ -34,6 +34,14 @@ const (
 	StepDone    Step = "done"
 )
 
+func (s Step) known() bool {
+	switch s {
+	case StepPrepare, StepLoad, StepCommand, StepUnload, StepLook, StepDone:
+		return true
+	}
+	return false
+}
+
 // Event is what the guest tells: that it begins a step, or what came of it.
 type Event struct {
 	Round  int    `json:"round"` // from 1 on; 0 before

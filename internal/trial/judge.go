@@ -18,22 +18,43 @@ type Ended struct {
 	// answering, or had to be stopped, without one.
 	Panic  string
 	Silent bool
+	// Broken says why what the guest told cannot be relied on: it is not what the plan
+	// allows, or whoever told it is gone.
+	Broken string
 }
 
 // Judge makes a report of what a guest told, what its console says, and how it ended.
+//
+// The guest belongs to the module: what it tells may be false. So the worst of three
+// sources counts, and a trial passes only if each step of the plan was reported.
 func Judge(p Plan, events []Event, console Console, ended Ended) *Report {
-	// What the guest told last may have been on its way when it died; the console's word
-	// was not.
-	j := &judge{plan: p, ended: ended, under: console.Last, report: &Report{Verdict: Passed, Files: p.Files, Params: p.Params, Times: p.Times,
-		Faults: []Fault{}, Messages: console.Messages}, modules: make(map[string]*moduleTally)}
-	if j.report.Messages == nil {
-		j.report.Messages = []Message{}
-	}
+	j := newJudge(p)
 	for i := range events {
 		j.event(&events[i])
 	}
+	return j.judge(console, ended)
+}
+
+func newJudge(p Plan) *judge {
+	return &judge{plan: p, modules: make(map[string]*moduleTally), report: &Report{Verdict: Passed, Files: p.Files, Params: p.Params, Times: p.Times,
+		Faults: []Fault{}, Messages: []Message{}}}
+}
+
+// judge makes the report when all events are in.
+func (j *judge) judge(console Console, ended Ended) *Report {
+	j.ended = ended
+	// What the guest told last may have been on its way when it died; the console's word
+	// was not. But a console that prints without end may have lost it.
+	if console.Last.Step != "" {
+		j.under = console.Last
+	}
+	if console.Messages != nil {
+		j.report.Messages = console.Messages
+	}
+	j.report.FaultsLeftOut, j.report.MessagesLeftOut = console.FaultsLeftOut, console.MessagesLeftOut
 	j.faults(console.Faults)
 	j.ending()
+	j.complete()
 	j.leftovers()
 	j.finish()
 	return j.report
@@ -46,6 +67,7 @@ type judge struct {
 	modules map[string]*moduleTally // by file
 	took    []time.Duration         // the commands
 	under   Event                   // the step that began last
+	looks   int                     // for what is left
 	done    bool
 	taints  uint64 // before
 }
@@ -53,23 +75,37 @@ type judge struct {
 // moduleTally collects what a file's attempts took.
 type moduleTally struct {
 	report       *ModuleReport
+	confirmed    map[Step]int
 	load, unload []time.Duration
 	stages       map[tracer.Stage][]time.Duration
 }
 
 func (j *judge) is(v Verdict, format string, args ...any) {
 	if slices.Index(worstFirst, v) < slices.Index(worstFirst, j.report.Verdict) {
-		j.report.Verdict, j.report.Why = v, fmt.Sprintf(format, args...)
+		j.report.Verdict, j.report.Why = v, cut(fmt.Sprintf(format, args...), maxWhy)
 	}
 }
 
+// The bounds of what a guest's texts and numbers may come to in a report.
+const (
+	maxWhy      = 1000
+	maxName     = 100
+	maxOutput   = 64 << 10
+	maxOutcomes = 20
+	maxTook     = 1000 * time.Hour
+)
+
+// sane is a time that a step can have taken.
+func sane(took time.Duration) time.Duration { return min(max(took, 0), maxTook) }
+
 func (j *judge) event(e *Event) {
 	if e.Begins {
+		j.under = *e
 		return
 	}
 	switch {
 	case e.Ready != nil:
-		j.report.Release, j.taints = e.Ready.Release, e.Ready.Taints
+		j.report.Release, j.taints = cut(e.Ready.Release, maxName), e.Ready.Taints
 		if !e.Ready.Tracks {
 			j.report.Unseen = append(j.report.Unseen, "memory from slabs: this kernel does not keep who took it")
 		}
@@ -79,6 +115,8 @@ func (j *judge) event(e *Event) {
 		j.command(e)
 	case e.Left != nil:
 		j.report.Rounds = e.Round
+		j.looks++
+		e.Left.bound()
 		j.report.Left = e.Left
 		if j.report.LeftFirst == nil {
 			j.report.LeftFirst = e.Left
@@ -91,7 +129,7 @@ func (j *judge) event(e *Event) {
 func (j *judge) tally(file string) *moduleTally {
 	t := j.modules[file]
 	if t == nil {
-		t = &moduleTally{report: &ModuleReport{File: file, Loads: []Outcome{}, Unloads: []Outcome{}}, stages: make(map[tracer.Stage][]time.Duration)}
+		t = &moduleTally{report: &ModuleReport{File: file, Loads: []Outcome{}, Unloads: []Outcome{}}, confirmed: make(map[Step]int), stages: make(map[tracer.Stage][]time.Duration)}
 		j.modules[file] = t
 	}
 	return t
@@ -101,7 +139,7 @@ func (j *judge) attempt(e *Event) {
 	t, a := j.tally(e.Target), e.Attempt
 	last := lastAction(a, e.Step)
 	if last != nil && last.Module != "" {
-		t.report.Module = last.Module
+		t.report.Module = cut(last.Module, maxName)
 	}
 	name := orFile(t.report.Module, e.Target)
 	outcomes := &t.report.Loads
@@ -110,6 +148,7 @@ func (j *judge) attempt(e *Event) {
 	}
 	*outcomes = counted(*outcomes, outcomeText(a, last))
 	if a.Result == Confirmed {
+		t.confirmed[e.Step]++
 		t.took(e.Step, last)
 		return
 	}
@@ -167,11 +206,15 @@ func outcomeText(a *Attempt, last *account.Account) string {
 }
 
 func counted(all []Outcome, text string) []Outcome {
+	text = cut(text, maxName)
 	for i := range all {
 		if all[i].Text == text {
 			all[i].Count++
 			return all
 		}
+	}
+	if len(all) == maxOutcomes {
+		return counted(all, all[maxOutcomes-1].Text) // only a guest that lies has so many
 	}
 	return append(all, Outcome{text, 1})
 }
@@ -180,11 +223,13 @@ func (t *moduleTally) took(step Step, a *account.Account) {
 	switch {
 	case a == nil:
 	case step == StepUnload:
-		t.unload = append(t.unload, a.Took)
+		t.unload = append(t.unload, sane(a.Took))
 	default:
-		t.load = append(t.load, a.Took)
+		t.load = append(t.load, sane(a.Took))
 		for _, s := range a.Stages {
-			t.stages[s.Stage] = append(t.stages[s.Stage], s.Took)
+			if times := t.stages[s.Stage]; s.Stage <= tracer.StageInit && len(times) < len(t.load) { // once a load
+				t.stages[s.Stage] = append(times, sane(s.Took))
+			}
 		}
 	}
 }
@@ -196,7 +241,8 @@ func (j *judge) command(e *Event) {
 		j.report.Command = c
 	}
 	c.Runs++
-	j.took = append(j.took, e.Command.Took)
+	j.took = append(j.took, sane(e.Command.Took))
+	e.Command.Output = cut(e.Command.Output, maxOutput)
 	if e.Command.Status == 0 && e.Command.Error == "" {
 		if c.Failed == 0 {
 			c.Output = e.Command.Output
@@ -218,7 +264,7 @@ func (j *judge) faults(faults []Fault) {
 	sources := make(map[string]*source)
 	for i := range faults {
 		f := &faults[i]
-		if f.Step == StepPrepare || f.Step == StepDone {
+		if f.Step == StepPrepare || f.Step == StepDone && !j.theirs(f) {
 			continue // before and after: not theirs
 		}
 		f.Place = j.place(sources, f)
@@ -228,12 +274,20 @@ func (j *judge) faults(faults []Fault) {
 			j.because(Panicked, f)
 		case Oops:
 			j.because(Crashed, f)
+		case Memory:
+			j.because(Starved, f)
 		case Hung:
 			j.because(HungUp, f)
 		case Warning:
 			j.because(Warned, f)
 		}
 	}
+}
+
+// theirs says whether a fault after the last step is a module's: that all steps are over is
+// the guest's word.
+func (j *judge) theirs(f *Fault) bool {
+	return f.Kind == Panic || f.Kind == Oops || f.Module != "" && j.fileOf(f.Module) != ""
 }
 
 func (j *judge) because(v Verdict, f *Fault) {
@@ -249,6 +303,10 @@ func (j *judge) because(v Verdict, f *Fault) {
 	}
 	if v == j.report.Verdict {
 		j.report.Verdict = Passed // the console knows more about it
+	}
+	if f.Step == StepDone {
+		j.is(v, "%s%s, after the last step", f.Text, where)
+		return
 	}
 	j.is(v, "%s%s, at the %s of round %d", f.Text, where, f.Step, f.Round)
 }
@@ -276,7 +334,7 @@ func (j *judge) source(sources map[string]*source, module string) *source {
 	}
 	s, known := sources[file]
 	if !known {
-		s, _ = openSource(file) // without it there is no line
+		s = openHostile(file) // without it there is no line
 		sources[file] = s
 	}
 	return s
@@ -296,7 +354,7 @@ func (j *judge) place(sources map[string]*source, f *Fault) string {
 
 // ending tells what it means that the guest did not come to its end.
 func (j *judge) ending() {
-	if j.done {
+	if j.done && j.ended.Broken == "" {
 		return
 	}
 	at := "before the first round"
@@ -314,15 +372,40 @@ func (j *judge) ending() {
 	switch {
 	case j.ended.Panic != "":
 		j.is(Panicked, "kernel panic: %s, %s", j.ended.Panic, at)
+	case j.ended.Broken != "":
+		j.is(HungUp, "%s, %s", j.ended.Broken, at)
 	case j.ended.Silent:
 		j.is(HungUp, "the machine did not answer any more, %s", at)
 	}
 }
 
-// fileInGuest gives the file of a plan by what it is called in the guest.
+// complete tells what a machine did not report that says that all went well.
+func (j *judge) complete() {
+	if slices.Index(worstFirst, j.report.Verdict) <= slices.Index(worstFirst, Stuck) {
+		return // then it did not come to the rest
+	}
+	const format = "the machine ended without a report of each %s"
+	for _, file := range j.plan.Files {
+		t := j.tally(file)
+		switch {
+		case t.confirmed[StepLoad] < j.plan.Times:
+			j.is(HungUp, format+" of %s", StepLoad, orFile(t.report.Module, file))
+		case t.confirmed[StepUnload] < j.plan.Times:
+			j.is(HungUp, format+" of %s", StepUnload, orFile(t.report.Module, file))
+		}
+	}
+	switch {
+	case len(j.plan.Command) > 0 && len(j.took) < j.plan.Times:
+		j.is(HungUp, format, StepCommand)
+	case j.looks < j.plan.Times || !j.done:
+		j.is(HungUp, format, "step")
+	}
+}
+
+// fileInGuest gives the file of a plan by what it is called in the guest, or here.
 func (j *judge) fileInGuest(target string) string {
 	for i, file := range j.plan.Files {
-		if target == guestName(i, file) {
+		if target == guestName(i, file) || target == file {
 			j.tally(file)
 			return file
 		}
@@ -377,7 +460,7 @@ func (j *judge) firstLoad() bool {
 
 // leftText says in short what was left: memory before all else.
 func leftText(l *Leftovers) string {
-	others := len(l.Entries)
+	others := len(l.Entries) + l.LeftOut
 	switch {
 	case len(l.Memory) > 0:
 		m := slices.MaxFunc(l.Memory, func(a, b Allocation) int { return cmp.Compare(a.Bytes, b.Bytes) })

@@ -14,16 +14,17 @@ type Verdict string
 const (
 	Panicked Verdict = "panicked" // the whole kernel stopped
 	Crashed  Verdict = "crashed"  // its code faulted: an oops
-	HungUp   Verdict = "hung"     // a step did not end
-	NotLive  Verdict = "refused"  // it was not loaded
-	Stuck    Verdict = "stuck"    // it could not be unloaded
+	Starved  Verdict = "out-of-memory"
+	HungUp   Verdict = "hung"    // a step did not end
+	NotLive  Verdict = "refused" // it was not loaded
+	Stuck    Verdict = "stuck"   // it could not be unloaded
 	Failing  Verdict = "command-failed"
 	Warned   Verdict = "warned" // the kernel complained
 	Leaking  Verdict = "leaked" // it did not give everything back
 	Passed   Verdict = "passed"
 )
 
-var worstFirst = []Verdict{Panicked, Crashed, HungUp, NotLive, Stuck, Failing, Warned, Leaking, Passed}
+var worstFirst = []Verdict{Panicked, Crashed, Starved, HungUp, NotLive, Stuck, Failing, Warned, Leaking, Passed}
 
 // Report is what came of a trial.
 type Report struct {
@@ -49,6 +50,9 @@ type Report struct {
 	// Taints are those that the trial added.
 	Taints   tracer.Taints `json:"taints"`
 	Messages []Message     `json:"messages"`
+	// FaultsLeftOut and MessagesLeftOut are how many more there were.
+	FaultsLeftOut   int `json:"faults_left_out,omitempty"`
+	MessagesLeftOut int `json:"messages_left_out,omitempty"`
 	// Took is the whole, and Booting the part of it until the guest was ready.
 	Took    time.Duration `json:"took_ns"`
 	Booting time.Duration `json:"booting_ns"`

@@ -1,12 +1,11 @@
 package trial
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/internal/lab"
+	"github.com/kmodtrace/kmodtrace/internal/lab/guest"
 )
 
 // GuestCommand is the command of kmodtrace that carries a plan out in the guest. Its
@@ -28,13 +28,8 @@ const kernelArguments = "ignore_loglevel printk.devkmsg=on slub_debug=U"
 // the machine could not be had, or was stopped.
 func Run(ctx context.Context, m lab.Machine, p Plan) (*Report, error) {
 	begun := time.Now()
-	console, err := os.CreateTemp("", "kmodtrace-trial-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.Remove(console.Name())
-	defer console.Close()
-	m.Console = console.Name()
+	console := newConsoleParser()
+	m.Watch = console
 	m.Append = strings.TrimSpace(m.Append + " " + kernelArguments)
 	m.Timeout = longest(p)
 	inside, err := p.inside(&m)
@@ -49,18 +44,16 @@ func Run(ctx context.Context, m lab.Machine, p Plan) (*Report, error) {
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	// A guest in which something hangs does not end by itself.
-	told := &teller{files: p.Files, inside: inside.Files, end: func() { time.AfterFunc(endWithin, stop) }}
-	var complaint bytes.Buffer
+	limit := time.AfterFunc(bootWithin, stop)
+	defer limit.Stop()
+	told := newTeller(p, inside.Files, func(within time.Duration) { limit.Reset(within) })
+	var complaint lastText
 	status, err := lab.Run(running, m, inside.argv(), told, &complaint)
 	ended, err := how(ctx, err, status, complaint.String(), told)
 	if err != nil {
 		return nil, err
 	}
-	text, err := os.ReadFile(console.Name())
-	if err != nil {
-		return nil, err
-	}
-	r := Judge(p, told.events, ReadConsole(string(text)), ended)
+	r := told.judge.judge(console.end(), ended)
 	r.Took, r.Accel = time.Since(begun), string(m.Accel)
 	if !told.ready.IsZero() {
 		r.Booting = told.ready.Sub(begun)
@@ -71,16 +64,23 @@ func Run(ctx context.Context, m lab.Machine, p Plan) (*Report, error) {
 	return r, nil
 }
 
-// bootWithin is what a slow machine may take until its guest is ready.
-const bootWithin = 3 * time.Minute
+// bootWithin is what a slow machine may take until its guest is ready, and stepSlack what
+// it may take for a step beyond the plan's patience: it is busy with what it has seen.
+const (
+	bootWithin = 3 * time.Minute
+	stepSlack  = time.Minute
+)
 
 // endWithin is what a guest that has told everything may take to power off.
 const endWithin = 2 * time.Second
 
 // longest is when a machine that has not ended is not going to.
 func longest(p Plan) time.Duration {
-	steps := 2*len(p.Files) + 2
-	return bootWithin + time.Duration(p.Times*steps)*(p.Patience+settle)
+	steps := time.Duration(p.Times * (2*len(p.Files) + 2))
+	if p.Patience > math.MaxInt64/2/steps {
+		return math.MaxInt64 / 2
+	}
+	return bootWithin + steps*(p.Patience+settle)
 }
 
 // inside gives the plan with the names that the files have in the guest.
@@ -110,33 +110,50 @@ func (p Plan) argv() []string {
 	return []string{"kmodtrace", GuestCommand, string(text)}
 }
 
-// how tells how the machine ended. What a module can have done is no error.
+// how tells how the machine ended. What a module can have done is no error: from when the
+// guest is ready on, all that happens there may be its doing.
 func how(ctx context.Context, err error, status int, complaint string, told *teller) (Ended, error) {
 	var crash *lab.CrashError
 	switch {
 	case ctx.Err() != nil:
 		return Ended{}, context.Cause(ctx)
-	case told.err != nil:
-		return Ended{}, told.err
+	case told.ready.IsZero():
+		return Ended{}, notReady(err, status, complaint, told)
+	case told.broken != "":
+		return Ended{Broken: told.broken}, nil
 	case told.done:
 		return Ended{}, nil
-	case errors.As(err, &crash) && told.ready.IsZero():
-		return Ended{}, err // not the module's fault
 	case errors.As(err, &crash):
 		if reason, ok := strings.CutPrefix(crash.Reason, "kernel panic: "); ok {
-			return Ended{Panic: reason}, nil
+			return Ended{Panic: cut(reason, maxText)}, nil
+		}
+		if errors.Is(err, guest.ErrGarbage) {
+			return Ended{Broken: "what the machine sent is not what a machine of the lab sends"}, nil
 		}
 		return Ended{Silent: true}, nil
 	case err != nil:
-		return Ended{}, err
-	case status != 0:
-		why := lastLine(complaint)
-		if why == "" { // as when the kernel killed it for want of memory
-			why = fmt.Sprintf("what carries out the plan ended by itself, with status %d", status)
-		}
-		return Ended{}, fmt.Errorf("in the machine: %s", why)
+		return Ended{Broken: "the machine failed: " + cut(strings.ReplaceAll(err.Error(), "\n", "; "), maxText)}, nil
+	case status != 0: // as when the kernel killed it for want of memory
+		return Ended{Broken: fmt.Sprintf("what carries out the plan ended by itself, with status %d", status)}, nil
 	}
 	return Ended{}, nil
+}
+
+// notReady says why a machine did not come to the first round.
+func notReady(err error, status int, complaint string, told *teller) error {
+	switch {
+	case told.err != nil:
+		return told.err
+	case told.broken != "":
+		return fmt.Errorf("in the machine: %s", told.broken)
+	case err != nil:
+		return err
+	}
+	why := lastLine(complaint)
+	if why == "" {
+		why = fmt.Sprintf("what carries out the plan ended by itself, with status %d", status)
+	}
+	return fmt.Errorf("in the machine: %s", why)
 }
 
 func lastLine(text string) string {
@@ -144,51 +161,13 @@ func lastLine(text string) string {
 	return text[strings.LastIndexByte(text, '\n')+1:]
 }
 
-// teller reads events as they come.
-type teller struct {
-	files, inside []string
-	events        []Event
-	ready         time.Time
-	done          bool
-	end           func() // called when it has told everything
-	rest          []byte
-	err           error
+// lastText keeps the end of what is written to it.
+type lastText struct{ text []byte }
+
+func (l *lastText) Write(p []byte) (int, error) {
+	l.text = append(l.text, p[max(0, len(p)-maxText):]...)
+	l.text = append(l.text[:0], l.text[max(0, len(l.text)-maxText):]...)
+	return len(p), nil
 }
 
-// Write takes what the guest prints.
-func (t *teller) Write(text []byte) (int, error) {
-	t.rest = append(t.rest, text...)
-	for {
-		line, rest, whole := bytes.Cut(t.rest, []byte("\n"))
-		if !whole {
-			return len(text), nil
-		}
-		t.rest = rest
-		t.take(line)
-	}
-}
-
-var _ io.Writer = (*teller)(nil)
-
-func (t *teller) take(line []byte) {
-	e, err := ParseEvent(line)
-	if err != nil {
-		t.err = fmt.Errorf("the guest said what is no event: %.200q", line)
-		return
-	}
-	for i, inside := range t.inside {
-		if e.Target == inside {
-			e.Target = t.files[i]
-		}
-	}
-	switch {
-	case e.Ready != nil:
-		t.ready = time.Now()
-	case e.Error != "":
-		t.err = errors.New(e.Error)
-	case e.Step == StepDone:
-		t.done = true
-		t.end()
-	}
-	t.events = append(t.events, e)
-}
+func (l *lastText) String() string { return string(l.text) }

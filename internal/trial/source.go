@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/kmodtrace/kmodtrace/kmod"
 )
@@ -16,6 +17,39 @@ type source struct {
 	file  *elf.File
 	debug *dwarf.Data       // nil where the file has none
 	bases map[string]uint64 // of each section, as its addresses have them here
+}
+
+// maxDebug is how much debug information is read: compressed, it may be any amount.
+const maxDebug = 512 << 20
+
+// openHostile opens a file that may be made to trip whoever reads it; nil where it cannot
+// be read.
+func openHostile(path string) (s *source) {
+	defer func() {
+		if recover() != nil {
+			s = nil
+		}
+	}()
+	s, err := openSource(path)
+	if err != nil {
+		return nil
+	}
+	return s
+}
+
+// debugTooLarge tells of a file whose debug information takes more memory than it may. The
+// old way of compressing it (.zdebug) says in the data how much it claims.
+func debugTooLarge(f *elf.File) bool {
+	var sum uint64
+	for _, s := range f.Sections {
+		if strings.HasPrefix(s.Name, ".zdebug_") || s.Size > maxDebug {
+			return true
+		}
+		if strings.HasPrefix(s.Name, ".debug_") {
+			sum += s.Size
+		}
+	}
+	return sum > maxDebug
 }
 
 // openSource reads a module file. In it all sections begin at address 0; here each gets
@@ -37,9 +71,11 @@ func openSource(path string) (*source, error) {
 	if f, err = elf.NewFile(bytes.NewReader(data)); err != nil {
 		return nil, err
 	}
-	debug, err := f.DWARF() // applies the relocations, which are by symbols
-	if err != nil {
-		debug = nil
+	var debug *dwarf.Data
+	if !debugTooLarge(f) {
+		if debug, err = f.DWARF(); err != nil { // applies the relocations, which are by symbols
+			debug = nil
+		}
 	}
 	return &source{f, debug, bases}, nil
 }

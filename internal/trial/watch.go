@@ -19,7 +19,22 @@ type Leftovers struct {
 	// threads.
 	Entries []string     `json:"entries,omitempty"`
 	Memory  []Allocation `json:"memory,omitempty"`
-	Taints  uint64       `json:"taints"` // all that are set now
+	// LeftOut is how many more there are of both: a module can leave any number.
+	LeftOut int    `json:"left_out,omitempty"`
+	Taints  uint64 `json:"taints"` // all that are set now
+}
+
+// maxLeft is how many of each are listed.
+const maxLeft = 1000
+
+// bound leaves out what is too much to tell.
+func (l *Leftovers) bound() {
+	if n := len(l.Entries) - maxLeft; n > 0 {
+		l.Entries, l.LeftOut = l.Entries[:maxLeft], l.LeftOut+n
+	}
+	if n := len(l.Memory) - maxLeft; n > 0 {
+		l.Memory, l.LeftOut = l.Memory[:maxLeft], l.LeftOut+n
+	}
 }
 
 // Watch notes what the kernel exposes, and what is left of modules.
@@ -91,6 +106,7 @@ func (w *Watch) Left(patient bool) *Leftovers {
 	for begun := time.Now(); ; time.Sleep(200 * time.Millisecond) {
 		left := &Leftovers{Entries: takeSnapshot().since(w.before), Memory: allocations(w.areas), Taints: taints()}
 		if len(left.Entries) == 0 && len(left.Memory) == 0 || !patient || time.Since(begun) > settle {
+			left.bound()
 			return left
 		}
 	}

@@ -10,24 +10,50 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 )
 
-// bring sends files and folders as one gzip'd tar stream: the port moves less
+// The bounds of a name that is brought back, by which the host judges it.
+const (
+	maxBringDepth = 64   // directories in one name
+	maxBringPath  = 4096 // bytes
+	maxBringName  = 255
+)
+
+// CheckBringName says whether a name may be brought back: one of a file below a directory,
+// that no terminal and no tool on the host trips over.
+func CheckBringName(name string) error {
+	elements := strings.Split(name, "/")
+	tooLong := func(element string) bool { return len(element) > maxBringName }
+	control := func(r rune) bool { return r < ' ' || r == 0x7f }
+	switch {
+	case !fs.ValidPath(name) || name == ".":
+		return errors.New("not a name of a file below a directory")
+	case strings.ContainsFunc(name, control):
+		return errors.New("a control character in its name")
+	case len(name) > maxBringPath || len(elements) > maxBringDepth || slices.ContainsFunc(elements, tooLong):
+		return errors.New("its name is too long or too deep")
+	}
+	return nil
+}
+
+// bring sends files and directories as one gzip'd tar stream: the port moves less
 // than a megabyte a second, the emulated CPU compresses several. Entries are named
 // INDEX/BASE…, by the position of what was asked for. The error is the port's;
 // what cannot be read becomes trouble, and the others still come.
 func bring(paths []string, frames *Writer) error {
 	port := bufio.NewWriterSize(frames.Stream(Files), MaxPayload)
 	packed := gzip.NewWriter(port)
-	archive := tar.NewWriter(packed)
+	p := &packer{archive: tar.NewWriter(packed)}
 	var troubles []error
 	for i, path := range paths {
-		if err := pack(archive, path, strconv.Itoa(i)); err != nil {
+		if err := p.pack(path, strconv.Itoa(i)); err != nil {
 			troubles = append(troubles, fmt.Errorf("bring back %w", err))
 		}
 	}
-	if err := errors.Join(archive.Close(), packed.Close(), port.Flush()); err != nil {
+	if err := errors.Join(p.archive.Close(), packed.Close(), port.Flush()); err != nil {
 		return err
 	}
 	for _, err := range troubles {
@@ -35,12 +61,35 @@ func bring(paths []string, frames *Writer) error {
 			return err
 		}
 	}
+	if p.left > 0 {
+		return frames.note(fmt.Sprintf("%d links, devices and the like were not brought back, the first %s", p.left, p.first))
+	}
 	return nil
 }
 
-func pack(archive *tar.Writer, root, prefix string) error {
-	base := filepath.Dir(filepath.Clean(root))
-	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+// packer writes the archive, and counts what it leaves out: the host takes nothing but
+// regular files and directories.
+type packer struct {
+	archive *tar.Writer
+	left    int
+	first   string
+}
+
+func (p *packer) leaveOut(path string) {
+	if p.left++; p.left == 1 {
+		p.first = path
+	}
+}
+
+// pack adds one file or tree. That what was asked for is itself a link is what its user
+// may not know: the link is followed, and the name kept.
+func (p *packer) pack(root, prefix string) error {
+	real, err := filepath.EvalSymlinks(root)
+	if err != nil {
+		return err
+	}
+	name := filepath.Base(filepath.Clean(root))
+	return filepath.WalkDir(real, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -48,40 +97,46 @@ func pack(archive *tar.Writer, root, prefix string) error {
 		if err != nil {
 			return err
 		}
-		name, err := filepath.Rel(base, path)
+		rel, err := filepath.Rel(real, path)
 		if err != nil {
 			return err
 		}
-		return packOne(archive, path, filepath.Join(prefix, name), info)
+		to := filepath.Join(name, rel)
+		if CheckBringName(to) != nil {
+			p.leaveOut(path)
+			if info.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		return p.one(path, prefix+"/"+to, info)
 	})
 }
 
-// packOne adds one file. Regular files are read whole first: files of proc,
+// one adds one file. Regular files are read whole first: files of proc,
 // sysfs and tracefs say that they are empty, or of a size that they do not have.
-func packOne(archive *tar.Writer, path, name string, info fs.FileInfo) error {
-	link := ""
+func (p *packer) one(path, name string, info fs.FileInfo) error {
 	var data []byte
 	var err error
 	switch {
 	case info.Mode().IsRegular():
 		data, err = os.ReadFile(path)
-	case info.Mode()&fs.ModeSymlink != 0:
-		link, err = os.Readlink(path)
 	case !info.IsDir():
-		return nil // sockets, pipes, devices: nothing to bring
+		p.leaveOut(path)
+		return nil
 	}
 	if err != nil {
 		return err
 	}
-	header, err := tar.FileInfoHeader(info, link)
+	header, err := tar.FileInfoHeader(info, "")
 	if err != nil {
 		return err
 	}
 	header.Name, header.Size = name, int64(len(data))
-	if err := archive.WriteHeader(header); err != nil {
+	if err := p.archive.WriteHeader(header); err != nil {
 		return err
 	}
-	if _, err := archive.Write(data); err != nil && !errors.Is(err, io.ErrShortWrite) {
+	if _, err := p.archive.Write(data); err != nil && !errors.Is(err, io.ErrShortWrite) {
 		return err
 	}
 	return nil

@@ -45,13 +45,15 @@ const (
 	Credit                   // credit
 	Stdin                    // stdin
 	StdinEnd                 // stdin-end
+	Note                     // note
 )
 
 // Frame is one message on the results port.
 //
 // Guest to host: Stdout and Stderr are the command's output. Files is a piece
 // of a gzip'd tar stream, holding what is brought back. Trouble is a sentence
-// about something that the guest could not do. Exit is an [ExitStatus]. Done ends
+// about something that the guest could not do, Note one about something that it left
+// out. Exit is an [ExitStatus]. Done ends
 // the run: a run without it did not finish. Credit is a number of bytes of
 // standard input that the host may send more. Host to guest: Stdin and StdinEnd.
 type Frame struct {
@@ -131,12 +133,19 @@ type Reader struct {
 // NewReader makes a frame reader on r, which should be buffered.
 func NewReader(r io.Reader) *Reader { return &Reader{r: r} }
 
+// maxNoise is how much may come before the preamble: firmware, and a console that the
+// user put there.
+const maxNoise = 16 << 20
+
 // Sync skips to just after the preamble. It gives io.ErrUnexpectedEOF when the
 // stream ends without one.
 func (r *Reader) Sync() error {
 	want := []byte(Preamble)
 	var window []byte
 	for !bytes.Equal(window, want) {
+		if r.offset > maxNoise {
+			return fmt.Errorf("no preamble in %d bytes: %w", r.offset, ErrGarbage)
+		}
 		if len(window) == len(want) {
 			window = append(window[:0], window[1:]...)
 		}

@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"io"
@@ -168,3 +169,52 @@ func FuzzNext(f *testing.F) {
 		}
 	})
 }
+
+// TestWorstFrames: none of them panics, takes memory by what it claims, or is a frame.
+func TestWorstFrames(t *testing.T) {
+	frame := func(kind Kind, payload []byte) []byte {
+		var port bytes.Buffer
+		if err := NewWriter(&port).Write(kind, payload); err != nil {
+			t.Fatal(err)
+		}
+		return port.Bytes()
+	}
+	whole := frame(Stdout, []byte("payload"))
+	longer := bytes.Clone(whole)
+	longer[2]++
+	shorter := bytes.Clone(whole)
+	shorter[2]--
+	for name, c := range map[string]struct {
+		port []byte
+		want error
+	}{
+		"nothing":                        {nil, io.EOF},
+		"half a header":                  {whole[:3], io.ErrUnexpectedEOF},
+		"a payload that never comes":     {[]byte{frameMagic, byte(Files), 0, 0x80}, io.ErrUnexpectedEOF},
+		"the longest claim":              {[]byte{frameMagic, byte(Files), 0xff, 0xff}, ErrGarbage},
+		"one byte too much":              {[]byte{frameMagic, byte(Files), 1, 0x80}, ErrGarbage},
+		"another magic":                  {append([]byte{frameMagic + 1}, whole[1:]...), ErrGarbage},
+		"zeros":                          {make([]byte, 1<<20), ErrGarbage},
+		"a checksum of another length":   {append(longer, make([]byte, 20)...), ErrGarbage},
+		"a length that is one too short": {shorter, ErrGarbage},
+		"another kind":                   {append([]byte{frameMagic, byte(Exit)}, whole[2:]...), ErrGarbage},
+		"a preamble in the middle":       {append([]byte(Preamble), whole...), ErrGarbage},
+	} {
+		got, err := NewReader(bytes.NewReader(c.port)).Next()
+		if !errors.Is(err, c.want) {
+			t.Errorf("%s: %s of %d bytes, %v; want %v", name, got.Kind, len(got.Payload), err, c.want)
+		}
+	}
+}
+
+// TestNoiseEnds: what is no guest of the lab is not listened to for ever.
+func TestNoiseEnds(t *testing.T) {
+	r := NewReader(bufio.NewReader(endless{}))
+	if err := r.Sync(); !errors.Is(err, ErrGarbage) {
+		t.Errorf("got %v", err)
+	}
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }

@@ -17,11 +17,12 @@ func _() {
 	_ = x[Credit-7]
 	_ = x[Stdin-8]
 	_ = x[StdinEnd-9]
+	_ = x[Note-10]
 }
 
-const _Kind_name = "stdoutstderrfilestroubleexitdonecreditstdinstdin-end"
+const _Kind_name = "stdoutstderrfilestroubleexitdonecreditstdinstdin-endnote"
 
-var _Kind_index = [...]uint8{0, 6, 12, 17, 24, 28, 32, 38, 43, 52}
+var _Kind_index = [...]uint8{0, 6, 12, 17, 24, 28, 32, 38, 43, 52, 56}
 
 func (i Kind) String() string {
 	idx := int(i) - 1

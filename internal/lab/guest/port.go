@@ -45,8 +45,15 @@ func (w *Writer) WriteJSON(kind Kind, v any) error {
 	return w.Write(kind, data)
 }
 
+// maxText is what a sentence for the host may have: see [Trouble] and [Note].
+const maxText = 1 << 10
+
 // trouble tells the host what could not be done.
-func (w *Writer) trouble(err error) error {
-	text := []byte(err.Error())
-	return w.Write(Trouble, text[:min(len(text), MaxPayload)])
+func (w *Writer) trouble(err error) error { return w.sentence(Trouble, err.Error()) }
+
+// note tells the host what was left out.
+func (w *Writer) note(text string) error { return w.sentence(Note, text) }
+
+func (w *Writer) sentence(kind Kind, text string) error {
+	return w.Write(kind, []byte(text[:min(len(text), maxText)]))
 }

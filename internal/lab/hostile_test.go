@@ -1,0 +1,382 @@
+package lab
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kmodtrace/kmodtrace/internal/lab/guest"
+)
+
+const fakePrefix = "fake-qemu-"
+
+// fakeQEMU is what a QEMU does whose guest owns it: descriptor 1 is the results port, and
+// 5 the console.
+func fakeQEMU(what string) {
+	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	frames := guest.NewWriter(os.Stdout)
+	all := func(err error) {
+		if err != nil {
+			os.Exit(9)
+		}
+	}
+	forever := func(do func() error) {
+		for {
+			all(do())
+		}
+	}
+	sleep := func() { time.Sleep(time.Hour) }
+	if what != "silent" && what != "noise" {
+		all(frames.Open())
+	}
+	frame := func(kind guest.Kind, payload []byte) func() error {
+		return func() error { return frames.Write(kind, payload) }
+	}
+	full := bytes.Repeat([]byte("x"), guest.MaxPayload)
+	exit := frame(guest.Exit, []byte(`{"Status":0}`))
+	switch what {
+	case "well":
+		info, _ := os.Stat("/")
+		_, shadow := os.Open("/etc/shadow")
+		var size, core unix.Rlimit
+		all(errors.Join(unix.Getrlimit(unix.RLIMIT_FSIZE, &size), unix.Getrlimit(unix.RLIMIT_CORE, &core)))
+		dir, _ := os.Getwd()
+		image, imageErr := os.ReadFile("/dev/fd/4")
+		_, writeErr := os.OpenFile("/dev/fd/4", os.O_WRONLY, 0)
+		all(frames.Write(guest.Stdout, fmt.Appendf(nil, "root %t, shadow %t, file size %d, core %d, %s, secret %q, image %q %v, written %t %t",
+			os.Geteuid() == 0, shadow == nil, size.Cur, core.Cur, dir, os.Getenv("AWS_SECRET_ACCESS_KEY"), image, imageErr, writeErr == nil, info == nil)))
+		all(exit())
+		all(frames.Write(guest.Done, nil))
+	case "silent":
+		sleep()
+	case "noise":
+		forever(func() error { _, err := os.Stdout.Write(full); return err })
+	case "garbage":
+		forever(func() error { _, err := os.Stdout.Write(full); return err })
+	case "output":
+		forever(frame(guest.Stdout, full))
+	case "nothing": // but empty frames
+		forever(frame(guest.Stderr, nil))
+	case "trouble":
+		forever(frame(guest.Trouble, full))
+	case "notes":
+		forever(frame(guest.Note, full))
+	case "credit":
+		forever(frame(guest.Credit, []byte{0, 64, 0, 0}))
+	case "no-credit": // for endless input
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		sleep()
+	case "files":
+		forever(frame(guest.Files, full))
+	case "no-done":
+		all(exit())
+		sleep()
+	case "half-a-frame":
+		_, err := os.Stdout.Write([]byte{0x9e, 1, 0xff, 0x7f})
+		all(err)
+		sleep()
+	case "no-end": // says that all is well, and goes on
+		all(exit())
+		all(frames.Write(guest.Done, nil))
+		forever(frame(guest.Stdout, full))
+	case "console":
+		console := os.NewFile(5, "console")
+		forever(func() error { _, err := console.Write(full); return err })
+	case "complaints":
+		forever(func() error { _, err := os.Stderr.Write(full); return err })
+	case "children", "orphans": // who keep all that is open
+		child := exec.Command("/bin/sleep", "3600")
+		child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
+		child.ExtraFiles = []*os.File{os.NewFile(5, "console")}
+		all(child.Start())
+		all(frames.Write(guest.Stdout, fmt.Append(nil, child.Process.Pid)))
+		if what == "children" {
+			sleep()
+		}
+	default:
+		os.Exit(8)
+	}
+}
+
+// fakeMachine gives a machine without a kernel, and the QEMU that plays its guest.
+func fakeMachine(t *testing.T, what string) (Machine, qemu, *os.File) {
+	t.Helper()
+	// The user that QEMU runs as cannot enter the folders of a test, or of go test.
+	dir, err := os.MkdirTemp("", "kmodtrace-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, kernel := filepath.Join(dir, fakePrefix+what), filepath.Join(dir, "vmlinuz")
+	if out, err := exec.Command("cp", self, path).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	image, err := namelessFile("kmodtrace-image-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { image.Close() })
+	if _, err := image.WriteString("image"); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors_(os.Chmod(dir, 0o755), os.Chmod(path, 0o755), os.WriteFile(kernel, []byte("kernel"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	m := Machine{Kernel: Kernel{Release: "6.99", Image: kernel, Arch: runtime.GOARCH}, CPUs: 1, Memory: 1, Accel: TCG}
+	return m, qemu{path: path, arch: runtime.GOARCH, sandbox: true}, image
+}
+
+// TestHostileGuestEnds: within the time that it is given, and a bounded memory.
+func TestHostileGuestEnds(t *testing.T) {
+	for _, what := range []string{"silent", "noise", "garbage", "output", "nothing", "trouble", "notes", "credit", "no-credit",
+		"files", "no-done", "half-a-frame", "console", "complaints", "children", "orphans"} {
+		for _, by := range []string{"time-out", "cancel"} {
+			t.Run(what+"/"+by, func(t *testing.T) {
+				t.Parallel()
+				m, q, image := fakeMachine(t, what)
+				dir := t.TempDir()
+				m.Bring = []Bring{{Guest: "/tmp/a", Folder: dir}}
+				m.Console = filepath.Join(dir, "console")
+				m.Stdin = endless{}
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				if by == "time-out" {
+					m.Timeout = 500 * time.Millisecond
+				} else {
+					time.AfterFunc(500*time.Millisecond, cancel)
+				}
+				r := report{status: guest.ExitStatus{Status: -1}}
+				var stdout sink
+				if err := ends(t, func() error { return m.boot(ctx, q, image, &r, &stdout, io.Discard) }); err == nil || r.status.Status != -1 {
+					t.Errorf("status %d, error %v", r.status.Status, err)
+				} else if len(err.Error()) > 64<<10 {
+					t.Errorf("an error of %d bytes", len(err.Error()))
+				}
+				if names := found(t, dir); len(names) != 1 {
+					t.Errorf("left: %q", names)
+				}
+				if info, err := os.Stat(m.Console); err != nil || info.Size() > consoleMost+1000 {
+					t.Errorf("the console's file: %v, %v", info, err)
+				}
+				if pid := stdout.first(); what == "children" || what == "orphans" {
+					gone(t, pid)
+				}
+			})
+		}
+	}
+	t.Cleanup(func() {
+		var s runtime.MemStats
+		runtime.ReadMemStats(&s)
+		if s.HeapSys > 1<<30 {
+			t.Errorf("%d MiB of memory were taken", s.HeapSys>>20)
+		}
+	})
+}
+
+// endless is standard input without an end.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
+// sink remembers the first thing that is written to it.
+type sink struct{ text atomic.Pointer[string] }
+
+func (s *sink) Write(p []byte) (int, error) {
+	text := string(p[:min(len(p), 100)])
+	s.text.CompareAndSwap(nil, &text)
+	return len(p), nil
+}
+
+func (s *sink) first() string {
+	if text := s.text.Load(); text != nil {
+		return *text
+	}
+	return ""
+}
+
+// ends waits for run, far longer than it may take.
+func ends(t *testing.T, run func() error) error {
+	t.Helper()
+	ended := make(chan error, 1)
+	go func() { ended <- run() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(2 * time.Minute):
+		t.Fatal("it does not end")
+		return nil
+	}
+}
+
+// gone waits until a process has ended.
+func gone(t *testing.T, pid string) {
+	t.Helper()
+	for start := time.Now(); time.Since(start) < time.Minute; time.Sleep(10 * time.Millisecond) {
+		stat, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
+		if err != nil || strings.Contains(string(stat), ") Z ") {
+			return
+		}
+	}
+	t.Errorf("process %q lives on", pid)
+}
+
+// TestGuestThatDoesNotGo: it said that all is well, and its QEMU does not end: the time
+// that is given holds for that too.
+func TestGuestThatDoesNotGo(t *testing.T) {
+	m, q, image := fakeMachine(t, "no-end")
+	m.Timeout = time.Second
+	r := report{status: guest.ExitStatus{Status: -1}}
+	err := ends(t, func() error { return m.boot(t.Context(), q, image, &r, io.Discard, io.Discard) })
+	if err != nil || r.status.Status != 0 {
+		t.Errorf("status %d, error %v", r.status.Status, err)
+	}
+}
+
+// TestOutputThatNobodyTakes: the run ends although whoever reads its output does not.
+func TestOutputThatNobodyTakes(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	m, q, image := fakeMachine(t, "output")
+	m.Timeout = time.Second
+	got := report{status: guest.ExitStatus{Status: -1}}
+	err = ends(t, func() error { return m.boot(t.Context(), q, image, &got, w, w) })
+	if !errors.Is(err, context.DeadlineExceeded) || got.status.Status != -1 {
+		t.Errorf("status %d, error %v", got.status.Status, err)
+	}
+}
+
+// TestWhatQEMUMayDo: one that its guest has taken over finds little.
+func TestWhatQEMUMayDo(t *testing.T) {
+	m, q, image := fakeMachine(t, "well")
+	m.Disk = filepath.Join(t.TempDir(), "disk")
+	if err := os.WriteFile(m.Disk, make([]byte, 12345), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "x")
+	var stdout, notes bytes.Buffer
+	m.Progress = &notes
+	var r report
+	if err := m.boot(t.Context(), q, image, &r, &stdout, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	const want = `root false, shadow false, file size 12800, core 0, /, secret "", image "image" <nil>, written false false`
+	if got := stdout.String(); got != want || notes.Len() > 0 {
+		t.Errorf("got %s\nwant %s\nnotes %s", got, want, &notes)
+	}
+}
+
+func TestQEMUUsers(t *testing.T) {
+	if users, err := qemuUsers(1000, TCG); len(users) > 0 || err != nil {
+		t.Errorf("of a user who is not root: %v, %v", users, err)
+	}
+	users, err := qemuUsers(0, TCG)
+	if len(users) != 2 || err != nil || users[0].Uid < unusedUser || users[0].Uid >= 100_000 || users[1].Uid != nobody {
+		t.Errorf("of root: %v, %v", users, err)
+	}
+}
+
+// hostileProgram is what a hostile module does in a guest, where it owns the ports.
+func hostileProgram(what string) {
+	port, err := os.OpenFile(resultsPort(runtime.GOARCH), os.O_WRONLY, 0)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(3)
+	}
+	frames := guest.NewWriter(port)
+	send := func(kind guest.Kind, payload []byte) {
+		if err := frames.Write(kind, payload); err != nil {
+			os.Exit(4)
+		}
+	}
+	full := bytes.Repeat([]byte("x"), guest.MaxPayload)
+	switch what {
+	case "noise":
+		for {
+			_, _ = port.Write(full)
+		}
+	case "trouble":
+		for {
+			send(guest.Trouble, full)
+		}
+	case "escape":
+		send(guest.Files, gitHook())
+		send(guest.Exit, []byte(`{"Status":0}`))
+		send(guest.Done, nil)
+		time.Sleep(time.Hour)
+	case "kernel": // prints without end
+		kmsg, err := os.OpenFile("/dev/kmsg", os.O_WRONLY, 0)
+		if err != nil {
+			os.Exit(5)
+		}
+		for {
+			_, _ = kmsg.Write([]byte("<1>" + strings.Repeat("y", 900)))
+		}
+	}
+}
+
+// gitHook is an archive with a file that nobody asked for.
+func gitHook() []byte {
+	var out bytes.Buffer
+	packed := gzip.NewWriter(&out)
+	archive := tar.NewWriter(packed)
+	_ = archive.WriteHeader(&tar.Header{Name: "0/.git/hooks/pre-commit", Mode: 0o755})
+	_ = archive.Close()
+	_ = packed.Close()
+	return out.Bytes()
+}
+
+// TestHostileGuest: a program in a real guest that is as hostile as it can be harms nothing
+// here, and ends in its time.
+func TestHostileGuest(t *testing.T) {
+	for _, what := range []string{"noise", "trouble", "escape", "kernel"} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			m := bootable(t, "6.12", runtime.GOARCH)
+			m.Append = "printk.devkmsg=on ignore_loglevel"
+			m.Timeout = 25 * time.Second
+			dir := t.TempDir()
+			m.Bring = []Bring{{Guest: "/tmp/a", Folder: dir}}
+			m.Console = filepath.Join(dir, "console")
+			var stdout sink
+			got := -1
+			err := ends(t, func() (err error) {
+				got, err = Run(t.Context(), m, []string{kmodtracePath, "hostile", what}, &stdout, io.Discard)
+				return err
+			})
+			if err == nil {
+				t.Errorf("status %d and no error", got)
+			}
+			t.Logf("%.300v", err)
+			if what == "escape" && !strings.Contains(err.Error(), "/tmp/a was asked for") {
+				t.Errorf("got %v", err)
+			}
+			if names := found(t, dir); len(names) != 1 {
+				t.Errorf("left: %q", names)
+			}
+		})
+	}
+}
