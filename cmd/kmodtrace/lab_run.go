@@ -14,7 +14,7 @@ import (
 )
 
 func newLabRunCommand() *cobra.Command {
-	flags := new(machineFlags)
+	flags, asText := new(machineFlags), false
 	cmd := &cobra.Command{
 		Use:   "run [flags] -- COMMAND [ARGUMENT]...",
 		Short: "Boot a kernel, run a command in it, and give its exit status",
@@ -25,7 +25,12 @@ started, 125 when the machine itself failed.
 The guest has kmodtrace, kmod's tools, a shell, busybox for the rest, and the
 kernel's whole module tree. insmod, modprobe and their like are kmod's; busybox's are
 there as "busybox insmod". (busybox programs that start others, such as
-timeout and xargs, prefer busybox's: give those /sbin/insmod.)`,
+timeout and xargs, prefer busybox's: give those /sbin/insmod.)
+
+Where standard input and output are a terminal, the command has it: what the guest
+writes reaches it as it is, also what steers it, as a shell and an editor must. With
+--text, and where only one of them is a terminal, what the guest writes is shown as
+text, with escapes for all else. In a pipe or a file it is the guest's, byte for byte.`,
 		Example: `  kmodtrace lab run -- uname -a
   kmodtrace lab run --kernel 6.1 -- sh -c 'modprobe xfs && lsmod'
   kmodtrace lab run --add hello.ko -- kmodtrace load hello.ko
@@ -37,17 +42,27 @@ timeout and xargs, prefer busybox's: give those /sbin/insmod.)`,
 				return labError(err)
 			}
 			m.Stdin = cmd.InOrStdin()
-			restore, err := attachTerminal(&m, cmd.OutOrStdout())
-			if err != nil {
-				return labError(err)
+			stdout, flush := guestText(cmd.OutOrStdout())
+			stderr, flushErrors := guestText(cmd.ErrOrStderr())
+			restore := func() {}
+			if f, ok := underlying(cmd.OutOrStdout()); ok && !asText {
+				if restore, err = attachTerminal(&m, f); err != nil {
+					return labError(err)
+				}
+				if m.Terminal != nil {
+					stdout = f
+				}
 			}
 			defer restore()
-			status, err := lab.Run(cmd.Context(), m, args, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			status, err := lab.Run(cmd.Context(), m, args, stdout, stderr)
 			restore()
+			flush()
+			flushErrors()
 			return labResult(status, err)
 		},
 	}
 	cmd.Flags().SetInterspersed(false)
+	cmd.Flags().BoolVar(&asText, "text", false, "do not give the command the terminal: show what it writes as text")
 	flags.register(cmd.Flags())
 	return cmd
 }
@@ -63,7 +78,7 @@ func needCommand(args []string) error {
 // it gives back puts the user's terminal right again, and may be called twice.
 func attachTerminal(m *lab.Machine, stdout io.Writer) (restore func(), err error) {
 	in, inOK := m.Stdin.(*os.File)
-	out, outOK := stdout.(*os.File)
+	out, outOK := underlying(stdout)
 	if !inOK || !outOK || !term.IsTerminal(int(in.Fd())) || !term.IsTerminal(int(out.Fd())) {
 		return func() {}, nil
 	}

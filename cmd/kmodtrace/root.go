@@ -53,7 +53,7 @@ func complain(log zerolog.Logger, err error) {
 	if hint := hintOf(err); hint != "" {
 		e = e.Str(hintField, hint)
 	}
-	e.Msg(err.Error())
+	logError(e, err)
 }
 
 func newRootCommand() *cobra.Command {

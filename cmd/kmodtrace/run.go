@@ -121,7 +121,7 @@ func (o *runOptions) end(r *runner, t *tracer.Tracer) {
 	err := errors.Join(r.tail.err, r.report.close(), t.Close())
 	loss, lossErr := t.Loss()
 	if err := errors.Join(err, lossErr); err != nil && err.Error() != "" {
-		r.log.Error().Msg(err.Error())
+		logError(r.log.Error(), err)
 	}
 	if loss.Any() {
 		r.log.Warn().Msgf("%s: what was shown may be incomplete", lossText(loss))
