@@ -71,7 +71,7 @@ type joint struct {
 // hides tells whether a character must not be shown as it is.
 func (j *joint) hides(r rune, size int) bool {
 	switch {
-	case r == utf8.RuneError && size <= 1, !unicode.IsPrint(r), unicode.Is(invisible, r):
+	case r == utf8.RuneError && size <= 1, Hidden(r):
 		*j = joint{}
 		return true
 	case !unicode.Is(unicode.M, r):
@@ -81,6 +81,9 @@ func (j *joint) hides(r rune, size int) bool {
 	j.marks++
 	return !j.base || j.marks > maxMarks
 }
+
+// Hidden tells whether a character is not graphic: it steers, or shows nothing.
+func Hidden(r rune) bool { return !unicode.IsPrint(r) || unicode.Is(invisible, r) }
 
 // invisible are characters that count as letters or marks and show nothing (Unicode's
 // Default_Ignorable_Code_Point, of those that unicode.IsPrint lets through).
