@@ -83,7 +83,7 @@ func errorLines(err error) []string {
 	if errors.As(err, &crash) && crash.Console != "" && strings.HasSuffix(text, crash.Console) {
 		lines := []string{strings.TrimSpace(strings.TrimSuffix(text, crash.Console))}
 		for line := range strings.SplitSeq(crash.Console, "\n") {
-			lines = append(lines, "  "+line)
+			lines = append(lines, "  │ "+line)
 		}
 		return lines
 	}

@@ -103,7 +103,7 @@ func printKernels(w io.Writer, rows []kernelRow) error {
 		if r.Suite != "" {
 			state = fmt.Sprintf("%s from %s (%.0f MB)", state, r.Suite, float64(r.Size)/1e6)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", printable(r.Series), printable(r.Arch), printable(r.Release), state)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", printable(r.Series), printable(r.Arch), printable(r.Release), printable(state))
 	}
 	return t.Flush()
 }
