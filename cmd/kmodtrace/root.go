@@ -22,7 +22,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := profiled(func() error { return root.ExecuteContext(ctx) })
+	profile := addProfileFlag(root)
+	err := root.ExecuteContext(ctx)
+	profile.end()
 	if err == nil {
 		return exitOK
 	}

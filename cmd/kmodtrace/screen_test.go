@@ -25,7 +25,7 @@ func TestScreen(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		theme{colour: true}.paint(bad, "red ✓") + "\n": "\x1b[31mred ✓\x1b[0m\r\n",
-		"\x1b[2J\u009b2J\u202e\x9b\n":                   `\x1b[2J\u009b2J\u202e\x9b` + "\r\n",
+		"\x1b[2J\u009b2J\u202e\x9b\n":                  `\x1b[2J\u009b2J\u202e\x9b` + "\r\n",
 	} {
 		io.WriteString(w, text)
 		if got, err := lines.ReadString('\n'); got != want || err != nil {
