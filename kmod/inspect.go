@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -173,7 +174,8 @@ func ReadSignature(file io.ReaderAt, size int64) (*Signature, error) {
 }
 
 // ReadImage gives the module in a file, decompressed, signature included. It has all of it
-// in memory, in the bounds of [Inspect].
+// in memory, in the bounds of [Inspect]; a file that is neither an ELF file nor
+// compressed it refuses with [ErrNotELF].
 func ReadImage(path string) ([]byte, error) {
 	f, size, err := openModuleFile(path)
 	if err != nil {
@@ -193,16 +195,21 @@ func readImage(file io.ReaderAt, size int64) ([]byte, error) {
 		return nil, err
 	}
 	defer c.close()
+	if magic, err := c.read(0, min(c.size, int64(len(elf.ELFMAG)))); err == nil && c.compression == Plain && string(magic) != elf.ELFMAG {
+		return nil, ErrNotELF // and not worth the memory
+	}
 	return c.read(0, c.size)
 }
 
-// openModuleFile opens a regular file. O_NONBLOCK: a FIFO must not hang us.
+// openModuleFile opens a regular file. What is none is not even opened for reading: a FIFO
+// would hang, and of devices some act when they are opened.
 func openModuleFile(path string) (f *os.File, size int64, err error) {
-	f, err = os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	at, err := os.OpenFile(path, unix.O_PATH, 0)
 	if err != nil {
 		return nil, 0, bareError(err)
 	}
-	info, err := f.Stat()
+	defer at.Close()
+	info, err := at.Stat()
 	switch {
 	case err != nil:
 	case info.IsDir():
@@ -214,10 +221,33 @@ func openModuleFile(path string) (f *os.File, size int64, err error) {
 	case info.Size() > maxImage:
 		err = fmt.Errorf("%w: the file has more than %d bytes", ErrTooBig, maxImage)
 	default:
-		return f, info.Size(), nil
+		f, err = reopen(at, path, info)
 	}
-	f.Close()
-	return nil, 0, err
+	if err != nil {
+		return nil, 0, bareError(err)
+	}
+	return f, info.Size(), nil
+}
+
+// reopen opens for reading what is open by O_PATH, also where /proc is missing.
+func reopen(at *os.File, path string, info fs.FileInfo) (*os.File, error) {
+	const flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC
+	fd, err := unix.Open("/proc/self/fd/"+strconv.Itoa(int(at.Fd())), flags, 0)
+	if !errors.Is(err, unix.ENOENT) {
+		if err != nil {
+			return nil, err
+		}
+		return os.NewFile(uintptr(fd), path), nil
+	}
+	f, err := os.OpenFile(path, flags, 0)
+	if err != nil {
+		return nil, err
+	}
+	if now, err := f.Stat(); err != nil || !os.SameFile(info, now) {
+		f.Close()
+		return nil, errors.Join(err, unix.ESTALE)
+	}
+	return f, nil
 }
 
 // bareError takes off the path that os adds: Error has it already.
