@@ -166,6 +166,8 @@ func (c *checkup) readable() *Cause {
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
 		return c.broken(NotFound, "there is no file {file}", err)
+	case errors.Is(err, kmod.ErrNotELF):
+		return c.broken(NotELF, "{file} is no ELF file, and so no module", err)
 	case errors.Is(err, kmod.ErrCompression):
 		return c.broken(CompressionUnsupported, "{file}: the compression is damaged", err)
 	}

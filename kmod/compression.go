@@ -1,11 +1,13 @@
 package kmod
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -26,13 +28,18 @@ const (
 // MarshalText gives the word.
 func (c Compression) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// maxImage bounds a module in memory. The largest real ones, drivers of graphics cards
+// maxImage bounds a module, decompressed. The largest real ones, drivers of graphics cards
 // with their debugging information, stay below it; the kernel's own bound is 2 GiB.
 const maxImage = 1 << 30
 
 // maxUnpacked bounds what a compressed file may become: real modules shrink to a tenth
-// at best, so a file that grows 64-fold is a bomb. Small files may grow to 16 MiB.
-func maxUnpacked(packed int) int { return min(maxImage, 16<<20+64*packed) }
+// at best, so a file that grows 16-fold is a bomb. Small files may grow to 16 MiB.
+func maxUnpacked(packed int64) int64 { return min(maxImage, 16<<20+16*packed) }
+
+// maxWindow bounds what a decompressor has to keep of what it has written. The kernel's
+// build uses 1 MiB for xz and 2 MiB for zstd; xz -7 and zstd -19 fit. The kernel itself sets no bound
+// (module_xz_decompress, module_zstd_decompress).
+const maxWindow = 16 << 20
 
 // compressionOf looks at the first bytes, as the kernel and libkmod do: names lie.
 func compressionOf(data []byte) Compression {
@@ -47,52 +54,50 @@ func compressionOf(data []byte) Compression {
 	return Plain
 }
 
-// unpack gives the module inside a file's bytes: the same bytes where it is plain.
-func unpack(data []byte) ([]byte, Compression, error) {
-	var image []byte
-	var err error
-	compression := compressionOf(data)
-	limit := maxUnpacked(len(data))
-	switch compression {
+// unpacker gives the module inside a file from its beginning, as often as it is asked to.
+type unpacker struct {
+	file        io.ReaderAt
+	size        int64 // of the file
+	compression Compression
+	zstd        *zstd.Decoder
+}
+
+// begin starts to decompress. Errors of the reader are those of the decompressor.
+func (u *unpacker) begin() (io.Reader, error) {
+	section := io.NewSectionReader(u.file, 0, u.size)
+	switch u.compression {
 	case Gzip:
-		image, err = unpackGzip(data, limit)
+		return gzip.NewReader(bufio.NewReader(section))
 	case Xz:
-		image, err = unpackXz(data, limit)
-	case Zstd:
-		image, err = unpackZstd(data, limit)
-	default:
-		return data, Plain, nil
+		return newXzReader(u.file, u.size)
 	}
-	if err == nil || errors.Is(err, ErrTooBig) {
-		return image, compression, err
+	if u.zstd != nil { // its window is used again
+		return u.zstd, u.zstd.Reset(section)
 	}
-	return nil, compression, fmt.Errorf("%w: decompress %v: %w", ErrCompression, compression, err)
+	r, err := zstd.NewReader(section,
+		zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+	u.zstd = r
+	return r, err
 }
 
-func unpackGzip(data []byte, limit int) ([]byte, error) {
-	r, err := gzip.NewReader(bytes.NewReader(data))
-	if err != nil {
-		return nil, err
+func (u *unpacker) close() {
+	if u.zstd != nil {
+		u.zstd.Close()
 	}
-	return readBounded(r, limit)
 }
 
-func unpackZstd(data []byte, limit int) ([]byte, error) {
-	r, err := zstd.NewReader(bytes.NewReader(data),
-		zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(uint64(limit)))
-	if err != nil {
-		return nil, err
+// failed says what became of decompressing.
+func (u *unpacker) failed(err error) error {
+	var read *fs.PathError
+	switch {
+	case errors.Is(err, ErrTooBig):
+		return err
+	case errors.As(err, &read): // of the file, which may be in order
+		return err
+	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
+		return errWindow
 	}
-	defer r.Close()
-	return readBounded(r, limit)
+	return fmt.Errorf("%w: decompress %v: %w", ErrCompression, u.compression, err)
 }
 
-// readBounded reads to the end, or errs with ErrTooBig past the limit.
-func readBounded(r io.Reader, limit int) ([]byte, error) {
-	var out bytes.Buffer
-	n, err := io.Copy(&out, io.LimitReader(r, int64(limit)+1))
-	if n > int64(limit) {
-		return nil, fmt.Errorf("%w: more than %d bytes when decompressed", ErrTooBig, limit)
-	}
-	return out.Bytes(), err
-}
+var errWindow = fmt.Errorf("%w: its compression needs a window of more than %d bytes", ErrTooBig, maxWindow)

@@ -3,6 +3,8 @@ package kmod
 import (
 	"errors"
 	"fmt"
+
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 )
 
 // Sentinels: what went wrong, as far as this package can tell. They are reached
@@ -63,12 +65,10 @@ func because(what, errno error) error { return fmt.Errorf("%w: %w", what, errno)
 func shorten(s string) string {
 	const most = 120
 	if len(s) > most {
-		return fmt.Sprintf("%q... (%d bytes)", s[:most], len(s))
+		return fmt.Sprintf(`"%s"... (%d bytes)`, cells.Printable(s[:most]), len(s))
 	}
-	for _, c := range []byte(s) {
-		if c < ' ' || c == 0x7f {
-			return fmt.Sprintf("%q", s)
-		}
+	if shown := cells.Printable(s); shown != s {
+		return `"` + shown + `"`
 	}
 	return s
 }

@@ -1,22 +1,46 @@
 package kmod
 
 import (
+	"cmp"
 	"debug/elf"
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
-// image is a module's ELF file in memory. Contents are slices of it, and names slices
-// of one copy of their table: the standard library's debug/elf copies each name, and a
-// hostile file of n bytes whose every name is the whole table makes it copy n² bytes.
+// image is a module's ELF file, of which only what is wanted is read into memory. Names
+// are slices of one copy of their table: the standard library's debug/elf copies each
+// name, and a hostile file of n bytes whose every name is the whole table makes it copy
+// n² bytes. It also allocates what a file of a few bytes claims to have.
 type image struct {
-	data     []byte
+	parts    *contents
+	size     int64 // without the signature
 	order    binary.ByteOrder
 	wide     bool // 64-bit
 	machine  elf.Machine
 	sections []section
+	left     int64 // bytes that may still be read into memory
+	tooMany  bool  // a list had more than maxEntries
 }
+
+// maxTables bounds what is read of a module: its tables and texts, and neither its code
+// nor its debugging information. Those of the largest real ones have a few MiB.
+const maxTables = 16 << 20
+
+// maxEntries bounds each list that a module file gives. Real ones have some thousands.
+const maxEntries = 1 << 16
+
+var errEntries = fmt.Errorf("%w: it lists more than %d things of a kind", ErrTooBig, maxEntries)
+
+// room tells whether a list of n may grow.
+func (img *image) room(n int) bool {
+	img.tooMany = img.tooMany || n >= maxEntries
+	return n < maxEntries
+}
+
+var errTables = fmt.Errorf("%w: its tables have more than %d bytes", ErrTooBig, maxTables)
 
 type section struct {
 	name      string
@@ -26,7 +50,8 @@ type section struct {
 	entrySize uint64
 	offset    uint64 // in the file
 	size      uint64 // in memory
-	data      []byte // nil where it takes no place in the file
+	inFile    uint64 // bytes in the file
+	data      []byte // nil before it is read
 }
 
 type symbol struct {
@@ -36,13 +61,19 @@ type symbol struct {
 	value   uint64
 }
 
-// parseImage reads the header and the sections, all bounds checked.
-func parseImage(data []byte) (*image, error) {
-	if len(data) < elf.EI_NIDENT || string(data[:4]) != elf.ELFMAG {
+// parseImage reads the header, the sections and the tables that this package knows, all
+// bounds checked.
+func parseImage(parts *contents, size int64) (*image, error) {
+	const longest = 64 // of an ELF header
+	head, err := parts.read(0, min(size, longest))
+	if err != nil {
+		return nil, err
+	}
+	if len(head) < elf.EI_NIDENT || string(head[:4]) != elf.ELFMAG {
 		return nil, ErrNotELF
 	}
-	img := &image{data: data, wide: elf.Class(data[elf.EI_CLASS]) == elf.ELFCLASS64}
-	switch elf.Data(data[elf.EI_DATA]) {
+	img := &image{parts: parts, size: size, wide: elf.Class(head[elf.EI_CLASS]) == elf.ELFCLASS64, left: maxTables}
+	switch elf.Data(head[elf.EI_DATA]) {
 	case elf.ELFDATA2LSB:
 		img.order = binary.LittleEndian
 	case elf.ELFDATA2MSB:
@@ -50,15 +81,18 @@ func parseImage(data []byte) (*image, error) {
 	default:
 		return nil, fmt.Errorf("%w: unknown byte order", ErrNotModule)
 	}
-	if !img.wide && elf.Class(data[elf.EI_CLASS]) != elf.ELFCLASS32 {
+	if !img.wide && elf.Class(head[elf.EI_CLASS]) != elf.ELFCLASS32 {
 		return nil, fmt.Errorf("%w: unknown word size", ErrNotModule)
 	}
-	return img, img.parseSections()
+	if err := img.parseSections(head); err != nil {
+		return nil, err
+	}
+	return img, img.readTables()
 }
 
 // parseSections reads the table of sections that the ELF header points to.
-func (img *image) parseSections() error {
-	h := reader{img.data, img.order, img.wide, elf.EI_NIDENT}
+func (img *image) parseSections(head []byte) error {
+	h := reader{head, img.order, img.wide, elf.EI_NIDENT}
 	kind, machine := elf.Type(h.half()), elf.Machine(h.half())
 	h.word() // version
 	h.addr() // entry
@@ -74,23 +108,77 @@ func (img *image) parseSections() error {
 		return fmt.Errorf("%w: it is an ELF file of another kind (%v)", ErrNotModule, kind)
 	}
 	img.machine = machine
-	table, ok := cut(img.data, offset, size*count)
-	if !ok || count == 0 || names >= count {
+	if !img.has(offset, size*count) || count == 0 || names >= count {
 		return fmt.Errorf("%w: its table of sections is cut short", ErrNotModule)
+	}
+	table, err := img.read(offset, size*count)
+	if err != nil {
+		return err
 	}
 	img.sections = make([]section, count)
 	nameOffsets := make([]uint32, count)
 	for i := range img.sections {
-		nameOffsets[i], ok = img.parseSection(table[uint64(i)*size:], &img.sections[i])
-		if !ok {
+		nameOffsets[i] = img.parseSection(table[uint64(i)*size:], &img.sections[i])
+		if s := &img.sections[i]; !img.has(s.offset, s.inFile) {
 			return fmt.Errorf("%w: section %d goes past the end of the file", ErrNotModule, i)
 		}
 	}
-	text := string(img.sections[names].data)
+	text, err := img.read(img.sections[names].offset, img.sections[names].inFile)
+	if err != nil {
+		return err
+	}
+	shared := string(text)
 	for i := range img.sections {
-		img.sections[i].name = textAt(text, uint64(nameOffsets[i]))
+		img.sections[i].name = textAt(shared, uint64(nameOffsets[i]))
 	}
 	return nil
+}
+
+// has tells whether a part lies in the file, overflow and all.
+func (img *image) has(offset, size uint64) bool {
+	n := uint64(img.size)
+	return offset <= n && size <= n-offset
+}
+
+// read reads a part of the file, which must lie in it, as far as there may be more.
+func (img *image) read(offset, size uint64) ([]byte, error) {
+	if int64(size) > img.left {
+		return nil, errTables
+	}
+	img.left -= int64(size)
+	return img.parts.read(int64(offset), int64(size))
+}
+
+// readTables reads the sections that are looked into, in the file's order: what is
+// compressed is read but forwards.
+func (img *image) readTables() error {
+	wanted, seen, symbols := make(map[int]bool), make(map[string]bool), false
+	for i := range img.sections {
+		s := &img.sections[i]
+		if s.kind == elf.SHT_SYMTAB && uint64(s.link) < uint64(len(img.sections)) && !symbols {
+			wanted[i], wanted[int(s.link)], symbols = true, true, true
+		}
+		if tables[s.name] && !seen[s.name] {
+			wanted[i], seen[s.name] = true, true
+		}
+	}
+	order := slices.SortedFunc(maps.Keys(wanted), func(a, b int) int {
+		return cmp.Compare(img.sections[a].offset, img.sections[b].offset)
+	})
+	for _, i := range order {
+		s := &img.sections[i]
+		var err error
+		if s.data, err = img.read(s.offset, s.inFile); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tables are the sections that are looked into, beside symbols.
+var tables = map[string]bool{
+	".modinfo": true, ".gnu.linkonce.this_module": true, ".note.gnu.build-id": true,
+	"__versions": true, "__version_ext_crcs": true, "__version_ext_names": true, "__kflagstab": true,
 }
 
 func (img *image) sectionHeaderSize() uint64 {
@@ -100,23 +188,21 @@ func (img *image) sectionHeaderSize() uint64 {
 	return 40
 }
 
-func (img *image) parseSection(header []byte, s *section) (nameOffset uint32, ok bool) {
+func (img *image) parseSection(header []byte, s *section) (nameOffset uint32) {
 	h := reader{header, img.order, img.wide, 0}
 	nameOffset = h.word()
 	s.kind = elf.SectionType(h.word())
 	s.flags = elf.SectionFlag(h.addr())
 	h.addr() // address
-	offset, size := h.addr(), h.addr()
+	s.offset, s.size = h.addr(), h.addr()
 	s.link = h.word()
 	h.word() // info
 	h.addr() // alignment
 	s.entrySize = h.addr()
-	s.offset, s.size = offset, size
-	if s.kind == elf.SHT_NOBITS || s.kind == elf.SHT_NULL {
-		return nameOffset, true
+	if s.kind != elf.SHT_NOBITS && s.kind != elf.SHT_NULL {
+		s.inFile = s.size
 	}
-	s.data, ok = cut(img.data, offset, size)
-	return nameOffset, ok
+	return nameOffset
 }
 
 // section gives the content of the first section of a name, or nil.

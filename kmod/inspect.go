@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -121,40 +122,32 @@ func (f *File) Depends() []string {
 }
 
 // Inspect reads a module file, plain or compressed by gzip, xz or zstd. It needs no
-// privilege and no kernel that has modules.
+// privilege and no kernel that has modules, and memory for the tables of the module alone:
+// at most some 64 MiB, whatever the file is.
 //
 // Errors: [ErrNotFound] (ENOENT), [ErrNotModule] for everything that is not a module or
-// is damaged, [ErrTooBig] for a file over 1 GiB or one that decompresses to more than
-// 64 times its size (16 MiB for small ones).
+// is damaged, [ErrTooBig] for a file over 1 GiB, one that decompresses to more than 16
+// times its size and 16 MiB, one whose compression needs a window of more than 16 MiB, and
+// tables of more than 16 MiB or 65,536 entries.
 func Inspect(path string) (*File, error) {
-	data, err := readModuleFile(path)
+	file, size, err := openModuleFile(path)
 	if err != nil {
 		return nil, &Error{Op: "inspect", Module: path, Err: err}
 	}
-	return inspect(data, path)
+	defer file.Close()
+	return InspectReader(file, size, path)
 }
 
-// InspectReader is Inspect of what is open already: whoever found a file by its descriptor
+// InspectReader is Inspect of an open file of a size: whoever found a file by its descriptor
 // must not look for it by its name again, where another may be by now. The path is only
-// said. Of more than most bytes it errs with [ErrTooBig].
-func InspectReader(r io.Reader, path string, most int64) (*File, error) {
-	data, err := io.ReadAll(io.LimitReader(r, most+1))
-	if err == nil && int64(len(data)) > most {
-		err = fmt.Errorf("%w: the file has more than %d bytes", ErrTooBig, most)
-	}
+// for errors, and for the name of a module that does not say its own.
+func InspectReader(file io.ReaderAt, size int64, path string) (*File, error) {
+	f, err := parse(file, size)
 	if err != nil {
 		return nil, &Error{Op: "inspect", Module: path, Err: bareError(err)}
 	}
-	return inspect(data, path)
-}
-
-func inspect(data []byte, path string) (*File, error) {
-	f, err := parse(data)
-	if err != nil {
-		return nil, &Error{Op: "inspect", Module: path, Err: err}
-	}
 	f.Path = path
-	if f.Name == "" { // built before the name was in .modinfo
+	if f.Name == "" && path != "" { // built before the name was in .modinfo
 		f.Name = normal(moduleStem(filepath.Base(path)))
 	}
 	return f, nil
@@ -162,48 +155,61 @@ func inspect(data []byte, path string) (*File, error) {
 
 // Parse is Inspect of a file's bytes.
 func Parse(data []byte) (*File, error) {
-	f, err := parse(data)
-	if err != nil {
-		return nil, &Error{Op: "inspect", Err: err}
-	}
-	return f, nil
+	return InspectReader(bytes.NewReader(data), int64(len(data)), "")
 }
 
-// ReadImage gives the module in a file, decompressed, signature included.
+// ReadSignature gives the signature of a module in an open file of a size, nil where it has
+// none. It keeps nothing else of the file in memory.
+func ReadSignature(file io.ReaderAt, size int64) (*Signature, error) {
+	c, err := openContents(file, size)
+	if err != nil {
+		return nil, &Error{Op: "read signature", Err: err}
+	}
+	defer c.close()
+	_, signature, err := signatureOf(c)
+	if err != nil {
+		return nil, &Error{Op: "read signature", Err: err}
+	}
+	return signature, nil
+}
+
+// ReadImage gives the module in a file, decompressed, signature included. It has all of it
+// in memory, in the bounds of [Inspect]; a file that is neither an ELF file nor
+// compressed it refuses with [ErrNotELF].
 func ReadImage(path string) ([]byte, error) {
-	data, err := readModuleFile(path)
+	f, size, err := openModuleFile(path)
 	if err != nil {
 		return nil, &Error{Op: "read", Module: path, Err: err}
 	}
-	image, _, err := unpack(data)
+	defer f.Close()
+	image, err := readImage(f, size)
 	if err != nil {
-		return nil, &Error{Op: "read", Module: path, Err: err}
+		return nil, &Error{Op: "read", Module: path, Err: bareError(err)}
 	}
 	return image, nil
 }
 
-// readModuleFile reads a whole regular file of bearable size.
-func readModuleFile(path string) ([]byte, error) {
-	f, size, err := openModuleFile(path)
+func readImage(file io.ReaderAt, size int64) ([]byte, error) {
+	c, err := openContents(file, size)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	data := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
-	n, err := data.ReadFrom(io.LimitReader(f, maxImage+1))
-	if n > maxImage {
-		return nil, fmt.Errorf("%w: the file has more than %d bytes", ErrTooBig, maxImage)
+	defer c.close()
+	if magic, err := c.read(0, min(c.size, int64(len(elf.ELFMAG)))); err == nil && c.compression == Plain && string(magic) != elf.ELFMAG {
+		return nil, ErrNotELF // and not worth the memory
 	}
-	return data.Bytes(), err
+	return c.read(0, c.size)
 }
 
-// openModuleFile opens a regular file. O_NONBLOCK: a FIFO must not hang us.
+// openModuleFile opens a regular file. What is none is not even opened for reading: a FIFO
+// would hang, and of devices some act when they are opened.
 func openModuleFile(path string) (f *os.File, size int64, err error) {
-	f, err = os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	at, err := os.OpenFile(path, unix.O_PATH, 0)
 	if err != nil {
 		return nil, 0, bareError(err)
 	}
-	info, err := f.Stat()
+	defer at.Close()
+	info, err := at.Stat()
 	switch {
 	case err != nil:
 	case info.IsDir():
@@ -215,10 +221,33 @@ func openModuleFile(path string) (f *os.File, size int64, err error) {
 	case info.Size() > maxImage:
 		err = fmt.Errorf("%w: the file has more than %d bytes", ErrTooBig, maxImage)
 	default:
-		return f, info.Size(), nil
+		f, err = reopen(at, path, info)
 	}
-	f.Close()
-	return nil, 0, err
+	if err != nil {
+		return nil, 0, bareError(err)
+	}
+	return f, info.Size(), nil
+}
+
+// reopen opens for reading what is open by O_PATH, also where /proc is missing.
+func reopen(at *os.File, path string, info fs.FileInfo) (*os.File, error) {
+	const flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC
+	fd, err := unix.Open("/proc/self/fd/"+strconv.Itoa(int(at.Fd())), flags, 0)
+	if !errors.Is(err, unix.ENOENT) {
+		if err != nil {
+			return nil, err
+		}
+		return os.NewFile(uintptr(fd), path), nil
+	}
+	f, err := os.OpenFile(path, flags, 0)
+	if err != nil {
+		return nil, err
+	}
+	if now, err := f.Stat(); err != nil || !os.SameFile(info, now) {
+		f.Close()
+		return nil, errors.Join(err, unix.ESTALE)
+	}
+	return f, nil
 }
 
 // bareError takes off the path that os adds: Error has it already.
@@ -233,31 +262,43 @@ func bareError(err error) error {
 	return err
 }
 
-func parse(data []byte) (*File, error) {
-	unpacked, compression, err := unpack(data)
+func parse(file io.ReaderAt, size int64) (*File, error) {
+	c, err := openContents(file, size)
 	if err != nil {
 		return nil, err
 	}
-	if len(unpacked) == 0 {
+	defer c.close()
+	if c.size == 0 {
 		return nil, fmt.Errorf("%w: it is empty", ErrNotModule)
 	}
-	body, signature := cutSignature(unpacked)
-	img, err := parseImage(body)
+	body, signature, err := signatureOf(c)
+	if err != nil {
+		return nil, err
+	}
+	img, err := parseImage(c, body)
 	if err != nil {
 		return nil, err
 	}
 	f := &File{
-		Compression: compression, FileSize: len(data), Size: len(unpacked), Signature: signature,
-		Machine: MachineName(img.machine), WordSize: 32, BigEndian: body[elf.EI_DATA] == byte(elf.ELFDATA2MSB),
+		Compression: c.compression, FileSize: int(size), Size: int(c.size), Signature: signature,
+		Machine: MachineName(img.machine), WordSize: 32, BigEndian: img.order == binary.BigEndian,
 	}
 	if img.wide {
 		f.WordSize = 64
 	}
+	if err := f.describe(img); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// describe takes what the tables of a module say.
+func (f *File) describe(img *image) error {
 	info := img.section(".modinfo")
 	if info == nil {
-		return nil, fmt.Errorf("%w: an object file without .modinfo", ErrNotModule)
+		return fmt.Errorf("%w: an object file without .modinfo", ErrNotModule)
 	}
-	f.Fields = parseModinfo(string(info))
+	f.Fields = parseModinfo(img, string(info))
 	if f.Name = structName(img); f.Name == "" {
 		f.Name = normal(f.Value("name"))
 	}
@@ -269,8 +310,14 @@ func parse(data []byte) (*File, error) {
 	crcs := importVersions(img)
 	f.Layout = crcs["module_layout"]
 	f.Imports = imports(img, crcs)
-	f.Exports = exports(img)
-	return f, nil
+	var err error
+	if f.Exports, err = exports(img); err != nil {
+		return err
+	}
+	if img.tooMany {
+		return errEntries
+	}
+	return nil
 }
 
 // Complete tells whether the file has the parts that a kernel cannot do without and

@@ -85,7 +85,7 @@ func (s *Step) explain(err error) error {
 }
 
 func (s *Step) load() error {
-	f, _, err := openModuleFile(s.Path)
+	f, size, err := openModuleFile(s.Path)
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (s *Step) load() error {
 	case flags != 0:
 		return fmt.Errorf("this kernel cannot decompress %v and forcing needs the plain file; decompress it first: %w", compression, errors.ErrUnsupported)
 	}
-	return s.loadUnpacked(f)
+	return s.loadUnpacked(f, size)
 }
 
 // kernelUnpacks tells whether the kernel takes this file as it is. Its xz knows no
@@ -125,12 +125,8 @@ func kernelUnpacks(root string, c Compression, head []byte) bool {
 }
 
 // loadUnpacked decompresses here. init_module has no flags and shows the kernel no file.
-func (s *Step) loadUnpacked(f *os.File) error {
-	data, err := readModuleFile(f.Name())
-	if err != nil {
-		return err
-	}
-	image, _, err := unpack(data)
+func (s *Step) loadUnpacked(f *os.File, size int64) error {
+	image, err := readImage(f, size)
 	if err != nil {
 		return err
 	}

@@ -4,10 +4,10 @@ import "strings"
 
 // parseModinfo reads a .modinfo section: `key=value` texts, each ended by a NUL, with
 // NULs to spare between them.
-func parseModinfo(section string) []Field {
+func parseModinfo(img *image, section string) []Field {
 	fields := []Field{}
 	for line := range strings.SplitSeq(section, "\x00") {
-		if key, value, ok := strings.Cut(line, "="); ok {
+		if key, value, ok := strings.Cut(line, "="); ok && img.room(len(fields)) {
 			fields = append(fields, Field{key, value})
 		}
 	}

@@ -46,28 +46,54 @@ const (
 func CutSignature(image []byte) ([]byte, *Signature) { return cutSignature(image) }
 
 // cutSignature takes the signature off the end of a module; nil where there is none.
-// The layout, from the end: magic, struct module_signature, the signature.
 func cutSignature(data []byte) ([]byte, *Signature) {
-	body, ok := bytes.CutSuffix(data, []byte(signatureMagic))
-	if !ok {
+	size, signature, err := signatureOf(&contents{size: int64(len(data)), parts: bytes.NewReader(data)})
+	if err != nil { // memory can be read
 		return data, nil
 	}
-	if len(body) < signatureInfoLen {
-		return body, &Signature{Problem: "cut short"}
+	return data[:size], signature
+}
+
+// maxSignature bounds what is read of a signature: those of the largest keys, with
+// certificates that nobody needs, stay below it.
+const maxSignature = 64 << 10
+
+// signatureOf gives the size of a module without its signature, and that; nil where there
+// is none. The layout, from the end: magic, struct module_signature, the signature.
+func signatureOf(c *contents) (int64, *Signature, error) {
+	const trailer = int64(signatureInfoLen + len(signatureMagic))
+	end, err := c.read(max(c.size-trailer, 0), min(c.size, trailer))
+	if err != nil {
+		return 0, nil, err
 	}
-	body, info := body[:len(body)-signatureInfoLen], body[len(body)-signatureInfoLen:]
-	size := binary.BigEndian.Uint32(info[8:])
-	if uint64(size) > uint64(len(body)) {
-		return body, &Signature{Problem: fmt.Sprintf("it says %d bytes, the file has %d", size, len(body))}
+	info, ok := bytes.CutSuffix(end, []byte(signatureMagic))
+	if !ok {
+		return c.size, nil, nil
 	}
-	start := len(body) - int(size)
+	body := c.size - int64(len(end))
+	if len(info) < signatureInfoLen {
+		return c.size - int64(len(signatureMagic)), &Signature{Problem: "cut short"}, nil
+	}
+	size := int64(binary.BigEndian.Uint32(info[8:]))
+	if size > body {
+		return body, &Signature{Problem: fmt.Sprintf("it says %d bytes, the file has %d", size, body)}, nil
+	}
 	signature := &Signature{Kind: "PKCS#7", Size: int(size)}
-	if kind := info[2]; kind != signaturePKCS7 {
+	switch kind := info[2]; {
+	case kind != signaturePKCS7:
 		signature.Kind = fmt.Sprintf("type %d", kind)
-	} else if err := signature.parsePKCS7(body[start:]); err != nil {
-		signature.Problem = err.Error()
+	case size > maxSignature:
+		signature.Problem = fmt.Sprintf("it has more than %d bytes", maxSignature)
+	default:
+		der, err := c.read(body-size, size)
+		if err != nil {
+			return 0, nil, err
+		}
+		if err := signature.parsePKCS7(der); err != nil {
+			signature.Problem = err.Error()
+		}
 	}
-	return body[:start], signature
+	return body - size, signature, nil
 }
 
 // The parts of a PKCS#7 SignedData that a module's signature has: one signer, no
@@ -120,10 +146,19 @@ func (s *Signature) parsePKCS7(der []byte) error {
 	return s.parseKey(signer.Key)
 }
 
+// maxKeyName bounds what a signature calls its key: real serial numbers have 20 bytes,
+// and common names 64.
+const maxKeyName = 256
+
+var errKeyName = fmt.Errorf("its name of the key has more than %d bytes", maxKeyName)
+
 // parseKey reads how the signer is named: by issuer and serial number (version 1), or
 // by the identifier of its key (version 3).
 func (s *Signature) parseKey(key asn1.RawValue) error {
 	if key.Class == asn1.ClassContextSpecific && key.Tag == 0 {
+		if len(key.Bytes) > maxKeyName {
+			return errKeyName
+		}
 		s.KeyID = colons(key.Bytes)
 		s.KeyIdentifier = key.Bytes
 		return nil
@@ -138,6 +173,9 @@ func (s *Signature) parseKey(key asn1.RawValue) error {
 	}
 	var issuer pkix.Name
 	issuer.FillFromRDNSequence(&names)
+	if len(issuer.CommonName) > maxKeyName || len(id.Serial.Bytes) > maxKeyName {
+		return errKeyName
+	}
 	s.Signer = issuer.CommonName
 	s.KeyID = colons(id.Serial.Bytes)
 	s.Issuer, s.Serial = id.Issuer.FullBytes, id.Serial.Bytes

@@ -1,7 +1,9 @@
 package kmod
 
 import (
+	"cmp"
 	"debug/elf"
+	"slices"
 	"strings"
 )
 
@@ -11,6 +13,9 @@ func imports(img *image, crcs map[string]*CRC) []Import {
 	list := []Import{}
 	img.symbols(func(s symbol) {
 		if s.section != elf.SHN_UNDEF || s.name == "" {
+			return
+		}
+		if !img.room(len(list)) {
 			return
 		}
 		list = append(list, Import{Name: s.name, CRC: crcs[s.name], Weak: s.binding == elf.STB_WEAK})
@@ -28,7 +33,7 @@ func importVersions(img *image) map[string]*CRC {
 	if img.wide {
 		word = 8
 	}
-	for rest := string(img.section("__versions")); len(rest) >= size; rest = rest[size:] {
+	for rest := string(img.section("__versions")); len(rest) >= size && img.room(len(crcs)); rest = rest[size:] {
 		crc := reader{[]byte(rest[:word]), img.order, img.wide, 0}
 		value := CRC(crc.addr())
 		name, _, _ := strings.Cut(rest[word:size], "\x00")
@@ -37,7 +42,7 @@ func importVersions(img *image) map[string]*CRC {
 	values := reader{img.section("__version_ext_crcs"), img.order, img.wide, 0}
 	for name := range strings.SplitSeq(string(img.section("__version_ext_names")), "\x00") {
 		value := CRC(values.word())
-		if values.past() {
+		if values.past() || !img.room(len(crcs)) {
 			break
 		}
 		crcs[name] = &value
@@ -55,21 +60,30 @@ type exportTable struct {
 	crcs       map[string]*CRC
 	namespaces map[string]string
 	flags      []byte // of each entry, in kernels that have no table of their own for GPL
-	text       string // the whole file, of which namespaces are parts
+	spots      []spot
+}
+
+// spot is a place in the file that a symbol points to, and what to do with what is there.
+type spot struct {
+	start, end uint64
+	use        func(text string)
 }
 
 // exports needs the module's symbol table as the build made it: `strip
 // --strip-unneeded` takes these names away, and a stripped module shows none.
-func exports(img *image) []Export {
+func exports(img *image) ([]Export, error) {
 	t := exportTable{img: img, list: []Export{}, crcs: make(map[string]*CRC), namespaces: make(map[string]string), flags: img.section("__kflagstab")}
 	img.symbols(t.add)
+	if err := t.look(); err != nil {
+		return nil, err
+	}
 	for i := range t.list {
 		e := &t.list[i]
 		e.GPL = t.isGPL(t.place[i])
 		e.CRC = t.crcs[e.Name]
 		e.Namespace = t.namespaces[e.Name]
 	}
-	return t.list
+	return t.list, nil
 }
 
 func (t *exportTable) add(s symbol) {
@@ -77,14 +91,66 @@ func (t *exportTable) add(s symbol) {
 		return
 	}
 	if name, ok := strings.CutPrefix(s.name, "__ksymtab_"); ok {
-		if s.section < elf.SectionIndex(len(t.img.sections)) && strings.HasPrefix(t.img.sections[s.section].name, "__ksymtab") {
+		known := s.section < elf.SectionIndex(len(t.img.sections)) && strings.HasPrefix(t.img.sections[s.section].name, "__ksymtab")
+		if known && t.img.room(len(t.list)) {
 			t.list, t.place = append(t.list, Export{Name: name}), append(t.place, s)
 		}
 	} else if name, ok := strings.CutPrefix(s.name, "__kstrtabns_"); ok {
-		t.namespaces[name] = t.textOf(s)
+		t.spot(s, maxText, func(text string) { t.namespaces[name] = textAt(text, 0) })
 	} else if name, ok := strings.CutPrefix(s.name, "__crc_"); ok {
-		t.crcs[name] = t.crcOf(s)
+		t.addCRC(s, name)
 	}
+}
+
+// addCRC takes a version: the value of an absolute symbol, or the word it points to.
+func (t *exportTable) addCRC(s symbol, name string) {
+	if s.section != elf.SHN_ABS {
+		t.spot(s, 4, func(text string) {
+			if len(text) == 4 {
+				crc := CRC(t.img.order.Uint32([]byte(text)))
+				t.crcs[name] = &crc
+			}
+		})
+	} else if t.img.room(len(t.crcs)) {
+		crc := CRC(s.value)
+		t.crcs[name] = &crc
+	}
+}
+
+// spot has up to most bytes read of the place that a symbol points to.
+func (t *exportTable) spot(s symbol, most uint64, use func(string)) {
+	if uint64(s.section) >= uint64(len(t.img.sections)) || !t.img.room(len(t.spots)) {
+		return
+	}
+	in := &t.img.sections[s.section]
+	if s.value >= in.inFile {
+		return
+	}
+	start := in.offset + s.value
+	t.spots = append(t.spots, spot{start, start + min(most, in.inFile-s.value), use})
+}
+
+// look reads all spots in the file's order. Those that overlap or are near each other
+// are read together, so that what is compressed is read but forwards.
+func (t *exportTable) look() error {
+	const near = 4 << 10
+	slices.SortFunc(t.spots, func(a, b spot) int { return cmp.Compare(a.start, b.start) })
+	for rest := t.spots; len(rest) > 0; {
+		start, end, n := rest[0].start, rest[0].end, 1
+		for ; n < len(rest) && rest[n].start <= end+near; n++ {
+			end = max(end, rest[n].end)
+		}
+		data, err := t.img.read(start, end-start)
+		if err != nil {
+			return err
+		}
+		text := string(data) // of which all texts are parts
+		for _, s := range rest[:n] {
+			s.use(text[s.start-start : s.end-start])
+		}
+		rest = rest[n:]
+	}
+	return nil
 }
 
 // isGPL: until 7.1 or so a section of their own holds such symbols; after it, a byte
@@ -94,47 +160,9 @@ func (t *exportTable) isGPL(s symbol) bool {
 	if section.name == "__ksymtab_gpl" {
 		return true
 	}
-	if len(t.flags) == 0 || len(section.data) < len(t.flags) {
+	if len(t.flags) == 0 || section.inFile < uint64(len(t.flags)) {
 		return false
 	}
-	i := s.value / uint64(len(section.data)/len(t.flags))
+	i := s.value / (section.inFile / uint64(len(t.flags)))
 	return i < uint64(len(t.flags)) && t.flags[i]&1 != 0
-}
-
-// crcOf reads a version: the value of an absolute symbol, or the word it points to.
-func (t *exportTable) crcOf(s symbol) *CRC {
-	crc := CRC(s.value)
-	if s.section != elf.SHN_ABS {
-		word := reader{t.at(s, 4), t.img.order, t.img.wide, 0}
-		if len(word.data) < 4 {
-			return nil
-		}
-		crc = CRC(word.word())
-	}
-	return &crc
-}
-
-// textOf gives the text that a symbol points to.
-func (t *exportTable) textOf(s symbol) string {
-	data := t.at(s, maxText)
-	if len(data) == 0 {
-		return ""
-	}
-	if t.text == "" {
-		t.text = string(t.img.data)
-	}
-	start := t.img.sections[s.section].offset + s.value
-	return textAt(t.text[:start+uint64(len(data))], start)
-}
-
-// at gives up to most bytes of the place that a symbol points to.
-func (t *exportTable) at(s symbol, most uint64) []byte {
-	if uint64(s.section) >= uint64(len(t.img.sections)) {
-		return nil
-	}
-	data := t.img.sections[s.section].data
-	if s.value >= uint64(len(data)) {
-		return nil
-	}
-	return data[s.value:min(uint64(len(data)), s.value+most)]
 }

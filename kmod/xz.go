@@ -1,6 +1,7 @@
 package kmod
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
@@ -30,98 +31,142 @@ func xzCheck(data []byte) byte {
 	return data[7]
 }
 
-// unpackXz reads one xz stream. The container is read here, and only its LZMA2 content
+// xzReader reads one xz stream. The container is read here, and only its LZMA2 content
 // by the library: the library's own container reader allocates whatever dictionary a
 // block asks for, up to 4 GiB, and a damaged file must not take that.
-func unpackXz(data []byte, limit int) ([]byte, error) {
-	if len(data) < xzHeaderLen || crc32.ChecksumIEEE(data[6:8]) != binary.LittleEndian.Uint32(data[8:]) {
+type xzReader struct {
+	file  io.ReaderAt
+	size  int64
+	in    *countedReader
+	check byte
+	block io.Reader // nil between blocks
+	begun int64     // where the block's content begins in the file
+	sum   hash.Hash // of the block's content; nil where there is none that is known
+	err   error
+}
+
+// countedReader knows how much was read of it.
+type countedReader struct {
+	*bufio.Reader
+	n int64
+}
+
+func (r *countedReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	r.n += int64(n)
+	return n, err
+}
+
+func newXzReader(file io.ReaderAt, size int64) (*xzReader, error) {
+	r := &xzReader{file: file, size: size, in: &countedReader{Reader: bufio.NewReader(io.NewSectionReader(file, 0, size))}}
+	head := make([]byte, xzHeaderLen)
+	if _, err := io.ReadFull(r.in, head); err != nil || crc32.ChecksumIEEE(head[6:8]) != binary.LittleEndian.Uint32(head[8:]) {
 		return nil, errXzHeader
 	}
-	in := bytes.NewReader(data[xzHeaderLen:])
-	var out bytes.Buffer
-	for {
-		dictionary, err := readXzBlockHeader(in)
-		if err != nil || dictionary == 0 { // 0: no more blocks
-			return out.Bytes(), err
+	r.check = xzCheck(head)
+	return r, nil
+}
+
+func (r *xzReader) Read(p []byte) (int, error) {
+	for r.err == nil {
+		if r.block == nil {
+			if r.err = r.beginBlock(); r.err != nil {
+				break
+			}
 		}
-		// A dictionary is allocated for each block, and of blocks a file can have many.
-		size := lzma2Size(data[len(data)-in.Len():])
-		if size > limit-out.Len() {
-			return nil, fmt.Errorf("%w: more than %d bytes when decompressed", ErrTooBig, limit)
+		n, err := r.block.Read(p)
+		if r.sum != nil {
+			r.sum.Write(p[:n])
 		}
-		if err := unpackXzBlock(&out, in, max(min(dictionary, size), lzma.MinDictCap), limit, xzCheck(data)); err != nil {
-			return nil, err
+		switch {
+		case err == io.EOF:
+			r.err = r.endBlock()
+		case err != nil:
+			r.err = err
+		}
+		if n > 0 {
+			return n, nil
 		}
 	}
+	return 0, r.err
+}
+
+// beginBlock errs with io.EOF where there is no further block.
+func (r *xzReader) beginBlock() error {
+	dictionary, err := readXzBlockHeader(r.in)
+	if err != nil {
+		return err
+	}
+	if dictionary == 0 {
+		return io.EOF
+	}
+	r.begun, r.sum = r.in.n, newXzHash(r.check)
+	// A dictionary is allocated for each block, and of blocks a file can have many: none
+	// needs more than the block's content.
+	need := max(min(dictionary, r.lzma2Size(min(dictionary, maxWindow+1))), lzma.MinDictCap)
+	if need > maxWindow {
+		return errWindow
+	}
+	r.block, err = lzma.Reader2Config{DictCap: int(need)}.NewReader2(r.in)
+	return err
 }
 
 // lzma2Size adds up what the chunks of a block say that they become, up to where they
-// make no sense.
-func lzma2Size(data []byte) int {
+// make no sense or are enough.
+func (r *xzReader) lzma2Size(enough int64) int64 {
 	const lzmaChunk, reset, withProperties = 0x80, 2, 0xc0
-	total := 0
-	for len(data) >= 3 && data[0] != 0 {
-		control, size := data[0], 1+int(binary.BigEndian.Uint16(data[1:]))
-		head, packed := 3, size
+	total, head := int64(0), make([]byte, 5)
+	for at := r.begun; total < enough; {
+		n, _ := r.file.ReadAt(head[:min(int64(len(head)), max(r.size-at, 0))], at)
+		if n < 3 || head[0] == 0 {
+			break
+		}
+		control, size := head[0], 1+int64(binary.BigEndian.Uint16(head[1:]))
+		header, packed := int64(3), size
 		switch {
 		case control >= lzmaChunk:
-			if len(data) < 5 {
+			if n < len(head) {
 				return total
 			}
-			size += int(control&0x1f) << 16
-			head, packed = 5, 1+int(binary.BigEndian.Uint16(data[3:]))
+			size += int64(control&0x1f) << 16
+			header, packed = 5, 1+int64(binary.BigEndian.Uint16(head[3:]))
 			if control >= withProperties {
-				head++
+				header++
 			}
 		case control > reset:
 			return total
 		}
 		total += size
-		data = data[min(head+packed, len(data)):]
+		at += header + packed
 	}
 	return total
 }
 
-// unpackXzBlock reads one block's content, padding and checksum.
-func unpackXzBlock(out *bytes.Buffer, in *bytes.Reader, dictionary, limit int, check byte) error {
-	start, before := out.Len(), in.Len()
-	r, err := lzma.Reader2Config{DictCap: dictionary}.NewReader2(in)
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(out, io.LimitReader(r, int64(limit-start)+1)); err != nil {
-		return err
-	}
-	if out.Len() > limit {
-		return fmt.Errorf("%w: more than %d bytes when decompressed", ErrTooBig, limit)
-	}
-	padding := -(before - in.Len()) & 3
-	sum := newXzHash(check)
-	tail := make([]byte, padding+xzCheckLen(check))
-	if _, err := io.ReadFull(in, tail); err != nil {
+// endBlock reads a block's padding and checksum.
+func (r *xzReader) endBlock() error {
+	r.block = nil
+	padding := -(r.in.n - r.begun) & 3
+	tail := make([]byte, int(padding)+xzCheckLen(r.check))
+	if _, err := io.ReadFull(r.in, tail); err != nil {
 		return io.ErrUnexpectedEOF
 	}
-	if sum == nil {
-		return nil
-	}
-	sum.Write(out.Bytes()[start:])
-	if !bytes.Equal(sum.Sum(nil), tail[padding:]) {
+	if r.sum != nil && !bytes.Equal(r.sum.Sum(nil), tail[padding:]) {
 		return errors.New("wrong checksum")
 	}
 	return nil
 }
 
 // readXzBlockHeader gives the size of the dictionary of the next block, 0 at the end.
-func readXzBlockHeader(in *bytes.Reader) (int, error) {
-	size, err := in.ReadByte()
-	if err != nil {
+func readXzBlockHeader(in io.Reader) (int64, error) {
+	var size [1]byte
+	if _, err := io.ReadFull(in, size[:]); err != nil {
 		return 0, io.ErrUnexpectedEOF
 	}
-	if size == 0 { // the index follows: it adds nothing that the checksums do not tell
+	if size[0] == 0 { // the index follows: it adds nothing that the checksums do not tell
 		return 0, nil
 	}
-	header := make([]byte, 4*(int(size)+1))
-	header[0] = size
+	header := make([]byte, 4*(int(size[0])+1))
+	header[0] = size[0]
 	if _, err := io.ReadFull(in, header[1:]); err != nil {
 		return 0, io.ErrUnexpectedEOF
 	}
@@ -133,7 +178,7 @@ func readXzBlockHeader(in *bytes.Reader) (int, error) {
 }
 
 // xzDictionary reads the filters of a block's header: LZMA2 alone is understood.
-func xzDictionary(header []byte) (int, error) {
+func xzDictionary(header []byte) (int64, error) {
 	flags, fields := header[1], bytes.NewReader(header[2:])
 	for _, present := range []byte{0x40, 0x80} { // sizes, packed and not
 		if flags&present == 0 {
@@ -155,7 +200,7 @@ func xzDictionary(header []byte) (int, error) {
 		return 0, errXzHeader
 	}
 	size, err := lzma.DecodeDictCap(properties[1])
-	return int(max(size, lzma.MinDictCap)), err
+	return max(size, lzma.MinDictCap), err
 }
 
 // xzCheckLen gives the length of a checksum, of the kinds known and those reserved.

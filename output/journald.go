@@ -114,7 +114,7 @@ func journaldText(e *Entry) []byte {
 		b.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(value))))
 		fmt.Fprintf(&b, "%s\n", value)
 	}
-	field("MESSAGE", e.Text)
+	field("MESSAGE", printable(e.Text))
 	field("PRIORITY", strconv.Itoa(int(e.level())))
 	field("SYSLOG_IDENTIFIER", identifier)
 	for _, f := range facts(e) {

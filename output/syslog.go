@@ -11,9 +11,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/leodido/go-syslog/v4/rfc5424"
 )
 
@@ -150,8 +150,7 @@ func header(s string, limit int) *string {
 	return ptr(s[:min(len(s), limit)])
 }
 
-// printable makes the control characters visible: one of them can end a message, or make
-// a terminal show another.
+// printable makes visible what is not graphic: it can end a message, or make a terminal show another.
 func printable(s string) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	if !strings.ContainsFunc(s, unprintable) {
@@ -169,7 +168,7 @@ func printable(s string) string {
 	return b.String()
 }
 
-func unprintable(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }
+func unprintable(r rune) bool { return cells.Hidden(r) }
 
 // clip cuts to a number of bytes, and says so by an ellipsis.
 func clip(s string, limit int) string {

@@ -181,6 +181,19 @@ func (b bounded) Read(p []byte) (int, error) {
 	return b.r.Read(p)
 }
 
+// boundedAt is bounded for reads at an offset.
+type boundedAt struct {
+	ctx context.Context
+	r   io.ReaderAt
+}
+
+func (b boundedAt) ReadAt(p []byte, off int64) (int, error) {
+	if err := b.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return b.r.ReadAt(p, off)
+}
+
 // contents remembers the latest digests that were asked for.
 type contents struct {
 	mu    sync.Mutex

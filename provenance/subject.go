@@ -275,7 +275,7 @@ func (s *search) inspect(ctx context.Context) (*kmod.File, error) {
 	if before.Size > s.opts.MaxSize {
 		return nil, fmt.Errorf("%w: it has more than %d bytes", ErrNotLookedAt, s.opts.MaxSize)
 	}
-	file, err := kmod.InspectReader(bounded{ctx, f}, s.action.File.Path, s.opts.MaxSize)
+	file, err := kmod.InspectReader(boundedAt{ctx, f}, before.Size, s.action.File.Path)
 	after, changed := statOf(f)
 	switch {
 	case changed != nil, versionOf(after) != versionOf(before):

@@ -51,6 +51,7 @@ func hostile() []string {
 		strings.Repeat("界", 100), strings.Repeat("e\u0301\u0302", 100), strings.Repeat("x", 4096), strings.Repeat("/x", 2000), "a\x00b", "a\u200bb\ufeff",
 		`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `]]></style><style>*{display:none}`, `</svg></title><svg onload=alert(1)>`,
 		`javascript:alert(1)`, `url(http://example.com/x)`, "&amp;&#x41;&lt;", "'`{{.Title}}", "\ufffe\uffff", "-->", "%s%d%!", "\U000e0041",
+		"\u3164\u034f\ufe0f\U000e0100", "\u0301x \u0302", "\u061c\u200e\u200f\u202a\u2069", "\u2028\u2029\u0085",
 	}
 }
 
@@ -161,7 +162,7 @@ var outside = regexp.MustCompile(`(?i)^(href|src|srcset|data|action|on.*|xlink:.
 
 func checkMarkup(t *testing.T, drawn string) {
 	t.Helper()
-	if i := strings.IndexFunc(drawn, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }); i >= 0 || !utf8.ValidString(drawn) {
+	if i := strings.IndexFunc(drawn, func(r rune) bool { return r != '\n' && cells.Hidden(r) }); i >= 0 || !utf8.ValidString(drawn) {
 		t.Errorf("not printable at %d: %q", i, drawn[max(i, 0):min(len(drawn), max(i, 0)+40)])
 	}
 	d := xml.NewDecoder(strings.NewReader(drawn)) // the pages are well-formed as XML too
@@ -212,7 +213,7 @@ func checkText(t *testing.T, drawn string, width int, asciiOnly bool) {
 		switch {
 		case cells.Count(l) > width:
 			t.Errorf("%d cells of %d: %q", cells.Count(l), width, l)
-		case strings.ContainsFunc(l, func(r rune) bool { return !unicode.IsPrint(r) || asciiOnly && r > unicode.MaxASCII }):
+		case strings.ContainsFunc(l, func(r rune) bool { return cells.Hidden(r) || asciiOnly && r > unicode.MaxASCII }):
 			t.Errorf("not printable: %q", l)
 		case strings.HasSuffix(l, " "):
 			t.Errorf("blanks at the end: %q", l)

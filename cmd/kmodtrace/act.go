@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/kernel"
@@ -118,14 +118,19 @@ func (f failures) err() error {
 		return nil
 	}
 	all := &exitError{hint: hintOf(f[0])}
-	var texts []string
+	var texts []error
 	for _, err := range f {
 		all.status = max(all.status, statusOf(err))
-		if text := err.Error(); text != "" {
-			texts = append(texts, text)
+		if err.Error() != "" {
+			if len(texts) > 0 { // the first gets it as any error
+				err = fmt.Errorf("kmodtrace: %w", err)
+			}
+			texts = append(texts, err)
 		}
 	}
-	all.err = errors.New(strings.Join(texts, "\nkmodtrace: "))
+	if all.err = errors.Join(texts...); all.err == nil {
+		all.err = errSilent
+	}
 	return all
 }
 

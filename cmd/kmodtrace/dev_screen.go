@@ -2,7 +2,6 @@ package main
 
 import (
 	"io"
-	"os"
 	"sync"
 	"time"
 
@@ -22,7 +21,7 @@ type devScreen struct {
 }
 
 func newDevScreen(to io.Writer) *devScreen {
-	f, ok := to.(*os.File)
+	f, ok := underlying(to)
 	return &devScreen{to: to, theme: themeOf(to), terminal: ok && term.IsTerminal(int(f.Fd()))}
 }
 
@@ -52,7 +51,9 @@ func (s *devScreen) text(text string) {
 	if s.title != "" {
 		head := line{}.add(strong, time.Now().Format(time.TimeOnly)).spaced(strong, s.title).render(s.theme, s.width())
 		if s.terminal {
-			head = clear + head
+			if err := steer(s.to, clear); err != nil && s.err == nil {
+				s.err = outputError(err)
+			}
 		}
 		s.title, text = "", head+text
 	}
@@ -73,7 +74,7 @@ func (s *devScreen) kernel(text string) {
 // compiler is for what a build prints. It has the descriptor of a terminal, by which the
 // compiler shows its colours.
 func (s *devScreen) compiler() io.Writer {
-	if f, ok := s.to.(*os.File); ok && s.terminal {
+	if f, ok := underlying(s.to); ok && s.terminal {
 		return struct {
 			io.Writer
 			kbuild.Terminal

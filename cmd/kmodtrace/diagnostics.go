@@ -2,10 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/lab"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 )
@@ -52,26 +55,90 @@ func addLogFlag(root *cobra.Command) {
 // logger writes diagnostics to stderr in the format that was asked for.
 func logger(root *cobra.Command, stderr io.Writer) zerolog.Logger {
 	if root.PersistentFlags().Lookup(logFlag).Value.String() == string(logJSON) {
-		return zerolog.New(stderr).With().Timestamp().Logger()
+		return zerolog.New(jsonLog{stderr}).With().Timestamp().Logger()
 	}
 	return zerolog.New(plainLog{stderr})
 }
 
+// linesField has what an error says in more than one line. A line end in a message is
+// somebody's name or an error's text, and no further line.
+const linesField = "lines"
+
+// logError makes an error a diagnostic.
+func logError(e *zerolog.Event, err error) {
+	if lines := errorLines(err); len(lines) > 1 {
+		e = e.Strs(linesField, lines)
+	}
+	e.Msg(err.Error())
+}
+
+// errorLines gives what an error says, a line for each of several errors that it is made
+// of, and for each of a guest's console.
+func errorLines(err error) []string {
+	text := err.Error()
+	if !strings.Contains(text, "\n") {
+		return []string{text}
+	}
+	var crash *lab.CrashError
+	if errors.As(err, &crash) && crash.Console != "" && strings.HasSuffix(text, crash.Console) {
+		lines := []string{strings.TrimSpace(strings.TrimSuffix(text, crash.Console))}
+		for line := range strings.SplitSeq(crash.Console, "\n") {
+			lines = append(lines, "  │ "+line)
+		}
+		return lines
+	}
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		var lines []string
+		size := -1
+		for _, part := range all.Unwrap() {
+			lines = append(lines, errorLines(part)...)
+			size += 1 + len(part.Error())
+		}
+		if size == len(text) { // they stand in it alone, each after a line end
+			return lines
+		}
+	}
+	if inner := errors.Unwrap(err); inner != nil && inner.Error() == text {
+		return errorLines(inner)
+	}
+	return []string{text}
+}
+
+// jsonLog writes diagnostics as objects, of which nothing steers a terminal.
+type jsonLog struct{ out io.Writer }
+
+func (w jsonLog) Write(line []byte) (int, error) {
+	if _, err := w.out.Write(cells.EscapeJSON(line)); err != nil {
+		return 0, err
+	}
+	return len(line), nil
+}
+
 // plainLog writes a diagnostic as "kmodtrace: message", and its hint below. The
-// fields are for programs: what a person needs of them is in the message.
+// fields are for programs: what a person needs of them is in the message. Here, and so
+// wherever it comes from, a diagnostic is made printable.
 type plainLog struct{ out io.Writer }
 
 func (w plainLog) Write(line []byte) (int, error) {
-	var said struct{ Message, Hint string }
+	var said struct {
+		Message, Hint string
+		Lines         []string
+	}
 	if err := json.Unmarshal(line, &said); err != nil {
 		return 0, err
 	}
 	var b strings.Builder
-	if said.Message != "" {
-		fmt.Fprintf(&b, "kmodtrace: %s\n", said.Message)
+	switch {
+	case len(said.Lines) > 0:
+		fmt.Fprintf(&b, "kmodtrace: %s\n", printable(said.Lines[0]))
+		for _, line := range said.Lines[1:] {
+			fmt.Fprintf(&b, "%s\n", printable(line))
+		}
+	case said.Message != "":
+		fmt.Fprintf(&b, "kmodtrace: %s\n", printable(said.Message))
 	}
 	if said.Hint != "" {
-		fmt.Fprintf(&b, "  %s\n", said.Hint)
+		fmt.Fprintf(&b, "  %s\n", printable(said.Hint))
 	}
 	if _, err := io.WriteString(w.out, b.String()); err != nil {
 		return 0, err

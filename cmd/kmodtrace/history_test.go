@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/service"
@@ -184,7 +185,7 @@ func TestHistoryOfHostileContent(t *testing.T) {
 		for _, q := range questions {
 			out, errs, _ := ask(t, append(q, "--journal", path)...)
 			steers := func(c rune) bool {
-				return c != '\n' && c != '\r' && unprintable(c)
+				return c != '\n' && c != '\r' && !unicode.IsPrint(c)
 			}
 			if strings.ContainsFunc(out+errs, steers) || strings.Contains(out, "\n2026-03-01  boot 99999999\n") {
 				t.Errorf("%q steers the terminal, or has a forged line", q)

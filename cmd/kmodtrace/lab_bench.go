@@ -50,7 +50,7 @@ func benchOne(cmd *cobra.Command, out io.Writer, m lab.Machine, runs int) error 
 	if m.NoModules {
 		modules = "none"
 	}
-	_, err = fmt.Fprintf(out, "%s\t%s\t%s\t%.0f MiB\t%v\t%v\t%v\t%v\n", m.Kernel.Release, got.Accel,
+	_, err = fmt.Fprintf(out, "%s\t%s\t%s\t%.0f MiB\t%v\t%v\t%v\t%v\n", printable(m.Kernel.Release), got.Accel,
 		modules, float64(got.Image)/(1<<20), got.Build, got.Init, got.Done, got.Off)
 	return err
 }

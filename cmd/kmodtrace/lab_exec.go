@@ -40,7 +40,11 @@ its Go module (/src in the guest), and variables named KMODTRACE_… are passed.
 			if err != nil {
 				return labError(err)
 			}
-			status, err := lab.Run(cmd.Context(), m, argv, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			stdout, flush := guestText(cmd.OutOrStdout())
+			stderr, flushErrors := guestText(cmd.ErrOrStderr())
+			status, err := lab.Run(cmd.Context(), m, argv, stdout, stderr)
+			flush()
+			flushErrors()
 			return labResult(status, err)
 		},
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -38,7 +37,12 @@ func newLabKernelsCommand() *cobra.Command {
 				}
 			}
 			if asJSON {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(rows)
+				line, err := jsonLine(rows)
+				if err != nil {
+					return err
+				}
+				_, err = cmd.OutOrStdout().Write(line)
+				return outputError(err)
 			}
 			return printKernels(cmd.OutOrStdout(), rows)
 		},
@@ -99,7 +103,7 @@ func printKernels(w io.Writer, rows []kernelRow) error {
 		if r.Suite != "" {
 			state = fmt.Sprintf("%s from %s (%.0f MB)", state, r.Suite, float64(r.Size)/1e6)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", r.Series, r.Arch, r.Release, state)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", printable(r.Series), printable(r.Arch), printable(r.Release), printable(state))
 	}
 	return t.Flush()
 }
@@ -131,7 +135,7 @@ packages stay as they are. Without a name: the series that the lab's tests run o
 					k, err = lab.EnsureHeaders(ctx, cache, k, progress)
 				}
 				if err == nil {
-					fmt.Fprintln(cmd.OutOrStdout(), k.Release)
+					fmt.Fprintln(cmd.OutOrStdout(), printable(k.Release))
 				}
 				errs = append(errs, err)
 			}
@@ -170,13 +174,13 @@ them.`,
 			if specimens {
 				dir, err := lab.BuildSpecimens(ctx, cache, k, progress)
 				if err == nil {
-					fmt.Fprintln(cmd.OutOrStdout(), dir)
+					fmt.Fprintln(cmd.OutOrStdout(), printable(dir))
 				}
 				return err
 			}
 			modules, err := lab.Build(ctx, cache, k, paths, out, progress)
 			for _, m := range modules {
-				fmt.Fprintln(cmd.OutOrStdout(), m)
+				fmt.Fprintln(cmd.OutOrStdout(), printable(m))
 			}
 			return err
 		},

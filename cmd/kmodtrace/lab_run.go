@@ -15,7 +15,7 @@ import (
 )
 
 func newLabRunCommand() *cobra.Command {
-	flags := new(machineFlags)
+	flags, asText := new(machineFlags), false
 	cmd := &cobra.Command{
 		Use:   "run [flags] -- COMMAND [ARGUMENT]...",
 		Short: "Boot a kernel, run a command in it, and give its exit status",
@@ -28,8 +28,13 @@ kernel's whole module tree. insmod, modprobe and their like are kmod's; busybox'
 there as "busybox insmod". (busybox programs that start others, such as
 timeout and xargs, prefer busybox's: give those /sbin/insmod.)
 
-On a terminal Ctrl-C goes to the command in the guest. Ctrl-] three times within a second
-ends the machine, whatever the guest does.`,
+Where standard input and output are a terminal, the command has it: what the guest
+writes reaches it as it is, also what steers it, as a shell and an editor must. With
+--text, and where only one of them is a terminal, what the guest writes is shown as
+text, with escapes for all else. In a pipe or a file it is the guest's, byte for byte.
+
+On a terminal that the command has, Ctrl-C goes to it. Ctrl-] three times within a
+second ends the machine, whatever the guest does.`,
 		Example: `  kmodtrace lab run -- uname -a
   kmodtrace lab run --kernel 6.1 -- sh -c 'modprobe xfs && lsmod'
   kmodtrace lab run --add hello.ko -- kmodtrace load hello.ko
@@ -43,20 +48,28 @@ ends the machine, whatever the guest does.`,
 			m.Stdin = cmd.InOrStdin()
 			ctx, end := context.WithCancelCause(cmd.Context())
 			defer end(nil)
-			restore, err := attachTerminal(&m, cmd.OutOrStdout())
-			if err != nil {
-				return labError(err)
+			stdout, flush := guestText(cmd.OutOrStdout())
+			stderr, flushErrors := guestText(cmd.ErrOrStderr())
+			restore := func() {}
+			if f, ok := underlying(cmd.OutOrStdout()); ok && !asText {
+				if restore, err = attachTerminal(&m, f); err != nil {
+					return labError(err)
+				}
+				if m.Terminal != nil {
+					stdout = f
+					m.Stdin = watchEscape(m.Stdin, func() { end(errEscape) })
+				}
 			}
 			defer restore()
-			if m.Terminal != nil {
-				m.Stdin = watchEscape(m.Stdin, func() { end(errEscape) })
-			}
-			status, err := lab.Run(ctx, m, args, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			status, err := lab.Run(ctx, m, args, stdout, stderr)
 			restore()
+			flush()
+			flushErrors()
 			return labResult(status, err)
 		},
 	}
 	cmd.Flags().SetInterspersed(false)
+	cmd.Flags().BoolVar(&asText, "text", false, "do not give the command the terminal: show what it writes as text")
 	flags.register(cmd.Flags())
 	return cmd
 }
@@ -72,7 +85,7 @@ func needCommand(args []string) error {
 // it gives back puts the user's terminal right again, and may be called twice.
 func attachTerminal(m *lab.Machine, stdout io.Writer) (restore func(), err error) {
 	in, inOK := m.Stdin.(*os.File)
-	out, outOK := stdout.(*os.File)
+	out, outOK := underlying(stdout)
 	if !inOK || !outOK || !term.IsTerminal(int(in.Fd())) || !term.IsTerminal(int(out.Fd())) {
 		return func() {}, nil
 	}

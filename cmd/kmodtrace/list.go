@@ -156,7 +156,7 @@ func (t *table) print(w io.Writer) error {
 	widths := make([]int, len(t.header))
 	for _, row := range append([][]string{t.header}, t.rows...) {
 		for i, cell := range row {
-			widths[i] = max(widths[i], len([]rune(printable(cell))))
+			widths[i] = max(widths[i], columns(printable(cell)))
 		}
 	}
 	for _, row := range append([][]string{t.header}, t.rows...) {
@@ -170,15 +170,17 @@ func (t *table) print(w io.Writer) error {
 func (t *table) line(row []string, widths []int) string {
 	cells := make([]string, len(row))
 	for i, cell := range row {
+		cell = printable(cell)
+		blanks := strings.Repeat(" ", widths[i]-columns(cell))
 		if t.right[i] {
-			cells[i] = fmt.Sprintf("%*s", widths[i], printable(cell))
+			cells[i] = blanks + cell
 		} else {
-			cells[i] = fmt.Sprintf("%-*s", widths[i], printable(cell))
+			cells[i] = cell + blanks
 		}
 	}
-	line := []rune(strings.TrimRight(strings.Join(cells, "  "), " "))
-	if t.width > 0 && len(line) > t.width {
-		line = append(line[:t.width-1:t.width-1], '…')
+	line := strings.TrimRight(strings.Join(cells, "  "), " ")
+	if t.width > 0 {
+		line = cut(line, t.width)
 	}
-	return string(line)
+	return line
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"io"
 	"os"
 
 	"github.com/kmodtrace/kmodtrace/internal/lab/guest"
@@ -13,5 +14,12 @@ func main() {
 	if guest.IsInit() {
 		guest.Init()
 	}
-	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	stdout, stderr := onScreen(os.Stdout), onScreen(os.Stderr)
+	status := run(os.Args[1:], os.Stdin, stdout, stderr)
+	for _, w := range []io.Writer{stdout, stderr} {
+		if s, ok := w.(*screen); ok {
+			_ = s.Flush()
+		}
+	}
+	os.Exit(status)
 }

@@ -13,37 +13,48 @@ import (
 )
 
 // newFile is a file that is there whole or not at all: until commit, what was there
-// before is.
+// before is. It never goes through a link of somebody else's, nor into a file that was
+// there already.
 type newFile struct {
-	path string // of what it will be, links followed
-	temp *os.File
-	done bool
-	// direct is a device or a pipe, which is written to as it is.
-	direct bool
+	path   string // as it was asked for
+	name   string // of what it will be, in its folder
+	temp   *os.File
+	folder *os.File // nil for what is written to as it is: a device or a pipe
+	done   bool
 }
 
 // createFile begins a file, or errs where there can be none.
 func createFile(path string) (*newFile, error) {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
-	}
 	mode := fs.FileMode(0o666) // as the umask allows
-	switch info, err := os.Stat(path); {
+	info, err := os.Stat(path)
+	real, resolveErr := resolvePath(path)
+	switch {
+	case errors.Is(resolveErr, errForeignLink):
+		return nil, writeError(path, resolveErr)
 	case err == nil && info.IsDir():
 		return nil, fmt.Errorf("write %s: it is a folder", shortText(path))
 	case err == nil && !info.Mode().IsRegular():
 		f, err := openDirect(path)
-		return &newFile{path: path, temp: f, direct: true}, writeError(path, err)
+		return &newFile{path: path, temp: f}, writeError(path, err)
 	case err == nil:
 		mode = info.Mode().Perm()
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, writeError(path, err)
 	}
-	f, err := os.OpenFile(filepath.Join(filepath.Dir(path), ".kmodtrace-"+rand.Text()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if resolveErr != nil {
+		return nil, writeError(path, resolveErr)
+	}
+	folder, err := openFolder(filepath.Dir(real))
 	if err != nil {
 		return nil, writeError(path, err)
 	}
-	return &newFile{path: path, temp: f}, nil
+	temp := ".kmodtrace-" + rand.Text()
+	fd, err := unix.Openat(int(folder.Fd()), temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, uint32(mode))
+	if err != nil {
+		folder.Close()
+		return nil, writeError(path, err)
+	}
+	return &newFile{path: path, name: filepath.Base(real), temp: os.NewFile(uintptr(fd), temp), folder: folder}, nil
 }
 
 // errNoReader is a pipe that would be written to in vain.
@@ -67,18 +78,36 @@ func openDirect(path string) (*os.File, error) {
 func (f *newFile) commit(content []byte) error {
 	f.done = true
 	_, err := f.temp.Write(content)
-	if err == nil && !f.direct {
+	if err == nil && f.folder != nil {
 		err = f.temp.Sync()
 	}
-	err = errors.Join(err, f.temp.Close())
-	switch {
-	case f.direct:
-	case err != nil:
-		os.Remove(f.temp.Name())
-	default:
-		err = os.Rename(f.temp.Name(), f.path)
+	return writeError(f.path, f.end(errors.Join(err, f.temp.Close())))
+}
+
+// begin puts the file into its place empty, to be written to as it comes; the caller
+// closes it.
+func (f *newFile) begin() (*os.File, error) {
+	f.done = true
+	if err := f.end(nil); err != nil {
+		return nil, writeError(f.path, errors.Join(err, f.temp.Close()))
 	}
-	return writeError(f.path, err)
+	return f.temp, nil
+}
+
+// end gives the file its name, or takes it away after an error.
+func (f *newFile) end(err error) error {
+	if f.folder == nil {
+		return err
+	}
+	dir := int(f.folder.Fd())
+	if err == nil {
+		err = unix.Renameat(dir, f.temp.Name(), dir, f.name)
+	}
+	if err != nil {
+		_ = unix.Unlinkat(dir, f.temp.Name(), 0)
+	}
+	_ = f.folder.Close()
+	return err
 }
 
 // abandon leaves what was there as it is. After commit it does nothing.
@@ -86,10 +115,9 @@ func (f *newFile) abandon() {
 	if f == nil || f.done {
 		return
 	}
-	f.temp.Close()
-	if !f.direct {
-		os.Remove(f.temp.Name())
-	}
+	f.done = true
+	_ = f.temp.Close()
+	_ = f.end(fs.ErrClosed)
 }
 
 // writeError names the file that was asked for, and not the one on the way to it.

@@ -22,7 +22,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := profiled(func() error { return root.ExecuteContext(ctx) })
+	profile := addProfileFlag(root)
+	err := root.ExecuteContext(ctx)
+	profile.end()
 	if err == nil {
 		return exitOK
 	}
@@ -53,7 +55,7 @@ func complain(log zerolog.Logger, err error) {
 	if hint := hintOf(err); hint != "" {
 		e = e.Str(hintField, hint)
 	}
-	e.Msg(err.Error())
+	logError(e, err)
 }
 
 func newRootCommand() *cobra.Command {

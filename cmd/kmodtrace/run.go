@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"syscall"
 
 	"github.com/kmodtrace/kmodtrace/account"
@@ -107,6 +106,9 @@ func (o *runOptions) run(ctx context.Context, args []string, stderr io.Writer) e
 	if s := signals.asked(); s != 0 {
 		return &exitError{status: 128 + int(s), err: errors.New("not begun: interrupted"), signal: s}
 	}
+	if err := report.begin(); err != nil {
+		return err
+	}
 	pid, err := p.start()
 	if err != nil {
 		return err
@@ -121,7 +123,7 @@ func (o *runOptions) end(r *runner, t *tracer.Tracer) {
 	err := errors.Join(r.tail.err, r.report.close(), t.Close())
 	loss, lossErr := t.Loss()
 	if err := errors.Join(err, lossErr); err != nil && err.Error() != "" {
-		r.log.Error().Msg(err.Error())
+		logError(r.log.Error(), err)
 	}
 	if loss.Any() {
 		r.log.Warn().Msgf("%s: what was shown may be incomplete", lossText(loss))
@@ -170,10 +172,10 @@ func (o *runOptions) newReport(stderr io.Writer) (*runReport, error) {
 	}
 	r := &runReport{json: o.json, out: stderr, inquiry: account.NewInquiry(k, !o.json)}
 	if o.toFile {
-		if r.file, err = os.Create(o.output); err != nil {
+		if r.unbegun, err = createFile(o.output); err != nil {
 			return nil, fmt.Errorf("output: %w", err)
 		}
-		r.out = r.file
+		r.out = r.unbegun.temp
 	}
 	r.table = newActionTable(themeOf(r.out), columnsOf(r.out))
 	return r, nil

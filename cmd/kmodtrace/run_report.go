@@ -17,6 +17,7 @@ type runReport struct {
 	json    bool
 	out     io.Writer
 	file    *os.File // out, if that has to be closed
+	unbegun *newFile // that it will be; nil where there is none
 	table   *actionTable
 	inquiry *account.Inquiry
 	err     error // of writing: then no more is written
@@ -107,9 +108,21 @@ func (r *runReport) summary() string {
 	return strings.Join(parts, ", ")
 }
 
+// begin puts the file into its place: until then what was there before is.
+func (r *runReport) begin() (err error) {
+	if r.unbegun == nil {
+		return nil
+	}
+	if r.file, err = r.unbegun.begin(); err != nil {
+		return fmt.Errorf("output: %w", err)
+	}
+	return nil
+}
+
 // close closes the file, and gives the first error of all writing. Calling it again
 // gives that error again.
 func (r *runReport) close() error {
+	r.unbegun.abandon()
 	if r.file == nil {
 		return r.err
 	}

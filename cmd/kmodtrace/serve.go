@@ -57,7 +57,7 @@ func (o *serveOptions) run(ctx context.Context, stdout io.Writer) error {
 		if _, err := service.Load(path); err != nil {
 			return &exitError{status: exitUsage, err: err}
 		}
-		_, err := fmt.Fprintf(stdout, "%s can be used\n", path)
+		_, err := fmt.Fprintf(stdout, "%s can be used\n", printable(path))
 		return outputError(err)
 	}
 	reload := make(chan os.Signal, 1)

@@ -2,13 +2,14 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"syscall"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"golang.org/x/term"
 )
 
@@ -33,19 +34,24 @@ func outputError(err error) error {
 	return fmt.Errorf("write output: %w", err)
 }
 
-// printJSON prints one value, indented.
+// printJSON prints one value, indented. What would steer a terminal is escaped as in [jsonLine].
 func printJSON(w io.Writer, value any) error {
 	return printTo(w, func(w io.Writer) error {
-		encoder := json.NewEncoder(w)
+		var b bytes.Buffer
+		encoder := json.NewEncoder(&b)
 		encoder.SetEscapeHTML(false)
 		encoder.SetIndent("", "  ")
-		return encoder.Encode(value)
+		if err := encoder.Encode(value); err != nil {
+			return err
+		}
+		_, err := w.Write(cells.EscapeJSON(b.Bytes()))
+		return err
 	})
 }
 
 // terminalWidth gives the columns of the terminal that w is, or 0.
 func terminalWidth(w io.Writer) int {
-	f, ok := w.(*os.File)
+	f, ok := underlying(w)
 	if !ok {
 		return 0
 	}

@@ -26,7 +26,7 @@ type theme struct{ colour bool }
 
 // themeOf takes colours on a terminal only, and never with NO_COLOR.
 func themeOf(w io.Writer) theme {
-	f, ok := w.(*os.File)
+	f, ok := underlying(w)
 	allowed := os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	return theme{colour: ok && allowed && term.IsTerminal(int(f.Fd()))}
 }

@@ -109,7 +109,22 @@ func writeReady(name string) error {
 	if name == "" {
 		return nil
 	}
-	if err := os.WriteFile(name, []byte("ready\n"), 0o644); err != nil {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() && !info.IsDir() { // a pipe is waited for
+		f, err := os.OpenFile(name, os.O_WRONLY, 0)
+		if err == nil {
+			_, err = f.WriteString("ready\n")
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			return fmt.Errorf("ready file: %w", err)
+		}
+		return nil
+	}
+	file, err := createFile(name)
+	if err == nil {
+		err = file.commit([]byte("ready\n"))
+	}
+	if err != nil {
 		return fmt.Errorf("ready file: %w", err)
 	}
 	return nil

@@ -4,24 +4,12 @@ package cells
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"golang.org/x/text/width"
 )
-
-// Printable shows text of a file or a user without letting it steer the terminal, or
-// the order in which text is read: control characters and broken UTF-8 come out as escapes.
-func Printable(s string) string {
-	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) }) {
-		return s
-	}
-	quoted := strconv.Quote(s)
-	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
-}
 
 // Count gives the cells that printable text takes.
 func Count(s string) int {

@@ -21,6 +21,8 @@ type Module struct {
 	This      bool   // has the section that becomes struct module
 	Struct    []byte // what is set in it
 	Extended  bool   // versions of imports in the tables of kernels from 6.14 on
+	Code      []byte // before all else
+	Tail      []byte // after all else but the names of sections
 }
 
 // Symbol is an import or an export.
@@ -56,6 +58,9 @@ func (m Module) Bytes() []byte {
 	if m.BigEndian {
 		b.order = binary.BigEndian
 	}
+	if m.Code != nil {
+		b.add(section{name: ".text", data: m.Code})
+	}
 	b.add(section{name: ".modinfo", data: []byte(strings.Join(m.Info, "\x00") + "\x00")})
 	if m.This {
 		b.add(section{name: ".gnu.linkonce.this_module", data: append(make([]byte, 64), m.Struct...)})
@@ -66,6 +71,9 @@ func (m Module) Bytes() []byte {
 	b.addVersions()
 	b.addExports()
 	b.addImports()
+	if m.Tail != nil {
+		b.add(section{name: ".debug_info", data: m.Tail})
+	}
 	return b.file()
 }
 

@@ -86,11 +86,11 @@ func (b *bench) say(contender string, p part, measure string, round int, value f
 
 // with has a contender attached while do runs. One that cannot run here has that said,
 // and is left out from then on. The baseline is no session.
-func (b *bench) with(ctx context.Context, c contender, also io.Writer, do func(*session) error, env ...string) (ended *session, err error) {
+func (b *bench) with(ctx context.Context, c contender, also io.Writer, do func(*session) error) (ended *session, err error) {
 	if b.failed[c.name] {
 		return nil, nil
 	}
-	s, err := c.begin(ctx, also, env...)
+	s, err := c.begin(ctx, also)
 	if err != nil {
 		b.failed[c.name] = true
 		return nil, b.say(c.name, failedPart, "why", 0, 0, err.Error())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"os"
+	"slices"
 )
 
 const profileFile = "/run/bench-profile"
@@ -26,10 +27,12 @@ func askProfile(ctx context.Context, b *bench, group []contender) error {
 }
 
 func (b *bench) profile(ctx context.Context, c contender, storm string) error {
+	_ = os.Remove(profileFile) // of the storm before: the flag wants a new file
+	c.argv = append(slices.Clone(c.argv), "--cpuprofile", profileFile)
 	s, err := b.with(ctx, c, nil, func(*session) error {
 		_, err := b.runStorm(ctx, storm, max(2000/b.less, 8), nil)
 		return err
-	}, "KMODTRACE_CPUPROFILE="+profileFile)
+	})
 	if s == nil || err != nil {
 		return err
 	}

@@ -65,12 +65,11 @@ const (
 
 // begin starts it and waits until it is attached. Its output goes to outputFile, and to
 // the writer too if there is one.
-func (c contender) begin(ctx context.Context, also io.Writer, env ...string) (*session, error) {
+func (c contender) begin(ctx context.Context, also io.Writer) (*session, error) {
 	for _, name := range append([]string{readyFile, outputFile, errorsFile}, c.records...) {
 		_ = os.Remove(name)
 	}
 	s := &session{contender: c, cmd: c.start(ctx, c.argv), gone: make(chan struct{})}
-	s.cmd.Env = append(s.cmd.Env, env...)
 	for _, name := range []string{outputFile, errorsFile} {
 		f, err := os.Create(name)
 		if err != nil {

@@ -1,0 +1,58 @@
+package kmod
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/internal/koimage"
+)
+
+// TestHostileFiles: each file that an attacker may leave is read to an end, in bounds, with
+// one clear line where it is no module.
+func TestHostileFiles(t *testing.T) {
+	dir := t.TempDir()
+	names, err := koimage.HostileDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(names) < 50 {
+		t.Fatalf("%d files", len(names))
+	}
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		var f *File
+		var err error
+		began := time.Now()
+		used := allocated(func() { f, err = Inspect(path) })
+		switch {
+		case (f == nil) == (err == nil):
+			t.Errorf("%q: %v, %v", name, f, err)
+		case err != nil && strings.Contains(err.Error(), "\n"), err != nil && len(err.Error()) > 600:
+			t.Errorf("%q: not one clear line: %.700q", name, err)
+		case used > 512<<20 && !raceEnabled: // freed or not; TestPeak has what is there at once
+			t.Errorf("%q: %d MiB allocated", name, used>>20)
+		}
+		t.Logf("%-42q %6d ms %4d MiB %v", name, time.Since(began).Milliseconds(), used>>20, err)
+	}
+}
+
+// TestReadImageBounds: what has all of a module in memory refuses what is none before it is.
+func TestReadImageBounds(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := koimage.HostileDir(dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"gzip bomb", "xz bomb", "zstd bomb", "sparse 1 TiB", "sparse gzip 900 MiB", "sparse xz 900 MiB"} {
+		var err error
+		used := allocated(func() { _, err = ReadImage(filepath.Join(dir, name+".ko")) })
+		if err == nil || used > 512<<20 {
+			t.Errorf("%s: %d MiB allocated, %v", name, used>>20, err)
+		}
+		if strings.HasSuffix(name, "bomb") && !errors.Is(err, ErrTooBig) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
