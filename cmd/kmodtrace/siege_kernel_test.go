@@ -158,7 +158,9 @@ func (s *siege) load(n int, within time.Duration) time.Duration {
 	loaded := time.Now()
 	for !s.has(mark(n)) {
 		if time.Since(loaded) > within {
-			s.t.Fatalf("load %d is not in the journal after %v; health: %s", n, within, askService(s.t, s.socket, "/healthz"))
+			health := askService(s.t, s.socket, "/healthz")
+			s.served.end(syscall.SIGQUIT) // prints where each goroutine is
+			s.t.Fatalf("load %d is not in the journal after %v; health: %s; it said %s", n, within, health, s.served.said)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
