@@ -3,6 +3,8 @@ package cause
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -144,22 +146,29 @@ func (x *Explainer) cause(ctx context.Context, a *tracer.Action, file *provenanc
 	return c
 }
 
-// conclude makes the cause that a rule found.
+// conclude makes the cause that a rule found. That is certain before the extra look, which
+// may not come to an end.
 func (s *scene) conclude(r *rule) *Cause {
 	s.ends()
 	if r.look != nil {
+		s.question.certain.Store(s.by(r))
 		r.look(s)
 	}
 	if f := r.when.fact; f != nil && f.holds(s) == yes {
 		s.prove("%s", sentence(f.says, s.names))
 	}
+	return s.by(r)
+}
+
+// by makes a rule's cause of what the scene has so far.
+func (s *scene) by(r *rule) *Cause {
 	next := r.next
 	if next == "" {
 		next = nextOf(r.code)
 	}
 	return &Cause{
-		Code: r.code, Text: sentence(r.say, s.names), Evidence: s.evidence,
-		Next: sentence(next, s.names), Names: s.names, Inner: s.inner,
+		Code: r.code, Text: sentence(r.say, s.names), Evidence: slices.Clone(s.evidence),
+		Next: sentence(next, s.names), Names: maps.Clone(s.names), Inner: s.inner,
 	}
 }
 

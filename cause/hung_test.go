@@ -11,6 +11,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/deadfuse"
 	"github.com/kmodtrace/kmodtrace/internal/koimage"
+	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -110,6 +111,24 @@ func TestFactThatHangs(t *testing.T) {
 	a := e.complete(t)
 	a.Call.Capable = false
 	checkCause(t, x.Explain(t.Context(), a).Cause, NotPermitted, "CAP_SYS_MODULE")
+}
+
+// TestLookThatHangs: a cause that is certain stays, where what would say more of it hangs.
+func TestLookThatHangs(t *testing.T) {
+	root := ordinary().write(t)
+	k, err := kernel.Open(&kernel.Options{Root: root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	deadfuse.Mount(t, filepath.Join(root, "sys"))
+	e := explained{Action: failing(tracer.StageVerify, unix.EKEYREJECTED, "Loading of unsigned module is rejected")}
+	// The file answers, however slow this machine is; the kernel's facts do not.
+	x := NewExplainer(k, &Options{Timeout: time.Second})
+	c := x.Explain(t.Context(), e.complete(t)).Cause
+	checkCause(t, c, SignatureMissing, "no signature")
+	if text := strings.Join(c.Evidence, "\n"); !strings.Contains(text, "not looked up: whether signatures are enforced had no answer within 1s") {
+		t.Errorf("evidence:\n%s", text)
+	}
 }
 
 func dirOf(t *testing.T, f func() (string, bool)) string {

@@ -242,7 +242,7 @@ func (o *explainOptions) watch(ctx context.Context, out io.Writer) error {
 	if err := writeReady(o.readyFile); err != nil {
 		return err
 	}
-	q := account.NewInquiry(k, false)
+	q := account.NewPatientInquiry(k, false)
 	shown := uint64(0)
 	tail := newTail(ctx, t.Actions)
 	defer tail.finish()
