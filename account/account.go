@@ -45,13 +45,13 @@ const Within = provenance.DefaultTimeout + cause.DefaultTimeout
 // hash, no signer and no package, and the origins say so.
 func NewInquiry(k *kernel.Kernel, brief bool) *Inquiry { return newInquiry(k, brief, 0) }
 
-// patience is how long somebody waits to be told why.
-const patience = time.Minute
+// Patience is how long somebody waits to be told why, who has nothing else waiting.
+const Patience = time.Minute
 
 // NewPatientInquiry is NewInquiry for a command whose user waits for what it says, and behind
 // whom nothing waits to be recorded: facts about the kernel may take a minute, as on machines that
 // are emulated. Files have no more time than ever.
-func NewPatientInquiry(k *kernel.Kernel, brief bool) *Inquiry { return newInquiry(k, brief, patience) }
+func NewPatientInquiry(k *kernel.Kernel, brief bool) *Inquiry { return newInquiry(k, brief, Patience) }
 
 func newInquiry(k *kernel.Kernel, brief bool, within time.Duration) *Inquiry {
 	origins := provenance.NewLookup(&provenance.Options{Brief: brief})

@@ -156,7 +156,7 @@ func (o *explainOptions) stream(ctx context.Context, out io.Writer, in io.Reader
 	if err != nil {
 		return err
 	}
-	x := cause.NewExplainer(k, &cause.Options{Recorded: true})
+	x := cause.NewExplainer(k, &cause.Options{Recorded: true, Timeout: account.Patience})
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, maxLine)
 	shown := 0
