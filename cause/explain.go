@@ -47,7 +47,7 @@ const remembered = 1024
 // How many causes may be under way, those that hang included: of one user's actions; in
 // all; and of these, only of root's.
 const (
-	maxEach     = 2
+	maxEach     = 4
 	maxPending  = 16
 	maxReserved = 4
 )

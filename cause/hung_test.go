@@ -100,7 +100,7 @@ func TestFactThatHangs(t *testing.T) {
 		}
 	}
 	c := request(1000)
-	if text := strings.Join(c.Evidence, "\n"); !strings.Contains(text, "not looked up: earlier lookups have had no answer yet (2 on causes for user 1000)") {
+	if text := strings.Join(c.Evidence, "\n"); !strings.Contains(text, "not looked up: earlier lookups have had no answer yet (4 on causes for user 1000)") {
 		t.Errorf("evidence:\n%s", text)
 	}
 	if n := len(x.Hung()); n != maxEach {
