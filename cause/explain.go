@@ -132,14 +132,17 @@ func (x *Explainer) cause(ctx context.Context, a *tracer.Action, file *provenanc
 			q.known[id] = c
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, x.opts.Timeout)
-	defer cancel()
 	uid, trusted := provenance.User(a)
 	if trusted {
 		ctx = kernel.Trusted(ctx)
 	}
 	job := slots.Job{Key: slots.Key{User: uid, Place: "causes"}, Privileged: trusted}
-	c, err := slots.Run(ctx, x.slots, job, q.answer)
+	// Who breaks it off has what needs no program and no file all the same.
+	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), x.opts.Timeout)
+	defer cancel()
+	ctx, stop := context.WithTimeout(ctx, x.opts.Timeout)
+	defer stop()
+	c, err := slots.Run(whole, x.slots, job, func(context.Context) *Cause { return q.answer(ctx) })
 	if err != nil {
 		return q.unanswered(ctx, err, x.opts.Timeout)
 	}

@@ -1,6 +1,7 @@
 package cause
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -129,6 +130,17 @@ func TestLookThatHangs(t *testing.T) {
 	if text := strings.Join(c.Evidence, "\n"); !strings.Contains(text, "not looked up: whether signatures are enforced had no answer within 1s") {
 		t.Errorf("evidence:\n%s", text)
 	}
+}
+
+// TestBrokenOff: a service that ends records its last actions with the causes that need
+// neither a program nor a file.
+func TestBrokenOff(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	e := explained{Action: failing(before, unix.EPERM)}
+	a := e.complete(t)
+	a.Call.Capable = false
+	checkCause(t, NewExplainer(ordinary().open(t), nil).Explain(ctx, a).Cause, NotPermitted, "CAP_SYS_MODULE")
 }
 
 func dirOf(t *testing.T, f func() (string, bool)) string {
