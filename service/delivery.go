@@ -244,7 +244,7 @@ func entryOf(r *journal.Record) output.Entry {
 	var n note
 	_ = json.Unmarshal(r.Body, &n)
 	e.Text = n.Text
-	if r.Kind == journal.KindPresent {
+	if r.Kind == journal.KindPresent || r.Kind == kindAppeared || r.Kind == kindVanished {
 		e.Text = fmt.Sprintf("%s %s", r.Module, n.Text)
 	}
 	if e.Text == "" {
