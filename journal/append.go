@@ -19,15 +19,18 @@ type Appended struct {
 
 // Append adds records to the chain, all or none, and returns when they are on the disk.
 // Of each it says which number it has, in order. Seq, Prev and Hash of the arguments
-// are not looked at.
+// are not looked at. With [ErrReserve] it refuses batches with minor records.
 //
 // A context that ends stops only an append that has not begun.
 func (j *Journal) Append(ctx context.Context, records ...Record) ([]Appended, error) {
 	var done []Appended
-	err := j.write(ctx, func(t *writing) (err error) {
-		done, err = t.addAll(ctx, records)
-		return err
-	})
+	err := j.fits(records)
+	if err == nil {
+		err = j.write(ctx, func(t *writing) (err error) {
+			done, err = t.addAll(ctx, records)
+			return err
+		})
+	}
 	if err != nil {
 		return nil, wrap("append to", j.path, err)
 	}
@@ -68,6 +71,7 @@ type writing struct {
 	name   string
 	head   link
 	insert *insertion
+	more   map[Sum]int64 // by how much the shared parts are referred to more often
 }
 
 // write runs a function in a transaction, which is kept wholly or not at all.
@@ -102,8 +106,11 @@ func (j *Journal) write(ctx context.Context, fn func(*writing) error) (err error
 	if head != j.head {
 		return corrupt("another program wrote to it: its chain ends with record %d, and did with %d", head.seq, j.head.seq)
 	}
-	t := &writing{j.conn, j.name, j.head, j.insert}
+	t := &writing{j.conn, j.name, j.head, j.insert, map[Sum]int64{}}
 	if err := fn(t); err != nil {
+		return err
+	}
+	if err := t.keepShared(ctx); err != nil {
 		return err
 	}
 	if t.head != j.head {
@@ -115,6 +122,7 @@ func (j *Journal) write(ctx context.Context, fn func(*writing) error) (err error
 		return err
 	}
 	j.head = t.head
+	_ = j.measure(ctx) // what was written is kept
 	return nil
 }
 
@@ -147,17 +155,24 @@ func (t *writing) add(ctx context.Context, r Record) (Appended, error) {
 	case !errors.Is(err, sql.ErrNoRows):
 		return Appended{}, err
 	}
-	r.Seq, r.Prev = t.head.seq+1, t.head.hash
-	r.Hash = r.sum(t.name)
-	if err := t.insert.record(ctx, &r); err != nil {
+	k, parts, err := r.store()
+	if err != nil {
 		return Appended{}, err
 	}
-	t.head = link{r.Seq, r.Hash}
-	return Appended{Seq: r.Seq}, nil
+	k.Seq, k.Prev = t.head.seq+1, t.head.hash
+	k.Hash = k.sum(t.name)
+	if err := t.insert.record(ctx, k); err != nil {
+		return Appended{}, err
+	}
+	if err := t.share(ctx, parts); err != nil {
+		return Appended{}, err
+	}
+	t.head = link{k.Seq, k.Hash}
+	return Appended{Seq: k.Seq}, nil
 }
 
 // insertion are the statements by which a record is added.
-type insertion struct{ known, row, span, first *sql.Stmt }
+type insertion struct{ known, row, span, first, shared, share, count *sql.Stmt }
 
 func prepareInsertion(ctx context.Context, c *sql.Conn) (_ *insertion, err error) {
 	in := &insertion{}
@@ -167,9 +182,12 @@ func prepareInsertion(ctx context.Context, c *sql.Conn) (_ *insertion, err error
 	}{
 		{&in.known, "SELECT seq FROM record WHERE id = ?"},
 		// The driver makes NULL of an empty blob.
-		{&in.row, "INSERT INTO record (" + columns + ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,ifnull(?, x''))"},
+		{&in.row, "INSERT INTO record (" + names + ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,ifnull(?, x''))"},
 		{&in.span, "INSERT INTO span VALUES (?1, ?2, ?2) ON CONFLICT (block) DO UPDATE SET lo = min(lo, ?2), hi = max(hi, ?2)"},
 		{&in.first, "INSERT INTO first VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"},
+		{&in.shared, "SELECT 1 FROM shared WHERE sum = ?"},
+		{&in.share, "INSERT INTO shared VALUES (?, 0, ?)"},
+		{&in.count, "UPDATE shared SET refs = refs + ? WHERE sum = ? RETURNING refs"},
 	} {
 		if *s.into, err = c.PrepareContext(ctx, s.text); err != nil {
 			in.close()
@@ -180,7 +198,7 @@ func prepareInsertion(ctx context.Context, c *sql.Conn) (_ *insertion, err error
 }
 
 func (in *insertion) close() (err error) {
-	for _, s := range []*sql.Stmt{in.known, in.row, in.span, in.first} {
+	for _, s := range []*sql.Stmt{in.known, in.row, in.span, in.first, in.shared, in.share, in.count} {
 		if s != nil {
 			err = errors.Join(err, s.Close())
 		}
@@ -188,7 +206,7 @@ func (in *insertion) close() (err error) {
 	return err
 }
 
-func (in *insertion) record(ctx context.Context, r *Record) error {
+func (in *insertion) record(ctx context.Context, r *kept) error {
 	ns := r.Time.UnixNano()
 	args := []any{r.Seq, ns, nil, r.Count, r.Prev[:], r.Hash[:]}
 	if r.UID != nil {
@@ -197,7 +215,7 @@ func (in *insertion) record(ctx context.Context, r *Record) error {
 	for _, t := range r.texts() {
 		args = append(args, *t)
 	}
-	if _, err := in.row.ExecContext(ctx, append(args, r.Body)...); err != nil {
+	if _, err := in.row.ExecContext(ctx, append(args, int64(r.Class), r.form, r.Body)...); err != nil {
 		return err
 	}
 	if _, err := in.span.ExecContext(ctx, block(r.Seq), ns); err != nil {

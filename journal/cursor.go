@@ -27,23 +27,32 @@ func (r *Reader) Cursor(ctx context.Context, name string) (int64, error) {
 	return seq, r.settled("ask", err)
 }
 
+// readAtOnce is how many bytes of bodies ReadFrom gives at most, after the first.
+const readAtOnce = 16 << 20
+
 // ReadFrom gives up to n records from a number on, oldest first; none where there are
-// none yet. Where retention has removed some of them, the first that is left has a
-// higher number. One that is not as it was written ends it with [ErrCorrupt], and those
-// before it: what is behind has to be asked for by its number.
+// none yet, and fewer where their bodies are long. Where retention has removed some of
+// them, their numbers are not there. One that is not as it was written ends it with
+// [ErrCorrupt], and those before it: what is behind has to be asked for by its number.
 func (r *Reader) ReadFrom(ctx context.Context, seq int64, n int) ([]Record, error) {
 	var records []Record
-	err := each(ctx, r.db, "SELECT "+columns+" FROM record WHERE seq >= ? ORDER BY seq LIMIT ?", []any{seq, max(n, 0)},
-		func(rows *sql.Rows) (bool, error) {
-			var one Record
-			err := one.scan(rows)
-			if err == nil {
-				err = one.intact(r.name)
-			}
-			if err == nil {
+	bytes := 0
+	err := r.inOneView(ctx, func(q querier) error {
+		e := newExpander(q)
+		return each(ctx, q, "SELECT "+columns+" FROM record WHERE seq >= ? ORDER BY seq LIMIT ?", []any{seq, max(n, 0)},
+			func(rows *sql.Rows) (bool, error) {
+				var k kept
+				if err := k.scan(rows); err != nil {
+					return false, err
+				}
+				one, err := r.whole(ctx, e, &k)
+				if err != nil {
+					return false, err
+				}
 				records = append(records, one)
-			}
-			return true, err
-		})
+				bytes += len(one.Body)
+				return bytes < readAtOnce, nil
+			})
+	})
 	return records, r.settled("ask", err)
 }

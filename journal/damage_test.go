@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -11,25 +12,51 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
+// sampleKinds are the journals that are damaged and tampered with.
+func sampleKinds() []string {
+	return []string{"whole", "cut", "thinned", "thinned and cut", "version 1 continued"}
+}
+
 // sample is a closed journal of some hundred records, of which retention has removed
-// some or not, its records and its anchor.
-func sample(t testing.TB, cut bool) (path string, records []Record, anchor Anchor) {
+// some or not, and its anchor.
+func sample(t testing.TB, kind string) (path string, anchor Anchor) {
 	t.Helper()
+	switch kind {
+	case "version 1":
+		path, anchors := version1Journal(t)
+		return path, anchors[1]
+	case "version 1 continued":
+		return continued(t)
+	}
 	j := make1(t)
 	add(t, j, Record{ID: "s", Time: begin, Boot: "boot-1", Kind: KindStarted})
 	if _, err := j.AppendInventory(t.Context(), Record{ID: "i", Time: begin, Boot: "boot-1"},
 		[]Record{{ID: "i-1", Time: begin, Boot: "boot-1", Module: "ext4"}, {ID: "i-2", Time: begin, Boot: "boot-1", Module: "loop"}}); err != nil {
 		t.Fatal(err)
 	}
-	add(t, j, loads(150)...)
-	if cut {
+	records := loads(150)
+	if kind != "whole" {
+		someShare(records)
+	}
+	add(t, j, records...)
+	switch kind {
+	case "thinned", "thinned and cut":
+		thinSome(t, j)
+		add(t, j, loads(155)[150:]...)
+	}
+	switch kind {
+	case "cut", "thinned and cut":
 		if _, err := j.Retain(t.Context(), Limits{Age: 100e9}, begin.Add(150e9), "boot-1"); err != nil {
 			t.Fatal(err)
 		}
-		more := loads(160)
-		add(t, j, more[150:]...)
+		more := loads(165)
+		add(t, j, more[155:]...)
 	}
-	records = all(t, j.Reader)
+	return closed(t, j)
+}
+
+func closed(t testing.TB, j *Journal) (path string, anchor Anchor) {
+	t.Helper()
 	anchor, err := j.Anchor(t.Context(), begin)
 	if err != nil {
 		t.Fatal(err)
@@ -37,7 +64,44 @@ func sample(t testing.TB, cut bool) (path string, records []Record, anchor Ancho
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return j.Path(), records, anchor
+	return j.Path(), anchor
+}
+
+// continued is one that an older version began.
+func continued(t testing.TB) (path string, anchor Anchor) {
+	t.Helper()
+	path, _ = version1Journal(t)
+	j := reopen(t, path)
+	records := loads(100)[70:]
+	someShare(records)
+	add(t, j, records...)
+	thinSome(t, j)
+	add(t, j, loads(110)[100:]...)
+	return closed(t, j)
+}
+
+// someShare gives records processes in common, and makes those that failed minor or not.
+func someShare(records []Record) {
+	for i := range records {
+		r := &records[i]
+		if i%2 == 0 {
+			r.Body = deep(i, 1000+i%5, 40).Body
+		}
+		if r.Outcome == "failed" && i%3 != 0 {
+			r.Class = ClassMinor
+		}
+	}
+}
+
+// thinSome removes some records from between others, by chance.
+func thinSome(t testing.TB, j *Journal) {
+	t.Helper()
+	w := &retaining{j: j, stop: 10 + rand.Int64N(j.head.seq-10), now: begin.Add(150e9), boot: "boot-1"}
+	for _, class := range []Class{ClassMinor, ClassNormal} {
+		if err := w.thin(t.Context(), class, rand.Int64N(80<<10)); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // Bytes that a disk has changed: the journal is refused, or Verify finds it, or all
@@ -47,7 +111,16 @@ func TestRandomDamage(t *testing.T) {
 	if testing.Short() {
 		times = 63
 	}
-	path, records, anchor := sample(t, true)
+	kinds := append(sampleKinds(), "version 1")
+	kind := kinds[rand.IntN(len(kinds))]
+	path, anchor := sample(t, kind)
+	t.Log(kind)
+	r, err := OpenReadOnly(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := all(t, r)
+	r.Close()
 	whole, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -124,7 +197,7 @@ func readDamaged(t *testing.T, path string, want []Record, anchor Anchor) string
 	if !report.OK() {
 		return "verify"
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.Comparer(bytes.Equal)); diff != "" {
 		t.Errorf("wrong, and nothing is said: %s", diff)
 	}
 	return "harmless"

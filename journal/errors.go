@@ -101,6 +101,8 @@ func meaning(err error) error {
 	switch {
 	case code&0xff == sqlite3.SQLITE_CORRUPT, code == sqlite3.SQLITE_NOTADB, code == sqlite3.SQLITE_IOERR_CORRUPTFS:
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	case code == sqlite3.SQLITE_TOOBIG:
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	case code == sqlite3.SQLITE_FULL:
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	case code&0xff == sqlite3.SQLITE_READONLY:
@@ -128,4 +130,9 @@ func resultCode(err error) (int, bool) {
 // corrupt makes an error of what was found wrong.
 func corrupt(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
+}
+
+// changed makes one of what is wrong with a record.
+func changed(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrChanged, fmt.Sprintf(format, args...))
 }

@@ -11,37 +11,53 @@ import (
 // ID begins with it. It fails with [ErrNotFound], and with an [*AmbiguousError] where
 // several begin so. A record that is not as it was written comes with [ErrCorrupt].
 func (r *Reader) Get(ctx context.Context, name string) (*Record, error) {
-	found, err := r.get(ctx, name)
-	if err == nil {
-		err = found.intact(r.name)
-	}
+	var found *Record
+	err := r.inOneView(ctx, func(q querier) error {
+		k, err := get(ctx, q, name)
+		if k == nil {
+			return err
+		}
+		found = &k.Record
+		if err == nil {
+			*found, err = r.whole(ctx, newExpander(q), k)
+		}
+		return err
+	})
 	return found, r.settled("ask", err)
 }
 
-func (r *Reader) get(ctx context.Context, name string) (*Record, error) {
+// whole gives a record as it was appended. One that is not as it was written comes with
+// [ErrCorrupt].
+func (r *Reader) whole(ctx context.Context, e *expander, k *kept) (Record, error) {
+	err := k.intact(r.name)
+	one, bad := e.expand(ctx, k)
+	return one, errors.Join(err, bad)
+}
+
+func get(ctx context.Context, q querier, name string) (*kept, error) {
 	if name == "" {
 		return nil, ErrNotFound
 	}
-	found, err := one(r.db.QueryContext(ctx, "SELECT "+columns+" FROM record WHERE id = ?", name))
+	found, err := one(q.QueryContext(ctx, "SELECT "+columns+" FROM record WHERE id = ?", name))
 	if !errors.Is(err, ErrNotFound) {
 		return found, err
 	}
 	if seq, err := strconv.ParseInt(name, 10, 64); err == nil {
-		found, err := one(r.db.QueryContext(ctx, "SELECT "+columns+" FROM record WHERE seq = ?", seq))
+		found, err := one(q.QueryContext(ctx, "SELECT "+columns+" FROM record WHERE seq = ?", seq))
 		if !errors.Is(err, ErrNotFound) {
 			return found, err
 		}
 	}
-	return r.byPrefix(ctx, name)
+	return byPrefix(ctx, q, name)
 }
 
-func (r *Reader) byPrefix(ctx context.Context, prefix string) (*Record, error) {
+func byPrefix(ctx context.Context, q querier, prefix string) (*kept, error) {
 	var ids []string
 	where, args := "id >= ?", []any{prefix}
 	if end := prefixEnd(prefix); end != "" {
 		where, args = where+" AND id < ?", append(args, end)
 	}
-	err := each(ctx, r.db, "SELECT id FROM record WHERE "+where+" ORDER BY id LIMIT 5", args,
+	err := each(ctx, q, "SELECT "+bounded("id", MaxText)+" FROM record WHERE "+where+" ORDER BY id LIMIT 5", args,
 		func(rows *sql.Rows) (bool, error) {
 			var id text
 			err := rows.Scan(&id)
@@ -56,7 +72,7 @@ func (r *Reader) byPrefix(ctx context.Context, prefix string) (*Record, error) {
 	case len(ids) > 1:
 		return nil, &AmbiguousError{Prefix: prefix, IDs: ids}
 	}
-	return one(r.db.QueryContext(ctx, "SELECT "+columns+" FROM record WHERE id = ?", ids[0]))
+	return one(q.QueryContext(ctx, "SELECT "+columns+" FROM record WHERE id = ?", ids[0]))
 }
 
 // prefixEnd gives the first text after all that have a prefix, in the order of their

@@ -124,7 +124,10 @@ func TestRecordsComeBack(t *testing.T) {
 			t.Fatalf("record %d does not follow %d", i+1, i)
 		}
 		before = got[i].Hash
-		got[i].Seq, got[i].Prev, got[i].Hash = 0, Sum{}, Sum{}
+		if want := want[i].class(); got[i].Class != want {
+			t.Errorf("record %d has class %d, not %d", i+1, got[i].Class, want)
+		}
+		got[i].Seq, got[i].Prev, got[i].Hash, got[i].Class = 0, Sum{}, Sum{}, 0
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -160,6 +163,7 @@ func TestStrangeValues(t *testing.T) {
 	}
 	for _, body := range [][]byte{nil, {}, {0}, bytes.Repeat([]byte{0xff}, MaxBody)} {
 		r := load(0, "body")
+		r.Kind = KindLost
 		r.ID, r.Body = fmt.Sprint("body-", len(body), body == nil), body
 		add(t, j, r)
 		if got, err := j.Get(t.Context(), r.ID); err != nil || !bytes.Equal(got.Body, body) {
@@ -181,12 +185,15 @@ func TestRefusedRecords(t *testing.T) {
 	j := make1(t)
 	add(t, j, load(1, "one"))
 	for name, spoil := range map[string]func(*Record){
-		"no id":      func(r *Record) { r.ID = "" },
-		"no kind":    func(r *Record) { r.Kind = "" },
-		"no time":    func(r *Record) { r.Time = time.Time{} },
-		"far time":   func(r *Record) { r.Time = time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC) },
-		"large body": func(r *Record) { r.Body = make([]byte, MaxBody+1) },
-		"large text": func(r *Record) { r.Module = strings.Repeat("x", MaxText+1) },
+		"no id":                     func(r *Record) { r.ID = "" },
+		"no kind":                   func(r *Record) { r.Kind = "" },
+		"no time":                   func(r *Record) { r.Time = time.Time{} },
+		"far time":                  func(r *Record) { r.Time = time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC) },
+		"no class":                  func(r *Record) { r.Class = ClassKept + 1 },
+		"large body":                func(r *Record) { r.Kind, r.Body = KindLost, make([]byte, MaxBody+1) },
+		"large body of an action":   func(r *Record) { r.Body = make([]byte, MaxStored+1) },
+		"large body of a minor one": func(r *Record) { r.Outcome, r.Class, r.Body = "failed", ClassMinor, make([]byte, MaxMinor+1) },
+		"large text":                func(r *Record) { r.Module = strings.Repeat("x", MaxText+1) },
 	} {
 		bad := load(3, "three")
 		spoil(&bad)
@@ -223,27 +230,30 @@ func TestRepeatedID(t *testing.T) {
 
 // No two different records have the same bytes to hash.
 func TestEncodingIsUnambiguous(t *testing.T) {
-	base := Record{Seq: 1, ID: "a", Time: begin, Boot: "b", Kind: "k"}
+	base := kept{Record: Record{Seq: 1, ID: "a", Time: begin, Boot: "b", Kind: "k"}}
 	zero := uint32(0)
-	variants := []Record{base}
-	for _, change := range []func(*Record){
-		func(r *Record) { r.Seq = 2 },
-		func(r *Record) { r.ID, r.Boot = "ab", "" },
-		func(r *Record) { r.ID, r.Boot = "", "ab" },
-		func(r *Record) { r.Module = "m" },
-		func(r *Record) { r.Action = "m" },
-		func(r *Record) { r.Outcome = "m" },
-		func(r *Record) { r.Cause = "m" },
-		func(r *Record) { r.User = "m" },
-		func(r *Record) { r.Container = "m" },
-		func(r *Record) { r.File = "m" },
-		func(r *Record) { r.Content = "m" },
-		func(r *Record) { r.Body = []byte("m") },
-		func(r *Record) { r.UID = &zero },
-		func(r *Record) { r.Count = 1 },
-		func(r *Record) { r.Time = r.Time.Add(1) },
-		func(r *Record) { r.Prev[31] = 1 },
-		func(r *Record) { r.Kind = "k\x00" },
+	variants := []kept{base}
+	for _, change := range []func(*kept){
+		func(r *kept) { r.Class = 1 },
+		func(r *kept) { r.Class = 2 },
+		func(r *kept) { r.Class, r.form = 1, 1 },
+		func(r *kept) { r.Seq = 2 },
+		func(r *kept) { r.ID, r.Boot = "ab", "" },
+		func(r *kept) { r.ID, r.Boot = "", "ab" },
+		func(r *kept) { r.Module = "m" },
+		func(r *kept) { r.Action = "m" },
+		func(r *kept) { r.Outcome = "m" },
+		func(r *kept) { r.Cause = "m" },
+		func(r *kept) { r.User = "m" },
+		func(r *kept) { r.Container = "m" },
+		func(r *kept) { r.File = "m" },
+		func(r *kept) { r.Content = "m" },
+		func(r *kept) { r.Body = []byte("m") },
+		func(r *kept) { r.UID = &zero },
+		func(r *kept) { r.Count = 1 },
+		func(r *kept) { r.Time = r.Time.Add(1) },
+		func(r *kept) { r.Prev[31] = 1 },
+		func(r *kept) { r.Kind = "k\x00" },
 	} {
 		v := base
 		change(&v)

@@ -14,8 +14,8 @@ import (
 type LoadedModule struct {
 	Module string `json:"module"`
 	// Seq, ID, Time and Kind are of the record that shows it: of its load where one was
-	// seen (KindAction), else of the inventory that found it (KindPresent). Retention may
-	// have removed that record.
+	// seen (KindAction), else of the inventory that found it (KindPresent) or of the moment
+	// when it was found to have come (KindAppeared). Retention may have removed that record.
 	Seq  int64     `json:"seq"`
 	ID   string    `json:"id"`
 	Time time.Time `json:"time"`
@@ -134,7 +134,10 @@ type base struct {
 }
 
 // isChange is the condition of the index of changes, to the letter.
-const isChange = "(kind = 'present' OR (kind = 'action' AND outcome IN ('live', 'unloaded')))"
+const isChange = "(kind IN ('present', 'appeared', 'vanished') OR (kind = 'action' AND outcome IN ('live', 'unloaded')))"
+
+// isUnseen is the condition of what tells that something may have happened unseen.
+const isUnseen = "kind IN ('lost', 'late', 'corrupt', 'started', 'stopped', 'blind')"
 
 func stateAt(ctx context.Context, q querier, m moment) (*state, error) {
 	var begin sql.NullInt64
@@ -203,7 +206,7 @@ func doubtsSince(ctx context.Context, q querier, m moment, b base) ([]Doubt, err
 		reason Reason
 		where  string
 	}{
-		{Unseen, "record INDEXED BY by_kind WHERE kind IN ('lost', 'late', 'corrupt', 'started', 'stopped')"},
+		{Unseen, "record INDEXED BY by_kind WHERE " + isUnseen},
 		{Unfinished, "record INDEXED BY by_outcome WHERE outcome = 'pending' AND outcome <> '' AND kind = 'action' AND action <> 'request'"},
 	} {
 		err := each(ctx, q, "SELECT seq, time FROM "+ask.where+" AND boot = ? AND "+within+" ORDER BY seq LIMIT ?",
@@ -261,12 +264,12 @@ func replay(ctx context.Context, q querier, m moment, b base, begin int64, snaps
 		if err != nil {
 			return nil, err
 		}
-		if name == "" || r.Outcome == Unloaded && r.Kind == KindAction {
+		if name == "" || r.gone() {
 			continue
 		}
 		l := r.loaded()
 		if r.Kind == KindPresent {
-			if l, err = originOf(ctx, q, r, begin, snapshot); err != nil {
+			if l, err = originOf(ctx, q, &r.Record, begin, snapshot); err != nil {
 				return nil, err
 			}
 		}
@@ -274,6 +277,11 @@ func replay(ctx context.Context, q querier, m moment, b base, begin int64, snaps
 	}
 	slices.SortFunc(modules, func(a, b LoadedModule) int { return cmp.Compare(a.Module, b.Module) })
 	return modules, nil
+}
+
+// gone tells whether a change is that a module is not loaded any more.
+func (r *Record) gone() bool {
+	return r.Kind == KindVanished || r.Kind == KindAction && r.Outcome == Unloaded
 }
 
 func (r *Record) loaded() LoadedModule {
@@ -284,13 +292,13 @@ func (r *Record) loaded() LoadedModule {
 }
 
 // originOf finds the load of a module that an inventory found, if that was seen in this
-// boot.
+// boot, or when it was found to have come.
 func originOf(ctx context.Context, q querier, found *Record, begin int64, snapshot *removed) (LoadedModule, error) {
 	l := found.loaded()
 	load, err := one(q.QueryContext(ctx, "SELECT "+columns+" FROM record INDEXED BY changes WHERE module = ? AND "+isChange+
-		" AND kind = 'action' AND seq BETWEEN ? AND ? ORDER BY seq DESC LIMIT 1", found.Module, begin, found.Seq-1))
+		" AND kind <> 'present' AND seq BETWEEN ? AND ? ORDER BY seq DESC LIMIT 1", found.Module, begin, found.Seq-1))
 	switch {
-	case err == nil && load.Outcome == Unloaded: // and loaded again unseen
+	case err == nil && load.gone(): // and loaded again unseen
 		return l, nil
 	case err == nil:
 		l = load.loaded()
@@ -299,7 +307,7 @@ func originOf(ctx context.Context, q querier, found *Record, begin int64, snapsh
 	case snapshot == nil:
 		return l, nil
 	default:
-		i := slices.IndexFunc(snapshot.Loaded, func(s LoadedModule) bool { return s.Module == l.Module && s.Kind == KindAction })
+		i := slices.IndexFunc(snapshot.Loaded, func(s LoadedModule) bool { return s.Module == l.Module && s.Kind != KindPresent })
 		if i < 0 {
 			return l, nil
 		}
@@ -307,7 +315,7 @@ func originOf(ctx context.Context, q querier, found *Record, begin int64, snapsh
 		l.Unwatched = l.Unwatched || !snapshot.Complete
 	}
 	var gap int64
-	err = q.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM record INDEXED BY by_kind WHERE kind IN ('lost', 'late', 'corrupt', 'started', 'stopped') AND seq BETWEEN ? AND ? LIMIT 1)",
+	err = q.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM record INDEXED BY by_kind WHERE "+isUnseen+" AND seq BETWEEN ? AND ? LIMIT 1)",
 		l.Seq, found.Seq).Scan(&gap)
 	l.Unwatched = l.Unwatched || gap > 0
 	return l, err

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/internal/place"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,7 +20,7 @@ import (
 type lock struct{ file *os.File }
 
 func takeLock(path string) (*lock, error) {
-	f, err := os.OpenFile(path+"-lock", os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	f, err := place.Rules{}.OpenFile(path+"-lock", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, readOnlyMeaning(err)
 	}

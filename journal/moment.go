@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"math"
 	"time"
 )
@@ -16,6 +17,7 @@ type stretch struct {
 	begin    Kind      // what it began with
 	beginSeq int64
 	end      Kind // what ended it: KindStopped, KindClock, KindStarted of the next; empty: nothing yet
+	endSeq   int64
 }
 
 // covers tells whether the watching went on at a time.
@@ -49,7 +51,7 @@ func momentOf(ctx context.Context, q querier, at time.Time) (*moment, []Doubt, e
 		in = before
 		d := Doubt{Reason: NotWatched, Seq: all[in].last, Time: all[in].to}
 		if all[in].end == KindClock {
-			d = Doubt{Reason: ClockSet, Seq: all[in].last + 1, Time: all[in].to}
+			d = Doubt{Reason: ClockSet, Seq: all[in].endSeq, Time: all[in].to}
 		}
 		doubts = []Doubt{d}
 	}
@@ -79,9 +81,9 @@ func stretches(ctx context.Context, q querier) ([]stretch, error) {
 	}
 	all := []stretch{{seqRange: seqRange{first: front}, beginSeq: front}}
 	open := true
-	end := func(last int64, by Kind) {
+	end := func(last, seq int64, by Kind) {
 		if s := &all[len(all)-1]; open {
-			s.last, s.end = last, by
+			s.last, s.end, s.endSeq = last, by, seq
 		}
 	}
 	err = each(ctx, q, "SELECT seq, kind FROM record INDEXED BY by_kind WHERE kind IN ('started', 'stopped', 'clock') ORDER BY seq", nil,
@@ -92,18 +94,18 @@ func stretches(ctx context.Context, q querier) ([]stretch, error) {
 				return false, err
 			}
 			if Kind(kind) == KindStopped {
-				end(seq, KindStopped)
+				end(seq, seq, KindStopped)
 				open = false
 				return true, nil
 			}
-			end(seq-1, Kind(kind))
+			end(seq-1, seq, Kind(kind))
 			all, open = append(all, stretch{seqRange: seqRange{first: seq}, begin: Kind(kind), beginSeq: seq}), true
 			return true, nil
 		})
 	if err != nil {
 		return nil, err
 	}
-	end(head.seq, "")
+	end(head.seq, 0, "")
 	if all, err = timed(ctx, q, all); err != nil || cut == nil {
 		return all, err
 	}
@@ -123,7 +125,13 @@ func timed(ctx context.Context, q querier, all []stretch) ([]stretch, error) {
 		}
 		var boot text
 		var from, to int64
-		err := q.QueryRowContext(ctx, "SELECT a.boot, a.time, b.time FROM record a, record b WHERE a.seq = ? AND b.seq = ?", s.first, s.last).Scan(&boot, &from, &to)
+		// Retention may have removed records of it, also its last.
+		err := q.QueryRowContext(ctx, `SELECT a.seq, a.boot, a.time, b.seq, b.time FROM record a, record b
+			WHERE a.seq = (SELECT min(seq) FROM record NOT INDEXED WHERE seq BETWEEN ?1 AND ?2)
+			AND b.seq = (SELECT max(seq) FROM record NOT INDEXED WHERE seq BETWEEN ?1 AND ?2)`, s.first, s.last).Scan(&s.first, &boot, &from, &s.last, &to)
+		if errors.Is(err, sql.ErrNoRows) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/place"
 	"golang.org/x/sys/unix"
 )
 
@@ -57,7 +58,10 @@ type link struct {
 //
 // It refuses at once with [ErrLocked] where there is a writer already. With
 // [ErrCorrupt] the file is damaged, as far as that shows without reading all of it:
-// [Reader.Verify] does that. A symbolic link is refused.
+// [Reader.Verify] does that. With [ErrUnsafe] others than root and the owner could
+// replace the file: by a directory or a link on the way to it, or because it is a link,
+// has a hard link, or is somebody else's. A journal of an older version is brought to the
+// newest.
 func Open(path string, opts *Options) (*Journal, error) {
 	j, err := open(path, opts)
 	return j, wrap("open", path, err)
@@ -65,6 +69,9 @@ func Open(path string, opts *Options) (*Journal, error) {
 
 func open(path string, opts *Options) (_ *Journal, err error) {
 	if err := checkPlace(path); err != nil {
+		return nil, err
+	}
+	if err := checkCompanions(path); err != nil {
 		return nil, err
 	}
 	l, err := takeLock(path)
@@ -89,19 +96,34 @@ func open(path string, opts *Options) (_ *Journal, err error) {
 
 // checkPlace tells why a path cannot be that of a journal to write.
 func checkPlace(path string) error {
+	if _, err := os.Stat(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("its directory must exist: %w", err)
+	}
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if _, err := os.Stat(filepath.Dir(path)); err != nil {
-			return fmt.Errorf("its directory must exist: %w", err)
-		}
-		return nil
+		return place.Rules{}.Check(path)
 	case err != nil:
 		return err
 	case info.Mode()&fs.ModeSymlink != 0:
-		return errors.New("it is a symbolic link: name the file that it leads to")
+		return fmt.Errorf("%w: it is a symbolic link: name the file that it leads to", ErrUnsafe)
 	}
-	return checkFile(info)
+	if err := checkFile(info); err != nil {
+		return err
+	}
+	return place.Rules{}.Check(path)
+}
+
+// checkCompanions looks at the files beside it, which SQLite opens as they are. Nobody
+// else can make them in a directory that checkPlace accepts; they may be there since it
+// was another one's.
+func checkCompanions(path string) error {
+	for _, suffix := range append([]string{"-lock"}, companions[:]...) {
+		if err := (place.Rules{}).Check(path + suffix); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // pageSize is that of SQLite, in bytes.
@@ -172,11 +194,14 @@ func (j *Journal) connect(opts *Options) (err error) {
 	if j.name, err = readName(ctx, j.conn); err != nil {
 		return err
 	}
+	j.version = len(steps())
 	if j.head, err = checkHead(ctx, j.conn, j.name); err != nil {
 		return err
 	}
-	j.insert, err = prepareInsertion(ctx, j.conn)
-	return err
+	if j.insert, err = prepareInsertion(ctx, j.conn); err != nil {
+		return err
+	}
+	return j.measure(ctx)
 }
 
 func (j *Journal) prepareSchema(ctx context.Context) error {
@@ -187,7 +212,7 @@ func (j *Journal) prepareSchema(ctx context.Context) error {
 	if err := found.judge(); err != nil {
 		return err
 	}
-	if found.version == len(steps()) {
+	if found.version > 0 {
 		if err := found.check(ctx); err != nil {
 			return err
 		}
@@ -276,7 +301,7 @@ func checkHead(ctx context.Context, q querier, name string) (link, error) {
 	}
 	last, err := one(q.QueryContext(ctx, "SELECT "+columns+" FROM record ORDER BY seq DESC LIMIT 1"))
 	if errors.Is(err, ErrNotFound) {
-		last, err = &Record{}, nil
+		last, err = &kept{}, nil
 	} else if err == nil {
 		err = last.intact(name)
 	}

@@ -80,9 +80,10 @@ func startChild(t testing.TB, path string) (*exec.Cmd, *bufio.Scanner) {
 }
 
 func TestNewFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
 	old := unix.Umask(0)
 	defer unix.Umask(old)
-	j := make1(t)
+	j := reopen(t, path)
 	add(t, j, load(1, "m"))
 	for _, suffix := range []string{"", "-wal", "-shm", "-lock"} {
 		info, err := os.Stat(j.Path() + suffix)
@@ -123,7 +124,7 @@ func TestOpenRefuses(t *testing.T) {
 		"zeros":           {file(strings.Repeat("\x00", 8192)), ErrCorrupt, "it is damaged", ""},
 		"another's":       {database("CREATE TABLE songs (title)"), ErrForeign, "it is not a journal", ""},
 		"another's mark":  {database("PRAGMA application_id = 5; CREATE TABLE head (a)"), ErrCorrupt, "its mark is 0x5", ""},
-		"another version": {database("PRAGMA application_id = 0x6b6d6f64; CREATE TABLE head (a); PRAGMA user_version = 99"), ErrNewer, "its version is 99, and this one knows up to 1", ""},
+		"another version": {database("PRAGMA application_id = 0x6b6d6f64; CREATE TABLE head (a); PRAGMA user_version = 99"), ErrNewer, "its version is 99, and this one knows up to 2", ""},
 		"no version":      {database("PRAGMA application_id = 0x6b6d6f64; CREATE TABLE head (a)"), ErrCorrupt, "its version is 0", ""},
 		"other tables":    {database("PRAGMA application_id = 0x6b6d6f64; CREATE TABLE head (a); PRAGMA user_version = 1"), ErrCorrupt, "there is no index by_action", ""},
 	} {
@@ -392,11 +393,11 @@ func TestMigration(t *testing.T) {
 	})
 	t.Run("not at all when a step fails", func(t *testing.T) {
 		c := open(t)
-		if err := migrate(t.Context(), c, 1, append(next, "CREATE TABLE record (again)")); err == nil || !strings.Contains(err.Error(), "from version 2 to 3") {
+		if err := migrate(t.Context(), c, 2, append(next, "CREATE TABLE record (again)")); err == nil || !strings.Contains(err.Error(), "from version 3 to 4") {
 			t.Errorf("%v", err)
 		}
 		l, err := readLayout(t.Context(), c)
-		if err != nil || l.version != 1 {
+		if err != nil || l.version != 2 {
 			t.Errorf("version %d: %v", l.version, err)
 		}
 		if err := l.check(t.Context()); err != nil {

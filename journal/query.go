@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -27,6 +28,8 @@ type Filter struct {
 	UID        *uint32
 	// Since and Until bound the time; until itself is not in it.
 	Since, Until time.Time
+	// From and Through bound the number; no bound if zero.
+	From, Through int64
 	// OldestFirst turns the order, which is that of appending.
 	OldestFirst bool
 	// Limit is how many to give at most; all if zero.
@@ -41,9 +44,11 @@ type Filter struct {
 func (r *Reader) Query(ctx context.Context, f Filter) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		more := true
-		err := r.query(ctx, f, func(one Record, err error) bool {
-			more = yield(one, wrap("ask", r.path, err))
-			return more
+		err := r.inOneView(ctx, func(q querier) error {
+			return r.query(ctx, q, f, func(one Record, err error) bool {
+				more = yield(one, wrap("ask", r.path, err))
+				return more
+			})
 		})
 		if err := r.settled("ask", err); err != nil && more {
 			yield(Record{}, err)
@@ -51,42 +56,48 @@ func (r *Reader) Query(ctx context.Context, f Filter) iter.Seq2[Record, error] {
 	}
 }
 
-func (r *Reader) query(ctx context.Context, f Filter, yield func(Record, error) bool) error {
-	seqs, any, err := seqsBetween(ctx, r.db, f.Since, f.Until)
+func (r *Reader) query(ctx context.Context, q querier, f Filter, yield func(Record, error) bool) error {
+	seqs, any, err := seqsBetween(ctx, q, f.Since, f.Until)
 	if err != nil || !any {
 		return err
 	}
+	if seqs.first = max(seqs.first, f.From); f.Through > 0 {
+		seqs.last = min(seqs.last, f.Through)
+	}
 	terms := f.terms()
-	index, err := r.narrowest(ctx, terms, seqs)
+	index, err := narrowest(ctx, q, terms, seqs)
 	if err != nil {
 		return err
 	}
-	left := f.Limit
+	left, e := f.Limit, newExpander(q)
 	give := func(rows *sql.Rows) (bool, error) {
-		var one Record
-		err := one.scan(rows)
-		if err == nil && !f.hasLongest(&one) {
+		var k kept
+		err := k.scan(rows)
+		if err == nil && !f.hasLongest(&k.Record) {
 			return true, nil
 		}
+		one := k.Record
 		if err == nil {
-			err = one.intact(r.name)
+			if one, err = r.whole(ctx, e, &k); err != nil && !errors.Is(meaning(err), ErrCorrupt) {
+				return false, err
+			}
 		}
 		left--
 		return yield(one, err) && left != 0, nil
 	}
 	if !orders(terms, index) {
-		return r.queryByNumber(ctx, f, terms, index, seqs, give)
+		return queryByNumber(ctx, q, f, terms, index, seqs, give)
 	}
 	statement, args := f.statement(columns, terms, index, seqs)
-	return each(ctx, r.db, statement, args, give)
+	return each(ctx, q, statement, args, give)
 }
 
 // queryByNumber is for an index that does not give records in order: their numbers are
 // brought in order before any record is read, for a body can be long.
-func (r *Reader) queryByNumber(ctx context.Context, f Filter, terms []term, index string, seqs seqRange, give func(*sql.Rows) (bool, error)) error {
+func queryByNumber(ctx context.Context, q querier, f Filter, terms []term, index string, seqs seqRange, give func(*sql.Rows) (bool, error)) error {
 	var found []int64
 	statement, args := f.statement("seq", terms, index, seqs)
-	err := each(ctx, r.db, statement, args, func(rows *sql.Rows) (bool, error) {
+	err := each(ctx, q, statement, args, func(rows *sql.Rows) (bool, error) {
 		var seq int64
 		err := rows.Scan(&seq)
 		found = append(found, seq)
@@ -94,7 +105,7 @@ func (r *Reader) queryByNumber(ctx context.Context, f Filter, terms []term, inde
 	})
 	more := true
 	for i := 0; i < len(found) && more && err == nil; i++ {
-		err = each(ctx, r.db, "SELECT "+columns+" FROM record WHERE seq = ?", []any{found[i]}, func(rows *sql.Rows) (_ bool, err error) {
+		err = each(ctx, q, "SELECT "+columns+" FROM record WHERE seq = ?", []any{found[i]}, func(rows *sql.Rows) (_ bool, err error) {
 			more, err = give(rows)
 			return more, err
 		})
@@ -199,7 +210,7 @@ const enough = 5000
 
 // narrowest gives the index with the fewest records that can be meant; none where all of
 // them have many, and then the records themselves are as quick.
-func (r *Reader) narrowest(ctx context.Context, terms []term, seqs seqRange) (string, error) {
+func narrowest(ctx context.Context, q querier, terms []term, seqs seqRange) (string, error) {
 	if len(terms) == 1 {
 		return terms[0].index, nil
 	}
@@ -207,7 +218,7 @@ func (r *Reader) narrowest(ctx context.Context, terms []term, seqs seqRange) (st
 	for _, t := range terms {
 		var n int
 		question := fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM record INDEXED BY %s WHERE %s AND seq BETWEEN ? AND ? LIMIT %d)", t.index, t.where, least)
-		if err := r.db.QueryRowContext(ctx, question, append(slices.Clone(t.args), seqs.first, seqs.last)...).Scan(&n); err != nil {
+		if err := q.QueryRowContext(ctx, question, append(slices.Clone(t.args), seqs.first, seqs.last)...).Scan(&n); err != nil {
 			return "", err
 		}
 		if n < least {

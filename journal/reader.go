@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
@@ -22,6 +23,8 @@ type Reader struct {
 	db    *sql.DB
 	name  string // the journal's own
 	still *still // nil: read as one that is being written
+
+	version int // of its schema; an older one is read as it is
 }
 
 // readerPragmas defend against what a damaged or forged file might do.
@@ -120,12 +123,11 @@ func (r *Reader) look(ctx context.Context) error {
 	switch {
 	case found.version == 0:
 		return errors.New("it is empty: nothing was ever written to it")
-	case found.version < len(steps()):
-		return fmt.Errorf("its version is %d: open it for writing once, which brings it to %d", found.version, len(steps()))
 	}
 	if err := found.check(ctx); err != nil {
 		return err
 	}
+	r.version = found.version
 	r.name, err = readName(ctx, r.db)
 	return err
 }
@@ -154,6 +156,9 @@ func (r *Reader) settled(op string, err error) error {
 	return wrap(op, r.path, err)
 }
 
+// largest is how long a value may be that SQLite takes into memory for a reader.
+const largest = 32 << 20
+
 // inOneView runs questions that must all see the same state of the journal.
 func (r *Reader) inOneView(ctx context.Context, fn func(querier) error) (err error) {
 	c, err := r.db.Conn(ctx)
@@ -161,6 +166,9 @@ func (r *Reader) inOneView(ctx context.Context, fn func(querier) error) (err err
 		return err
 	}
 	defer c.Close()
+	if _, err := sqlite.Limit(c, sqlite3.SQLITE_LIMIT_LENGTH, largest); err != nil {
+		return err
+	}
 	if _, err := c.ExecContext(ctx, "BEGIN"); err != nil {
 		return err
 	}
@@ -168,6 +176,9 @@ func (r *Reader) inOneView(ctx context.Context, fn func(querier) error) (err err
 		_, end := c.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
 		err = errors.Join(err, ignoreNoTransaction(end))
 	}()
+	if r.version == 1 {
+		return fn(version1{c})
+	}
 	return fn(c)
 }
 

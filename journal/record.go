@@ -101,10 +101,11 @@ const (
 const (
 	// MaxBody is the limit of a body as it is given and read.
 	MaxBody = 4 << 20
-	// MaxStored is the limit of what the body of an action, or of actions that are folded,
-	// takes, with what other records may refer to too. Append shortens what is longer, and
-	// says so in it: see [Shorten].
-	MaxStored = 64 << 10
+	// MaxStored is how much the body of an action may take, with the parts that other
+	// bodies may have too; MaxMinor that of a minor record. Append shortens what is longer,
+	// a JSON object, by its longest texts and lists, and sets "cut" in it.
+	MaxStored = 256 << 10
+	MaxMinor  = 64 << 10
 	MaxText   = 64 << 10 // of each of the other columns
 )
 
@@ -156,7 +157,8 @@ type Record struct {
 	// Class says how soon retention may take it.
 	Class Class
 
-	// Body is the caller's document. It is kept byte for byte, and not looked at.
+	// Body is the caller's document. It comes back byte for byte, but for what Append had
+	// to shorten. Processes that several JSON bodies have are stored once.
 	Body []byte
 
 	// Prev is the hash of the record before it, zero for the first; Hash its own, over
@@ -177,14 +179,16 @@ func (r *Record) check() error {
 		return errors.New("a record without id")
 	case r.Kind == "":
 		return fmt.Errorf("record %.64q has no kind", r.ID)
+	case r.Class < ClassDefault || r.Class > ClassKept:
+		return fmt.Errorf("record %.64q: there is no class %d", r.ID, r.Class)
 	case !storable(r.Time):
 		return fmt.Errorf("record %.64q: its time cannot be kept: %v", r.ID, r.Time)
 	case len(r.Body) > MaxBody:
-		return fmt.Errorf("record %.64q: its body has %d bytes; %d can be kept", r.ID, len(r.Body), MaxBody)
+		return fmt.Errorf("%w: record %.64q has a body of %d bytes; %d can be kept", ErrTooLarge, r.ID, len(r.Body), MaxBody)
 	}
 	for _, t := range r.texts() {
 		if len(*t) > MaxText {
-			return fmt.Errorf("record %.64q: a column of %d bytes; %d can be kept", r.ID, len(*t), MaxText)
+			return fmt.Errorf("%w: record %.64q has a column of %d bytes; %d can be kept", ErrTooLarge, r.ID, len(*t), MaxText)
 		}
 	}
 	return nil
@@ -195,39 +199,72 @@ func storable(t time.Time) bool {
 	return !t.Before(time.Unix(0, math.MinInt64)) && !t.After(time.Unix(0, math.MaxInt64))
 }
 
+// class gives the one that a record gets.
+func (r *Record) class() Class {
+	switch {
+	case r.Kind != KindAction && r.Kind != KindFolded, r.changes(), r.Outcome == Pending && r.Action != Request:
+		return ClassKept
+	case r.Class != ClassDefault:
+		return r.Class
+	case r.Kind == KindFolded:
+		return ClassMinor
+	}
+	return ClassNormal
+}
+
+// changes tells whether an action changed which modules are loaded.
+func (r *Record) changes() bool {
+	return r.Kind == KindAction && (r.Outcome == Live || r.Outcome == Unloaded)
+}
+
+// kept is a record as it is in the file: the Body is what is stored there.
+type kept struct {
+	Record
+	form int64
+}
+
 // sum computes the hash of a record of a journal. Each text is preceded by its length
-// and each number has eight bytes, so no two records have the same bytes.
-func (r *Record) sum(journal string) Sum {
+// and each number has eight bytes, so no two records have the same bytes. Version 1 had
+// neither class nor form.
+func (k *kept) sum(journal string) Sum {
 	b := make([]byte, 0, 512)
 	number := func(n int64) { b = binary.BigEndian.AppendUint64(b, uint64(n)) }
 	text := func(s string) { number(int64(len(s))); b = append(b, s...) }
-	text("kmodtrace journal record 1")
+	if k.Class == ClassDefault {
+		text("kmodtrace journal record 1")
+	} else {
+		text("kmodtrace journal record 2")
+	}
 	text(journal)
-	number(r.Seq)
-	number(r.Time.UnixNano())
-	for _, t := range r.texts() {
+	number(k.Seq)
+	number(k.Time.UnixNano())
+	for _, t := range k.texts() {
 		text(*t)
 	}
-	if r.UID == nil {
+	if k.UID == nil {
 		number(-1)
 	} else {
-		number(int64(*r.UID))
+		number(int64(*k.UID))
 	}
-	number(r.Count)
-	b = append(b, r.Prev[:]...)
-	number(int64(len(r.Body)))
+	number(k.Count)
+	b = append(b, k.Prev[:]...)
+	if k.Class != ClassDefault {
+		number(int64(k.Class))
+		number(k.form)
+	}
+	number(int64(len(k.Body)))
 
 	h := sha256.New()
 	h.Write(b)
-	h.Write(r.Body)
+	h.Write(k.Body)
 	return Sum(h.Sum(nil))
 }
 
 // intact tells whether a record is as it was written to a journal, as far as it can tell
 // of itself.
-func (r *Record) intact(journal string) error {
-	if r.sum(journal) != r.Hash {
-		return fmt.Errorf("%w: record %d is not as it was written", ErrChanged, r.Seq)
+func (k *kept) intact(journal string) error {
+	if k.sum(journal) != k.Hash {
+		return changed("record %d is not as it was written", k.Seq)
 	}
 	return nil
 }

@@ -56,6 +56,7 @@ type Report struct {
 	First   int64  // the number of the oldest
 	Last    Anchor // how it ends, without a time
 	Removed int64  // retention has removed the records up to this number
+	Thinned int64  // and so many between those that are left
 	// Anchors says how many of the anchors were compared. Those of other journals, and of
 	// records that retention has removed, were not.
 	Anchors int

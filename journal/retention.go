@@ -8,13 +8,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 )
 
 // Limits say what [Journal.Retain] leaves.
 type Limits struct {
-	// Age is how old a record may become; any age if zero.
+	// Age is how old a record may become, of whatever class; any age if zero.
 	Age time.Duration
 	// Bytes is how large the file may become; any size if zero. The log beside it, some
 	// megabytes mostly, is not counted.
@@ -27,7 +26,8 @@ type Limits struct {
 // Removal is what retention did.
 type Removal struct {
 	Records int64 // how many were removed
-	Through int64 // the number of the last of them; 0 if none was
+	Thinned int64 // how many of them from between others that stay
+	Through int64 // the number up to which all were removed; 0 if that was not done
 	Freed   int64 // by how many bytes the file became smaller
 }
 
@@ -44,19 +44,21 @@ type removed struct {
 	Loaded   []LoadedModule `json:"loaded"`
 	Complete bool           `json:"complete"`
 	// First is a hash of what was seen first in records that were removed.
-	First Sum `json:"first"`
+	First *Sum `json:"first"`
 }
 
 // retentionBatch is how many records one transaction removes: appends wait for it.
 const retentionBatch = 10000
 
-// Retain removes the oldest records until the limits are kept, and leaves a record that
-// says so, of this time and boot. Where no record is over the limits it does nothing.
+// Retain removes records until the limits are kept, and leaves records that say so, of
+// this time and boot. Where no record is over the limits it does nothing.
 //
-// By age it stops at the first record that is young enough, also where older ones come
-// after it because the clock was set. The last record always stays. By size it removes
-// a tenth more than it must, so that it need not do it again for each record. The file
-// becomes smaller when much of it is free; less is used again by later records.
+// By age it removes the oldest, and stops at the first record that is young enough, also
+// where older ones come after it because the clock was set. By size it removes first the
+// minor records, wherever they are, then the normal ones, and only if that was not enough
+// the oldest of all; the oldest first each time, and a tenth more than it must, so that it
+// need not do it again for each record. The last record always stays. The file becomes
+// smaller when much of it is free; less is used again by later records.
 func (j *Journal) Retain(ctx context.Context, limits Limits, now time.Time, boot string) (Removal, error) {
 	removal, err := j.retain(ctx, limits, now, boot)
 	return removal, wrap("remove old records from", j.path, err)
@@ -67,31 +69,85 @@ func (j *Journal) retain(ctx context.Context, limits Limits, now time.Time, boot
 	if err != nil {
 		return done, err
 	}
-	goal := int64(math.MaxInt64) // until the size is over the limit once
+	w := &retaining{j: j, stop: stop, now: now, boot: boot}
+	if limits.Age > 0 {
+		if err := w.removeOldest(ctx, w.tooOld(limits.Age)); err != nil {
+			return w.done, err
+		}
+	}
+	if limits.Bytes > 0 {
+		if err := w.removeForRoom(ctx, limits.Bytes); err != nil {
+			return w.done, err
+		}
+	}
+	w.done.Freed, err = j.shrink(ctx, limits.Bytes)
+	return w.done, err
+}
+
+// retaining is one call of Retain.
+type retaining struct {
+	j    *Journal
+	stop int64 // the last record that it may remove
+	now  time.Time
+	boot string
+	done Removal
+}
+
+// removeForRoom removes what matters least until the file is as small as it may be.
+func (w *retaining) removeForRoom(ctx context.Context, limit int64) error {
+	size, err := sizeOf(ctx, w.j.Reader.db)
+	if err != nil || size.used() <= limit {
+		return err
+	}
+	goal := limit / 10 * 9
+	for _, class := range []Class{ClassMinor, ClassNormal} {
+		if err := w.thin(ctx, class, goal); err != nil {
+			return err
+		}
+	}
+	if size, err = sizeOf(ctx, w.j.Reader.db); err != nil || size.used() <= limit {
+		return err
+	}
+	return w.removeOldest(ctx, tooMuch(goal))
+}
+
+// removeOldest removes the records up to one that fn gives, which is asked again after
+// each batch, until it gives one that is before the oldest.
+func (w *retaining) removeOldest(ctx context.Context, fn func(ctx context.Context, t *writing, front int64) (int64, error)) error {
 	for more := true; more; {
-		err := j.write(ctx, func(t *writing) error {
+		err := w.j.write(ctx, func(t *writing) error {
 			front, err := frontOf(ctx, t.c)
 			if err != nil {
 				return err
 			}
-			cut, err := t.cut(ctx, limits, &goal, front, now)
+			cut, err := fn(ctx, t, front)
 			if err != nil {
 				return err
 			}
-			cut = min(cut, stop, front+retentionBatch-1)
-			if cut, err = outsideInventory(ctx, t.c, front, cut, stop); err != nil || cut < front {
+			cut = min(cut, w.stop, front+retentionBatch-1)
+			if cut, err = outsideInventory(ctx, t.c, front, cut, w.stop); err != nil || cut < front {
 				more = false
 				return err
 			}
-			done.Records, done.Through = done.Records+cut-front+1, cut
-			return t.removeThrough(ctx, front, cut, now, boot)
+			if cut, err = lastUpTo(ctx, t.c, cut); err != nil {
+				return err
+			}
+			n, err := t.removeThrough(ctx, cut, w.now, w.boot)
+			w.done.Records, w.done.Through = w.done.Records+n, cut
+			return err
 		})
 		if err != nil {
-			return done, err
+			return err
 		}
 	}
-	done.Freed, err = j.shrink(ctx, limits.Bytes)
-	return done, err
+	return nil
+}
+
+// lastUpTo gives the last record that is there up to a number.
+func lastUpTo(ctx context.Context, q querier, seq int64) (int64, error) {
+	var last sql.NullInt64
+	err := q.QueryRowContext(ctx, "SELECT max(seq) FROM record NOT INDEXED WHERE seq <= ?", seq).Scan(&last)
+	return last.Int64, err
 }
 
 // lastToRemove bounds what one call removes: it ends, however small the limits are.
@@ -112,32 +168,36 @@ func frontOf(ctx context.Context, q querier) (int64, error) {
 	return front.Int64, err
 }
 
-// cut gives the last record that is over the limits; one before front if none is.
-func (t *writing) cut(ctx context.Context, limits Limits, goal *int64, front int64, now time.Time) (int64, error) {
-	cut := front - 1
-	if limits.Age > 0 {
-		young, err := firstSince(ctx, t.c, now.Add(-limits.Age))
-		if err != nil {
-			return 0, err
-		}
-		cut = young - 1
+// tooOld gives the last record that is older than it may be.
+func (w *retaining) tooOld(age time.Duration) func(context.Context, *writing, int64) (int64, error) {
+	return func(ctx context.Context, t *writing, _ int64) (int64, error) {
+		young, err := firstSince(ctx, t.c, w.now.Add(-age))
+		return young - 1, err
 	}
-	if limits.Bytes > 0 {
+}
+
+// tooMuch gives the last of as many records as make the file larger than it is to be.
+func tooMuch(goal int64) func(context.Context, *writing, int64) (int64, error) {
+	return func(ctx context.Context, t *writing, front int64) (int64, error) {
 		size, err := sizeOf(ctx, t.c)
-		if err != nil {
+		if err != nil || size.used() <= goal {
+			return front - 1, err
+		}
+		var records int64
+		if err := t.c.QueryRowContext(ctx, "SELECT count(*) FROM record").Scan(&records); err != nil {
 			return 0, err
 		}
-		if size.used() > limits.Bytes {
-			*goal = limits.Bytes / 10 * 9
+		// As if all were of one size, and some more: what that misses takes another round,
+		// and leaves another record.
+		share := float64(size.used()-goal)/float64(size.used()) + 0.02
+		n := min(int64(share*float64(records)), retentionBatch)
+		var cut int64
+		err = t.c.QueryRowContext(ctx, "SELECT seq FROM record NOT INDEXED ORDER BY seq LIMIT 1 OFFSET ?", n).Scan(&cut)
+		if errors.Is(err, sql.ErrNoRows) {
+			return t.head.seq, nil
 		}
-		if size.used() > *goal {
-			// As if all were of one size, and some more: what that misses takes another round,
-			// and leaves another record.
-			share := float64(size.used()-*goal)/float64(size.used()) + 0.02
-			cut = max(cut, front+int64(share*float64(t.head.seq-front+1)))
-		}
+		return cut, err
 	}
-	return cut, nil
 }
 
 // firstSince gives the number of the first record that is not before a time; one after
@@ -180,21 +240,41 @@ func outsideInventory(ctx context.Context, q querier, front, cut, stop int64) (i
 	return seq + count, nil
 }
 
-// removeThrough removes the records from front to cut, and appends the one that says so.
-func (t *writing) removeThrough(ctx context.Context, front, cut int64, now time.Time, boot string) error {
+// removeThrough removes the records up to one that is there, and appends the one that
+// says so. It tells how many there were.
+func (t *writing) removeThrough(ctx context.Context, cut int64, now time.Time, boot string) (int64, error) {
 	body, err := t.describe(ctx, cut)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if _, err := t.c.ExecContext(ctx, "DELETE FROM record WHERE seq <= ?", cut); err != nil {
-		return err
+	err = each(ctx, t.c, "SELECT "+bounded("body", MaxBody)+" FROM record NOT INDEXED WHERE seq <= ? AND form = 1", []any{cut}, func(rows *sql.Rows) (bool, error) {
+		var data blob
+		err := rows.Scan(&data)
+		t.unshare(data)
+		return true, err
+	})
+	if err != nil {
+		return 0, err
+	}
+	gone, err := t.c.ExecContext(ctx, "DELETE FROM record WHERE seq <= ?", cut)
+	if err != nil {
+		return 0, err
+	}
+	n, err := gone.RowsAffected()
+	if err != nil {
+		return 0, err
 	}
 	if err := t.cutSpans(ctx, cut+1); err != nil {
-		return err
+		return 0, err
 	}
-	said, err := t.add(ctx, Record{
-		ID: fmt.Sprintf("retention-%d", cut), Time: now, Boot: boot, Kind: KindRetention, Count: cut - front + 1, Body: body,
+	return n, t.say(ctx, Record{
+		ID: fmt.Sprintf("retention-%d", cut), Time: now, Boot: boot, Kind: KindRetention, Count: n, Body: body,
 	})
+}
+
+// say appends a record of what retention did.
+func (t *writing) say(ctx context.Context, r Record) error {
+	said, err := t.add(ctx, r)
 	if err == nil && said.Repeated {
 		err = fmt.Errorf("the id of its retention record is that of record %d", said.Seq)
 	}
@@ -207,8 +287,22 @@ func (t *writing) cutSpans(ctx context.Context, front int64) error {
 	if _, err := t.c.ExecContext(ctx, "DELETE FROM span WHERE block < ?", b); err != nil {
 		return err
 	}
-	_, err := t.c.ExecContext(ctx, "UPDATE span SET (lo, hi) = (SELECT min(time), max(time) FROM record NOT INDEXED WHERE seq < ?) WHERE block = ?",
-		(b+1)*blockSize, b)
+	return t.mendSpan(ctx, b)
+}
+
+// mendSpan finds the times of a block anew, or that there are none any more.
+func (t *writing) mendSpan(ctx context.Context, b int64) error {
+	var lo, hi sql.NullInt64
+	err := t.c.QueryRowContext(ctx, "SELECT min(time), max(time) FROM record NOT INDEXED WHERE seq BETWEEN ? AND ?",
+		b*blockSize, b*blockSize+blockSize-1).Scan(&lo, &hi)
+	if err != nil {
+		return err
+	}
+	if !lo.Valid {
+		_, err = t.c.ExecContext(ctx, "DELETE FROM span WHERE block = ?", b)
+		return err
+	}
+	_, err = t.c.ExecContext(ctx, "UPDATE span SET lo = ?, hi = ? WHERE block = ?", lo.Int64, hi.Int64, b)
 	return err
 }
 
@@ -223,17 +317,21 @@ func (t *writing) describe(ctx context.Context, cut int64) ([]byte, error) {
 		return nil, err
 	}
 	b.Loaded, b.Complete = state.modules, state.complete
-	if b.First, err = firstSum(ctx, t.c, cut); err != nil {
+	first, err := firstSum(ctx, t.c, cut)
+	if err != nil {
 		return nil, err
 	}
+	b.First = &first
 	return json.Marshal(b)
 }
 
-// firstSum is a hash over what was seen first in the records up to a number.
+// firstSum is a hash over what was seen first in the records up to a number, and in those
+// that are not there.
 func firstSum(ctx context.Context, q querier, through int64) (sum Sum, err error) {
 	h := sha256.New()
 	var b []byte
-	err = each(ctx, q, "SELECT what, value, seq, time, id FROM first NOT INDEXED WHERE seq <= ? ORDER BY what, value", []any{through},
+	err = each(ctx, q, "SELECT what, "+bounded("value", MaxText)+", seq, time, "+bounded("id", MaxText)+` FROM first NOT INDEXED
+		WHERE seq <= ? OR NOT EXISTS (SELECT 1 FROM record r WHERE r.seq = first.seq) ORDER BY what, value`, []any{through},
 		func(rows *sql.Rows) (bool, error) {
 			var what, value, id text
 			var seq, ns int64
@@ -251,7 +349,8 @@ func firstSum(ctx context.Context, q querier, through int64) (sum Sum, err error
 	return Sum(h.Sum(nil)), err
 }
 
-// lastRemoved gives what the last retention record says; nil where there is none.
+// lastRemoved gives what the last record says of the oldest that were removed; nil where
+// there is none.
 func lastRemoved(ctx context.Context, q querier, through int64) (*removed, error) {
 	r, err := one(q.QueryContext(ctx, "SELECT "+columns+" FROM record WHERE kind = ? AND seq <= ? ORDER BY seq DESC LIMIT 1", string(KindRetention), through))
 	if errors.Is(err, ErrNotFound) {

@@ -5,11 +5,35 @@ import (
 	"database/sql"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 )
 
-// columns are those that scan takes, in order.
-const columns = "seq, time, uid, count, prev, hash, id, boot, kind, module, action, outcome, cause, user, container, file, content, body"
+// names are the columns of a record, in order.
+const names = "seq, time, uid, count, prev, hash, id, boot, kind, module, action, outcome, cause, user, container, file, content, class, form, body"
+
+// columns are what scan takes. In a forged file a value may be as large as the disk: what
+// is larger than one may be comes as a number.
+var columns = boundedNames()
+
+func boundedNames() string {
+	list := strings.Split(names, ", ")
+	for i, name := range list {
+		switch name {
+		case "seq", "time", "uid", "count", "class", "form":
+		case "body":
+			list[i] = bounded(name, MaxBody)
+		default:
+			list[i] = bounded(name, MaxText)
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+// bounded asks for a column; for a number where that is larger.
+func bounded(column string, most int) string {
+	return fmt.Sprintf("iif(octet_length(%[1]s) <= %[2]d, %[1]s, octet_length(%[1]s))", column, most)
+}
 
 // text and blob take a column of that type only. A value of another type would be
 // found by no question, and yet have the same bytes.
@@ -21,7 +45,7 @@ type (
 func (t *text) Scan(value any) error {
 	s, ok := value.(string)
 	if !ok {
-		return fmt.Errorf("a text is stored as %T", value)
+		return fmt.Errorf("a text is stored as %T, or is too long", value)
 	}
 	*t = text(s)
 	return nil
@@ -30,7 +54,7 @@ func (t *text) Scan(value any) error {
 func (b *blob) Scan(value any) error {
 	v, ok := value.([]byte)
 	if !ok {
-		return fmt.Errorf("a blob is stored as %T", value)
+		return fmt.Errorf("a blob is stored as %T, or is too long", value)
 	}
 	*b = append((*b)[:0], v...)
 	return nil
@@ -47,8 +71,9 @@ func (b blob) sum(s *Sum) error {
 
 // scan takes a record from the columns. When it fails, the number is there if that could
 // be read.
-func (r *Record) scan(rows *sql.Rows) error {
-	*r = Record{Seq: math.MinInt64}
+func (k *kept) scan(rows *sql.Rows) error {
+	*k = kept{Record: Record{Seq: math.MinInt64}}
+	r := &k.Record
 	var ns int64
 	var uid sql.NullInt64
 	var prev, hash, body blob
@@ -56,10 +81,13 @@ func (r *Record) scan(rows *sql.Rows) error {
 	for _, t := range r.texts() {
 		into = append(into, (*text)(t))
 	}
-	if err := rows.Scan(append(into, &body)...); err != nil {
+	if err := rows.Scan(append(into, &r.Class, &k.form, &body)...); err != nil {
 		return corrupt("record %d: %v", r.Seq, err)
 	}
 	r.Time, r.Body = time.Unix(0, ns), body
+	if r.Class < ClassDefault || r.Class > ClassKept || k.form != formPlain && (k.form != formPacked || r.Class == ClassDefault) {
+		return corrupt("record %d: class %d, form %d", r.Seq, r.Class, k.form)
+	}
 	if uid.Valid {
 		if uid.Int64 < 0 || uid.Int64 > math.MaxUint32 {
 			return corrupt("record %d: a user id of %d", r.Seq, uid.Int64)
@@ -90,7 +118,7 @@ func each(ctx context.Context, q querier, question string, args []any, fn func(*
 }
 
 // one gives the first record of a question.
-func one(rows *sql.Rows, err error) (*Record, error) {
+func one(rows *sql.Rows, err error) (*kept, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +129,6 @@ func one(rows *sql.Rows, err error) (*Record, error) {
 		}
 		return nil, ErrNotFound
 	}
-	r := &Record{}
-	return r, r.scan(rows)
+	k := &kept{}
+	return k, k.scan(rows)
 }

@@ -16,12 +16,15 @@ import (
 //go:embed schema.sql
 var schema1 string
 
+//go:embed schema2.sql
+var schema2 string
+
 // applicationID marks the file as a journal ("kmod"), as file(1) and SQLite know it.
 const applicationID = 0x6b6d6f64
 
 // steps are what brings a journal from each version of its schema to the next. The
 // version of a file is its PRAGMA user_version; that of an empty one is 0.
-func steps() []string { return []string{schema1} }
+func steps() []string { return []string{schema1, schema2} }
 
 // querier is a database, a connection or a transaction.
 type querier interface {
@@ -48,18 +51,18 @@ func readLayout(ctx context.Context, q querier) (l layout, err error) {
 }
 
 func readObjects(ctx context.Context, q querier) (map[string]string, error) {
-	rows, err := q.QueryContext(ctx, "SELECT type || ' ' || name || ' of ' || tbl_name, ifnull(sql, '') FROM sqlite_schema")
+	rows, err := q.QueryContext(ctx, "SELECT type || ' ' || name || ' of ' || tbl_name, ifnull("+bounded("sql", MaxText)+", '') FROM sqlite_schema WHERE octet_length(name) < 1000 LIMIT 1000")
 	if err != nil {
 		return nil, asDamage(err)
 	}
 	defer rows.Close()
 	objects := map[string]string{}
 	for rows.Next() {
-		var name, statement string
+		var name, statement text
 		if err := rows.Scan(&name, &statement); err != nil {
 			return nil, corrupt("its list of tables: %v", err)
 		}
-		objects[name] = statement
+		objects[string(name)] = string(statement)
 	}
 	return objects, asDamage(rows.Err())
 }
@@ -92,10 +95,10 @@ func (l *layout) judge() error {
 	return nil
 }
 
-// check tells whether the tables are those of the newest version, with nothing added:
-// a trigger or a view could make it say anything.
+// check tells whether the tables are those of its version, with nothing added: a
+// trigger or a view could make it say anything.
 func (l *layout) check(ctx context.Context) error {
-	want, err := objectsOf(ctx, steps())
+	want, err := objectsOf(ctx, steps()[:l.version])
 	if err != nil {
 		return err
 	}

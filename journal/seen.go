@@ -32,12 +32,15 @@ type First struct {
 // FirstSeen yields modules, files or contents that were seen first from since until
 // before until, in the order in which that was; a zero time is no bound. An attempt
 // that failed counts, and a module that an inventory found. A request does not: what
-// it names is no module yet.
+// it names is no module yet. Nor does what a minor record names: anybody can try to load
+// what is no module.
 func (r *Reader) FirstSeen(ctx context.Context, what What, since, until time.Time) iter.Seq2[First, error] {
 	return func(yield func(First, error) bool) {
 		more := true
-		err := each(ctx, r.db, "SELECT value, seq, time, id FROM first INDEXED BY first_by_seq WHERE what = ? AND time >= ? AND time < ? ORDER BY seq",
-			[]any{string(what), nanos(since, math.MinInt64), nanos(until, math.MaxInt64)}, func(rows *sql.Rows) (bool, error) {
+		question := "SELECT " + bounded("value", MaxText) + ", seq, time, " + bounded("id", MaxText) +
+			" FROM first INDEXED BY first_by_seq WHERE what = ? AND time >= ? AND time < ? ORDER BY seq"
+		err := r.inOneView(ctx, func(q querier) error {
+			return each(ctx, q, question, []any{string(what), nanos(since, math.MinInt64), nanos(until, math.MaxInt64)}, func(rows *sql.Rows) (bool, error) {
 				f := First{What: what}
 				var ns int64
 				if err := rows.Scan((*text)(&f.Value), &f.Seq, &ns, (*text)(&f.ID)); err != nil {
@@ -47,6 +50,7 @@ func (r *Reader) FirstSeen(ctx context.Context, what What, since, until time.Tim
 				more = yield(f, nil)
 				return more, nil
 			})
+		})
 		if err := r.settled("ask", err); err != nil && more {
 			yield(First{}, err)
 		}
@@ -56,7 +60,9 @@ func (r *Reader) FirstSeen(ctx context.Context, what What, since, until time.Tim
 // shows yields what a record shows to exist.
 func (r *Record) shows() iter.Seq2[What, string] {
 	return func(yield func(What, string) bool) {
-		if r.Kind != KindPresent && (r.Kind != KindAction || r.Action == Request) {
+		switch {
+		case r.Kind == KindPresent, r.Kind == KindAppeared:
+		case r.Kind != KindAction, r.Action == Request, r.Class == ClassMinor:
 			return
 		}
 		for _, v := range []struct {

@@ -12,18 +12,14 @@ import (
 // Size says how large a journal is.
 type Size struct {
 	First, Last int64 // the numbers of the oldest and the newest record; 0 if there is none
+	Count       int64 // how many records there are: retention may have removed some between those
 	Bytes       int64 // of the file
 	Free        int64 // how many of them later records use again
 	Log         int64 // bytes of the write-ahead log beside it
 }
 
 // Records tells how many there are.
-func (s Size) Records() int64 {
-	if s.Last == 0 {
-		return 0
-	}
-	return s.Last - s.First + 1
-}
+func (s Size) Records() int64 { return s.Count }
 
 // Size tells how large the journal is now.
 func (r *Reader) Size(ctx context.Context) (Size, error) {
@@ -39,8 +35,10 @@ func (r *Reader) Size(ctx context.Context) (Size, error) {
 			return err
 		}
 		s.Last = head.seq
-		s.First, err = frontOf(ctx, q)
-		return err
+		if s.First, err = frontOf(ctx, q); err != nil {
+			return err
+		}
+		return q.QueryRowContext(ctx, "SELECT count(*) FROM record").Scan(&s.Count)
 	})
 	if err == nil {
 		s.Log, err = logSize(r.path)

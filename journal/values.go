@@ -50,21 +50,30 @@ func (c Column) term(values []string) term {
 	return t
 }
 
+// maxValues is how many bytes of different values are kept in memory.
+const maxValues = 128 << 20
+
 // Values gives the different values that a column has, in the order of their bytes. It
 // takes as long as there are different ones, however many records have each.
 func (r *Reader) Values(ctx context.Context, c Column) ([]string, error) {
 	var values []string
+	bytes := 0
 	from := fmt.Sprintf("SELECT min(%s) FROM record INDEXED BY %s WHERE %s", c, c.index(), c.known())
 	question := fmt.Sprintf(`WITH RECURSIVE every (value) AS (
 		%s UNION ALL SELECT (%s AND %s > value) FROM every WHERE value IS NOT NULL
-	) SELECT value FROM every WHERE value IS NOT NULL`, from, from, c)
-	err := each(ctx, r.db, question, nil, func(rows *sql.Rows) (bool, error) {
-		var value text
-		if err := rows.Scan(&value); err != nil {
-			return false, corrupt("which values of %s there are: %v", c, err)
-		}
-		values = append(values, string(value))
-		return true, nil
+	) SELECT %s FROM every WHERE value IS NOT NULL`, from, from, c, bounded("value", MaxText))
+	err := r.inOneView(ctx, func(q querier) error {
+		return each(ctx, q, question, nil, func(rows *sql.Rows) (bool, error) {
+			var value text
+			if err := rows.Scan(&value); err != nil {
+				return false, corrupt("which values of %s there are: %v", c, err)
+			}
+			if bytes += len(value); bytes > maxValues {
+				return false, fmt.Errorf("it has different values of %s of more than %d MiB", c, maxValues>>20)
+			}
+			values = append(values, string(value))
+			return true, nil
+		})
 	})
 	return values, r.settled("ask", err)
 }

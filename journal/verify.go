@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -33,10 +34,11 @@ type verifier struct {
 	report *Report
 	walk   *walk
 	spans  spanCheck
+	parts  partCheck
 }
 
 func (v *verifier) run(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{v.pages, v.records, v.end, v.explainMoved, v.spansAgree, v.firstAgree} {
+	for _, step := range []func(context.Context) error{v.pages, v.records, v.end, v.explainMoved, v.spansAgree, v.firstAgree, v.partsAgree} {
 		if err := v.damage(ctx, step(ctx)); err != nil {
 			return err
 		}
@@ -94,7 +96,7 @@ func (v *verifier) records(ctx context.Context) error {
 }
 
 func (v *verifier) recordsFrom(ctx context.Context, from int64) error {
-	var r Record
+	var r kept
 	return each(ctx, v.q, "SELECT "+columns+" FROM record NOT INDEXED WHERE seq >= ? ORDER BY seq", []any{from},
 		func(rows *sql.Rows) (bool, error) {
 			bad := r.scan(rows)
@@ -103,7 +105,8 @@ func (v *verifier) recordsFrom(ctx context.Context, from int64) error {
 			}
 			v.walk.step(&r, bad)
 			if bad == nil {
-				return true, v.spans.add(ctx, &r)
+				v.parts.record(&r)
+				return true, v.spans.add(ctx, &r.Record)
 			}
 			return true, nil
 		})
@@ -199,18 +202,17 @@ func (v *verifier) spansAgree(ctx context.Context) error {
 	return err
 }
 
-// firstAgree compares what was seen first with the records: each entry has its record,
+// firstAgree compares what was seen first with the records: each entry is of its record,
 // each record is no earlier than its entry, and of removed ones there is a hash.
 func (v *verifier) firstAgree(ctx context.Context) error {
-	front := v.report.Removed + 1
 	for _, c := range []What{Modules, Files, Contents} {
-		ask := fmt.Sprintf(`SELECT f.seq FROM first f LEFT JOIN record r ON r.seq = f.seq
-			WHERE f.what = '%[1]s' AND f.seq >= ? AND (r.%[1]s IS NOT f.value OR r.id IS NOT f.id OR r.time IS NOT f.time OR NOT `+isShown+`)
+		ask := fmt.Sprintf(`SELECT f.seq FROM first f JOIN record r ON r.seq = f.seq
+			WHERE f.what = '%[1]s' AND (r.%[1]s IS NOT f.value OR r.id IS NOT f.id OR r.time IS NOT f.time OR NOT `+isShown+`)
 			UNION ALL
 			SELECT r.seq FROM record r NOT INDEXED WHERE r.%[1]s <> '' AND `+isShown+`
 			AND NOT EXISTS (SELECT 1 FROM first f WHERE f.what = '%[1]s' AND f.value = r.%[1]s AND f.seq <= r.seq)
 			LIMIT 20`, string(c))
-		err := each(ctx, v.q, ask, []any{front}, func(rows *sql.Rows) (bool, error) {
+		err := each(ctx, v.q, ask, nil, func(rows *sql.Rows) (bool, error) {
 			var seq int64
 			err := rows.Scan(&seq)
 			v.report.add(Derived, seq, seq, "when its %s was seen first is kept wrong", c)
@@ -224,19 +226,15 @@ func (v *verifier) firstAgree(ctx context.Context) error {
 }
 
 // isShown is what [Record.shows] asks of a record.
-const isShown = "(r.kind = 'present' OR (r.kind = 'action' AND r.action <> 'request'))"
+const isShown = "(r.kind IN ('present', 'appeared') OR (r.kind = 'action' AND r.action <> 'request' AND r.class <> 1))"
 
 func (v *verifier) firstOfRemoved(ctx context.Context) error {
-	want := v.walk.removed
-	if want == nil {
-		want = &removed{}
-		var err error
-		if want.First, err = firstSum(ctx, v.q, math.MinInt64); err != nil { // of none
-			return err
-		}
+	want := Sum(sha256.Sum256(nil)) // of none
+	if v.walk.seen != nil {
+		want = *v.walk.seen
 	}
-	sum, err := firstSum(ctx, v.q, want.Through)
-	if err == nil && sum != want.First {
+	sum, err := firstSum(ctx, v.q, 0)
+	if err == nil && sum != want {
 		v.report.add(Derived, 0, 0, "what was seen first in records that retention removed is not what it was then")
 	}
 	var other int

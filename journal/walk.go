@@ -20,7 +20,10 @@ type walk struct {
 
 	first   link // the first record: its number, and the hash of the one before it
 	removed *removed
-	said    int64 // the record that says what retention removed
+	said    int64  // the record that says what retention removed
+	seen    *Sum   // what the last record says of what was seen first in removed ones
+	holes   []hole // where records are missing, by what their neighbours say
+	told    []told // where retention says that it removed some
 
 	shift       []shift // where records stand at other numbers than their own
 	budget      int     // bytes that may still be hashed to find a record's own number
@@ -29,6 +32,16 @@ type walk struct {
 	anchors     []Anchor
 	anchored    map[int64]Sum // of the records that anchors are about
 }
+
+// told is a hole that a record tells of.
+type told struct {
+	hole
+	by int64
+}
+
+// maxHoles is how many holes are compared: there is one for each record that is left, at
+// most, and a journal of some gigabytes has fewer.
+const maxHoles = 4 << 20
 
 // shift is a run of records that stand at a distance from their own numbers.
 type shift struct {
@@ -52,7 +65,7 @@ func newWalk(name string, report *Report, anchors []Anchor) *walk {
 func (w *walk) last() link { return link{w.at, w.hash} }
 
 // step takes the next record. It may have been unreadable in part.
-func (w *walk) step(r *Record, unreadable error) {
+func (w *walk) step(r *kept, unreadable error) {
 	w.report.Records++
 	if r.Seq < 1 {
 		w.report.add(Inserted, r.Seq, r.Seq, "the first record has number 1")
@@ -64,7 +77,7 @@ func (w *walk) step(r *Record, unreadable error) {
 		w.first, w.report.First = link{r.Seq, r.Prev}, r.Seq
 	case !follows:
 		w.settle()
-		w.report.add(Removed, w.at+1, r.Seq-1, "there are none between records %d and %d", w.at, r.Seq)
+		w.missing(hole{w.at + 1, r.Seq - 1, w.hash, r.Prev})
 	}
 	own, sound := r.Seq, false
 	if unreadable != nil {
@@ -81,7 +94,7 @@ func (w *walk) step(r *Record, unreadable error) {
 
 // ownNumber finds the number that a record was written with. It tells false where it is
 // not as it was written.
-func (w *walk) ownNumber(r *Record) (int64, bool) {
+func (w *walk) ownNumber(r *kept) (int64, bool) {
 	if r.sum(w.name) == r.Hash {
 		w.shiftTo(r.Seq, 0)
 		w.keepRemoved(r)
@@ -122,13 +135,13 @@ const (
 )
 
 // search finds the number for which a record has its hash; 0 if there is none near.
-func (w *walk) search(r *Record) int64 {
+func (w *walk) search(r *kept) int64 {
 	fits := func(seq int64) bool {
 		if seq < 1 || w.budget <= 0 {
 			return false
 		}
 		w.budget -= len(r.Body) + 512
-		moved := *r
+		moved := *r // the body is shared
 		moved.Seq = seq
 		return moved.sum(w.name) == r.Hash
 	}
@@ -152,7 +165,7 @@ func (w *walk) search(r *Record) int64 {
 }
 
 // among tells for which number of the others that are unexplained a record has its hash.
-func (w *walk) among(r *Record) int64 {
+func (w *walk) among(r *kept) int64 {
 	for _, seq := range w.unexplained {
 		moved := *r
 		moved.Seq = seq
@@ -166,7 +179,7 @@ func (w *walk) among(r *Record) int64 {
 // compare sees whether a record follows the one before it. Where both are sound and it
 // does not, one of them was written anew: the earlier one, if the next record follows
 // the later one.
-func (w *walk) compare(r *Record, own int64, sound, follows bool) {
+func (w *walk) compare(r *kept, own int64, sound, follows bool) {
 	if !follows || !sound || !w.sound || own != w.own+1 {
 		w.settle()
 		return
@@ -196,24 +209,55 @@ func (w *walk) blame(seq int64) {
 	w.report.add(Changed, seq, seq, "it was written anew: its neighbours know another hash")
 }
 
-// keepRemoved notes what a retention record says.
-func (w *walk) keepRemoved(r *Record) {
-	if r.Kind != KindRetention {
+// missing notes where records are not there.
+func (w *walk) missing(h hole) {
+	if len(w.holes) == maxHoles {
+		w.report.add(Removed, h.From, h.Through, "so many are missing that it was not seen whether retention removed these")
 		return
 	}
-	said, err := r.removed()
+	w.holes = append(w.holes, h)
+}
+
+// keepRemoved notes what a record says that retention removed.
+func (w *walk) keepRemoved(r *kept) {
+	var err error
+	switch r.Kind {
+	case KindRetention:
+		var said *removed
+		if said, err = r.removed(); err == nil {
+			w.removed, w.said, w.seen = said, r.Seq, said.First
+			w.report.Removed = said.Through
+		}
+	case KindThinned:
+		err = w.keepThinned(r)
+	}
 	if err != nil {
 		w.report.add(Changed, r.Seq, r.Seq, "%v", err)
-		return
 	}
-	w.removed, w.said = said, r.Seq
-	w.report.Removed = said.Through
+}
+
+func (w *walk) keepThinned(r *kept) error {
+	said, err := r.thinned()
+	if err != nil {
+		return err
+	}
+	if said.First != nil {
+		w.seen = said.First
+	}
+	for _, h := range said.Ranges {
+		if h.From < 1 || h.Through < h.From || h.Through >= r.Seq || len(w.told) == maxHoles {
+			return corrupt("record %d cannot have removed records %d to %d", r.Seq, h.From, h.Through)
+		}
+		w.told = append(w.told, told{h, r.Seq})
+	}
+	return nil
 }
 
 // finish judges the whole.
 func (w *walk) finish(head link) {
 	w.settle()
-	w.front(head)
+	w.front()
+	w.compareHoles()
 	w.shifts()
 	switch {
 	case head.seq > w.at:
@@ -227,7 +271,7 @@ func (w *walk) finish(head link) {
 }
 
 // front compares what is missing at the front with what retention says.
-func (w *walk) front(head link) {
+func (w *walk) front() {
 	through, hash := int64(0), Sum{}
 	if w.removed != nil {
 		through, hash = w.removed.Through, w.removed.Hash
@@ -235,12 +279,99 @@ func (w *walk) front(head link) {
 	switch {
 	case w.at == 0:
 	case w.first.seq > through+1:
-		w.report.add(Removed, through+1, w.first.seq-1, "they are missing at the front, and retention did not remove them")
+		w.holes = slices.Insert(w.holes, 0, hole{through + 1, w.first.seq - 1, hash, w.first.hash})
 	case w.first.seq <= through:
 		w.report.add(Inserted, w.first.seq, through, "retention has removed what was there (record %d)", w.said)
 	case w.first.hash != hash:
 		w.report.add(Changed, w.first.seq, w.first.seq, "it does not follow what was before it")
 	}
+}
+
+// compareHoles compares where records are missing with where retention says that it
+// removed some. Both are in order then.
+func (w *walk) compareHoles() {
+	through := int64(0)
+	if w.removed != nil {
+		through = w.removed.Through
+	}
+	w.told = slices.DeleteFunc(w.told, func(t told) bool { return t.Through <= through })
+	slices.SortFunc(w.told, func(a, b told) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.by, b.by)) })
+	for _, t := range w.told {
+		w.report.Thinned += t.Through - t.From + 1
+	}
+	left := w.told
+	for _, h := range w.holes {
+		if h.Through <= through {
+			continue
+		}
+		for len(left) > 0 && left[0].Through < h.From {
+			w.present(left[0].From, left[0].Through, left[0].by)
+			left = left[1:]
+		}
+		left = w.compareHole(h, left)
+	}
+	for _, t := range left {
+		w.present(t.From, min(t.Through, w.at), t.by)
+	}
+}
+
+// compareHole takes what is told of a hole from the front of a list, and gives the rest.
+func (w *walk) compareHole(h hole, left []told) []told {
+	at, hash := h.From, h.Prev
+	for len(left) > 0 && left[0].From <= h.Through {
+		t := &left[0]
+		switch {
+		case t.From > at:
+			w.unexplainedHole(at, t.From-1)
+		case t.From < at && at == h.From: // what is before it is there
+			w.present(t.From, at-1, t.by)
+		case t.From < at:
+			w.report.add(Inserted, t.by, t.by, "it says that retention removed records %d to %d, and so does another", t.From, t.Through)
+		case t.Prev != hash:
+			w.blame(at - 1)
+		}
+		if t.Through > h.Through { // what is behind the hole must not be there
+			t.From = h.Through + 1
+			return left
+		}
+		at, hash = max(at, t.Through+1), t.Hash
+		left = left[1:]
+	}
+	switch {
+	case at <= h.Through:
+		w.unexplainedHole(at, h.Through)
+	case hash != h.Hash:
+		w.report.add(Changed, h.Through+1, h.Through+1, "it does not follow what retention removed before it")
+	}
+	return left
+}
+
+// present says that records are there that retention says it removed.
+func (w *walk) present(from, through, by int64) {
+	if from <= through {
+		w.report.add(Inserted, from, through, "retention has removed what was there (record %d)", by)
+	}
+}
+
+func (w *walk) unexplainedHole(from, through int64) {
+	w.report.add(Removed, from, through, "they are missing, and retention did not remove them")
+}
+
+// toldOf gives what is told of a record that was removed from between others.
+func (w *walk) toldOf(seq int64) *told {
+	i, ok := slices.BinarySearchFunc(w.told, seq, func(t told, seq int64) int {
+		switch {
+		case t.Through < seq:
+			return -1
+		case t.From > seq:
+			return 1
+		}
+		return 0
+	})
+	if !ok {
+		return nil
+	}
+	return &w.told[i]
 }
 
 // shifts tells what numbers that do not fit say about missing and additional records:
@@ -272,6 +403,14 @@ func (w *walk) compareAnchors() {
 		case w.removed != nil && a.Count == w.removed.Through:
 			if a.Hash != w.removed.Hash {
 				w.report.add(Rewritten, w.said, w.said, "what it says of record %d is not what the anchor of %s does", a.Count, when)
+			}
+		case w.toldOf(a.Count) != nil && w.anchored[a.Count] == (Sum{}):
+			t := w.toldOf(a.Count)
+			if t.Through != a.Count {
+				continue
+			}
+			if t.Hash != a.Hash {
+				w.report.add(Rewritten, t.by, t.by, "what it says of record %d is not what the anchor of %s does", a.Count, when)
 			}
 		case a.Count > w.at:
 			w.report.add(Removed, w.at+1, a.Count, "there were %d records by the anchor of %s", a.Count, when)
