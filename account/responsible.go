@@ -16,16 +16,36 @@ func (a *Account) Responsible() *tracer.Actor {
 	return who
 }
 
-// User names who logged in; where nobody did, whose rights the process has. It is a name
-// where this machine knows one, and a number otherwise.
+// User names who logged in; where nobody did, or the login uid is doubtful, whose process
+// it is. It is a name where this machine knows one, and a number otherwise.
 func User(p *tracer.Process) string {
-	switch {
-	case p.LoginUser != "":
-		return p.LoginUser
-	case p.LoginUID != nil:
-		return strconv.FormatUint(uint64(*p.LoginUID), 10)
-	case p.User != "":
-		return p.User
+	if p.LoginUID == nil || p.LoginDoubtful {
+		return named(p.User, p.UID)
 	}
-	return strconv.FormatUint(uint64(p.UID), 10)
+	return named(p.LoginUser, *p.LoginUID)
+}
+
+// Person is [User] for people to read: where the login uid is doubtful it names both,
+// "www-data (login uid alice is doubtful)".
+func Person(p *tracer.Process) string {
+	return User(p) + LoginDoubt(p, "")
+}
+
+// LoginDoubt says that a login uid is doubtful; empty where it is not. The record's own
+// name of that user comes before the one given.
+func LoginDoubt(p *tracer.Process, name string) string {
+	if p.LoginUID == nil || !p.LoginDoubtful {
+		return ""
+	}
+	if p.LoginUser != "" {
+		name = p.LoginUser
+	}
+	return " (login uid " + named(name, *p.LoginUID) + " is doubtful)"
+}
+
+func named(name string, uid uint32) string {
+	if name != "" {
+		return name
+	}
+	return strconv.FormatUint(uint64(uid), 10)
 }

@@ -8,13 +8,23 @@
 #define PF_KTHREAD   0x00200000
 #define CGROUP_DEPTH 24
 
-/* Processes that the reader was told of. */
+/* Processes that the reader was told of. The reader must not forget one sooner: it keeps
+ * four times as many (tracer/known.go). */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, MOST_TOLD);
 	__uint(key_size, offsetof(struct process, comm));
 	__uint(value_size, sizeof(__u32));
 } told SEC(".maps");
+
+/* The same for threads that may not load, so that new processes of anybody push none of
+ * the others out. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MOST_TOLD_LIMITED);
+	__uint(key_size, offsetof(struct process, comm));
+	__uint(value_size, sizeof(__u32));
+} told_limited SEC(".maps");
 
 static __always_inline struct kernfs_node *parent_of(struct kernfs_node *kn)
 {
@@ -101,15 +111,15 @@ static __always_inline void read_namespaces(struct process_event *e, struct task
 /* tell_process reports a process, and whether there was room for that. It is a global
  * function, so that the verifier looks at its two walks once, not for each ancestor;
  * such functions take numbers, and no pointers before 5.13. */
-__noinline int tell_process(__u64 task)
+__noinline int tell_process(__u64 task, __u32 limited)
 {
 	struct task_struct *leader = (void *)task;
-	struct process_event *e = reserve(struct process_event);
+	struct process_event *e = reserve(struct process_event, limited);
 	struct mm_struct *mm;
 	struct file *exe;
 
 	if (!e) {
-		lose(current_attempt());
+		lose(current_attempt(), limited);
 		return 0;
 	}
 	stamp(&e->h, KIND_PROCESS, 0);
@@ -129,6 +139,8 @@ __noinline int tell_process(__u64 task)
 	exe = BPF_CORE_READ(mm, exe_file);
 	if (exe)
 		e->h.flags = read_file_facts(&e->exe, exe);
+	if (limited)
+		e->h.flags |= FLAG_LIMITED;
 	bpf_ringbuf_submit(e, 0);
 	return 1;
 }
@@ -153,19 +165,40 @@ static __always_inline void read_arguments(struct actor_event *e, __u64 start, _
 		e->h.flags |= FLAG_UNREADABLE;
 }
 
+/* tell_once reports a process, if the reader does not know it. */
+static __always_inline void tell_once(struct process *p, __u64 task, bool limited)
+{
+	__u32 yes = 1;
+
+	if (bpf_map_lookup_elem(&told, p) || (limited && bpf_map_lookup_elem(&told_limited, p)))
+		return;
+	if (!tell_process(task, limited))
+		return;
+	if (limited)
+		bpf_map_update_elem(&told_limited, p, &yes, BPF_ANY);
+	else
+		bpf_map_update_elem(&told, p, &yes, BPF_ANY);
+}
+
+/* Whose line it is. */
+#define LINE_LIMITED (1 << 0) /* of a thread that may not load */
+#define LINE_CUT     (1 << 1) /* its process alone is told, none of the ancestors */
+
 /* send_kin reports a process of an actor's line. A function of its own for the same
  * reason as tell_process, which it calls. */
-__noinline int send_kin(__u64 task, __u64 of, __u32 index)
+__noinline int send_kin(__u64 task, __u64 of, __u32 index, __u32 line)
 {
 	struct task_struct *leader = (void *)task;
 	struct attempt *a = current_attempt();
-	struct kin_event *e = reserve(struct kin_event);
+	bool limited = line & LINE_LIMITED;
+	struct kin_event *e = reserve(struct kin_event, limited);
 	struct process p;
-	__u32 yes = 1;
 
 	if (!e)
-		return lose(a);
+		return lose(a, limited);
 	stamp(&e->h, KIND_KIN, a);
+	if (line & LINE_CUT)
+		e->h.flags = FLAG_CUT;
 	read_process(&p, leader);
 	e->of = of;
 	e->request = request_served_by(&p);
@@ -173,18 +206,17 @@ __noinline int send_kin(__u64 task, __u64 of, __u32 index)
 	e->unused = 0;
 	e->process = p;
 	bpf_ringbuf_submit(e, 0);
-	if (!bpf_map_lookup_elem(&told, &p) && tell_process(task))
-		bpf_map_update_elem(&told, &p, &yes, BPF_ANY);
+	tell_once(&p, task, limited);
 	return 0;
 }
 
 static __always_inline int send_arguments(struct attempt *a, __u64 of, struct task_struct *task, __u64 start,
-					  __u64 length, __u32 room)
+					  __u64 length, __u32 room, bool limited)
 {
-	struct actor_event *e = reserve_text(struct actor_event, args, room);
+	struct actor_event *e = reserve_text(struct actor_event, args, room, limited);
 
 	if (!e)
-		return lose(a);
+		return lose(a, limited);
 	stamp(&e->h, KIND_ACTOR, a);
 	e->of = of;
 	e->unused = 0;
@@ -196,31 +228,33 @@ static __always_inline int send_arguments(struct attempt *a, __u64 of, struct ta
 	return 0;
 }
 
-static __always_inline int send_doer(struct attempt *a, __u64 of, struct task_struct *task)
+static __always_inline int send_doer(struct attempt *a, __u64 of, struct task_struct *task, bool limited)
 {
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
 	__u64 start = BPF_CORE_READ(mm, arg_start);
 	__u64 length = mm ? BPF_CORE_READ(mm, arg_end) - start : 0;
 
 	if (length <= SHORT_TEXT)
-		return send_arguments(a, of, task, start, length, SHORT_TEXT);
-	return send_arguments(a, of, task, start, length, ARGS_LEN);
+		return send_arguments(a, of, task, start, length, SHORT_TEXT, limited);
+	return send_arguments(a, of, task, start, length, ARGS_LEN, limited);
 }
 
 /* send_actor reports who makes an attempt or a request, and all of its ancestors that
  * are kept. The request that it works for is that of the first which is a helper: the
  * kernel started it, or it is below that, where modprobe.d has a shell run. */
-static __always_inline int send_actor(struct attempt *a, __u64 of)
+static __always_inline int send_actor(struct attempt *a, __u64 of, __u32 line)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 
-	send_doer(a, of, task);
+	send_doer(a, of, task, line & LINE_LIMITED);
 	for (int i = 0; i < ANCESTRY; i++) {
 		struct task_struct *leader = BPF_CORE_READ(task, group_leader);
 
 		if (!BPF_CORE_READ(leader, tgid)) /* of each processor, parent of the first process */
 			break;
-		send_kin((__u64)leader, of, i);
+		send_kin((__u64)leader, of, i, line);
+		if (line & LINE_CUT)
+			break;
 		task = BPF_CORE_READ(leader, real_parent);
 	}
 	return 0;

@@ -15,6 +15,8 @@
 #define TTY_LEN	    32
 #define CGROUP_LEN  512
 #define ANCESTRY    32 /* a process and its ancestors, as far as they are kept */
+#define MOST_TOLD   1024
+#define MOST_TOLD_LIMITED 512
 
 enum kind {
 	KIND_ENTER = 1,	     /* struct enter_event: a system call began */
@@ -68,7 +70,7 @@ enum door {
 enum flag {
 	FLAG_COMPAT = 1 << 0,	 /* entered by the 32-bit system call table */
 	FLAG_CLAIMED = 1 << 1,	 /* the caller's word; the kernel may have used something else */
-	FLAG_CUT = 1 << 2,	 /* the text or path was longer than its field */
+	FLAG_CUT = 1 << 2,	 /* the text or path was longer than its field; no ancestors follow */
 	FLAG_UNREADABLE = 1 << 3, /* user memory that was not resident */
 	FLAG_UNLINKED = 1 << 4,	 /* the file has no name any more */
 	FLAG_INTERNAL = 1 << 5,	 /* on a mount of the kernel's own: memfd */
@@ -76,11 +78,12 @@ enum flag {
 	FLAG_HAS_SIG = 1 << 7,	 /* this kernel knows sig_ok at all */
 	FLAG_WAIT = 1 << 8,	 /* the requester waits for the helper */
 	FLAG_DENIED = 1 << 9,	 /* a security module refused the request */
-	FLAG_CAPABLE = 1 << 10,	 /* CAP_SYS_MODULE in the first user namespace */
+	FLAG_CAPABLE = 1 << 10,	 /* of a system call: CAP_SYS_MODULE in the first user namespace */
 	FLAG_FOUND = 1 << 11,	 /* there is a module of that name */
 	FLAG_HAS_INIT = 1 << 12,
 	FLAG_HAS_EXIT = 1 << 13,
 	FLAG_HAS_REFS = 1 << 14, /* this kernel counts references at all */
+	FLAG_LIMITED = 1 << 15,	 /* of a request or process: for a thread without FLAG_CAPABLE */
 };
 
 struct header {

@@ -91,10 +91,10 @@ static __always_inline __u16 read_file_facts(struct file_facts *f, struct file *
 
 static __always_inline int send_file(struct attempt *a, struct file *file, __u16 flags)
 {
-	struct file_event *e = reserve(struct file_event);
+	struct file_event *e = reserve(struct file_event, is_limited(a));
 
 	if (!e)
-		return lose(a);
+		return lose(a, is_limited(a));
 	stamp(&e->h, KIND_FILE, a);
 	e->h.flags = flags | read_file_facts(&e->file, file);
 	bpf_ringbuf_submit(e, 0);

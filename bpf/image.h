@@ -5,11 +5,11 @@
 
 static __always_inline int send_image(struct attempt *a, struct load_info *info)
 {
-	struct image_event *e = reserve(struct image_event);
+	struct image_event *e = reserve(struct image_event, is_limited(a));
 	void *bytes;
 
 	if (!e)
-		return lose(a);
+		return lose(a, is_limited(a));
 	stamp(&e->h, KIND_IMAGE, a);
 	e->size = BPF_CORE_READ(info, len);
 	bytes = BPF_CORE_READ(info, hdr);

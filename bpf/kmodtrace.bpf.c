@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <linux/bpf.h>
+#include <asm-generic/errno-base.h>
 #include <linux/capability.h>
 #include "kernel.h"
 #include <bpf/bpf_helpers.h>
@@ -13,6 +14,7 @@
 
 #include "event.h"
 #include "ring.h"
+#include "budget.h"
 #include "shared.h"
 #include "request.h"
 #include "hook.h"
@@ -51,24 +53,29 @@ const struct request_event *unused_request __attribute__((unused));
 const struct params_event *unused_params __attribute__((unused));
 const struct text_event *unused_text __attribute__((unused));
 const struct symbol *unused_symbol __attribute__((unused));
+const enum fold *unused_fold __attribute__((unused));
 
 /* ---- the three system calls ----
  * Their own functions, not the syscall tracepoints: those make every system
  * call of the machine slower, even with a filter. Each table entry has its
  * function: a tracer of only the 64-bit ones is passed by with `int 0x80`. */
 
-static __always_inline struct attempt *begin(enum call call)
+static __always_inline struct attempt *begin(enum call call, bool limited)
 {
 	__u32 tid = bpf_get_current_pid_tgid();
-	struct attempt fresh = { .id = bpf_ktime_get_boot_ns(), .call = call };
-	struct loss *l;
+	struct attempt fresh = { .id = bpf_ktime_get_boot_ns(), .call = call, .limited = limited };
 
 	if (!bpf_map_update_elem(&attempts, &tid, &fresh, BPF_ANY))
 		return bpf_map_lookup_elem(&attempts, &tid);
-	l = own_loss();
+	return 0;
+}
+
+static __always_inline void untracked(void)
+{
+	struct loss *l = own_loss();
+
 	if (l)
 		l->untracked++;
-	return 0;
 }
 
 /* may_load: the capability that the three calls ask for first, and only count
@@ -88,17 +95,17 @@ static __always_inline bool may_load(void)
 /* The text is the caller's word: another thread may rewrite it before the
  * kernel reads it. What the kernel used comes with parse_args and the module. */
 static __always_inline int send_enter(struct attempt *a, enum call call, bool compat, __s32 fd,
-				      __u64 size, __u64 text, __u32 flags, __u32 room)
+				      __u64 size, __u64 text, __u32 flags, __u32 room, bool limited)
 {
-	struct enter_event *e = reserve_text(struct enter_event, text, room);
+	struct enter_event *e = reserve_text(struct enter_event, text, room, is_limited(a));
 	long n;
 
 	if (!e)
-		return lose(a);
+		return lose(a, is_limited(a));
 	stamp(&e->h, KIND_ENTER, a);
 	if (a)
 		e->h.time = a->id;
-	e->h.flags = FLAG_CLAIMED | (compat ? FLAG_COMPAT : 0) | (may_load() ? FLAG_CAPABLE : 0);
+	e->h.flags = FLAG_CLAIMED | (compat ? FLAG_COMPAT : 0) | (limited ? 0 : FLAG_CAPABLE);
 	e->call = call;
 	e->fd = fd;
 	e->size = size;
@@ -113,19 +120,36 @@ static __always_inline int send_enter(struct attempt *a, enum call call, bool co
 	return 0;
 }
 
+/* An attempt of the same thread whose end was missed must not get this one's return. */
+static __always_inline int fold_call(enum call call)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+
+	bpf_map_delete_elem(&attempts, &tid);
+	return fold((enum fold)call);
+}
+
 static __always_inline int enter(enum call call, bool compat, __s32 fd, __u64 size, __u64 text,
 				 __u32 flags)
 {
-	struct attempt *a = begin(call);
+	bool limited = !may_load();
+	struct attempt *a = 0;
 	char start[SHORT_TEXT];
 	struct file *file;
 
+	if (!limited || affordable(BUDGET_CALLS))
+		a = begin(call, limited);
+	if (!a && limited)
+		return fold_call(call);
+	if (!a)
+		untracked();
 	if (bpf_probe_read_user_str(start, sizeof(start), (void *)text) < (long)sizeof(start))
-		send_enter(a, call, compat, fd, size, text, flags, SHORT_TEXT);
+		send_enter(a, call, compat, fd, size, text, flags, SHORT_TEXT, limited);
 	else
-		send_enter(a, call, compat, fd, size, text, flags, sizeof(((struct enter_event *)0)->text));
+		send_enter(a, call, compat, fd, size, text, flags,
+			   sizeof(((struct enter_event *)0)->text), limited);
 	if (a)
-		send_actor(a, a->id);
+		send_actor(a, a->id, limited ? LINE_LIMITED : 0);
 	if (call != CALL_FINIT_MODULE)
 		return 0;
 	file = file_of(fd);
@@ -155,10 +179,10 @@ ENTRY(delete_module, SYSCALL("delete_module"), enter_delete_module)
 
 static __always_inline int send_end(struct attempt *a, enum kind kind, enum call call, int ret)
 {
-	struct return_event *e = reserve(struct return_event);
+	struct return_event *e = reserve(struct return_event, is_limited(a));
 
 	if (!e)
-		return lose(a);
+		return lose(a, is_limited(a));
 	stamp(&e->h, kind, a);
 	e->ret = ret;
 	e->call = call;
@@ -170,12 +194,16 @@ static __always_inline int send_end(struct attempt *a, enum kind kind, enum call
 }
 
 /* The return ends the attempt, whatever became of it. It is reported for a
- * thread that is not in flight too: there was no room for it. */
+ * thread that is not in flight too: there was no room for it. Not so for a refusal for
+ * want of the capability: that is how a call returns which was counted at its entry. Any
+ * other return of a thread that may not load is told: there should be none. */
 static __always_inline int leave(enum call call, int ret)
 {
 	struct attempt *a = current_attempt();
 	__u32 tid = bpf_get_current_pid_tgid();
 
+	if (!a && ret == -EPERM && !may_load())
+		return 0;
 	send_end(a, KIND_LEAVE, call, ret);
 	if (a)
 		bpf_map_delete_elem(&attempts, &tid);
@@ -252,9 +280,9 @@ static __always_inline int stage_begins(struct attempt *a, enum stage stage)
 	if (a->stages & (1 << stage))
 		return 0;
 	a->stages |= 1 << stage;
-	e = reserve(struct stage_event);
+	e = reserve(struct stage_event, is_limited(a));
 	if (!e)
-		return lose(a);
+		return lose(a, is_limited(a));
 	stamp(&e->h, KIND_STAGE, a);
 	e->stage = stage;
 	e->symbols = a->symbols;
@@ -309,9 +337,9 @@ static __always_inline int security_said(enum door door, int ret)
 
 	if (!a || !ret)
 		return 0;
-	e = reserve(struct denied_event);
+	e = reserve(struct denied_event, is_limited(a));
 	if (!e)
-		return lose(a);
+		return lose(a, is_limited(a));
 	stamp(&e->h, KIND_DENIED, a);
 	e->ret = ret;
 	e->door = door;
@@ -398,10 +426,10 @@ ENTRY0(resolve_symbol, "resolve_symbol", resolve)
 
 static __always_inline int send_params(struct attempt *a, void *name, void *text, __u32 room)
 {
-	struct params_event *e = reserve_text(struct params_event, text, room);
+	struct params_event *e = reserve_text(struct params_event, text, room, is_limited(a));
 
 	if (!e)
-		return lose(a);
+		return lose(a, is_limited(a));
 	stamp(&e->h, KIND_PARAMS, a);
 	e->name[0] = e->text[0] = 0;
 	bpf_probe_read_kernel_str(e->name, sizeof(e->name), name);
@@ -447,13 +475,13 @@ SEC("kprobe/do_init_module") int kprobe_do_init_module(struct pt_regs *ctx)
 	return send_module(KIND_INIT, (void *)PT_REGS_PARM1(ctx));
 }
 
-static __always_inline int returned(enum kind kind, int ret)
+static __always_inline int returned(enum kind kind, int ret, bool limited)
 {
 	struct attempt *a = current_attempt();
-	struct return_event *e = reserve(struct return_event);
+	struct return_event *e = reserve(struct return_event, limited);
 
 	if (!e)
-		return lose(a);
+		return lose(a, limited);
 	stamp(&e->h, kind, a);
 	e->ret = ret;
 	e->call = e->lost = e->symbols = e->unused = 0;
@@ -464,14 +492,14 @@ static __always_inline int returned(enum kind kind, int ret)
 /* After a failed init struct module is already gone here: only the result. */
 static __always_inline int init_returned(int ret)
 {
-	return returned(KIND_INIT_RETURN, ret);
+	return returned(KIND_INIT_RETURN, ret, false);
 }
 SLEEPER(do_init_module, "do_init_module", init_returned)
 
 /* The module's own init; after boot nothing but modules comes through here. */
 static __always_inline int initcall_returned(int ret)
 {
-	return current_attempt() ? returned(KIND_INITCALL, ret) : 0;
+	return current_attempt() ? returned(KIND_INITCALL, ret, false) : 0;
 }
 SLEEPER(do_one_initcall, "do_one_initcall", initcall_returned)
 
@@ -501,35 +529,70 @@ SEC("kprobe/__request_module") int kprobe_request_module(struct pt_regs *ctx)
 		.wait = PT_REGS_PARM1(ctx) & 1,
 		.format = PT_REGS_PARM2(ctx),
 		.arg = { PT_REGS_PARM3(ctx), PT_REGS_PARM4(ctx), PT_REGS_PARM5(ctx) },
+		.limited = !may_load(),
 	};
+	long err;
 
 	read_caller(r.site, ctx);
-	bpf_map_update_elem(&requests, &tid, &r, BPF_ANY);
+	if (r.limited)
+		err = bpf_map_update_elem(&limited_requests, &tid, &r, BPF_ANY);
+	else
+		err = bpf_map_update_elem(&requests, &tid, &r, BPF_ANY);
+	if (err)
+		untracked();
 	return 0;
 }
 
 static __always_inline struct request *current_request(void)
 {
 	__u32 tid = bpf_get_current_pid_tgid();
+	struct request *r = bpf_map_lookup_elem(&requests, &tid);
 
-	return bpf_map_lookup_elem(&requests, &tid);
+	return r ?: bpf_map_lookup_elem(&limited_requests, &tid);
+}
+
+static __always_inline void forget_request(struct request *r)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+
+	if (r->limited)
+		bpf_map_delete_elem(&limited_requests, &tid);
+	else
+		bpf_map_delete_elem(&requests, &tid);
+}
+
+/* line_of_request: over the budget, who asks is told all the same, for a load may come of
+ * it, but not below whom. */
+static __always_inline __u32 line_of_request(bool limited)
+{
+	if (!limited)
+		return 0;
+	return affordable(BUDGET_REQUESTS) ? LINE_LIMITED : LINE_LIMITED | LINE_CUT;
 }
 
 static __always_inline int send_request(void *name, __u64 site, __u16 flags)
 {
 	struct attempt *a = current_attempt();
 	struct request *r = current_request();
-	struct request_event *e = reserve(struct request_event);
+	bool limited = r ? r->limited : !may_load();
+	__u32 line = line_of_request(limited);
 	__u64 now = bpf_ktime_get_boot_ns();
+	struct request_event *e;
 	long n;
 
 	if (r)
 		r->id = now;
+	/* Nothing comes of what is refused: then there is nobody to tell a load of. */
+	if (flags & FLAG_DENIED && line & LINE_CUT && r) {
+		r->folded = 1;
+		return fold(FOLD_REQUEST);
+	}
+	e = reserve(struct request_event, limited);
 	if (!e)
-		return lose(a);
+		return lose(a, limited);
 	stamp(&e->h, KIND_REQUEST, a);
 	e->h.time = now; /* names the request */
-	e->h.flags = flags;
+	e->h.flags = flags | (limited ? FLAG_LIMITED : 0);
 	e->name[0] = 0;
 	n = bpf_probe_read_kernel_str(e->name, sizeof(e->name), name);
 	if (n == sizeof(e->name))
@@ -538,7 +601,7 @@ static __always_inline int send_request(void *name, __u64 site, __u16 flags)
 	 * called is that one's trampoline. Ours was read before. */
 	e->site = r ? r->site : site;
 	bpf_ringbuf_submit(e, 0);
-	return send_actor(a, now);
+	return send_actor(a, now, line);
 }
 
 /* In the thread whose need made the kernel ask, and before the helper starts: the
@@ -614,17 +677,24 @@ static __always_inline int helper_started(void *info)
 }
 ENTRY(call_usermodehelper_exec_async, "call_usermodehelper_exec_async", helper_started)
 
-static __always_inline int send_format(struct request *r)
+static __always_inline int send_format(struct request *r, int ret)
 {
 	struct attempt *a = current_attempt();
-	struct format_event *e = reserve(struct format_event);
 	__u64 now = bpf_ktime_get_boot_ns();
+	bool limited = r->limited;
+	__u32 line = line_of_request(limited);
+	struct format_event *e;
 
+	if (ret < 0 && line & LINE_CUT) {
+		r->folded = 1;
+		return fold(FOLD_REQUEST);
+	}
+	e = reserve(struct format_event, limited);
 	if (!e)
-		return lose(a);
+		return lose(a, limited);
 	stamp(&e->h, KIND_REQUEST_FORMAT, a);
 	e->h.time = now; /* names the request */
-	e->h.flags = r->wait ? FLAG_WAIT : 0;
+	e->h.flags = (r->wait ? FLAG_WAIT : 0) | (limited ? FLAG_LIMITED : 0);
 	e->site = r->site;
 	e->format[0] = 0;
 	bpf_probe_read_kernel_str(e->format, sizeof(e->format), (void *)r->format);
@@ -634,31 +704,35 @@ static __always_inline int send_format(struct request *r)
 		bpf_probe_read_kernel_str(e->text[i], sizeof(e->text[i]), (void *)r->arg[i]);
 	}
 	bpf_ringbuf_submit(e, 0);
-	return send_actor(a, now);
+	return send_actor(a, now, line);
 }
 
 /* What became of it: the helper's wait status, or why there was none. */
 SEC("kretprobe/__request_module") int kretprobe_request_module(struct pt_regs *ctx)
 {
-	__u32 tid = bpf_get_current_pid_tgid();
-	struct request *r = bpf_map_lookup_elem(&requests, &tid);
+	struct request *r = current_request();
+	__u64 ret = PT_REGS_RC(ctx);
+	bool limited, folded;
 
+	barrier_var(ret); /* or it is read again by way of a pointer that the verifier refuses */
 	if (!r)
 		return 0;
 	if (!r->id)
-		send_format(r);
-	bpf_map_delete_elem(&requests, &tid);
-	return returned(KIND_REQUEST_RETURN, PT_REGS_RC(ctx));
+		send_format(r, ret);
+	limited = r->limited;
+	folded = r->folded;
+	forget_request(r);
+	return folded ? 0 : returned(KIND_REQUEST_RETURN, ret, limited);
 }
 
 /* ---- messages ---- */
 
 static __always_inline int send_text(struct attempt *a, __u64 record, void *text, __u64 len, __u32 room)
 {
-	struct text_event *e = reserve_text(struct text_event, text, room);
+	struct text_event *e = reserve_text(struct text_event, text, room, is_limited(a));
 
 	if (!e)
-		return lose(a);
+		return lose(a, is_limited(a));
 	stamp(&e->h, KIND_MESSAGE, a);
 	e->unused = 0;
 	e->record = record;
@@ -724,3 +798,30 @@ static __always_inline int log_committed(struct prb_reserved_entry *entry)
 }
 ENTRY(prb_commit, "prb_commit", log_committed)
 ENTRY(prb_final_commit, "prb_final_commit", log_committed)
+
+/* ---- what switches hooks off ----
+ * Root can do so for a moment, and nothing would show it afterwards. The file is there
+ * for that alone (debugfs: kprobes/enabled), and its hook runs before it is done. Of
+ * ftrace (kernel.ftrace_enabled) no function can be probed: the reader looks at it. */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} switched_off SEC(".maps");
+
+SEC("kprobe/write_enabled_file_bool") int kprobe_write_enabled_file_bool(struct pt_regs *ctx)
+{
+	__u32 zero = 0;
+	__u64 *count = bpf_map_lookup_elem(&switched_off, &zero);
+	char word = 0;
+
+	/* What the kernel takes for yes (kstrtobool), but "on". */
+	bpf_probe_read_user(&word, sizeof(word), (void *)PT_REGS_PARM2(ctx));
+	if (word == '1' || word == 'y' || word == 'Y' || word == 't' || word == 'T')
+		return 0;
+	if (count)
+		__sync_fetch_and_add(count, 1);
+	return 0;
+}

@@ -49,9 +49,9 @@ static __always_inline int send_lookup(struct attempt *a, struct module *mod)
 	if (!a->sought || a->lookups >= MAX_LOOKUPS || a->stages & (1 << STAGE_INIT))
 		return 0;
 	a->lookups++;
-	e = reserve(struct lookup_event);
+	e = reserve(struct lookup_event, is_limited(a));
 	if (!e)
-		return lose(a);
+		return lose(a, is_limited(a));
 	stamp(&e->h, KIND_LOOKUP, a);
 	e->module = (__u64)mod;
 	e->state = e->refs = e->holders = e->unused = 0;

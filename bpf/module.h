@@ -38,10 +38,10 @@ static __always_inline void read_signature(struct module_event *e, struct module
 static __always_inline int send_module(enum kind kind, struct module *mod)
 {
 	struct attempt *a = current_attempt();
-	struct module_event *e = reserve(struct module_event);
+	struct module_event *e = reserve(struct module_event, is_limited(a));
 
 	if (!e)
-		return lose(a);
+		return lose(a, is_limited(a));
 	stamp(&e->h, kind, a);
 	e->module = (__u64)mod;
 	e->address = 0;

@@ -10,15 +10,23 @@ struct request {
 	__u64 arg[FORMAT_ARGS];
 	__u64 site;
 	__u64 name; /* what the security modules are asked about */
-	__u64 wait;
+	__u32 wait;
+	__u16 limited; /* the thread may not load */
+	__u16 folded;  /* counted, and not told */
 };
 
-struct {
+struct requests {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 8192);
 	__type(key, __u32); /* thread id */
 	__type(value, struct request);
-} requests SEC(".maps");
+};
+
+struct requests requests SEC(".maps");
+/* Those of threads that may not load have a room of their own: a request waits while
+ * fifty others run (MAX_KMOD_CONCURRENT), and anybody can have some thousand threads
+ * wait. */
+struct requests limited_requests SEC(".maps");
 
 /* Helpers that the kernel was told to start, by the pointer that both the
  * requester and the new task have (struct subprocess_info). What is not taken

@@ -11,7 +11,8 @@ struct {
 /* What could not be delivered, per CPU. The reader sums it. */
 struct loss {
 	__u64 lost;	 /* no room in the ring */
-	__u64 untracked; /* attempts that found no room among those in flight */
+	__u64 limited;	 /* of these, those of threads that may not load */
+	__u64 untracked; /* attempts and requests that found no room among those in flight */
 };
 
 struct {
@@ -32,6 +33,7 @@ struct attempt {
 	__u32 symbols;
 	__u32 lost;
 	__u32 lookups;
+	__u32 limited; /* its thread may not load */
 };
 
 struct {
@@ -78,24 +80,47 @@ static __always_inline void stamp(struct header *h, enum kind kind, struct attem
 	bpf_get_current_comm(h->comm, sizeof(h->comm));
 }
 
-/* reserve gives room for one event, to be stamped, filled and submitted. */
-#define reserve(type) ((type *)bpf_ringbuf_reserve(&events, sizeof(type), 0))
+/* crowded tells whether an event of a thread that may not load has to stay out: such
+ * threads may fill half of the ring, so that those which may load find room always. */
+static __always_inline bool crowded(bool limited)
+{
+	return limited && bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >
+				  bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 2;
+}
+
+static __always_inline bool is_limited(struct attempt *a)
+{
+	return a && a->limited;
+}
+
+static __always_inline void *reserve_bytes(__u64 size, bool limited)
+{
+	if (crowded(limited))
+		return 0;
+	return bpf_ringbuf_reserve(&events, size, 0);
+}
+
+/* reserve gives room for one event, to be stamped, filled and submitted. limited says
+ * that it is of a thread that may not load. */
+#define reserve(type, limited) ((type *)reserve_bytes(sizeof(type), limited))
 
 /* reserve_text is for an event that ends with a text: most are short, and twice as many
  * fit into the ring so. Which of the two sizes it is the verifier must know, so that
  * whoever fills it is there once for each. */
-#define reserve_text(type, text, size) \
-	((type *)bpf_ringbuf_reserve(&events, offsetof(type, text) + (size), 0))
+#define reserve_text(type, text, size, limited) \
+	((type *)reserve_bytes(offsetof(type, text) + (size), limited))
 
 /* lose counts an event that found no room. Its attempt is told too, so that the
  * end of it can say what is missing. Callers test the reservation once: older
  * verifiers forget a second time that it is not null. */
-static __always_inline int lose(struct attempt *a)
+static __always_inline int lose(struct attempt *a, bool limited)
 {
 	struct loss *l = own_loss();
 
-	if (l)
+	if (l) {
 		l->lost++;
+		l->limited += limited;
+	}
 	if (a)
 		__sync_fetch_and_add(&a->lost, 1);
 	return 0;

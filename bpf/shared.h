@@ -28,29 +28,53 @@ struct shared_programs {
 struct shared_programs entries SEC(".maps");
 struct shared_programs returns SEC(".maps");
 
+/* How often there was no program to go on as, by the function's number: either the reader
+ * has not put it in, or somebody has taken it out. */
+struct absent {
+	__u64 entries, returns;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MOST_SHARED);
+	__type(key, __u32);
+	__type(value, struct absent);
+} absents SEC(".maps");
+
 /* The address is that of the function, in a kretprobe's program too, from 5.15 (commit
  * 9ffd9f3ff719). Only functions that have a number are probed: should another turn up,
  * something is lost. */
-static __always_inline int go_on(struct pt_regs *ctx, void *programs)
+static __always_inline struct absent *go_on(struct pt_regs *ctx, void *programs)
 {
 	__u64 address = bpf_get_func_ip(ctx);
 	__u32 *function = bpf_map_lookup_elem(&functions, &address);
+	__u32 number;
 
-	if (function)
-		bpf_tail_call(ctx, programs, *function);
-	else
-		lose(0);
-	return 0;
+	if (!function) {
+		lose(0, false);
+		return 0;
+	}
+	number = *function;
+	bpf_tail_call(ctx, programs, number);
+	return bpf_map_lookup_elem(&absents, &number); /* nobody comes back from a tail call */
 }
 
 SEC("kprobe") int shared_entries(struct pt_regs *ctx)
 {
-	return go_on(ctx, &entries);
+	struct absent *missing = go_on(ctx, &entries);
+
+	if (missing)
+		missing->entries++;
+	return 0;
 }
 
 SEC("kretprobe") int shared_returns(struct pt_regs *ctx)
 {
-	return go_on(ctx, &returns);
+	struct absent *missing = go_on(ctx, &returns);
+
+	if (missing)
+		missing->returns++;
+	return 0;
 }
 
 /* What the reader wants to know the address of. */

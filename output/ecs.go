@@ -195,7 +195,7 @@ func ecsWho(d document, a *account.Account) {
 		return
 	}
 	name, uid := who.User, who.UID
-	if who.LoginUID != nil {
+	if who.LoginUID != nil && !who.LoginDoubtful {
 		name, uid = who.LoginUser, *who.LoginUID
 	}
 	d.put("user.id", decimal(uid))

@@ -73,6 +73,9 @@ func (l *factList) who(a *account.Account) {
 	l.number("uid", uint64(who.UID))
 	if who.LoginUID != nil {
 		l.number("loginuid", uint64(*who.LoginUID))
+		if who.LoginDoubtful {
+			l.add("loginuid_doubtful", "true")
+		}
 	}
 	if c := who.Cgroup.Container; c != nil {
 		l.add("container", c.ID)

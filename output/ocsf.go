@@ -222,11 +222,11 @@ func ocsfActor(e *Entry) document {
 	return d
 }
 
-// ocsfUser is as the journal has it: who logged in, or else whose rights the process has.
+// ocsfUser is as the journal has it: who logged in, or else whose process it is.
 func ocsfUser(p *tracer.Process) document {
 	d := document{}
 	name, uid := p.User, p.UID
-	if p.LoginUID != nil {
+	if p.LoginUID != nil && !p.LoginDoubtful {
 		name, uid = p.LoginUser, *p.LoginUID
 	}
 	d.set("name", name)

@@ -303,7 +303,7 @@ func whoAttributes(a *account.Account) []attribute.KeyValue {
 		return nil
 	}
 	uid := who.UID
-	if who.LoginUID != nil {
+	if who.LoginUID != nil && !who.LoginDoubtful {
 		uid = *who.LoginUID
 	}
 	all := []attribute.KeyValue{semconv.UserName(valid(account.User(&who.Process))), semconv.UserID(decimal(uid))}

@@ -56,11 +56,11 @@ func (a *Action) by() string {
 	}
 	user := strconv.FormatUint(uint64(t.UID), 10)
 	if a.Actor != nil {
-		user = account.User(&a.Actor.Process)
+		user = account.Person(&a.Actor.Process)
 	}
 	text := fmt.Sprintf("%s: %s[%d]", user, t.Comm, t.PID)
 	if who := a.Responsible(); who != nil && who != a.Actor {
-		text += fmt.Sprintf(", for %s: %s[%d]", account.User(&who.Process), who.Comm, who.PID)
+		text += fmt.Sprintf(", for %s: %s[%d]", account.Person(&who.Process), who.Comm, who.PID)
 	}
 	return text
 }

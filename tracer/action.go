@@ -133,6 +133,8 @@ type Action struct {
 	MessageTimes    []time.Duration `json:"messages_after_ns,omitempty"`
 	MessagesDropped int             `json:"messages_dropped,omitempty"`
 	lastRecord      uint64          // of the last of Messages, which may still grow
+	messageBytes    int
+	size            int // in bytes, about, while it is under way
 
 	// SharedWith is the attempt whose load gave this one its result: from 6.5
 	// the kernel runs concurrent loads of one file once.

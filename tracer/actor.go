@@ -18,9 +18,20 @@ type Actor struct {
 	Capabilities Capabilities `json:"capabilities"`
 	// Ancestors are its parent, the parent of that, and so on, up to the first
 	// process or the thread that makes kernel threads. AncestorsCut says that there
-	// were more than are kept.
+	// were more than are kept: 32 at most, and none for what one user without the
+	// capability asks for beyond four requests a second.
 	Ancestors    []Process `json:"ancestors,omitempty"`
 	AncestorsCut bool      `json:"ancestors_cut,omitempty"`
+}
+
+// alone is the actor without its ancestors.
+func (a *Actor) alone() *Actor {
+	if a == nil || len(a.Ancestors) == 0 {
+		return a
+	}
+	only := *a
+	only.Ancestors, only.AncestorsCut = nil, true
+	return &only
 }
 
 // Process is a process as the kernel knew it at the moment of an action. Numbers
@@ -48,10 +59,18 @@ type Process struct {
 	// login began, and where the kernel does not audit.
 	LoginUID  *uint32 `json:"loginuid,omitempty"`
 	LoginUser string  `json:"login_user,omitempty"`
+	// LoginDoubtful says that the login uid does not fit the line of processes: by all
+	// that is known of them, no login has set it, but a process that had none, which takes
+	// no right at all. Set of actors and their ancestors.
+	LoginDoubtful bool `json:"loginuid_doubtful,omitempty"`
 	// Session is the number of that login; nil as LoginUID is.
 	Session *uint32 `json:"session,omitempty"`
 	// Terminal is the terminal that controls it, "pts/0".
 	Terminal string `json:"terminal,omitempty"`
+	// Untold says that what the kernel side tells once of a process was lost, or given up
+	// for want of memory: its program, terminal, control group and namespace of process ids
+	// are not known.
+	Untold bool `json:"untold,omitempty"`
 
 	Cgroup     Cgroup     `json:"cgroup"`
 	Namespaces Namespaces `json:"namespaces"`
@@ -107,6 +126,8 @@ type Kin struct {
 	// ForRequest is the [Action.ID] of the request that it is the helper for: the kernel
 	// started it.
 	ForRequest uint64 `json:"for_request,omitempty"`
+	// AncestorsCut says that none of its ancestors follow: see [Actor].
+	AncestorsCut bool `json:"ancestors_cut,omitempty"`
 	// Process lacks what the event process says (Exe, Terminal, the path of its Cgroup,
 	// most of Namespaces): that comes before the end of the first action that the process
 	// has a part in, and not again until it execs, or changes its user or namespaces.
@@ -130,8 +151,11 @@ type Namespace struct {
 	Initial bool `json:"initial"`
 }
 
-// Contained tells a process that is not in the machine's first namespaces.
-func (n Namespaces) Contained() bool { return !n.PID.Initial || !n.Mount.Initial || !n.User.Initial }
+// Contained tells a process that is not in the machine's first namespaces, as far as they
+// are known.
+func (n Namespaces) Contained() bool {
+	return n.PID.ID != 0 && !n.PID.Initial || !n.Mount.Initial || !n.User.Initial
+}
 
 // Requester is who needed a module, as against the helper that the kernel started
 // to load it.

@@ -34,6 +34,8 @@ type attachment struct {
 	// nil for what is alone. place is where among the event's probes.
 	shared *sharedEvent
 	place  int
+	number uint32 // its function's, among the event's programs
+	id     uint32 // the program's
 }
 
 func (a *attachment) Close() error {

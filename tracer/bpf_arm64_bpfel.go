@@ -13,6 +13,12 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type bpfAbsent struct {
+	_       structs.HostLayout
+	Entries uint64
+	Returns uint64
+}
+
 type bpfActorEvent struct {
 	_            structs.HostLayout
 	H            bpfHeader
@@ -33,7 +39,18 @@ type bpfAttempt struct {
 	Symbols uint32
 	Lost    uint32
 	Lookups uint32
-	_       [4]byte
+	Limited uint32
+}
+
+type bpfBucket struct {
+	_    structs.HostLayout
+	Full uint64
+}
+
+type bpfBudgetKey struct {
+	_      structs.HostLayout
+	Uid    uint32
+	Budget uint32
 }
 
 type bpfCall uint32
@@ -109,7 +126,31 @@ const (
 	bpfFlagFLAG_HAS_INIT   bpfFlag = 4096
 	bpfFlagFLAG_HAS_EXIT   bpfFlag = 8192
 	bpfFlagFLAG_HAS_REFS   bpfFlag = 16384
+	bpfFlagFLAG_LIMITED    bpfFlag = 32768
 )
+
+type bpfFold uint32
+
+const (
+	bpfFoldFOLD_INIT_MODULE   bpfFold = 1
+	bpfFoldFOLD_FINIT_MODULE  bpfFold = 2
+	bpfFoldFOLD_DELETE_MODULE bpfFold = 3
+	bpfFoldFOLD_REQUEST       bpfFold = 4
+	bpfFoldFOLDS              bpfFold = 5
+)
+
+type bpfFoldKey struct {
+	_    structs.HostLayout
+	Uid  uint32
+	What uint32
+}
+
+type bpfFolded struct {
+	_     structs.HostLayout
+	Count uint64
+	First uint64
+	Last  uint64
+}
 
 type bpfFormatEvent struct {
 	_      structs.HostLayout
@@ -203,6 +244,7 @@ type bpfLookupEvent struct {
 type bpfLoss struct {
 	_         structs.HostLayout
 	Lost      uint64
+	Limited   uint64
 	Untracked uint64
 }
 
@@ -257,13 +299,15 @@ type bpfProcessEvent struct {
 }
 
 type bpfRequest struct {
-	_      structs.HostLayout
-	Id     uint64
-	Format uint64
-	Arg    [3]uint64
-	Site   uint64
-	Name   uint64
-	Wait   uint64
+	_       structs.HostLayout
+	Id      uint64
+	Format  uint64
+	Arg     [3]uint64
+	Site    uint64
+	Name    uint64
+	Wait    uint32
+	Limited uint16
+	Folded  uint16
 }
 
 type bpfRequestEvent struct {
@@ -331,16 +375,24 @@ const (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	bpfMapAbsents                               = "absents"
+	bpfMapAllBudgets                            = "all_budgets"
 	bpfMapAttempts                              = "attempts"
 	bpfMapEntries                               = "entries"
 	bpfMapEvents                                = "events"
+	bpfMapFolds                                 = "folds"
 	bpfMapFunctions                             = "functions"
 	bpfMapHelpers                               = "helpers"
+	bpfMapLimitedRequests                       = "limited_requests"
 	bpfMapLosses                                = "losses"
+	bpfMapOtherFolds                            = "other_folds"
 	bpfMapRequests                              = "requests"
 	bpfMapReturns                               = "returns"
 	bpfMapStarting                              = "starting"
+	bpfMapSwitchedOff                           = "switched_off"
 	bpfMapTold                                  = "told"
+	bpfMapToldLimited                           = "told_limited"
+	bpfMapUserBudgets                           = "user_budgets"
 	bpfProgFentryApplyRelocateAdd               = "fentry_apply_relocate_add"
 	bpfProgFentryCallUsermodehelperExecAsync    = "fentry_call_usermodehelper_exec_async"
 	bpfProgFentryDeleteModule                   = "fentry_delete_module"
@@ -387,6 +439,7 @@ const (
 	bpfProgKprobeSecurityKernelLoadData         = "kprobe_security_kernel_load_data"
 	bpfProgKprobeSecurityKernelModuleRequest    = "kprobe_security_kernel_module_request"
 	bpfProgKprobeSecurityKernelReadFile         = "kprobe_security_kernel_read_file"
+	bpfProgKprobeWriteEnabledFileBool           = "kprobe_write_enabled_file_bool"
 	bpfProgKretprobeDeleteModule                = "kretprobe_delete_module"
 	bpfProgKretprobeDoInitModule                = "kretprobe_do_init_module"
 	bpfProgKretprobeDoOneInitcall               = "kretprobe_do_one_initcall"
@@ -413,6 +466,7 @@ const (
 	bpfVarUnusedFile                            = "unused_file"
 	bpfVarUnusedFileFacts                       = "unused_file_facts"
 	bpfVarUnusedFlag                            = "unused_flag"
+	bpfVarUnusedFold                            = "unused_fold"
 	bpfVarUnusedFormat                          = "unused_format"
 	bpfVarUnusedHeader                          = "unused_header"
 	bpfVarUnusedImage                           = "unused_image"
@@ -521,6 +575,7 @@ type bpfProgramSpecs struct {
 	KprobeSecurityKernelLoadData         *ebpf.ProgramSpec `ebpf:"kprobe_security_kernel_load_data"`
 	KprobeSecurityKernelModuleRequest    *ebpf.ProgramSpec `ebpf:"kprobe_security_kernel_module_request"`
 	KprobeSecurityKernelReadFile         *ebpf.ProgramSpec `ebpf:"kprobe_security_kernel_read_file"`
+	KprobeWriteEnabledFileBool           *ebpf.ProgramSpec `ebpf:"kprobe_write_enabled_file_bool"`
 	KretprobeDeleteModule                *ebpf.ProgramSpec `ebpf:"kretprobe_delete_module"`
 	KretprobeDoInitModule                *ebpf.ProgramSpec `ebpf:"kretprobe_do_init_module"`
 	KretprobeDoOneInitcall               *ebpf.ProgramSpec `ebpf:"kretprobe_do_one_initcall"`
@@ -545,16 +600,24 @@ type bpfProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfMapSpecs struct {
-	Attempts  *ebpf.MapSpec `ebpf:"attempts"`
-	Entries   *ebpf.MapSpec `ebpf:"entries"`
-	Events    *ebpf.MapSpec `ebpf:"events"`
-	Functions *ebpf.MapSpec `ebpf:"functions"`
-	Helpers   *ebpf.MapSpec `ebpf:"helpers"`
-	Losses    *ebpf.MapSpec `ebpf:"losses"`
-	Requests  *ebpf.MapSpec `ebpf:"requests"`
-	Returns   *ebpf.MapSpec `ebpf:"returns"`
-	Starting  *ebpf.MapSpec `ebpf:"starting"`
-	Told      *ebpf.MapSpec `ebpf:"told"`
+	Absents         *ebpf.MapSpec `ebpf:"absents"`
+	AllBudgets      *ebpf.MapSpec `ebpf:"all_budgets"`
+	Attempts        *ebpf.MapSpec `ebpf:"attempts"`
+	Entries         *ebpf.MapSpec `ebpf:"entries"`
+	Events          *ebpf.MapSpec `ebpf:"events"`
+	Folds           *ebpf.MapSpec `ebpf:"folds"`
+	Functions       *ebpf.MapSpec `ebpf:"functions"`
+	Helpers         *ebpf.MapSpec `ebpf:"helpers"`
+	LimitedRequests *ebpf.MapSpec `ebpf:"limited_requests"`
+	Losses          *ebpf.MapSpec `ebpf:"losses"`
+	OtherFolds      *ebpf.MapSpec `ebpf:"other_folds"`
+	Requests        *ebpf.MapSpec `ebpf:"requests"`
+	Returns         *ebpf.MapSpec `ebpf:"returns"`
+	Starting        *ebpf.MapSpec `ebpf:"starting"`
+	SwitchedOff     *ebpf.MapSpec `ebpf:"switched_off"`
+	Told            *ebpf.MapSpec `ebpf:"told"`
+	ToldLimited     *ebpf.MapSpec `ebpf:"told_limited"`
+	UserBudgets     *ebpf.MapSpec `ebpf:"user_budgets"`
 }
 
 // bpfVariableSpecs contains global variables before they are loaded into the kernel.
@@ -569,6 +632,7 @@ type bpfVariableSpecs struct {
 	UnusedFile         *ebpf.VariableSpec `ebpf:"unused_file"`
 	UnusedFileFacts    *ebpf.VariableSpec `ebpf:"unused_file_facts"`
 	UnusedFlag         *ebpf.VariableSpec `ebpf:"unused_flag"`
+	UnusedFold         *ebpf.VariableSpec `ebpf:"unused_fold"`
 	UnusedFormat       *ebpf.VariableSpec `ebpf:"unused_format"`
 	UnusedHeader       *ebpf.VariableSpec `ebpf:"unused_header"`
 	UnusedImage        *ebpf.VariableSpec `ebpf:"unused_image"`
@@ -609,30 +673,46 @@ func (o *bpfObjects) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfMaps struct {
-	Attempts  *ebpf.Map `ebpf:"attempts"`
-	Entries   *ebpf.Map `ebpf:"entries"`
-	Events    *ebpf.Map `ebpf:"events"`
-	Functions *ebpf.Map `ebpf:"functions"`
-	Helpers   *ebpf.Map `ebpf:"helpers"`
-	Losses    *ebpf.Map `ebpf:"losses"`
-	Requests  *ebpf.Map `ebpf:"requests"`
-	Returns   *ebpf.Map `ebpf:"returns"`
-	Starting  *ebpf.Map `ebpf:"starting"`
-	Told      *ebpf.Map `ebpf:"told"`
+	Absents         *ebpf.Map `ebpf:"absents"`
+	AllBudgets      *ebpf.Map `ebpf:"all_budgets"`
+	Attempts        *ebpf.Map `ebpf:"attempts"`
+	Entries         *ebpf.Map `ebpf:"entries"`
+	Events          *ebpf.Map `ebpf:"events"`
+	Folds           *ebpf.Map `ebpf:"folds"`
+	Functions       *ebpf.Map `ebpf:"functions"`
+	Helpers         *ebpf.Map `ebpf:"helpers"`
+	LimitedRequests *ebpf.Map `ebpf:"limited_requests"`
+	Losses          *ebpf.Map `ebpf:"losses"`
+	OtherFolds      *ebpf.Map `ebpf:"other_folds"`
+	Requests        *ebpf.Map `ebpf:"requests"`
+	Returns         *ebpf.Map `ebpf:"returns"`
+	Starting        *ebpf.Map `ebpf:"starting"`
+	SwitchedOff     *ebpf.Map `ebpf:"switched_off"`
+	Told            *ebpf.Map `ebpf:"told"`
+	ToldLimited     *ebpf.Map `ebpf:"told_limited"`
+	UserBudgets     *ebpf.Map `ebpf:"user_budgets"`
 }
 
 func (m *bpfMaps) Close() error {
 	return _BpfClose(
+		m.Absents,
+		m.AllBudgets,
 		m.Attempts,
 		m.Entries,
 		m.Events,
+		m.Folds,
 		m.Functions,
 		m.Helpers,
+		m.LimitedRequests,
 		m.Losses,
+		m.OtherFolds,
 		m.Requests,
 		m.Returns,
 		m.Starting,
+		m.SwitchedOff,
 		m.Told,
+		m.ToldLimited,
+		m.UserBudgets,
 	)
 }
 
@@ -648,6 +728,7 @@ type bpfVariables struct {
 	UnusedFile         *ebpf.Variable `ebpf:"unused_file"`
 	UnusedFileFacts    *ebpf.Variable `ebpf:"unused_file_facts"`
 	UnusedFlag         *ebpf.Variable `ebpf:"unused_flag"`
+	UnusedFold         *ebpf.Variable `ebpf:"unused_fold"`
 	UnusedFormat       *ebpf.Variable `ebpf:"unused_format"`
 	UnusedHeader       *ebpf.Variable `ebpf:"unused_header"`
 	UnusedImage        *ebpf.Variable `ebpf:"unused_image"`
@@ -718,6 +799,7 @@ type bpfPrograms struct {
 	KprobeSecurityKernelLoadData         *ebpf.Program `ebpf:"kprobe_security_kernel_load_data"`
 	KprobeSecurityKernelModuleRequest    *ebpf.Program `ebpf:"kprobe_security_kernel_module_request"`
 	KprobeSecurityKernelReadFile         *ebpf.Program `ebpf:"kprobe_security_kernel_read_file"`
+	KprobeWriteEnabledFileBool           *ebpf.Program `ebpf:"kprobe_write_enabled_file_bool"`
 	KretprobeDeleteModule                *ebpf.Program `ebpf:"kretprobe_delete_module"`
 	KretprobeDoInitModule                *ebpf.Program `ebpf:"kretprobe_do_init_module"`
 	KretprobeDoOneInitcall               *ebpf.Program `ebpf:"kretprobe_do_one_initcall"`
@@ -786,6 +868,7 @@ func (p *bpfPrograms) Close() error {
 		p.KprobeSecurityKernelLoadData,
 		p.KprobeSecurityKernelModuleRequest,
 		p.KprobeSecurityKernelReadFile,
+		p.KprobeWriteEnabledFileBool,
 		p.KretprobeDeleteModule,
 		p.KretprobeDoInitModule,
 		p.KretprobeDoOneInitcall,

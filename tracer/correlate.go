@@ -20,6 +20,7 @@ const (
 // zero value is not ready: use [NewCorrelator].
 type Correlator struct {
 	max      int
+	bytes    int // of what is under way or held
 	dropped  uint64
 	attempts map[uint32]*Action // by thread id
 	requests map[uint32]*Action // by thread id: an init may itself request
@@ -54,17 +55,20 @@ func (c *Correlator) Add(e Event) []Action {
 	case KindRequestReturn:
 		return append(done, c.requestReturn(e)...)
 	case KindProcess:
-		c.known.add(e.Process)
+		c.known.add(e.Process, e.Unprivileged)
 		return done
 	case KindActor:
 		if a := c.open(e, e.Doer.Of); a != nil {
 			a.Seen = append(a.Seen, KindActor)
 			a.lineage.doer = e.Doer
+			c.grow(a, &e)
 		}
 		return done
 	case KindKin:
+		c.known.touch(&e.Kin.Process)
 		if a := c.open(e, e.Kin.Of); a != nil {
 			a.kin(e.Kin)
+			c.grow(a, &e)
 		}
 		return done
 	default:
@@ -105,6 +109,7 @@ func (c *Correlator) attempt(e Event) (done []Action) {
 		done = append(done, c.retry(a, e)...)
 	}
 	add(a, e)
+	c.grow(a, &e)
 	if e.Kind == KindStage && e.Step.Stage == StageRead {
 		c.loads = append(c.loads, a)
 		if len(c.loads) > maxLoads {
@@ -112,7 +117,7 @@ func (c *Correlator) attempt(e Event) (done []Action) {
 		}
 	}
 	if ends(a, e) {
-		delete(c.attempts, e.Thread.TID)
+		c.drop(c.attempts, a)
 		if a.Outcome != Pending && a.Kind == Load && !a.Partial {
 			c.share(a)
 			c.rival(a)
@@ -139,7 +144,7 @@ func continues(a *Action, e Event) bool {
 
 // giveUp takes an action out whose end will not come.
 func (c *Correlator) giveUp(a *Action) Action {
-	delete(c.attempts, a.Thread.TID)
+	c.drop(c.attempts, a)
 	a.EndLost = true
 	a.Outcome = Pending
 	c.attribute(a)
@@ -158,36 +163,49 @@ func (c *Correlator) begin(e Event) (*Action, []Action) {
 	if e.Kind == KindFree || e.Kind == KindModuleFree {
 		a.Kind = Unload
 	}
-	var evicted []Action
-	if len(c.attempts)+len(c.requests) >= c.max {
-		evicted = c.evict()
-	}
-	c.attempts[e.Thread.TID] = a
+	evicted := c.evict()
+	c.keep(c.attempts, a)
 	return a, evicted
 }
 
-// evict gives the oldest unfinished action up.
-func (c *Correlator) evict() []Action {
-	c.dropped++
-	oldest := takeOldest(c.attempts, c.requests)
-	oldest.EndLost = true
-	c.attribute(oldest)
-	return []Action{*oldest}
+// evict gives unfinished actions up until there is room for one more: those of threads that
+// may not load first, of these the oldest.
+func (c *Correlator) evict() (evicted []Action) {
+	for c.full() {
+		c.dropped++
+		oldest := c.takeOldest(c.attempts, c.requests)
+		oldest.EndLost = true
+		c.attribute(oldest)
+		evicted = append(evicted, *oldest)
+	}
+	return evicted
 }
 
-// takeOldest takes the action that began first out of the map that has it.
-func takeOldest(maps ...map[uint32]*Action) *Action {
+// takeOldest takes the action that is to be given up first out of the map that has it.
+func (c *Correlator) takeOldest(maps ...map[uint32]*Action) *Action {
 	var oldest *Action
 	var from map[uint32]*Action
 	for _, m := range maps {
 		for _, a := range m {
-			if oldest == nil || a.Start < oldest.Start {
+			if oldest == nil || a.goesBefore(oldest) {
 				oldest, from = a, m
 			}
 		}
 	}
-	delete(from, oldest.Thread.TID)
+	c.drop(from, oldest)
 	return oldest
+}
+
+func (a *Action) goesBefore(b *Action) bool {
+	if a.limited() != b.limited() {
+		return a.limited()
+	}
+	return a.Start < b.Start
+}
+
+// limited tells what a thread does that may not load.
+func (a *Action) limited() bool {
+	return a.Call != nil && !a.Call.Capable || a.Request != nil && a.Request.Unprivileged
 }
 
 // ends decides whether e is the action's last event, and its outcome. This is

@@ -2,60 +2,14 @@ package tracer
 
 import "slices"
 
-// Bounds of what is kept to say who. The kernel side tells of a process once, and
-// forgets whom it told of after 4,096 others: this side must forget later.
+// Bounds of what is kept to say who.
 const (
-	maxKnown  = 4 * 4096
-	maxAsked  = 1024 // requests whose helper may still load
-	maxNested = 8    // requests inside the loads of requests
+	maxAsked      = 1024    // requests whose helper may still load
+	maxAskedBytes = 4 << 20 // of these
+	maxNested     = 8       // requests inside the loads of requests
+	// Of those who waited for a load too, so many are told with their ancestors.
+	maxAwaitedWhole = 4
 )
-
-// known is what was told of processes, the least used of which is forgotten.
-type known struct {
-	processes map[identity]*knownProcess
-	uses      uint64
-	mount     uint32 // the machine's first mount namespace; zero until it is seen
-}
-
-type knownProcess struct {
-	Process
-	used uint64
-}
-
-func (k *known) add(p *Process) {
-	if k.processes == nil {
-		k.processes = make(map[identity]*knownProcess)
-	}
-	if len(k.processes) >= maxKnown {
-		k.forget()
-	}
-	k.uses++
-	k.processes[p.identity()] = &knownProcess{Process: *p, used: k.uses}
-}
-
-// forget drops the half that was not used for longest.
-func (k *known) forget() {
-	oldest := k.uses - maxKnown/2
-	for id, p := range k.processes {
-		if p.used < oldest {
-			delete(k.processes, id)
-		}
-	}
-}
-
-// find gives all that is known of a process.
-func (k *known) find(p Process) Process {
-	told := k.processes[p.identity()]
-	if told == nil {
-		return p
-	}
-	k.uses++
-	told.used = k.uses
-	found := told.Process
-	found.Comm = p.Comm
-	found.Namespaces.Mount.Initial = k.mount != 0 && k.mount == found.Namespaces.Mount.ID
-	return found
-}
 
 // lineage is what events have told of an action's actor.
 type lineage struct {
@@ -71,6 +25,7 @@ func (a *Action) kin(k *Kin) {
 	}
 	if l := &a.lineage; k.Index == len(l.line) {
 		l.line = append(l.line, k.Process)
+		l.cut = l.cut || k.AncestorsCut
 	} else {
 		l.cut = true
 	}
@@ -97,6 +52,11 @@ func (k *known) actor(l *lineage) *Actor {
 	for _, p := range l.line[1:] {
 		a.Ancestors = append(a.Ancestors, k.find(p))
 	}
+	line := []*Process{&a.Process}
+	for i := range a.Ancestors {
+		line = append(line, &a.Ancestors[i])
+	}
+	doubtLogin(line)
 	a.AncestorsCut = l.cut || len(l.line) == maxProcesses && l.line[maxProcesses-1].PID > 2
 	return a
 }
@@ -113,10 +73,35 @@ func (c *Correlator) open(e Event, id uint64) *Action {
 
 // remember keeps a request for the loads that its helper will make.
 func (c *Correlator) remember(r *Action) {
-	if len(c.asked) >= maxAsked {
-		c.asked = slices.Delete(c.asked, 0, len(c.asked)-maxAsked+1)
+	bytes := 0
+	for _, old := range c.asked {
+		bytes += old.size
+	}
+	for len(c.asked) > 0 && (len(c.asked) >= maxAsked || bytes > maxAskedBytes) {
+		i := c.leastAsked()
+		bytes -= c.asked[i].size
+		c.asked = slices.Delete(c.asked, i, i+1)
 	}
 	c.asked = append(c.asked, r)
+}
+
+// leastAsked is the request to forget first: of threads that may not load before others,
+// that has ended before others, the oldest.
+func (c *Correlator) leastAsked() int {
+	least, rank := 0, -1
+	for i, r := range c.asked {
+		of := 0
+		if r.limited() {
+			of += 2
+		}
+		if r.End != 0 && r.Request.Wait {
+			of++
+		}
+		if of > rank {
+			least, rank = i, of
+		}
+	}
+	return least
 }
 
 func (c *Correlator) askedFor(id uint64) *Action {
@@ -142,7 +127,15 @@ func (c *Correlator) attribute(a *Action) {
 	sharing := c.sharing(a)
 	for _, r := range c.asked {
 		if r != own && len(a.AwaitedBy) < maxHelped && (sharing[r.ID] || alike(r, own, a)) {
-			a.AwaitedBy = append(a.AwaitedBy, c.requester(r, maxNested))
+			nested := maxNested
+			if len(a.AwaitedBy) >= maxAwaitedWhole {
+				nested = 0
+			}
+			who := c.requester(r, nested)
+			if nested == 0 {
+				who.Actor = who.Actor.alone()
+			}
+			a.AwaitedBy = append(a.AwaitedBy, who)
 		}
 	}
 }

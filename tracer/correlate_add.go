@@ -82,11 +82,12 @@ func addMessage(a *Action, m *Message, at time.Duration) {
 	switch {
 	case n > 0 && m.Record != 0 && m.Record == a.lastRecord:
 		a.Messages[n-1] = m.Text
-	case n == maxMessages:
+	case n == maxMessages || a.messageBytes+len(m.Text) > maxMessageBytes:
 		a.MessagesDropped++
 	default:
 		a.Messages = append(a.Messages, m.Text)
 		a.MessageTimes = append(a.MessageTimes, at-a.Start)
+		a.messageBytes += len(m.Text)
 	}
 	a.lastRecord = m.Record
 }

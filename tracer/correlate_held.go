@@ -19,9 +19,9 @@ func (c *Correlator) Holds() bool { return len(c.held) > 0 }
 
 // Release returns the actions held back which at that time since boot are so no more.
 func (c *Correlator) Release(now time.Duration) (done []Action) {
-	for tid, a := range c.held {
+	for _, a := range c.held {
 		if now-a.End > heldFor {
-			delete(c.held, tid)
+			c.drop(c.held, a)
 			done = append(done, *a)
 		}
 	}
@@ -31,10 +31,10 @@ func (c *Correlator) Release(now time.Duration) (done []Action) {
 
 // hold keeps an action, and gives back the oldest where there is no room.
 func (c *Correlator) hold(a *Action) (done []Action) {
-	if len(c.held) >= c.max {
-		done = append(done, *takeOldest(c.held))
+	for len(c.held) >= c.max || len(c.held) > 0 && c.bytes > maxPendingBytes {
+		done = append(done, *c.takeOldest(c.held))
 	}
-	c.held[a.Thread.TID] = a
+	c.keep(c.held, a)
 	return done
 }
 
@@ -48,8 +48,8 @@ func (c *Correlator) resume(e Event) *Action {
 	if e.Kind != KindLeave || a == nil || !mayGoOn(a) || !continues(a, e) {
 		return nil
 	}
-	delete(c.held, e.Thread.TID)
-	c.attempts[e.Thread.TID] = a
+	c.drop(c.held, a)
+	c.keep(c.attempts, a)
 	return a
 }
 
@@ -68,7 +68,7 @@ func (c *Correlator) retry(a *Action, e Event) []Action {
 	if first == nil {
 		return nil
 	}
-	delete(c.held, e.Thread.TID)
+	c.drop(c.held, first)
 	same := first.Thread.PID == e.Thread.PID && first.Thread.Start == e.Thread.Start
 	if !same || !isFirstTry(first) || e.Enter == nil || e.Enter.Call != InitModule {
 		return []Action{*first}

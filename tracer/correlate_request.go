@@ -6,14 +6,12 @@ import (
 
 func (c *Correlator) request(e Event) (done []Action) {
 	if old := c.requests[e.Thread.TID]; old != nil {
-		delete(c.requests, e.Thread.TID)
+		c.drop(c.requests, old)
 		old.EndLost = true
 		c.attribute(old)
 		done = append(done, *old)
 	}
-	if len(c.attempts)+len(c.requests) >= c.max {
-		done = append(done, c.evict()...)
-	}
+	done = append(done, c.evict()...)
 	r := &Action{
 		ID:       uint64(e.Time),
 		Kind:     Autoload,
@@ -24,7 +22,8 @@ func (c *Correlator) request(e Event) (done []Action) {
 		Request:  e.Request,
 		Seen:     []Kind{e.Kind},
 	}
-	c.requests[e.Thread.TID] = r
+	c.keep(c.requests, r)
+	c.grow(r, &e)
 	c.remember(r)
 	return done
 }
@@ -34,7 +33,7 @@ func (c *Correlator) requestReturn(e Event) []Action {
 	if a == nil || a.Thread.Start != e.Thread.Start {
 		return nil
 	}
-	delete(c.requests, e.Thread.TID)
+	c.drop(c.requests, a)
 	a.Seen = append(a.Seen, KindRequestReturn)
 	a.End, a.Took = e.Time, e.Time-a.Start
 	status := e.Return.Value
@@ -53,7 +52,10 @@ func (c *Correlator) requestReturn(e Event) []Action {
 		a.HelperStatus = &status
 	}
 	c.attribute(a)
-	return []Action{*a}
+	whole := *a
+	// What is still asked of it is who made it, and for what.
+	a.Actor, a.Requester, a.Loads, a.Seen = nil, nil, nil, nil
+	return []Action{whole}
 }
 
 // helped tells a request of a load that its helper made.

@@ -35,6 +35,7 @@ func decode(raw []byte) (Event, error) {
 			CgroupID: h.Cgroup,
 		},
 	}
+	e.Unprivileged = e.Kind == KindProcess && has(h, bpfFlagFLAG_LIMITED)
 	if err := decodePayload(&e, raw); err != nil {
 		return Event{}, fmt.Errorf("%s event: %w", e.Kind, err)
 	}
@@ -238,11 +239,12 @@ func decodeModule(w *bpfModuleEvent) Module {
 func decodeRequest(w *bpfRequestEvent) Request {
 	name := cString(w.Name[:])
 	return Request{
-		Name:    name,
-		Meaning: meaning(name),
-		Wait:    has(&w.H, bpfFlagFLAG_WAIT),
-		Denied:  has(&w.H, bpfFlagFLAG_DENIED),
-		Site:    Address(w.Site),
+		Name:         name,
+		Meaning:      meaning(name),
+		Wait:         has(&w.H, bpfFlagFLAG_WAIT),
+		Denied:       has(&w.H, bpfFlagFLAG_DENIED),
+		Unprivileged: has(&w.H, bpfFlagFLAG_LIMITED),
+		Site:         Address(w.Site),
 	}
 }
 
@@ -253,11 +255,12 @@ func decodeFormat(w *bpfFormatEvent) Request {
 	}
 	name := printable(formatted(string(untilNUL(w.Format[:])), arguments))
 	return Request{
-		Name:    name,
-		Meaning: meaning(name),
-		Wait:    has(&w.H, bpfFlagFLAG_WAIT),
-		Refused: true,
-		Site:    Address(w.Site),
+		Name:         name,
+		Meaning:      meaning(name),
+		Wait:         has(&w.H, bpfFlagFLAG_WAIT),
+		Refused:      true,
+		Unprivileged: has(&w.H, bpfFlagFLAG_LIMITED),
+		Site:         Address(w.Site),
 	}
 }
 

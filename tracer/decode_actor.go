@@ -14,7 +14,7 @@ func decodeDoer(w *bpfActorEvent) Doer {
 }
 
 func decodeKin(w *bpfKinEvent) Kin {
-	return Kin{Of: w.Of, ForRequest: w.Request, Index: int(w.Index), Process: processOf(&w.Process)}
+	return Kin{Of: w.Of, ForRequest: w.Request, Index: int(w.Index), AncestorsCut: has(&w.H, bpfFlagFLAG_CUT), Process: processOf(&w.Process)}
 }
 
 // arguments takes a command line apart, each argument of which is ended by NUL,

@@ -132,6 +132,10 @@ type Event struct {
 	Doer    *Doer    `json:"actor,omitempty"`   // actor
 	Kin     *Kin     `json:"kin,omitempty"`     // kin
 	Process *Process `json:"process,omitempty"` // process
+
+	// Unprivileged says of a process that it was told for the sake of a thread without
+	// CAP_SYS_MODULE in the first user namespace.
+	Unprivileged bool `json:"unprivileged,omitempty"`
 }
 
 // Thread is who did something, as the kernel knew it at that moment. IDs are
@@ -315,6 +319,8 @@ type Request struct {
 	// Refused says that it came to no helper, for another reason than Denied: its
 	// name is put together here of what request_module was given.
 	Refused bool `json:"refused,omitempty"`
+	// Unprivileged says that the thread had no CAP_SYS_MODULE in the first user namespace.
+	Unprivileged bool `json:"unprivileged,omitempty"`
 	// Site is the kernel address that asked; Symbol names it, where it can be named.
 	Site   Address `json:"site"`
 	Symbol string  `json:"symbol,omitempty"`

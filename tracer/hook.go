@@ -75,6 +75,7 @@ func hooks() []hook {
 	const security = "that a security module refused the bytes of a module"
 	const messages = "what the kernel and the module print meanwhile"
 	return []hook{
+		{name: "write_enabled_file_bool", place: probe, need: Optional, tells: "that somebody switches all kprobes off for a moment"},
 		{name: "security_kernel_read_file", place: entry, need: Optional, tells: "the file that the kernel itself reads, and the stage read"},
 		{name: "security_kernel_load_data", place: entry, need: Optional, tells: "the stage read of init_module"},
 		{name: "security_kernel_read_file", place: exit, need: Optional, tells: security},

@@ -7,15 +7,21 @@ import "fmt"
 type Loss struct {
 	// Events had no room in the ring.
 	Events uint64 `json:"events"`
-	// Untracked attempts found no room among those in flight, and so have no
-	// stages and no messages.
+	// Unprivileged counts those of Events which were of threads without CAP_SYS_MODULE in
+	// the first user namespace: these may fill half of the ring, and never keep an event
+	// of a thread that may load modules out of it.
+	Unprivileged uint64 `json:"events_unprivileged,omitempty"`
+	// Untracked attempts and requests found no room among those in flight: such an attempt
+	// has no stages and no messages, and such a request is told without its end, or not
+	// at all where no helper came of it.
 	Untracked uint64 `json:"untracked"`
 	// Missed counts the times that a probe did not run although its function
 	// did: recursion (kernels from 5.12 count it), or a kretprobe without a free
 	// slot. Those of a hook that another one backs up are left out. MissedBy
 	// tells which, by target. Where the kernel skipped a program that all entries or
 	// all returns share, that is "shared entries" or "shared returns"; a probe of these
-	// that somebody removed counts once.
+	// that somebody removed counts once, and a run for which somebody had taken the program
+	// away counts for its target.
 	Missed   uint64            `json:"missed"`
 	MissedBy map[string]uint64 `json:"missed_by,omitempty"`
 	// Dropped counts unfinished actions given up for want of room.
@@ -45,18 +51,46 @@ func (t *Tracer) readLoss() (Loss, error) {
 	}
 	for _, c := range perCPU {
 		l.Events += c.Lost
+		l.Unprivileged += c.Limited
 		l.Untracked += c.Untracked
 	}
+	absent, err := t.absences()
+	if err != nil {
+		return l, err
+	}
 	profile := kprobeProfile()
-	for _, a := range t.attached {
+	for name, a := range t.attached {
 		if !a.spare {
-			l.miss(a.target, a.missed(profile))
+			l.miss(a.target, a.missed(profile)+absent[name]-t.absent[name])
 		}
 		if shared, ok := a.link.(*sharedLink); ok {
 			l.miss(a.target+" that somebody removed", shared.event.gone(profile))
 		}
 	}
 	return l, nil
+}
+
+// absences counts, by the program's name, how often a probe that shares an event found no
+// program to go on as. Before all are attached that is as it should be.
+func (t *Tracer) absences() (map[string]uint64, error) {
+	counts := make(map[string]uint64)
+	for name, a := range t.attached {
+		if a.shared == nil {
+			continue
+		}
+		var perCPU []bpfAbsent
+		if err := t.maps[bpfMapAbsents].Lookup(a.number, &perCPU); err != nil {
+			return nil, fmt.Errorf("read counters of missing programs: %w", err)
+		}
+		for _, c := range perCPU {
+			if a.shared.dispatcher == bpfProgSharedReturns {
+				counts[name] += c.Returns
+			} else {
+				counts[name] += c.Entries
+			}
+		}
+	}
+	return counts, nil
 }
 
 func (l *Loss) miss(target string, n uint64) {

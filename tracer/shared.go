@@ -111,7 +111,12 @@ func (s *sharing) join(name string, a *attachment) bool {
 		if e.programs.Put(s.functions[a.target], a.program) != nil {
 			return false
 		}
-		a.shared, a.place = e, place
+		a.shared, a.place, a.number = e, place, s.functions[a.target]
+		if info, err := a.program.Info(); err == nil {
+			if id, ok := info.ID(); ok {
+				a.id = uint32(id)
+			}
+		}
 		return true
 	}
 	return false

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -34,6 +35,8 @@ type Options struct {
 	Returns int
 	// Pending bounds the unfinished actions that are kept; zero means 16,384.
 	Pending int
+
+	requests uint32 // in flight at the same time that are tracked; zero means 8,192
 }
 
 // maxReturns is KRETPROBE_MAXACTIVE_MAX.
@@ -63,9 +66,15 @@ type Tracer struct {
 	pending  int
 	dropped  atomic.Uint64
 
+	absent  map[string]uint64 // by the program's name: see [Tracer.absences]
+	numbers map[uint64]uint32 // of functions that probes share events on, by address
+
 	mu     sync.Mutex
 	closed bool
-	final  Loss // as read when closed
+	// As read when closed.
+	final             Loss
+	finalFolded       []Folded
+	finalDisturbances []Disturbance
 }
 
 // Open attaches the hooks. When it returns, every attempt that begins from now
@@ -108,7 +117,25 @@ func Open(opts *Options) (_ *Tracer, err error) {
 	if t.ring, err = openRing(t.maps[bpfMapEvents]); err != nil {
 		return nil, fmt.Errorf("open ring: %w", err)
 	}
-	return t, nil
+	return t, t.remember()
+}
+
+// remember reads how it is when all is attached, to find out later what is not so any more.
+func (t *Tracer) remember() (err error) {
+	if t.absent, err = t.absences(); err != nil {
+		return err
+	}
+	t.numbers = make(map[uint64]uint32)
+	var address uint64
+	var number uint32
+	each := t.maps[bpfMapFunctions].Iterate()
+	for each.Next(&address, &number) {
+		t.numbers[address] = number
+	}
+	if err := each.Err(); err != nil {
+		return fmt.Errorf("read numbers of functions: %w", err)
+	}
+	return nil
 }
 
 // prepare makes the maps and chooses the backend.
@@ -125,6 +152,10 @@ func (t *Tracer) prepare(o Options) (*attacher, error) {
 	}
 	if o.RingSize != 0 {
 		spec.Maps[bpfMapEvents].MaxEntries = o.RingSize
+	}
+	if o.requests != 0 {
+		spec.Maps[bpfMapRequests].MaxEntries = o.requests
+		spec.Maps[bpfMapLimitedRequests].MaxEntries = o.requests
 	}
 	// The pointers that carry the types to the generator; no program uses them.
 	delete(spec.Maps, ".bss")
@@ -232,6 +263,7 @@ func (t *Tracer) read(ctx context.Context, deadline func() time.Time) iter.Seq2[
 func (t *Tracer) Actions(ctx context.Context) iter.Seq2[Action, error] {
 	return func(yield func(Action, error) bool) {
 		c, enricher := NewCorrelator(t.pending), NewEnricher()
+		c.known.forgot = t.forget
 		give := func(actions []Action) bool {
 			t.dropped.Store(c.Dropped())
 			for _, a := range actions {
@@ -260,6 +292,25 @@ func (t *Tracer) Actions(ctx context.Context) iter.Seq2[Action, error] {
 	}
 }
 
+// forget has the kernel side tell of a process anew.
+func (t *Tracer) forget(p *Process) {
+	key := bpfProcess{
+		Start: uint64(p.Start), Cgroup: p.Cgroup.ID, Pid: p.PID, Exec: p.Execs, Uid: p.UID, Euid: p.EUID,
+		Loginuid: noID, Session: noID, MntNs: p.Namespaces.Mount.ID, UserNs: p.Namespaces.User.ID,
+	}
+	if p.LoginUID != nil {
+		key.Loginuid = *p.LoginUID
+	}
+	if p.Session != nil {
+		key.Session = *p.Session
+	}
+	bytes := unsafe.Slice((*byte)(unsafe.Pointer(&key)), unsafe.Offsetof(key.Comm))
+	for _, name := range []string{bpfMapTold, bpfMapToldLimited} {
+		// Mostly it is not there any more.
+		_ = t.maps[name].Delete(bytes)
+	}
+}
+
 // whileHolding sets a deadline for the next event only while the correlator holds
 // something back.
 func whileHolding(c *Correlator) func() time.Time {
@@ -280,6 +331,8 @@ func (t *Tracer) Close() error {
 		return nil
 	}
 	t.final, _ = t.readLoss()
+	t.finalFolded, _ = t.readFolded()
+	t.finalDisturbances = t.readDisturbances()
 	t.closed = true
 	return t.detach()
 }

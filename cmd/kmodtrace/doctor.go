@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -120,6 +121,7 @@ func checks() []check {
 		optional("BPF LSM", tracer.HaveBPFLSM(), true),
 		loadingCheck(),
 		signatureCheck(),
+		loginCheck(),
 	}
 }
 
@@ -192,6 +194,23 @@ func signatureCheck() check {
 		c.Have, c.Note = no, "module.sig_enforce is set"
 	default:
 		c.Note = "they taint the kernel"
+	}
+	return c
+}
+
+// loginCheck tells whether root can change a login uid that is set. Whoever has none can
+// set it in any case.
+func loginCheck() check {
+	c := check{Name: "fixed login uid"}
+	switch immutable, err := kernel.LoginUIDImmutable(); {
+	case errors.Is(err, os.ErrNotExist):
+		c.Have, c.Note = no, "this kernel has no login uids: nobody is known by a login"
+	case err != nil:
+		c.Have, c.Note = unknown, oneLineError{err}.Error()
+	case immutable:
+		c.Have, c.Note = yes, "nobody can change one that is set; a process without one can set it once"
+	default:
+		c.Have, c.Note = no, "root can change one that is set (auditctl --loginuid-immutable), and a process without one can set it once"
 	}
 	return c
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -56,16 +57,19 @@ func (u users) lineage(a *tracer.Actor, n int) string {
 	return person + self
 }
 
-// person is who logged in, where that is known, and otherwise whose process it is;
-// with the container that it is in.
+// person is who logged in, where that is known, and otherwise whose process it is; both,
+// where the login uid is doubtful; with the container that it is in.
 func (u users) person(p *tracer.Process) string {
 	uid, name := p.UID, p.User
-	if p.LoginUID != nil {
+	if p.LoginUID != nil && !p.LoginDoubtful {
 		uid, name = *p.LoginUID, p.LoginUser
 	}
 	// The record's own name comes first: it may be another machine's.
 	if name == "" {
 		name = u.name(uid)
+	}
+	if p.LoginDoubtful && p.LoginUID != nil {
+		name += account.LoginDoubt(p, u.name(*p.LoginUID))
 	}
 	if where := containerText(p); where != "" {
 		name += " in " + where
