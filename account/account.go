@@ -32,9 +32,10 @@ type Account struct {
 	Cut []string `json:"cut,omitempty"`
 }
 
-// Inquiry finds out what an action does not say itself. It is for one goroutine, Health
-// and Hung excepted.
+// Inquiry finds out what an action does not say itself. It is for one goroutine, Health,
+// Hung and Refused excepted.
 type Inquiry struct {
+	kernel  *kernel.Kernel
 	causes  *cause.Explainer
 	origins *provenance.Lookup
 	sites   *tracer.Sites
@@ -49,6 +50,7 @@ const Within = provenance.DefaultTimeout + cause.DefaultTimeout
 func NewInquiry(k *kernel.Kernel, brief bool) *Inquiry {
 	origins := provenance.NewLookup(&provenance.Options{Brief: brief})
 	return &Inquiry{
+		kernel:  k,
 		causes:  cause.NewExplainer(k, &cause.Options{Lookup: origins}),
 		origins: origins,
 		sites:   tracer.NewSites(),
@@ -80,6 +82,10 @@ func (q *Inquiry) Origin(ctx context.Context, a *tracer.Action) *provenance.Orig
 // Hung gives the lookups that have had no answer and still wait for one, those of origins
 // first.
 func (q *Inquiry) Hung() []provenance.Hung { return append(q.origins.Hung(), q.causes.Hung()...) }
+
+// Refused counts the requests whose causes are unknown because too many wanted to ask
+// modprobe.
+func (q *Inquiry) Refused() uint64 { return q.kernel.Refused() }
 
 // Health errs while lookups hang: further ones of the same user and place are left out when
 // there are several. It says how many there are, and what the oldest is.

@@ -133,6 +133,9 @@ func (x *Explainer) cause(ctx context.Context, a *tracer.Action, file *provenanc
 	ctx, cancel := context.WithTimeout(ctx, x.opts.Timeout)
 	defer cancel()
 	uid, trusted := provenance.User(a)
+	if trusted {
+		ctx = kernel.Trusted(ctx)
+	}
 	job := slots.Job{Key: slots.Key{User: uid, Place: "causes"}, Privileged: trusted}
 	c, err := slots.Run(ctx, x.slots, job, q.answer)
 	if err != nil {

@@ -1,6 +1,7 @@
 package cause
 
 import (
+	"context"
 	"errors"
 	"strings"
 
@@ -53,16 +54,31 @@ func configBlocks(s *scene) answer {
 	return yes
 }
 
-// answering gives the modules for a name or alias; none is no error.
+// answering gives the modules for a name or alias; none is no error. It asks once for each:
+// several rules want to know.
 func (s *scene) answering(alias string) ([]string, error) {
+	if known, ok := s.question.modules[alias]; ok {
+		return known.names, known.err
+	}
 	names, err := s.ask("which modules answer (modprobe)").Modules(s.ctx, alias)
-	if errors.Is(err, kmod.ErrNotFound) || errors.Is(err, kmod.ErrBadName) {
-		return nil, nil
+	switch {
+	case errors.Is(err, kmod.ErrNotFound), errors.Is(err, kmod.ErrBadName):
+		names, err = nil, nil
+	case errors.Is(err, kernel.ErrBusy), errors.Is(err, context.DeadlineExceeded):
+		s.question.gaveUp = true
+		s.question.missed("not looked up: %v", err)
 	}
-	if err != nil {
-		s.question.missed("which modules answer to it was not looked up: %v", err)
+	if s.question.modules == nil {
+		s.question.modules = make(map[string]answering)
 	}
+	s.question.modules[alias] = answering{names, err}
 	return names, err
+}
+
+// answering is what modprobe said of an alias.
+type answering struct {
+	names []string
+	err   error
 }
 
 // blocks looks for a line of configuration that keeps a module out, and names it.

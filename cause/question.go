@@ -30,6 +30,8 @@ type question struct {
 
 	// Of the goroutine that answers.
 	lacks    []string // what was not looked up, and why
+	gaveUp   bool     // on what would tell whether there is a cause at all
+	modules  map[string]answering
 	read     bool
 	contents *kmod.File
 	err      error
@@ -95,7 +97,7 @@ func (q *question) undecided(ctx context.Context, possible []*rule) *Cause {
 	a := q.action
 	s := q.scene(ctx)
 	switch {
-	case a.Outcome != tracer.Failed:
+	case a.Outcome != tracer.Failed && !(a.Kind == tracer.Autoload && q.gaveUp):
 		return nil // answered by a helper that had nothing to do, or not ended
 	case len(codes) == 1:
 		s.prove("nothing else ends with %s there", a.ErrnoName)
@@ -119,7 +121,7 @@ func (q *question) undecided(ctx context.Context, possible []*rule) *Cause {
 // unanswered is what is left to say when the answer did not come. The goroutine that was to
 // give it may still be at work.
 func (q *question) unanswered(ctx context.Context, err error, timeout time.Duration) *Cause {
-	if q.action.Outcome != tracer.Failed {
+	if q.action.Outcome != tracer.Failed && q.action.Kind != tracer.Autoload {
 		return nil
 	}
 	s := q.scene(ctx)

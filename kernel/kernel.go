@@ -3,6 +3,7 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,6 +36,8 @@ type Kernel struct {
 	exports  func() (exports, error)
 
 	modules atomic.Pointer[modules]
+	answers *answers
+	seed    maphash.Seed
 }
 
 // modules is what changes as modules are installed, loaded and unloaded.
@@ -50,7 +53,7 @@ func Open(opts *Options) (*Kernel, error) {
 	if opts == nil {
 		opts = &Options{}
 	}
-	k := &Kernel{root: opts.Root, release: opts.Release, modprobe: opts.Modprobe}
+	k := &Kernel{root: opts.Root, release: opts.Release, modprobe: opts.Modprobe, answers: newAnswers(), seed: maphash.MakeSeed()}
 	if k.root == "" {
 		k.root = "/"
 	}

@@ -36,19 +36,28 @@ const maxConfig = 4 << 20
 func (k *Kernel) Blocked(name string) []ConfigLine {
 	name = normal(name)
 	var found []ConfigLine
+	for _, line := range k.configLines() {
+		if line.blocks(name) {
+			found = append(found, line)
+		}
+	}
+	return append(found, k.blockedByCmdline(name)...)
+}
+
+// readConfigLines reads all files of the configuration.
+func (k *Kernel) readConfigLines() []ConfigLine {
+	var lines []ConfigLine
 	for _, file := range k.modprobeFiles() {
 		text, err := readFile(file, maxConfig)
 		if err != nil {
 			continue
 		}
 		for _, line := range parseModprobeConfig(string(text)) {
-			if line.blocks(name) {
-				line.File = file
-				found = append(found, line)
-			}
+			line.File = file
+			lines = append(lines, line)
 		}
 	}
-	return append(found, k.blockedByCmdline(name)...)
+	return lines
 }
 
 // modprobeFiles gives the files that count, in modprobe's order: by name, whatever

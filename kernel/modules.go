@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -113,24 +112,6 @@ func (k *Kernel) Providers(symbol string) ([]string, error) {
 		return nil, k.fail("providers of symbol", symbol, err)
 	}
 	return slices.Clone(providers[symbol]), nil
-}
-
-// Modules gives the modules that a name or an alias stands for, whatever the
-// configuration forbids, as the system's modprobe knows them. It errs with
-// [kmod.ErrNotFound] for one that nothing stands for.
-func (k *Kernel) Modules(ctx context.Context, alias string) ([]string, error) {
-	opts := &kmod.ResolveOptions{Modprobe: k.modprobe}
-	if k.root != "/" {
-		opts.Root = k.root
-	}
-	if !k.running || k.root != "/" {
-		opts.Release = k.release
-	}
-	names, err := kmod.Resolve(ctx, alias, opts)
-	if err != nil {
-		return nil, k.fail("modules of", alias, err)
-	}
-	return names, nil
 }
 
 // Builtin tells whether a module is part of the kernel image, as far as the build's

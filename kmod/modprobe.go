@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // modprobe is the path of the system's modprobe. It is only ever asked, with options
@@ -70,20 +72,35 @@ func markTargets(steps []Step, wanted map[string]bool) bool {
 	return found
 }
 
-// run gives modprobe's output. What it complains of becomes the error.
+// Bounds of one run.
+const (
+	maxOutput   = 4 << 20 // of --show-depends, whose lines are as many as there are dependencies
+	maxErrors   = 16 << 10
+	killedFirst = time.Second // and then its pipes are given up
+)
+
+// run gives modprobe's output. What it complains of becomes the error. It ends with the
+// context, and with it what the configuration had it start.
 func (m modprobe) run(ctx context.Context, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, string(m), args...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "MODPROBE_OPTIONS=")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = killedFirst
+	stdout, stderr := head{most: maxOutput}, head{most: maxErrors}
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	out := stdout.kept.Bytes()
+	if err == nil && stdout.more {
+		return nil, fmt.Errorf("%s: it wrote more than %d bytes", m, maxOutput)
+	}
 	if err == nil {
 		return out, nil
 	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	said := complaint(stderr.String())
+	said := complaint(stderr.kept.String())
 	var exit *exec.ExitError
 	switch {
 	case !errors.As(err, &exit):
@@ -143,4 +160,19 @@ func cutModulePath(s string) (path, params string) {
 		}
 	}
 	return strings.TrimSpace(s), ""
+}
+
+// head keeps the first bytes that are written to it.
+type head struct {
+	kept bytes.Buffer // and not embedded: its ReadFrom has no bound
+	most int
+	more bool // than it keeps
+}
+
+// Write takes all: who writes it shall not stop for it.
+func (h *head) Write(p []byte) (int, error) {
+	keep := min(len(p), h.most-h.kept.Len())
+	h.more = h.more || keep < len(p)
+	h.kept.Write(p[:keep])
+	return len(p), nil
 }

@@ -31,7 +31,10 @@ func NormalName(name string) (string, error) {
 	return normal(name), nil
 }
 
-// checkLookup checks what modprobe is to look up: a module's name or an alias.
+// CheckLookup checks what modprobe is to look up: a module's name or an alias, and nothing
+// that it could take for an option or a file. It errs with [ErrBadName].
+func CheckLookup(name string) error { return checkLookup(name) }
+
 func checkLookup(name string) error {
 	if strings.ContainsRune(name, ':') { // only aliases of devices have one
 		if len(name) > maxAlias {
@@ -51,6 +54,9 @@ func checkText(name string) error {
 		return fmt.Errorf("%w: it is a folder", ErrBadName)
 	case strings.HasPrefix(name, "-"):
 		return fmt.Errorf("%w: it starts with a dash", ErrBadName)
+	case strings.HasPrefix(name, "/"), strings.HasPrefix(name, "./"), strings.HasPrefix(name, "../"):
+		// Newer modprobes take that for a file.
+		return fmt.Errorf("%w: it has a slash; give the name, not a file", ErrBadName)
 	}
 	for _, c := range []byte(name) {
 		if c <= ' ' || c == 0x7f {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -13,6 +14,9 @@ type ResolveOptions struct {
 	Modprobe string // the modprobe to ask; "" looks for it in PATH and /sbin
 	Release  string // of the kernel whose modules are meant; "" is the running one
 	Root     string // folder that holds lib/modules; "" is /
+	// Complete says that this modprobe names also what its configuration blacklists (see
+	// [NamesBlacklisted]): it is asked once then, and otherwise twice.
+	Complete bool
 }
 
 // Resolve gives the names of the modules that a name or an alias stands for, as the
@@ -39,7 +43,11 @@ func Resolve(ctx context.Context, name string, opts *ResolveOptions) ([]string, 
 	out, err := m.run(ctx, args...)
 	// Newer modprobes (seen with kmod 34) leave out what is blacklisted. Without any
 	// configuration they do not, but then know none of its aliases.
-	bare, bareErr := m.run(ctx, append([]string{"--config", os.DevNull}, args...)...)
+	var bare []byte
+	bareErr := err
+	if !opts.Complete {
+		bare, bareErr = m.run(ctx, append([]string{"--config", os.DevNull}, args...)...)
+	}
 	if err != nil && bareErr != nil {
 		return nil, &Error{Op: "resolve", Module: name, Err: err}
 	}
@@ -53,4 +61,32 @@ func Resolve(ctx context.Context, name string, opts *ResolveOptions) ([]string, 
 		return nil, &Error{Op: "resolve", Module: name, Err: fmt.Errorf("%w: modprobe names no module for it", ErrNotFound)}
 	}
 	return names, nil
+}
+
+// NamesBlacklisted tells whether a modprobe names, for an alias, also the modules that its
+// configuration blacklists ("" looks for one in PATH and /sbin). Those of kmod up to 30 do, as was
+// seen; of a later one, or one that does not tell its version, that is not assumed.
+func NamesBlacklisted(ctx context.Context, path string) bool {
+	const last = 30
+	m, err := findModprobe(path)
+	if err != nil {
+		return false
+	}
+	out, err := m.run(ctx, "--version")
+	if err != nil {
+		return false
+	}
+	words := strings.Fields(string(out))
+	if len(words) < 3 || words[0] != "kmod" || words[1] != "version" {
+		return false
+	}
+	version, err := strconv.Atoi(words[2])
+	return err == nil && version <= last
+}
+
+// FindModprobe gives the path of the system's modprobe, from PATH or where an ordinary user's
+// PATH does not reach. It errs with [exec.ErrNotFound].
+func FindModprobe() (string, error) {
+	m, err := findModprobe("")
+	return string(m), err
 }

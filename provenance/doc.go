@@ -28,13 +28,27 @@
 // The bytes of the file. Of a compressed module these are the compressed bytes, as
 // sha256sum has them, and not those of the image that the kernel made of them.
 //
-// Not read are files that are too big, those of network file systems and of programs
-// (FUSE), which may give other bytes each time they are asked, or none for ever, and
-// files of callers that may not load modules at all: they must not decide what a
-// privileged reader reads.
+// Not read are files that are too big, and those of network file systems and of programs
+// (FUSE), which may give other bytes each time they are asked, or none for ever. A path on
+// which such a file system, or an autofs, is mounted by now is not followed. Files of
+// callers that may not load modules at all are not looked at: they must not decide what a
+// privileged reader reads, or waits for.
+//
+// # Other questions about the file
+//
+// The file is found once, as a descriptor, and its path is not followed again. Whoever has
+// another question about it than where it comes from asks that [Subject]:
+//
+//	file := lookup.Find(&action)
+//	defer file.Close()
+//	origin := file.Origin(ctx)
+//	module, err := file.Inspect(ctx)
 //
 // # What can hang
 //
-// Every lookup has a bound in time. One that does not end in it is left alone, and
-// when there are several of those, no more are begun.
+// Every look has a bound in time, and all at one file together have the same. One that does
+// not end in it is left behind, for nothing can end it, and the origin says so. Four may be
+// left behind of one user's loads from one device. Further ones of that user and device are
+// not begun, and say that; those of others are, and a part of all is for root's loads alone.
+// [Lookup.Hung] lists them.
 package provenance

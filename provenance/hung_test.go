@@ -114,6 +114,34 @@ func TestReserve(t *testing.T) {
 	})
 }
 
+// TestOwnModules: whatever folders root loaded from that do not answer now, the modules of
+// the machine on the same device are looked at.
+func TestOwnModules(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const path = "/usr/lib/modules/6.12/kernel/x.ko"
+		root := t.TempDir()
+		write(t, root, "covered/x.ko", elf)
+		write(t, root, path, elf)
+		covered, own := loadOf(t, root, "/covered/x.ko"), loadOf(t, root, path)
+		release := make(chan struct{})
+		defer close(release)
+		l := hanging(root, release)
+		for range maxEach + 1 {
+			l.Of(t.Context(), covered)
+		}
+		if o := l.Of(t.Context(), own); o.State != Same || o.SHA256 != sum(elf) {
+			t.Errorf("%+v", o)
+		}
+		contained := by(own, 0)
+		contained.Requester = nil
+		contained.Actor = new(tracer.Actor)
+		contained.Actor.Namespaces.Mount = tracer.Namespace{ID: 5}
+		if o := l.Of(t.Context(), contained); o.State != Unchecked || !strings.Contains(o.Why, "earlier lookups") {
+			t.Errorf("of that name in a container: %+v", o)
+		}
+	})
+}
+
 // TestMayLoad: for a caller whom the kernel does not let load, nothing is looked at at all.
 func TestMayLoad(t *testing.T) {
 	const all = tracer.Capabilities(1) << tracer.CapSysModule

@@ -84,20 +84,24 @@ func User(a *tracer.Action) (uid uint32, trusted bool) {
 	if who == nil {
 		return uid, uid == 0
 	}
-	ns := who.Namespaces.User
-	return who.UID, who.UID == 0 && (ns.Initial || ns == tracer.Namespace{})
+	return who.UID, who.UID == 0 && !elsewhere(who.Namespaces.User)
 }
 
 // jobOf says whose slots a load's lookups take: of the user whose need it was, and of the
-// device.
+// device. The machine's own modules have theirs: only root writes where they are, and a
+// folder of somebody else on the same device, from which root loaded, may not answer.
 func jobOf(a *tracer.Action) slots.Job {
 	fs := fileSystemOf(a.File.FSMagic)
-	uid, trusted := User(a)
-	return slots.Job{
-		Key:        slots.Key{User: uid, Place: fmt.Sprintf("%s %d:%d", fs.name, a.File.Device.Major, a.File.Device.Minor)},
-		Privileged: trusted && !fs.remote(),
+	place := fmt.Sprintf("%s %d:%d", fs.name, a.File.Device.Major, a.File.Device.Minor)
+	if releaseOf(a.File.Path) != "" && (a.Actor == nil || !elsewhere(a.Actor.Namespaces.Mount)) {
+		place += " /lib/modules"
 	}
+	uid, trusted := User(a)
+	return slots.Job{Key: slots.Key{User: uid, Place: place}, Privileged: trusted && !fs.remote()}
 }
+
+// elsewhere tells a namespace that is known not to be the machine's first.
+func elsewhere(n tracer.Namespace) bool { return n != tracer.Namespace{} && !n.Initial }
 
 // Close gives back what a lookup holds.
 func (s *Subject) Close() {

@@ -1,12 +1,23 @@
 package tracer
 
+import "golang.org/x/time/rate"
+
 // Sites names the places in the kernel that ask for modules. Whoever reads actions adds
 // that when there is time: the kernel writes a long list of symbols for it, of which
 // nothing stays here but the few that ask. It is not for several goroutines at once.
-type Sites struct{ names map[Address]string }
+type Sites struct {
+	names map[Address]string
+	reads *rate.Limiter
+}
+
+// readsASecond bounds how often that list is read: anybody can have a module ask, as often
+// as they like. Beyond it a place stays without its name.
+const readsASecond = 5
 
 // NewSites returns a Sites that knows none yet.
-func NewSites() *Sites { return &Sites{names: make(map[Address]string)} }
+func NewSites() *Sites {
+	return &Sites{names: make(map[Address]string), reads: rate.NewLimiter(readsASecond, 2*readsASecond)}
+}
 
 // Name sets the symbol of each request that an action has part in, where there is one
 // and this user may see it.
@@ -27,6 +38,9 @@ func (s *Sites) symbol(address Address) string {
 	name, known := s.names[address]
 	if known || address == 0 {
 		return name
+	}
+	if !s.reads.Allow() {
+		return ""
 	}
 	symbols := Symbols{Around: address}
 	if symbols.Read() != nil {
