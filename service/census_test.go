@@ -148,7 +148,7 @@ func TestCompare(t *testing.T) {
 	for range 3 {
 		s.compare(list)
 	}
-	if kinds := s.kinds(t); !slices.Equal(kinds, []journal.Kind{kindVanished, kindAppeared}) {
+	if kinds := s.kinds(t); !slices.Equal(kinds, []journal.Kind{journal.KindVanished, journal.KindAppeared}) {
 		t.Errorf("the journal has %v", kinds)
 	}
 	for r, err := range s.journal.Query(t.Context(), journal.Filter{}) {
@@ -183,7 +183,7 @@ func TestDisturbances(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.Kind != kindBlind {
+		if r.Kind != journal.KindBlind {
 			t.Errorf("a record of the kind %s", r.Kind)
 		}
 		texts = append(texts, entryOf(&r).Text)

@@ -261,7 +261,7 @@ func TestFoldRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Kind != kindFolded || r.Count != 6 || *r.UID != 1000 || r.Action != journal.Unload {
+	if r.Kind != journal.KindFolded || r.Count != 6 || *r.UID != 1000 || r.Action != journal.Unload {
 		t.Errorf("%+v", r)
 	}
 	validate(t, "record", r.Document())

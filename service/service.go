@@ -172,6 +172,9 @@ func (s *Service) openJournal() (kept string, err error) {
 	path := s.settings().Journal.Path
 	s.journal, err = journal.Open(path, nil)
 	if !errors.Is(err, journal.ErrCorrupt) {
+		if err == nil {
+			s.setRoom()
+		}
 		return "", err
 	}
 	return s.setAside(err)
@@ -190,7 +193,9 @@ func (s *Service) setAside(why error) (kept string, err error) {
 	if kept, err = journal.SetAside(path, time.Now()); err != nil {
 		return "", err
 	}
-	s.journal, err = journal.Open(path, nil)
+	if s.journal, err = journal.Open(path, nil); err == nil {
+		s.setRoom()
+	}
 	return kept, err
 }
 
@@ -327,6 +332,9 @@ func (s *Service) record(ctx context.Context) error {
 		}
 		s.keepMinor(&b)
 		s.intake.recorded()
+		if s.journal.Due() {
+			signal(s.retainIt)
+		}
 		s.wake()
 	}
 }
@@ -372,6 +380,7 @@ func (s *Service) account(ctx context.Context, w *waiting, b *batch) error {
 	}
 	r, err := s.recorder.action(&whole, maxBodyMinor)
 	if err == nil {
+		r.Class = journal.ClassMinor
 		b.minor, b.minors = append(b.minor, r), append(b.minors, m)
 	}
 	return err
