@@ -28,8 +28,8 @@ type Account struct {
 	// NotLookedUp says why nobody looked for its cause and its origin; empty where somebody
 	// did.
 	NotLookedUp string `json:"not_looked_up,omitempty"`
-	// Cut says what was left out so that the record has a bounded size.
-	Cut []string `json:"cut,omitempty"`
+	// LeftOut says what was left out so that the record has a bounded size.
+	LeftOut []string `json:"left_out,omitempty"`
 }
 
 // Inquiry finds out what an action does not say itself. It is for one goroutine, Health,

@@ -274,7 +274,7 @@ func (j *Journal) Close() error {
 func readHead(ctx context.Context, q querier) (link, error) {
 	var l link
 	var hash blob
-	err := q.QueryRowContext(ctx, "SELECT seq, hash FROM head").Scan(&l.seq, &hash)
+	err := q.QueryRowContext(ctx, "SELECT seq, "+bounded("hash", 100)+" FROM head").Scan(&l.seq, &hash)
 	if errors.Is(err, sql.ErrNoRows) {
 		return l, corrupt("the end of its chain is not kept")
 	}
@@ -286,7 +286,7 @@ func readHead(ctx context.Context, q querier) (link, error) {
 
 func readName(ctx context.Context, q querier) (string, error) {
 	var name text
-	err := q.QueryRowContext(ctx, "SELECT journal FROM head").Scan(&name)
+	err := q.QueryRowContext(ctx, "SELECT "+bounded("journal", 100)+" FROM head").Scan(&name)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = corrupt("the end of its chain is not kept")
 	}

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"github.com/kmodtrace/kmodtrace/journal"
 	"slices"
 	"sync"
 	"time"
@@ -209,9 +210,9 @@ func (s *Service) idle() bool { return s.intake.quiet() && s.tracer.Backlog() ==
 
 // differs records a module that appeared or vanished.
 func (s *Service) differs(d *difference) {
-	kind, text := kindVanished, "is gone from the kernel's list of modules, and nobody was seen to unload it"
+	kind, text := journal.KindVanished, "is gone from the kernel's list of modules, and nobody was seen to unload it"
 	if d.there {
-		kind, text = kindAppeared, "is loaded, and nobody was seen to load it"
+		kind, text = journal.KindAppeared, "is loaded, and nobody was seen to load it"
 	}
 	s.log.Warn().Msgf("%s %s", d.module.Name, text)
 	s.watched.unseen.Add(1)

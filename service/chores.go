@@ -87,7 +87,7 @@ func (s *Service) keepFolds(all bool) {
 }
 
 // measurements keeps at hand how large the journal is, so that who asks for that disturbs
-// nobody, and has retention begin where it is too large.
+// nobody.
 func (s *Service) measurements(ctx context.Context) {
 	every(ctx, time.Second, func() { s.measure(ctx) })
 }
@@ -98,7 +98,7 @@ func (s *Service) measure(ctx context.Context) {
 		return // verification says what is wrong with it
 	}
 	s.size.Store(&size)
-	if most := s.settings().Journal.KeepSize << 20; most > 0 && size.Bytes-size.Free > most {
+	if s.journal.Due() {
 		signal(s.retainIt)
 	}
 }
@@ -122,18 +122,41 @@ func (s *Service) well() bool {
 	return s.intake.stuck() < idleAfter
 }
 
-// retentions removes old records now and then, and when there are too many.
+// reserve is how many bytes of the file system stay free: with less, minor records are
+// only counted, so that there is room for the others.
+const reserve = 64 << 20
+
+// setRoom tells the journal how much it may take.
+func (s *Service) setRoom() {
+	s.journal.SetRoom(journal.Room{Bytes: s.settings().Journal.KeepSize << 20, Reserve: reserve})
+}
+
+// retentions removes old records now and then, and as soon as there are too many: then
+// often, for appends go on. What outputs have not had can be in the way of it for long.
 func (s *Service) retentions(ctx context.Context) {
-	tick := time.NewTicker(retentionEvery)
-	defer tick.Stop()
 	for ctx.Err() == nil {
-		s.retain(ctx)
+		due := s.retainIt
+		if s.retain(ctx); s.journal.Due() {
+			due = nil
+		}
 		select {
 		case <-ctx.Done():
-		case <-tick.C:
-		case <-s.retainIt:
+		case <-time.After(retentionEvery):
+		case <-due:
+		case <-afterIf(due == nil, retainAgain):
 		}
 	}
+}
+
+// retainAgain is when retention is tried again where it left too much.
+const retainAgain = 2 * time.Second
+
+// afterIf is time.After, or never.
+func afterIf(is bool, d time.Duration) <-chan time.Time {
+	if !is {
+		return nil
+	}
+	return time.After(d)
 }
 
 // retain removes what is older or more than the configuration says. What an output has
@@ -211,6 +234,7 @@ func (s *Service) reload(ctx context.Context) {
 	s.config = config
 	s.mu.Unlock()
 	s.warn(config)
+	s.setRoom()
 	signal(s.reloaded) // unless a verification is due already
 	if err := s.replaceOutputs(ctx); err != nil {
 		s.log.Error().Msgf("outputs: %v", err)

@@ -59,7 +59,7 @@ func fit(whole *account.Account, limit int) ([]byte, error) {
 	a := *whole // what it points to is others' too
 	for _, c := range cuttings {
 		c.cut(&a)
-		a.Cut = append(slices.Clip(a.Cut), c.says)
+		a.LeftOut = append(slices.Clip(a.LeftOut), c.says)
 		if body, err = encode(&a); err != nil || len(body) <= limit {
 			return body, err
 		}

@@ -244,8 +244,13 @@ func entryOf(r *journal.Record) output.Entry {
 	var n note
 	_ = json.Unmarshal(r.Body, &n)
 	e.Text = n.Text
-	if r.Kind == journal.KindPresent {
+	switch r.Kind {
+	case journal.KindPresent, journal.KindAppeared, journal.KindVanished:
 		e.Text = fmt.Sprintf("%s %s", r.Module, n.Text)
+	case journal.KindRetention:
+		e.Text = fmt.Sprintf("the %d oldest records were removed", r.Count)
+	case journal.KindThinned:
+		e.Text = fmt.Sprintf("%d records that matter less than those around them were removed", r.Count)
 	}
 	if e.Text == "" {
 		e.Text = string(r.Kind)

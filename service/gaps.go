@@ -112,6 +112,7 @@ func (s *Service) end() error {
 		}
 	}
 	s.checkFolded()
+	s.checkDisturbances(s.tracer.Disturbances())
 	return s.ending()
 }
 

@@ -145,7 +145,7 @@ func (q *intake) lostSince() int {
 // take gives the next action. It waits for one, and is false when there will be none.
 func (q *intake) take() (waiting, bool) {
 	for {
-		w, ok, ended := q.next()
+		w, ok, ended := q.next(changesLane, minorLane)
 		if ok || ended {
 			return w, ok
 		}
@@ -153,13 +153,19 @@ func (q *intake) take() (waiting, bool) {
 	}
 }
 
-// poll gives the next action if there is one.
-func (q *intake) poll() (waiting, bool) {
-	w, ok, _ := q.next()
+// poll gives the next action if there is one that goes together with the last: minor ones
+// do not go together with others, which would wait for them.
+func (q *intake) poll(last *waiting) (waiting, bool) {
+	from, to := changesLane, requestsLane
+	if last.lane == minorLane {
+		from, to = minorLane, minorLane
+	}
+	w, ok, _ := q.next(from, to)
 	return w, ok
 }
 
-func (q *intake) next() (w waiting, ok, ended bool) {
+// next gives the next action, if it is in one of the lanes.
+func (q *intake) next(from, to lane) (w waiting, ok, ended bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.dropOldMinors()
@@ -167,7 +173,10 @@ func (q *intake) next() (w waiting, ok, ended bool) {
 		if len(q.waits[l]) == 0 {
 			continue
 		}
-		w, ok = q.waits[l][0], true
+		if lane(l) < from || lane(l) > to {
+			return w, false, false
+		}
+		w = q.waits[l][0]
 		q.waits[l][0] = waiting{}
 		if q.waits[l] = q.waits[l][1:]; len(q.waits[l]) == 0 {
 			q.waits[l] = nil

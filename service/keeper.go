@@ -45,6 +45,10 @@ func (k *keeper) keep(records ...journal.Record) error {
 		if err == nil || errors.Is(err, journal.ErrCorrupt) || errors.Is(err, journal.ErrClosed) {
 			return err
 		}
+		if errors.Is(err, journal.ErrTooLarge) {
+			records = k.withoutTooLarge(records)
+			continue
+		}
 		k.wait(err)
 		select {
 		case <-k.gone:
@@ -52,6 +56,23 @@ func (k *keeper) keep(records ...journal.Record) error {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// withoutTooLarge puts a word about it in the place of each record that can never be kept:
+// it would hold up the others for ever.
+func (k *keeper) withoutTooLarge(records []journal.Record) []journal.Record {
+	all := make([]journal.Record, len(records))
+	for i, r := range records {
+		all[i] = r
+		_, err := k.journal.Append(context.Background(), r) // those that are kept are not kept twice
+		if !errors.Is(err, journal.ErrTooLarge) {
+			continue
+		}
+		k.log.Error().Msg(err.Error())
+		body, _ := encode(note{Text: "an attempt could not be recorded: its record is too large"})
+		all[i] = journal.Record{ID: cutText(r.ID, 100), Time: r.Time, Boot: r.Boot, Kind: journal.KindLost, Count: 1, Body: body}
+	}
+	return all
 }
 
 // try keeps records now or not at all: for what can be said later, or makes no sense

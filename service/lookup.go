@@ -8,53 +8,66 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
 const (
-	// lookUpWithin is how long finding out about one action may take. What has no answer by
-	// then is recorded without: a file system that does not answer stops nobody.
-	lookUpWithin = 8 * time.Second
+	// lookUpWithin is how long finding out about one action may take. An inquiry keeps
+	// deadlines of its own; where that does not hold, the action is recorded without, and
+	// nobody waits for it any more.
+	lookUpWithin = account.Within + time.Second
 	// maxStuck is how many look-ups may have had no answer. While there are so many, nothing
 	// is looked into.
 	maxStuck = 4
 )
 
-// inquiry finds out what an action does not say itself, as [account.Inquiry] does. It is for
-// one goroutine.
+// inquiry finds out what an action does not say itself, as [account.Inquiry] does. All is
+// for one goroutine.
 type inquiry interface {
 	All(ctx context.Context, a *tracer.Action) account.Account
+	// Hung are parts of it that had no answer and were left behind; Health errs while there
+	// are any.
+	Hung() []provenance.Hung
+	Health() error
 }
 
-// asker has an inquiry look into actions, and gives up on it where it does not answer: it
-// has deadlines of its own, but what the system holds up keeps none. It is for one
-// goroutine, stuck and since are for all.
+// asker has an inquiry look into actions, and gives up on it where it does not answer. It
+// is for one goroutine; what has a lock is for all.
 type asker struct {
-	begin   func() inquiry // another one, after one was given up
-	current inquiry
+	begin  func() inquiry // another one, after one was given up
+	within time.Duration  // how long one look-up may take
 
-	mu    sync.Mutex
-	stuck int
-	since time.Time // when the first of these was given up; zero while all answer
+	mu      sync.Mutex
+	current inquiry
+	stuck   int
+	since   time.Time // when the first of these was given up; zero while all answer
 }
 
-func newAsker(begin func() inquiry) *asker { return &asker{begin: begin, current: begin()} }
+func newAsker(begin func() inquiry) *asker {
+	return &asker{begin: begin, current: begin(), within: lookUpWithin}
+}
+
+func (k *asker) inquiry() inquiry {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.current
+}
 
 // ask gives all that is known of an action, in time.
 func (k *asker) ask(ctx context.Context, a *tracer.Action) account.Account {
 	if n, _ := k.unanswered(); n >= maxStuck {
 		return unasked(a, fmt.Sprintf("%d earlier look-ups have had no answer", n))
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookUpWithin)
+	ctx, cancel := context.WithTimeout(ctx, k.within)
 	answer := make(chan account.Account, 1)
 	// What hangs must not write what its caller reads later.
-	own, by := ownCopy(a), k.current
+	own, by := ownCopy(a), k.inquiry()
 	go func() {
 		defer cancel()
 		answer <- by.All(ctx, own)
 	}()
-	// Not by the context: what keeps that deadline may still answer.
-	late := time.NewTimer(lookUpWithin + time.Second)
+	late := time.NewTimer(k.within)
 	defer late.Stop()
 	select {
 	case got := <-answer:
@@ -62,17 +75,18 @@ func (k *asker) ask(ctx context.Context, a *tracer.Action) account.Account {
 	case <-late.C:
 	}
 	k.giveUp()
-	k.current = k.begin()
 	go func() {
 		<-answer
 		k.answered()
 	}()
-	return unasked(a, fmt.Sprintf("the look-up had no answer within %v", lookUpWithin))
+	return unasked(a, fmt.Sprintf("the look-up had no answer within %v", k.within))
 }
 
 func (k *asker) giveUp() {
+	next := k.begin()
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.current = next
 	if k.stuck++; k.stuck == 1 {
 		k.since = time.Now()
 	}
@@ -86,7 +100,22 @@ func (k *asker) answered() {
 	}
 }
 
-// unanswered tells how many look-ups have had no answer, and for how long there are any.
+// health errs while look-ups have no answer: what they would have told is missing.
+func (k *asker) health() error {
+	if n, since := k.unanswered(); n > 0 {
+		return fmt.Errorf("%d look-ups have had no answer, the first since %v: where modules come from and why they failed may be missing", n, since.Round(time.Second))
+	}
+	return k.inquiry().Health()
+}
+
+// hung counts all that has had no answer.
+func (k *asker) hung() int {
+	n, _ := k.unanswered()
+	return n + len(k.inquiry().Hung())
+}
+
+// unanswered tells how many look-ups were given up and have had no answer yet, and for how
+// long there are any.
 func (k *asker) unanswered() (n int, since time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -84,7 +84,7 @@ var (
 	queueDesc        = prometheus.NewDesc("kmodtrace_queue_actions", "Actions that have ended and are not in the journal yet.", nil, nil)
 	oldestDesc       = prometheus.NewDesc("kmodtrace_oldest_waiting_seconds", "For how long the oldest of the actions waits that are not in the journal yet; 0 for none.", nil, nil)
 	foldedDesc       = prometheus.NewDesc("kmodtrace_folded_total", "Attempts that changed nothing, by who may not load modules, that were counted and have no records of their own.", []string{"action"}, nil)
-	unansweredDesc   = prometheus.NewDesc("kmodtrace_lookups_unanswered", "Look-ups that have had no answer. With four of them nothing is looked into any more.", nil, nil)
+	unansweredDesc   = prometheus.NewDesc("kmodtrace_lookups_unanswered", "Look-ups that have had no answer yet. While there are several, further ones of the same user and place are left out.", nil, nil)
 	disturbedDesc    = prometheus.NewDesc("kmodtrace_hooks_disturbed", "1 while somebody keeps hooks from running, as by turning kprobes off.", nil, nil)
 	unseenDesc       = prometheus.NewDesc("kmodtrace_modules_unseen_total", "Modules that appeared in the kernel or vanished from it, and nobody was seen to load or unload them.", nil, nil)
 	stuckMinorDesc   = prometheus.NewDesc("kmodtrace_journal_minor_stuck_seconds", "For how long attempts that changed nothing, by who may not load modules, could only be counted; 0 while they can be recorded.", nil, nil)
@@ -128,8 +128,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 			counter(foldedDesc, float64(n), kind.String())
 		}
 	}
-	unanswered, _ := s.unanswered()
-	gauge(unansweredDesc, float64(unanswered))
+	if s.asker != nil {
+		gauge(unansweredDesc, float64(s.asker.hung()))
+	}
 	now, _ := s.watched.disturbed()
 	gauge(disturbedDesc, float64(b2i(now != "")))
 	counter(unseenDesc, float64(s.watched.unseen.Load()))
@@ -196,8 +197,10 @@ func (m *metrics) unhealthy() error {
 	if n, oldest := s.intake.waitingNow(); oldest > waitsLong {
 		return fmt.Errorf("an attempt waits since %v to be recorded, and %d behind it", oldest.Round(time.Second), n)
 	}
-	if n, since := s.unanswered(); n > 0 && since > waitsLong {
-		return fmt.Errorf("%d look-ups have had no answer, the first since %v: where modules come from and why they failed may be missing", n, since.Round(time.Second))
+	if s.asker != nil {
+		if err := s.asker.health(); err != nil {
+			return err
+		}
 	}
 	if n := s.problems.Load(); n > 0 {
 		return fmt.Errorf("%d problems were found in the journal: kmodtrace audit verify says what is wrong", n)
@@ -218,14 +221,6 @@ func (m *metrics) lossOf(now time.Time) error {
 	}
 	return fmt.Errorf("%d events, attempts or probe runs were lost, the last %v ago; not healthy for %v after that",
 		total(m.lost), ago.Round(time.Second), unhealthyFor)
-}
-
-// unanswered tells how many look-ups have had no answer.
-func (s *Service) unanswered() (int, time.Duration) {
-	if s.asker == nil {
-		return 0, 0
-	}
-	return s.asker.unanswered()
 }
 
 func (m *metrics) health(w http.ResponseWriter, _ *http.Request) {

@@ -23,14 +23,6 @@ type note struct {
 	Folded *folded `json:"folded,omitempty"`
 }
 
-// Kinds of records that the journal's package has no words for yet.
-const (
-	kindFolded   journal.Kind = "folded"
-	kindBlind    journal.Kind = "blind"
-	kindAppeared journal.Kind = "appeared"
-	kindVanished journal.Kind = "vanished"
-)
-
 // encode gives a body: one line.
 func encode(v any) ([]byte, error) {
 	var b bytes.Buffer
@@ -108,15 +100,15 @@ func (r recorder) fold(d *fold) (journal.Record, error) {
 		return journal.Record{}, err
 	}
 	return journal.Record{
-		ID: fmt.Sprintf("%.8s-%d-%s-%s-%s", r.boot, tracer.SinceBoot(), kindFolded, d.Action, d.whose()), Time: d.Last, Boot: r.boot,
-		Kind: kindFolded, Action: d.Action, UID: d.UID, User: column(d.User), Count: d.Count, Body: body,
+		ID: fmt.Sprintf("%.8s-%d-%s-%s-%s", r.boot, tracer.SinceBoot(), journal.KindFolded, d.Action, d.whose()), Time: d.Last, Boot: r.boot,
+		Kind: journal.KindFolded, Class: journal.ClassMinor, Action: d.Action, UID: d.UID, User: column(d.User), Count: d.Count, Body: body,
 	}, nil
 }
 
 // module makes the record of a module that appeared or vanished.
 func (r recorder) module(kind journal.Kind, m *kmod.Module, at time.Time, text string) (journal.Record, error) {
 	n := note{Text: text}
-	if kind == kindAppeared {
+	if kind == journal.KindAppeared {
 		n.Module = m
 	}
 	body, err := encode(n)

@@ -172,6 +172,9 @@ func (s *Service) openJournal() (kept string, err error) {
 	path := s.settings().Journal.Path
 	s.journal, err = journal.Open(path, nil)
 	if !errors.Is(err, journal.ErrCorrupt) {
+		if err == nil {
+			s.setRoom()
+		}
 		return "", err
 	}
 	return s.setAside(err)
@@ -190,7 +193,9 @@ func (s *Service) setAside(why error) (kept string, err error) {
 	if kept, err = journal.SetAside(path, time.Now()); err != nil {
 		return "", err
 	}
-	s.journal, err = journal.Open(path, nil)
+	if s.journal, err = journal.Open(path, nil); err == nil {
+		s.setRoom()
+	}
 	return kept, err
 }
 
@@ -283,6 +288,8 @@ const (
 	// stopWithin is how long a journal that cannot be written may keep the service from
 	// ending.
 	stopWithin = 20 * time.Second
+	// minorWithin is how long finding out about a minor action may take.
+	minorWithin = 2 * time.Second
 	// endWithin is how long what is done beside recording has to end.
 	endWithin = 10 * time.Second
 	// hurryBacklog is how much may wait in the tracer, in bytes, before attempts that changed
@@ -310,7 +317,7 @@ func (s *Service) record(ctx context.Context) error {
 			return nil
 		}
 		var b batch
-		for until := time.Now().Add(batchWithin); ok; w, ok = s.intake.poll() {
+		for until := time.Now().Add(batchWithin); ok; w, ok = s.intake.poll(&w) {
 			if err := s.account(ctx, &w, &b); err != nil {
 				return s.leave(&b, 1, err)
 			}
@@ -325,6 +332,9 @@ func (s *Service) record(ctx context.Context) error {
 		}
 		s.keepMinor(&b)
 		s.intake.recorded()
+		if s.journal.Due() {
+			signal(s.retainIt)
+		}
 		s.wake()
 	}
 }
@@ -353,14 +363,14 @@ func (b *batch) count(f *folds) {
 
 // account looks into an action, and adds its record to a batch.
 func (s *Service) account(ctx context.Context, w *waiting, b *batch) error {
+	m, isMinor := minorOf(w.action)
 	var whole account.Account
 	if why := s.hurry(w); why != "" {
 		whole = unasked(w.action, why)
 	} else {
-		whole = s.asker.ask(ctx, w.action)
+		whole = s.look(ctx, w.action, isMinor)
 	}
 	s.metrics.count(&whole)
-	m, isMinor := minorOf(w.action)
 	if !isMinor {
 		r, err := s.recorder.action(&whole, maxBody)
 		if err == nil {
@@ -370,9 +380,20 @@ func (s *Service) account(ctx context.Context, w *waiting, b *batch) error {
 	}
 	r, err := s.recorder.action(&whole, maxBodyMinor)
 	if err == nil {
+		r.Class = journal.ClassMinor
 		b.minor, b.minors = append(b.minor, r), append(b.minors, m)
 	}
 	return err
+}
+
+// look finds out about an action. A minor one gets less time: others wait behind it.
+func (s *Service) look(ctx context.Context, a *tracer.Action, isMinor bool) account.Account {
+	if isMinor {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, minorWithin)
+		defer cancel()
+	}
+	return s.asker.ask(ctx, a)
 }
 
 // hurry says why there is no time to look into an action; it is empty if there is.

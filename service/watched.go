@@ -1,6 +1,7 @@
 package service
 
 import (
+	"github.com/kmodtrace/kmodtrace/journal"
 	"maps"
 	"slices"
 	"strings"
@@ -111,5 +112,5 @@ func (s *Service) checkDisturbances(now []tracer.Disturbance) {
 		s.log.Warn().Msg(text)
 		signal(s.lookAtIt) // what was done meanwhile shows in what is loaded
 	}
-	s.watched.tell(func(b blind) error { return s.note(kindBlind, b.at, 0, note{Text: b.text}) })
+	s.watched.tell(func(b blind) error { return s.note(journal.KindBlind, b.at, 0, note{Text: b.text}) })
 }
