@@ -30,6 +30,9 @@ type Account struct {
 	NotLookedUp string `json:"not_looked_up,omitempty"`
 	// LeftOut says what was left out so that the record has a bounded size.
 	LeftOut []string `json:"left_out,omitempty"`
+	// Cut says that the journal had to shorten it: texts that end in … were longer, and
+	// lists may lack their middle.
+	Cut bool `json:"cut,omitempty"`
 }
 
 // Inquiry finds out what an action does not say itself. It is for one goroutine, Health,
