@@ -18,7 +18,7 @@ const (
 	escapeKept = 64 << 10
 )
 
-var errEscape = errors.New("Ctrl-] three times")
+var errEscape = errors.New("by Ctrl-] three times")
 
 // escapeReader gives what is typed, and reads on when nobody takes it.
 type escapeReader struct {

@@ -160,13 +160,17 @@ func TestHostileGuestEnds(t *testing.T) {
 				m.Stdin = endless{}
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				if by == "time-out" {
+				var stdout sink
+				forks := what == "children" || what == "orphans"
+				switch {
+				case by == "time-out":
 					m.Timeout = 500 * time.Millisecond
-				} else {
+				case forks: // once it has
+					stdout.then = cancel
+				default:
 					time.AfterFunc(500*time.Millisecond, cancel)
 				}
 				r := report{status: guest.ExitStatus{Status: -1}}
-				var stdout sink
 				if err := ends(t, func() error { return m.boot(ctx, q, image, &r, &stdout, io.Discard) }); err == nil || r.status.Status != -1 {
 					t.Errorf("status %d, error %v", r.status.Status, err)
 				} else if len(err.Error()) > 64<<10 {
@@ -178,8 +182,10 @@ func TestHostileGuestEnds(t *testing.T) {
 				if info, err := os.Stat(m.Console); err != nil || info.Size() > consoleMost+1000 {
 					t.Errorf("the console's file: %v, %v", info, err)
 				}
-				if pid := stdout.first(); what == "children" || what == "orphans" {
+				if pid := stdout.first(); forks && pid != "" {
 					gone(t, pid)
+				} else if forks && by == "cancel" {
+					t.Error("it has not forked")
 				}
 			})
 		}
@@ -199,11 +205,16 @@ type endless struct{}
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
 // sink remembers the first thing that is written to it.
-type sink struct{ text atomic.Pointer[string] }
+type sink struct {
+	text atomic.Pointer[string]
+	then func() // called then
+}
 
 func (s *sink) Write(p []byte) (int, error) {
 	text := string(p[:min(len(p), 100)])
-	s.text.CompareAndSwap(nil, &text)
+	if s.text.CompareAndSwap(nil, &text) && s.then != nil {
+		s.then()
+	}
 	return len(p), nil
 }
 

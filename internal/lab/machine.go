@@ -233,9 +233,9 @@ func (m Machine) boot(ctx context.Context, q qemu, image *os.File, r *report, st
 	if len(m.Bring) > 0 {
 		collect = newCollector(m.Bring, m.bringLimits())
 	}
-	s := newSession(stdout, stderr, collect)
+	listening := newSession(stdout, stderr, collect)
 	stop := make(chan struct{})
-	s, receiveErr := s.until(ctx, p.reader(p.stdout), func() { m.startInput(s, p.stdin, stop) })
+	s, receiveErr := listening.until(ctx, p.reader(p.stdout), func() { m.startInput(listening, p.stdin, stop) })
 	close(stop)
 	waitErr := p.end(s.done || errors.Is(receiveErr, io.EOF) || errors.Is(receiveErr, io.ErrUnexpectedEOF))
 	r.times.ready, r.times.exited, r.times.off = s.ready, s.exited, time.Now()

@@ -339,3 +339,20 @@ func TestBadMachines(t *testing.T) {
 		}
 	}
 }
+
+// TestDiskStays: what the guest writes to its disk is there afterwards, and no more than
+// fits.
+func TestDiskStays(t *testing.T) {
+	t.Parallel()
+	m := bootable(t, "6.12", runtime.GOARCH)
+	m.NoModules = false
+	m.Disk = filepath.Join(t.TempDir(), "a,b disk")
+	if err := os.WriteFile(m.Disk, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := m.sh(t, "modprobe virtio_blk && echo written >/dev/vda && dd if=/dev/zero of=/dev/vda bs=64k seek=15 count=10 2>/dev/null; sync")
+	text, err := os.ReadFile(m.Disk)
+	if got.err != nil || err != nil || len(text) != 1<<20 || !strings.HasPrefix(string(text), "written\n") {
+		t.Errorf("%+v, %v, %d bytes that begin %.20q", got, err, len(text), text)
+	}
+}

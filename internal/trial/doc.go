@@ -6,6 +6,14 @@
 // [Judge] makes a [Report] of the events, of the guest's console and of how the machine
 // ended. A crash of the guest is a result, not an error.
 //
+// # What is believed
+//
+// The machine belongs to the module that is tried: what the guest tells and prints may be
+// false, out of order or without end. All of it is read within bounds and against the plan;
+// of the events, the console and the machine's end the worst counts; and a trial passes only
+// with a report of each step. A module that means harm can still imitate all of that: a
+// trial finds faults, not malice.
+//
 // # What is seen of memory
 //
 // The guest boots with slub_debug=U, by which the kernel keeps the place of each
