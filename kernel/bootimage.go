@@ -32,7 +32,7 @@ type vmlinux struct {
 
 const (
 	maxBootFile = 256 << 20
-	maxVmlinux  = 1 << 30
+	maxVmlinux  = 512 << 20 // a distribution's has 60 MB
 )
 
 // readBootImage reads the image file. That of the running kernel's release must be of the same

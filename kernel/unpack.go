@@ -32,9 +32,13 @@ func unpackVmlinux(data []byte) ([]byte, error) {
 	return data, nil
 }
 
+// maxVmlinuxWindow is what the kernel's build asks of zstd (--ultra -22).
+const maxVmlinuxWindow = 128 << 20
+
 // unpackZstd reads the first frame; the size that follows it is no frame.
 func unpackZstd(data []byte) ([]byte, error) {
-	r, err := zstd.NewReader(bytes.NewReader(data), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(256<<20))
+	r, err := zstd.NewReader(bytes.NewReader(data), zstd.WithDecoderConcurrency(1),
+		zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxVmlinuxWindow))
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +47,7 @@ func unpackZstd(data []byte) ([]byte, error) {
 	n, err := io.Copy(&out, io.LimitReader(r, maxVmlinux+1))
 	switch {
 	case n > maxVmlinux:
-		return nil, errors.New("it unpacks to more than 1 GiB")
+		return nil, errors.New("it unpacks to more than 512 MiB")
 	case err != nil && !errors.Is(err, zstd.ErrMagicMismatch) && !errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, err
 	case err != nil && !bytes.HasPrefix(out.Bytes(), []byte("\x7fELF")):
@@ -68,7 +72,7 @@ func unpackLZ4(data []byte) ([]byte, error) {
 			return nil, errLZ4
 		}
 		if len(out) > maxVmlinux-lz4Block {
-			return nil, errors.New("it unpacks to more than 1 GiB")
+			return nil, errors.New("it unpacks to more than 512 MiB")
 		}
 		var err error
 		if out, err = unpackLZ4Block(out, data[4:4+size]); err != nil {

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -24,6 +25,7 @@ type program struct {
 	path       string
 	argv, env  []string
 	credential *syscall.Credential // nil: as whom this process runs
+	terminal   *ownTerminal        // once it is started as another user on a terminal; else nil
 }
 
 // findProgram looks for the first argument as a shell would.
@@ -126,17 +128,41 @@ func withVariables(env []string, pairs ...string) []string {
 	return append(kept, pairs...)
 }
 
+// apart tells whether it has a session of its own: another user's, wherever there is a
+// terminal that it could otherwise reach.
+func (p *program) apart() bool {
+	if p.credential == nil {
+		return false
+	}
+	f, err := os.OpenFile("/dev/tty", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err == nil {
+		f.Close()
+	}
+	return err == nil || p.terminal != nil
+}
+
 // start starts it with this process's own standard input, output and error, in the same
 // process group, and with no other descriptor than those that this process was itself
-// given to pass on. The pid is as this process's own namespace has it.
+// given to pass on. As another user it has a session and, in place of this process's
+// terminal, one of its own. The pid is as this process's own namespace has it.
 func (p *program) start() (pid int, err error) {
-	pid, err = syscall.ForkExec(p.path, p.argv, &syscall.ProcAttr{
-		Env:   p.env,
-		Files: []uintptr{0, 1, 2},
-		Sys:   &syscall.SysProcAttr{Credential: p.credential},
-	})
+	if p.credential != nil {
+		if p.terminal, err = newOwnTerminal(int(p.credential.Uid)); err != nil {
+			return 0, startError(p.argv[0], err)
+		}
+	}
+	files := []uintptr{0, 1, 2}
+	sys := &syscall.SysProcAttr{Credential: p.credential, Setsid: p.apart()}
+	if p.terminal != nil {
+		files = p.terminal.files()
+		sys.Setctty, sys.Ctty = true, slices.Index(files, p.terminal.slave.Fd())
+	}
+	pid, err = syscall.ForkExec(p.path, p.argv, &syscall.ProcAttr{Env: p.env, Files: files, Sys: sys})
 	if err != nil {
 		return 0, startError(p.argv[0], err)
+	}
+	if p.terminal != nil {
+		p.terminal.begin(pid)
 	}
 	return pid, nil
 }

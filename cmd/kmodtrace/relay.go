@@ -20,6 +20,10 @@ type relay struct {
 	// orphans is told that a descendant may have ended that nobody else waits for.
 	orphans  chan struct{}
 	terminal *os.File // that controls this process; nil without one
+	// apart tells that the command is in a session of its own, and own is its terminal there,
+	// if it has one.
+	apart bool
+	own   *ownTerminal
 }
 
 // newRelay catches signals from now on. Those that whoever started this process chose to
@@ -83,6 +87,11 @@ func asksToEnd(s os.Signal) bool {
 	return slices.Contains([]os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM}, s)
 }
 
+// has tells of the program what matters to the relay, once it is started.
+func (r *relay) has(p *program) {
+	r.apart, r.own = p.apart(), p.terminal
+}
+
 // follow passes signals on to the command until it has ended, and gives how. No signal
 // goes to its pid after that.
 func (r *relay) follow(pid int) syscall.WaitStatus {
@@ -109,6 +118,9 @@ func (r *relay) follow(pid int) syscall.WaitStatus {
 // pass sends a signal on, unless the command has it from the same sender: a terminal
 // sends to all of the process group that has it.
 func (r *relay) pass(pid int, s syscall.Signal) {
+	if r.apart && r.passApart(pid, s) {
+		return
+	}
 	switch s {
 	case syscall.SIGTTIN, syscall.SIGTTOU:
 		return
@@ -123,6 +135,35 @@ func (r *relay) pass(pid int, s syscall.Signal) {
 	}
 	// That it may have ended is the next thing to be heard.
 	_ = unix.Kill(pid, s)
+}
+
+// passApart passes on what a terminal and a shell send to a job: the command is none of
+// theirs where it has a session of its own.
+func (r *relay) passApart(pid int, s syscall.Signal) bool {
+	switch s {
+	case syscall.SIGTSTP: // which the kernel would drop: no shell is in that session
+		if r.own != nil {
+			r.own.stop()
+			return true
+		}
+		_ = unix.Kill(-pid, unix.SIGSTOP)
+		_ = unix.Kill(os.Getpid(), unix.SIGSTOP)
+	case syscall.SIGCONT:
+		if r.own != nil {
+			r.own.continued()
+			return true
+		}
+		_ = unix.Kill(-pid, unix.SIGCONT)
+	case syscall.SIGWINCH:
+		if r.own != nil {
+			r.own.resize() // which has the kernel tell the command
+		}
+	case syscall.SIGINT, syscall.SIGQUIT:
+		_ = unix.Kill(-pid, s)
+	default:
+		return false
+	}
+	return true
 }
 
 // inForeground tells whether this process's group has the terminal.

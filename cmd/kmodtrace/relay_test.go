@@ -43,7 +43,12 @@ func passThrough(args []string) int {
 		if err != nil {
 			return err
 		}
-		return endError(r.follow(ctx, pid))
+		r.signals.has(p)
+		status := r.follow(ctx, pid)
+		if p.terminal != nil {
+			p.terminal.end()
+		}
+		return endError(status)
 	}()
 	if err != nil && err.Error() != "" {
 		fmt.Fprintf(os.Stderr, "passthrough: %v\n", err)

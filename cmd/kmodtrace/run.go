@@ -26,6 +26,8 @@ others do meanwhile is not shown, nor what another service (systemd, udev) does 
 the command has told it something.
 
 The command has this one's standard input, output and error, its terminal and its signals.
+With --user, where any of these is a terminal, it has a session and a terminal of its own in
+place of that, from which it cannot type into this user's shell.
 The report goes to standard error or, by --output, into a file, and ends with a line
 that sums up, on standard error. It ends with the command. What descendants that outlive
 it do later is not shown; what they have begun is shown as pending. Where the kernel was
@@ -113,7 +115,11 @@ func (o *runOptions) run(ctx context.Context, args []string, stderr io.Writer) e
 	if err != nil {
 		return err
 	}
+	signals.has(p)
 	status := r.follow(ctx, pid)
+	if p.terminal != nil {
+		p.terminal.end()
+	}
 	o.end(r, t)
 	return endError(status)
 }
