@@ -20,11 +20,11 @@ import (
 // docs/schema/action.schema.json describes.
 type Account struct {
 	cause.Explained
-	// Origin is where the file of a load comes from; nil where there is none.
-	Origin *provenance.Origin `json:"origin,omitempty"`
 	// Cut says that the journal had to shorten it: texts that end in … were longer, and
 	// lists may lack their middle.
 	Cut bool `json:"cut,omitempty"`
+	// Origin is where the file of a load comes from; nil where there is none.
+	Origin *provenance.Origin `json:"origin,omitempty"`
 }
 
 // Inquiry finds out what an action does not say itself. It is for one goroutine.
