@@ -23,8 +23,6 @@ import (
 // docs/schema/action.schema.json describes.
 type Account struct {
 	cause.Explained
-	// Origin is where the file of a load comes from; nil where there is none.
-	Origin *provenance.Origin `json:"origin,omitempty"`
 	// NotLookedUp says why nobody looked for its cause and its origin; empty where somebody
 	// did.
 	NotLookedUp string `json:"not_looked_up,omitempty"`
@@ -33,6 +31,8 @@ type Account struct {
 	// Cut says that the journal had to shorten it: texts that end in … were longer, and
 	// lists may lack their middle.
 	Cut bool `json:"cut,omitempty"`
+	// Origin is where the file of a load comes from; nil where there is none.
+	Origin *provenance.Origin `json:"origin,omitempty"`
 }
 
 // Inquiry finds out what an action does not say itself. It is for one goroutine, Health,

@@ -358,7 +358,7 @@ func TestAppearedAndVanished(t *testing.T) {
 // A flood of what failed, with bodies of 300 KB at full speed: the file stays as large as
 // it may be, and every load is there.
 func TestFlood(t *testing.T) {
-	floods := 3000
+	floods := 1500
 	if testing.Short() {
 		floods = 600
 	}
