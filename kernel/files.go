@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,7 +50,15 @@ func readFile(path string, most int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	neverWait(f)
 	return readBounded(f, path, most)
+}
+
+// neverWait ends reading of what has nothing to read now: /proc and tracefs have files that
+// look regular and are streams.
+func neverWait(f *os.File) {
+	const most = time.Second
+	_ = f.SetReadDeadline(time.Now().Add(most)) // of a file proper there is none
 }
 
 func readBounded(r io.Reader, name string, most int64) ([]byte, error) {
@@ -91,6 +100,7 @@ func fileLines(path string) iter.Seq2[string, error] {
 			return
 		}
 		defer f.Close()
+		neverWait(f)
 		lines := bufio.NewScanner(f)
 		lines.Buffer(nil, maxLine)
 		for lines.Scan() {
