@@ -23,6 +23,9 @@ import (
 // docs/schema/action.schema.json describes.
 type Account struct {
 	cause.Explained
+	// Cut says that the journal had to shorten it: texts that end in … were longer, and
+	// lists may lack their middle.
+	Cut bool `json:"cut,omitempty"`
 	// Origin is where the file of a load comes from; nil where there is none.
 	Origin *provenance.Origin `json:"origin,omitempty"`
 	// NotLookedUp says why nobody looked for its cause and its origin; empty where somebody

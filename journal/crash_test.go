@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -55,7 +56,7 @@ func checkKilled(t *testing.T, path string, round int, kept int64) {
 		t.Fatalf("record %d was acknowledged, and after recovery the last is %d", kept, report.Last.Count)
 	}
 	for _, r := range all(t, j.Reader) {
-		if r.Kind == KindAction && !bytes.Equal(r.Body, bytes.Repeat([]byte("x"), len(r.Body))) {
+		if r.Kind == KindAction && !json.Valid(r.Body) && !bytes.Equal(r.Body, bytes.Repeat([]byte("x"), len(r.Body))) {
 			t.Fatalf("record %d is not what was appended", r.Seq)
 		}
 	}

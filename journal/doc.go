@@ -16,10 +16,14 @@
 // the records are on the disk. After a crash or a power cut the next [Open] finds all
 // that was acknowledged, and perhaps the last that was not.
 //
+// Version 1 of the schema is read as it is, and migrated by Open: its records keep their
+// hashes, which have neither class nor form.
+//
 // # The chain
 //
 // Each record carries the SHA-256 hash of all its columns, among them its number and
-// the hash of the record before it. The last number and hash are kept apart. So a
+// the hash of the record before it. Processes that several bodies have are stored once,
+// by their SHA-256, which stands in the bodies in their place. The last number and hash are kept apart. So a
 // record that was changed, removed, moved or inserted does not fit its neighbours, and
 // [Reader.Verify] says which one it is.
 //
@@ -35,11 +39,15 @@
 //
 // # Retention
 //
-// [Journal.Retain] removes the oldest records, never others. A record in the chain
-// says up to which number and hash it did, so what is left can be verified, and what
-// else is missing at the front is found. It also keeps what later answers need: which
-// modules were loaded at that point and by whom, and a hash over when each module,
-// file and content was seen first.
+// [Journal.Retain] removes the oldest records, and where there is no room those first
+// that matter least ([Class]), from between others. A record in the chain says up to which
+// number and hash it removed all, or which runs of records it removed and the hashes
+// around each; so what is left can be verified, and what else is missing is found. It also
+// keeps what later answers need: which modules were loaded at that point and by whom, and
+// a hash over when each module, file and content was seen first.
+//
+// [Journal.SetRoom] and [Journal.Due] let the appender keep the file as small as it may be
+// while records come fast.
 //
 // # Time
 //

@@ -41,6 +41,12 @@ func child(path string) {
 		for range 1 + n%5 {
 			r := load(int(n), fmt.Sprint("m", n%13))
 			r.Body = bytes.Repeat([]byte("x"), int(n*37%9000))
+			switch n % 4 {
+			case 1:
+				r.Body = deep(int(n), int(n%9), 300).Body
+			case 2:
+				r.Outcome, r.Class = "failed", Class(1+n%2)
+			}
 			batch, n = append(batch, r), n+1
 		}
 		done, err := j.Append(context.Background(), batch...)

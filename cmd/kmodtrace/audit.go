@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -40,10 +41,14 @@ which ones were changed, removed, moved or inserted. Exit status 0 says that non
 Whoever may write the file may also make all hashes anew. That only an anchor finds, a line
 that the service tells to the system log now and then: give the log to --anchors. Anchors of
 which none could be compared, because they are all of another journal or older than what
-retention has left, are a problem too.`,
+retention has left, are a problem too.
+
+Anybody can write a line that looks like an anchor to the system log. In what journalctl
+prints with -o json it is to be seen who did, and only those are taken that root's kmodtrace
+wrote. Of text, that cannot be seen: take it from a log that only root can write to.`,
 		Example: `  kmodtrace audit verify
   kmodtrace audit verify --anchor 'journal=… records=4711 hash=… time=2026-03-01T14:00:00Z'
-  journalctl -t kmodtrace | kmodtrace audit verify --anchors -
+  journalctl -t kmodtrace -o json | kmodtrace audit verify --anchors -
   kmodtrace audit verify --journal ./copy.db --anchors auth.log`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -119,16 +124,27 @@ func (o *verifyOptions) readAnchors(ctx context.Context, stdin io.Reader) (ancho
 	}
 	lines := bufio.NewScanner(stdin)
 	lines.Buffer(nil, 1<<20)
+	known := map[journal.Anchor]bool{}
 	for n := 1; lines.Scan(); n++ {
-		if !looksLikeAnchor(lines.Text()) {
+		text, err := anchorLine(lines.Text())
+		if err == nil && !looksLikeAnchor(text) {
 			continue // of a log, most lines are about something else
 		}
-		a, err := journal.ParseAnchor(lines.Text())
+		var a journal.Anchor
+		if err == nil {
+			a, err = journal.ParseAnchor(text)
+		}
 		if err != nil {
 			zerolog.Ctx(ctx).Warn().Msgf("%s, line %d is left out: %v", shortText(o.anchors), n, oneLineError{err})
 			continue
 		}
-		anchors = append(anchors, a)
+		if known[a] {
+			continue
+		}
+		if len(anchors) == maxAnchors {
+			return nil, fmt.Errorf("more than %d anchors in %s: give those of this journal", maxAnchors, shortText(o.anchors))
+		}
+		known[a], anchors = true, append(anchors, a)
 	}
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("anchors: %w", err)
@@ -137,6 +153,64 @@ func (o *verifyOptions) readAnchors(ctx context.Context, stdin io.Reader) (ancho
 		return nil, fmt.Errorf("no anchor in %s: the service writes lines with journal=", shortText(o.anchors))
 	}
 	return anchors, nil
+}
+
+// maxAnchors is how many are compared: a hundred years of one each hour.
+const maxAnchors = 1_000_000
+
+// anchorLine gives the message of a line. In the JSON of journalctl, what journald found
+// out itself of who wrote it begins with _: there an anchor counts only if it is from
+// root's kmodtrace.
+func anchorLine(line string) (string, error) {
+	if !strings.HasPrefix(line, "{") {
+		return line, nil
+	}
+	var entry struct {
+		Message json.RawMessage `json:"MESSAGE"`
+		UID     string          `json:"_UID"`
+		Unit    string          `json:"_SYSTEMD_UNIT"`
+		Comm    string          `json:"_COMM"`
+	}
+	if err := json.Unmarshal([]byte(line), &entry); err != nil || entry.Message == nil {
+		return line, nil // JSON of another program
+	}
+	text := messageText(entry.Message)
+	switch {
+	case !looksLikeAnchor(text):
+		return "", nil
+	case entry.UID != "0":
+		return "", fmt.Errorf("an anchor that user %s wrote, not root", orUnknownText(entry.UID))
+	case entry.Unit != serviceUnit && entry.Comm != "kmodtrace":
+		return "", fmt.Errorf("an anchor that %s wrote, not kmodtrace", orUnknownText(shortText(strings.Join(nonEmpty(entry.Comm, entry.Unit), " of "))))
+	}
+	return text, nil
+}
+
+// serviceUnit is that of the package.
+const serviceUnit = "kmodtrace.service"
+
+func orUnknownText(s string) string {
+	if s == "" {
+		return "nobody knows who"
+	}
+	return s
+}
+
+// messageText is a message of journalctl's JSON: a list of bytes where it is not UTF-8.
+func messageText(raw json.RawMessage) string {
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		return text
+	}
+	var list []uint16
+	if json.Unmarshal(raw, &list) != nil {
+		return ""
+	}
+	bytes := make([]byte, len(list))
+	for i, b := range list {
+		bytes[i] = byte(b)
+	}
+	return string(bytes)
 }
 
 // looksLikeAnchor tells lines apart in which other programs also say journal=. One whose
@@ -154,6 +228,7 @@ type verification struct {
 	Records int64  `json:"records"`
 	First   int64  `json:"first"`   // the number of the oldest; 0: there is none
 	Removed int64  `json:"removed"` // retention has removed the records up to this number
+	Thinned int64  `json:"thinned"` // and so many between those that are left
 	// Last is how it ends: the number and hash of the last record that is there.
 	Last lastRecord `json:"last"`
 	// Anchors are those given; Foreign are of other journals. Those that are neither
@@ -183,7 +258,7 @@ type verifyProblem struct {
 
 func verificationOf(path string, r *journal.Report, anchors []journal.Anchor) *verification {
 	v := &verification{
-		Path: path, Journal: r.Journal, Records: r.Records, First: r.First, Removed: r.Removed,
+		Path: path, Journal: r.Journal, Records: r.Records, First: r.First, Removed: r.Removed, Thinned: r.Thinned,
 		Last: lastRecord{r.Last.Count, r.Last.Hash}, Anchors: len(anchors), Compared: r.Anchors,
 		Problems: []verifyProblem{}, More: r.More,
 	}
@@ -224,6 +299,9 @@ func (v *verification) summary() string {
 		text += " is as it was written"
 	default:
 		text += " are as they were written"
+	}
+	if v.Thinned > 0 {
+		text += fmt.Sprintf("; retention has removed %d between them", v.Thinned)
 	}
 	if v.Compared > 0 {
 		text += anchorsText(v.Compared, len(v.Problems) == 0)

@@ -216,10 +216,37 @@ func isChanged(rec *journal.Record, err error) bool {
 	return errors.Is(err, journal.ErrCorrupt) && rec.Seq != 0
 }
 
-// records gives those asked for, with the gaps where these are asked for too. Of the
-// newest ones the journal is asked from its end.
+// records gives those asked for, with the gaps where these are asked for too. The newest
+// ones in the order of old to new are asked for twice, first for their numbers: bodies can
+// be long, and none is kept.
 func (h *historyRun) records(ctx context.Context, f journal.Filter, some bool) iter.Seq2[journal.Record, error] {
-	newest := h.reverse || h.limit > 0
+	if h.limit == 0 || h.reverse {
+		return h.stream(ctx, f, some, h.reverse)
+	}
+	return func(yield func(journal.Record, error) bool) {
+		var newest, oldest int64
+		for rec, err := range h.stream(ctx, f, some, true) {
+			if err != nil && !isChanged(&rec, err) {
+				yield(rec, err)
+				return
+			}
+			if oldest = rec.Seq; newest == 0 {
+				newest = rec.Seq
+			}
+		}
+		if newest == 0 {
+			return
+		}
+		f.From, f.Through = oldest, newest
+		gaps := h.gaps
+		defer func() { h.gaps = gaps }()
+		h.gaps.From, h.gaps.Through = oldest, newest
+		h.stream(ctx, f, some, false)(yield)
+	}
+}
+
+// stream gives them in one order.
+func (h *historyRun) stream(ctx context.Context, f journal.Filter, some, newest bool) iter.Seq2[journal.Record, error] {
 	records := func(func(journal.Record, error) bool) {}
 	ask := func(f journal.Filter) iter.Seq2[journal.Record, error] {
 		f.OldestFirst, f.Limit = !newest, h.limit
@@ -233,9 +260,6 @@ func (h *historyRun) records(ctx context.Context, f journal.Filter, some bool) i
 	}
 	if h.limit > 0 {
 		records = firstOf(records, h.limit)
-	}
-	if newest && !h.reverse {
-		records = reversed(records)
 	}
 	return records
 }
@@ -270,28 +294,6 @@ func firstOf(records iter.Seq2[journal.Record, error], n int) iter.Seq2[journal.
 		left := n
 		for rec, err := range records {
 			if left--; !yield(rec, err) || left == 0 {
-				return
-			}
-		}
-	}
-}
-
-// reversed keeps all of a stream before it gives any.
-func reversed(records iter.Seq2[journal.Record, error]) iter.Seq2[journal.Record, error] {
-	type found struct {
-		rec journal.Record
-		err error
-	}
-	return func(yield func(journal.Record, error) bool) {
-		var all []found
-		for rec, err := range records {
-			if all = append(all, found{rec, err}); err != nil && !isChanged(&rec, err) {
-				yield(rec, err)
-				return
-			}
-		}
-		for _, f := range slices.Backward(all) {
-			if !yield(f.rec, f.err) {
 				return
 			}
 		}

@@ -44,12 +44,7 @@ func (f *historyFlags) register(cmd *cobra.Command) {
 // gapWord stands for all kinds of gaps.
 const gapWord = "gap"
 
-func recordKinds() []journal.Kind {
-	return []journal.Kind{
-		journal.KindAction, journal.KindInventory, journal.KindPresent, journal.KindStarted, journal.KindStopped,
-		journal.KindLost, journal.KindLate, journal.KindClock, journal.KindCorrupt, journal.KindRetention,
-	}
-}
+func recordKinds() []journal.Kind { return journal.Kinds() }
 
 func kindWords() (words []string) {
 	for _, k := range recordKinds() {

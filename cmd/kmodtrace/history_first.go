@@ -235,6 +235,8 @@ func (f *firstSeen) how() string {
 		return "removed since"
 	case f.Kind == journal.KindPresent:
 		return "found loaded"
+	case f.Kind == journal.KindAppeared:
+		return "appeared"
 	}
 	return f.Action + " " + f.Outcome
 }

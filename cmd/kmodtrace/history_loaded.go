@@ -189,7 +189,7 @@ func loadedTable(l *loadedJSON, t theme, width int, w io.Writer) error {
 	for i := range l.Modules {
 		m := &l.Modules[i]
 		s, since, by := plain, dateTime(m.Time), orDash(m.User)
-		if m.Kind == journal.KindPresent {
+		if m.Kind != journal.KindAction { // an inventory found it, or it appeared
 			s, since, by = dim, "before "+since, "not known"
 		}
 		if m.Unwatched {

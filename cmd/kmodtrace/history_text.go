@@ -123,6 +123,16 @@ func kindText(r *journal.Record) string {
 		return "the journal was damaged and set aside; this one took its place"
 	case journal.KindRetention:
 		return fmt.Sprintf("%s removed, the oldest, as the configuration says", plural(uint64(n), "record"))
+	case journal.KindThinned:
+		return fmt.Sprintf("%s removed from between others, of what failed or was only asked for: there was no room", plural(uint64(n), "record"))
+	case journal.KindFolded:
+		return plural(uint64(n), "attempt") + " of one user told in this record, not one by one"
+	case journal.KindAppeared:
+		return "is loaded, and nobody was seen to load it"
+	case journal.KindVanished:
+		return "is not loaded any more, and nobody was seen to unload it"
+	case journal.KindBlind:
+		return "the watching was disturbed: what happened meanwhile is not known"
 	}
 	return string(r.Kind)
 }
