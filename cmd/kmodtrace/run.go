@@ -126,6 +126,12 @@ func (o *runOptions) end(r *runner, t *tracer.Tracer) {
 	if loss.Any() {
 		r.log.Warn().Msgf("%s: what was shown may be incomplete", lossText(loss))
 	}
+	if all := t.Disturbances(); len(all) > 0 {
+		r.log.Warn().Msgf("hooks were disturbed: %s: what was shown may be incomplete", disturbancesText(all))
+	}
+	if folded, err := t.Folded(); err == nil && len(folded) > 0 {
+		r.log.Warn().Msgf("counted, not shown one by one, and perhaps the command's: %s", foldedText(folded, make(users)))
+	}
 	if n := r.report.untold; n > 0 {
 		r.log.Warn().Msgf("%s more may be the command's: who caused that was not seen", plural(n, "action"))
 	}

@@ -79,6 +79,9 @@ func lossText(l tracer.Loss) string {
 		}
 	}
 	add(l.Events, "event")
+	if l.Unprivileged > 0 {
+		parts[len(parts)-1] += fmt.Sprintf(" (%d of callers who may not load modules)", l.Unprivileged)
+	}
 	add(l.Untracked, "untracked attempt")
 	add(l.Missed, "probe run")
 	if l.Missed > 0 && len(l.MissedBy) > 0 {
@@ -86,6 +89,15 @@ func lossText(l tracer.Loss) string {
 	}
 	add(l.Dropped, "unfinished action")
 	return "lost " + strings.Join(parts, ", ")
+}
+
+// disturbancesText says what disturbed the hooks, in one line.
+func disturbancesText(all []tracer.Disturbance) string {
+	texts := make([]string, len(all))
+	for i, d := range all {
+		texts[i] = d.String()
+	}
+	return strings.Join(texts, "; ")
 }
 
 // missedText says which probes did not run, and how often.

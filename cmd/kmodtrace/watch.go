@@ -28,7 +28,11 @@ An outcome is the kernel's answer to the whole attempt, never a single event on 
 Watching ends on Ctrl-C, SIGTERM, after --count or after --timeout; what was seen
 and lost is then said on standard error. What had ended and waited to be shown is shown
 first, unless it is told to end a second time; what had begun and not ended is shown as
-pending. Exit status 5 says that something was lost, or not shown.`,
+pending. Exit status 5 says that something was lost, or not shown, or that somebody
+disturbed the hooks.
+
+What a user without CAP_SYS_MODULE is refused is shown 64 times, then four times a second;
+the rest is counted, and said once a second on standard error.`,
 		Example: `  kmodtrace watch
   kmodtrace watch --json --outcome failed
   kmodtrace watch --module 'snd-*' --action load,unload
@@ -101,7 +105,11 @@ func (o *watchOptions) run(ctx context.Context, stdout io.Writer) error {
 	if err := writeReady(o.readyFile); err != nil {
 		return err
 	}
-	return w.end(t, w.watch(ctx, t), log)
+	attention := attend(t, log)
+	defer attention.end()
+	err = w.watch(ctx, t)
+	attention.end()
+	return w.end(t, err, log)
 }
 
 // writeReady says that everything that begins from now on will be seen.
@@ -259,11 +267,22 @@ func (w *watcher) end(t *tracer.Tracer, watchErr error, log *zerolog.Logger) err
 	if err != nil {
 		return err
 	}
+	folded, err := t.Folded()
+	if err != nil {
+		return err
+	}
+	disturbances := t.Disturbances()
 	said := fmt.Errorf("%s; %s", w.tally.text(w.events), lossText(loss))
+	if n := foldedTotal(folded); n > 0 {
+		said = fmt.Errorf("%w; counted %s of callers who may not load modules", said, plural(n, "more refusal"))
+	}
+	if len(disturbances) > 0 {
+		said = fmt.Errorf("%w; hooks were disturbed: %s", said, disturbancesText(disturbances))
+	}
 	if w.skipped > 0 {
 		said = fmt.Errorf("%w; %d more were not looked at: told twice to end", said, w.skipped)
 	}
-	if loss.Any() || w.skipped > 0 {
+	if loss.Any() || w.skipped > 0 || len(disturbances) > 0 {
 		return &exitError{status: exitLost, err: said, hint: "what was shown may be incomplete"}
 	}
 	log.Info().Uint64("shown", w.tally.shown).Msg(said.Error())

@@ -1,0 +1,156 @@
+package tracer_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/kmodtrace/kmodtrace/tracer"
+)
+
+// setSwitch writes to one of the kernel's switches, until the test ends.
+func setSwitch(t *testing.T, file, value, before string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(value), 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.WriteFile(file, []byte(before), 0) })
+}
+
+// TestDisturbedSwitches: while hooks are switched off, and afterwards where the kernel side
+// can see it, that is said.
+func TestDisturbedSwitches(t *testing.T) {
+	inLab(t)
+	const kprobes, ftrace = "/sys/kernel/debug/kprobes/enabled", "/proc/sys/kernel/ftrace_enabled"
+	for _, b := range backends() {
+		t.Run(b.String(), func(t *testing.T) {
+			w := open(t, &tracer.Options{Backend: b})
+			if all := w.Disturbances(); len(all) > 0 {
+				t.Fatalf("before: %v", all)
+			}
+			expectDisturbed := func(when string, counted uint64, states ...string) {
+				t.Helper()
+				var have []string
+				for _, d := range w.Disturbances() {
+					if d.Count == 0 {
+						have = append(have, d.What)
+					} else if d.What != "kprobes" || d.Count != counted {
+						t.Errorf("%s: %+v, want %d times", when, d, counted)
+					}
+				}
+				if strings.Join(have, " ") != strings.Join(states, " ") {
+					t.Errorf("%s: %q, want %q", when, have, states)
+				}
+			}
+			setSwitch(t, kprobes, "0", "1")
+			expectDisturbed("kprobes off", 1, "kprobes")
+			sh(t, "/sbin/insmod", specimen("hello"))
+			sh(t, "/sbin/rmmod", "hello")
+			setSwitch(t, kprobes, "1", "1")
+			expectDisturbed("kprobes on again", 1)
+			for _, a := range w.during(t, func() {}) {
+				t.Logf("seen while kprobes were off: %s, partial %t", brief(a), a.Partial)
+			}
+
+			err := os.WriteFile(ftrace, []byte("0"), 0)
+			if err != nil {
+				t.Logf("ftrace cannot be switched off: %v", err)
+				return
+			}
+			t.Cleanup(func() { _ = os.WriteFile(ftrace, []byte("1"), 0) })
+			expectDisturbed("ftrace off", 1, "ftrace")
+			sh(t, "/sbin/insmod", specimen("hello"))
+			sh(t, "/sbin/rmmod", "hello")
+			setSwitch(t, ftrace, "1", "1")
+			expectDisturbed("ftrace on again", 1)
+			for _, a := range w.during(t, func() {}) {
+				t.Logf("seen while ftrace was off: %s, partial %t", brief(a), a.Partial)
+			}
+		})
+	}
+}
+
+// TestProgramsThatSomebodyTakesOut: a probe that finds no program in the array is counted
+// as missed, and the missing ones are named.
+func TestProgramsThatSomebodyTakesOut(t *testing.T) {
+	inLab(t)
+	probesShareEvents(t)
+	w := open(t, &tracer.Options{Backend: tracer.Kprobe})
+	if loss, err := w.Loss(); err != nil || loss.Any() || len(w.Disturbances()) > 0 {
+		t.Fatalf("before: %+v, %v, %v", loss, err, w.Disturbances())
+	}
+	taken := 0
+	for id := ebpf.MapID(0); ; {
+		next, err := ebpf.MapGetNextID(id)
+		if err != nil {
+			break
+		}
+		id = next
+		taken += takeOut(t, id)
+	}
+	all := w.Disturbances()
+	if taken == 0 || len(all) != taken {
+		t.Errorf("%d programs were taken out, and %d disturbances: %v", taken, len(all), all)
+	}
+	sh(t, "/sbin/insmod", specimen("hello"))
+	sh(t, "/sbin/rmmod", "hello")
+	loss, err := w.Loss()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, function := range []string{"free_module", "load_module"} {
+		if loss.MissedBy[function] != 1 {
+			t.Errorf("%s: missed %d times: %+v", function, loss.MissedBy[function], loss)
+		}
+	}
+}
+
+// takeOut empties a map, if it is the array of our entries.
+func takeOut(t *testing.T, id ebpf.MapID) (n int) {
+	t.Helper()
+	m, err := ebpf.NewMapFromID(id)
+	if err != nil {
+		return 0
+	}
+	defer m.Close()
+	if info, err := m.Info(); err != nil || info.Name != "entries" || m.Type() != ebpf.ProgramArray {
+		return 0
+	}
+	for key := range m.MaxEntries() {
+		err := m.Delete(key)
+		if err == nil {
+			n++
+		} else if !errors.Is(err, ebpf.ErrKeyNotExist) {
+			t.Fatal(err)
+		}
+	}
+	return n
+}
+
+// TestActorSetsLogin: a process that no login began can set a login uid without any right,
+// and is shown with a doubt.
+func TestActorSetsLogin(t *testing.T) {
+	inLab(t)
+	if _, err := os.Stat("/proc/self/loginuid"); err != nil {
+		t.Skip("this kernel does not audit")
+	}
+	w := open(t, nil)
+	got := w.during(t, func() {
+		cmd := exec.Command("sh", "-c", "echo 1000 > /proc/self/loginuid && cat /proc/self/loginuid && busybox rmmod nosuch")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 33, Gid: 33}}
+		if out, _ := cmd.CombinedOutput(); !strings.HasPrefix(string(out), "1000") {
+			t.Errorf("set it: %s", out)
+		}
+	})
+	if len(got) != 1 || got[0].Actor == nil {
+		t.Fatalf("%+v", got)
+	}
+	if who := got[0].Actor; who.LoginUID == nil || *who.LoginUID != 1000 || !who.LoginDoubtful || who.UID != 33 {
+		t.Errorf("by %+v", who)
+	}
+}
