@@ -44,17 +44,28 @@ type Inquiry struct {
 	sites   *tracer.Sites
 }
 
-// Within is how long [Inquiry.All] may take to look things up, whatever the file systems
-// do that it asks: what has had no answer by then is left behind, and said.
+// Within is how long [Inquiry.All] of an Inquiry by [NewInquiry] may take to look things up,
+// whatever the file systems do that it asks: what has had no answer by then is left behind,
+// and said.
 const Within = provenance.DefaultTimeout + cause.DefaultTimeout
 
 // NewInquiry returns an Inquiry on this machine. A brief one reads no files: it gives no
 // hash, no signer and no package, and the origins say so.
-func NewInquiry(k *kernel.Kernel, brief bool) *Inquiry {
+func NewInquiry(k *kernel.Kernel, brief bool) *Inquiry { return newInquiry(k, brief, 0) }
+
+// Patience is how long somebody waits to be told why, who has nothing else waiting.
+const Patience = time.Minute
+
+// NewPatientInquiry is NewInquiry for a command whose user waits for what it says, and behind
+// whom nothing waits to be recorded: facts about the kernel may take a minute, as on machines that
+// are emulated. Files have no more time than ever.
+func NewPatientInquiry(k *kernel.Kernel, brief bool) *Inquiry { return newInquiry(k, brief, Patience) }
+
+func newInquiry(k *kernel.Kernel, brief bool, within time.Duration) *Inquiry {
 	origins := provenance.NewLookup(&provenance.Options{Brief: brief})
 	return &Inquiry{
 		kernel:  k,
-		causes:  cause.NewExplainer(k, &cause.Options{Lookup: origins}),
+		causes:  cause.NewExplainer(k, &cause.Options{Lookup: origins, Timeout: within}),
 		origins: origins,
 		sites:   tracer.NewSites(),
 	}

@@ -3,6 +3,8 @@ package cause
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -45,7 +47,7 @@ const remembered = 1024
 // How many causes may be under way, those that hang included: of one user's actions; in
 // all; and of these, only of root's.
 const (
-	maxEach     = 2
+	maxEach     = 4
 	maxPending  = 16
 	maxReserved = 4
 )
@@ -130,36 +132,46 @@ func (x *Explainer) cause(ctx context.Context, a *tracer.Action, file *provenanc
 			q.known[id] = c
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, x.opts.Timeout)
-	defer cancel()
 	uid, trusted := provenance.User(a)
 	if trusted {
 		ctx = kernel.Trusted(ctx)
 	}
 	job := slots.Job{Key: slots.Key{User: uid, Place: "causes"}, Privileged: trusted}
-	c, err := slots.Run(ctx, x.slots, job, q.answer)
+	// Who breaks it off has what needs no program and no file all the same.
+	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), x.opts.Timeout)
+	defer cancel()
+	ctx, stop := context.WithTimeout(ctx, x.opts.Timeout)
+	defer stop()
+	c, err := slots.Run(whole, x.slots, job, func(context.Context) *Cause { return q.answer(ctx) })
 	if err != nil {
 		return q.unanswered(ctx, err, x.opts.Timeout)
 	}
 	return c
 }
 
-// conclude makes the cause that a rule found.
+// conclude makes the cause that a rule found. That is certain before the extra look, which
+// may not come to an end.
 func (s *scene) conclude(r *rule) *Cause {
 	s.ends()
 	if r.look != nil {
+		s.question.certain.Store(s.by(r))
 		r.look(s)
 	}
 	if f := r.when.fact; f != nil && f.holds(s) == yes {
 		s.prove("%s", sentence(f.says, s.names))
 	}
+	return s.by(r)
+}
+
+// by makes a rule's cause of what the scene has so far.
+func (s *scene) by(r *rule) *Cause {
 	next := r.next
 	if next == "" {
 		next = nextOf(r.code)
 	}
 	return &Cause{
-		Code: r.code, Text: sentence(r.say, s.names), Evidence: s.evidence,
-		Next: sentence(next, s.names), Names: s.names, Inner: s.inner,
+		Code: r.code, Text: sentence(r.say, s.names), Evidence: slices.Clone(s.evidence),
+		Next: sentence(next, s.names), Names: maps.Clone(s.names), Inner: s.inner,
 	}
 }
 

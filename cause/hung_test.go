@@ -1,6 +1,7 @@
 package cause
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/deadfuse"
 	"github.com/kmodtrace/kmodtrace/internal/koimage"
+	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -99,7 +101,7 @@ func TestFactThatHangs(t *testing.T) {
 		}
 	}
 	c := request(1000)
-	if text := strings.Join(c.Evidence, "\n"); !strings.Contains(text, "not looked up: earlier lookups have had no answer yet (2 on causes for user 1000)") {
+	if text := strings.Join(c.Evidence, "\n"); !strings.Contains(text, "not looked up: earlier lookups have had no answer yet (4 on causes for user 1000)") {
 		t.Errorf("evidence:\n%s", text)
 	}
 	if n := len(x.Hung()); n != maxEach {
@@ -110,6 +112,35 @@ func TestFactThatHangs(t *testing.T) {
 	a := e.complete(t)
 	a.Call.Capable = false
 	checkCause(t, x.Explain(t.Context(), a).Cause, NotPermitted, "CAP_SYS_MODULE")
+}
+
+// TestLookThatHangs: a cause that is certain stays, where what would say more of it hangs.
+func TestLookThatHangs(t *testing.T) {
+	root := ordinary().write(t)
+	k, err := kernel.Open(&kernel.Options{Root: root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	deadfuse.Mount(t, filepath.Join(root, "sys"))
+	e := explained{Action: failing(tracer.StageVerify, unix.EKEYREJECTED, "Loading of unsigned module is rejected")}
+	// The file answers, however slow this machine is; the kernel's facts do not.
+	x := NewExplainer(k, &Options{Timeout: time.Second})
+	c := x.Explain(t.Context(), e.complete(t)).Cause
+	checkCause(t, c, SignatureMissing, "no signature")
+	if text := strings.Join(c.Evidence, "\n"); !strings.Contains(text, "not looked up: whether signatures are enforced had no answer within 1s") {
+		t.Errorf("evidence:\n%s", text)
+	}
+}
+
+// TestBrokenOff: a service that ends records its last actions with the causes that need
+// neither a program nor a file.
+func TestBrokenOff(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	e := explained{Action: failing(before, unix.EPERM)}
+	a := e.complete(t)
+	a.Call.Capable = false
+	checkCause(t, NewExplainer(ordinary().open(t), nil).Explain(ctx, a).Cause, NotPermitted, "CAP_SYS_MODULE")
 }
 
 func dirOf(t *testing.T, f func() (string, bool)) string {

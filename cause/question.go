@@ -26,7 +26,8 @@ type question struct {
 	known  map[uint64]*Cause // of loads that the action has to do with
 	file   *provenance.Subject
 
-	asks atomic.Pointer[string] // what is being looked up
+	asks    atomic.Pointer[string] // what is being looked up
+	certain atomic.Pointer[Cause]  // which only more could be said about
 
 	// Of the goroutine that answers.
 	lacks    []string // what was not looked up, and why
@@ -118,27 +119,36 @@ func (q *question) undecided(ctx context.Context, possible []*rule) *Cause {
 	return &Cause{Code: Unknown, Text: text, Evidence: s.evidence, Next: nextOf(Unknown), Remaining: codes}
 }
 
-// unanswered is what is left to say when the answer did not come. The goroutine that was to
-// give it may still be at work.
+// unanswered is what is left to say when the answer did not come: the cause without what
+// else there is to know, or none. The goroutine that was to give it may still be at work.
 func (q *question) unanswered(ctx context.Context, err error, timeout time.Duration) *Cause {
+	if c := q.certain.Load(); c != nil {
+		with := *c
+		with.Evidence = append(slices.Clone(c.Evidence), q.whyNot(err, timeout))
+		return &with
+	}
 	if q.action.Outcome != tracer.Failed && q.action.Kind != tracer.Autoload {
 		return nil
 	}
 	s := q.scene(ctx)
 	s.ends()
+	s.prove("%s", q.whyNot(err, timeout))
+	return &Cause{Code: Unknown, Text: "what was seen does not say why", Evidence: s.evidence, Next: nextOf(Unknown)}
+}
+
+// whyNot says what was not looked up.
+func (q *question) whyNot(err error, timeout time.Duration) string {
 	what := "the cause"
 	if asks := q.asks.Load(); asks != nil {
 		what = *asks
 	}
 	switch {
 	case errors.Is(err, slots.ErrFull):
-		s.prove("not looked up: %v", err)
+		return fmt.Sprintf("not looked up: %v", err)
 	case errors.Is(err, context.DeadlineExceeded):
-		s.prove("not looked up: %s had no answer within %s", what, timeout)
-	default:
-		s.prove("not looked up: it was broken off")
+		return fmt.Sprintf("not looked up: %s had no answer within %s", what, timeout)
 	}
-	return &Cause{Code: Unknown, Text: "what was seen does not say why", Evidence: s.evidence, Next: nextOf(Unknown)}
+	return "not looked up: it was broken off"
 }
 
 // inspect reads the module's file, once.

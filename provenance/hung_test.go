@@ -355,11 +355,17 @@ func TestFUSE(t *testing.T) {
 	write(t, root, "covered/x.ko", elf)
 	write(t, root, "x.ko", elf)
 	covered, open := loadOf(t, root, "/covered/x.ko"), loadOf(t, root, "/x.ko")
+	before := NewLookup(nil) // which has looked at the mounts already
+	here := by(open, 0)
+	here.File.Path = filepath.Join(root, "x.ko")
+	if o := before.Of(t.Context(), here); o.State != Same {
+		t.Errorf("before the mount: %+v", o)
+	}
 	deadfuse.Mount(t, dir)
 
 	known := by(covered, 0)
 	known.File.Path = filepath.Join(dir, "x.ko")
-	if o := NewLookup(nil).Of(t.Context(), known); o.State != Unchecked || !strings.Contains(o.Why, "of type fuse is mounted on its path") {
+	if o := before.Of(t.Context(), known); o.State != Unchecked || !strings.Contains(o.Why, "of type fuse is mounted on its path") {
 		t.Errorf("a known mount: %+v", o)
 	}
 	l := NewLookup(&Options{Root: root, Timeout: 100 * time.Millisecond})

@@ -43,6 +43,7 @@ type Lookup struct {
 	dpkg     dpkg
 	rpm      rpm
 	names    names
+	mounts   mountTable
 	// open is openBelow; tests have one that hangs.
 	open func(root, path string) (*os.File, error)
 }

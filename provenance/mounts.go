@@ -6,6 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // mount is a line of mountinfo (proc(5)).
@@ -22,23 +25,56 @@ const maxMounts = 4 << 20
 // whoever waits for the answer. The kernel tells without asking. A mount that comes after
 // this look is left to the lookup's time.
 func (l *Lookup) remoteOn(root, path string) string {
-	list := filepath.Join(filepath.Dir(root), "mountinfo") // beside a process's root
 	if root == l.opts.Root {
-		list = l.path("proc/self/mountinfo")
+		return remoteMount(l.mounts.now(l.path("proc/self/mountinfo")), path)
 	}
-	f, err := os.Open(list)
+	f, err := os.Open(filepath.Join(filepath.Dir(root), "mountinfo")) // beside a process's root
 	if err != nil {
 		return ""
 	}
 	defer f.Close()
-	return remoteMount(readMounts(io.LimitReader(f, maxMounts)), path)
+	return remoteMount(readMounts(f), path)
+}
+
+// mountTable is the mounts of this process's namespace, read again when they change.
+type mountTable struct {
+	mu     sync.Mutex
+	file   *os.File
+	mounts map[string][]mount
+}
+
+// now gives the mounts; nil where they are not known.
+func (t *mountTable) now(list string) map[string][]mount {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.file == nil {
+		var err error
+		if t.file, err = os.Open(list); err != nil {
+			t.file = nil
+			return nil
+		}
+	} else if !t.changed() {
+		return t.mounts
+	}
+	if _, err := t.file.Seek(0, io.SeekStart); err != nil {
+		return nil
+	}
+	t.mounts = readMounts(t.file)
+	return t.mounts
+}
+
+// changed asks as proc(5) says; the kernel tells of each change once.
+func (t *mountTable) changed() bool {
+	fds := []unix.PollFd{{Fd: int32(t.file.Fd()), Events: unix.POLLPRI}}
+	n, err := unix.Poll(fds, 0)
+	return err != nil || n > 0 && fds[0].Revents&(unix.POLLPRI|unix.POLLERR) != 0
 }
 
 // readMounts gives the mounts by where they are. Of several at one place, each is mounted
 // on the one before.
 func readMounts(r io.Reader) map[string][]mount {
 	mounts := make(map[string][]mount)
-	lines := bufio.NewScanner(r)
+	lines := bufio.NewScanner(io.LimitReader(r, maxMounts))
 	for lines.Scan() {
 		before, after, ok := strings.Cut(lines.Text(), " - ")
 		fields := strings.Fields(before)

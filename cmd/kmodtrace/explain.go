@@ -156,7 +156,7 @@ func (o *explainOptions) stream(ctx context.Context, out io.Writer, in io.Reader
 	if err != nil {
 		return err
 	}
-	x := cause.NewExplainer(k, &cause.Options{Recorded: true})
+	x := cause.NewExplainer(k, &cause.Options{Recorded: true, Timeout: account.Patience})
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, maxLine)
 	shown := 0
@@ -242,7 +242,7 @@ func (o *explainOptions) watch(ctx context.Context, out io.Writer) error {
 	if err := writeReady(o.readyFile); err != nil {
 		return err
 	}
-	q := account.NewInquiry(k, false)
+	q := account.NewPatientInquiry(k, false)
 	shown := uint64(0)
 	tail := newTail(ctx, t.Actions)
 	defer tail.finish()

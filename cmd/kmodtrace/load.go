@@ -178,7 +178,7 @@ func (o *loadOptions) notPlanned(cmd *cobra.Command, target string, why error) e
 	}
 	r := newResult("load", target)
 	r.set(refused, why)
-	r.explain(cmd.Context(), k, account.NewInquiry(k, false))
+	r.explain(cmd.Context(), k, account.NewPatientInquiry(k, false))
 	if err := o.print(cmd.OutOrStdout(), r); err != nil {
 		return err
 	}

@@ -174,7 +174,7 @@ func (o *runOptions) newReport(stderr io.Writer) (*runReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &runReport{json: o.json, out: stderr, inquiry: account.NewInquiry(k, !o.json)}
+	r := &runReport{json: o.json, out: stderr, inquiry: account.NewPatientInquiry(k, !o.json)}
 	if o.toFile {
 		if r.file, err = os.Create(o.output); err != nil {
 			return nil, fmt.Errorf("output: %w", err)

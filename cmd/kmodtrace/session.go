@@ -31,7 +31,7 @@ func startSession(ctx context.Context, backend tracer.Backend) (*session, error)
 	if err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
-	return &session{t, newWitness(t), k, account.NewInquiry(k, false)}, nil
+	return &session{t, newWitness(t), k, account.NewPatientInquiry(k, false)}, nil
 }
 
 func (s *session) close() error {

@@ -171,7 +171,7 @@ func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
 	if err != nil {
 		return err
 	}
-	q := account.NewInquiry(k, !w.json)
+	q := account.NewPatientInquiry(k, !w.json)
 	tail := newTail(ctx, t.Actions)
 	defer tail.skip()
 	// What ends the watching does not end the looking for reasons.
