@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -34,7 +35,12 @@ func facts(e *Entry) []fact {
 	l.add("kind", string(e.Kind))
 	l.add("hash", e.Hash.String())
 	if e.Account == nil {
-		l.add("module", e.note().Module.Name)
+		module := e.Module
+		if module == "" {
+			module = e.note().Module.Name
+		}
+		l.add("module", module)
+		l.folded(e)
 		return l
 	}
 	a := e.Account
@@ -62,6 +68,19 @@ func facts(e *Entry) []fact {
 		l.add("incomplete", "true")
 	}
 	return l
+}
+
+// folded are those of attempts that are only counted.
+func (l *factList) folded(e *Entry) {
+	if e.Kind != journal.KindFolded {
+		return
+	}
+	l.add("action", e.Action)
+	l.add("count", strconv.FormatInt(e.Count, 10))
+	l.add("user", e.User)
+	if e.UID != nil {
+		l.number("uid", uint64(*e.UID))
+	}
 }
 
 func (l *factList) who(a *account.Account) {

@@ -42,7 +42,7 @@ func (e *Entry) level() level {
 		return levelInfo
 	}
 	switch e.Kind {
-	case journal.KindLost, journal.KindCorrupt:
+	case journal.KindLost, journal.KindCorrupt, journal.KindBlind, journal.KindAppeared, journal.KindVanished:
 		return levelError
 	case journal.KindStarted, journal.KindStopped, journal.KindInventory, journal.KindPresent:
 		return levelInfo

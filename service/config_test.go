@@ -112,3 +112,64 @@ func TestLoad(t *testing.T) {
 		t.Errorf("no configuration at all: %v", err)
 	}
 }
+
+// TestOutputFiles: an output is neither the journal nor a file of another output, by any
+// spelling of the path.
+func TestOutputFiles(t *testing.T) {
+	const journal = "journal:\n  path: /var/lib/x/journal.db\noutputs:\n"
+	one := func(path string) string {
+		return "  - type: file\n    name: " + filepath.Base(path) + "x\n    path: " + path + "\n"
+	}
+	for _, bad := range []string{
+		"/var/lib/x/journal.db", "/var/lib/x/../x//journal.db", "/var/lib/x/journal.db-wal", "/var/lib/x/journal.db-shm", "/var/lib/x/journal.db-lock",
+		"/var/lib/x/journal.db-journal", "/var/lib/x/journal.db.damaged-20260101T000000Z", "/var/lib/x/journal.db.damaged-20260101T000000Z-wal",
+	} {
+		if _, err := Parse([]byte(journal + one(bad))); err == nil || !strings.Contains(err.Error(), "is a file of the journal") {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+	for _, bad := range [][2]string{
+		{"/log/a.jsonl", "/log/./a.jsonl"}, {"/log/a.jsonl", "/log/a-2026-01-02T15-04-05.000.jsonl"}, {"/log/a", "/log/a-2026-01-02T15-04-05.000"},
+	} {
+		for range 2 {
+			text := journal + one(bad[0]) + strings.Replace(one(bad[1]), "name: ", "name: second", 1)
+			if _, err := Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), "is a file of number") {
+				t.Errorf("%v: %v", bad, err)
+			}
+			bad[0], bad[1] = bad[1], bad[0]
+		}
+	}
+	if _, err := Parse([]byte(journal + one("/log/a.jsonl") + one("/log/a-b.jsonl") + one("/var/lib/x/journal.dbx"))); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestWarnings: what is sent to another machine without encryption, and is a secret, is
+// warned of without telling it.
+func TestWarnings(t *testing.T) {
+	for _, c := range []struct {
+		endpoint, header string
+		warns            bool
+	}{
+		{"http://collector.example:4318", "Authorization", true},
+		{"http://10.0.0.1:4318", "X-Api-Key", true},
+		{"http://collector.example:4318", "X-Scope-OrgID", false},
+		{"https://collector.example:4318", "Authorization", false},
+		{"http://127.0.0.1:4318", "Authorization", false},
+		{"http://[::1]:4318", "Authorization", false},
+		{"http://localhost:4318", "Authorization", false},
+		{"http://localhost.example:4318", "Authorization", true},
+	} {
+		config, err := Parse([]byte("outputs:\n  - type: otlp\n    endpoint: " + c.endpoint + "\n    headers:\n      " + c.header + ": hunter2\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		warnings := config.Warnings()
+		if len(warnings) > 0 != c.warns {
+			t.Errorf("%s, %s: %q", c.endpoint, c.header, warnings)
+		}
+		if strings.Contains(strings.Join(warnings, ""), "hunter2") {
+			t.Errorf("the secret is told: %q", warnings)
+		}
+	}
+}

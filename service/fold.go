@@ -54,11 +54,11 @@ type foldKey struct {
 type fold struct {
 	foldKey
 	opened time.Time // by the clock that nobody sets
-	folded
+	Folded
 }
 
-// folded is what the record of a fold says (docs/schema/record.schema.json).
-type folded struct {
+// Folded is what the record of a fold says (docs/schema/record.schema.json).
+type Folded struct {
 	// UID is the user's, and User the name; absent where they are of several users, or
 	// of one who is not known.
 	UID  *uint32 `json:"uid,omitempty"`

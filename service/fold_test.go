@@ -157,7 +157,7 @@ func TestFold(t *testing.T) {
 		}
 		d := due[0]
 		if d.Count != 5000 || *d.UID != 1000 || d.Action != "unload" || !d.First.Equal(began) || d.Last.Sub(d.First) < 4*time.Second {
-			t.Errorf("%+v", d.folded)
+			t.Errorf("%+v", d.Folded)
 		}
 		if len(d.Modules) != maxSamples || len(d.Modules[0]) > sampleSize+len("…") || len(d.Programs) != 1 {
 			t.Errorf("samples %q, %q", d.Modules, d.Programs)
@@ -198,13 +198,13 @@ func TestFoldMany(t *testing.T) {
 	sum, size := int64(0), 0
 	for _, d := range f.take(true) {
 		sum += d.Count
-		text, err := encode(note{Text: d.text(), Folded: &d.folded})
+		text, err := encode(note{Text: d.text(), Folded: &d.Folded})
 		if err != nil {
 			t.Fatal(err)
 		}
 		size = max(size, len(text))
 		if d.shared && (d.UID != nil || d.User != "" || len(d.UIDs) == 0 || !strings.Contains(d.text(), "several users")) {
-			t.Errorf("%+v: %s", d.folded, d.text())
+			t.Errorf("%+v: %s", d.Folded, d.text())
 		}
 	}
 	if sum != 2*users || size > 4<<10 {
@@ -233,10 +233,10 @@ func TestFoldKernel(t *testing.T) {
 	}
 	d := due[0]
 	if d.Count != 150 || d.InKernel != 150 || *d.UID != 1000 || !d.First.Equal(now.Add(-20*time.Second)) || !d.Last.Equal(now.Add(10*time.Second)) {
-		t.Errorf("%+v", d.folded)
+		t.Errorf("%+v", d.Folded)
 	}
 	if d := due[1]; d.Count != 7 || d.UID != nil || !d.shared {
-		t.Errorf("%+v", d.folded)
+		t.Errorf("%+v", d.Folded)
 	}
 	f.addKernel([]tracer.Folded{{UID: 1000, Kind: tracer.Unload, Count: 160, Last: 50 * time.Second}}, now, 60*time.Second)
 	if due := f.take(true); len(due) != 1 || due[0].Count != 10 {

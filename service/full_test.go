@@ -110,7 +110,7 @@ type full struct {
 
 func newFull(t *testing.T) *full {
 	f := &full{dir: t.TempDir(), said: new(said), out: new(keen), ended: make(chan error, 1)}
-	mount(t, f.dir, 0, "size=1m")
+	mount(t, f.dir, 0, "size=1m,mode=0700")
 	log := zerolog.New(f.said)
 	f.Service = withJournalIn(t, f.dir, &log)
 	k, err := kernel.Open(nil)
@@ -259,7 +259,7 @@ func TestDiskFullToTheEnd(t *testing.T) {
 func TestReadOnlyJournal(t *testing.T) {
 	withMounts(t, func(t *testing.T) {
 		dir := t.TempDir()
-		mount(t, dir, 0, "size=1m")
+		mount(t, dir, 0, "size=1m,mode=0700")
 		config := filepath.Join(t.TempDir(), "kmodtrace.yaml")
 		if err := os.WriteFile(config, []byte("journal:\n  path: "+dir+"/journal.db\n"), 0o600); err != nil {
 			t.Fatal(err)
@@ -284,7 +284,7 @@ func TestReadOnlyJournal(t *testing.T) {
 		mount(t, dir, unix.MS_REMOUNT|unix.MS_RDONLY, "")
 		refused(journal.ErrReadOnly)
 		dir = t.TempDir()
-		mount(t, dir, 0, "size=8k")
+		mount(t, dir, 0, "size=8k,mode=0700")
 		if err := os.WriteFile(config, []byte("journal:\n  path: "+dir+"/journal.db\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -20,7 +20,7 @@ type note struct {
 	// Loss is all that was lost since the watching began.
 	Loss *tracer.Loss `json:"loss,omitempty"`
 	// Folded is what a fold stands for.
-	Folded *folded `json:"folded,omitempty"`
+	Folded *Folded `json:"folded,omitempty"`
 }
 
 // encode gives a body: one line.
@@ -95,7 +95,7 @@ const maxColumn = 4096
 
 // fold makes the record of a fold.
 func (r recorder) fold(d *fold) (journal.Record, error) {
-	body, err := encode(note{Text: d.text(), Folded: &d.folded})
+	body, err := encode(note{Text: d.text(), Folded: &d.Folded})
 	if err != nil {
 		return journal.Record{}, err
 	}

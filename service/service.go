@@ -103,6 +103,7 @@ const leastRun = 10 * time.Second
 // run serves with one journal.
 func run(ctx context.Context, path string, config *Config, reload <-chan os.Signal, log *zerolog.Logger) error {
 	s := newService(path, config, log)
+	s.warn(config)
 	if err := s.open(ctx); err != nil {
 		return errors.Join(err, s.close())
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/kbuild"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/provenance"
+	"github.com/kmodtrace/kmodtrace/service"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
@@ -133,11 +134,19 @@ func filledRecord(text string) *journal.Document {
 	}
 	module := filled[kmod.Module](text)
 	module.InitState = "live"
-	note := map[string]any{"text": text, "module": module, "loss": map[string]int{"events": 1}}
+	note := map[string]any{"text": text, "module": module, "loss": map[string]int{"events": 1}, "folded": filledFold(text)}
 	if r.Note, err = json.Marshal(note); err != nil {
 		panic(err)
 	}
 	return r
+}
+
+func filledFold(text string) service.Folded {
+	uid, at := uint32(1), time.Unix(1, 0).UTC()
+	return service.Folded{
+		UID: &uid, User: text, UIDs: []uint32{1}, Action: "load", Count: 1, First: at, Last: at, Errnos: map[string]int64{text: 1},
+		InKernel: 1, Unqueued: 1, Unwritten: 1, Modules: []string{text}, Programs: []string{text}, Containers: []string{text},
+	}
 }
 
 func filledTrial(text string) *trial.Report {

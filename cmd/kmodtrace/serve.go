@@ -29,6 +29,11 @@ An action is on the disk before it is passed on. An output that is down delays n
 and loses nothing: it gets from the journal what it has not had. kmodtrace history asks
 the journal, kmodtrace audit verify checks it.
 
+Attempts that change nothing, by those who may not load modules, are recorded one by one up
+to a few a minute of each user and of all together; the others are counted, in records of
+the kind folded. Loads and unloads are recorded before requests, and these before what is
+refused. A module that appears in the kernel or vanishes from it unseen is a record too.
+
 SIGHUP reads the configuration again, SIGTERM ends the service: what has ended is recorded
 first. systemd is told when it is ready (Type=notify), and its watchdog that it lives.`,
 		Example: `  kmodtrace serve
@@ -54,10 +59,14 @@ func (o *serveOptions) run(ctx context.Context, stdout io.Writer) error {
 		return err
 	}
 	if o.check {
-		if _, err := service.Load(path); err != nil {
+		config, err := service.Load(path)
+		if err != nil {
 			return &exitError{status: exitUsage, err: err}
 		}
-		_, err := fmt.Fprintf(stdout, "%s can be used\n", printable(path))
+		for _, text := range config.Warnings() {
+			zerolog.Ctx(ctx).Warn().Msg(text)
+		}
+		_, err = fmt.Fprintf(stdout, "%s can be used\n", printable(path))
 		return outputError(err)
 	}
 	reload := make(chan os.Signal, 1)
@@ -91,6 +100,8 @@ func serveError(err error) error {
 		return &exitError{status: exitRefused, err: err, hint: "one service is enough: systemctl status kmodtrace"}
 	case errors.Is(err, os.ErrNotExist):
 		return &exitError{status: exitRefused, err: err, hint: "make the folder, for root only, or name another place in the configuration"}
+	case errors.Is(err, journal.ErrUnsafe):
+		return &exitError{status: exitRefused, err: err, hint: "give the directories on the way to root alone (chown, chmod go-w), or name another place in the configuration"}
 	case errors.Is(err, journal.ErrReadOnly):
 		return &exitError{status: exitRefused, err: err, hint: "make its file system writable, or name another place in the configuration"}
 	case errors.Is(err, journal.ErrFull):
