@@ -66,7 +66,7 @@ type state struct {
 
 func newAnswers() *answers {
 	return &answers{
-		running: make(chan struct{}, maxRuns), known: make(map[string]answer), holds: time.Second, settles: time.Second, within: 4 * time.Second,
+		running: make(chan struct{}, maxRuns), known: make(map[string]answer), holds: 10 * time.Millisecond, settles: time.Second, within: 4 * time.Second,
 		limits: map[bool]*rate.Limiter{
 			false: rate.NewLimiter(runsASecond, runsASecond), true: rate.NewLimiter(runsASecond, runsASecond),
 		},
@@ -86,7 +86,7 @@ func Trusted(ctx context.Context) context.Context { return context.WithValue(ctx
 // has been asked too often.
 //
 // An answer is remembered until the index of modules, modprobe's configuration or
-// modprobe itself changes, which is looked at once a second.
+// modprobe itself changes.
 func (k *Kernel) Modules(ctx context.Context, alias string) ([]string, error) {
 	names, err := k.modulesOf(ctx, alias)
 	if err != nil {
@@ -209,7 +209,8 @@ func (a *answers) keep(now state, alias string, to answer) {
 	a.known[alias] = to
 }
 
-// stateNow looks at the files, at most once a second. What is remembered of another state
+// stateNow looks at the files, at most once in some milliseconds: what was changed before a
+// request was made must count for it. What is remembered of another state
 // is forgotten.
 func (k *Kernel) stateNow() state {
 	a := k.answers
