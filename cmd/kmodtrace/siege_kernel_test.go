@@ -286,9 +286,9 @@ func (s *siege) told() (n int64) {
 	s.t.Helper()
 	s.served.each(func(r *journal.Record) {
 		switch {
-		case r.Kind == journal.KindAction && r.Action != journal.Request && r.UID != nil && *r.UID == 1000:
+		case r.Kind == journal.KindAction && r.Action != journal.Request && r.Outcome == "failed" && r.UID != nil && *r.UID == 1000:
 			n++
-		case r.Kind == "folded" && r.Action != journal.Request:
+		case r.Kind == journal.KindFolded && r.Action != journal.Request:
 			n += r.Count
 		}
 	})
