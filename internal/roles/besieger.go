@@ -85,8 +85,9 @@ func intoNamespace(args []string) error {
 	return err
 }
 
-// longName is as long as a module's name can be, and another each time.
-func longName() string { return (rand.Text() + rand.Text() + rand.Text())[:55] }
+// longName is nearly as long as a request can be (MODULE_NAME_LEN, with a prefix as "crypto-"),
+// and another each time.
+func longName() string { return (rand.Text() + rand.Text())[:44] }
 
 // refusedCall makes each of the three system calls, under another name of its thread.
 func refusedCall() error {
@@ -94,7 +95,7 @@ func refusedCall() error {
 	if err != nil {
 		return err
 	}
-	text := strings.Repeat(longName(), 70) // nearly a page
+	text := strings.Repeat(longName(), 90) // nearly a page
 	var thread [16]byte
 	copy(thread[:15], longName())
 	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&thread)), 0, 0, 0)
