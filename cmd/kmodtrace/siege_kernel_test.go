@@ -168,7 +168,7 @@ func (s *siege) coveredFile(dir string) *os.File {
 
 func (s *siege) start(argv []string, file *os.File) {
 	s.t.Helper()
-	cmd := exec.Command("nice", append([]string{"-n", strconv.Itoa(1 - unitNice)}, argv...)...) // as anybody's
+	cmd := exec.Command(argv[0], argv[1:]...)
 	printed := new(bytes.Buffer)
 	cmd.Stdout, cmd.Stderr = printed, os.Stderr
 	cmd.ExtraFiles = []*os.File{file}
