@@ -12,23 +12,37 @@ import (
 type Sites struct {
 	names map[Address]string
 	reads *rate.Limiter
-	// resume is when the list may be read again for a request of the unprivileged.
+	find  func(Address) site
+	// waits is where the answer comes that an unprivileged request asked for; nil while
+	// there is none under way. No other is asked for before resume.
+	waits  chan site
 	resume time.Time
-	read   func(*Symbols) error
+}
+
+// site is the answer to one reading of the list.
+type site struct {
+	address Address
+	name    string // empty where it is not known
+	lasting bool   // it is the kernel's own code
+	took    time.Duration
 }
 
 // Bounds of how often that list is read: anybody can have a module ask, as often as they
-// like. Beyond them a place stays without its name.
+// like, and a busy machine can take ten seconds for one reading. Beyond them a place stays
+// without its name.
 const (
 	readsASecond = 5
-	// unprivilegedShare is how much longer than a reading took the next one for an
-	// unprivileged request has to wait: a slow machine takes a second for one.
-	unprivilegedShare = 50
+	// For an unprivileged request nobody waits longer than that; a later one may find what
+	// this one asked for.
+	unprivilegedPatience = time.Second
+	// unprivilegedPause is how much longer than a reading took the next one for an
+	// unprivileged request has to wait.
+	unprivilegedPause = 50
 )
 
 // NewSites returns a Sites that knows none yet.
 func NewSites() *Sites {
-	return &Sites{names: make(map[Address]string), reads: rate.NewLimiter(readsASecond, 2*readsASecond), read: (*Symbols).Read}
+	return &Sites{names: make(map[Address]string), reads: rate.NewLimiter(readsASecond, 2*readsASecond), find: findSite}
 }
 
 // Name sets the symbol of each request that an action has part in, where there is one
@@ -44,38 +58,80 @@ func (s *Sites) Name(a *Action) {
 	}
 }
 
-// symbol names the place that a request's call returns to. What a module asks for is not
-// remembered: another may lie there tomorrow.
+// symbol names the place that a request's call returns to.
 func (s *Sites) symbol(r *Request) string {
-	address := r.Site
-	name, known := s.names[address]
-	if known || address == 0 {
+	s.collect(0)
+	name, known := s.names[r.Site]
+	switch {
+	case known || r.Site == 0:
 		return name
-	}
-	symbols := Symbols{Around: address}
-	if !s.readFor(&symbols, r.Unprivileged) {
+	case r.Unprivileged:
+		return s.ofUnprivileged(r.Site)
+	case !s.reads.Allow():
 		return ""
+	}
+	found := s.find(r.Site)
+	s.remember(&found)
+	return found.name
+}
+
+// ofUnprivileged waits for a moment for the name.
+func (s *Sites) ofUnprivileged(address Address) string {
+	if s.waits != nil || time.Now().Before(s.resume) {
+		return ""
+	}
+	answer := make(chan site, 1)
+	s.waits = answer
+	go func() {
+		began := time.Now()
+		found := s.find(address)
+		found.took = time.Since(began)
+		answer <- found
+	}()
+	if found := s.collect(unprivilegedPatience); found != nil {
+		return found.name
+	}
+	return ""
+}
+
+// collect takes the answer that is under way, if it comes in time.
+func (s *Sites) collect(within time.Duration) *site {
+	if s.waits == nil {
+		return nil
+	}
+	late := time.NewTimer(within)
+	defer late.Stop()
+	select {
+	case found := <-s.waits:
+		s.waits = nil
+		s.resume = time.Now().Add(unprivilegedPause * found.took)
+		s.remember(&found)
+		return &found
+	case <-late.C:
+		return nil
+	}
+}
+
+// remember keeps a name of the kernel's own code. What a module asks for is not
+// remembered: another may lie there tomorrow.
+func (s *Sites) remember(found *site) {
+	if found.lasting && len(s.names) < maxNames {
+		s.names[found.address] = found.name
+	}
+}
+
+// findSite reads the list for one address.
+func findSite(address Address) site {
+	found := site{address: address}
+	symbols := Symbols{Around: address}
+	if symbols.Read() != nil {
+		return found
 	}
 	symbol, ok := symbols.FindCall(address)
 	// Where somebody hooks the return of the function, that is what it returns to.
 	if at, _ := symbols.Find(address); !ok || at.Offset == 0 {
-		return ""
+		return found
 	}
-	if symbol.Module == "" && len(s.names) < maxNames {
-		s.names[address] = symbol.String()
-	}
-	return symbol.String()
-}
-
-// readFor reads the list, unless it was read too often.
-func (s *Sites) readFor(symbols *Symbols, unprivileged bool) bool {
-	began := time.Now()
-	if unprivileged && began.Before(s.resume) || !s.reads.AllowN(began, 1) {
-		return false
-	}
-	err := s.read(symbols)
-	if unprivileged {
-		s.resume = began.Add(unprivilegedShare * time.Since(began))
-	}
-	return err == nil
+	found.name, found.lasting = symbol.String(), symbol.Module == ""
+	return found
 }

@@ -11,29 +11,44 @@ import (
 // named meanwhile.
 func TestSitesOfTheUnprivileged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		const reading = 10 * time.Second
 		s := NewSites()
 		reads := 0
-		s.read = func(*Symbols) error {
-			time.Sleep(time.Second)
+		s.find = func(a Address) site {
+			time.Sleep(reading)
 			reads++
-			return nil
+			return site{address: a, name: "misc_open+0x84", lasting: a == 0x2000}
 		}
-		anybody := func() { s.Name(&Action{Request: &Request{Site: 0x1000, Unprivileged: true}}) }
+		name := func(at Address, unprivileged bool) string {
+			a := Action{Request: &Request{Site: at, Unprivileged: unprivileged}}
+			s.Name(&a)
+			return a.Request.Symbol
+		}
+		began := time.Now()
 		for range 1000 {
-			anybody()
-			time.Sleep(10 * time.Millisecond)
+			name(0x1000, true)
+			time.Sleep(time.Millisecond)
 		}
-		if reads != 1 {
-			t.Errorf("%d readings in the first 11 s, want 1", reads)
+		if waited := time.Since(began) - time.Second; waited != unprivilegedPatience || reads != 0 {
+			t.Errorf("1,000 requests waited %v, and caused %d readings to end", waited, reads)
 		}
-		s.Name(&Action{Request: &Request{Site: 0x1000}})
-		if reads != 2 {
-			t.Errorf("%d readings after a request of root, want 2", reads)
+		if got := name(0x1000, false); got != "misc_open+0x84" {
+			t.Errorf("a request of root is named %q", got)
 		}
-		time.Sleep(unprivilegedShare * time.Second)
-		anybody()
-		if reads != 3 {
-			t.Errorf("%d readings after a pause, want 3", reads)
+		time.Sleep(reading)
+		before := reads
+		for range 1000 {
+			name(0x1000, true)
+			time.Sleep(reading / 1000)
+		}
+		if reads != before {
+			t.Errorf("%d more readings within as long as one took", reads-before)
+		}
+		time.Sleep(unprivilegedPause * reading)
+		name(0x2000, true)
+		time.Sleep(reading)
+		if got := name(0x2000, true); got != "misc_open+0x84" {
+			t.Errorf("once it was found, it is named %q", got)
 		}
 	})
 }
