@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,7 +29,7 @@ type siege struct {
 	served    *served
 	journal   *journal.Reader
 	besiegers []*exec.Cmd
-	printed   []*bytes.Buffer // by the besiegers
+	printed   []*bufio.Reader // by the besiegers
 }
 
 // TestSiege: while users without any rights do what they can to fill the journal, to
@@ -133,6 +134,11 @@ func (s *siege) lay() {
 	} {
 		s.start(roles.Deep(20, argv...), file)
 	}
+	for i, printed := range s.printed {
+		if line, err := printed.ReadString('\n'); err != nil {
+			s.t.Fatalf("besieger %d did not begin: %q, %v", i, line, err)
+		}
+	}
 }
 
 // coveredFile gives a file that is open, and whose path leads into a file system that
@@ -169,15 +175,18 @@ func (s *siege) coveredFile(dir string) *os.File {
 func (s *siege) start(argv []string, file *os.File) {
 	s.t.Helper()
 	cmd := exec.Command(argv[0], argv[1:]...)
-	printed := new(bytes.Buffer)
-	cmd.Stdout, cmd.Stderr = printed, os.Stderr
+	cmd.Stderr = os.Stderr
+	printed, err := cmd.StdoutPipe()
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	cmd.ExtraFiles = []*os.File{file}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: &syscall.Credential{Uid: 1000, Gid: 1000}}
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { _ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) })
-	s.besiegers, s.printed = append(s.besiegers, cmd), append(s.printed, printed)
+	s.besiegers, s.printed = append(s.besiegers, cmd), append(s.printed, bufio.NewReader(printed))
 }
 
 // load loads hello under a parameter of its own, waits for its record, and unloads it.
@@ -243,8 +252,9 @@ func (s *siege) lift() (calls int64) {
 		}
 	}
 	for i, cmd := range s.besiegers {
+		text, _ := io.ReadAll(s.printed[i])
 		_ = cmd.Wait() // of a shell, which the signal ends
-		made, err := strconv.ParseInt(strings.TrimSpace(s.printed[i].String()), 10, 64)
+		made, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
 		if err != nil {
 			s.t.Errorf("besieger %d ended early: %v", i, err)
 		}

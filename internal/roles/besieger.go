@@ -19,7 +19,7 @@ import (
 )
 
 // besieger WAY ARGUMENT… makes as many attempts as it can, until its process group gets
-// SIGTERM. Then it prints how many it made. It needs no privilege:
+// SIGTERM. It prints a line when it has made the first, and at the end how many it made. It needs no privilege:
 //
 //	calls FD    makes system calls that are refused, with FD where they want a file
 //	aliases     asks for hash algorithms, of a random name each, by AF_ALG
@@ -39,6 +39,11 @@ func besieger(args []string) error {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, unix.SIGTERM)
 	failed := make(chan error, besiegers)
+	if err := attempt(); err != nil {
+		return err
+	}
+	made.Add(1)
+	fmt.Println("begun")
 	var ended atomic.Bool
 	var group sync.WaitGroup
 	for range besiegers {
