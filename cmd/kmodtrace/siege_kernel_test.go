@@ -128,11 +128,11 @@ func (s *siege) lay() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	file := s.coveredFile(filepath.Join(open, "covered"))
+	file, cgroup := s.coveredFile(filepath.Join(open, "covered")), s.deepCgroup()
 	for _, argv := range [][]string{
 		{long, "calls", "3"}, {roles.Path("besieger"), "calls", "3"}, {long, "aliases"}, {roles.Path("besieger"), "mounts"},
 	} {
-		s.start(roles.Deep(20, argv...), file)
+		s.start(roles.Deep(20, argv...), file, cgroup)
 	}
 	for i, printed := range s.printed {
 		if line, err := printed.ReadString('\n'); err != nil {
@@ -172,7 +172,26 @@ func (s *siege) coveredFile(dir string) *os.File {
 	return file
 }
 
-func (s *siege) start(argv []string, file *os.File) {
+// deepCgroup gives a control group whose path is long.
+func (s *siege) deepCgroup() *os.File {
+	s.t.Helper()
+	dir := "/sys/fs/cgroup"
+	for range 8 {
+		dir = filepath.Join(dir, strings.Repeat("c", 250))
+		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+			s.t.Fatal(err)
+		}
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// start lets one besieger loose, whose descriptor 3 is the file.
+func (s *siege) start(argv []string, file, cgroup *os.File) {
 	s.t.Helper()
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Stderr = os.Stderr
@@ -181,7 +200,9 @@ func (s *siege) start(argv []string, file *os.File) {
 		s.t.Fatal(err)
 	}
 	cmd.ExtraFiles = []*os.File{file}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: &syscall.Credential{Uid: 1000, Gid: 1000}}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Setpgid: true, Credential: &syscall.Credential{Uid: 1000, Gid: 1000}, UseCgroupFD: true, CgroupFD: int(cgroup.Fd()),
+	}
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
