@@ -1,7 +1,6 @@
 package provenance
 
 import (
-	"bytes"
 	"container/list"
 	"context"
 	"crypto/sha256"
@@ -19,8 +18,8 @@ import (
 	"github.com/kmodtrace/kmodtrace/kmod"
 )
 
-// maxSigned bounds the files in which a signature is looked for: they are held in
-// memory, and decompressed.
+// maxSigned bounds the files in which a signature is looked for: a compressed one has to be
+// decompressed for it.
 const maxSigned = 16 << 20
 
 // read hashes the file that a descriptor (O_PATH) is of. At its path may be another.
@@ -120,16 +119,13 @@ var errMoved = errors.New("it was changed while it was read here")
 func (s *search) digest(ctx context.Context, f *os.File, before *unix.Stat_t) (digested, error) {
 	v := versionOf(before)
 	hash := sha256.New()
-	var kept bytes.Buffer
-	into := io.Writer(hash)
-	image := s.action.Image
-	signed := v.size <= maxSigned && (image == nil || image.Signed || image.Format.Compressed())
-	if signed {
-		into = io.MultiWriter(hash, &kept)
-	}
-	n, err := io.CopyBuffer(into, bounded{ctx, io.LimitReader(f, v.size+1)}, make([]byte, 1<<18))
+	n, err := io.CopyBuffer(hash, bounded{ctx, io.LimitReader(f, v.size+1)}, make([]byte, 1<<18))
 	if err != nil {
 		return digested{}, err
+	}
+	d := digested{sum: Digest(hex.EncodeToString(hash.Sum(nil))), size: v.size}
+	if image := s.action.Image; v.size <= maxSigned && (image == nil || image.Signed || image.Format.Compressed()) {
+		d.signer = signerOf(boundedAt{ctx, f}, v.size)
 	}
 	after, err := statOf(f)
 	if err != nil {
@@ -137,10 +133,6 @@ func (s *search) digest(ctx context.Context, f *os.File, before *unix.Stat_t) (d
 	}
 	if n != v.size || versionOf(after) != v {
 		return digested{}, errMoved
-	}
-	d := digested{sum: Digest(hex.EncodeToString(hash.Sum(nil))), size: v.size}
-	if signed {
-		d.signer = signerOf(kept.Bytes())
 	}
 	// Within the tick of the clock of file times it could still change unnoticed.
 	if time.Since(time.Unix(0, v.changed)) > time.Second {
@@ -150,15 +142,10 @@ func (s *search) digest(ctx context.Context, f *os.File, before *unix.Stat_t) (d
 }
 
 // signerOf says whose key a module's signature claims; "" where there is none.
-func signerOf(data []byte) string {
-	var signature *kmod.Signature
-	if bytes.HasPrefix(data, []byte("\x7fELF")) {
-		_, signature = kmod.CutSignature(data)
-	} else if f, err := kmod.Parse(data); err == nil {
-		signature = f.Signature
-	}
+func signerOf(file io.ReaderAt, size int64) string {
+	signature, err := kmod.ReadSignature(file, size)
 	switch {
-	case signature == nil:
+	case err != nil || signature == nil:
 		return ""
 	case signature.Signer != "":
 		return signature.Signer

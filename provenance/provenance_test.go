@@ -467,7 +467,7 @@ func TestSigner(t *testing.T) {
 		"empty": nil, "elf": []byte(elf), "mark": []byte("\x7fELF~Module signature appended~\n"), "xz": []byte("\xfd7zXZ\x00" + elf), "gzip": []byte("\x1f\x8b" + elf),
 		"zeros": bytes.Repeat([]byte{0}, 4096),
 	} {
-		if signer := signerOf(data); signer != "" {
+		if signer := signerOf(bytes.NewReader(data), int64(len(data))); signer != "" {
 			t.Errorf("%s: %q", name, signer)
 		}
 	}
