@@ -72,13 +72,13 @@ staticcheck: ## staticcheck
 
 race: guest ## the host-side tests under the race detector
 	@scripts/setup race
-	@CGO_ENABLED=1 $(GOTEST) -race -short ./...
+	@CGO_ENABLED=1 $(GOTEST) -race -short -timeout 30m ./...
 
 fuzz: ## fuzz with each target for FUZZTIME=1m
 	@scripts/fuzz $(FUZZTIME)
 
 test-unit: guest ## unit and script tests, on this machine
-	@$(GOTEST) ./...
+	@$(GOTEST) -timeout 30m ./...
 
 lab-test: setup guest ## the tests that need a kernel, on KERNEL=6.12 ARCH=amd64
 	@scripts/tally scripts/lab-tests $(ARCH)/$(KERNEL)
