@@ -26,8 +26,6 @@ type Account struct {
 	// NotLookedUp says why nobody looked for its cause and its origin; empty where somebody
 	// did.
 	NotLookedUp string `json:"not_looked_up,omitempty"`
-	// LeftOut says what was left out so that the record has a bounded size.
-	LeftOut []string `json:"left_out,omitempty"`
 	// Cut says that the journal had to shorten it: texts that end in … were longer, and
 	// lists may lack their middle.
 	Cut bool `json:"cut,omitempty"`

@@ -188,6 +188,63 @@ func TestBodiesAreShortened(t *testing.T) {
 	verify(t, j.Reader)
 }
 
+// Lists and the texts in them go before what is in none, and what takes little for being
+// there many times can be read again.
+func TestWhatIsShortenedFirst(t *testing.T) {
+	j := make1(t)
+	long := func(n int) string { return fmt.Sprint(n, strings.Repeat("p", 4000)) }
+	process := func(n int) map[string]any { return map[string]any{"uid": n, "exe": map[string]any{"path": long(n)}} }
+	who := func(n, ancestors int) map[string]any {
+		p, list := process(n), []any{}
+		for i := range ancestors {
+			list = append(list, process(n*100+i))
+		}
+		p["ancestors"] = list
+		return p
+	}
+	same := []any{}
+	for range 200 {
+		same = append(same, map[string]any{"actor": who(7, 32)})
+	}
+	for name, object := range map[string]map[string]any{
+		"different": {"messages": same[:4], "awaited_by": []any{map[string]any{"actor": who(1, 100)}, map[string]any{"actor": who(2, 100)}}},
+		"the same":  {"awaited_by": same},
+	} {
+		object["file"], object["actor"], object["requester"] = process(5), who(3, 200), map[string]any{"actor": who(4, 200)}
+		body, err := json.Marshal(object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, class := range []Class{ClassNormal, ClassMinor} {
+			r := load(int(class), name)
+			r.ID, r.Outcome, r.Class, r.Body = fmt.Sprint(name, class), "failed", class, body
+			add(t, j, r)
+			got, err := j.Get(t.Context(), r.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			type process struct {
+				UID int
+				Exe struct{ Path string }
+			}
+			var is struct {
+				Cut         bool
+				File, Actor process
+				Requester   struct{ Actor process }
+			}
+			if err := json.Unmarshal(got.Body, &is); err != nil || !is.Cut {
+				t.Errorf("%s: cut: %v, %v", r.ID, is.Cut, err)
+			}
+			for n, p := range map[int]process{3: is.Actor, 4: is.Requester.Actor, 5: is.File} {
+				if p.UID != n || p.Exe.Path != long(n) {
+					t.Errorf("%s: of %d there is %d, %.20q… of %d bytes", r.ID, n, p.UID, p.Exe.Path, len(p.Exe.Path))
+				}
+			}
+		}
+	}
+	verify(t, j.Reader)
+}
+
 // A forged file whose bodies refer to parts over and over, or to each other: the record
 // is said to be changed, in bounded memory.
 func TestReferenceBombs(t *testing.T) {

@@ -99,11 +99,13 @@ const (
 
 // Limits of what one record may hold, in bytes.
 const (
-	// MaxBody is the limit of a body as it is given and read.
+	// MaxBody is the limit of a body as it is read, and as it is given where Append does not
+	// shorten it.
 	MaxBody = 4 << 20
 	// MaxStored is how much the body of an action may take, with the parts that other
 	// bodies may have too; MaxMinor that of a minor record. Append shortens what is longer,
-	// a JSON object, by its longest texts and lists, and sets "cut" in it.
+	// a JSON object, by its long lists and the texts in them, then by its other texts, and
+	// sets "cut" in it.
 	MaxStored = 256 << 10
 	MaxMinor  = 64 << 10
 	MaxText   = 64 << 10 // of each of the other columns
@@ -183,7 +185,7 @@ func (r *Record) check() error {
 		return fmt.Errorf("record %.64q: there is no class %d", r.ID, r.Class)
 	case !storable(r.Time):
 		return fmt.Errorf("record %.64q: its time cannot be kept: %v", r.ID, r.Time)
-	case len(r.Body) > MaxBody:
+	case len(r.Body) > MaxBody && !r.shortens():
 		return fmt.Errorf("%w: record %.64q has a body of %d bytes; %d can be kept", ErrTooLarge, r.ID, len(r.Body), MaxBody)
 	}
 	for _, t := range r.texts() {

@@ -4,13 +4,14 @@ import (
 	"encoding/json"
 	"os"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/goccy/go-yaml"
 )
 
 // TestPackagedRules: what is packaged for Prometheus and Grafana asks only for metrics that
-// there are.
+// there are, and the dashboard for each of them.
 func TestPackagedRules(t *testing.T) {
 	source, err := os.ReadFile("metrics.go")
 	if err != nil {
@@ -21,6 +22,7 @@ func TestPackagedRules(t *testing.T) {
 	for _, n := range name.FindAllString(string(source), -1) {
 		known[n] = true
 	}
+	drawn := make(map[string]bool)
 	for path, read := range map[string]func([]byte, any) error{
 		"../packaging/kmodtrace.rules.yaml": func(text []byte, v any) error { return yaml.Unmarshal(text, v) },
 		"../packaging/grafana.json":         json.Unmarshal,
@@ -41,6 +43,14 @@ func TestPackagedRules(t *testing.T) {
 			if !known[n] {
 				t.Errorf("%s asks for %s, which there is not", path, n)
 			}
+			if strings.HasSuffix(path, "grafana.json") {
+				drawn[n] = true
+			}
+		}
+	}
+	for n := range known {
+		if !drawn[n] {
+			t.Errorf("the dashboard does not show %s", n)
 		}
 	}
 }

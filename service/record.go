@@ -42,9 +42,9 @@ func (r recorder) id(began uint64, thread uint32) string {
 	return fmt.Sprintf("%.8s-%d-%d", r.boot, began, thread)
 }
 
-// action makes the record of an action, whose body has at most so many bytes.
-func (r recorder) action(a *account.Account, limit int) (journal.Record, error) {
-	body, err := fit(a, limit)
+// action makes the record of an action. The journal shortens what is too long in it.
+func (r recorder) action(a *account.Account) (journal.Record, error) {
+	body, err := encode(a)
 	if err != nil {
 		return journal.Record{}, err
 	}
@@ -89,6 +89,13 @@ func (r recorder) note(kind journal.Kind, at time.Time, count int64, n note) (jo
 
 // column cuts what is kept beside the body, to be asked for.
 func column(text string) string { return cutText(text, maxColumn) }
+
+func cutText(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	return text[:n] + "…" // encoding makes valid text of it
+}
 
 // maxColumn is more than a path may have.
 const maxColumn = 4096

@@ -372,19 +372,17 @@ func (s *Service) account(ctx context.Context, w *waiting, b *batch) error {
 		whole = s.look(ctx, w.action, isMinor)
 	}
 	s.metrics.count(&whole)
-	if !isMinor {
-		r, err := s.recorder.action(&whole, maxBody)
-		if err == nil {
-			b.records = append(b.records, r)
-		}
+	r, err := s.recorder.action(&whole)
+	switch {
+	case err != nil:
 		return err
-	}
-	r, err := s.recorder.action(&whole, maxBodyMinor)
-	if err == nil {
+	case isMinor:
 		r.Class = journal.ClassMinor
 		b.minor, b.minors = append(b.minor, r), append(b.minors, m)
+	default:
+		b.records = append(b.records, r)
 	}
-	return err
+	return nil
 }
 
 // look finds out about an action. A minor one gets less time: others wait behind it.
