@@ -238,6 +238,7 @@ func TestHostileDiagnostics(t *testing.T) {
 // TestHostileArguments: what a command line has comes back in one line of an error, from
 // every command.
 func TestHostileArguments(t *testing.T) {
+	t.Chdir(t.TempDir()) // man writes its pages into a directory of that name
 	word := strings.ReplaceAll(hostileText, "\x00", "")
 	root := newRootCommand()
 	for _, cmd := range root.Commands() {
