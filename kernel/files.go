@@ -4,13 +4,14 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -50,15 +51,34 @@ func readFile(path string, most int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	neverWait(f)
-	return readBounded(f, path, most)
+	return readBounded(impatient{f}, path, most)
 }
 
-// neverWait ends reading of what has nothing to read now: /proc and tracefs have files that
-// look regular and are streams.
-func neverWait(f *os.File) {
-	const most = time.Second
-	_ = f.SetReadDeadline(time.Now().Add(most)) // of a file proper there is none
+// impatient reads what is there, and errs with EAGAIN where that is nothing now: /proc and
+// tracefs have files that look regular and are streams. The runtime would wait for more.
+type impatient struct{ file *os.File }
+
+func (r impatient) Read(p []byte) (n int, err error) {
+	conn, err := r.file.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	refused := conn.Read(func(fd uintptr) bool {
+		for {
+			if n, err = unix.Read(int(fd), p); !errors.Is(err, unix.EINTR) {
+				return true
+			}
+		}
+	})
+	switch {
+	case refused != nil:
+		return 0, refused
+	case err != nil:
+		return 0, &fs.PathError{Op: "read", Path: r.file.Name(), Err: err}
+	case n == 0 && len(p) > 0:
+		return 0, io.EOF
+	}
+	return n, nil
 }
 
 func readBounded(r io.Reader, name string, most int64) ([]byte, error) {
@@ -100,8 +120,7 @@ func fileLines(path string) iter.Seq2[string, error] {
 			return
 		}
 		defer f.Close()
-		neverWait(f)
-		lines := bufio.NewScanner(f)
+		lines := bufio.NewScanner(impatient{f})
 		lines.Buffer(nil, maxLine)
 		for lines.Scan() {
 			if !yield(lines.Text(), nil) {
