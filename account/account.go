@@ -51,6 +51,10 @@ const Within = provenance.DefaultTimeout + cause.DefaultTimeout
 // hash, no signer and no package, and the origins say so.
 func NewInquiry(k *kernel.Kernel, brief bool) *Inquiry { return newInquiry(k, brief, 0) }
 
+// sitePatience is how long others wait for the name of the place of a request that anybody
+// may have made.
+const sitePatience = time.Second
+
 // Patience is how long somebody waits to be told why, who has nothing else waiting.
 const Patience = time.Minute
 
@@ -61,11 +65,15 @@ func NewPatientInquiry(k *kernel.Kernel, brief bool) *Inquiry { return newInquir
 
 func newInquiry(k *kernel.Kernel, brief bool, within time.Duration) *Inquiry {
 	origins := provenance.NewLookup(&provenance.Options{Brief: brief})
+	sites := tracer.NewSites()
+	if within == 0 {
+		sites.Patience = sitePatience
+	}
 	return &Inquiry{
 		kernel:  k,
 		causes:  cause.NewExplainer(k, &cause.Options{Lookup: origins, Timeout: within}),
 		origins: origins,
-		sites:   tracer.NewSites(),
+		sites:   sites,
 	}
 }
 

@@ -10,6 +10,10 @@ import (
 // that when there is time: the kernel writes a long list of symbols for it, of which
 // nothing stays here but the few that ask. It is not for several goroutines at once.
 type Sites struct {
+	// Patience is how long the name of the place of an unprivileged request is waited for:
+	// a later one may find what this one asked for. Zero is as long as it takes.
+	Patience time.Duration
+
 	names map[Address]string
 	reads *rate.Limiter
 	find  func(Address) site
@@ -32,9 +36,6 @@ type site struct {
 // without its name.
 const (
 	readsASecond = 5
-	// For an unprivileged request nobody waits longer than that; a later one may find what
-	// this one asked for.
-	unprivilegedPatience = time.Second
 	// unprivilegedPause is how much longer than a reading took the next one for an
 	// unprivileged request has to wait.
 	unprivilegedPause = 50
@@ -60,7 +61,11 @@ func (s *Sites) Name(a *Action) {
 
 // symbol names the place that a request's call returns to.
 func (s *Sites) symbol(r *Request) string {
-	s.collect(0)
+	select {
+	case found := <-s.waits: // never, where none is under way
+		s.take(&found)
+	default:
+	}
 	name, known := s.names[r.Site]
 	switch {
 	case known || r.Site == 0:
@@ -88,28 +93,26 @@ func (s *Sites) ofUnprivileged(address Address) string {
 		found.took = time.Since(began)
 		answer <- found
 	}()
-	if found := s.collect(unprivilegedPatience); found != nil {
-		return found.name
+	var late <-chan time.Time
+	if s.Patience > 0 {
+		timer := time.NewTimer(s.Patience)
+		defer timer.Stop()
+		late = timer.C
 	}
-	return ""
+	select {
+	case found := <-answer:
+		s.take(&found)
+		return found.name
+	case <-late:
+		return ""
+	}
 }
 
-// collect takes the answer that is under way, if it comes in time.
-func (s *Sites) collect(within time.Duration) *site {
-	if s.waits == nil {
-		return nil
-	}
-	late := time.NewTimer(within)
-	defer late.Stop()
-	select {
-	case found := <-s.waits:
-		s.waits = nil
-		s.resume = time.Now().Add(unprivilegedPause * found.took)
-		s.remember(&found)
-		return &found
-	case <-late.C:
-		return nil
-	}
+// take keeps the answer that was under way.
+func (s *Sites) take(found *site) {
+	s.waits = nil
+	s.resume = time.Now().Add(unprivilegedPause * found.took)
+	s.remember(found)
 }
 
 // remember keeps a name of the kernel's own code. What a module asks for is not
