@@ -3,6 +3,7 @@ package journal
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -19,14 +20,14 @@ func sampleKinds() []string {
 
 // sample is a closed journal of some hundred records, of which retention has removed
 // some or not, and its anchor.
-func sample(t testing.TB, kind string) (path string, anchor Anchor) {
+func sample(t testing.TB, random *rand.Rand, kind string) (path string, anchor Anchor) {
 	t.Helper()
 	switch kind {
 	case "version 1":
 		path, anchors := version1Journal(t)
 		return path, anchors[1]
 	case "version 1 continued":
-		return continued(t)
+		return continued(t, random)
 	}
 	j := make1(t)
 	add(t, j, Record{ID: "s", Time: begin, Boot: "boot-1", Kind: KindStarted})
@@ -41,7 +42,7 @@ func sample(t testing.TB, kind string) (path string, anchor Anchor) {
 	add(t, j, records...)
 	switch kind {
 	case "thinned", "thinned and cut":
-		thinSome(t, j)
+		thinSome(t, random, j)
 		add(t, j, loads(155)[150:]...)
 	}
 	switch kind {
@@ -68,14 +69,14 @@ func closed(t testing.TB, j *Journal) (path string, anchor Anchor) {
 }
 
 // continued is one that an older version began.
-func continued(t testing.TB) (path string, anchor Anchor) {
+func continued(t testing.TB, random *rand.Rand) (path string, anchor Anchor) {
 	t.Helper()
 	path, _ = version1Journal(t)
 	j := reopen(t, path)
 	records := loads(100)[70:]
 	someShare(records)
 	add(t, j, records...)
-	thinSome(t, j)
+	thinSome(t, random, j)
 	add(t, j, loads(110)[100:]...)
 	return closed(t, j)
 }
@@ -94,11 +95,11 @@ func someShare(records []Record) {
 }
 
 // thinSome removes some records from between others, by chance.
-func thinSome(t testing.TB, j *Journal) {
+func thinSome(t testing.TB, random *rand.Rand, j *Journal) {
 	t.Helper()
-	w := &retaining{j: j, stop: 10 + rand.Int64N(j.head.seq-10), now: begin.Add(150e9), boot: "boot-1"}
+	w := &retaining{j: j, stop: 10 + random.Int64N(j.head.seq-10), now: begin.Add(150e9), boot: "boot-1"}
 	for _, class := range []Class{ClassMinor, ClassNormal} {
-		if err := w.thin(t.Context(), class, rand.Int64N(80<<10)); err != nil {
+		if err := w.thin(t.Context(), class, random.Int64N(80<<10)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -111,10 +112,16 @@ func TestRandomDamage(t *testing.T) {
 	if testing.Short() {
 		times = 63
 	}
+	for _, seed := range []uint64{1, rand.Uint64()} {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { randomDamage(t, rand.New(rand.NewPCG(seed, 0)), times) })
+	}
+}
+
+func randomDamage(t *testing.T, random *rand.Rand, times int) {
+	t.Helper()
 	kinds := append(sampleKinds(), "version 1")
-	kind := kinds[rand.IntN(len(kinds))]
-	path, anchor := sample(t, kind)
-	t.Log(kind)
+	kind := kinds[random.IntN(len(kinds))]
+	path, anchor := sample(t, random, kind)
 	r, err := OpenReadOnly(path)
 	if err != nil {
 		t.Fatal(err)
@@ -125,15 +132,6 @@ func TestRandomDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// With the first, in round 62, a record's number became a text.
-	for _, seed := range []uint64{12425143054962455546, rand.Uint64()} {
-		randomDamage(t, seed, times, whole, records, anchor)
-	}
-}
-
-func randomDamage(t *testing.T, seed uint64, times int, whole []byte, records []Record, anchor Anchor) {
-	t.Helper()
-	random := rand.New(rand.NewPCG(seed, 0))
 	found := map[string]int{}
 	for i := range times {
 		damaged := filepath.Join(t.TempDir(), "journal.db")
@@ -143,13 +141,13 @@ func randomDamage(t *testing.T, seed uint64, times int, whole []byte, records []
 		how := readDamaged(t, damaged, records, anchor)
 		found[how]++
 		if t.Failed() {
-			t.Fatalf("seed %d, round %d", seed, i)
+			t.Fatalf("round %d, %s", i, kind)
 		}
 		if i%4 == 0 {
 			writeDamaged(t, damaged)
 		}
 	}
-	t.Log(found)
+	t.Log(kind, found)
 	if found["verify"] == 0 || found["open"] == 0 {
 		t.Errorf("not all ways of finding damage were needed: %v", found)
 	}
