@@ -44,6 +44,7 @@ func (a *Action) Doubts() []string {
 	add(len(a.Messages) > 0 && len(a.MessageTimes) != len(a.Messages), "When its messages were printed was not recorded: they are listed, and not drawn.")
 	add(a.MessagesDropped > 0, "%d more messages were printed, and not kept.", a.MessagesDropped)
 	add(a.FirstTry != nil, "Before it, the kernel refused the file as it was, compressed; it was handed over again, unpacked.")
+	add(a.Cut, "Its record was too long and was shortened: texts that end in … were longer, and lists lack entries.")
 	if a.Facts != nil {
 		doubts = append(doubts, a.Facts.Doubts...)
 	}

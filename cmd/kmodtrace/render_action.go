@@ -144,6 +144,12 @@ func (t *actionTable) said(a *account.Account, room int) []line {
 	if a.Cause != nil {
 		add(outcomeNote(a.Outcome), a.Cause.String())
 	}
+	if a.NotLookedUp != "" {
+		add(unsure, "not looked into: "+a.NotLookedUp)
+	}
+	if a.Cut {
+		add(unsure, "the record was too long and was shortened")
+	}
 	need := nonEmpty(askedText(&a.Action), needText(&a.Action), t.users.awaitedText(&a.Action))
 	if text := strings.Join(need, ", "); text != "" {
 		add(plain, text)

@@ -282,3 +282,20 @@ func TestShortLine(t *testing.T) {
 		t.Errorf("%q", text)
 	}
 }
+
+// TestRenderUnexplained: what nobody looked into, and what was shortened, says so: a failure
+// without a cause is not left without a word.
+func TestRenderUnexplained(t *testing.T) {
+	a := account.Account{
+		Explained: cause.Explained{Action: tracer.Action{Kind: tracer.Load, Module: "hello", Outcome: tracer.Failed}},
+		Cut:       true, NotLookedUp: "too many attempts waited",
+	}
+	for _, width := range []int{80, 200} {
+		text := newActionTable(theme{}, width).render(&a)
+		for _, want := range []string{"not looked into: too many attempts waited", "the record was too long and was shortened"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("at %d columns there is no %q in\n%s", width, want, text)
+			}
+		}
+	}
+}
