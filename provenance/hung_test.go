@@ -347,6 +347,33 @@ func TestCovered(t *testing.T) {
 	}
 }
 
+// TestMountsChange: each mount is seen by the next look, however often the runtime polls
+// what is open meanwhile.
+func TestMountsChange(t *testing.T) {
+	dir := t.TempDir()
+	var table mountTable
+	table.now("/proc/self/mountinfo")
+	for n := range 200 {
+		if err := unix.Mount("change", dir, "tmpfs", 0, "size=4k"); err != nil {
+			t.Skipf("needs the right to mount: %v", err)
+		}
+		time.Sleep(time.Microsecond) // lets the runtime poll
+		if len(table.now("/proc/self/mountinfo")[dir]) != 1 {
+			t.Errorf("mount %d is not seen", n)
+		}
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Microsecond)
+		if len(table.now("/proc/self/mountinfo")[dir]) != 0 {
+			t.Errorf("unmount %d is not seen", n)
+		}
+		if t.Failed() {
+			return
+		}
+	}
+}
+
 // TestFUSE: the same on a real file system that never answers, both where the mounts are
 // known and where that is not so.
 func TestFUSE(t *testing.T) {

@@ -48,11 +48,12 @@ func (t *mountTable) now(list string) map[string][]mount {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.file == nil {
-		var err error
-		if t.file, err = os.Open(list); err != nil {
-			t.file = nil
+		// Not by os.Open: the runtime's poller would be told of a change instead of us.
+		fd, err := unix.Open(list, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
 			return nil
 		}
+		t.file = os.NewFile(uintptr(fd), list)
 	} else if !t.changed() {
 		return t.mounts
 	}
