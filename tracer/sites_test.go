@@ -1,6 +1,7 @@
 package tracer
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,10 +15,10 @@ func TestSitesOfTheUnprivileged(t *testing.T) {
 		const reading = 10 * time.Second
 		s := NewSites()
 		s.Patience = time.Second
-		reads := 0
+		var reads atomic.Int64
 		s.find = func(a Address) site {
 			time.Sleep(reading)
-			reads++
+			reads.Add(1)
 			return site{address: a, name: "misc_open+0x84", lasting: a == 0x2000}
 		}
 		name := func(at Address, unprivileged bool) string {
@@ -30,20 +31,20 @@ func TestSitesOfTheUnprivileged(t *testing.T) {
 			name(0x1000, true)
 			time.Sleep(time.Millisecond)
 		}
-		if waited := time.Since(began) - time.Second; waited != s.Patience || reads != 0 {
-			t.Errorf("1,000 requests waited %v, and caused %d readings to end", waited, reads)
+		if waited := time.Since(began) - time.Second; waited != s.Patience || reads.Load() != 0 {
+			t.Errorf("1,000 requests waited %v, and caused %d readings to end", waited, reads.Load())
 		}
 		if got := name(0x1000, false); got != "misc_open+0x84" {
 			t.Errorf("a request of root is named %q", got)
 		}
 		time.Sleep(reading)
-		before := reads
+		before := reads.Load()
 		for range 1000 {
 			name(0x1000, true)
 			time.Sleep(reading / 1000)
 		}
-		if reads != before {
-			t.Errorf("%d more readings within as long as one took", reads-before)
+		if more := reads.Load() - before; more != 0 {
+			t.Errorf("%d more readings within as long as one took", more)
 		}
 		time.Sleep(unprivilegedPause * reading)
 		name(0x2000, true)
