@@ -13,6 +13,7 @@ struct loss {
 	__u64 lost;	 /* no room in the ring */
 	__u64 limited;	 /* of these, those of threads that may not load */
 	__u64 untracked; /* attempts and requests that found no room among those in flight */
+	__u64 absent;	 /* runs of shared probes that found no program: see absents */
 };
 
 struct {

@@ -48,6 +48,7 @@ static __always_inline struct absent *go_on(struct pt_regs *ctx, void *programs)
 {
 	__u64 address = bpf_get_func_ip(ctx);
 	__u32 *function = bpf_map_lookup_elem(&functions, &address);
+	struct loss *l;
 	__u32 number;
 
 	if (!function) {
@@ -56,6 +57,9 @@ static __always_inline struct absent *go_on(struct pt_regs *ctx, void *programs)
 	}
 	number = *function;
 	bpf_tail_call(ctx, programs, number);
+	l = own_loss();
+	if (l)
+		l->absent++;
 	return bpf_map_lookup_elem(&absents, &number); /* nobody comes back from a tail call */
 }
 

@@ -246,6 +246,7 @@ type bpfLoss struct {
 	Lost      uint64
 	Limited   uint64
 	Untracked uint64
+	Absent    uint64
 }
 
 type bpfModuleEvent struct {

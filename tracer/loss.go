@@ -45,18 +45,16 @@ func (t *Tracer) Loss() (Loss, error) {
 
 func (t *Tracer) readLoss() (Loss, error) {
 	l := Loss{Dropped: t.dropped.Load()}
-	var perCPU []bpfLoss
-	if err := t.maps[bpfMapLosses].Lookup(uint32(0), &perCPU); err != nil {
-		return l, fmt.Errorf("read loss counters: %w", err)
-	}
-	for _, c := range perCPU {
-		l.Events += c.Lost
-		l.Unprivileged += c.Limited
-		l.Untracked += c.Untracked
-	}
-	absent, err := t.absences()
+	c, err := t.losses()
 	if err != nil {
 		return l, err
+	}
+	l.Events, l.Unprivileged, l.Untracked = c.Lost, c.Limited, c.Untracked
+	absent := t.absent
+	if c.Absent != t.absences {
+		if absent, err = t.readAbsent(); err != nil {
+			return l, err
+		}
 	}
 	profile := kprobeProfile()
 	for name, a := range t.attached {
@@ -70,9 +68,26 @@ func (t *Tracer) readLoss() (Loss, error) {
 	return l, nil
 }
 
-// absences counts, by the program's name, how often a probe that shares an event found no
-// program to go on as. Before all are attached that is as it should be.
-func (t *Tracer) absences() (map[string]uint64, error) {
+// losses sums the counters of all processors.
+func (t *Tracer) losses() (sum bpfLoss, err error) {
+	var perCPU []bpfLoss
+	if err := t.maps[bpfMapLosses].Lookup(uint32(0), &perCPU); err != nil {
+		return sum, fmt.Errorf("read loss counters: %w", err)
+	}
+	for _, c := range perCPU {
+		sum.Lost += c.Lost
+		sum.Limited += c.Limited
+		sum.Untracked += c.Untracked
+		sum.Absent += c.Absent
+	}
+	return sum, nil
+}
+
+// readAbsent counts, by the program's name, how often a probe that shares an event found no
+// program to go on as. Before all are attached that is as it should be. It is not read
+// without need: on a kernel that preempts itself a probe is skipped, and counted as
+// missed, that runs while a look-up of ours is preempted (bpf_disable_instrumentation).
+func (t *Tracer) readAbsent() (map[string]uint64, error) {
 	counts := make(map[string]uint64)
 	for name, a := range t.attached {
 		if a.shared == nil {

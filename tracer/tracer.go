@@ -66,8 +66,9 @@ type Tracer struct {
 	pending  int
 	dropped  atomic.Uint64
 
-	absent  map[string]uint64 // by the program's name: see [Tracer.absences]
-	numbers map[uint64]uint32 // of functions that probes share events on, by address
+	absences uint64            // their sum
+	absent   map[string]uint64 // by the program's name: see [Tracer.readAbsent]
+	numbers  map[uint64]uint32 // of functions that probes share events on, by address
 
 	mu     sync.Mutex
 	closed bool
@@ -122,8 +123,14 @@ func Open(opts *Options) (_ *Tracer, err error) {
 
 // remember reads how it is when all is attached, to find out later what is not so any more.
 func (t *Tracer) remember() (err error) {
-	if t.absent, err = t.absences(); err != nil {
+	c, err := t.losses()
+	if err != nil {
 		return err
+	}
+	if t.absences = c.Absent; t.absences != 0 {
+		if t.absent, err = t.readAbsent(); err != nil {
+			return err
+		}
 	}
 	t.numbers = make(map[uint64]uint32)
 	var address uint64
