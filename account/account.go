@@ -77,7 +77,7 @@ func newInquiry(k *kernel.Kernel, brief bool, within time.Duration) *Inquiry {
 	}
 }
 
-// All finds out everything: the origin first, for nobody knows how long a file stays. The
+// All finds out everything: the origin first, because a file may go at any time. The
 // file is found once, for the origin and for the cause. It takes no longer than [Within],
 // and what this machine needs to compute.
 func (q *Inquiry) All(ctx context.Context, a *tracer.Action) Account {
