@@ -156,6 +156,10 @@ func (s *siege) coveredFile(dir string) *os.File {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	// Some kernels have FUSE as a module, others built in.
+	if out, err := exec.Command("/sbin/modprobe", "fuse").CombinedOutput(); err != nil {
+		s.t.Fatalf("modprobe fuse: %v: %s", err, out)
+	}
 	program, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
 	if err != nil {
 		s.t.Fatal(err)
