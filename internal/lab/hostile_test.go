@@ -171,7 +171,7 @@ func TestHostileGuestEnds(t *testing.T) {
 					time.AfterFunc(500*time.Millisecond, cancel)
 				}
 				r := report{status: guest.ExitStatus{Status: -1}}
-				if err := ends(t, func() error { return m.boot(ctx, q, image, &r, &stdout, io.Discard) }); err == nil || r.status.Status != -1 {
+				if err := ends(t, func() error { return m.live(ctx, q, supply{image: image}, &r, &stdout, io.Discard) }); err == nil || r.status.Status != -1 {
 					t.Errorf("status %d, error %v", r.status.Status, err)
 				} else if len(err.Error()) > 64<<10 {
 					t.Errorf("an error of %d bytes", len(err.Error()))
@@ -257,7 +257,7 @@ func TestGuestThatDoesNotGo(t *testing.T) {
 	m, q, image := fakeMachine(t, "no-end")
 	m.Timeout = time.Second
 	r := report{status: guest.ExitStatus{Status: -1}}
-	err := ends(t, func() error { return m.boot(t.Context(), q, image, &r, io.Discard, io.Discard) })
+	err := ends(t, func() error { return m.live(t.Context(), q, supply{image: image}, &r, io.Discard, io.Discard) })
 	if err != nil || r.status.Status != 0 {
 		t.Errorf("status %d, error %v", r.status.Status, err)
 	}
@@ -274,7 +274,7 @@ func TestOutputThatNobodyTakes(t *testing.T) {
 	m, q, image := fakeMachine(t, "output")
 	m.Timeout = time.Second
 	got := report{status: guest.ExitStatus{Status: -1}}
-	err = ends(t, func() error { return m.boot(t.Context(), q, image, &got, w, w) })
+	err = ends(t, func() error { return m.live(t.Context(), q, supply{image: image}, &got, w, w) })
 	if !errors.Is(err, context.DeadlineExceeded) || got.status.Status != -1 {
 		t.Errorf("status %d, error %v", got.status.Status, err)
 	}
@@ -291,7 +291,7 @@ func TestWhatQEMUMayDo(t *testing.T) {
 	var stdout, notes bytes.Buffer
 	m.Progress = &notes
 	var r report
-	if err := m.boot(t.Context(), q, image, &r, &stdout, io.Discard); err != nil {
+	if err := m.live(t.Context(), q, supply{image: image}, &r, &stdout, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	const want = `root false, shadow false, file size 12800, core 0, /, secret "", image "image" <nil>, written false false`

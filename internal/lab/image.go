@@ -20,23 +20,39 @@ import (
 // /bin, /sbin, /lib and /lib64 are links into /usr, so that each file has one path.
 type image struct {
 	out   *bufio.Writer
-	cpio  *cpio.Writer
+	cpio  archiveWriter
 	have  map[string]fs.FileMode // paths in the image without the leading slash
 	inode int64
 }
 
+// archiveWriter is a cpio.Writer, or a [fingerprint] in its place.
+type archiveWriter interface {
+	WriteHeader(*cpio.Header) error
+	io.WriteCloser
+}
+
 func newImage(w io.Writer) (*image, error) {
+	im := newArchive(w)
+	return im, im.root()
+}
+
+// newArchive is an image without anything in it.
+func newArchive(w io.Writer) *image {
 	out := bufio.NewWriterSize(w, 1<<20)
-	im := &image{out: out, cpio: cpio.NewWriter(out), have: make(map[string]fs.FileMode)}
+	return &image{out: out, cpio: cpio.NewWriter(out), have: make(map[string]fs.FileMode)}
+}
+
+// root adds the folders that all others are in.
+func (im *image) root() error {
 	for _, dir := range []string{"bin", "sbin", "lib", "lib64"} {
 		if err := im.symlink("usr/"+dir, "/"+dir); err != nil {
-			return nil, err
+			return err
 		}
 		if err := im.dir("/usr/"+dir, 0o755); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return im, nil
+	return nil
 }
 
 // close ends the archive. What is written to is the caller's.
@@ -138,6 +154,10 @@ func (im *image) file(host, name string) error {
 	}
 	if err := im.header(name, info.Mode(), cpio.TypeReg, info.Size()); err != nil {
 		return err
+	}
+	if print, ok := im.cpio.(*fingerprint); ok {
+		print.stat(info)
+		return nil
 	}
 	// One that shrinks meanwhile must not shift everything behind it.
 	if n, err := io.CopyN(im.cpio, f, info.Size()); err != nil {

@@ -43,6 +43,7 @@ type Machine struct {
 	Init      string // "" for the lab's own, or [Systemd]: see there
 	NoModules bool   // leave the kernel's module tree out
 	Bare      bool   // leave the tools out too: kmodtrace, the command and nothing else
+	Boot      bool   // boot, also where a snapshot could be restored: see [Machine.restorable]
 	Console   string // keep the kernel's console in this file, the first 64 MiB of it
 	Accel     Accel  // "" to choose: see ChooseAccel
 
@@ -56,11 +57,15 @@ type Machine struct {
 	Progress io.Writer // told about long work such as fetching tools; may be nil
 }
 
+// hostname is the guest's own.
+const hostname = "lab"
+
 // report is what a run looked like from outside.
 type report struct {
-	status guest.ExitStatus
-	image  int64 // bytes
-	times  struct{ begun, started, ready, exited, off time.Time }
+	status   guest.ExitStatus
+	image    int64 // bytes
+	restored bool  // from a snapshot
+	times    struct{ begun, started, ready, exited, off time.Time }
 }
 
 // Run boots the machine, runs argv in it, and gives the command's exit status,
@@ -94,6 +99,11 @@ func (m Machine) run(ctx context.Context, argv []string, stdout, stderr io.Write
 			return r, err
 		}
 	}
+	if m.restorable() {
+		if done, err := m.restore(ctx, q, argv, &r, stdout, stderr); done {
+			return r, err
+		}
+	}
 	image, err := m.makeImage(ctx, m.task(argv))
 	if err != nil {
 		return r, err
@@ -110,7 +120,7 @@ func (m Machine) run(ctx context.Context, argv []string, stdout, stderr io.Write
 			m.Memory += 512 // the root may fill half of it, and packages are installed there
 		}
 	}
-	return r, m.boot(ctx, q, image, &r, stdout, stderr)
+	return r, m.live(ctx, q, supply{image: image}, &r, stdout, stderr)
 }
 
 func (m Machine) withDefaults() (Machine, error) {
@@ -164,7 +174,7 @@ func (m Machine) task(argv []string) guest.Task {
 	}
 	task := guest.Task{
 		Port:     resultsPort(m.Kernel.Arch),
-		Hostname: "lab",
+		Hostname: hostname,
 		Argv:     argv,
 		Env:      append(env, m.Env...),
 		Dir:      m.Dir,
@@ -209,9 +219,9 @@ func namelessFile(prefix string) (*os.File, error) {
 	return f, nil
 }
 
-// boot starts QEMU, talks with the guest to its end, and judges how it ended. Whatever
+// live starts QEMU, talks with the guest to its end, and judges how it ended. Whatever
 // the guest does, it ends soon after ctx is done.
-func (m Machine) boot(ctx context.Context, q qemu, image *os.File, r *report, stdout, stderr io.Writer) error {
+func (m Machine) live(ctx context.Context, q qemu, from supply, r *report, stdout, stderr io.Writer) error {
 	if m.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, m.Timeout)
@@ -222,7 +232,7 @@ func (m Machine) boot(ctx context.Context, q qemu, image *os.File, r *report, st
 		return err
 	}
 	defer console.close()
-	p, err := m.start(ctx, q, image, written, console.read)
+	p, err := m.start(ctx, q, from, written, console.read)
 	_ = written.Close()
 	if err != nil {
 		return err
@@ -235,7 +245,17 @@ func (m Machine) boot(ctx context.Context, q qemu, image *os.File, r *report, st
 	}
 	listening := newSession(stdout, stderr, collect)
 	stop := make(chan struct{})
-	s, receiveErr := listening.until(ctx, p.reader(p.stdout), func() { m.startInput(listening, p.stdin, stop) })
+	if from.restore != nil {
+		if err := errors.Join(from.restore(ctx), resumption(p.stdin)); err != nil {
+			return errors.Join(err, p.end(false), qemuError(p.complaint()))
+		}
+	}
+	s, receiveErr := listening.until(ctx, p.reader(p.stdout), func() {
+		if from.answered != nil {
+			from.answered()
+		}
+		m.startInput(listening, p.stdin, stop)
+	})
 	close(stop)
 	waitErr := p.end(s.done || errors.Is(receiveErr, io.EOF) || errors.Is(receiveErr, io.ErrUnexpectedEOF))
 	r.times.ready, r.times.exited, r.times.off = s.ready, s.exited, time.Now()
@@ -294,6 +314,14 @@ func (m Machine) startInput(s *session, port io.Writer, stop <-chan struct{}) {
 		stdin = bytes.NewReader(nil)
 	}
 	go func() { _ = s.send(stdin, port, stop) }() // a guest that is gone shows on the other side
+}
+
+// qemuError is what QEMU complained of.
+func qemuError(complaint string) error {
+	if complaint == "" {
+		return nil
+	}
+	return errors.New("qemu: " + complaint)
 }
 
 // judge says why a run without a done marker ended.

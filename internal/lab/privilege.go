@@ -7,40 +7,55 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
+// supply is what a machine starts from: an image to boot, or the state of one that was
+// saved.
+type supply struct {
+	image *os.File // nil for a machine that is restored
+
+	// Of a machine that is saved or restored.
+	memory, payload *os.File
+	monitor         *os.File
+	restore         func(context.Context) error // has QEMU read the state; nil for one that is saved
+	answered        func()                      // called when the guest's first process does
+}
+
 // start starts QEMU with only what it needs: descriptors of the files, a user of its own
 // where this one is root, and a sandbox.
-func (m Machine) start(ctx context.Context, q qemu, image, console, read *os.File) (*process, error) {
+func (m Machine) start(ctx context.Context, q qemu, s supply, console, read *os.File) (*process, error) {
 	if !q.sandbox {
 		fmt.Fprintln(m.progress(), "note: QEMU runs without its sandbox: it was built without, or this kernel has no seccomp")
 	}
-	files, disk, err := m.openFiles(image)
-	defer closeAll(files)
+	opened, disk, err := m.openFiles(s.image)
+	defer closeAll(opened)
+	defer closeAll(disk)
 	if err != nil {
 		return nil, err
 	}
-	h := hardware{kernel: 3, image: 4, console: 5, memory: m.Memory, cpus: m.CPUs, accel: m.Accel, append: m.Append}
 	l := launch{path: q.path, console: read}
-	if disk != nil {
-		h.disk, l.disk = 6, sizeOf(disk)
+	if len(disk) > 0 {
+		l.disk = sizeOf(disk[0])
 	}
-	l.args = q.args(h)
-	given := func() []*os.File { return slices.Insert(slices.Clone(files), 2, console) }
+	equip := func() {
+		var h hardware
+		h, l.files = m.equip(s, opened, console, disk)
+		l.args = q.args(h)
+	}
 	users, why := qemuUsers(os.Geteuid(), m.Accel)
 	if err := forEverybody(q.path); err != nil && len(users) > 0 {
 		users, why = nil, err
 	}
 	for _, as := range users {
-		if err = lend(files[:2], as); err != nil {
+		if err = lend(opened, as); err != nil {
 			why = err
 			continue
 		}
-		l.as, l.files = as, given()
+		l.as = as
+		equip()
 		p, err := startQEMU(ctx, l)
 		if err == nil || !refusedUser(err) {
 			return p, err
@@ -50,32 +65,61 @@ func (m Machine) start(ctx context.Context, q qemu, image, console, read *os.Fil
 	if why != nil {
 		fmt.Fprintf(m.progress(), "note: QEMU runs as root: %v\n", why)
 	}
-	l.as, l.files = nil, given()
+	l.as = nil
+	equip()
 	return startQEMU(ctx, l)
 }
 
-// openFiles opens the kernel, the image and the disk as QEMU gets them. The image cannot be
-// written through its descriptor.
-func (m Machine) openFiles(image *os.File) (files []*os.File, disk *os.File, err error) {
+// equip gives the machine its descriptors, by number and as files from 3 on.
+func (m Machine) equip(s supply, opened []*os.File, console *os.File, disk []*os.File) (hardware, []*os.File) {
+	var files []*os.File
+	add := func(f *os.File) int {
+		if f == nil {
+			return 0
+		}
+		files = append(files, f)
+		return 2 + len(files)
+	}
+	h := hardware{memory: m.Memory, cpus: m.CPUs, accel: m.Accel, append: m.Append}
+	h.kernel = add(opened[0])
+	if len(opened) > 1 {
+		h.image = add(opened[1])
+	}
+	h.console = add(console)
+	for i, f := range disk {
+		if n := add(f); i == 0 {
+			h.disk = n
+		}
+	}
+	h.ram, h.payload, h.monitor, h.restore = add(s.memory), add(s.payload), add(s.monitor), s.restore != nil
+	return h, files
+}
+
+// openFiles opens the kernel and the image, and the disk, as QEMU gets them. The image
+// cannot be written through its descriptor.
+func (m Machine) openFiles(image *os.File) (files, disk []*os.File, err error) {
 	kernel, err := os.Open(m.Kernel.Image)
 	if err != nil {
 		return nil, nil, fmt.Errorf("kernel: %w", err)
 	}
 	files = append(files, kernel)
-	readOnly, err := os.Open(descriptorPath(int(image.Fd())))
-	if err != nil {
-		return files, nil, fmt.Errorf("image: %w", err)
+	if image != nil {
+		readOnly, err := os.Open(descriptorPath(int(image.Fd())))
+		if err != nil {
+			return files, nil, fmt.Errorf("image: %w", err)
+		}
+		files = append(files, readOnly)
 	}
-	files = append(files, readOnly)
 	if m.Disk == "" {
 		return files, nil, nil
 	}
 	// QEMU wants it twice: it chooses by what it is about to do.
 	for _, mode := range []int{os.O_RDWR, os.O_RDONLY} {
-		if disk, err = os.OpenFile(m.Disk, mode, 0); err != nil {
-			return files, nil, fmt.Errorf("disk: %w", err)
+		f, err := os.OpenFile(m.Disk, mode, 0)
+		if err != nil {
+			return files, disk, fmt.Errorf("disk: %w", err)
 		}
-		files = append(files, disk)
+		disk = append(disk, f)
 	}
 	return files, disk, nil
 }

@@ -205,6 +205,15 @@ func (p *process) end(leaving bool) error {
 	}
 }
 
+// awaitExit waits until QEMU has exited, or has to.
+func (p *process) awaitExit() {
+	select {
+	case <-p.exited:
+	case <-p.ctx.Done():
+	case <-time.After(afterlife):
+	}
+}
+
 // complaint is QEMU's own error message, in one line.
 func (p *process) complaint() string {
 	text := strings.TrimSpace(p.stderr.String())

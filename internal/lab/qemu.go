@@ -92,11 +92,15 @@ func hasSeccomp() bool {
 // hardware is the machine that QEMU is asked for. The descriptors are those
 // of QEMU's own process.
 type hardware struct {
-	kernel  int // descriptor of vmlinuz
-	image   int // of the initramfs
-	console int // of the pipe that takes the console
-	disk    int // of the disk's file, the next one being to read; 0 for none
-	memory  int // MiB
+	kernel  int  // descriptor of vmlinuz
+	image   int  // of the initramfs
+	console int  // of the pipe that takes the console
+	disk    int  // of the disk's file, the next one being to read; 0 for none
+	ram     int  // of the file that the guest's memory is in; 0 for one of QEMU's own
+	payload int  // of the file that is the memory of a device, where there is ram
+	monitor int  // of the control socket; 0 for none
+	restore bool // wait for a state to go on from
+	memory  int  // MiB
 	cpus    int
 	accel   Accel
 	append  string // more kernel command line
@@ -132,16 +136,23 @@ func (q qemu) args(h hardware) []string {
 	if h.accel == KVM {
 		cpu = "host"
 	}
+	if h.ram != 0 {
+		machine += ",memory-backend=ram"
+	}
 	args := []string{
 		"-no-user-config", "-nodefaults", "-display", "none", "-no-reboot",
 		"-machine", machine, "-accel", q.accelOption(h.accel), "-cpu", cpu,
 		"-smp", strconv.Itoa(h.cpus), "-m", strconv.Itoa(h.memory),
-		"-kernel", descriptorPath(h.kernel), "-initrd", descriptorPath(h.image),
+		"-kernel", descriptorPath(h.kernel),
 		"-append", strings.TrimSpace("console=" + console + " " + arguments + " " + h.append),
 		"-add-fd", fmt.Sprintf("fd=%d,set=%d", h.console, consoleSet),
 		"-chardev", "file,id=console,path=" + setPath(consoleSet) + ",append=on", "-serial", "chardev:console",
 		"-chardev", "stdio,id=results,signal=off",
 	}
+	if h.image != 0 {
+		args = append(args, "-initrd", descriptorPath(h.image))
+	}
+	args = append(args, h.snapshotArgs()...)
 	if q.sandbox {
 		args = append(args, "-sandbox", sandboxOption)
 	}
@@ -153,6 +164,32 @@ func (q qemu) args(h hardware) []string {
 			"-device", "virtio-blk-pci,drive=disk")
 	}
 	return append(args, results...)
+}
+
+// snapshotArgs are those of a machine that is saved or restored. Its memory and its
+// payload are in files that QEMU shares with us, and does not save.
+func (h hardware) snapshotArgs() (args []string) {
+	if h.ram != 0 {
+		file := func(id string, mib, fd int, share string) string {
+			return fmt.Sprintf("memory-backend-file,id=%s,size=%dM,mem-path=%s,share=%s", id, mib, descriptorPath(fd), share)
+		}
+		// What is shared QEMU does not save. Of what is shared in the machine that is
+		// restored it wants the addresses to be those that were saved, and a device has
+		// none yet: hence not the payload.
+		payload := "on"
+		if h.restore {
+			payload = "off"
+		}
+		args = append(args, "-object", file("ram", h.memory, h.ram, "on"),
+			"-object", file("payload", payloadSize>>20, h.payload, payload), "-device", "ivshmem-plain,memdev=payload,master=on")
+	}
+	if h.monitor != 0 {
+		args = append(args, "-chardev", fmt.Sprintf("socket,id=monitor,fd=%d", h.monitor), "-mon", "chardev=monitor,mode=control")
+	}
+	if h.restore {
+		args = append(args, "-incoming", "defer")
+	}
+	return args
 }
 
 // accelOption avoids the threads of QEMU before 10: with two CPUs they race

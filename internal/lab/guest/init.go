@@ -63,11 +63,20 @@ func live() error {
 		return err
 	}
 	frames := NewWriter(port)
+	restored := task.Wait
+	if restored {
+		if err := prepare(task); err != nil {
+			return err
+		}
+		if task, err = wait(port, frames); err != nil {
+			return err
+		}
+	}
 	if err := frames.Open(); err != nil {
 		return fmt.Errorf("results port %s: %w", task.Port, err)
 	}
 	status := ExitStatus{Status: statusNotStarted}
-	if err := settle(task); err != nil {
+	if err := settle(task, restored); err != nil {
 		err = fmt.Errorf("set the guest up: %w", err)
 		if err := frames.trouble(err); err != nil {
 			return err
@@ -121,10 +130,17 @@ func finish(task Task, status ExitStatus, port *os.File, frames *Writer) error {
 }
 
 // settle does what an ordinary system has done before a user logs in.
-func settle(task Task) error {
-	if task.Init != "" {
-		return os.MkdirAll(task.Dir, 0o755)
+func settle(task Task, prepared bool) error {
+	if task.Init == "" && !prepared {
+		if err := prepare(task); err != nil {
+			return err
+		}
 	}
+	return os.MkdirAll(task.Dir, 0o755)
+}
+
+// prepare is the part of it that is the same for all commands.
+func prepare(task Task) error {
 	if err := linkDevices(); err != nil {
 		return err
 	}
@@ -137,10 +153,7 @@ func settle(task Task) error {
 	if err := loopbackUp(); err != nil {
 		return err
 	}
-	if err := placeTools(); err != nil {
-		return err
-	}
-	return os.MkdirAll(task.Dir, 0o755)
+	return placeTools()
 }
 
 // raiseLimits lets the command lock memory (5.10 accounts BPF maps to

@@ -20,8 +20,12 @@ const (
 )
 
 // Task is what the guest does: one command, from the start to the power-off.
-// It travels as JSON inside the image.
+// It travels as JSON inside the image or the payload.
 type Task struct {
+	// Wait says that this is not the task yet: the guest is going to be saved, and each
+	// one that is restored finds its own task in the payload, at the same place.
+	Wait bool `json:",omitempty"`
+
 	Init     string   // the program that Init becomes, "" for none: Init runs the command itself
 	Port     string   // the results port, "/dev/ttyS1"
 	Hostname string   // the guest's own

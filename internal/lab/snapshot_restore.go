@@ -1,0 +1,89 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// answerLimit is how long a restored guest may take to answer, which takes it half a
+// second where nothing else is to do. One that does not is booted instead.
+const answerLimit = time.Minute
+
+// restore runs argv in a machine that goes on from a snapshot. Where there is none and
+// none can be made, or the guest does not answer, nothing has been run: it says that it
+// is not done, and the machine has to boot.
+func (m Machine) restore(ctx context.Context, q qemu, argv []string, r *report, stdout, stderr io.Writer) (done bool, err error) {
+	b, s, err := m.openState(ctx, q)
+	if err != nil {
+		return m.bootInstead(ctx, err)
+	}
+	defer s.close()
+	payload, size, err := b.makePayload(m, m.task(argv))
+	if err != nil {
+		return m.bootInstead(ctx, err)
+	}
+	defer payload.Close()
+	r.image, r.restored = size, true
+	m.Memory = b.machine.Memory
+
+	qmp, theirs, err := newMonitor()
+	if err != nil {
+		return m.bootInstead(ctx, err)
+	}
+	defer qmp.close()
+	defer theirs.Close()
+
+	limited, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var answered atomic.Bool
+	limit := time.AfterFunc(answerLimit, func() { cancel(errNoAnswer) })
+	defer limit.Stop()
+	from := supply{memory: s.memory, payload: payload, monitor: theirs,
+		restore: func(ctx context.Context) error { return qmp.restore(ctx, s.state) },
+		answered: func() {
+			answered.Store(true)
+			limit.Stop()
+		}}
+	err = m.live(limited, q, from, r, stdout, stderr)
+	if answered.Load() || ctx.Err() != nil {
+		return true, err
+	}
+	if crash := (*CrashError)(nil); errors.As(err, &crash) {
+		err = fmt.Errorf("%s; its console ends: %.300q", crash.Reason, crash.Console[strings.LastIndexByte(crash.Console, '\n')+1:])
+	}
+	r.restored = false
+	return m.bootInstead(ctx, errors.Join(fmt.Errorf("%s does not go on from its snapshot, which is removed: %w", m.Kernel.Release, err), s.discard()))
+}
+
+var errNoAnswer = fmt.Errorf("no answer within %v", answerLimit)
+
+// openState opens the snapshot, and makes it anew where it is damaged.
+func (m Machine) openState(ctx context.Context, q qemu) (*base, *snapshot, error) {
+	b, err := m.newBase(ctx, q)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := b.ensureSnapshot(ctx)
+	if damage := (*damagedError)(nil); errors.As(err, &damage) {
+		fmt.Fprintf(m.progress(), "note: %v: making it anew\n", err)
+		if err := discardSnapshot(damage.dir); err != nil {
+			return nil, nil, err
+		}
+		s, err = b.ensureSnapshot(ctx)
+	}
+	return b, s, err
+}
+
+// bootInstead says why there is no restored machine.
+func (m Machine) bootInstead(ctx context.Context, why error) (done bool, err error) {
+	if ctx.Err() != nil {
+		return true, why
+	}
+	fmt.Fprintf(m.progress(), "note: booting, for there is no snapshot to start from: %v\n", why)
+	return false, nil
+}
