@@ -15,9 +15,10 @@ func newLabBenchCommand() *cobra.Command {
 	var runs int
 	cmd := &cobra.Command{
 		Use:   "bench",
-		Short: "Measure what a machine of the lab costs: its boot, its end, its image",
-		Long: `Boot a kernel some times with a command that does nothing, with and without the
-kernel's module tree, and print medians and extremes in seconds from QEMU's start.`,
+		Short: "Measure what a machine of the lab costs: its start, its end, its image",
+		Long: `Start a kernel some times with a command that does nothing: from a snapshot, and by a
+boot with and without the kernel's module tree. Print medians and extremes in seconds
+from QEMU's start.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			m, err := flags.machine(cmd.Context(), cmd.ErrOrStderr())
@@ -26,9 +27,9 @@ kernel's module tree, and print medians and extremes in seconds from QEMU's star
 			}
 			m.Files = nil
 			t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(t, "KERNEL\tACCEL\tMODULES\tIMAGE\tWRITE IMAGE\tINIT\tCOMMAND DONE\tPOWER OFF")
-			for _, without := range []bool{false, true} {
-				m.NoModules = without
+			fmt.Fprintln(t, "KERNEL\tACCEL\tSTART\tMODULES\tIMAGE\tWRITE IMAGE\tINIT\tCOMMAND DONE\tPOWER OFF")
+			for _, kind := range []struct{ boot, noModules bool }{{false, false}, {true, false}, {true, true}} {
+				m.Boot, m.NoModules = kind.boot || m.Boot, kind.noModules
 				if err := benchOne(cmd, t, m, runs); err != nil {
 					return labError(err)
 				}
@@ -37,7 +38,7 @@ kernel's module tree, and print medians and extremes in seconds from QEMU's star
 		},
 	}
 	flags.register(cmd.Flags())
-	cmd.Flags().IntVar(&runs, "runs", 5, "boots of each kind")
+	cmd.Flags().IntVar(&runs, "runs", 5, "starts of each kind")
 	return cmd
 }
 
@@ -50,7 +51,11 @@ func benchOne(cmd *cobra.Command, out io.Writer, m lab.Machine, runs int) error 
 	if m.NoModules {
 		modules = "none"
 	}
-	_, err = fmt.Fprintf(out, "%s\t%s\t%s\t%.0f MiB\t%v\t%v\t%v\t%v\n", printable(m.Kernel.Release), got.Accel,
-		modules, float64(got.Image)/(1<<20), got.Build, got.Init, got.Done, got.Off)
+	start := "boot"
+	if got.Restored {
+		start = "snapshot"
+	}
+	_, err = fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%.0f MiB\t%v\t%v\t%v\t%v\n", printable(m.Kernel.Release), got.Accel,
+		start, modules, float64(got.Image)/(1<<20), got.Build, got.Init, got.Done, got.Off)
 	return err
 }

@@ -26,6 +26,7 @@ type machineFlags struct {
 	console, dir, disk   string
 	init                 string
 	noModules            bool
+	boot                 bool
 	getModes             bool
 	getLimit             int64
 }
@@ -46,6 +47,7 @@ func (f *machineFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.console, "console", "", "keep the kernel's console in `FILE`")
 	flags.StringVar(&f.disk, "disk", "", "give the guest this `FILE` as /dev/vda, which takes modprobe virtio_blk there; what is written to it stays")
 	flags.StringVar(&f.init, "init", "", "\"systemd\": boot a Debian system with systemd, and run the command when it is up")
+	flags.BoolVar(&f.boot, "boot", false, "boot the kernel, where a machine that has booted before would go on from its snapshot")
 	flags.BoolVar(&f.noModules, "no-modules", false, "leave the kernel's module tree out of the guest")
 }
 
@@ -53,7 +55,7 @@ func (f *machineFlags) register(flags *pflag.FlagSet) {
 func (f *machineFlags) machine(ctx context.Context, progress io.Writer) (lab.Machine, error) {
 	m := lab.Machine{
 		Append: f.append, Memory: f.memory, CPUs: f.cpus, Timeout: f.timeout,
-		Dir: f.dir, Console: f.console, Disk: f.disk, Init: f.init, NoModules: f.noModules, Progress: progress,
+		Dir: f.dir, Console: f.console, Disk: f.disk, Init: f.init, NoModules: f.noModules, Boot: f.boot, Progress: progress,
 	}
 	if f.cpus < 1 || f.memory < 0 || f.timeout < 0 {
 		return m, usageErrorf("--cpus %d --memory %d --timeout %v: want a machine that can be", f.cpus, f.memory, f.timeout)

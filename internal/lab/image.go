@@ -155,10 +155,6 @@ func (im *image) file(host, name string) error {
 	if err := im.header(name, info.Mode(), cpio.TypeReg, info.Size()); err != nil {
 		return err
 	}
-	if print, ok := im.cpio.(*fingerprint); ok {
-		print.stat(info)
-		return nil
-	}
 	// One that shrinks meanwhile must not shift everything behind it.
 	if n, err := io.CopyN(im.cpio, f, info.Size()); err != nil {
 		return fmt.Errorf("image: %s, byte %d of %d: %w", host, n, info.Size(), err)
@@ -192,6 +188,9 @@ func (im *image) tree(host, name string, skip func(rel string) bool) error {
 			}
 			return im.symlink(target, to)
 		case entry.Type().IsRegular():
+			if print, ok := im.cpio.(*fingerprint); ok {
+				return print.file(im, at, to)
+			}
 			return im.file(at, to)
 		default:
 			return nil // sockets, pipes and devices mean nothing in the guest

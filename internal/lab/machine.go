@@ -53,6 +53,8 @@ type Machine struct {
 
 	Program string // the kmodtrace binary that becomes the first process, "" for GuestProgram
 
+	answerLimit time.Duration // for tests; 0 for [answerLimit]
+
 	Cache    string    // the lab's cache folder, "" for CacheDir
 	Progress io.Writer // told about long work such as fetching tools; may be nil
 }

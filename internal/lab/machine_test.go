@@ -91,7 +91,7 @@ func TestBoot(t *testing.T) {
 			t.Run(arch+"/"+series, func(t *testing.T) {
 				t.Parallel()
 				m := bootable(t, series, arch)
-				m.NoModules, m.Program = false, program
+				m.NoModules, m.Program, m.Boot = false, program, true
 				got := m.sh(t, script)
 				want := m.Kernel.Release + "\n0\nunlimited\n/usr/bin/kmod\nModule\ndummy\ndone\n"
 				if got.err != nil || got.status != 0 || got.stdout != want || got.stderr != "" {

@@ -2,24 +2,16 @@ package lab
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"strings"
-	"syscall"
 	"time"
 
-	"github.com/cavaliergopher/cpio"
-	"github.com/kmodtrace/kmodtrace/internal/lab/guest"
 	"golang.org/x/sys/unix"
 )
 
@@ -72,54 +64,6 @@ func (m Machine) restorable() bool {
 	return !m.Boot && m.Accel == TCG && m.Init == "" && m.Append == "" && m.Disk == "" && !m.Bare
 }
 
-// base is what all machines of one snapshot have in common.
-type base struct {
-	machine Machine // with Memory
-	q       qemu
-	key     string
-	have    map[string]fs.FileMode // what is in the guest
-}
-
-// newBase finds out what a machine's snapshot is made of.
-func (m Machine) newBase(ctx context.Context, q qemu) (*base, error) {
-	m.Files, m.Bring, m.Env, m.Console, m.Watch, m.Stdin, m.Terminal = nil, nil, nil, "", nil, nil, nil
-	print := newFingerprint()
-	im := newArchive(io.Discard)
-	im.cpio = print
-	if err := im.root(); err != nil {
-		return nil, err
-	}
-	if err := im.fill(ctx, m, m.waiting()); err != nil {
-		return nil, err
-	}
-	if m.Memory == 0 {
-		// As much as the same files would leave to a machine that boots with them.
-		m.Memory = 512 + int(2*print.bytes>>20) + payloadSize>>20
-		m.Memory += memoryStep - 1
-		m.Memory -= m.Memory % memoryStep
-	}
-	for _, host := range []string{m.Kernel.Image, q.path} {
-		if err := print.file(host); err != nil {
-			return nil, err
-		}
-	}
-	h := hardware{kernel: 3, image: 4, console: 5, ram: 6, payload: 7, memory: m.Memory, cpus: m.CPUs, accel: m.Accel}
-	fmt.Fprintln(print.hash, snapshotFormat, q.full, q.args(h))
-	return &base{machine: m, q: q, key: hex.EncodeToString(print.hash.Sum(nil))[:16], have: im.have}, nil
-}
-
-// waiting is the task of a guest that is to be saved.
-func (m Machine) waiting() guest.Task {
-	return guest.Task{Wait: true, Port: resultsPort(m.Kernel.Arch), Hostname: hostname}
-}
-
-func (b *base) dir() string {
-	k := b.machine.Kernel
-	return filepath.Join(snapshotsDir(b.machine.Cache), k.Arch, fmt.Sprintf("%s-%dM-%s", k.Release, b.machine.Memory, b.key))
-}
-
-func snapshotsDir(cache string) string { return filepath.Join(cache, "snapshots") }
-
 // ensureSnapshot opens a machine's snapshot, and makes it where there is none.
 func (b *base) ensureSnapshot(ctx context.Context) (*snapshot, error) {
 	dir := b.dir()
@@ -129,7 +73,7 @@ func (b *base) ensureSnapshot(ctx context.Context) (*snapshot, error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return nil, err
 	}
-	unlock, err := lockFile(ctx, dir+".lock", b.machine.progress())
+	unlock, err := lockFile(ctx, b.lock(), b.machine.progress())
 	if err != nil {
 		return nil, err
 	}
@@ -143,6 +87,8 @@ func (b *base) ensureSnapshot(ctx context.Context) (*snapshot, error) {
 	if err := b.make(ctx, dir); err != nil {
 		return nil, err
 	}
+	// What cannot be removed now can be next time.
+	_ = tidySnapshots(snapshotsDir(b.machine.Cache), dir, maxSnapshots)
 	fmt.Fprintf(b.machine.progress(), "made a snapshot of %s in %.1f s\n", b.machine.Kernel.Release, time.Since(start).Seconds())
 	return openSnapshot(dir)
 }
@@ -272,97 +218,4 @@ func newMemory(name string, size int64) (*os.File, error) {
 		return nil, fmt.Errorf("memory of the guest: %w", err)
 	}
 	return f, nil
-}
-
-// errPayload is a payload that the device cannot hold.
-var errPayload = fmt.Errorf("what the command needs is larger than %d MiB", payloadSize>>20)
-
-// makePayload packs what this run has beside the base. Size is what it takes.
-func (b *base) makePayload(m Machine, task guest.Task) (f *os.File, size int64, err error) {
-	if f, err = newMemory("kmodtrace-payload", payloadSize); err != nil {
-		return nil, 0, err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-		}
-	}()
-	im := newArchive(f)
-	im.have = maps.Clone(b.have)
-	delete(im.have, im.clean(guest.TaskPath))
-	if err = im.addFiles(m); err == nil {
-		err = im.addTask(task)
-	}
-	if err == nil {
-		err = im.close()
-	}
-	if errors.Is(err, unix.EPERM) { // the seal's
-		err = errPayload
-	}
-	if err != nil {
-		return nil, 0, err
-	}
-	size, err = f.Seek(0, io.SeekCurrent)
-	return f, size, err
-}
-
-// resumption is the frame that a restored guest waits for.
-func resumption(port io.Writer) error {
-	r := guest.Resumption{Time: time.Now(), Seed: make([]byte, guest.SeedSize)}
-	if _, err := rand.Read(r.Seed); err != nil {
-		return err
-	}
-	return guest.NewWriter(port).WriteJSON(guest.Resume, r)
-}
-
-// fingerprint takes an image's place, to find out whether two would be the same. Files are
-// told by what changes with their content.
-type fingerprint struct {
-	hash  hashWriter
-	bytes int64
-}
-
-type hashWriter interface {
-	io.Writer
-	Sum(b []byte) []byte
-}
-
-func newFingerprint() *fingerprint { return &fingerprint{hash: sha256.New()} }
-
-func (p *fingerprint) WriteHeader(h *cpio.Header) error {
-	p.bytes += h.Size
-	_, err := fmt.Fprintf(p.hash, "%q %o %d\n", h.Name, h.Mode, h.Size)
-	return err
-}
-
-func (p *fingerprint) Write(b []byte) (int, error) { return p.hash.Write(b) }
-func (p *fingerprint) Close() error                { return nil }
-
-func (p *fingerprint) file(host string) error {
-	info, err := os.Stat(host)
-	if err != nil {
-		return err
-	}
-	p.stat(info)
-	return nil
-}
-
-func (p *fingerprint) stat(info fs.FileInfo) {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return
-	}
-	fmt.Fprintln(p.hash, st.Dev, st.Ino, st.Size, st.Mtim, st.Ctim)
-}
-
-// discard removes a snapshot that was no good.
-func (s *snapshot) discard() error { return discardSnapshot(s.dir) }
-
-func discardSnapshot(dir string) error {
-	// Whoever opens it meanwhile finds it or does not.
-	gone := filepath.Join(filepath.Dir(dir), ".gone-"+filepath.Base(dir)+"-"+strings.ReplaceAll(time.Now().Format("150405.000000000"), ".", ""))
-	if err := os.Rename(dir, gone); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return os.RemoveAll(gone)
 }

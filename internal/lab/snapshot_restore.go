@@ -1,18 +1,25 @@
 package lab
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"os"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/kmodtrace/kmodtrace/internal/lab/guest"
+	"golang.org/x/sys/unix"
 )
 
 // answerLimit is how long a restored guest may take to answer, which takes it half a
 // second where nothing else is to do. One that does not is booted instead.
-const answerLimit = time.Minute
+const answerLimit = 2 * time.Minute
 
 // restore runs argv in a machine that goes on from a snapshot. Where there is none and
 // none can be made, or the guest does not answer, nothing has been run: it says that it
@@ -41,7 +48,7 @@ func (m Machine) restore(ctx context.Context, q qemu, argv []string, r *report, 
 	limited, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var answered atomic.Bool
-	limit := time.AfterFunc(answerLimit, func() { cancel(errNoAnswer) })
+	limit := time.AfterFunc(cmp.Or(m.answerLimit, answerLimit), func() { cancel(errNoAnswer) })
 	defer limit.Stop()
 	from := supply{memory: s.memory, payload: payload, monitor: theirs,
 		restore: func(ctx context.Context) error { return qmp.restore(ctx, s.state) },
@@ -57,10 +64,10 @@ func (m Machine) restore(ctx context.Context, q qemu, argv []string, r *report, 
 		err = fmt.Errorf("%s; its console ends: %.300q", crash.Reason, crash.Console[strings.LastIndexByte(crash.Console, '\n')+1:])
 	}
 	r.restored = false
-	return m.bootInstead(ctx, errors.Join(fmt.Errorf("%s does not go on from its snapshot, which is removed: %w", m.Kernel.Release, err), s.discard()))
+	return m.bootInstead(ctx, errors.Join(fmt.Errorf("%s does not go on from its snapshot, which is removed: %w", m.Kernel.Release, err), discardSnapshot(s.dir)))
 }
 
-var errNoAnswer = fmt.Errorf("no answer within %v", answerLimit)
+var errNoAnswer = errors.New("its first process does not answer")
 
 // openState opens the snapshot, and makes it anew where it is damaged.
 func (m Machine) openState(ctx context.Context, q qemu) (*base, *snapshot, error) {
@@ -86,4 +93,45 @@ func (m Machine) bootInstead(ctx context.Context, why error) (done bool, err err
 	}
 	fmt.Fprintf(m.progress(), "note: booting, for there is no snapshot to start from: %v\n", why)
 	return false, nil
+}
+
+// errPayload is a payload that the device cannot hold.
+var errPayload = fmt.Errorf("what the command needs is larger than %d MiB", payloadSize>>20)
+
+// makePayload packs what this run has beside the base. Size is what it takes.
+func (b *base) makePayload(m Machine, task guest.Task) (f *os.File, size int64, err error) {
+	if f, err = newMemory("kmodtrace-payload", payloadSize); err != nil {
+		return nil, 0, err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
+	im := newArchive(f)
+	im.have = maps.Clone(b.have)
+	delete(im.have, im.clean(guest.TaskPath))
+	if err = im.addFiles(m); err == nil {
+		err = im.addTask(task)
+	}
+	if err == nil {
+		err = im.close()
+	}
+	if errors.Is(err, unix.EPERM) { // the seal's
+		err = errPayload
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	size, err = f.Seek(0, io.SeekCurrent)
+	return f, size, err
+}
+
+// resumption is the frame that a restored guest waits for.
+func resumption(port io.Writer) error {
+	r := guest.Resumption{Time: time.Now(), Seed: make([]byte, guest.SeedSize)}
+	if _, err := rand.Read(r.Seed); err != nil {
+		return err
+	}
+	return guest.NewWriter(port).WriteJSON(guest.Resume, r)
 }

@@ -177,6 +177,9 @@ func unpack(r io.Reader, root string) error {
 	}
 }
 
+// onlyWriter hides ReadFrom, which would bring its own buffer.
+type onlyWriter struct{ io.Writer }
+
 func place(h *cpio.Header, content io.Reader, name string) error {
 	mode := h.FileInfo().Mode()
 	switch {
@@ -188,7 +191,7 @@ func place(h *cpio.Header, content io.Reader, name string) error {
 	case mode&os.ModeSymlink != 0:
 		return placeLink(h.Linkname, name)
 	case mode.IsRegular():
-		return placeFile(content, name, mode)
+		return placeFile(content, h.Size, name, mode)
 	default:
 		return fmt.Errorf("%v is not what the lab packs", mode)
 	}
@@ -201,7 +204,7 @@ func placeLink(target, name string) error {
 	return os.Symlink(target, name)
 }
 
-func placeFile(content io.Reader, name string, mode os.FileMode) error {
+func placeFile(content io.Reader, size int64, name string, mode os.FileMode) error {
 	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -209,6 +212,9 @@ func placeFile(content io.Reader, name string, mode os.FileMode) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.CopyBuffer(struct{ io.Writer }{f}, content, make([]byte, 1<<20))
+	n, err := io.CopyBuffer(onlyWriter{f}, content, make([]byte, 1<<20))
+	if err == nil && n < size {
+		err = io.ErrUnexpectedEOF
+	}
 	return errors.Join(err, f.Chmod(mode.Perm()|mode&(os.ModeSetuid|os.ModeSticky)), f.Close())
 }
