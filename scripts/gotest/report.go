@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // event is one line of go test -json (see go doc test2json).
@@ -51,7 +52,9 @@ type testName struct{ pkg, name string }
 
 // report prints what go test tells, as soon as it is known.
 type report struct {
+	mu    sync.Mutex // of all but watch
 	w     io.Writer
+	watch *watch
 	tests map[testName]*test
 	skips map[string][]string // tests by reason
 	count count
@@ -60,7 +63,7 @@ type report struct {
 }
 
 func newReport(w io.Writer) *report {
-	return &report{w: w, tests: map[testName]*test{}, skips: map[string][]string{}, blamed: map[string]bool{}}
+	return &report{w: w, watch: newWatch(), tests: map[testName]*test{}, skips: map[string][]string{}, blamed: map[string]bool{}}
 }
 
 func (r *report) read(in io.Reader) error {
@@ -71,8 +74,9 @@ func (r *report) read(in io.Reader) error {
 		switch {
 		case len(line) == 0:
 		case line[0] != '{' || json.Unmarshal(line, &e) != nil:
-			fmt.Fprintf(r.w, "%s", line) // go test's own words, not a test's
+			r.say("%s", line) // go test's own words, not a test's
 		default:
+			r.watch.take(e)
 			r.take(e)
 		}
 		if err == io.EOF {
@@ -84,7 +88,16 @@ func (r *report) read(in io.Reader) error {
 	}
 }
 
+// say prints what is not a test's.
+func (r *report) say(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fmt.Fprintf(r.w, format, args...)
+}
+
 func (r *report) take(e event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if e.Action == "build-output" {
 		fmt.Fprint(r.w, e.Output)
 	}
