@@ -28,7 +28,6 @@ type ender struct {
 // SIGTERM, at which that prints the end of the guest's console; then by SIGKILL, with all
 // that it has started.
 func (e *ender) end(ctx context.Context, s stall) {
-	e.say("gotest: %s: %s\n", s.pkg, s.why)
 	dir, err := e.dirOf(ctx, s.pkg)
 	if err != nil {
 		e.say("gotest: %s: find its directory: %v\n", s.pkg, err)
@@ -56,6 +55,17 @@ func (e *ender) end(ctx context.Context, s stall) {
 		case <-time.After(e.grace):
 		}
 	}
+}
+
+// endAll ends the go command by stop, and all that it has started.
+func (e *ender) endAll(stop func()) {
+	all, parents, err := processes()
+	if err != nil {
+		e.say("gotest: %v\n", err)
+	}
+	started := startedBy(e.parent, all, parents)
+	stop()
+	kill(started)
 }
 
 func harder(signal syscall.Signal) syscall.Signal {
@@ -89,15 +99,9 @@ type process struct {
 // Where the test has ended, what it started may keep its output open, for which the go
 // command waits: then it is that which is found.
 func (e *ender) find(dir string) (tests, started []process, err error) {
-	all, err := procfs.AllProcs()
+	all, parents, err := processes()
 	if err != nil {
 		return nil, nil, err
-	}
-	parents := make(map[int]int)
-	for _, p := range all {
-		if stat, err := p.Stat(); err == nil {
-			parents[p.PID] = stat.PPID
-		}
 	}
 	for _, p := range all {
 		if parents[p.PID] == e.parent && isTest(p, dir) {
@@ -107,12 +111,32 @@ func (e *ender) find(dir string) (tests, started []process, err error) {
 	if len(tests) == 0 {
 		tests = e.holders(all, parents)
 	}
+	for _, t := range tests {
+		started = append(started, startedBy(t.Pid, all, parents)...)
+	}
+	return tests, started, nil
+}
+
+// processes gives all, and the parent of each.
+func processes() (all procfs.Procs, parents map[int]int, err error) {
+	all, err = procfs.AllProcs()
+	parents = make(map[int]int)
 	for _, p := range all {
-		if slices.ContainsFunc(tests, func(t process) bool { return below(parents, p.PID, t.Pid) }) {
+		if stat, err := p.Stat(); err == nil {
+			parents[p.PID] = stat.PPID
+		}
+	}
+	return all, parents, err
+}
+
+// startedBy gives what a process has started, and what that has.
+func startedBy(pid int, all procfs.Procs, parents map[int]int) (started []process) {
+	for _, p := range all {
+		if below(parents, p.PID, pid) {
 			started = append(started, hold(p, func() bool { return parentOfProcess(p) == parents[p.PID] })...)
 		}
 	}
-	return tests, started, nil
+	return started
 }
 
 // hold takes a handle of a process that still is the one that is meant.

@@ -103,6 +103,9 @@ func (o *options) run(ctx context.Context, args []string, stdout, stderr io.Writ
 	if status == 0 && count.total() == 0 {
 		return 1, errors.New("no test ran")
 	}
+	if status == 0 && len(report.hung) > 0 {
+		return 1, nil
+	}
 	return status, nil
 }
 
@@ -149,7 +152,10 @@ var errLimit = errors.New("the run does not end")
 func (o *options) watch(ctx context.Context, report *report, pid int, cancel context.CancelCauseFunc) (stop func()) {
 	ctx, done := context.WithCancel(ctx)
 	e := &ender{dir: o.dir, env: o.env, parent: pid, grace: o.grace, say: report.say}
-	end := func(s stall) { e.end(ctx, s) }
+	end := func(s stall) {
+		report.hangs(s)
+		e.end(ctx, s)
+	}
 	var group sync.WaitGroup
 	group.Go(func() { report.watch.follow(ctx, o.stall, end) })
 	group.Go(func() {
@@ -165,7 +171,7 @@ func (o *options) watch(ctx context.Context, report *report, pid int, cancel con
 		select {
 		case <-ctx.Done():
 		case <-time.After(4 * o.grace):
-			cancel(errLimit)
+			e.endAll(func() { cancel(errLimit) })
 		}
 	})
 	return func() { done(); group.Wait() }

@@ -60,10 +60,11 @@ type report struct {
 	count count
 
 	blamed map[string]bool // packages with a test that failed
+	hung   map[string]bool // packages that were ended, and have failed whatever they say
 }
 
 func newReport(w io.Writer) *report {
-	return &report{w: w, watch: newWatch(), tests: map[testName]*test{}, skips: map[string][]string{}, blamed: map[string]bool{}}
+	return &report{w: w, watch: newWatch(), tests: map[testName]*test{}, skips: map[string][]string{}, blamed: map[string]bool{}, hung: map[string]bool{}}
 }
 
 func (r *report) read(in io.Reader) error {
@@ -93,6 +94,14 @@ func (r *report) say(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	fmt.Fprintf(r.w, format, args...)
+}
+
+// hangs says that a package hangs, and why that is known.
+func (r *report) hangs(s stall) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hung[s.pkg] = true
+	fmt.Fprintf(r.w, "gotest: %s: %s\n", s.pkg, s.why)
 }
 
 func (r *report) take(e event) {
@@ -164,6 +173,10 @@ func (r *report) endTest(e event, t *test) {
 // endPackage ends what a panic or a killed process has left open, subtests before
 // their parents, and counts a package that failed without a test's doing.
 func (r *report) endPackage(e event, t *test) {
+	if e.Action == "pass" && r.hung[e.Package] {
+		e.Action = "fail"
+		t.output.WriteString("    it said that it passed, and did not end\n")
+	}
 	if e.Action == "pass" {
 		fmt.Fprintf(r.w, "ok    %s  %.1f s\n", e.Package, e.Elapsed)
 	}

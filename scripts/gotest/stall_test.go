@@ -64,7 +64,7 @@ func TestStalledTestThatIgnoresSignals(t *testing.T) {
 func TestWhatKeepsTheOutputOpenIsEnded(t *testing.T) {
 	t.Parallel()
 	child := filepath.Join(t.TempDir(), "child")
-	_, out, err := goTestIn(t, &options{stall: 3 * time.Second, limit: time.Hour, grace: time.Second}, map[string]string{
+	status, out, err := goTestIn(t, &options{stall: 3 * time.Second, limit: time.Hour, grace: time.Second}, map[string]string{
 		"a_test.go": `package a
 			import ("fmt"; "os"; "os/exec"; "testing")
 			func TestLeaves(t *testing.T) {
@@ -74,8 +74,13 @@ func TestWhatKeepsTheOutputOpenIsEnded(t *testing.T) {
 				os.WriteFile(` + "`" + child + "`" + `, fmt.Append(nil, c.Process.Pid), 0o600)
 			}`,
 	})
-	if err != nil || !strings.Contains(out, "no test runs") || !strings.Contains(out, "quit to sleep (process ") {
-		t.Errorf("%v", err)
+	if status != 1 || err != nil {
+		t.Errorf("exit status %d, %v", status, err)
+	}
+	for _, want := range []string{"no test runs", "quit to sleep (process ", "FAIL  m ", "1 passed, 1 failed, 0 skipped"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q", want)
+		}
 	}
 	gone(t, child)
 }
@@ -99,12 +104,14 @@ func TestRunThatDoesNotEnd(t *testing.T) {
 // TestGoTestThatHangs: without a test that runs, go test itself is ended.
 func TestGoTestThatHangs(t *testing.T) {
 	t.Parallel()
-	status, _, err := goTestIn(t, &options{stall: time.Hour, limit: time.Millisecond, grace: 250 * time.Millisecond}, map[string]string{
+	child := filepath.Join(t.TempDir(), "child")
+	status, _, err := goTestIn(t, &options{stall: time.Hour, limit: 10 * time.Second, grace: 250 * time.Millisecond}, map[string]string{
 		"a_test.go": head + "func TestA(t *testing.T) {}",
-	}, "-toolexec", "sh -c 'case $1 in *compile) sleep 100000;; *) exec \"$@\";; esac' sh", "-count=1")
+	}, "-toolexec", "sh -c 'echo -n $$ >"+child+"; exec sleep 100000'", "-count=1")
 	if status != 1 || !errors.Is(err, errLimit) {
 		t.Errorf("exit status %d, %v", status, err)
 	}
+	gone(t, child)
 }
 
 // gone waits until the process ends whose id is in a file.
