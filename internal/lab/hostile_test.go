@@ -95,6 +95,18 @@ func fakeQEMU(what string) {
 		all(exit())
 		all(frames.Write(guest.Done, nil))
 		forever(frame(guest.Stdout, full))
+	case "signal": // whose command ends by one
+		port := guest.NewReader(os.Stdin)
+		for {
+			f, err := port.Next()
+			all(err)
+			if f.Kind == guest.Signal {
+				n, err := f.Uint()
+				all(errors.Join(err, frames.Write(guest.Stdout, fmt.Append(nil, "stacks")),
+					frames.WriteJSON(guest.Exit, guest.ExitStatus{Status: 128 + int(n), Signal: int(n)}), frames.Write(guest.Done, nil)))
+				return
+			}
+		}
 	case "console":
 		console := os.NewFile(5, "console")
 		forever(func() error { _, err := console.Write(full); return err })

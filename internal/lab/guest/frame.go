@@ -46,6 +46,7 @@ const (
 	Stdin                    // stdin
 	StdinEnd                 // stdin-end
 	Note                     // note
+	Signal                   // signal
 )
 
 // Frame is one message on the results port.
@@ -55,7 +56,8 @@ const (
 // about something that the guest could not do, Note one about something that it left
 // out. Exit is an [ExitStatus]. Done ends
 // the run: a run without it did not finish. Credit is a number of bytes of
-// standard input that the host may send more. Host to guest: Stdin and StdinEnd.
+// standard input that the host may send more. Host to guest: Stdin and StdinEnd, and
+// Signal with the number of a signal for the command.
 type Frame struct {
 	Kind    Kind
 	Payload []byte

@@ -18,11 +18,12 @@ func _() {
 	_ = x[Stdin-8]
 	_ = x[StdinEnd-9]
 	_ = x[Note-10]
+	_ = x[Signal-11]
 }
 
-const _Kind_name = "stdoutstderrfilestroubleexitdonecreditstdinstdin-endnote"
+const _Kind_name = "stdoutstderrfilestroubleexitdonecreditstdinstdin-endnotesignal"
 
-var _Kind_index = [...]uint8{0, 6, 12, 17, 24, 28, 32, 38, 43, 52, 56}
+var _Kind_index = [...]uint8{0, 6, 12, 17, 24, 28, 32, 38, 43, 52, 56, 62}
 
 func (i Kind) String() string {
 	idx := int(i) - 1
