@@ -80,8 +80,13 @@ fuzz: ## fuzz with each target for FUZZTIME=1m
 test-unit: guest ## unit and script tests, on this machine
 	@$(GOTEST) ./...
 
+ifdef RUN
+lab-test: setup guest
+	@scripts/lab-test '$(RUN)' $(ARCH)/$(KERNEL) $(PKG)
+else
 lab-test: setup guest ## the tests that need a kernel, on KERNEL=6.12 ARCH=amd64; RUN=TestX: that one alone, in PKG=./tracer or wherever it is
-	@$(if $(RUN),scripts/lab-test '$(RUN)' $(ARCH)/$(KERNEL) $(PKG),scripts/tally scripts/lab-tests $(ARCH)/$(KERNEL))
+	@scripts/tally scripts/lab-tests $(ARCH)/$(KERNEL)
+endif
 
 test: ## everything: unit, script and lab tests on 6.1 and 6.12
 	@scripts/tally $(MAKE) test-all

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/await"
 	"github.com/kmodtrace/kmodtrace/internal/lab/guest"
 )
 
@@ -166,7 +167,7 @@ func TestInputEndsWithTheRun(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(await.Bound):
 		t.Error("still waiting for credit")
 	}
 }
