@@ -59,6 +59,21 @@ func TestSilentGuestIsEnded(t *testing.T) {
 	}
 }
 
+// TestSignalInGuest: a real guest's command and its children have it, and the run comes to
+// its end.
+func TestSignalInGuest(t *testing.T) {
+	m := quick(t)
+	signals := make(chan os.Signal, 1)
+	m.Signals = signals
+	stdout := &sink{then: func() { signals <- syscall.SIGQUIT }}
+	var all, stderr bytes.Buffer
+	status, err := Run(t.Context(), m, []string{"sh", "-c", `trap 'echo stacks; exit 7' QUIT; echo begun; sleep 100000; echo woken`},
+		io.MultiWriter(&all, stdout), &stderr)
+	if err != nil || status != 7 || all.String() != "begun\nstacks\n" {
+		t.Errorf("status %d, %q, %q, %v", status, &all, &stderr, err)
+	}
+}
+
 // readFunc reads by a function.
 type readFunc func([]byte) (int, error)
 
