@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/await"
 	"github.com/kmodtrace/kmodtrace/kmod"
 )
 
@@ -47,7 +48,7 @@ func load(t *testing.T, target string, modules ...string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), await.Bound)
 		defer cancel()
 		for _, module := range modules {
 			if err := kmod.Unload(ctx, module, &kmod.UnloadOptions{Wait: true}); err != nil && !errors.Is(err, kmod.ErrNotLoaded) {

@@ -17,6 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ulikunitz/xz"
+
+	"github.com/kmodtrace/kmodtrace/internal/await"
 )
 
 // needKernel skips a test that loads modules where that must not be tried.
@@ -49,7 +51,7 @@ func specimen(t *testing.T, name string) string {
 // unload takes a module out if it is in.
 func unload(t *testing.T, name string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), await.Bound)
 	defer cancel()
 	if err := Unload(ctx, name, &UnloadOptions{Wait: true}); err != nil && !errors.Is(err, ErrNotLoaded) {
 		t.Errorf("cleaning up: %v", err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/kmodtrace/kmodtrace/internal/await"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/output"
 )
@@ -100,11 +101,7 @@ func (f *faulty) mend() {
 // until waits for something that another goroutine does.
 func until(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for start := time.Now(); !is(); time.Sleep(5 * time.Millisecond) {
-		if time.Since(start) > time.Minute {
-			t.Fatalf("not within a minute: %s", what)
-		}
-	}
+	await.Until(t, what, is)
 }
 
 func (s *Service) begun(t *testing.T, o output.Output, head int64) *delivery {

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/internal/await"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/output"
@@ -141,7 +142,7 @@ func (f *full) act(t *testing.T) {
 	}()
 	select {
 	case <-put:
-	case <-time.After(time.Minute):
+	case <-time.After(await.Bound):
 		t.Fatal("nobody takes actions any more")
 	}
 	time.Sleep(time.Millisecond) // not for readiness: so that it is not all one batch

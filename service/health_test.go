@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/kmodtrace/kmodtrace/internal/await"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -111,7 +112,7 @@ func TestHealthConnections(t *testing.T) {
 		return conn
 	}
 	answer := func(conn net.Conn) string {
-		_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
+		_ = conn.SetReadDeadline(time.Now().Add(await.Bound))
 		line, _ := bufio.NewReader(conn).ReadString('\n')
 		return strings.TrimSpace(line)
 	}
@@ -197,7 +198,7 @@ func TestLogNobodyReads(t *testing.T) {
 		if !os.IsTimeout(err) {
 			t.Errorf("%v", err)
 		}
-	case <-time.After(time.Minute):
+	case <-time.After(await.Bound):
 		t.Fatal("it waits for ever")
 	}
 	if err := logLine([]string{"/nonexistent/log"}, "anchor"); !os.IsNotExist(err) {
@@ -230,7 +231,7 @@ func TestNotifyNobodyReads(t *testing.T) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(time.Minute):
+	case <-time.After(await.Bound):
 		t.Fatal("it waits for ever")
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
+	"github.com/kmodtrace/kmodtrace/internal/await"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -308,17 +309,13 @@ func TestCloseInTheMiddle(t *testing.T) {
 
 func waitForModule(t *testing.T, name string) {
 	t.Helper()
-	for range 500 {
+	await.Until(t, name+" in /proc/modules", func() bool {
 		text, err := os.ReadFile("/proc/modules")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if bytes.Contains(text, []byte(name+" ")) {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatalf("%s did not come", name)
+		return bytes.Contains(text, []byte(name+" "))
+	})
 }
 
 // A ring that nobody reads overflows: what is missing is counted to the event,

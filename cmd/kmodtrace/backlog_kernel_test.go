@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kmodtrace/kmodtrace/internal/await"
 )
 
 // muchMore is what the ring of events has no room for: some five thousand attempts have.
@@ -101,7 +103,7 @@ func TestWatchHurry(t *testing.T) {
 	go func() { ended <- w.Wait() }()
 	select {
 	case <-ended:
-	case <-time.After(time.Minute):
+	case <-time.After(await.Bound):
 		t.Fatal("it does not end")
 	}
 	text, err := os.ReadFile(out.Name())

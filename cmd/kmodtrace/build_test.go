@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/await"
 	"github.com/kmodtrace/kmodtrace/internal/lab"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
@@ -182,18 +182,15 @@ func scriptPipe(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(unix.Mkfifo(path, 0o644))
 }
 
-// patience is how long something may take that should take a moment.
-const patience = time.Minute
-
 func scriptWaitFor(ts *testscript.TestScript, neg bool, args []string) {
 	path := ts.MkAbs(args[0])
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	came := await.True(func() bool {
 		text, err := os.ReadFile(path)
-		if err == nil && bytes.Contains(text, []byte(strings.Join(args[1:], " "))) {
-			return
-		}
+		return err == nil && bytes.Contains(text, []byte(strings.Join(args[1:], " ")))
+	})
+	if !came {
+		ts.Fatalf("%s did not come", args)
 	}
-	ts.Fatalf("%s did not come", args)
 }
 
 // scriptOrphans looks for the script's processes by a variable that all of them have.

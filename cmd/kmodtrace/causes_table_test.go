@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/internal/await"
 )
 
 // The machines that the cases happen in, by what they were booted with. scripts/causes
@@ -437,13 +438,10 @@ func unloadCases() []causeCase {
 			setup: func(w *world, t *testing.T) func() {
 				quiet(t, "/sbin/insmod", w.specimen("slowexit.ko"), "ms=7000")
 				return func() {
-					for range 200 {
-						if _, err := os.Stat("/sys/module/slowexit"); err != nil {
-							return
-						}
-						time.Sleep(100 * time.Millisecond)
-					}
-					t.Error("slowexit does not leave")
+					await.Until(t, "slowexit leaves", func() bool {
+						_, err := os.Stat("/sys/module/slowexit")
+						return err != nil
+					})
 				}
 			}},
 	}

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/internal/await"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 )
@@ -162,7 +163,7 @@ func (w *world) unload(way, name string) seen {
 
 // command runs a program to its end, which must come.
 func command(name string, args ...string) (stdout, stderr []byte) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), await.Bound)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	var out, errs bytes.Buffer
@@ -220,7 +221,7 @@ func (w *world) loaded(t *testing.T, file string, params ...string) (undo func()
 
 func (w *world) remove(t *testing.T, name string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), await.Bound)
 	defer cancel()
 	if err := kmod.Unload(ctx, name, &kmod.UnloadOptions{Wait: true}); err != nil {
 		t.Errorf("clean up: %v", err)
@@ -244,13 +245,10 @@ func (w *world) loading(t *testing.T, file string, params ...string) (undo func(
 
 func waitFor(t *testing.T, path string) {
 	t.Helper()
-	for range 600 {
-		if _, err := os.Stat(path); err == nil {
-			return
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	t.Fatalf("%s does not come", path)
+	await.Until(t, path, func() bool {
+		_, err := os.Stat(path)
+		return err == nil
+	})
 }
 
 // setting writes to a file of the kernel or of the system, and puts back what was

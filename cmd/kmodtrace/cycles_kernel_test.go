@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/kmodtrace/kmodtrace/internal/await"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -76,7 +77,7 @@ func testCycles(t *testing.T, backend tracer.Backend, cycles int) {
 		if status != exitOK {
 			t.Errorf("watch ended with %d\n%s", status, errs.Bytes())
 		}
-	case <-time.After(time.Minute):
+	case <-time.After(await.Bound):
 		t.Errorf("watch does not end\n%s", stacks())
 	}
 	var got []brief
@@ -107,11 +108,8 @@ func stacks() []byte {
 
 func awaitFile(t *testing.T, file string) {
 	t.Helper()
-	for range 600 {
-		if _, err := os.Stat(file); err == nil {
-			return
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	t.Fatalf("%s did not come within a minute", file)
+	await.Until(t, file, func() bool {
+		_, err := os.Stat(file)
+		return err == nil
+	})
 }

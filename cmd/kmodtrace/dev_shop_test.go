@@ -15,6 +15,7 @@ import (
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 
+	"github.com/kmodtrace/kmodtrace/internal/await"
 	"github.com/kmodtrace/kmodtrace/internal/lab"
 )
 
@@ -199,7 +200,7 @@ func (d *devRun) expect(last string, others ...string) {
 		}
 		text := string(new)
 		d.mu.Unlock()
-		if i < 0 && time.Since(start) > 8*time.Minute {
+		if i < 0 && time.Since(start) > await.Bound {
 			d.t.Fatalf("no %q in:\n%s", last, text)
 		}
 		if i < 0 {

@@ -11,8 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/await"
 	"github.com/kmodtrace/kmodtrace/internal/koimage"
 )
 
@@ -60,7 +60,7 @@ func limited(t *testing.T, program string, args ...string) (out, errs string, st
 	if raceDetector() {
 		limit = "unlimited"
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), await.Bound)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "/bin/sh", append([]string{"-c", `ulimit -d ` + limit + ` && exec "$0" "$@"`, program}, args...)...)
 	var o, e bytes.Buffer

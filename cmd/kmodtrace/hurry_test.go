@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/kmodtrace/kmodtrace/internal/await"
 )
 
 // TestHurry: the signal that ended the first context does not count, the next one does.
@@ -35,7 +37,7 @@ func TestHurry(t *testing.T) {
 	ask()
 	select {
 	case <-hurried.Done():
-	case <-time.After(time.Minute):
+	case <-time.After(await.Bound):
 		t.Fatal("asked twice, and it does not hurry")
 	}
 }

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,17 +19,27 @@ import (
 )
 
 func newLabExecCommand() *cobra.Command {
-	flags := new(machineFlags)
+	flags, stall := new(machineFlags), time.Duration(0)
 	cmd := &cobra.Command{
 		Use:   "exec [flags] -- TESTBINARY [ARGUMENT]...",
 		Short: "Run a compiled Go test in a guest, for go test -exec",
 		Long: `Boot a kernel and run a program of this machine in it, as go test -exec wants: the
 program and the folder testdata beside it go along, it runs in the same folder below
-its Go module (/src in the guest), and variables named KMODTRACE_… are passed.`,
+its Go module (/src in the guest), and variables named KMODTRACE_… are passed.
+
+A test that hangs shows where: when it has printed nothing for the time of --stall, and
+when this process gets SIGQUIT, the test gets SIGQUIT, at which it prints the stacks of
+its goroutines. Where that does not end it, --stall ends the machine a minute later, and
+the error has the end of the console. The machine has the time that the test has by
+-test.timeout, and a minute more; without one, or with 0, it is not limited. --timeout
+counts instead of that.`,
 		Example: `  CGO_ENABLED=0 go test -exec 'kmodtrace lab exec --kernel 6.12 --' ./tracer`,
 		Args:    func(_ *cobra.Command, args []string) error { return needCommand(args) },
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := flags.placeTest(args); err != nil {
+			if stall < 0 {
+				return usageErrorf("--stall %v: must not be negative", stall)
+			}
+			if err := flags.placeTest(args, cmd.Flags().Changed("timeout")); err != nil {
 				return labError(err)
 			}
 			m, err := flags.machine(cmd.Context(), cmd.ErrOrStderr())
@@ -35,7 +47,10 @@ its Go module (/src in the guest), and variables named KMODTRACE_… are passed.
 				return labError(err)
 			}
 			m.Env = append(passedVariables(os.Environ()), m.Env...)
-			m.Stdin = cmd.InOrStdin()
+			m.Stdin, m.Stall = cmd.InOrStdin(), stall
+			var unlisten func()
+			m.Signals, unlisten = quitSignals()
+			defer unlisten()
 			argv, err := carryTest(&m, args)
 			if err != nil {
 				return labError(err)
@@ -50,7 +65,17 @@ its Go module (/src in the guest), and variables named KMODTRACE_… are passed.
 	}
 	cmd.Flags().SetInterspersed(false)
 	flags.register(cmd.Flags())
+	cmd.Flags().Lookup("timeout").DefValue = "that of the test"
+	cmd.Flags().DurationVar(&stall, "stall", 15*time.Minute, "end the machine when the guest sends nothing for this `TIME`; 0 for never")
 	return cmd
+}
+
+// quitSignals gives what asks a program to say where it is, until unlisten is called: for
+// the guest's command, and not for this process.
+func quitSignals() (signals <-chan os.Signal, unlisten func()) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGQUIT)
+	return c, func() { signal.Stop(c) }
 }
 
 // bootAllowance is what a machine may take beyond its test's own timeout, so
@@ -58,13 +83,16 @@ its Go module (/src in the guest), and variables named KMODTRACE_… are passed.
 const bootAllowance = time.Minute
 
 // placeTest puts the guest's working folder where the test's is in its module,
-// and the machine's end after the test's own.
-func (f *machineFlags) placeTest(args []string) error {
+// and the machine's end after the test's own, unless the user has said when that is.
+func (f *machineFlags) placeTest(args []string, limited bool) error {
 	cwd, err := os.Getwd()
 	if err != nil {
 		return err
 	}
 	f.dir = guestFolder(cwd)
+	if !limited {
+		f.timeout = 0
+	}
 	for _, arg := range args[1:] {
 		text, ok := strings.CutPrefix(arg, "-test.timeout=")
 		if !ok {
@@ -74,8 +102,11 @@ func (f *machineFlags) placeTest(args []string) error {
 		if err != nil {
 			return usageErrorf("%s: %w", arg, err)
 		}
-		if f.timeout = 0; limit > 0 {
-			f.timeout = limit + bootAllowance
+		if !limited {
+			f.timeout = 0 // of two, the last counts
+			if limit > 0 {
+				f.timeout = limit + bootAllowance
+			}
 		}
 	}
 	return nil

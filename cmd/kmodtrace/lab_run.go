@@ -34,7 +34,10 @@ writes reaches it as it is, also what steers it, as a shell and an editor must. 
 text, with escapes for all else. In a pipe or a file it is the guest's, byte for byte.
 
 On a terminal that the command has, Ctrl-C goes to it. Ctrl-] three times within a
-second ends the machine, whatever the guest does.`,
+second ends the machine, whatever the guest does. SIGQUIT goes to the command wherever it
+runs: a Go program prints the stacks of its goroutines then.
+
+--timeout bounds the whole run, from the boot to the power-off, however busy this machine is.`,
 		Example: `  kmodtrace lab run -- uname -a
   kmodtrace lab run --kernel 6.1 -- sh -c 'modprobe xfs && lsmod'
   kmodtrace lab run --add hello.ko -- kmodtrace load hello.ko
@@ -46,6 +49,9 @@ second ends the machine, whatever the guest does.`,
 				return labError(err)
 			}
 			m.Stdin = cmd.InOrStdin()
+			var unlisten func()
+			m.Signals, unlisten = quitSignals()
+			defer unlisten()
 			ctx, end := context.WithCancelCause(cmd.Context())
 			defer end(nil)
 			stdout, flush := guestText(cmd.OutOrStdout())

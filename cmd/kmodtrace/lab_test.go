@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -94,6 +95,27 @@ func TestGuestFolder(t *testing.T) {
 	}
 }
 
+// TestTestsTime: what the user says counts, then what the test has, and nothing is no limit.
+func TestTestsTime(t *testing.T) {
+	for _, c := range []struct {
+		args    string
+		limited bool
+		want    time.Duration
+	}{
+		{"x.test", false, 0},
+		{"x.test -test.timeout=0s", false, 0},
+		{"x.test -test.timeout=10m0s", false, 11 * time.Minute},
+		{"x.test -test.timeout=0s -test.timeout=5m0s", false, 6 * time.Minute},
+		{"x.test -test.timeout=10m0s", true, time.Hour},
+		{"x.test", true, time.Hour},
+	} {
+		f := machineFlags{timeout: time.Hour}
+		if err := f.placeTest(strings.Fields(c.args), c.limited); err != nil || f.timeout != c.want {
+			t.Errorf("%s, limited %t: %v, %v, want %v", c.args, c.limited, f.timeout, err, c.want)
+		}
+	}
+}
+
 func TestCarryTest(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if err := os.Mkdir("testdata", 0o755); err != nil {
@@ -161,6 +183,7 @@ func TestLabBadInput(t *testing.T) {
 		{"lab run --add /nosuch -- true", exitLab, "/nosuch"},
 		{"lab run --kernel ../../etc -- true", exitLab, "../../etc"},
 		{"lab run --arch vax -- true", exitLab, "vax"},
+		{"lab exec --stall -1s -- x.test", exitUsage, "--stall"},
 		{"lab exec -- x.test -test.timeout=soon", exitUsage, "soon"},
 		{"lab bench x", exitUsage, "no arguments"},
 	} {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
+
+	"github.com/kmodtrace/kmodtrace/internal/await"
 )
 
 // onTerminal runs a command as nobody, below passthrough, on a terminal.
@@ -35,7 +37,7 @@ func onTerminal(t *testing.T, script string) (*exec.Cmd, *os.File, *bufio.Reader
 		_ = cmd.Wait()
 		terminal.Close()
 	})
-	if err := terminal.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+	if err := terminal.SetReadDeadline(time.Now().Add(await.Bound)); err != nil {
 		t.Fatal(err)
 	}
 	return cmd, terminal, bufio.NewReader(terminal)
@@ -114,7 +116,7 @@ func TestOwnTerminalEnd(t *testing.T) {
 	go func() { done <- cmd.Wait() }()
 	select {
 	case <-done:
-	case <-time.After(time.Minute):
+	case <-time.After(await.Bound):
 		t.Fatal("it did not end")
 	}
 	if status := cmd.ProcessState.Sys().(syscall.WaitStatus); status.ExitStatus() != 5 {

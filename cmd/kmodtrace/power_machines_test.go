@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kmodtrace/kmodtrace/internal/await"
 )
 
 // passed is a record as an output passed it on, or as history has it.
@@ -133,7 +135,7 @@ func (p *powered) check(lines *bufio.Scanner, known map[int64]passed) (records [
 // cut waits until some more records were passed on, and kills the machine.
 func (p *powered) cut(after int, known map[int64]passed) {
 	p.t.Helper()
-	late := time.AfterFunc(5*time.Minute, func() { _ = p.cmd.Process.Kill() })
+	late := time.AfterFunc(await.Bound, func() { _ = p.cmd.Process.Kill() })
 	for range after {
 		if !p.lines.Scan() {
 			p.t.Fatalf("nothing more is passed on: %v; %s", p.cmd.Wait(), p.said)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/await"
 	"github.com/kmodtrace/kmodtrace/internal/roles"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -284,16 +285,11 @@ func TestReloadInUse(t *testing.T) {
 
 	l.insmod(l.build("chardev", 1))
 	var f *os.File
-	for range 50 { // devtmpfs makes it a little later
+	await.Until(t, "/dev/specimen_chardev", func() (is bool) { // devtmpfs makes it a little later
 		var err error
-		if f, err = os.Open("/dev/specimen_chardev"); err == nil {
-			break
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	if f == nil {
-		t.Fatal("no /dev/specimen_chardev")
-	}
+		f, err = os.Open("/dev/specimen_chardev")
+		return err == nil
+	})
 	defer f.Close()
 	r, _ = l.reload(exitRefused, l.build("chardev", 2))
 	l.is(r, "refused", "untouched")
@@ -331,12 +327,10 @@ func TestReloadRefusedBefore(t *testing.T) {
 
 // awaitExit waits until a module is on its way out.
 func awaitExit(module string) {
-	for range 3000 {
-		if now, err := kmod.Look(module, nil); err != nil || now.State == "going" {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	await.True(func() bool {
+		now, err := kmod.Look(module, nil)
+		return err != nil || now.State == "going"
+	})
 }
 
 // TestReloadInterrupted: in the exit of the old one, which nothing can stop.
@@ -412,12 +406,7 @@ func TestReloadAgain(t *testing.T) {
 	if res := r.reload(t.Context(), s, l.build("refuse", 28), nil); res.Result != confirmed || res.After.Copy != copyNew {
 		t.Errorf("%s, %s: %v", res.Result, res.After.Copy, res.err)
 	}
-	for range 100 {
-		if !inKernel("slowexit") {
-			return
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
+	await.Until(t, "slowexit leaves", func() bool { return !inKernel("slowexit") })
 }
 
 // TestReloadPermanent: one without an exit stays, and so do what is built in and a

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/await"
 	"github.com/kmodtrace/kmodtrace/internal/roles"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"golang.org/x/sys/unix"
@@ -164,7 +165,7 @@ func TestServeDamaged(t *testing.T) {
 				break
 			}
 		}
-		if time.Since(start) > time.Minute {
+		if time.Since(start) > await.Bound {
 			t.Fatalf("it is not set aside: %s", s.said)
 		}
 	}
@@ -238,7 +239,7 @@ func TestServeDiskFull(t *testing.T) {
 // awaitCount waits until a line is that often among the records, and gives how often it is.
 func (s *served) awaitCount(line string, n int) (got int) {
 	s.t.Helper()
-	for start := time.Now(); time.Since(start) < 2*time.Minute; time.Sleep(time.Second) {
+	for start := time.Now(); time.Since(start) < await.Bound; time.Sleep(time.Second) {
 		if got = count(s.records(), line); got >= n {
 			break
 		}
@@ -250,7 +251,7 @@ func (s *served) awaitCount(line string, n int) (got int) {
 func awaitHealth(t *testing.T, socket, status, text string) {
 	t.Helper()
 	var health string
-	for start := time.Now(); time.Since(start) < time.Minute; time.Sleep(100 * time.Millisecond) {
+	for start := time.Now(); time.Since(start) < await.Bound; time.Sleep(100 * time.Millisecond) {
 		health = askService(t, socket, "/healthz")
 		if strings.HasPrefix(health, status) && strings.Contains(health, text) {
 			return

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/await"
 	"github.com/kmodtrace/kmodtrace/internal/roles"
 	"github.com/kmodtrace/kmodtrace/journal"
 )
@@ -51,7 +52,7 @@ func serve(t *testing.T, dir, more string) *served {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.cmd.Process.Kill() })
-	_ = notify.SetReadDeadline(time.Now().Add(time.Minute))
+	_ = notify.SetReadDeadline(time.Now().Add(await.Bound))
 	told := make([]byte, 100)
 	n, err := notify.Read(told)
 	if err != nil || string(told[:n]) != "READY=1" {
@@ -167,7 +168,7 @@ func (s *served) await(line string) {
 		if has(records, line) {
 			return
 		}
-		if time.Since(start) > time.Minute {
+		if time.Since(start) > await.Bound {
 			s.t.Fatalf("no %q among\n\t%s", line, strings.Join(records, "\n\t"))
 		}
 	}

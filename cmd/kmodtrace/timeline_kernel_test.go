@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/internal/await"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/timeline"
@@ -232,13 +233,10 @@ func testPartial(t *testing.T) {
 // awaitText waits until a file of the kernel has a text in it.
 func awaitText(t *testing.T, file, want string) {
 	t.Helper()
-	for range 6000 {
-		if text, _ := os.ReadFile(file); strings.Contains(string(text), want) {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatalf("%s does not say %s within a minute", file, want)
+	await.Until(t, file+" says "+want, func() bool {
+		text, _ := os.ReadFile(file)
+		return strings.Contains(string(text), want)
+	})
 }
 
 // checkDrawn: each form of the picture is made, and names the module.

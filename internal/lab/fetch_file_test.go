@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kmodtrace/kmodtrace/internal/await"
 )
 
 func TestLockFileAdmitsOneAtATime(t *testing.T) {
@@ -172,7 +174,7 @@ func TestCancelEndsTheChildrenToo(t *testing.T) {
 	if err := <-ended; err == nil {
 		t.Error("a cancelled command succeeded")
 	}
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(await.Bound)
 	for isAlive(pid) {
 		if time.Now().After(deadline) {
 			syscall.Kill(pid, syscall.SIGKILL)
@@ -184,7 +186,7 @@ func TestCancelEndsTheChildrenToo(t *testing.T) {
 
 func waitForPid(t *testing.T, file string) int {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(await.Bound); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if text, err := os.ReadFile(file); err == nil {
 			pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
 			if err != nil {

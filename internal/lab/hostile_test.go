@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/kmodtrace/kmodtrace/internal/await"
 	"github.com/kmodtrace/kmodtrace/internal/lab/guest"
 )
 
@@ -95,6 +96,18 @@ func fakeQEMU(what string) {
 		all(exit())
 		all(frames.Write(guest.Done, nil))
 		forever(frame(guest.Stdout, full))
+	case "signal": // whose command ends by one
+		port := guest.NewReader(os.Stdin)
+		for {
+			f, err := port.Next()
+			all(err)
+			if f.Kind == guest.Signal {
+				n, err := f.Uint()
+				all(errors.Join(err, frames.Write(guest.Stdout, fmt.Append(nil, "stacks")),
+					frames.WriteJSON(guest.Exit, guest.ExitStatus{Status: 128 + int(n), Signal: int(n)}), frames.Write(guest.Done, nil)))
+				return
+			}
+		}
 	case "console":
 		console := os.NewFile(5, "console")
 		forever(func() error { _, err := console.Write(full); return err })
@@ -233,7 +246,7 @@ func ends(t *testing.T, run func() error) error {
 	select {
 	case err := <-ended:
 		return err
-	case <-time.After(2 * time.Minute):
+	case <-time.After(await.Bound):
 		t.Fatal("it does not end")
 		return nil
 	}
@@ -242,13 +255,10 @@ func ends(t *testing.T, run func() error) error {
 // gone waits until a process has ended.
 func gone(t *testing.T, pid string) {
 	t.Helper()
-	for start := time.Now(); time.Since(start) < time.Minute; time.Sleep(10 * time.Millisecond) {
+	await.Until(t, "process "+pid+" ends", func() bool {
 		stat, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
-		if err != nil || strings.Contains(string(stat), ") Z ") {
-			return
-		}
-	}
-	t.Errorf("process %q lives on", pid)
+		return err != nil || strings.Contains(string(stat), ") Z ")
+	})
 }
 
 // TestGuestThatDoesNotGo: it said that all is well, and its QEMU does not end: the time

@@ -23,6 +23,13 @@ type Machine struct {
 	CPUs    int           // 0 for 2
 	Timeout time.Duration // for the whole run; 0 for none beside the context's
 
+	// Stall bounds how long the guest may send nothing: then its command gets SIGQUIT, at
+	// which a Go program prints the stacks of its goroutines, and when that does not help the
+	// machine is ended. 0 for no bound.
+	Stall time.Duration
+	// Signals are for the command. Nil for none.
+	Signals <-chan os.Signal
+
 	Files []File   // what the guest gets beside its tools
 	Env   []string // NAME=VALUE, added to the lab's own PATH, HOME and TERM
 	Dir   string   // where the command runs, made when absent; "" for /root
@@ -129,8 +136,8 @@ func (m Machine) withDefaults() (Machine, error) {
 	if m.CPUs == 0 {
 		m.CPUs = 2
 	}
-	if m.CPUs < 0 || m.Memory < 0 || m.Timeout < 0 {
-		return m, fmt.Errorf("machine with %d CPUs, %d MiB and a timeout of %v: nothing may be negative", m.CPUs, m.Memory, m.Timeout)
+	if m.CPUs < 0 || m.Memory < 0 || m.Timeout < 0 || m.Stall < 0 {
+		return m, fmt.Errorf("machine with %d CPUs, %d MiB, a timeout of %v and a stall of %v: nothing may be negative", m.CPUs, m.Memory, m.Timeout, m.Stall)
 	}
 	if m.Init != "" && m.Init != Systemd {
 		return m, fmt.Errorf("init %q: want %s, or none for the lab's own", m.Init, Systemd)
@@ -229,6 +236,8 @@ func (m Machine) live(ctx context.Context, q qemu, from supply, r *report, stdou
 		ctx, cancel = context.WithTimeout(ctx, m.Timeout)
 		defer cancel()
 	}
+	ctx, stalled := context.WithCancelCause(ctx)
+	defer stalled(nil)
 	console, written, err := m.openConsole()
 	if err != nil {
 		return err
@@ -252,11 +261,14 @@ func (m Machine) live(ctx context.Context, q qemu, from supply, r *report, stdou
 			return errors.Join(err, p.end(false), qemuError(p.complaint()))
 		}
 	}
-	s, receiveErr := listening.until(ctx, p.reader(p.stdout), func() {
+	heard := newPulse(p.reader(p.stdout))
+	signals := make(chan os.Signal)
+	go m.watchPulse(heard, signals, stop, stalled)
+	s, receiveErr := listening.until(ctx, heard, func() {
 		if from.answered != nil {
 			from.answered()
 		}
-		m.startInput(listening, p.stdin, stop)
+		m.startInput(listening, p.stdin, signals, stop)
 	})
 	close(stop)
 	waitErr := p.end(s.done || errors.Is(receiveErr, io.EOF) || errors.Is(receiveErr, io.ErrUnexpectedEOF))
@@ -309,13 +321,15 @@ func cutOff(done bool) error {
 	return io.ErrUnexpectedEOF
 }
 
-// startInput begins to hand standard input over, now that the guest listens.
-func (m Machine) startInput(s *session, port io.Writer, stop <-chan struct{}) {
+// startInput begins to hand standard input and signals over, now that the guest listens.
+func (m Machine) startInput(s *session, port io.Writer, signals <-chan os.Signal, stop <-chan struct{}) {
 	stdin := m.Stdin
 	if stdin == nil {
 		stdin = bytes.NewReader(nil)
 	}
-	go func() { _ = s.send(stdin, port, stop) }() // a guest that is gone shows on the other side
+	frames := guest.NewWriter(port)
+	go func() { _ = s.send(stdin, frames, stop) }() // a guest that is gone shows on the other side
+	go passSignals(frames, m.Signals, signals, stop)
 }
 
 // qemuError is what QEMU complained of.

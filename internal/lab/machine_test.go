@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/await"
 	"github.com/kmodtrace/kmodtrace/internal/lab/guest"
 )
 
@@ -36,7 +37,7 @@ func bootable(t *testing.T, series, arch string) Machine {
 	if _, err := toolsRoot(t.Context(), cache, arch, os.Stderr); err != nil {
 		t.Skip(err)
 	}
-	return Machine{Kernel: k, Timeout: 2 * time.Minute, NoModules: true, Cache: cache}
+	return Machine{Kernel: k, Timeout: await.Bound, NoModules: true, Cache: cache}
 }
 
 // quick is the machine that boots fastest.

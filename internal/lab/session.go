@@ -219,8 +219,7 @@ func (w *window) take(n int, stop <-chan struct{}) bool {
 
 // send hands standard input to the guest, never more than the window at once.
 // It ends with the input, or when stop is closed and the input gives something.
-func (s *session) send(stdin io.Reader, port io.Writer, stop <-chan struct{}) error {
-	frames := guest.NewWriter(port)
+func (s *session) send(stdin io.Reader, frames *guest.Writer, stop <-chan struct{}) error {
 	buf := make([]byte, guest.Window/4)
 	for {
 		n, readErr := stdin.Read(buf)

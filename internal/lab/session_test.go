@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/await"
 	"github.com/kmodtrace/kmodtrace/internal/lab/guest"
 )
 
@@ -41,6 +42,7 @@ func TestSessionReceives(t *testing.T) {
 		{"no done marker", []guest.Frame{out, exit}, false, io.EOF},
 		{"nothing", nil, false, io.EOF},
 		{"an unknown kind", []guest.Frame{{Kind: 99}, done}, false, guest.ErrGarbage},
+		{"a signal for the host", []guest.Frame{{Kind: guest.Signal, Payload: []byte{9, 0, 0, 0}}, done}, false, guest.ErrGarbage},
 		{"a frame of the other direction", []guest.Frame{{Kind: guest.Stdin}, done}, false, guest.ErrGarbage},
 		{"no exit status", []guest.Frame{out, done}, false, guest.ErrGarbage},
 		{"a negative status", []guest.Frame{{Kind: guest.Exit, Payload: []byte(`{"Status":-256}`)}, done}, false, guest.ErrGarbage},
@@ -121,7 +123,7 @@ func TestInputStaysInTheWindow(t *testing.T) {
 	r, w := io.Pipe()
 	s := newSession(io.Discard, io.Discard, nil)
 	ended := make(chan error, 1)
-	go func() { ended <- s.send(strings.NewReader(input), w, nil) }()
+	go func() { ended <- s.send(strings.NewReader(input), guest.NewWriter(w), nil) }()
 
 	frames := guest.NewReader(r)
 	var got strings.Builder
@@ -156,14 +158,16 @@ func TestInputStaysInTheWindow(t *testing.T) {
 func TestInputEndsWithTheRun(t *testing.T) {
 	s := newSession(io.Discard, io.Discard, nil)
 	stop, ended := make(chan struct{}), make(chan error, 1)
-	go func() { ended <- s.send(strings.NewReader(strings.Repeat("x", 1<<20)), io.Discard, stop) }()
+	go func() {
+		ended <- s.send(strings.NewReader(strings.Repeat("x", 1<<20)), guest.NewWriter(io.Discard), stop)
+	}()
 	close(stop) // no credit will come any more
 	select {
 	case err := <-ended:
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(await.Bound):
 		t.Error("still waiting for credit")
 	}
 }
@@ -173,7 +177,7 @@ func TestInputEndsWithTheRun(t *testing.T) {
 func FuzzSession(f *testing.F) {
 	var port bytes.Buffer
 	w := guest.NewWriter(&port)
-	for kind := range guest.Note + 2 {
+	for kind := range guest.Signal + 2 {
 		port.Reset()
 		for _, payload := range []string{"x", `{"Status":1}`, "\x01\x00\x00\x00", ""} {
 			if err := w.Write(kind, []byte(payload)); err != nil {

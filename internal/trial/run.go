@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/internal/lab"
@@ -29,7 +31,6 @@ const kernelArguments = "ignore_loglevel printk.devkmsg=on slub_debug=U"
 func Run(ctx context.Context, m lab.Machine, p Plan) (*Report, error) {
 	begun := time.Now()
 	console := newConsoleParser()
-	m.Watch = console
 	m.Append = strings.TrimSpace(m.Append + " " + kernelArguments)
 	m.Timeout = longest(p)
 	inside, err := p.inside(&m)
@@ -44,9 +45,10 @@ func Run(ctx context.Context, m lab.Machine, p Plan) (*Report, error) {
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	// A guest in which something hangs does not end by itself.
-	limit := time.AfterFunc(bootWithin, stop)
-	defer limit.Stop()
-	told := newTeller(p, inside.Files, func(within time.Duration) { limit.Reset(within) })
+	limit := newDeadline(stop)
+	defer limit.stop()
+	m.Watch = io.MultiWriter(console, limit)
+	told := newTeller(p, inside.Files, limit.within)
 	var complaint lastText
 	status, err := lab.Run(running, m, inside.argv(), told, &complaint)
 	ended, err := how(ctx, err, status, complaint.String(), told)
@@ -64,12 +66,45 @@ func Run(ctx context.Context, m lab.Machine, p Plan) (*Report, error) {
 	return r, nil
 }
 
-// bootWithin is what a slow machine may take until its guest is ready, and stepSlack what
-// it may take for a step beyond the plan's patience: it is busy with what it has seen.
+// bootSilence is for how long the console of a machine that boots may be silent, and
+// bootWithin what a slow machine may take until its guest is ready. stepSlack is what it may
+// take for a step beyond the plan's patience: it is busy with what it has seen.
 const (
-	bootWithin = 3 * time.Minute
-	stepSlack  = time.Minute
+	bootSilence = 3 * time.Minute
+	bootWithin  = 20 * time.Minute
+	stepSlack   = time.Minute
 )
+
+// deadline is when a machine is stopped. While it boots, all that its console says puts that
+// off, since no module of the plan is in it yet. From the first event on, events do, and the
+// console does not any more: that is the module's too.
+type deadline struct {
+	mu     sync.Mutex
+	timer  *time.Timer
+	booted bool
+}
+
+func newDeadline(stop func()) *deadline { return &deadline{timer: time.AfterFunc(bootSilence, stop)} }
+
+// Write takes what the console says.
+func (d *deadline) Write(text []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.booted {
+		d.timer.Reset(bootSilence)
+	}
+	return len(text), nil
+}
+
+// within says how long the machine may take until the next event.
+func (d *deadline) within(rest time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.booted = true
+	d.timer.Reset(rest)
+}
+
+func (d *deadline) stop() { d.timer.Stop() }
 
 // endWithin is what a guest that has told everything may take to power off.
 const endWithin = 2 * time.Second

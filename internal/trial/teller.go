@@ -87,6 +87,8 @@ func (t *teller) take(line []byte) {
 		t.within(endWithin)
 	case !t.ready.IsZero():
 		t.within(t.plan.Patience + settle + stepSlack)
+	default:
+		t.within(bootSilence)
 	}
 	t.judge.event(&e)
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // event is one line of go test -json (see go doc test2json).
@@ -51,16 +52,19 @@ type testName struct{ pkg, name string }
 
 // report prints what go test tells, as soon as it is known.
 type report struct {
+	mu    sync.Mutex // of all but watch
 	w     io.Writer
+	watch *watch
 	tests map[testName]*test
 	skips map[string][]string // tests by reason
 	count count
 
 	blamed map[string]bool // packages with a test that failed
+	hung   map[string]bool // packages that were ended, and have failed whatever they say
 }
 
 func newReport(w io.Writer) *report {
-	return &report{w: w, tests: map[testName]*test{}, skips: map[string][]string{}, blamed: map[string]bool{}}
+	return &report{w: w, watch: newWatch(), tests: map[testName]*test{}, skips: map[string][]string{}, blamed: map[string]bool{}, hung: map[string]bool{}}
 }
 
 func (r *report) read(in io.Reader) error {
@@ -71,8 +75,9 @@ func (r *report) read(in io.Reader) error {
 		switch {
 		case len(line) == 0:
 		case line[0] != '{' || json.Unmarshal(line, &e) != nil:
-			fmt.Fprintf(r.w, "%s", line) // go test's own words, not a test's
+			r.say("%s", line) // go test's own words, not a test's
 		default:
+			r.watch.take(e)
 			r.take(e)
 		}
 		if err == io.EOF {
@@ -84,7 +89,24 @@ func (r *report) read(in io.Reader) error {
 	}
 }
 
+// say prints what is not a test's.
+func (r *report) say(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fmt.Fprintf(r.w, format, args...)
+}
+
+// hangs says that a package hangs, and why that is known.
+func (r *report) hangs(s stall) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hung[s.pkg] = true
+	fmt.Fprintf(r.w, "gotest: %s: %s\n", s.pkg, s.why)
+}
+
 func (r *report) take(e event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if e.Action == "build-output" {
 		fmt.Fprint(r.w, e.Output)
 	}
@@ -151,6 +173,10 @@ func (r *report) endTest(e event, t *test) {
 // endPackage ends what a panic or a killed process has left open, subtests before
 // their parents, and counts a package that failed without a test's doing.
 func (r *report) endPackage(e event, t *test) {
+	if e.Action == "pass" && r.hung[e.Package] {
+		e.Action = "fail"
+		t.output.WriteString("    it said that it passed, and did not end\n")
+	}
 	if e.Action == "pass" {
 		fmt.Fprintf(r.w, "ok    %s  %.1f s\n", e.Package, e.Elapsed)
 	}

@@ -12,10 +12,28 @@ import (
 // goTestOf runs the command on a module that has these files.
 func goTestOf(t *testing.T, files map[string]string, args ...string) (status int, stdout string, err error) {
 	t.Helper()
-	dir := t.TempDir()
-	t.Chdir(dir)
+	t.Chdir(makeModule(t, files))
 	t.Setenv("GOFLAGS", "") // its own module, whatever the caller's flags
 	t.Setenv("GOWORK", "off")
+	var out, errs bytes.Buffer
+	status, err = run(context.Background(), args, &out, &errs)
+	t.Logf("exit status %d, %v\n%s%s", status, err, out.String(), errs.String())
+	return status, out.String(), err
+}
+
+// goTestIn does so with options, and beside other tests.
+func goTestIn(t *testing.T, opts *options, files map[string]string, args ...string) (status int, stdout string, err error) {
+	t.Helper()
+	opts.dir, opts.env = makeModule(t, files), append(os.Environ(), "GOFLAGS=", "GOWORK=off")
+	var out, errs bytes.Buffer
+	status, err = opts.run(context.Background(), args, &out, &errs)
+	t.Logf("exit status %d, %v\n%s%s", status, err, out.String(), errs.String())
+	return status, out.String(), err
+}
+
+func makeModule(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
 	files["go.mod"] = "module m\n\ngo 1.26\n"
 	for name, text := range files {
 		name = filepath.Join(dir, name)
@@ -26,10 +44,7 @@ func goTestOf(t *testing.T, files map[string]string, args ...string) (status int
 			t.Fatal(err)
 		}
 	}
-	var out, errs bytes.Buffer
-	status, err = run(context.Background(), args, &out, &errs)
-	t.Logf("exit status %d, %v\n%s%s", status, err, out.String(), errs.String())
-	return status, out.String(), err
+	return dir
 }
 
 const head = "package a\n\nimport (\n\t\"os\"\n\t\"testing\"\n)\n\nvar _ = os.Exit\n\n"

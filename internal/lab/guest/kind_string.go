@@ -19,11 +19,12 @@ func _() {
 	_ = x[StdinEnd-9]
 	_ = x[Note-10]
 	_ = x[Resume-11]
+	_ = x[Signal-12]
 }
 
-const _Kind_name = "stdoutstderrfilestroubleexitdonecreditstdinstdin-endnoteresume"
+const _Kind_name = "stdoutstderrfilestroubleexitdonecreditstdinstdin-endnoteresumesignal"
 
-var _Kind_index = [...]uint8{0, 6, 12, 17, 24, 28, 32, 38, 43, 52, 56, 62}
+var _Kind_index = [...]uint8{0, 6, 12, 17, 24, 28, 32, 38, 43, 52, 56, 62, 68}
 
 func (i Kind) String() string {
 	idx := int(i) - 1

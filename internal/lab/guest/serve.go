@@ -44,7 +44,7 @@ func serve(task Task, port io.Reader, frames *Writer) (ExitStatus, error) {
 	if err != nil {
 		return ExitStatus{Status: statusNotStarted}, frames.trouble(fmt.Errorf("run %.80s: %w", path, err))
 	}
-	go feed(NewReader(port), std.stdin, frames)
+	go newListener(pid, frames).listen(NewReader(port), std.stdin)
 	output := std.stream(frames)
 	status := reap(pid)
 	select {
@@ -85,20 +85,4 @@ func reap(pid int) ExitStatus {
 	}
 	_ = unix.Kill(rest, unix.SIGKILL)
 	return status
-}
-
-// feed hands the host's standard input to the command, and the credit for it
-// back to the host. A command that closed its input gets the rest dropped.
-func feed(in *Reader, stdin io.WriteCloser, frames *Writer) {
-	for {
-		frame, err := in.Next()
-		if err != nil || frame.Kind != Stdin {
-			stdin.Close()
-			return
-		}
-		_, _ = stdin.Write(frame.Payload) // EPIPE: nobody reads it, which is the command's right
-		if frames.WriteUint(Credit, uint32(len(frame.Payload))) != nil {
-			return
-		}
-	}
 }
