@@ -65,6 +65,7 @@ type Tracer struct {
 	backlog  *backlog
 	pending  int
 	dropped  atomic.Uint64
+	moved    atomic.Uint64 // the position in the ring before which all is in the backlog, or taken
 
 	absences uint64            // their sum
 	absent   map[string]uint64 // by the program's name: see [Tracer.readAbsent]
@@ -265,12 +266,14 @@ func (t *Tracer) read(ctx context.Context, deadline func() time.Time) iter.Seq2[
 
 // Actions yields each action when it is finished, in the order of their ends. One
 // that may be the first try of two, or that was not seen to begin, is held back for two
-// seconds at most. When ctx is done, what is queued is delivered, then the unfinished
+// seconds at most. One whose end was missed is given, with [Action.EndLost], when its thread
+// is seen to do something else or to be gone. When ctx is done, what is queued is delivered, then the unfinished
 // ones as [Pending]; then it ends.
 func (t *Tracer) Actions(ctx context.Context) iter.Seq2[Action, error] {
 	return func(yield func(Action, error) bool) {
 		c, enricher := NewCorrelator(t.pending), NewEnricher()
 		c.known.forgot = t.forget
+		lookout := newLookout(t)
 		give := func(actions []Action) bool {
 			t.dropped.Store(c.Dropped())
 			for _, a := range actions {
@@ -280,17 +283,20 @@ func (t *Tracer) Actions(ctx context.Context) iter.Seq2[Action, error] {
 			}
 			return true
 		}
-		for e, err := range t.read(ctx, whileHolding(c)) {
+		for e, err := range t.read(ctx, whileWaiting(c)) {
 			var done []Action
+			now := e.Time
 			switch {
 			case errors.Is(err, errIdle):
-				done = c.Release(SinceBoot())
+				now = SinceBoot()
+				done = c.Release(now)
 			case err != nil:
 				yield(Action{}, err)
 				return
 			default:
 				done = c.Add(e)
 			}
+			done = append(done, lookout.missed(c, now)...)
 			if !give(done) {
 				return
 			}
@@ -318,14 +324,18 @@ func (t *Tracer) forget(p *Process) {
 	}
 }
 
-// whileHolding sets a deadline for the next event only while the correlator holds
-// something back.
-func whileHolding(c *Correlator) func() time.Time {
+// whileWaiting sets a deadline for the next event only while the correlator holds
+// something back, or waits for an end that may have been missed.
+func whileWaiting(c *Correlator) func() time.Time {
 	return func() time.Time {
-		if !c.Holds() {
+		switch {
+		case c.Holds():
+			return time.Now().Add(heldFor / 4)
+		case c.underWay():
+			return time.Now().Add(overdueAfter)
+		default:
 			return time.Time{}
 		}
-		return time.Now().Add(heldFor / 4)
 	}
 }
 
