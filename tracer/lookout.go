@@ -76,11 +76,16 @@ func seesThreads() bool {
 // maybeInside tells whether a thread may still be inside what it was seen to begin. It is
 // certain of no when the thread is gone, or waits in another system call.
 func maybeInside(a *Action) bool {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/syscall", a.Thread.PID, a.Thread.TID))
+	thread := fmt.Sprintf("/proc/%d/task/%d", a.Thread.PID, a.Thread.TID)
+	if a.Kind == Autoload { // any system call can need a module
+		_, err := os.Stat(thread)
+		return !errors.Is(err, fs.ErrNotExist)
+	}
+	text, err := os.ReadFile(thread + "/syscall")
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ESRCH):
 		return false
-	case err != nil, a.Kind == Autoload: // any system call can need a module
+	case err != nil:
 		return true
 	}
 	number, _, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
