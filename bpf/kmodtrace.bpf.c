@@ -75,7 +75,7 @@ static __always_inline void untracked(void)
 	struct loss *l = own_loss();
 
 	if (l)
-		l->untracked++;
+		__sync_fetch_and_add(&l->untracked, 1);
 }
 
 /* may_load: the capability that the three calls ask for first, and only count
@@ -202,6 +202,11 @@ static __always_inline int leave(enum call call, int ret)
 	struct attempt *a = current_attempt();
 	__u32 tid = bpf_get_current_pid_tgid();
 
+	/* The end of that one was missed, and the beginning of this one too. */
+	if (a && a->call != call) {
+		bpf_map_delete_elem(&attempts, &tid);
+		a = 0;
+	}
 	if (!a && ret == -EPERM && !may_load())
 		return 0;
 	send_end(a, KIND_LEAVE, call, ret);
@@ -462,17 +467,27 @@ SEC("kprobe/parse_args") int kprobe_parse_args(struct pt_regs *ctx)
  * module, not about the outcome. */
 SEC("raw_tracepoint/module_load") int tracepoint_module_load(struct bpf_raw_tracepoint_args *ctx)
 {
-	return send_module(KIND_MODULE_LOAD, (void *)ctx->args[0]);
-}
-
-/* The module is formed and its init is about to run. A kprobe in every mode. */
-SEC("kprobe/do_init_module") int kprobe_do_init_module(struct pt_regs *ctx)
-{
 	struct attempt *a = current_attempt();
 
 	if (a)
+		a->told |= TOLD_MODULE_LOAD;
+	return send_module(KIND_MODULE_LOAD, (void *)ctx->args[0]);
+}
+
+/* The module is formed and its init is about to run. A kprobe in every mode, for it
+ * backs up the tracepoint, as call_usermodehelper_exec does for requests: the module
+ * is the same as there. Outside an attempt that cannot be known, and is not needed:
+ * what is sent here says the same. */
+SEC("kprobe/do_init_module") int kprobe_do_init_module(struct pt_regs *ctx)
+{
+	struct attempt *a = current_attempt();
+	void *module = (void *)PT_REGS_PARM1(ctx);
+
+	if (a && !(a->told & TOLD_MODULE_LOAD))
+		send_module(KIND_MODULE_LOAD, module);
+	if (a)
 		stage_begins(a, STAGE_INIT);
-	return send_module(KIND_INIT, (void *)PT_REGS_PARM1(ctx));
+	return send_module(KIND_INIT, module);
 }
 
 static __always_inline int returned(enum kind kind, int ret, bool limited)
@@ -804,12 +819,7 @@ ENTRY(prb_final_commit, "prb_final_commit", log_committed)
  * for that alone (debugfs: kprobes/enabled), and its hook runs before it is done. Of
  * ftrace (kernel.ftrace_enabled) no function can be probed: the reader looks at it. */
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} switched_off SEC(".maps");
+COUNTERS(switched_off, 1, __u64);
 
 SEC("kprobe/write_enabled_file_bool") int kprobe_write_enabled_file_bool(struct pt_regs *ctx)
 {

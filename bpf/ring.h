@@ -8,7 +8,19 @@ struct {
 	__uint(max_entries, 8 << 20);
 } events SEC(".maps");
 
-/* What could not be delivered, per CPU. The reader sums it. */
+/* What the reader looks at again and again lies in memory that it has mapped. A look-up by
+ * system call keeps probes from running on its CPU, and on a kernel that preempts itself
+ * another thread may run meanwhile. */
+#define COUNTERS(name, number, counter)                \
+	struct {                                       \
+		__uint(type, BPF_MAP_TYPE_ARRAY);      \
+		__uint(map_flags, BPF_F_MMAPABLE);     \
+		__uint(max_entries, number);           \
+		__type(key, __u32);                    \
+		__type(value, counter);                \
+	} name SEC(".maps")
+
+/* What could not be delivered, by CPU. The reader sums it. */
 struct loss {
 	__u64 lost;	 /* no room in the ring */
 	__u64 limited;	 /* of these, those of threads that may not load */
@@ -16,12 +28,7 @@ struct loss {
 	__u64 absent;	 /* runs of shared probes that found no program: see absents */
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct loss);
-} losses SEC(".maps");
+COUNTERS(losses, 1, struct loss); /* as many as there may be CPUs: the reader says */
 
 /* A thread inside init_module, finit_module or delete_module. Hooks on paths
  * that other work uses too return at once when their thread is not here. */
@@ -35,6 +42,13 @@ struct attempt {
 	__u32 lost;
 	__u32 lookups;
 	__u32 limited; /* its thread may not load */
+	__u32 told;    /* enum told_by: programs that have run for it */
+	__u32 unused;
+};
+
+/* Programs that others stand in for where the kernel skips them. */
+enum told_by {
+	TOLD_MODULE_LOAD = 1 << 0,
 };
 
 struct {
@@ -46,9 +60,9 @@ struct {
 
 static __always_inline struct loss *own_loss(void)
 {
-	__u32 zero = 0;
+	__u32 cpu = bpf_get_smp_processor_id();
 
-	return bpf_map_lookup_elem(&losses, &zero);
+	return bpf_map_lookup_elem(&losses, &cpu);
 }
 
 static __always_inline struct attempt *current_attempt(void)
@@ -119,8 +133,9 @@ static __always_inline int lose(struct attempt *a, bool limited)
 	struct loss *l = own_loss();
 
 	if (l) {
-		l->lost++;
-		l->limited += limited;
+		__sync_fetch_and_add(&l->lost, 1);
+		if (limited) /* or the compiler makes of a zero what kernels before 5.12 do not know */
+			__sync_fetch_and_add(&l->limited, 1);
 	}
 	if (a)
 		__sync_fetch_and_add(&a->lost, 1);

@@ -10,9 +10,11 @@
 #define MOST_SHARED 64
 #define SYMBOL_LEN  64
 
-/* The functions, by address, as numbers that entries and returns have in common. */
+/* The functions, by address, as numbers that entries and returns have in common. No
+ * program writes there, and when the reader has frozen it nobody does. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
 	__uint(max_entries, MOST_SHARED);
 	__type(key, __u64);
 	__type(value, __u32);
@@ -59,7 +61,7 @@ static __always_inline struct absent *go_on(struct pt_regs *ctx, void *programs)
 	bpf_tail_call(ctx, programs, number);
 	l = own_loss();
 	if (l)
-		l->absent++;
+		__sync_fetch_and_add(&l->absent, 1);
 	return bpf_map_lookup_elem(&absents, &number); /* nobody comes back from a tail call */
 }
 
@@ -68,7 +70,7 @@ SEC("kprobe") int shared_entries(struct pt_regs *ctx)
 	struct absent *missing = go_on(ctx, &entries);
 
 	if (missing)
-		missing->entries++;
+		__sync_fetch_and_add(&missing->entries, 1);
 	return 0;
 }
 
@@ -77,13 +79,13 @@ SEC("kretprobe") int shared_returns(struct pt_regs *ctx)
 	struct absent *missing = go_on(ctx, &returns);
 
 	if (missing)
-		missing->returns++;
+		__sync_fetch_and_add(&missing->returns, 1);
 	return 0;
 }
 
 /* What the reader wants to know the address of. */
 struct symbol {
-	__u32 function; /* its number from now on */
+	__u64 address;
 	__u8 name[SYMBOL_LEN];
 };
 
@@ -91,7 +93,6 @@ struct symbol {
  * kernel's list of symbols takes longer than all else that the reader does. */
 SEC("syscall") int find_symbol(struct symbol *ctx)
 {
-	__u32 function = ctx->function;
 	char name[SYMBOL_LEN];
 	__u64 address = 0;
 	long err;
@@ -99,5 +100,6 @@ SEC("syscall") int find_symbol(struct symbol *ctx)
 	for (int i = 0; i < SYMBOL_LEN; i++)
 		name[i] = ctx->name[i];
 	err = bpf_kallsyms_lookup_name(name, sizeof(name), 0, &address);
-	return err ?: bpf_map_update_elem(&functions, &address, &function, BPF_ANY);
+	ctx->address = address;
+	return err;
 }

@@ -159,9 +159,14 @@ type Action struct {
 	// Partial says that it began before the tracing did.
 	Partial bool `json:"partial,omitempty"`
 	// Lost counts its events that are known to be missing. An action whose end
-	// is missing stays Pending and has EndLost set.
+	// is missing has EndLost set. Its Outcome is what the kernel was seen to reach
+	// before: an init that returned, a module that was freed; else Pending.
 	Lost    uint32 `json:"lost,omitempty"`
 	EndLost bool   `json:"end_lost,omitempty"`
+
+	// For when its end is missing: see conclude.
+	lastReturn *initReturn
+	freed      time.Duration // when the module's memory went
 }
 
 // StageTime is one stage of a load.

@@ -35,7 +35,6 @@ type attachment struct {
 	shared *sharedEvent
 	place  int
 	number uint32 // its function's, among the event's programs
-	id     uint32 // the program's
 }
 
 func (a *attachment) Close() error {

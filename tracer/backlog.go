@@ -173,6 +173,13 @@ func (b *backlog) size() int {
 	return b.held + len(b.open)
 }
 
+// empty tells whether all that was added is taken. The taker asks.
+func (b *backlog) empty() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.open) == 0 && len(b.packed) == 0 && len(b.rest) == 0
+}
+
 // wait tells whether there may be something to take before the deadline.
 func (b *backlog) wait(deadline time.Time) bool {
 	if deadline.IsZero() {

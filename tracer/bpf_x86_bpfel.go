@@ -40,6 +40,8 @@ type bpfAttempt struct {
 	Lost    uint32
 	Lookups uint32
 	Limited uint32
+	Told    uint32
+	Unused  uint32
 }
 
 type bpfBucket struct {
@@ -349,9 +351,9 @@ type bpfStageEvent struct {
 }
 
 type bpfSymbol struct {
-	_        structs.HostLayout
-	Function uint32
-	Name     [64]uint8
+	_       structs.HostLayout
+	Address uint64
+	Name    [64]uint8
 }
 
 type bpfTextEvent struct {

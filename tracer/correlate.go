@@ -27,6 +27,7 @@ type Correlator struct {
 	loads    []*Action          // that read their file, oldest first
 	held     map[uint32]*Action // by thread id: ended, and perhaps there is more to come
 	asked    []*Action          // requests, also those that have ended, oldest first
+	over     []uint64           // attempts that were given up, oldest first
 	known    known
 }
 
@@ -94,6 +95,9 @@ func (c *Correlator) Pending() []Action {
 func (c *Correlator) Dropped() uint64 { return c.dropped }
 
 func (c *Correlator) attempt(e Event) (done []Action) {
+	if c.isOver(e) {
+		return nil
+	}
 	a := c.attempts[e.Thread.TID]
 	if a != nil && !continues(a, e) {
 		done = append(done, c.giveUp(a))
@@ -140,15 +144,6 @@ func continues(a *Action, e Event) bool {
 		return false
 	}
 	return e.Attempt == a.ID || e.Attempt == 0 && a.Partial
-}
-
-// giveUp takes an action out whose end will not come.
-func (c *Correlator) giveUp(a *Action) Action {
-	c.drop(c.attempts, a)
-	a.EndLost = true
-	a.Outcome = Pending
-	c.attribute(a)
-	return *a
 }
 
 func (c *Correlator) begin(e Event) (*Action, []Action) {

@@ -36,10 +36,14 @@ func add(a *Action, e Event) {
 	case KindModuleLoad, KindInit, KindFree, KindModuleFree:
 		a.Details = e.Module
 		name(a, e.Module.Name, NameKernel)
+		if a.freed == 0 && (e.Kind == KindFree || e.Kind == KindModuleFree) {
+			a.freed = e.Time
+		}
 	case KindInitcall:
 		a.InitResult = &e.Return.Value
 	case KindInitReturn:
 		closeStage(a, e.Time)
+		a.lastReturn = &initReturn{at: e.Time, value: e.Return.Value}
 	case KindMessage:
 		addMessage(a, e.Message, e.Time)
 	}

@@ -6,10 +6,7 @@ import (
 
 func (c *Correlator) request(e Event) (done []Action) {
 	if old := c.requests[e.Thread.TID]; old != nil {
-		c.drop(c.requests, old)
-		old.EndLost = true
-		c.attribute(old)
-		done = append(done, *old)
+		done = append(done, c.giveUpRequest(old))
 	}
 	done = append(done, c.evict()...)
 	r := &Action{
@@ -26,6 +23,14 @@ func (c *Correlator) request(e Event) (done []Action) {
 	c.grow(r, &e)
 	c.remember(r)
 	return done
+}
+
+// giveUpRequest takes a request out whose end will not come.
+func (c *Correlator) giveUpRequest(r *Action) Action {
+	c.drop(c.requests, r)
+	r.EndLost = true
+	c.attribute(r)
+	return *r
 }
 
 func (c *Correlator) requestReturn(e Event) []Action {

@@ -120,19 +120,22 @@ func TestSmallSharesOfMemory(t *testing.T) {
 	}
 }
 
-// TestUntold: of a process that was given up nothing is made up, and the kernel side is
-// told to tell of it again.
+// TestUntold: of a process that was given up nothing is made up. The kernel side has
+// forgotten it before; where it need not have, for memory was short, it is told to.
 func TestUntold(t *testing.T) {
 	c := NewCorrelator(0)
 	forgotten := make(map[uint32]bool)
 	c.known.forgot = func(p *Process) { forgotten[p.PID] = true }
-	for n := range maxKnown + 10 {
-		p := Process{PID: uint32(n + 1), Start: 1, Exe: &File{Path: "/bin/sh"}}
+	tell := func(n int, path string) {
+		p := Process{PID: uint32(n), Start: 1, Exe: &File{Path: path}}
 		p.Namespaces.User.ID = firstUserNamespace
 		c.Add(Event{Kind: KindProcess, Time: 1, Process: &p})
 	}
-	if len(forgotten) != 10 || !forgotten[1] || !forgotten[10] {
-		t.Errorf("forgot %v", forgotten)
+	for n := range maxKnown + 10 {
+		tell(n+1, "/bin/sh")
+	}
+	if len(forgotten) > 0 {
+		t.Errorf("forgot %d, the first %t, the last %t", len(forgotten), forgotten[1], forgotten[maxKnown+14])
 	}
 	find := func(pid uint32) Process {
 		p := Process{PID: pid, Start: 1}
@@ -144,6 +147,12 @@ func TestUntold(t *testing.T) {
 	}
 	if p := find(11); p.Untold || p.Exe == nil {
 		t.Errorf("kept: %+v", p)
+	}
+	for n := range 4 {
+		tell(maxKnown+11+n, strings.Repeat("x", maxKnownBytes/4))
+	}
+	if len(forgotten) == 0 || forgotten[1] || forgotten[maxKnown+14] {
+		t.Errorf("forgot %d, the first %t, the last %t", len(forgotten), forgotten[1], forgotten[maxKnown+14])
 	}
 }
 

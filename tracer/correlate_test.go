@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,7 +20,8 @@ import (
 //
 //	TIME TID KIND [ATTEMPT] [key=value …]
 //
-// Of the kind "release" is no event but the passing of time without one.
+// Of the kind "release" is no event but the passing of time without one, and of the kind
+// "gone" none but that its thread is seen to do something else.
 // The last actions, under "pending", are those that are left.
 func TestCorrelate(t *testing.T) {
 	files, err := filepath.Glob("testdata/correlate/*.txt")
@@ -40,8 +42,11 @@ func TestCorrelate(t *testing.T) {
 			var got []string
 			for _, e := range parseScript(t, script) {
 				add := c.Add
-				if e.Kind == 0 {
+				switch e.Kind {
+				case 0:
 					add = func(e Event) []Action { return c.Release(e.Time) }
+				case kindGone:
+					add = func(e Event) []Action { return c.end(overdueIn(c, e)) }
 				}
 				for _, a := range add(e) {
 					got = append(got, describe(a))
@@ -58,6 +63,14 @@ func TestCorrelate(t *testing.T) {
 			}
 		})
 	}
+}
+
+// kindGone stands for no event.
+const kindGone Kind = 1 << 15
+
+// overdueIn gives what is overdue in the event's thread at its time.
+func overdueIn(c *Correlator, e Event) []*Action {
+	return slices.DeleteFunc(c.overdue(e.Time), func(a *Action) bool { return a.Thread.TID != e.Thread.TID })
 }
 
 // describe is an action in one line, with what is not the usual.
@@ -178,6 +191,8 @@ func parseEvent(t *testing.T, fields []string) Event {
 	text := strings.ReplaceAll(values["text"], "_", " ")
 	switch fields[2] {
 	case "release":
+	case "gone":
+		e.Kind = kindGone
 	case "enter-load", "enter-unload", "enter-image":
 		e.Kind, e.Enter = KindEnter, &Enter{Call: FinitModule, Text: values["name"]}
 		switch fields[2] {

@@ -1,15 +1,12 @@
 package tracer
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/cilium/ebpf"
 )
 
 // Disturbance is something that keeps hooks from running, or did, although they were
@@ -39,10 +36,9 @@ func (d Disturbance) String() string {
 //
 // It knows when somebody switches off all kprobes of the kernel, also for a moment between
 // two calls; that ftrace is switched off, and with it most probes, at the moment of the
-// call; when a program is missing among those that probes share, or another one is there;
-// and when a probe that shares an event was removed. What a missing program did not see is
-// in [Loss] too. What raw tracepoints tell of a module (its load, its end, a request) is
-// told all the time.
+// call; and when a probe that shares an event was removed. The programs that probes share
+// cannot be taken out or replaced: their arrays are frozen. What raw tracepoints tell of a
+// module (its load, its end, a request) is told all the time.
 func (t *Tracer) Disturbances() []Disturbance {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -55,15 +51,18 @@ func (t *Tracer) Disturbances() []Disturbance {
 func (t *Tracer) readDisturbances() []Disturbance {
 	all := t.switchedOff()
 	all = append(all, switchedOffNow()...)
-	return append(all, t.missingPrograms()...)
+	return append(all, t.missingProbes()...)
 }
 
 // switchedOff gives what the kernel side counted.
 func (t *Tracer) switchedOff() []Disturbance {
 	d := Disturbance{What: "kprobes", Why: "somebody switched off all kprobes (debugfs: kprobes/enabled)"}
-	if err := t.maps[bpfMapSwitchedOff].Lookup(uint32(0), &d.Count); err != nil {
+	counts, err := readCounters[uint64](t.maps[bpfMapSwitchedOff])
+	if err != nil {
 		d.Why = fmt.Sprintf("whether somebody switched them off cannot be read: %v", err)
-	} else if d.Count == 0 {
+		return []Disturbance{d}
+	}
+	if d.Count = counts[0]; d.Count == 0 {
 		return nil
 	}
 	return []Disturbance{d}
@@ -84,57 +83,21 @@ func switchedOffNow() (all []Disturbance) {
 	return all
 }
 
-// missingPrograms compares what the probes that share events go on as with what was put
-// there, and their functions' numbers, and counts their probes.
-func (t *Tracer) missingPrograms() (all []Disturbance) {
-	say := func(what, format string, args ...any) {
-		all = append(all, Disturbance{What: what, Why: fmt.Sprintf(format, args...)})
-	}
+// missingProbes counts the probes of those that share events. What these go on as is
+// frozen: see [Tracer.freeze].
+func (t *Tracer) missingProbes() (all []Disturbance) {
 	for _, name := range slices.Sorted(maps.Keys(t.attached)) {
 		a := t.attached[name]
-		if l, ok := a.link.(*sharedLink); ok {
-			if left := l.event.left(); left < len(l.event.members) {
-				say(a.target, "somebody removed %d of the %d probes that share the event %s", len(l.event.members)-left, len(l.event.members), l.event.name)
-			}
+		l, ok := a.link.(*sharedLink)
+		if !ok {
 			continue
 		}
-		if a.shared == nil {
-			continue
-		}
-		var id uint32
-		switch err := a.shared.programs.Lookup(a.number, &id); {
-		case errors.Is(err, ebpf.ErrKeyNotExist):
-			say(a.target, "somebody took its program out of the array of %s", strings.ReplaceAll(a.shared.dispatcher, "_", " "))
-		case err != nil:
-			say(a.target, "whether its program is in the array of %s cannot be read: %v", strings.ReplaceAll(a.shared.dispatcher, "_", " "), err)
-		case id != a.id:
-			say(a.target, "somebody put another program in its place (id %d, not %d)", id, a.id)
+		if of, left := len(l.event.members), l.event.left(); left < of {
+			all = append(all, Disturbance{What: a.target, Why: fmt.Sprintf(
+				"somebody removed %d of the %d probes that share the event %s", of-left, of, l.event.name)})
 		}
 	}
-	return append(all, t.changedNumbers()...)
-}
-
-// changedNumbers tells functions that have lost their number.
-func (t *Tracer) changedNumbers() (all []Disturbance) {
-	if len(t.numbers) == 0 {
-		return nil
-	}
-	left := maps.Clone(t.numbers)
-	var address uint64
-	var number uint32
-	each := t.maps[bpfMapFunctions].Iterate()
-	for each.Next(&address, &number) {
-		if want, known := t.numbers[address]; known && want == number {
-			delete(left, address)
-		}
-	}
-	if err := each.Err(); err != nil {
-		return []Disturbance{{What: "shared probes", Why: fmt.Sprintf("the numbers of their functions cannot be read: %v", err)}}
-	}
-	if len(left) > 0 {
-		return []Disturbance{{What: "shared probes", Why: fmt.Sprintf("somebody changed the numbers of %d functions", len(left))}}
-	}
-	return nil
+	return all
 }
 
 // left counts the event's probes that are there, in tracefs' list of them; all, where that

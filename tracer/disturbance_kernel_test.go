@@ -1,14 +1,11 @@
 package tracer_test
 
 import (
-	"errors"
 	"os"
 	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
-
-	"github.com/cilium/ebpf"
 
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -73,63 +70,6 @@ func TestDisturbedSwitches(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestProgramsThatSomebodyTakesOut: a probe that finds no program in the array is counted
-// as missed, and the missing ones are named.
-func TestProgramsThatSomebodyTakesOut(t *testing.T) {
-	inLab(t)
-	probesShareEvents(t)
-	w := open(t, &tracer.Options{Backend: tracer.Kprobe})
-	if loss, err := w.Loss(); err != nil || loss.Any() || len(w.Disturbances()) > 0 {
-		t.Fatalf("before: %+v, %v, %v", loss, err, w.Disturbances())
-	}
-	taken := 0
-	for id := ebpf.MapID(0); ; {
-		next, err := ebpf.MapGetNextID(id)
-		if err != nil {
-			break
-		}
-		id = next
-		taken += takeOut(t, id)
-	}
-	all := w.Disturbances()
-	if taken == 0 || len(all) != taken {
-		t.Errorf("%d programs were taken out, and %d disturbances: %v", taken, len(all), all)
-	}
-	sh(t, "/sbin/insmod", specimen("hello"))
-	sh(t, "/sbin/rmmod", "hello")
-	loss, err := w.Loss()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, function := range []string{"free_module", "load_module"} {
-		if loss.MissedBy[function] != 1 {
-			t.Errorf("%s: missed %d times: %+v", function, loss.MissedBy[function], loss)
-		}
-	}
-}
-
-// takeOut empties a map, if it is the array of our entries.
-func takeOut(t *testing.T, id ebpf.MapID) (n int) {
-	t.Helper()
-	m, err := ebpf.NewMapFromID(id)
-	if err != nil {
-		return 0
-	}
-	defer m.Close()
-	if info, err := m.Info(); err != nil || info.Name != "entries" || m.Type() != ebpf.ProgramArray {
-		return 0
-	}
-	for key := range m.MaxEntries() {
-		err := m.Delete(key)
-		if err == nil {
-			n++
-		} else if !errors.Is(err, ebpf.ErrKeyNotExist) {
-			t.Fatal(err)
-		}
-	}
-	return n
 }
 
 // TestActorSetsLogin: a process that no login began can set a login uid without any right,

@@ -44,5 +44,8 @@ func (t *Tracer) move(b *batch) (moved int, err error) {
 	b.reset()
 	err = t.ring.take(b)
 	t.backlog.add(b)
+	if err == nil {
+		t.moved.Store(b.end)
+	}
 	return len(b.framed), err
 }

@@ -41,6 +41,14 @@ func (t *Tracer) Folded() ([]Folded, error) {
 }
 
 func (t *Tracer) readFolded() ([]Folded, error) {
+	others, err := readCounters[bpfFolded](t.maps[bpfMapOtherFolds])
+	if err != nil {
+		return nil, fmt.Errorf("read counters of others' refusals: %w", err)
+	}
+	// Where there is nothing new the counters of users are left alone: see counters.go.
+	if others[0].Count == t.foldedCount {
+		return slices.Clone(t.folded), nil
+	}
 	var all folds
 	var key bpfFoldKey
 	var f bpfFolded
@@ -52,10 +60,7 @@ func (t *Tracer) readFolded() ([]Folded, error) {
 		return nil, fmt.Errorf("read counters of refusals: %w", err)
 	}
 	for what := bpfFold(1); what < bpfFoldFOLDS; what++ {
-		if err := t.maps[bpfMapOtherFolds].Lookup(uint32(what), &f); err != nil {
-			return nil, fmt.Errorf("read counters of others' refusals: %w", err)
-		}
-		all.add(Folded{Others: true}, what, f)
+		all.add(Folded{Others: true}, what, others[what])
 	}
 	slices.SortFunc(all, func(a, b Folded) int {
 		if a.Others != b.Others {
@@ -66,7 +71,8 @@ func (t *Tracer) readFolded() ([]Folded, error) {
 		}
 		return cmp.Or(cmp.Compare(a.UID, b.UID), cmp.Compare(a.Kind, b.Kind))
 	})
-	return all, nil
+	t.folded, t.foldedCount = all, others[0].Count
+	return slices.Clone(t.folded), nil
 }
 
 type folds []Folded

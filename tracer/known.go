@@ -22,7 +22,8 @@ const (
 type known struct {
 	all, limited processTable
 	mount        uint32 // the machine's first mount namespace; zero until it is seen
-	// forgot is called for each process that is given up; nil for nobody.
+	// forgot is called for each process that is given up for want of memory, which the
+	// kernel side may know still; nil for nobody.
 	forgot func(*Process)
 }
 
@@ -53,8 +54,9 @@ func (t *processTable) add(p *Process, most, mostBytes int, forgot func(*Process
 	t.bytes += p.bytes()
 	for len(t.byID) > most || t.bytes > mostBytes {
 		last := t.order.Back()
+		early := len(t.byID) <= most
 		t.remove(last)
-		if forgot != nil {
+		if early && forgot != nil {
 			forgot(last.Value.(*Process))
 		}
 	}

@@ -20,8 +20,8 @@ type Loss struct {
 	// slot. Those of a hook that another one backs up are left out. MissedBy
 	// tells which, by target. Where the kernel skipped a program that all entries or
 	// all returns share, that is "shared entries" or "shared returns"; a probe of these
-	// that somebody removed counts once, and a run for which somebody had taken the program
-	// away counts for its target.
+	// that somebody removed counts once, and a run that found no program counts for its
+	// target.
 	Missed   uint64            `json:"missed"`
 	MissedBy map[string]uint64 `json:"missed_by,omitempty"`
 	// Dropped counts unfinished actions given up for want of room.
@@ -70,8 +70,8 @@ func (t *Tracer) readLoss() (Loss, error) {
 
 // losses sums the counters of all processors.
 func (t *Tracer) losses() (sum bpfLoss, err error) {
-	var perCPU []bpfLoss
-	if err := t.maps[bpfMapLosses].Lookup(uint32(0), &perCPU); err != nil {
+	perCPU, err := readCounters[bpfLoss](t.maps[bpfMapLosses])
+	if err != nil {
 		return sum, fmt.Errorf("read loss counters: %w", err)
 	}
 	for _, c := range perCPU {

@@ -120,7 +120,10 @@ func (r *ring) take(b *batch) error {
 		return os.ErrClosed
 	}
 	at := r.position().Load()
-	defer func() { r.position().Store(at) }()
+	defer func() {
+		b.end = at
+		r.position().Store(at)
+	}()
 	for len(b.framed) < batchSize {
 		header, ok := r.header(at)
 		if !ok {
@@ -162,6 +165,16 @@ func (r *ring) offset(at uint64) uint64 { return at & (r.size - 1) }
 // position is how far we have read. The kernel gives that part to new records.
 func (r *ring) position() *atomic.Uint64 { return (*atomic.Uint64)(unsafe.Pointer(&r.consumer[0])) }
 
+// reserved is the position behind all records, also those that are not complete.
+func (r *ring) reserved() (uint64, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return 0, os.ErrClosed
+	}
+	return (*atomic.Uint64)(unsafe.Pointer(&r.producer[0])).Load(), nil
+}
+
 // close makes all other methods err, also those that are under way.
 func (r *ring) close() error {
 	return errors.Join(r.unmap(), r.file.Close())
@@ -188,7 +201,10 @@ func (r *ring) isClosed() bool {
 }
 
 // batch is records that are added together, each behind its length.
-type batch struct{ framed []byte }
+type batch struct {
+	framed []byte
+	end    uint64 // the ring's position behind them
+}
 
 func (b *batch) reset() { b.framed = b.framed[:0] }
 

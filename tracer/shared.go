@@ -44,7 +44,7 @@ func (at *attacher) newSharing(running version) (*sharing, error) {
 		if h.place == tracepoint {
 			continue
 		}
-		if err := s.find(finder, at.spec.Programs[h.programs(Kprobe)[0]].AttachTo); err != nil {
+		if err := s.find(finder, at.maps[bpfMapFunctions], at.spec.Programs[h.programs(Kprobe)[0]].AttachTo); err != nil {
 			return nil, err
 		}
 	}
@@ -52,22 +52,26 @@ func (at *attacher) newSharing(running version) (*sharing, error) {
 }
 
 // find gives a function its number. One that this kernel does not have gets none.
-func (s *sharing) find(finder *ebpf.Program, function string) error {
+func (s *sharing) find(finder *ebpf.Program, numbers *ebpf.Map, function string) error {
 	if _, known := s.functions[function]; known {
 		return nil
 	}
-	symbol := bpfSymbol{Function: uint32(len(s.functions))}
+	var symbol bpfSymbol
 	if len(function) >= len(symbol.Name) {
 		return nil
 	}
 	copy(symbol.Name[:], function)
-	got, err := finder.Run(&ebpf.RunOptions{Context: symbol})
+	got, err := finder.Run(&ebpf.RunOptions{Context: symbol, ContextOut: &symbol})
 	if err != nil {
 		return fmt.Errorf("find the address of %s: %w", function, err)
 	}
 	switch errno := unix.Errno(-int32(got)); errno {
 	case 0:
-		s.functions[function] = symbol.Function
+		number := uint32(len(s.functions))
+		if err := numbers.Put(symbol.Address, number); err != nil {
+			return fmt.Errorf("number %s: %w", function, err)
+		}
+		s.functions[function] = number
 	case unix.ENOENT:
 	default:
 		return fmt.Errorf("find the address of %s: %w", function, errno)
@@ -112,11 +116,6 @@ func (s *sharing) join(name string, a *attachment) bool {
 			return false
 		}
 		a.shared, a.place, a.number = e, place, s.functions[a.target]
-		if info, err := a.program.Info(); err == nil {
-			if id, ok := info.ID(); ok {
-				a.id = uint32(id)
-			}
-		}
 		return true
 	}
 	return false

@@ -65,13 +65,16 @@ type Tracer struct {
 	backlog  *backlog
 	pending  int
 	dropped  atomic.Uint64
+	moved    atomic.Uint64 // the position in the ring before which all is in the backlog, or taken
 
 	absences uint64            // their sum
 	absent   map[string]uint64 // by the program's name: see [Tracer.readAbsent]
-	numbers  map[uint64]uint32 // of functions that probes share events on, by address
 
 	mu     sync.Mutex
 	closed bool
+	// As read last, when the kernel side had counted so many.
+	folded      []Folded
+	foldedCount uint64
 	// As read when closed.
 	final             Loss
 	finalFolded       []Folded
@@ -115,6 +118,9 @@ func Open(opts *Options) (_ *Tracer, err error) {
 	if len(t.coverage.Missing()) > 0 {
 		return nil, &CoverageError{Coverage: t.coverage}
 	}
+	if err := t.freeze(); err != nil {
+		return nil, err
+	}
 	if t.ring, err = openRing(t.maps[bpfMapEvents]); err != nil {
 		return nil, fmt.Errorf("open ring: %w", err)
 	}
@@ -132,15 +138,16 @@ func (t *Tracer) remember() (err error) {
 			return err
 		}
 	}
-	t.numbers = make(map[uint64]uint32)
-	var address uint64
-	var number uint32
-	each := t.maps[bpfMapFunctions].Iterate()
-	for each.Next(&address, &number) {
-		t.numbers[address] = number
-	}
-	if err := each.Err(); err != nil {
-		return fmt.Errorf("read numbers of functions: %w", err)
+	return nil
+}
+
+// freeze keeps everybody, root and this process too, from changing what shared probes go on
+// as, and by what numbers. So nobody has to look whether they are as they were.
+func (t *Tracer) freeze() error {
+	for _, name := range []string{bpfMapFunctions, bpfMapEntries, bpfMapReturns} {
+		if err := t.maps[name].Freeze(); err != nil {
+			return fmt.Errorf("map %s: %w", name, err)
+		}
 	}
 	return nil
 }
@@ -164,6 +171,11 @@ func (t *Tracer) prepare(o Options) (*attacher, error) {
 		spec.Maps[bpfMapRequests].MaxEntries = o.requests
 		spec.Maps[bpfMapLimitedRequests].MaxEntries = o.requests
 	}
+	processors, err := ebpf.PossibleCPU()
+	if err != nil {
+		return nil, fmt.Errorf("count processors: %w", err)
+	}
+	spec.Maps[bpfMapLosses].MaxEntries = uint32(processors)
 	// The pointers that carry the types to the generator; no program uses them.
 	delete(spec.Maps, ".bss")
 	t.maps = make(map[string]*ebpf.Map)
@@ -265,12 +277,15 @@ func (t *Tracer) read(ctx context.Context, deadline func() time.Time) iter.Seq2[
 
 // Actions yields each action when it is finished, in the order of their ends. One
 // that may be the first try of two, or that was not seen to begin, is held back for two
-// seconds at most. When ctx is done, what is queued is delivered, then the unfinished
-// ones as [Pending]; then it ends.
+// seconds at most. One whose end was missed is given, with [Action.EndLost], when its thread
+// is seen to do something else or to be gone: where /proc shows all threads of the machine.
+// When ctx is done, what is queued is delivered, then the unfinished ones as [Pending]; then
+// it ends.
 func (t *Tracer) Actions(ctx context.Context) iter.Seq2[Action, error] {
 	return func(yield func(Action, error) bool) {
 		c, enricher := NewCorrelator(t.pending), NewEnricher()
 		c.known.forgot = t.forget
+		lookout := newLookout(t)
 		give := func(actions []Action) bool {
 			t.dropped.Store(c.Dropped())
 			for _, a := range actions {
@@ -280,17 +295,20 @@ func (t *Tracer) Actions(ctx context.Context) iter.Seq2[Action, error] {
 			}
 			return true
 		}
-		for e, err := range t.read(ctx, whileHolding(c)) {
+		for e, err := range t.read(ctx, whileWaiting(c)) {
 			var done []Action
+			now := e.Time
 			switch {
 			case errors.Is(err, errIdle):
-				done = c.Release(SinceBoot())
+				now = SinceBoot()
+				done = c.Release(now)
 			case err != nil:
 				yield(Action{}, err)
 				return
 			default:
 				done = c.Add(e)
 			}
+			done = append(done, lookout.missed(c, now)...)
 			if !give(done) {
 				return
 			}
@@ -299,7 +317,8 @@ func (t *Tracer) Actions(ctx context.Context) iter.Seq2[Action, error] {
 	}
 }
 
-// forget has the kernel side tell of a process anew.
+// forget has the kernel side tell of a process anew. It is rare, for it is no better than
+// a look-up: see counters.go.
 func (t *Tracer) forget(p *Process) {
 	key := bpfProcess{
 		Start: uint64(p.Start), Cgroup: p.Cgroup.ID, Pid: p.PID, Exec: p.Execs, Uid: p.UID, Euid: p.EUID,
@@ -318,14 +337,18 @@ func (t *Tracer) forget(p *Process) {
 	}
 }
 
-// whileHolding sets a deadline for the next event only while the correlator holds
-// something back.
-func whileHolding(c *Correlator) func() time.Time {
+// whileWaiting sets a deadline for the next event only while the correlator holds
+// something back, or waits for an end that may have been missed.
+func whileWaiting(c *Correlator) func() time.Time {
 	return func() time.Time {
-		if !c.Holds() {
+		switch {
+		case c.Holds():
+			return time.Now().Add(heldFor / 4)
+		case c.underWay():
+			return time.Now().Add(overdueAfter)
+		default:
 			return time.Time{}
 		}
-		return time.Now().Add(heldFor / 4)
 	}
 }
 
