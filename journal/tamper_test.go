@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -462,44 +461,6 @@ func (c *crime) behindHole() int {
 }
 
 func (c *crime) pick(of ...string) string { return of[c.random.IntN(len(of))] }
-
-// Every one of a thousand tamperings is found, and the records that it was done to are
-// named; a journal that nobody touched is accepted each time.
-func TestTamperings(t *testing.T) {
-	times := 1000
-	if testing.Short() {
-		times = 100
-	}
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
-	ways := tamperings()
-	for _, kind := range sampleKinds() {
-		path, anchor := sample(t, random, kind)
-		records := sampled(t, path)
-		whole, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range times / len(sampleKinds()) {
-			way := ways[i%len(ways)]
-			copied := filepath.Join(t.TempDir(), "journal.db")
-			if err := os.WriteFile(copied, whole, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if i%len(ways) == 0 {
-				untouched(t, copied, anchor)
-			}
-			named := tamper(t, random, way, copied, anchor.Journal, records)
-			if !found(t, copied, anchor, named, way.name) {
-				t.Fatalf("not found: %s, round %d, %s", way.name, i, kind)
-			}
-			if t.Failed() {
-				t.Fatalf("round %d, %s", i, kind)
-			}
-		}
-	}
-}
 
 // Every change of a number of every record is found, and every record is named, also
 // where all of them were changed alike.

@@ -139,22 +139,6 @@ func (m *model) check() {
 	}
 }
 
-// Whatever is appended, removed and reopened in whatever order: what is there is what was
-// appended, what matters least went first, and the chain holds.
-func TestThinningByChance(t *testing.T) {
-	seeds := 12
-	if testing.Short() {
-		seeds = 3
-	}
-	for i := range seeds {
-		seed := rand.Uint64()
-		if i == 0 {
-			seed = 4 // with it, retention is asked of an empty journal
-		}
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { byChance(t, rand.New(rand.NewPCG(seed, 0))) })
-	}
-}
-
 func byChance(t *testing.T, random *rand.Rand) {
 	t.Helper()
 	m := &model{t: t, random: random, j: make1(t), records: map[int64]Record{}}
@@ -357,55 +341,6 @@ func TestAppearedAndVanished(t *testing.T) {
 	add(t, j, event(7, KindBlind, ""))
 	if l, err := j.LoadedAt(t.Context(), at(8)); err != nil || len(l.Doubts) != 1 || l.Doubts[0].Reason != Unseen {
 		t.Errorf("after blindness: %+v, %v", l, err)
-	}
-}
-
-// A flood of what failed, with bodies of 300 KB at full speed: the file stays as large as
-// it may be, and every load is there.
-func TestFlood(t *testing.T) {
-	floods := 1500
-	if testing.Short() {
-		floods = 600
-	}
-	const limit = 16 << 20
-	j := make1(t)
-	j.SetRoom(Room{Bytes: limit})
-	var loads []string
-	real := func(n int) {
-		r := load(1_000_000+n, fmt.Sprint("real-", n))
-		r.Body = deep(n, n, 100).Body
-		loads = append(loads, r.ID)
-		add(t, j, r)
-	}
-	for i := range 20 {
-		real(i)
-	}
-	most := int64(0)
-	for i := range floods {
-		r := deep(i, 100_000+i, 4000) // a process of its own each
-		r.Class = ClassMinor
-		r.Body = noise(r.Body, i)
-		add(t, j, r)
-		if i%50 == 0 {
-			real(100 + i)
-		}
-		if j.Due() {
-			retain(t, j, Limits{Bytes: limit}, begin)
-		}
-		most = max(most, onDisk(t, j.Path()))
-	}
-	t.Logf("%d records of %d KB: at most %d KB on the disk, of %d", floods, len(deep(1, 1, 4000).Body)>>10, most>>10, limit>>10)
-	if most > limit+12<<20 {
-		t.Errorf("%d MiB on the disk", most>>20)
-	}
-	for _, id := range loads {
-		if _, err := j.Get(t.Context(), id); err != nil {
-			t.Errorf("load %s: %v", id, err)
-		}
-	}
-	verify(t, j.Reader)
-	if len(collect(t, j.Reader, Filter{Kinds: []Kind{KindRetention}})) > 0 {
-		t.Error("the oldest were removed, though there was enough of what matters less")
 	}
 }
 
