@@ -13,6 +13,7 @@ import (
 // A process that is killed in the middle of appends, again and again: all that it was
 // told is kept is there, and the chain holds.
 func TestKilledWhileAppending(t *testing.T) {
+	t.Parallel()
 	times := 30
 	if testing.Short() {
 		times = 5
@@ -39,24 +40,30 @@ func TestKilledWhileAppending(t *testing.T) {
 // Bytes that a disk has changed: the journal is refused, or Verify finds it, or all
 // records are what they were. It never panics.
 func TestRandomDamage(t *testing.T) {
+	t.Parallel()
 	times := 400
 	if testing.Short() {
 		times = 63
 	}
 	for _, seed := range []uint64{1, rand.Uint64()} {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { randomDamage(t, rand.New(rand.NewPCG(seed, 0)), times) })
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			randomDamage(t, rand.New(rand.NewPCG(seed, 0)), times)
+		})
 	}
 }
 
 // Whatever happens in whatever order: what was loaded is told rightly, or doubted; also
 // when retention has removed the beginning.
 func TestLoadedAtByChance(t *testing.T) {
+	t.Parallel()
 	seeds := uint64(15)
 	if testing.Short() {
 		seeds = 3
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
 			random := rand.New(rand.NewPCG(seed, 0))
 			w := newWorld(t)
 			w.start()
@@ -83,6 +90,7 @@ func TestLoadedAtByChance(t *testing.T) {
 // Every one of a thousand tamperings is found, and the records that it was done to are
 // named; a journal that nobody touched is accepted each time.
 func TestTamperings(t *testing.T) {
+	t.Parallel()
 	times := 1000
 	if testing.Short() {
 		times = 100
@@ -121,6 +129,7 @@ func TestTamperings(t *testing.T) {
 // Whatever is appended, removed and reopened in whatever order: what is there is what was
 // appended, what matters least went first, and the chain holds.
 func TestThinningByChance(t *testing.T) {
+	t.Parallel()
 	seeds := 12
 	if testing.Short() {
 		seeds = 3
@@ -130,13 +139,17 @@ func TestThinningByChance(t *testing.T) {
 		if i == 0 {
 			seed = 4 // with it, retention is asked of an empty journal
 		}
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { byChance(t, rand.New(rand.NewPCG(seed, 0))) })
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			byChance(t, rand.New(rand.NewPCG(seed, 0)))
+		})
 	}
 }
 
 // A flood of what failed, with bodies of 300 KB at full speed: the file stays as large as
 // it may be, and every load is there.
 func TestFlood(t *testing.T) {
+	t.Parallel()
 	floods := 1500
 	if testing.Short() {
 		floods = 600

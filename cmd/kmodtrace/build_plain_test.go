@@ -45,7 +45,10 @@ func TestBuildScripts(t *testing.T) {
 		{lab.Newest, "hello shapes"}, // make works in the module's folder, and lists objects
 		{"6.12", "missing"},          // it changes the machine
 	} {
-		t.Run(c.kernel+" "+c.scripts, func(t *testing.T) { enterWorkshop(t, c.kernel, c.scripts) })
+		t.Run(c.kernel+" "+c.scripts, func(t *testing.T) {
+			t.Parallel()
+			enterWorkshop(t, c.kernel, c.scripts)
+		})
 	}
 }
 
@@ -183,7 +186,7 @@ func scriptPipe(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // patience is how long something may take that should take a moment.
-const patience = time.Minute
+const patience = 10 * time.Minute
 
 func scriptWaitFor(ts *testscript.TestScript, neg bool, args []string) {
 	path := ts.MkAbs(args[0])
