@@ -1,10 +1,14 @@
+//go:build !race
+
 package journal
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -193,5 +197,55 @@ func TestFlood(t *testing.T) {
 	verify(t, j.Reader)
 	if len(collect(t, j.Reader, Filter{Kinds: []Kind{KindRetention}})) > 0 {
 		t.Error("the oldest were removed, though there was enough of what matters less")
+	}
+}
+
+// What is doubted or told of loaded modules does not depend on records of what failed.
+func TestLoadedAtAfterThinning(t *testing.T) {
+	for seed := range uint64(6) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		w := newWorld(t)
+		w.start()
+		for range 60 {
+			w.happen(random)
+			for range random.IntN(4) {
+				if !w.watching {
+					break
+				}
+				r := w.record(KindAction)
+				r.Module, r.Action, r.Outcome, r.Class = fmt.Sprint("m", random.IntN(6)), Load, "failed", Class(1+random.IntN(2))
+				w.add(r)
+			}
+			w.look()
+		}
+		type answer struct {
+			names  []string
+			doubts []Doubt
+		}
+		ask := func(at time.Time) answer {
+			got, err := w.j.LoadedAt(t.Context(), at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return answer{namesOf(got), got.Doubts}
+		}
+		var before []answer
+		for _, at := range w.times {
+			before = append(before, ask(at))
+		}
+		firsts := firstSeqs(t, w.j)
+		thinAll(t, w.j)
+		verify(t, w.j.Reader)
+		for i, at := range w.times {
+			after := ask(at)
+			// How long a watching that was killed went on, less records tell less exactly.
+			less := len(after.doubts) > 0 && after.doubts[0].Reason == NotWatched
+			if !less && (!slices.Equal(before[i].names, after.names) || len(before[i].doubts) != len(after.doubts)) {
+				t.Errorf("seed %d, at %v: %v before, %v after", seed, at, before[i], after)
+			}
+		}
+		if after := firstSeqs(t, w.j); !maps.Equal(firsts, after) {
+			t.Errorf("seen first: %v before, %v after", firsts, after)
+		}
 	}
 }
