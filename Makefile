@@ -89,7 +89,7 @@ vet/%:
 staticcheck: $$(call steps,guest) ## staticcheck
 	@$(STEP) go tool staticcheck ./...
 
-race: guest setup/race ## the tests on this machine, all of them, under the race detector
+race: guest setup/race ## the unit tests under the race detector, but for *_plain_test.go
 	@CGO_ENABLED=1 $(GOTEST) -race -timeout 60m ./...
 
 fuzz: ## fuzz with each target for FUZZTIME=1m

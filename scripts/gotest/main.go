@@ -9,6 +9,9 @@
 // for a reason of its own. A package that does not build, panics or is killed counts
 // as one failure. Running no test at all is a failure too.
 //
+// gotestsum, looked at in its version 1.13, lists each skipped test by itself (a run here has some
+// 90, for a few reasons), counts a test beside its subtests, and cannot add up several runs.
+//
 // With --tally the three numbers are appended to FILE, so that several runs can be
 // added up.
 package main
