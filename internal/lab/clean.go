@@ -80,7 +80,7 @@ func (a *archive) cleanCache() {
 
 // cachePatterns match what is made, and removed, as a whole.
 func cachePatterns() []string {
-	return []string{"kernels/*/*", "built/*/*/*", "toolchain/*", "guest/*/*", "userland/*/*", "packages/*", "snapshots/*"}
+	return []string{"kernels/*/*", "built/*/*/*", "toolchain/*", "guest/*/*", "userland/*/*", "packages/*", "snapshots/*/*"}
 }
 
 // removeSuperseded removes what a newer kernel or recipe replaces and nobody has used for a time.
@@ -165,7 +165,7 @@ func (c *cleaner) removeDangling() {
 			_ = c.root.Remove(name)
 		}
 	}
-	empty := c.names("kernels/*", "built/*/*", "built/*", "guest/*", "userland/*", "specimens/*")
+	empty := c.names("kernels/*", "built/*/*", "built/*", "guest/*", "userland/*", "specimens/*", "snapshots/*")
 	slices.SortFunc(empty, func(a, b string) int { return cmp.Compare(strings.Count(b, "/"), strings.Count(a, "/")) })
 	for _, name := range empty {
 		_ = c.root.Remove(name) // not one that has something in it

@@ -161,7 +161,7 @@ func TestFetchLeavesWhatWasJustUsed(t *testing.T) {
 }
 
 func TestCleanAll(t *testing.T) {
-	cache := fakeCache(t, "packages/any/a", "snapshots/a/state", "apt/index.json", "apt/lock", "kbuild/key/a", "kvm/a.json", "notes")
+	cache := fakeCache(t, "packages/any/a", "snapshots/amd64/a/state", "apt/index.json", "apt/lock", "kbuild/key/a", "kvm/a.json", "notes")
 	fakeKernel(t, cache, "amd64", "6.12.9-cloud-amd64")
 	inUse, err := use(kernelDir(cache, "amd64", "6.12.9-cloud-amd64"))
 	if err != nil {
