@@ -14,8 +14,9 @@ TIMES  ?= 20
 BENCH  ?= 6.1 6.12 newest
 ROUNDS ?= 3
 SIEGE  ?= 10m
-# How many of the lab's machines run at once. Under emulation each takes one core, but
-# waits for its kernel's grace periods almost half the time: four suit two cores.
+# How many steps of a run, such as the lab's machines, run at once. Under emulation each
+# machine takes one core, but waits for its kernel's grace periods almost half the time:
+# four suit two cores.
 export MACHINES ?= 4
 
 # The compiler of the BPF objects that are committed.
@@ -28,51 +29,68 @@ export CGO_ENABLED ?= 0
 BUILD  := go build -trimpath -ldflags=-s -buildvcs=$(VCS)
 GOTEST := bin/gotest $${GOTEST_TALLY:+--tally "$$GOTEST_TALLY"}
 
-# What make test and make test-matrix run on.
-TESTED := amd64/6.1 amd64/6.12 amd64/6.12/machines
+# What make test and make test-matrix run on, and what .ci/run adds to make test. The longest
+# come first: a long step that begins last makes the whole run longer.
+TESTED := amd64/6.12/machines amd64/6.12 amd64/6.1
 MATRIX := amd64/5.10 amd64/6.1 amd64/6.12 amd64/7.2 amd64/newest arm64/6.1 arm64/6.12
 PARTS  ?= amd64/6.1/trials amd64/newest/trials amd64/6.12/shop
 CAUSES ?= amd64/5.10 amd64/6.1 amd64/6.12 amd64/7.2 amd64/newest
+CI_CAUSES := amd64/6.12 amd64/newest
+CI_MATRIX := arm64/6.12 arm64/6.1 amd64/newest amd64/5.10 amd64/7.2/library \
+	amd64/6.12/shop amd64/6.1/trials amd64/newest/trials
+
+# A run of many steps is one make with a pool of MACHINES places, which keeps the output of
+# each step together. scripts/tally sets STEPS in it: a goal of many steps starts such a run
+# where there is none, and where there is one its steps belong to that.
+run     = $(if $(STEPS),:,scripts/tally $(MAKE) -k -j$(MACHINES) -O $@)
+steps   = $(if $(STEPS),$1)
+STEP    = scripts/step '$@' '$(strip $^ $|)'
+# kernel gives ARCH/SERIES of ARCH/SERIES/PART; lab lists the steps of lab tests, long ones first.
+kernel  = $(word 1,$(subst /, ,$1))/$(word 2,$(subst /, ,$1))
+whole   = $(foreach k,$1,$(if $(word 3,$(subst /, ,$k)),,$k))
+lab     = $(patsubst %,lab/%,$(filter-out $(call whole,$1),$1) $(patsubst %,%/commands,$(call whole,$1)) $(patsubst %,%/library,$(call whole,$1)))
 
 .DEFAULT_GOAL := build
 .PHONY: help build guest setup generate check-generate fmt vet staticcheck race fuzz test-unit lab-test \
-	test test-all test-matrix causes attribution siege records lab-bench cost bench benchmarks demo screenshots readme check-readme deb install uninstall clean
+	test test-matrix ci-long ci-rest causes attribution siege records lab-bench cost bench benchmarks demo screenshots readme check-readme deb install uninstall clean
+.SECONDEXPANSION:
+.PRECIOUS: setup/% # which are no files that make could remove
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/kmodtrace, static
-	@$(BUILD) -o bin/kmodtrace ./cmd/kmodtrace
+	@$(STEP) $(BUILD) -o bin/kmodtrace ./cmd/kmodtrace
 
 guest: build ## what the lab's tests need beside it: arm64's kmodtrace, a 32-bit program, the test runner
-	@GOARCH=arm64 $(BUILD) -o bin/arm64/kmodtrace ./cmd/kmodtrace
-	@GOARCH=386 $(BUILD) -o tracer/testdata/bin/finit32 ./tracer/testdata/finit32
-	@go build -o bin/gotest ./scripts/gotest
+	@$(STEP) bash -c 'GOARCH=arm64 $(BUILD) -o bin/arm64/kmodtrace ./cmd/kmodtrace && \
+		GOARCH=386 $(BUILD) -o tracer/testdata/bin/finit32 ./tracer/testdata/finit32 && \
+		go build -o bin/gotest ./scripts/gotest'
 
-setup: ## install by apt what the lab needs and is missing
-	@scripts/setup lab
+setup: setup/lab ## install by apt what the lab needs and is missing
 
-generate: ## rebuild the generated code with the pinned compiler
-	@scripts/setup generate
+setup/%:
+	@$(STEP) scripts/setup $*
+
+generate: setup/generate ## rebuild the generated code with the pinned compiler
 	@scripts/generate
 
-check-generate: ## fail when the generated code is not what generate makes
-	@scripts/setup generate
-	@scripts/generate --check
+check-generate: setup/generate ## fail when the generated code is not what generate makes
+	@$(STEP) scripts/generate --check
 
 fmt: ## fail when gofmt would change a file
-	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+	@$(STEP) bash -c 'test -z "$$(gofmt -l . | tee /dev/stderr)"'
 
-vet: ## go vet, as amd64 and as arm64
-	@GOARCH=amd64 go vet ./...
-	@GOARCH=arm64 go vet ./...
+vet: vet/amd64 vet/arm64 ## go vet, as amd64 and as arm64
 
-staticcheck: ## staticcheck
-	@go tool staticcheck ./...
+vet/%:
+	@$(STEP) env GOARCH=$* go vet ./...
 
-race: guest ## the host-side tests under the race detector
-	@scripts/setup race
-	@CGO_ENABLED=1 $(GOTEST) -race -short ./...
+staticcheck: $$(call steps,guest) ## staticcheck
+	@$(STEP) go tool staticcheck ./...
+
+race: guest setup/race ## the unit tests under the race detector, but for *_plain_test.go
+	@CGO_ENABLED=1 $(GOTEST) -race ./...
 
 fuzz: ## fuzz with each target for FUZZTIME=1m
 	@scripts/fuzz $(FUZZTIME)
@@ -84,24 +102,34 @@ ifdef RUN
 lab-test: setup guest
 	@scripts/lab-test '$(RUN)' $(ARCH)/$(KERNEL) $(PKG)
 else
-lab-test: setup guest ## the tests that need a kernel, on KERNEL=6.12 ARCH=amd64; RUN=TestX: that one alone, in PKG=./tracer or wherever it is
-	@scripts/tally scripts/lab-tests $(ARCH)/$(KERNEL)
+lab-test: $$(call steps,$$(call lab,$(ARCH)/$(KERNEL))) ## the tests that need a kernel, on KERNEL=6.12 ARCH=amd64; RUN=TestX: that one alone, in PKG=./tracer or wherever it is
+	@$(run)
 endif
 
-test: ## everything: unit, script and lab tests on 6.1 and 6.12
-	@scripts/tally $(MAKE) test-all
+test: $$(call steps,unit/race unit/plain $$(call lab,$(TESTED))) ## everything: unit, script and lab tests on 6.1 and 6.12
+	@$(run)
 
-test-all: setup guest
-	@scripts/lab-kernels $(filter-out %/machines,$(TESTED))
-	@status=0; $(MAKE) test-unit || status=1; scripts/lab-tests $(TESTED) || status=1; exit $$status
+test-matrix: $$(call steps,$$(call lab,$(PARTS) $(MATRIX))) ## the lab tests on all kernels, amd64 and arm64
+	@$(run)
 
-test-matrix: guest ## the lab tests on all kernels, amd64 and arm64
-	@scripts/setup lab matrix
-	@scripts/tally scripts/lab-tests $(MATRIX) $(PARTS)
+# The steps of .ci/run beside those of make test. What ci-long names, some of make test's among it,
+# begins first.
+ci-long: unit/race $(CI_CAUSES:%=causes/%) unit/plain $(filter-out %/library,$(call lab,$(CI_MATRIX) $(TESTED)))
+ci-rest: $(call lab,$(CI_MATRIX)) check-readme benchmarks staticcheck vet check-generate fmt
+
+# Some unit tests boot kernels: those of make test are to be there.
+unit/%: guest setup/lab $$(if $$(findstring race,$$*),setup/race)
+	@$(STEP) bash -c 'scripts/lab-kernels $(sort $(foreach k,$(TESTED),$(call kernel,$k))) && scripts/unit-tests $*'
+
+lab/%: guest setup/lab $$(if $$(findstring arm64,$$*),setup/matrix)
+	@$(STEP) scripts/lab-tests $*
 
 causes: setup guest ## make every cause happen on every kernel, and print what kmodtrace says of each
 	@scripts/lab-kernels $(CAUSES)
 	@go run ./scripts/causes --machines $(MACHINES) $(if $(ONLY),,--summary bin/causes.md) $${GOTEST_TALLY:+--tally "$$GOTEST_TALLY"} $(if $(ONLY),--only '$(ONLY)') $(CAUSES)
+
+causes/%: guest setup/lab
+	@$(STEP) bash -c 'scripts/lab-kernels $* && go run ./scripts/causes --machines 2 $${GOTEST_TALLY:+--tally "$$GOTEST_TALLY"} $*'
 
 attribution: setup guest ## who did it: each case TIMES=20 times while others load modules, on CAUSES=...
 	@scripts/lab-kernels $(CAUSES)
@@ -127,8 +155,8 @@ cost: setup guest ## what the hooks add to the load of a large module, on KERNEL
 bench: setup guest ## what watching costs and what is lost, beside the tools of today; BENCH="6.12": on that kernel, and not into docs/performance.md
 	@go run ./scripts/bench --rounds $(ROUNDS) --json bin/bench.json $(if $(filter file,$(origin BENCH)),--page docs/performance.md) $(BENCH)
 
-benchmarks: ## decode, correlate and render: this tree against the parent commit
-	@scripts/benchmarks
+benchmarks: $$(call steps,guest) ## decode, correlate and render: this tree against the parent commit
+	@$(STEP) scripts/benchmarks
 
 demo: build ## show the main job on a real kernel, in the lab; HOST=1: on this machine's own
 	@$(if $(HOST),,scripts/setup lab)
@@ -143,8 +171,8 @@ readme: setup guest ## put what the programs print into README.md, docs/audit.md
 	@scripts/lab-kernels $(CAUSES)
 	@MATRIX="$(MATRIX)" CAUSES="$(CAUSES)" scripts/readme
 
-check-readme: setup build ## fail when README.md or docs/audit.md shows what the programs do not print
-	@scripts/readme --check
+check-readme: setup guest ## fail when README.md or docs/audit.md shows what the programs do not print
+	@$(STEP) scripts/readme --check
 
 deb: build ## a Debian package in bin/, of ARCH=amd64 or arm64
 	@scripts/deb $(ARCH)

@@ -3,7 +3,6 @@ package journal
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -102,18 +101,6 @@ func thinSome(t testing.TB, random *rand.Rand, j *Journal) {
 		if err := w.thin(t.Context(), class, random.Int64N(80<<10)); err != nil {
 			t.Fatal(err)
 		}
-	}
-}
-
-// Bytes that a disk has changed: the journal is refused, or Verify finds it, or all
-// records are what they were. It never panics.
-func TestRandomDamage(t *testing.T) {
-	times := 400
-	if testing.Short() {
-		times = 63
-	}
-	for _, seed := range []uint64{1, rand.Uint64()} {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { randomDamage(t, rand.New(rand.NewPCG(seed, 0)), times) })
 	}
 }
 

@@ -128,38 +128,6 @@ func namesOf(l *Loaded) (names []string) {
 	return names
 }
 
-// Whatever happens in whatever order: what was loaded is told rightly, or doubted; also
-// when retention has removed the beginning.
-func TestLoadedAtByChance(t *testing.T) {
-	seeds := uint64(15)
-	if testing.Short() {
-		seeds = 3
-	}
-	for seed := range seeds {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			random := rand.New(rand.NewPCG(seed, 0))
-			w := newWorld(t)
-			w.start()
-			for range 100 {
-				w.happen(random)
-				w.look()
-			}
-			w.check(begin)
-			cut := begin
-			for range 3 {
-				if at := w.times[random.IntN(len(w.times)-1)]; at.After(cut) {
-					cut = at
-				}
-				if _, err := w.j.Retain(t.Context(), Limits{Age: w.now.Sub(cut)}, w.now, fmt.Sprint("boot-", w.boot)); err != nil {
-					t.Fatal(err)
-				}
-				verify(t, w.j.Reader)
-				w.check(cut.Add(time.Second))
-			}
-		})
-	}
-}
-
 func (w *world) happen(random *rand.Rand) {
 	module := fmt.Sprint("m", random.IntN(6))
 	switch n := random.IntN(30); {

@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -462,102 +460,6 @@ func (c *crime) behindHole() int {
 }
 
 func (c *crime) pick(of ...string) string { return of[c.random.IntN(len(of))] }
-
-// Every one of a thousand tamperings is found, and the records that it was done to are
-// named; a journal that nobody touched is accepted each time.
-func TestTamperings(t *testing.T) {
-	times := 1000
-	if testing.Short() {
-		times = 100
-	}
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
-	ways := tamperings()
-	for _, kind := range sampleKinds() {
-		path, anchor := sample(t, random, kind)
-		records := sampled(t, path)
-		whole, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range times / len(sampleKinds()) {
-			way := ways[i%len(ways)]
-			copied := filepath.Join(t.TempDir(), "journal.db")
-			if err := os.WriteFile(copied, whole, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if i%len(ways) == 0 {
-				untouched(t, copied, anchor)
-			}
-			named := tamper(t, random, way, copied, anchor.Journal, records)
-			if !found(t, copied, anchor, named, way.name) {
-				t.Fatalf("not found: %s, round %d, %s", way.name, i, kind)
-			}
-			if t.Failed() {
-				t.Fatalf("round %d, %s", i, kind)
-			}
-		}
-	}
-}
-
-// Every change of a number of every record is found, and every record is named, also
-// where all of them were changed alike.
-func TestChangedNumbers(t *testing.T) {
-	for _, kind := range append(sampleKinds(), "version 1") {
-		path, anchor := sample(t, rand.New(rand.NewPCG(1, 0)), kind)
-		whole, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, set := range numberChanges() {
-			if kind == "version 1" && (strings.HasPrefix(set, "class") || strings.HasPrefix(set, "form")) {
-				continue // it has no such columns
-			}
-			if err := os.WriteFile(path, whole, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			changed := changeAll(t, path, set)
-			if len(changed) == 0 && set != "class = 0" {
-				t.Errorf("%s: %s changes nothing", kind, set)
-			}
-			if !found(t, path, anchor, changed, kind+": "+set) && len(changed) > 0 {
-				t.Errorf("%s: %s is not found", kind, set)
-			}
-		}
-	}
-}
-
-// A number that became a text or bytes is damage that Verify finds, in whatever table. It
-// gave up once.
-func TestNumbersOfAnotherType(t *testing.T) {
-	path, anchor := sample(t, rand.New(rand.NewPCG(1, 0)), "thinned and cut")
-	whole, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const strict, loose = ") STRICT", ") /*sct*/" // as long
-	schema := "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, '%s', '%s')"
-	for _, column := range strings.Fields("record.time record.uid record.count record.class record.form head.seq span.lo span.hi first.seq first.time shared.refs cursor.seq") {
-		for _, value := range []string{"'x'", "x'00'", "1.5", "''"} {
-			if err := os.WriteFile(path, whole, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			table, name, _ := strings.Cut(column, ".")
-			for _, statement := range []string{
-				"INSERT INTO cursor VALUES ('out', 5)", fmt.Sprintf(schema, strict, loose),
-				fmt.Sprintf("UPDATE %s SET %s = %s", table, name, value), fmt.Sprintf(schema, loose, strict),
-			} {
-				if err := execute(path, statement); err != nil {
-					t.Fatalf("%s: %v", statement, err)
-				}
-			}
-			if !found(t, path, anchor, nil, column+" = "+value) {
-				t.Errorf("%s = %s is not found", column, value)
-			}
-		}
-	}
-}
 
 // changeAll sets a column of all records, and gives those that had another value.
 func changeAll(t *testing.T, path, set string) (seqs []int64) {

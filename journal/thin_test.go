@@ -3,7 +3,6 @@ package journal
 import (
 	"bytes"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -139,22 +138,6 @@ func (m *model) check() {
 	}
 }
 
-// Whatever is appended, removed and reopened in whatever order: what is there is what was
-// appended, what matters least went first, and the chain holds.
-func TestThinningByChance(t *testing.T) {
-	seeds := 12
-	if testing.Short() {
-		seeds = 3
-	}
-	for i := range seeds {
-		seed := rand.Uint64()
-		if i == 0 {
-			seed = 4 // with it, retention is asked of an empty journal
-		}
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { byChance(t, rand.New(rand.NewPCG(seed, 0))) })
-	}
-}
-
 func byChance(t *testing.T, random *rand.Rand) {
 	t.Helper()
 	m := &model{t: t, random: random, j: make1(t), records: map[int64]Record{}}
@@ -196,56 +179,6 @@ func partsIn(t testing.TB, j *Journal) (n int) {
 		t.Fatal(err)
 	}
 	return n
-}
-
-// What is doubted or told of loaded modules does not depend on records of what failed.
-func TestLoadedAtAfterThinning(t *testing.T) {
-	for seed := range uint64(6) {
-		random := rand.New(rand.NewPCG(seed, 1))
-		w := newWorld(t)
-		w.start()
-		for range 60 {
-			w.happen(random)
-			for range random.IntN(4) {
-				if !w.watching {
-					break
-				}
-				r := w.record(KindAction)
-				r.Module, r.Action, r.Outcome, r.Class = fmt.Sprint("m", random.IntN(6)), Load, "failed", Class(1+random.IntN(2))
-				w.add(r)
-			}
-			w.look()
-		}
-		type answer struct {
-			names  []string
-			doubts []Doubt
-		}
-		ask := func(at time.Time) answer {
-			got, err := w.j.LoadedAt(t.Context(), at)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return answer{namesOf(got), got.Doubts}
-		}
-		var before []answer
-		for _, at := range w.times {
-			before = append(before, ask(at))
-		}
-		firsts := firstSeqs(t, w.j)
-		thinAll(t, w.j)
-		verify(t, w.j.Reader)
-		for i, at := range w.times {
-			after := ask(at)
-			// How long a watching that was killed went on, less records tell less exactly.
-			less := len(after.doubts) > 0 && after.doubts[0].Reason == NotWatched
-			if !less && (!slices.Equal(before[i].names, after.names) || len(before[i].doubts) != len(after.doubts)) {
-				t.Errorf("seed %d, at %v: %v before, %v after", seed, at, before[i], after)
-			}
-		}
-		if after := firstSeqs(t, w.j); !maps.Equal(firsts, after) {
-			t.Errorf("seen first: %v before, %v after", firsts, after)
-		}
-	}
 }
 
 // thinAll removes all that is minor or normal.
@@ -357,55 +290,6 @@ func TestAppearedAndVanished(t *testing.T) {
 	add(t, j, event(7, KindBlind, ""))
 	if l, err := j.LoadedAt(t.Context(), at(8)); err != nil || len(l.Doubts) != 1 || l.Doubts[0].Reason != Unseen {
 		t.Errorf("after blindness: %+v, %v", l, err)
-	}
-}
-
-// A flood of what failed, with bodies of 300 KB at full speed: the file stays as large as
-// it may be, and every load is there.
-func TestFlood(t *testing.T) {
-	floods := 1500
-	if testing.Short() {
-		floods = 600
-	}
-	const limit = 16 << 20
-	j := make1(t)
-	j.SetRoom(Room{Bytes: limit})
-	var loads []string
-	real := func(n int) {
-		r := load(1_000_000+n, fmt.Sprint("real-", n))
-		r.Body = deep(n, n, 100).Body
-		loads = append(loads, r.ID)
-		add(t, j, r)
-	}
-	for i := range 20 {
-		real(i)
-	}
-	most := int64(0)
-	for i := range floods {
-		r := deep(i, 100_000+i, 4000) // a process of its own each
-		r.Class = ClassMinor
-		r.Body = noise(r.Body, i)
-		add(t, j, r)
-		if i%50 == 0 {
-			real(100 + i)
-		}
-		if j.Due() {
-			retain(t, j, Limits{Bytes: limit}, begin)
-		}
-		most = max(most, onDisk(t, j.Path()))
-	}
-	t.Logf("%d records of %d KB: at most %d KB on the disk, of %d", floods, len(deep(1, 1, 4000).Body)>>10, most>>10, limit>>10)
-	if most > limit+12<<20 {
-		t.Errorf("%d MiB on the disk", most>>20)
-	}
-	for _, id := range loads {
-		if _, err := j.Get(t.Context(), id); err != nil {
-			t.Errorf("load %s: %v", id, err)
-		}
-	}
-	verify(t, j.Reader)
-	if len(collect(t, j.Reader, Filter{Kinds: []Kind{KindRetention}})) > 0 {
-		t.Error("the oldest were removed, though there was enough of what matters less")
 	}
 }
 

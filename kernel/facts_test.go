@@ -242,3 +242,5 @@ func TestErrors(t *testing.T) {
 		t.Errorf("%q", text)
 	}
 }
+
+func sameCRC(a, b *kmod.CRC) bool { return a == b || a != nil && b != nil && *a == *b }

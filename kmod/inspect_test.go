@@ -137,27 +137,6 @@ func TestXzChecks(t *testing.T) {
 	}
 }
 
-// TestBombs gives small files that would grow without end, or ask for gigabytes.
-func TestBombs(t *testing.T) {
-	zeroes := make([]byte, 20<<20)
-	for compression, data := range packed(t, zeroes) {
-		if compression == Plain {
-			continue
-		}
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		_, err := Parse(data)
-		runtime.ReadMemStats(&after)
-		if !errors.Is(err, ErrTooBig) {
-			t.Errorf("%v: %d bytes to %d: %v", compression, len(data), len(zeroes), err)
-		}
-		limit := uint64(maxUnpacked(int64(len(data))))
-		if used := after.TotalAlloc - before.TotalAlloc; used > 12*limit { // growing a buffer copies it; under the race detector twice
-			t.Errorf("%v: allocated %d MiB for a limit of %d MiB", compression, used>>20, limit>>20)
-		}
-	}
-}
-
 func TestXzDictionaryOf4GiB(t *testing.T) {
 	data := packed(t, []byte("hello"))[Xz]
 	// Block header: size, flags, filter, length of properties, dictionary.

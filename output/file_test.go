@@ -21,6 +21,9 @@ import (
 // open makes an output.
 func openConfig(t *testing.T, c Config) Output {
 	t.Helper()
+	if c.Timeout == 0 {
+		c.Timeout = 10 * time.Minute // of a test that is about something else, on a busy machine
+	}
 	o, err := c.Open(Surroundings{})
 	if err != nil {
 		t.Fatal(err)

@@ -21,6 +21,7 @@ risk for this machine's own kernel, and also where that has no modules or probes
 		newLabKernelsCommand(),
 		newLabFetchCommand(),
 		newLabBuildCommand(),
+		newLabCleanCommand(),
 	)
 	return lab
 }

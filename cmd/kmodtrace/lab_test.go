@@ -186,6 +186,10 @@ func TestLabBadInput(t *testing.T) {
 		{"lab exec --stall -1s -- x.test", exitUsage, "--stall"},
 		{"lab exec -- x.test -test.timeout=soon", exitUsage, "soon"},
 		{"lab bench x", exitUsage, "no arguments"},
+		{"lab clean x", exitUsage, "no arguments"},
+		{"lab clean --most -1", exitUsage, "--most"},
+		{"lab clean --most 9999999999", exitUsage, "--most"},
+		{"lab clean --most much", exitUsage, "much"},
 	} {
 		var stdout, stderr bytes.Buffer
 		status := run(strings.Fields(c.args), strings.NewReader(""), &stdout, &stderr)

@@ -48,6 +48,7 @@ func buildCached(ctx context.Context, cache string, k Kernel, s sources, progres
 	key := s.hash(append([]string{k.Release, k.Arch, t.identity}, arguments...)...)
 	dir := filepath.Join(cache, "built", k.Arch, k.Release, key)
 	if exists(dir) {
+		used(dir)
 		return dir, nil
 	}
 	unlock, err := lockFile(ctx, dir+".lock", progress)
@@ -97,6 +98,11 @@ func (t *toolchain) build(ctx context.Context, k Kernel, s sources, dir string, 
 // make runs the kernel's build system on tree. The headers must stand where
 // their own Makefiles say they are, by absolute path: /usr/src and /usr/lib.
 func (t *toolchain) make(ctx context.Context, k Kernel, tree string, out io.Writer, arguments []string) error {
+	done, err := k.use()
+	if err != nil {
+		return err
+	}
+	defer done()
 	binds := append(k.headerBinds(), bind{tree, "build"})
 	argv := []string{"make", "--no-print-directory", fmt.Sprintf("-j%d", runtime.NumCPU()),
 		"-C", "/usr/src/linux-headers-" + k.Release, "M=/build", "modules"}

@@ -32,6 +32,7 @@ func variantsCached(ctx context.Context, compiled string, k Kernel, progress io.
 	}
 	dir := compiled + "-" + key
 	if exists(dir) {
+		used(dir)
 		return dir, nil
 	}
 	unlock, err := lockFile(ctx, dir+".lock", progress)

@@ -34,7 +34,7 @@ func (c closure) ensure(ctx context.Context, cache string, progress io.Writer) (
 func (c closure) fetch(ctx context.Context, a *archive, dir string) error {
 	start := time.Now()
 	fmt.Fprintf(a.progress, "fetching %s\n", c.what)
-	return assemble(dir, c.what, func(debs, root string) error {
+	err := assemble(dir, c.what, func(debs, root string) error {
 		if err := a.downloadClosure(ctx, debs, c.names); err != nil {
 			return &downloadError{err}
 		}
@@ -59,6 +59,10 @@ func (c closure) fetch(ctx context.Context, a *archive, dir string) error {
 		fmt.Fprintf(a.progress, "fetched %s in %.1f s\n", c.what, time.Since(start).Seconds())
 		return nil
 	})
+	if err == nil {
+		a.cleanCache()
+	}
+	return err
 }
 
 func recordPackages(root string, files []string) error {

@@ -129,6 +129,13 @@ func (im *image) addTools(ctx context.Context, m Machine) error {
 	if err != nil {
 		return err
 	}
+	if root != "/" {
+		done, err := use(root)
+		if err != nil {
+			return err
+		}
+		defer done()
+	}
 	libs := newLibraries(root)
 	if err := im.file(libs.host("/bin/busybox"), guest.Busybox); err != nil {
 		return err

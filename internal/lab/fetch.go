@@ -245,6 +245,7 @@ func (a *archive) unpackInto(ctx context.Context, dir, what string, packages []p
 	})
 	if err == nil {
 		fmt.Fprintf(a.progress, "fetched %s in %.1f s\n", what, time.Since(start).Seconds())
+		a.cleanCache()
 	}
 	return err
 }

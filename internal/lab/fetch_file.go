@@ -28,8 +28,12 @@ func lockFile(ctx context.Context, path string, progress io.Writer) (unlock func
 	}
 	for told := false; ; told = true {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
+		if err == nil && stillAt(f, path) {
 			return func() { f.Close() }, nil
+		}
+		if err == nil { // it was removed with what it was for
+			f.Close()
+			return lockFile(ctx, path, progress)
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
 			f.Close()

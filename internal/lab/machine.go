@@ -99,6 +99,11 @@ func (m Machine) run(ctx context.Context, argv []string, stdout, stderr io.Write
 	if err != nil {
 		return r, err
 	}
+	done, err := m.use()
+	if err != nil {
+		return r, err
+	}
+	defer done()
 	q, err := findQEMU(ctx, m.Kernel.Arch)
 	if err != nil {
 		return r, err

@@ -9,7 +9,6 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,7 +38,7 @@ func emptyCache(t *testing.T, m Machine) Machine {
 	if err := os.Symlink(filepath.Join(m.Cache, "guest"), filepath.Join(cache, "guest")); err != nil {
 		t.Fatal(err)
 	}
-	m.Cache, m.Accel, m.Timeout = cache, TCG, 10*time.Minute
+	m.Cache, m.Accel = cache, TCG
 	return m
 }
 
@@ -94,14 +93,10 @@ func TestRestore(t *testing.T) {
 		}
 	}
 	for _, arch := range []string{"amd64", "arm64"} {
-		program := ""
-		if arch != runtime.GOARCH && !testing.Short() {
-			program = buildGuest(t, arch)
-		}
 		for _, series := range kernels[arch] {
 			t.Run(arch+"/"+series, func(t *testing.T) {
 				m := bootable(t, series, arch)
-				m.Accel, m.NoModules, m.Program, m.Timeout = TCG, false, program, 10*time.Minute
+				m.Accel, m.NoModules = TCG, false
 				if got, _, said := m.restored(t, "true"); got.err != nil || got.status != 0 {
 					t.Fatalf("the first: %+v; %s", got, said)
 				}

@@ -127,6 +127,11 @@ exec chroot "$root" /usr/bin/env -i PATH=/usr/bin HOME=/tmp LC_ALL=C KBUILD_BUIL
 // all of both are gone. Root needs no more than that; others get their
 // privilege over the new namespaces from a user namespace.
 func (t *toolchain) run(ctx context.Context, binds []bind, stdout io.Writer, argv ...string) error {
+	done, err := use(t.root)
+	if err != nil {
+		return err
+	}
+	defer done()
 	args := []string{"-c", enter, "sh", t.root, fmt.Sprint(len(binds) + 1), "/dev", "dev"}
 	for _, b := range binds {
 		if err := os.MkdirAll(filepath.Join(t.root, b.at), 0o755); err != nil {
@@ -151,7 +156,7 @@ func (t *toolchain) run(ctx context.Context, binds []bind, stdout io.Writer, arg
 	// Pdeathsig is about the thread that starts the child, not the process.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	err := cmd.Run()
+	err = cmd.Run()
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSPC) {
 		return fmt.Errorf("enter toolchain: this system grants no namespace: run as root: %w", err)
 	}

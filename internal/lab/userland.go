@@ -53,10 +53,14 @@ func ensureUserland(ctx context.Context, cache, arch string, progress io.Writer)
 		// Its packages' scripts have to run.
 		return "", fmt.Errorf("init systemd: this machine is %s, and can make a Debian system of that only, not of %s", runtime.GOARCH, arch)
 	}
-	identity := listIdentity(append(userlandPackages(), append(userlandLeftOut, userlandHook)...))
-	dir := filepath.Join(cache, "userland", arch, identity)
+	dir := filepath.Join(cache, "userland", arch, userlandIdentity())
 	dir, err := fetchedOnce(ctx, cache, dir, progress, func(a *archive, _ *index) error { return a.makeUserland(ctx, dir, arch) })
 	return filepath.Join(dir, userlandArchive), err
+}
+
+// userlandIdentity names how the Debian system is made.
+func userlandIdentity() string {
+	return listIdentity(append(userlandPackages(), append(userlandLeftOut, userlandHook)...))
 }
 
 func (a *archive) makeUserland(ctx context.Context, dir, arch string) error {
@@ -91,6 +95,7 @@ func (a *archive) makeUserland(ctx context.Context, dir, arch string) error {
 	})
 	if err == nil {
 		fmt.Fprintf(a.progress, "made a Debian system in %.1f s\n", time.Since(start).Seconds())
+		a.cleanCache()
 	}
 	return err
 }
@@ -131,6 +136,11 @@ func (im *image) addUserland(ctx context.Context, m Machine) error {
 	if err != nil {
 		return err
 	}
+	done, err := use(filepath.Dir(archive))
+	if err != nil {
+		return err
+	}
+	defer done()
 	if err := im.archive(archive); err != nil {
 		return err
 	}

@@ -38,6 +38,11 @@ func OpenWorkshop(cache, series string) (*Workshop, error) {
 // Run runs a command in the workshop. Shown are folders of the host, each by its place in
 // the workshop.
 func (w *Workshop) Run(ctx context.Context, shown map[string]string, out io.Writer, argv ...string) error {
+	done, err := w.Kernel.use()
+	if err != nil {
+		return err
+	}
+	defer done()
 	binds := w.Kernel.headerBinds()
 	for at, from := range shown {
 		binds = append(binds, bind{from, at})

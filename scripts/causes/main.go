@@ -68,9 +68,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("%d machines: want at least one", *machines)
 	}
 	r := &runner{machines: *machines, only: *only, stderr: stderr}
-	if err := r.build(ctx); err != nil {
+	remove, err := r.build(ctx)
+	if err != nil {
 		return err
 	}
+	defer remove()
 	m := r.all(ctx, flags.Args())
 	io.WriteString(stdout, m.text())
 	if *summary != "" {
@@ -95,21 +97,29 @@ type runner struct {
 	stderr   io.Writer
 }
 
-func (r *runner) build(ctx context.Context) error {
+// build compiles the test into a directory of this run's own, since several may run at once, and
+// gives the function that removes it.
+func (r *runner) build(ctx context.Context) (remove func(), err error) {
 	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
-		return fmt.Errorf("find the repository: %w", err)
+		return nil, fmt.Errorf("find the repository: %w", err)
 	}
 	r.root = strings.TrimSpace(string(out))
+	dir, err := os.MkdirTemp("", "kmodtrace-causes-")
+	if err != nil {
+		return nil, fmt.Errorf("build the test: %w", err)
+	}
+	remove = func() { os.RemoveAll(dir) }
 	// The name is the program's that holds references in some cases.
-	r.test = filepath.Join(r.root, "bin", "kmodtrace.test")
+	r.test = filepath.Join(dir, "kmodtrace.test")
 	build := exec.CommandContext(ctx, "go", "test", "-c", "-o", r.test, "./cmd/kmodtrace")
 	build.Dir, build.Stderr = r.root, r.stderr
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if err := build.Run(); err != nil {
-		return fmt.Errorf("build the test: %w", err)
+		remove()
+		return nil, fmt.Errorf("build the test: %w", err)
 	}
-	return nil
+	return remove, nil
 }
 
 // all runs every boot of every kernel, the longest boots first.

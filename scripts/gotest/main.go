@@ -15,6 +15,9 @@
 // minute later ends them by SIGTERM, then by SIGKILL. The package has failed then. So it is
 // with all that still run after --limit TIME (3h).
 //
+// gotestsum, looked at in its version 1.13, lists each skipped test by itself (a run here has some
+// 90, for a few reasons), counts a test beside its subtests, and cannot add up several runs.
+//
 // With --tally the three numbers are appended to FILE, so that several runs can be
 // added up.
 package main

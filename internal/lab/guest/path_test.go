@@ -33,7 +33,8 @@ func TestLookPath(t *testing.T) {
 		{name: "./data", errno: unix.EACCES},
 		{name: "/nosuch", errno: unix.ENOENT},
 		{name: "tool/x", errno: unix.ENOTDIR},
-		{name: strings.Repeat("x", 5000), errno: unix.ENOENT},
+		{name: "nosuch", errno: unix.ENOENT},
+		{name: strings.Repeat("x", 200<<10), errno: unix.ENOENT},
 		{name: "/" + strings.Repeat("x", 5000), errno: unix.ENAMETOOLONG},
 	} {
 		got, err := lookPath(c.name, env, dir)

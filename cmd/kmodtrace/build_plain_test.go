@@ -1,3 +1,5 @@
+//go:build !race
+
 package main
 
 import (
@@ -45,7 +47,10 @@ func TestBuildScripts(t *testing.T) {
 		{lab.Newest, "hello shapes"}, // make works in the module's folder, and lists objects
 		{"6.12", "missing"},          // it changes the machine
 	} {
-		t.Run(c.kernel+" "+c.scripts, func(t *testing.T) { enterWorkshop(t, c.kernel, c.scripts) })
+		t.Run(c.kernel+" "+c.scripts, func(t *testing.T) {
+			t.Parallel()
+			enterWorkshop(t, c.kernel, c.scripts)
+		})
 	}
 }
 

@@ -1,3 +1,5 @@
+//go:build !race
+
 package main
 
 import (
@@ -7,7 +9,6 @@ import (
 	"errors"
 	"os/exec"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -56,10 +57,7 @@ func TestHostileFiles(t *testing.T) {
 // limited runs the program with memory for its tables, and not for all that a file becomes.
 func limited(t *testing.T, program string, args ...string) (out, errs string, status int) {
 	t.Helper()
-	limit := "450000" // KiB, of which Go's own bookkeeping and this test's code take some 150 MB
-	if raceDetector() {
-		limit = "unlimited"
-	}
+	const limit = "450000" // KiB, of which Go's own bookkeeping and this test's code take some 150 MB
 	ctx, cancel := context.WithTimeout(t.Context(), await.Bound)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "/bin/sh", append([]string{"-c", `ulimit -d ` + limit + ` && exec "$0" "$@"`, program}, args...)...)
@@ -71,10 +69,4 @@ func limited(t *testing.T, program string, args ...string) (out, errs string, st
 		t.Fatalf("%.200q: %v, %v", args, err, ctx.Err())
 	}
 	return o.String(), e.String(), cmd.ProcessState.ExitCode()
-}
-
-// raceDetector takes memory of its own.
-func raceDetector() bool {
-	info, ok := debug.ReadBuildInfo()
-	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }

@@ -1,3 +1,5 @@
+//go:build !race
+
 package kmod
 
 import (
@@ -40,7 +42,7 @@ func TestPeak(t *testing.T) {
 		}
 		peak, err := peakOf(t, path)
 		t.Logf("%-24s %4d MiB to begin with, %4d MiB at most, %s", name, idle>>10, peak>>10, err)
-		if !raceEnabled && peak-idle > 64<<10 {
+		if peak-idle > 64<<10 {
 			t.Errorf("%s: %d MiB more than to begin with", name, (peak-idle)>>10)
 		}
 	}
