@@ -1,7 +1,6 @@
 package tracer_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -70,10 +69,9 @@ func testTwoAsk(t *testing.T, w *watch) {
 	t.Errorf("no load of nap6 in %v", got)
 }
 
-// TestActorCgroup1: where the unified hierarchy is not used, the control group is that
+// testActorCgroup1: where the unified hierarchy is not used, the control group is that
 // of memory.
-func TestActorCgroup1(t *testing.T) {
-	inLab(t)
+func testActorCgroup1(t *testing.T, w *watch) {
 	if err := os.MkdirAll("/run/cgroup1", 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +88,6 @@ func TestActorCgroup1(t *testing.T) {
 	if err := os.MkdirAll(group, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	w := open(t, nil)
 	got := w.during(t, func() {
 		sh(t, "sh", "-c", "echo 0 >"+group+"/cgroup.procs; insmod "+specimen("hello"))
 		sh(t, "/sbin/rmmod", "hello")
@@ -109,51 +106,45 @@ func TestActorCgroup1(t *testing.T) {
 }
 
 // TestActorOfTheGone: all is known of processes that are gone before anybody reads,
-// a login's terminal among it.
+// a login's terminal among it. Its tracer is its own, because nothing reads the others so
+// late.
 func TestActorOfTheGone(t *testing.T) {
 	inLab(t)
 	installRoles(t, "login", "sudo")
 	login, sudo := roles.Path("login"), roles.Path("sudo")
-	for _, b := range backends() {
-		tr, err := tracer.Open(&tracer.Options{Backend: b})
-		if err != nil {
-			t.Fatal(err)
-		}
-		cmd := exec.Command(login, "1000", "sh", "-c", sudo+" insmod "+specimen("hello")+" && "+sudo+" ip link add gone0 type dummy")
-		onTerminal(t, cmd)
-		pid := uint32(cmd.Process.Pid)
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		var seen []string
-		for a, err := range tr.Actions(ctx) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			seen = append(seen, brief(a))
-			if a.Actor == nil {
-				t.Errorf("%s: by nobody", brief(a))
-				continue
-			}
-			checkWhole(t, a)
-			line := who(a)
-			i := slices.IndexFunc(line.Ancestors, func(p tracer.Process) bool { return p.PID == pid })
-			if i < 0 {
-				t.Errorf("%s: by %s, below %+v", brief(a), line.Comm, line.Ancestors)
-			}
-			if line.LoginUID == nil || line.Session == nil || !strings.HasPrefix(line.Terminal, "pts") {
-				t.Errorf("%s: login %v, session %v, terminal %q", brief(a), line.LoginUID, line.Session, line.Terminal)
-			}
-		}
-		if want := []string{"load hello live", "load dummy live", "request rtnl-link-dummy answered"}; !slices.Equal(seen, want) {
-			t.Errorf("%q, want %q", seen, want)
-		}
-		if err := tr.Close(); err != nil {
-			t.Error(err)
-		}
-		sh(t, "ip", "link", "del", "gone0")
-		sh(t, "/sbin/rmmod", "hello")
-		sh(t, "/sbin/rmmod", "dummy")
+	tr, err := tracer.Open(nil)
+	if err != nil {
+		t.Fatal(err)
 	}
+	cmd := exec.Command(login, "1000", "sh", "-c", sudo+" insmod "+specimen("hello")+" && "+sudo+" ip link add gone0 type dummy")
+	onTerminal(t, cmd)
+	pid := uint32(cmd.Process.Pid)
+	var seen []string
+	for _, a := range queued(t, tr) {
+		seen = append(seen, brief(a))
+		if a.Actor == nil {
+			t.Errorf("%s: by nobody", brief(a))
+			continue
+		}
+		checkWhole(t, a)
+		line := who(a)
+		i := slices.IndexFunc(line.Ancestors, func(p tracer.Process) bool { return p.PID == pid })
+		if i < 0 {
+			t.Errorf("%s: by %s, below %+v", brief(a), line.Comm, line.Ancestors)
+		}
+		if line.LoginUID == nil || line.Session == nil || !strings.HasPrefix(line.Terminal, "pts") {
+			t.Errorf("%s: login %v, session %v, terminal %q", brief(a), line.LoginUID, line.Session, line.Terminal)
+		}
+	}
+	if want := []string{"load hello live", "load dummy live", "request rtnl-link-dummy answered"}; !slices.Equal(seen, want) {
+		t.Errorf("%q, want %q", seen, want)
+	}
+	if err := tr.Close(); err != nil {
+		t.Error(err)
+	}
+	sh(t, "ip", "link", "del", "gone0")
+	sh(t, "/sbin/rmmod", "hello")
+	sh(t, "/sbin/rmmod", "dummy")
 }
 
 // onTerminal runs a command in a session of its own on a terminal.
@@ -189,11 +180,9 @@ func onTerminal(t *testing.T, cmd *exec.Cmd) {
 	}
 }
 
-// TestActorIDsUsedAgain: process ids that are used again, by other programs, do not
+// testActorIDsUsedAgain: process ids that are used again, by other programs, do not
 // mix up who did what.
-func TestActorIDsUsedAgain(t *testing.T) {
-	inLab(t)
-	w := open(t, nil)
+func testActorIDsUsedAgain(t *testing.T, w *watch) {
 	if err := os.WriteFile("/proc/sys/kernel/pid_max", []byte("400"), 0o600); err != nil {
 		t.Fatal(err)
 	}

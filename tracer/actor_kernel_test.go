@@ -59,24 +59,31 @@ func TestActor(t *testing.T) {
 	for i, b := range backends() {
 		t.Run(b.String(), func(t *testing.T) {
 			w := open(t, &tracer.Options{Backend: b, RingSize: 16 << 20})
-			stop := noise(t)
-			defer stop()
-			for _, c := range actorCases(t) {
-				if brief := times(t) == 1 && i > 0; brief && !c.always {
-					continue
+			t.Run("among others", func(t *testing.T) {
+				defer noise(t)()
+				for _, c := range actorCases(t) {
+					if brief := times(t) == 1 && i > 0; brief && !c.always {
+						continue
+					}
+					c.sites = sites
+					t.Run(c.name, func(t *testing.T) {
+						for range times(t) {
+							testActor(t, w, c)
+						}
+					})
 				}
-				c.sites = sites
-				t.Run(c.name, func(t *testing.T) {
+				t.Run("two at once", func(t *testing.T) {
 					for range times(t) {
-						testActor(t, w, c)
+						testTwoAsk(t, w)
 					}
 				})
-			}
-			t.Run("two at once", func(t *testing.T) {
-				for range times(t) {
-					testTwoAsk(t, w)
-				}
 			})
+			w.during(t, func() {})  // ends what the others left
+			if b == tracer.Kprobe { // the other sees the same processes by the same code
+				t.Run("control group of version 1", func(t *testing.T) { testActorCgroup1(t, w) })
+				t.Run("ids used again", func(t *testing.T) { testActorIDsUsedAgain(t, w) })
+				t.Run("sets its login", func(t *testing.T) { testActorSetsLogin(t, w) })
+			}
 			loss, err := w.Loss()
 			if err != nil || loss.Any() && !mayMiss(b) {
 				t.Errorf("loss: %+v, %v", loss, err)

@@ -72,14 +72,12 @@ func TestDisturbedSwitches(t *testing.T) {
 	}
 }
 
-// TestActorSetsLogin: a process that no login began can set a login uid without any right,
+// testActorSetsLogin: a process that no login began can set a login uid without any right,
 // and is shown with a doubt.
-func TestActorSetsLogin(t *testing.T) {
-	inLab(t)
+func testActorSetsLogin(t *testing.T, w *watch) {
 	if _, err := os.Stat("/proc/self/loginuid"); err != nil {
 		t.Skip("this kernel does not audit")
 	}
-	w := open(t, nil)
 	got := w.during(t, func() {
 		cmd := exec.Command("sh", "-c", "echo 1000 > /proc/self/loginuid && cat /proc/self/loginuid && busybox rmmod nosuch")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 33, Gid: 33}}

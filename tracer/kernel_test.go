@@ -161,8 +161,11 @@ func TestKernel(t *testing.T) {
 			}
 			w := open(t, &tracer.Options{Backend: backend})
 			if backend == tracer.Auto {
-				testCoverage(t, w)
+				testAuto(t, w)
 				return
+			}
+			if backend == tracer.Kprobe {
+				t.Run("probes share events", func(t *testing.T) { testProbesShareEvents(t, w) })
 			}
 			for _, test := range []struct {
 				name string
@@ -207,6 +210,16 @@ func skipKnown(t *testing.T, err error) {
 		t.Skipf("arm64 before 6.4 has no direct calls for trampolines: %v", err)
 	}
 	t.Fatal(err)
+}
+
+// testAuto: what Auto takes sees all that there is, and misses nothing. What it takes does
+// as when it is asked for by name, so no test is made with it once more.
+func testAuto(t *testing.T, w *watch) {
+	testCoverage(t, w)
+	if b := w.Coverage().Backend; mayMiss(b) {
+		t.Errorf("it took %s, which misses threads that preempt each other on this kernel", b)
+	}
+	t.Run("takes what shares events", func(t *testing.T) { testAutoTakesWhatSharesEvents(t, w) })
 }
 
 // testCoverage: on the kernels of the matrix every hook that is for them

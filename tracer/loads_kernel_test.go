@@ -313,10 +313,9 @@ func testMessages(t *testing.T, w *watch) {
 	}
 }
 
-// TestLoadsAtOnce: each of many loads at once is one action, also where a hook misses the
+// testLoadsAtOnce: each of many loads at once is one action, also where a hook misses the
 // beginning of some: fentry does on a kernel that preempts itself.
-func TestLoadsAtOnce(t *testing.T) {
-	inLab(t)
+func testLoadsAtOnce(t *testing.T, w *watch, b tracer.Backend) {
 	image, err := os.ReadFile(specimen("nap0"))
 	if err != nil {
 		t.Fatal(err)
@@ -331,13 +330,6 @@ func TestLoadsAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, b := range append(backends(), tracer.Auto) {
-		t.Run(b.String(), func(t *testing.T) { testLoadsAtOnce(t, b, dir, names) })
-	}
-}
-
-func testLoadsAtOnce(t *testing.T, b tracer.Backend, dir string, names []string) {
-	w := open(t, &tracer.Options{Backend: b})
 	loads := 0
 	var unnamed, partial int
 	for _, a := range w.during(t, func() {

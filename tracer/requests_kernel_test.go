@@ -64,16 +64,21 @@ func testNested(t *testing.T, w *watch) {
 		"unload nested unloaded", "unload dummy unloaded")
 }
 
-// TestRequestStorm: threads that ask for modules at once, and on kernels that preempt
-// themselves preempt each other inside the hooks, are all told, each as who it is.
-func TestRequestStorm(t *testing.T) {
+// TestAtOnce: many threads do the same at once.
+func TestAtOnce(t *testing.T) {
 	inLab(t)
 	for _, b := range backends() {
-		t.Run(b.String(), func(t *testing.T) { testRequestStorm(t, b) })
+		t.Run(b.String(), func(t *testing.T) {
+			w := open(t, &tracer.Options{Backend: b, RingSize: 64 << 20})
+			t.Run("requests", func(t *testing.T) { testRequestStorm(t, w, b) })
+			t.Run("loads", func(t *testing.T) { testLoadsAtOnce(t, w, b) })
+		})
 	}
 }
 
-func testRequestStorm(t *testing.T, b tracer.Backend) {
+// testRequestStorm: threads that ask for modules at once, and on kernels that preempt
+// themselves preempt each other inside the hooks, are all told, each as who it is.
+func testRequestStorm(t *testing.T, w *watch, b tracer.Backend) {
 	// With no helper to start, a request is over soon.
 	const helper = "/proc/sys/kernel/modprobe"
 	before, err := os.ReadFile(helper)
@@ -86,7 +91,6 @@ func testRequestStorm(t *testing.T, b tracer.Backend) {
 	t.Cleanup(func() { _ = os.WriteFile(helper, before, 0) })
 
 	const threads, each = 8, 100
-	w := open(t, &tracer.Options{Backend: b, RingSize: 64 << 20})
 	got := w.during(t, func() {
 		var wg sync.WaitGroup
 		for range threads {

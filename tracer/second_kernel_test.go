@@ -1,7 +1,11 @@
 package tracer_test
 
 import (
+	"os"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -29,23 +33,31 @@ func TestSecondTracer(t *testing.T) {
 			}
 			got := w.during(t, func() {
 				sh(t, "/sbin/insmod", specimen("slowexit"), "ms=12000")
-				meanwhile(t, second, "/sbin/insmod", specimen("nap3"), "ms=12000")
-				meanwhile(t, second, "/sbin/rmmod", "slowexit")
+				var both sync.WaitGroup
+				both.Go(func() { sh(t, "/sbin/insmod", specimen("nap3"), "ms=12000") })
+				both.Go(func() { sh(t, "/sbin/rmmod", "slowexit") })
+				waitForState(t, "nap3", "coming")
+				waitForState(t, "slowexit", "going")
+				second()
+				both.Wait()
 				sh(t, "/sbin/rmmod", "nap3")
 			})
+			if len(got) == 4 && got[1].Kind == tracer.Unload { // which of the two ends first is chance
+				got[1], got[2] = got[2], got[1]
+			}
 			expect(t, got, "load slowexit live", "load nap3 live", "unload slowexit unloaded", "unload nap3 unloaded")
 		})
 	}
 }
 
-// meanwhile runs a command, and do beside it.
-func meanwhile(t *testing.T, do func(), name string, args ...string) {
+// waitForState waits until a module is on its way in or out.
+func waitForState(t *testing.T, module, state string) {
 	t.Helper()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		sh(t, name, args...)
-	}()
-	do()
-	<-done
+	for range 6000 {
+		if text, _ := os.ReadFile("/sys/module/" + module + "/initstate"); strings.TrimSpace(string(text)) == state {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("%s is not %s within a minute", module, state)
 }

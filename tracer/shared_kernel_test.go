@@ -53,10 +53,8 @@ func probesShareEvents(t *testing.T) {
 }
 
 // All probes share two events, and each still has its own state in the coverage.
-func TestProbesShareEvents(t *testing.T) {
-	inLab(t)
+func testProbesShareEvents(t *testing.T, w *watch) {
 	probesShareEvents(t)
-	w := open(t, &tracer.Options{Backend: tracer.Kprobe})
 	var want, got []string
 	for _, h := range w.Coverage().Hooks {
 		if h.Attached && h.How != "tracepoint" {
@@ -80,10 +78,8 @@ func TestProbesShareEvents(t *testing.T) {
 }
 
 // Auto takes what is there sooner and gone sooner.
-func TestAutoTakesWhatSharesEvents(t *testing.T) {
-	inLab(t)
+func testAutoTakesWhatSharesEvents(t *testing.T, w *watch) {
 	probesShareEvents(t)
-	w := open(t, nil)
 	if c := w.Coverage(); c.Backend != tracer.Kprobe || c.WhyKprobe != "" || len(probeEvents(t)) != 2 {
 		t.Errorf("backend %s (%s), %d events", c.Backend, c.WhyKprobe, len(probeEvents(t)))
 	}
@@ -103,7 +99,7 @@ func TestEachAloneWhereAddressesAreHidden(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.WriteFile(file, bytes.TrimSpace(before), 0) })
-	for _, b := range append(backends(), tracer.Auto) {
+	for _, b := range backends() {
 		w := open(t, &tracer.Options{Backend: b})
 		testCoverage(t, w)
 		for name, functions := range probeEvents(t) {

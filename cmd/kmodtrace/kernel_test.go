@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -38,6 +41,11 @@ func TestUntraceable(t *testing.T) {
 //	schema NAME FILE         FILE must follow docs/schema/NAME.schema.json
 //	schemalines NAME FILE    so must each line of FILE
 //	actions FILE OUT         writes "kind module outcome" of each line of FILE to OUT
+//	shared N COMMAND...      as status N kmodtrace COMMAND..., in the test's own process, with
+//	                         a tracer that all such lines of the script share
+//
+// A line that starts kmodtrace attaches a tracer of its own, as a user's does, which takes
+// seconds here. Lines whose subject is what a command does once it is attached share one.
 //
 // and the modules of the lab below $MODULES.
 func TestKernel(t *testing.T) {
@@ -54,11 +62,12 @@ func TestKernel(t *testing.T) {
 	}
 	for _, script := range scripts {
 		// One after another, for they share the kernel: testscript would run them at once.
-		t.Run(filepath.Base(script), func(t *testing.T) { testscript.Run(t, kernelScript(script, modules)) })
+		t.Run(filepath.Base(script), func(t *testing.T) { testscript.Run(t, kernelScript(t, script, modules)) })
 	}
 }
 
-func kernelScript(script, modules string) testscript.Params {
+func kernelScript(t *testing.T, script, modules string) testscript.Params {
+	shared := &sharedTracer{t: t}
 	return testscript.Params{
 		Files: []string{script},
 		Setup: func(env *testscript.Env) error {
@@ -67,8 +76,53 @@ func kernelScript(script, modules string) testscript.Params {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": scriptStatus, "unable": scriptUnable, "await": scriptAwait, "actions": scriptActions,
-			"schema": kernelSchema, "schemalines": kernelSchemaLines,
+			"schema": kernelSchema, "schemalines": kernelSchemaLines, "shared": shared.script,
 		},
+	}
+}
+
+// sharedTracer is attached when the first command of a test borrows it, and until that
+// test ends. What one command leaves unread the next one skips: it is of another thread.
+type sharedTracer struct {
+	t  *testing.T
+	tr *tracer.Tracer
+}
+
+// lend is a lentTracer.
+func (s *sharedTracer) lend(backend tracer.Backend) (*tracer.Tracer, error) {
+	if backend != tracer.Auto {
+		return nil, fmt.Errorf("--backend %s needs a tracer of its own", backend)
+	}
+	if s.tr == nil {
+		var err error
+		if s.tr, err = openTracer(backend); err != nil {
+			return nil, err
+		}
+		s.t.Cleanup(func() {
+			if err := s.tr.Close(); err != nil {
+				s.t.Error(err)
+			}
+		})
+	}
+	return s.tr, nil
+}
+
+// run is the whole command, but for attaching.
+func (s *sharedTracer) run(args []string, stdout, stderr io.Writer) int {
+	return runIn(lend(context.Background(), s.lend), args, nil, stdout, stderr)
+}
+
+// script is the command shared.
+func (s *sharedTracer) script(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: shared STATUS COMMAND...")
+	}
+	here, err := os.Getwd()
+	ts.Check(err)
+	ts.Check(os.Chdir(ts.MkAbs(".")))
+	defer func() { ts.Check(os.Chdir(here)) }()
+	if status := strconv.Itoa(s.run(args[1:], ts.Stdout(), ts.Stderr())); status != args[0] {
+		ts.Fatalf("exit status %s, want %s", status, args[0])
 	}
 }
 

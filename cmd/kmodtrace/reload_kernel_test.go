@@ -58,20 +58,43 @@ func (r *reloadRecord) said() string {
 	return strings.Join(texts, "\n")
 }
 
-// reloadLab is a folder to build in, with nothing loaded of what the tests load.
-type reloadLab struct {
-	*testing.T
-	dir string
-}
-
-func newReloadLab(t *testing.T) *reloadLab {
+// TestReload has all that a kernel can be left with that goes on well: TestReloadCrash has
+// the rest. Commands share a tracer; "interrupted" runs a program with its own.
+func TestReload(t *testing.T) {
 	if os.Getenv("KMODTRACE_LAB") == "" {
 		t.Skip("loads modules into the kernel: runs only in a machine of the lab (kmodtrace lab exec)")
 	}
+	shared := &sharedTracer{t: t}
+	for _, test := range []struct {
+		name string
+		run  func(*reloadLab)
+	}{
+		{"new text", testReloadNewText},
+		{"params", testReloadParams},
+		{"put back", testReloadPutBack},
+		{"no way back", testReloadNoWayBack},
+		{"in use", testReloadInUse},
+		{"refused before", testReloadRefusedBefore},
+		{"interrupted", testReloadInterrupted},
+		{"again", testReloadAgain},
+		{"permanent", testReloadPermanent},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(newReloadLab(t, shared)) })
+	}
+}
+
+// reloadLab is a folder to build in, with nothing loaded of what the tests load.
+type reloadLab struct {
+	*testing.T
+	dir    string
+	shared *sharedTracer
+}
+
+func newReloadLab(t *testing.T, shared *sharedTracer) *reloadLab {
 	names := []string{"user", "base", "hello", "refuse", "params", "slowexit", "chardev"} // noexit stays until reboot
 	unload(t, names)
 	t.Cleanup(func() { unload(t, names) })
-	return &reloadLab{t, t.TempDir()}
+	return &reloadLab{t, t.TempDir(), shared}
 }
 
 // build puts a specimen into the folder, as a build of its own: with a build ID that
@@ -110,7 +133,7 @@ func (l *reloadLab) build(name string, n byte, texts ...string) string {
 func (l *reloadLab) kmodtrace(status int, args ...string) (out, errs string) {
 	l.Helper()
 	var stdout, stderr bytes.Buffer
-	if got := run(args, nil, &stdout, &stderr); got != status {
+	if got := l.shared.run(args, &stdout, &stderr); got != status {
 		l.Fatalf("kmodtrace %q ended with %d, want %d\n%s%s", args, got, status, stdout.Bytes(), stderr.Bytes())
 	}
 	return stdout.String(), stderr.String()
@@ -168,98 +191,94 @@ func (l *reloadLab) is(r *reloadRecord, result, after string) {
 	}
 }
 
-func TestReloadNewText(t *testing.T) {
-	l := newReloadLab(t)
+func testReloadNewText(l *reloadLab) {
 	// Not loaded: it is just loaded.
 	r, _ := l.reload(exitOK, l.build("hello", 1), "whom=old world")
 	l.is(r, "confirmed", "new")
 	if r.Unload != nil || r.Before != nil {
-		t.Errorf("what is not loaded was unloaded: %+v", r)
+		l.Errorf("what is not loaded was unloaded: %+v", r)
 	}
 	// The usual rebuild, in place.
 	r, errs := l.reload(exitOK, l.build("hello", 2, "Hello, ", "Howdy, "))
 	l.is(r, "confirmed", "new")
 	l.shows("hello", 2, "whom=old world")
 	if said := r.said(); !strings.Contains(said, "Goodbye!") || !strings.Contains(said, "Howdy, old world!") || errs != "" {
-		t.Errorf("said %q, and %q", said, errs)
+		l.Errorf("said %q, and %q", said, errs)
 	}
 	if r.Before.Content != "kept" || !r.Params.Exact {
-		t.Errorf("%+v", r)
+		l.Errorf("%+v", r)
 	}
 	// By another file name, as text, with parameters of its own, and without any.
 	third := filepath.Join(l.dir, "third.ko")
 	if err := os.Rename(l.build("hello", 3), third); err != nil {
-		t.Fatal(err)
+		l.Fatal(err)
 	}
 	out, errs := l.kmodtrace(exitOK, "reload", third, "whom=Bob")
-	t.Log(out)
+	l.Log(out)
 	if !strings.Contains(out, "\n  now        the new copy is in the kernel (build ") || errs != "" {
-		t.Errorf("%s%s", out, errs)
+		l.Errorf("%s%s", out, errs)
 	}
 	l.shows("hello", 3, "whom=Bob")
 	l.reload(exitOK, l.build("hello", 4), "--fresh")
 	l.shows("hello", 4, "whom=(null)")
 }
 
-func TestReloadParams(t *testing.T) {
-	l := newReloadLab(t)
+func testReloadParams(l *reloadLab) {
 	// Of a copy that insmod loaded, all that it shows.
 	l.insmod(l.build("params", 1), `text="big world"`, "triple=1,2", "flag", "number=-7")
 	r, _ := l.reload(exitOK, l.build("params", 2))
 	l.shows("params", 2, "text=big world", "triple=1,2", "flag=Y", "number=-7", "level=0")
 	if r.Params.Exact || r.Before.Content != "" || !slices.Contains(r.Params.Params, "level=0") {
-		t.Errorf("%+v", r.Params)
+		l.Errorf("%+v", r.Params)
 	}
-	unload(t, []string{"params"})
+	unload(l.T, []string{"params"})
 
 	// Of one that kmodtrace loaded, what it was given and what was changed since.
 	l.kmodtrace(exitOK, "load", l.build("params", 3), "triple=1,2", "number=5", "text=a b")
 	if err := os.WriteFile("/sys/module/params/parameters/number", []byte("9"), 0); err != nil {
-		t.Fatal(err)
+		l.Fatal(err)
 	}
 	r, _ = l.reload(exitOK, l.build("params", 4))
 	l.shows("params", 4, "text=a b", "triple=1,2", "flag=N", "number=9", "level=0")
 	if got := strings.Join(r.Params.Params, " "); !r.Params.Exact || got != "triple=1,2 text=a b number=9" {
-		t.Errorf("%q", got)
+		l.Errorf("%q", got)
 	}
 	// What the new one does not know any more is left out.
 	r, _ = l.reload(exitOK, l.build("params", 5, "number", "lumber"))
 	if len(r.Params.Left) != 1 || r.Params.Left[0].Name != "number" {
-		t.Errorf("%+v", r.Params)
+		l.Errorf("%+v", r.Params)
 	}
 	l.shows("params", 5, "text=a b", "lumber=0")
 }
 
-// TestReloadPutBack: the new one's init fails, and its file has overwritten the old one's.
-func TestReloadPutBack(t *testing.T) {
-	l := newReloadLab(t)
+// testReloadPutBack: the new one's init fails, and its file has overwritten the old one's.
+func testReloadPutBack(l *reloadLab) {
 	l.kmodtrace(exitOK, "load", l.build("refuse", 1), "err=0")
 	r, errs := l.reload(exitRefused, l.build("refuse", 2, "refusing", "REFUSING"), "err=5")
 	l.is(r, "refused", "back")
 	l.shows("refuse", 1, "err=0")
 	if r.Cause.Code != "init-refused" || r.ErrnoName != "EIO" || r.Restore == nil || r.Restore.Result != "confirmed" || !strings.Contains(r.said(), "REFUSING with 5\nrefuse: refusing with 0") {
-		t.Errorf("%+v, said %q", r, r.said())
+		l.Errorf("%+v, said %q", r, r.said())
 	}
 	if !strings.HasPrefix(errs, "kmodtrace: load refuse: input/output error; the old copy is back\n") {
-		t.Errorf("%q", errs)
+		l.Errorf("%q", errs)
 	}
 	// Again, and as text: what was put back is kept too.
 	out, _ := l.kmodtrace(exitRefused, "reload", filepath.Join(l.dir, "refuse.ko"), "err=6")
-	t.Log(out)
+	l.Log(out)
 	l.shows("refuse", 1, "err=0")
 	if !strings.Contains(out, "\n  now        the old copy is back (build ") {
-		t.Error(out)
+		l.Error(out)
 	}
 }
 
-// TestReloadNoWayBack: nobody has the old file. It is said before anything is removed.
-func TestReloadNoWayBack(t *testing.T) {
-	l := newReloadLab(t)
+// testReloadNoWayBack: nobody has the old file. It is said before anything is removed.
+func testReloadNoWayBack(l *reloadLab) {
 	l.insmod(l.build("refuse", 11), "err=0")
 	r, errs := l.reload(exitUnconfirmed, l.build("refuse", 12), "err=5")
 	l.is(r, "down", "none")
 	if !strings.HasPrefix(errs, "kmodtrace: there is no way back to the copy of refuse that is loaded: ") || !strings.Contains(r.Reason, "no way back") {
-		t.Errorf("%q, %s", errs, r.Reason)
+		l.Errorf("%q, %s", errs, r.Reason)
 	}
 	// Where the file is the loaded one, there is: the parameter alone was wrong.
 	l.insmod(filepath.Join(l.dir, "refuse.ko"), "err=0")
@@ -267,25 +286,24 @@ func TestReloadNoWayBack(t *testing.T) {
 	l.is(r, "refused", "back")
 	l.shows("refuse", 12, "err=0")
 	if r.Before.Content != "file" || strings.Contains(errs, "no way back") {
-		t.Errorf("%+v: %s", r.Before, errs)
+		l.Errorf("%+v: %s", r.Before, errs)
 	}
 }
 
-// TestReloadInUse: what holds the old one is named, and nothing is touched.
-func TestReloadInUse(t *testing.T) {
-	l := newReloadLab(t)
+// testReloadInUse: what holds the old one is named, and nothing is touched.
+func testReloadInUse(l *reloadLab) {
 	l.insmod(l.build("base", 1))
 	l.insmod(labModule("user"))
 	r, errs := l.reload(exitRefused, l.build("base", 2))
 	l.is(r, "refused", "untouched")
 	l.shows("base", 1)
 	if r.Cause.Code != "held-by-modules" || !strings.Contains(r.Cause.Text, "user") || !strings.Contains(errs, "in use by user") || r.Load != nil {
-		t.Errorf("%+v: %s", r.Cause, errs)
+		l.Errorf("%+v: %s", r.Cause, errs)
 	}
 
 	l.insmod(l.build("chardev", 1))
 	var f *os.File
-	await.Until(t, "/dev/specimen_chardev", func() (is bool) { // devtmpfs makes it a little later
+	await.Until(l, "/dev/specimen_chardev", func() (is bool) { // devtmpfs makes it a little later
 		var err error
 		f, err = os.Open("/dev/specimen_chardev")
 		return err == nil
@@ -294,7 +312,7 @@ func TestReloadInUse(t *testing.T) {
 	r, _ = l.reload(exitRefused, l.build("chardev", 2))
 	l.is(r, "refused", "untouched")
 	if r.Cause.Code != "held-by-references" || !strings.Contains(r.Cause.Text, "open file /dev/specimen_chardev by ") {
-		t.Errorf("%+v", r.Cause)
+		l.Errorf("%+v", r.Cause)
 	}
 	// Its last user goes while it is waited for.
 	time.AfterFunc(2*time.Second, func() { f.Close() })
@@ -302,20 +320,19 @@ func TestReloadInUse(t *testing.T) {
 	l.is(r, "confirmed", "new")
 }
 
-// TestReloadRefusedBefore: what this kernel would refuse does not cost the old copy.
-func TestReloadRefusedBefore(t *testing.T) {
-	l := newReloadLab(t)
+// testReloadRefusedBefore: what this kernel would refuse does not cost the old copy.
+func testReloadRefusedBefore(l *reloadLab) {
 	l.kmodtrace(exitOK, "load", l.build("hello", 1))
 	before, _ := kmod.Look("hello", nil)
 	for _, name := range []string{"text", "random", "truncated", "headonly", "damaged", "stripped", "object", "wrong_arch", "bad_vermagic", "notype"} {
-		t.Run(name, func(t *testing.T) {
-			l := &reloadLab{t, l.dir}
+		l.Run(name, func(t *testing.T) {
+			l := &reloadLab{t, l.dir, l.shared}
 			r, errs := l.reload(exitRefused, labModule(name))
 			if r.Result != "refused" || r.Unload != nil || strings.Count(errs, "kmodtrace: ") != 1 {
-				t.Errorf("%+v: %s", r, errs)
+				l.Errorf("%+v: %s", r, errs)
 			}
 			if now, err := kmod.Look("hello", nil); err != nil || now.Instance != before.Instance {
-				t.Errorf("the old copy was touched: %v", err)
+				l.Errorf("the old copy was touched: %v", err)
 			}
 		})
 	}
@@ -333,47 +350,45 @@ func awaitExit(module string) {
 	})
 }
 
-// TestReloadInterrupted: in the exit of the old one, which nothing can stop.
-func TestReloadInterrupted(t *testing.T) {
-	l := newReloadLab(t)
+// testReloadInterrupted: in the exit of the old one, which nothing can stop.
+func testReloadInterrupted(l *reloadLab) {
 	if err := roles.Install("kmodtrace"); err != nil {
-		t.Fatal(err)
+		l.Fatal(err)
 	}
 	l.kmodtrace(exitOK, "load", l.build("slowexit", 1), "ms=3000")
 	cmd := exec.Command(roles.Path("kmodtrace"), "reload", "--json", l.build("slowexit", 2))
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		l.Fatal(err)
 	}
 	awaitExit("slowexit")
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
-		t.Fatal(err)
+		l.Fatal(err)
 	}
 	_ = cmd.Wait()
 	if cmd.ProcessState.ExitCode() != exitUnconfirmed {
-		t.Errorf("%v: %s", cmd.ProcessState, errs.Bytes())
+		l.Errorf("%v: %s", cmd.ProcessState, errs.Bytes())
 	}
 	r := l.record(out.String())
 	l.is(r, "unconfirmed", "back")
 	l.shows("slowexit", 1, "ms=3000")
 	if !strings.Contains(errs.String(), "not begun: interrupted; the old copy is back") {
-		t.Errorf("%s", errs.Bytes())
+		l.Errorf("%s", errs.Bytes())
 	}
 }
 
-// TestReloadAgain: one reloader in one session reloads again and again, whatever came of
+// testReloadAgain: one reloader in one session reloads again and again, whatever came of
 // the time before.
-func TestReloadAgain(t *testing.T) {
-	l := newReloadLab(t)
-	s, err := startSession(t.Context(), tracer.Auto)
+func testReloadAgain(l *reloadLab) {
+	s, err := startSession(lend(l.Context(), l.shared.lend), tracer.Auto)
 	if err != nil {
-		t.Fatal(err)
+		l.Fatal(err)
 	}
 	defer s.close()
 	r, err := newReloader(&reloadOptions{})
 	if err != nil {
-		t.Fatal(err)
+		l.Fatal(err)
 	}
 	defer r.close()
 	for i, step := range []struct {
@@ -390,40 +405,39 @@ func TestReloadAgain(t *testing.T) {
 		{func() string { return l.build("slowexit", 25) }, kmod.Params{"ms=12000"}, confirmed, copyNew},
 		{func() string { return l.build("refuse", 26) }, nil, confirmed, copyNew},
 	} {
-		if res := r.reload(t.Context(), s, step.build(), step.params); res.Result != step.want || res.After.Copy != step.after {
-			t.Errorf("%d: %s, %s: %v", i, res.Result, res.After.Copy, res.err)
+		if res := r.reload(l.Context(), s, step.build(), step.params); res.Result != step.want || res.After.Copy != step.after {
+			l.Errorf("%d: %s, %s: %v", i, res.Result, res.After.Copy, res.err)
 		}
 	}
 	l.shows("refuse", 26, "err=0")
 
 	// An exit takes longer than anybody waits: that one is without a verdict, and the next
 	// is as if nothing had been.
-	stopped, stop := context.WithCancel(t.Context())
+	stopped, stop := context.WithCancel(l.Context())
 	go func() { awaitExit("slowexit"); stop() }()
 	if res := r.reload(stopped, s, l.build("slowexit", 27), nil); res.Result != unconfirmed || res.After.Copy != copyUnfinished {
-		t.Errorf("%s, %s: %v", res.Result, res.After.Copy, res.err)
+		l.Errorf("%s, %s: %v", res.Result, res.After.Copy, res.err)
 	}
-	if res := r.reload(t.Context(), s, l.build("refuse", 28), nil); res.Result != confirmed || res.After.Copy != copyNew {
-		t.Errorf("%s, %s: %v", res.Result, res.After.Copy, res.err)
+	if res := r.reload(l.Context(), s, l.build("refuse", 28), nil); res.Result != confirmed || res.After.Copy != copyNew {
+		l.Errorf("%s, %s: %v", res.Result, res.After.Copy, res.err)
 	}
-	await.Until(t, "slowexit leaves", func() bool { return !inKernel("slowexit") })
+	await.Until(l, "slowexit leaves", func() bool { return !inKernel("slowexit") })
 }
 
-// TestReloadPermanent: one without an exit stays, and so do what is built in and a
+// testReloadPermanent: one without an exit stays, and so do what is built in and a
 // name that the kernel cannot have.
-func TestReloadPermanent(t *testing.T) {
-	l := newReloadLab(t)
+func testReloadPermanent(l *reloadLab) {
 	if !inKernel("noexit") { // another test may have loaded it, for good
 		l.insmod(l.build("noexit", 1))
 	}
 	r, errs := l.reload(exitRefused, l.build("noexit", 2))
 	l.is(r, "refused", "untouched")
 	if r.Cause.Code == "" || !strings.Contains(errs, "it has no exit function") {
-		t.Errorf("%+v: %s", r.Cause, errs)
+		l.Errorf("%+v: %s", r.Cause, errs)
 	}
 	r, _ = l.reload(exitRefused, l.build("hello", 1, "hello\x00", "hel/o\x00"))
 	if r.Result != "refused" || r.Load != nil {
-		t.Errorf("%+v", r)
+		l.Errorf("%+v", r)
 	}
 }
 
@@ -433,7 +447,7 @@ func TestReloadCrash(t *testing.T) {
 	if os.Getenv("KMODTRACE_CRASH") == "" {
 		t.Skip("crashes the kernel: runs only when asked to, alone in a machine of the lab (KMODTRACE_CRASH)")
 	}
-	l := &reloadLab{t, t.TempDir()}
+	l := &reloadLab{t, t.TempDir(), &sharedTracer{t: t}}
 	l.kmodtrace(exitOK, "load", l.build("hello", 1))
 	r, errs := l.reload(exitUnconfirmed, l.build("crash", 2, "crash", "hello"))
 	l.is(r, "down", "unfinished")

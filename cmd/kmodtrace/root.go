@@ -14,7 +14,12 @@ import (
 
 // run is the whole command: arguments in, exit status out.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), endingSignals()...)
+	return runIn(context.Background(), args, stdin, stdout, stderr)
+}
+
+// runIn is run, in a context that may lend what the command needs.
+func runIn(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(ctx, endingSignals()...)
 	defer stop()
 
 	root := newRootCommand()

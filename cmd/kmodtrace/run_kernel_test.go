@@ -1,9 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,18 +17,21 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/kmodtrace/kmodtrace/internal/roles"
+	"golang.org/x/sys/unix"
 )
 
 // TestRun: for whatever loads modules, or needs them, `run` reports the loads that
 // the kernel's list of modules shows to have happened, and nothing of what others load
-// and unload meanwhile.
+// and unload meanwhile. One `run` has them all, one after another, with fences between:
+// what runs is a program that runs the others. How `run` passes on what a command has is
+// testdata/kernel/run.txtar.
 func TestRun(t *testing.T) {
 	if os.Getenv("KMODTRACE_LAB") == "" {
 		t.Skip("loads modules into the kernel: runs only in a machine of the lab (kmodtrace lab exec)")
 	}
-	if err := roles.Install("kmodtrace", "login", "sudo", "loader", "opener", "contain"); err != nil {
+	if err := roles.Install("kmodtrace", "steps", "login", "sudo", "loader", "opener", "contain"); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.MkdirAll("/mnt", 0o755); err != nil {
@@ -35,35 +43,47 @@ func TestRun(t *testing.T) {
 	writeConfig(t, "alias rtnl-link-kmtwo nap6\ninstall nap6 insmod "+nap+" ms=700\n")
 	defer noise(t)()
 	const container = "system.slice/docker-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef.scope"
-	for _, c := range []struct {
+	cases := []struct {
 		name    string
 		command []string
-		status  int
+		fails   bool
 		asks    []string // must be among the requests; without any, there must be none
 		may     string   // an action that some kernels see too
 	}{
 		{name: "insmod from a shell", command: []string{"sh", "-c", "insmod " + hello + "; exit $?"}},
 		{name: "a user through sudo", command: []string{roles.Path("login"), "1000", roles.Path("sudo"), "insmod", hello}},
 		{name: "a program that is gone at once", command: []string{roles.Path("loader"), hello}},
-		{name: "mount", command: []string{"mount", "-t", "xfs", "none", "/mnt"}, status: anyFailure, asks: []string{"fs-xfs"}},
+		{name: "mount", command: []string{"mount", "-t", "xfs", "none", "/mnt"}, fails: true, asks: []string{"fs-xfs"}},
 		{name: "ip link", command: []string{"ip", "link", "add", "run0", "type", "dummy"}, asks: []string{"rtnl-link-dummy"}},
 		{name: "an unprivileged user's socket", command: []string{roles.Path("login"), "65534", roles.Path("opener"), "38", "5", "0"}, asks: []string{"net-pf-38"}},
 		{name: "modprobe with dependencies", command: []string{"modprobe", "vxlan"}},
 		{name: "in a container", command: []string{roles.Path("contain"), container, "insmod", hello}},
 		{name: "two at once", command: []string{"sh", "-c", "ip link add two0 type kmtwo & ip link add two1 type kmtwo & wait"}, asks: []string{"rtnl-link-kmtwo", "rtnl-link-kmtwo"},
 			may: "load nap6 failed"}, // the second one's, where it does not share the first one's result
-		{name: "nothing provides it", command: []string{"ip", "link", "add", "run1", "type", "nosuchkind"}, status: anyFailure, asks: []string{"rtnl-link-nosuchkind"}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			before := modules(t)
-			said := runTraced(t, c.command, c.status)
-			var came []string
-			for _, m := range modules(t) {
-				if !slices.Contains(before, m) {
-					came = append(came, m)
-				}
+		{name: "nothing provides it", command: []string{"ip", "link", "add", "run1", "type", "nosuchkind"}, fails: true, asks: []string{"rtnl-link-nosuchkind"}},
+	}
+	traced := startSteps(t)
+	came := make([][]string, len(cases))
+	for i, c := range cases {
+		before := modules(t)
+		if failed := traced.step(c.command); failed != c.fails {
+			t.Errorf("%s: %q failed: %t", c.name, c.command, failed)
+		}
+		for _, m := range modules(t) {
+			if !slices.Contains(before, m) {
+				came[i] = append(came[i], m)
 			}
-			if diff := cmp.Diff(came, slices.Compact(slices.Sorted(slices.Values(said.loads)))); diff != "" {
+		}
+		unload(t, came[i])
+	}
+	said := traced.end()
+	if len(said) != len(cases) {
+		t.Fatalf("%d steps are reported, of %d", len(said), len(cases))
+	}
+	for i, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			said := said[i]
+			if diff := gocmp.Diff(came[i], slices.Compact(slices.Sorted(slices.Values(said.loads)))); diff != "" {
 				t.Errorf("loads (-happened +reported):\n%s", diff)
 			}
 			if len(c.asks) == 0 && len(said.asks) > 0 {
@@ -82,42 +102,122 @@ func TestRun(t *testing.T) {
 					t.Errorf("reported too: %s", other)
 				}
 			}
-			unload(t, came)
 		})
 	}
 }
 
-// anyFailure stands for an exit status that is not 0.
-const anyFailure = -1
+// stepFence is the name that a step ends with an unload of, which the kernel refuses.
+const stepFence = "step_ends"
+
+// steps is the program that runs the commands in its input, a JSON array a line. After
+// each it makes a fence and prints whether the command failed.
+func steps() {
+	input := json.NewDecoder(os.Stdin)
+	for {
+		var argv []string
+		if err := input.Decode(&argv); err != nil {
+			os.Exit(0)
+		}
+		cmd := exec.Command(argv[0], argv[1:]...)
+		cmd.Stderr = os.Stderr
+		failed := cmd.Run() != nil
+		err := error(unix.EINTR) // by the Go runtime's own signals
+		for err == unix.EINTR {
+			err = unix.DeleteModule(stepFence, unix.O_NONBLOCK)
+		}
+		fmt.Println(failed)
+	}
+}
+
+// tracedSteps is a `run` of steps.
+type tracedSteps struct {
+	t        *testing.T
+	cmd      *exec.Cmd
+	report   string
+	commands io.WriteCloser
+	answers  *bufio.Scanner
+	errs     bytes.Buffer
+}
+
+func startSteps(t *testing.T) *tracedSteps {
+	t.Helper()
+	s := &tracedSteps{t: t, report: filepath.Join(t.TempDir(), "report.json")}
+	s.cmd = exec.Command(roles.Path("kmodtrace"), "run", "--json", "--output", s.report, "--", roles.Path("steps"))
+	s.cmd.Stderr = &s.errs
+	var err error
+	if s.commands, err = s.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.answers = bufio.NewScanner(out)
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.cmd.Process.Kill() })
+	return s
+}
+
+// step has a command run, and tells whether it failed.
+func (s *tracedSteps) step(command []string) (failed bool) {
+	s.t.Helper()
+	if err := json.NewEncoder(s.commands).Encode(command); err != nil {
+		s.t.Fatal(err)
+	}
+	if !s.answers.Scan() {
+		s.commands.Close()
+		s.t.Fatalf("%q: no answer: %v: %s", command, errors.Join(s.answers.Err(), s.cmd.Wait()), s.errs.Bytes())
+	}
+	return s.answers.Text() == "true"
+}
 
 // activity is what `run` reported.
 type activity struct{ loads, asks, others []string }
 
-func runTraced(t *testing.T, command []string, status int) (said activity) {
-	t.Helper()
-	report := filepath.Join(t.TempDir(), "report.json")
-	cmd := exec.Command(roles.Path("kmodtrace"), slices.Concat([]string{"run", "--json", "--output", report, "--"}, command)...)
-	text, err := cmd.CombinedOutput()
-	if ended := cmd.ProcessState.ExitCode(); ended != status && (status != anyFailure || ended == 0) {
-		t.Fatalf("%q ended with %d (%v):\n%s", command, ended, err, text)
+// end gives what was reported of each step. To which one an action belongs is by the time
+// of its beginning, because some are reported later than they end.
+func (s *tracedSteps) end() (said []activity) {
+	s.t.Helper()
+	s.commands.Close()
+	if err := s.cmd.Wait(); err != nil {
+		s.t.Fatalf("%v: %s", err, s.errs.Bytes())
 	}
-	data, err := os.ReadFile(report)
+	data, err := os.ReadFile(s.report)
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
+	type action struct {
+		Action, Module, Outcome string
+		ErrnoName               string `json:"errno_name"`
+		Start                   int64  `json:"start_boottime_ns"`
+	}
+	var all []action
 	for line := range bytes.Lines(data) {
-		var a struct{ Action, Module, Outcome string }
+		var a action
 		if err := json.Unmarshal(line, &a); err != nil {
-			t.Fatal(err)
+			s.t.Fatal(err)
 		}
+		all = append(all, a)
+	}
+	slices.SortStableFunc(all, func(a, b action) int { return cmp.Compare(a.Start, b.Start) })
+	var step activity
+	for _, a := range all {
 		switch {
+		case a.Module == stepFence && a.ErrnoName == "EINTR":
+		case a.Module == stepFence:
+			said, step = append(said, step), activity{}
 		case a.Action == "load" && a.Outcome == "live":
-			said.loads = append(said.loads, a.Module)
+			step.loads = append(step.loads, a.Module)
 		case a.Action == "request":
-			said.asks = append(said.asks, a.Module)
+			step.asks = append(step.asks, a.Module)
 		default:
-			said.others = append(said.others, strings.Join([]string{a.Action, a.Module, a.Outcome}, " "))
+			step.others = append(step.others, strings.Join([]string{a.Action, a.Module, a.Outcome}, " "))
 		}
+	}
+	if len(step.loads)+len(step.asks)+len(step.others) > 0 {
+		s.t.Errorf("reported after the last step: %+v", step)
 	}
 	return said
 }

@@ -17,13 +17,14 @@ import (
 )
 
 // TestMain lets a script run the whole command as `kmodtrace`, and what `kmodtrace run`
-// does without tracing, which needs no privilege, as `passthrough`. `echoer` says what it hears.
+// does without tracing, which needs no privilege, as `passthrough`. `echoer` says what it hears, and `steps` runs what it reads.
 // The rest are the lab's roles.
 func TestMain(m *testing.M) {
 	commands := roles.Commands()
 	commands["kmodtrace"] = func() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 	commands["passthrough"] = func() { os.Exit(passThrough(os.Args[1:])) }
 	commands["echoer"] = echoSignals
+	commands["steps"] = steps
 	testscript.Main(m, commands)
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -61,6 +62,10 @@ func TestServeKilled(t *testing.T) {
 	}
 	s := serve(t, dir, "")
 	s.end(syscall.SIGTERM)
+	want := append(slices.Repeat([]string{"started", "inventory"}, times+1), "stopped")
+	if records := s.records(); !has(records, want...) || count(records, "stopped") != 1 {
+		t.Errorf("after %d kills the records are\n\t%s", times, strings.Join(records, "\n\t"))
+	}
 	if gaps := s.saying("the one before it was killed"); gaps != times {
 		t.Errorf("%d of %d kills are said", gaps, times)
 	}
@@ -101,43 +106,6 @@ func (s *served) saying(text string) (n int) {
 		}
 	})
 	return n
-}
-
-// TestServeClock: an hour that the clock is set back is told, and the journal goes on.
-func TestServeClock(t *testing.T) {
-	if os.Getenv("KMODTRACE_LAB") == "" {
-		t.Skip("sets the clock and loads modules: runs only in a machine of the lab (kmodtrace lab exec)")
-	}
-	if err := roles.Install("kmodtrace"); err != nil {
-		t.Fatal(err)
-	}
-	unload(t, []string{"hello"})
-	s := serve(t, t.TempDir(), "")
-	_ = exec.Command("/sbin/insmod", labModule("hello")).Run()
-	s.await("load hello live by root")
-	setClock(t, -time.Hour)
-	t.Cleanup(func() { setClock(t, time.Hour) })
-	s.await("clock")
-	_ = exec.Command("/sbin/rmmod", "hello").Run()
-	s.await("unload hello unloaded by root")
-	s.checkLoaded()
-	if status := s.end(syscall.SIGTERM); status != 0 {
-		t.Errorf("status %d: %s", status, s.said)
-	}
-	if records := s.records(); !has(records, "load hello live by root", "clock", "unload hello unloaded by root", "stopped") {
-		t.Errorf("the records are\n\t%s", strings.Join(records, "\n\t"))
-	}
-	if s.saying("the clock was set back by 1h0m0") != 1 {
-		t.Errorf("the records do not say by how much the clock was set")
-	}
-}
-
-func setClock(t *testing.T, by time.Duration) {
-	t.Helper()
-	now := unix.NsecToTimeval(time.Now().Add(by).UnixNano())
-	if err := unix.Settimeofday(&now); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // TestServeDamaged: a journal whose bytes somebody overwrites is set aside while the service

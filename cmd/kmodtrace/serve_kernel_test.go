@@ -19,6 +19,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/await"
 	"github.com/kmodtrace/kmodtrace/internal/roles"
 	"github.com/kmodtrace/kmodtrace/journal"
+	"golang.org/x/sys/unix"
 )
 
 // served is a service of its own process, as a machine runs it.
@@ -112,8 +113,8 @@ func has(records []string, want ...string) bool {
 	return len(want) == 0
 }
 
-// TestServe: a service records what others do, who they are, and every gap in the
-// watching, and the journal is whole after each of its ends.
+// TestServe: a service records what others do, who they are, and that the clock was set,
+// and the journal is whole at its end.
 func TestServe(t *testing.T) {
 	if os.Getenv("KMODTRACE_LAB") == "" {
 		t.Skip("loads modules into the kernel: runs only in a machine of the lab (kmodtrace lab exec)")
@@ -143,33 +144,51 @@ func TestServe(t *testing.T) {
 	if out, _ := second.CombinedOutput(); second.ProcessState.ExitCode() != exitRefused || !strings.Contains(string(out), "has a writer already") {
 		t.Errorf("a second service on the journal: status %d, %s", second.ProcessState.ExitCode(), out)
 	}
+	checkClock(t, s)
 	if status := s.end(syscall.SIGTERM); status != 0 {
 		t.Errorf("status %d: %s", status, s.said)
 	}
-	records := s.records()
-	if !has(records, "started", "inventory", "load hello live by user", "unload hello unloaded by root", "load refuse failed by root init-refused", "stopped") {
+	if records := s.records(); !has(records, "started", "inventory", "load hello live by user", "unload hello unloaded by root", "load refuse failed by root init-refused",
+		"load hello live by root", "clock", "unload hello unloaded by root", "stopped") {
 		t.Errorf("the records are\n\t%s", strings.Join(records, "\n\t"))
-	}
-
-	s = serve(t, dir, "")
-	s.end(syscall.SIGKILL)
-	s = serve(t, dir, "")
-	s.end(syscall.SIGTERM)
-	if again := s.records(); !has(again[len(records):], "started", "inventory", "started", "inventory", "stopped") {
-		t.Errorf("after a kill the records go on with\n\t%s", strings.Join(again[len(records):], "\n\t"))
 	}
 }
 
-// await waits until a record is there.
-func (s *served) await(line string) {
+// checkClock: an hour that the clock is set back is told, and the journal goes on. It is
+// set forward when the test has ended.
+func checkClock(t *testing.T, s *served) {
+	t.Helper()
+	_ = exec.Command("/sbin/insmod", labModule("hello")).Run()
+	s.await("load hello live by root")
+	setClock(t, -time.Hour)
+	t.Cleanup(func() { setClock(t, time.Hour) })
+	s.await("clock")
+	_ = exec.Command("/sbin/rmmod", "hello").Run()
+	s.await("clock", "unload hello unloaded by root")
+	s.checkLoaded()
+	if s.saying("the clock was set back by 1h0m0") != 1 {
+		t.Errorf("the records do not say by how much the clock was set")
+	}
+}
+
+func setClock(t *testing.T, by time.Duration) {
+	t.Helper()
+	now := unix.NsecToTimeval(time.Now().Add(by).UnixNano())
+	if err := unix.Settimeofday(&now); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// await waits until these records are there, in that order.
+func (s *served) await(lines ...string) {
 	s.t.Helper()
 	for start := time.Now(); ; time.Sleep(50 * time.Millisecond) {
 		records := s.records()
-		if has(records, line) {
+		if has(records, lines...) {
 			return
 		}
 		if time.Since(start) > await.Bound {
-			s.t.Fatalf("no %q among\n\t%s", line, strings.Join(records, "\n\t"))
+			s.t.Fatalf("no %q among\n\t%s", lines, strings.Join(records, "\n\t"))
 		}
 	}
 }

@@ -14,29 +14,30 @@ import (
 // again: the attached tracer, by which it is its own witness, and what causes are looked
 // up in.
 type session struct {
-	tracer  *tracer.Tracer
-	witness *witness
-	kernel  *kernel.Kernel
-	inquiry *account.Inquiry
+	tracer   *tracer.Tracer
+	giveBack func() error // the tracer
+	witness  *witness
+	kernel   *kernel.Kernel
+	inquiry  *account.Inquiry
 }
 
 // startSession attaches. Where tracing is not possible nothing is to be done at all.
 func startSession(ctx context.Context, backend tracer.Backend) (*session, error) {
-	t, err := openTracer(backend)
+	t, giveBack, err := borrowTracer(ctx, backend)
 	if err != nil {
 		return nil, err
 	}
 	sayBlind(zerolog.Ctx(ctx), t.Coverage())
 	k, err := kernel.Open(nil)
 	if err != nil {
-		return nil, errors.Join(err, t.Close())
+		return nil, errors.Join(err, giveBack())
 	}
-	return &session{t, newWitness(t), k, account.NewPatientInquiry(k, false)}, nil
+	return &session{t, giveBack, newWitness(t), k, account.NewPatientInquiry(k, false)}, nil
 }
 
 func (s *session) close() error {
 	s.witness.close()
-	return s.tracer.Close()
+	return s.giveBack()
 }
 
 // attempt is the witness's, after which there is one again for the next attempt: one

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -23,6 +24,31 @@ func openTracer(backend tracer.Backend) (*tracer.Tracer, error) {
 	// What the kernel's types took while the programs were loaded is not needed again.
 	memory.Release()
 	return t, nil
+}
+
+// lentTracer gives a command a tracer that was attached before it and stays attached after
+// it. The tests on a kernel lend one to many commands, because attaching takes longer
+// there than what most commands do.
+type lentTracer func(tracer.Backend) (*tracer.Tracer, error)
+
+type lentTracerKey struct{}
+
+// lend gives the commands that run in the context a tracer.
+func lend(ctx context.Context, lent lentTracer) context.Context {
+	return context.WithValue(ctx, lentTracerKey{}, lent)
+}
+
+// borrowTracer is openTracer, unless the context lends a tracer. giveBack closes what
+// was opened here.
+func borrowTracer(ctx context.Context, backend tracer.Backend) (t *tracer.Tracer, giveBack func() error, err error) {
+	if lent, ok := ctx.Value(lentTracerKey{}).(lentTracer); ok {
+		t, err := lent(backend)
+		return t, func() error { return nil }, err
+	}
+	if t, err = openTracer(backend); err != nil {
+		return nil, nil, err
+	}
+	return t, t.Close, nil
 }
 
 // noTraceError says why tracing is not possible here, in one line.
