@@ -278,7 +278,7 @@ func TestRestoreBadDays(t *testing.T) {
 		if r, said := run(t, m); r.restored || !strings.Contains(said, "no space left") {
 			t.Errorf("restored: %v; it said %s", r.restored, said)
 		}
-		if left, err := filepath.Glob(filepath.Join(snapshotsDir(m.Cache), "*", makingPrefix+"*")); err != nil || len(left) > 0 {
+		if left, err := filepath.Glob(filepath.Join(snapshotsDir(m.Cache), "*", ".build-*")); err != nil || len(left) > 0 {
 			t.Errorf("left: %q, %v", left, err)
 		}
 	})

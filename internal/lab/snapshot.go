@@ -52,6 +52,8 @@ const (
 	// payloadSize is that of the device's memory, which is a power of two and takes room
 	// in the machine's addresses. A larger payload boots.
 	payloadSize = 256 << 20
+	// maxSnapshots is what those of one architecture may take on the disk: some twenty.
+	maxSnapshots = 4 << 30
 	// memoryStep is the unit of the guest's memory.
 	memoryStep = 128 // MiB
 	maxState   = 64 << 20
@@ -73,7 +75,7 @@ func (b *base) ensureSnapshot(ctx context.Context) (*snapshot, error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return nil, err
 	}
-	unlock, err := lockFile(ctx, b.lock(), b.machine.progress())
+	unlock, err := lockFile(ctx, dir+lockSuffix, b.machine.progress())
 	if err != nil {
 		return nil, err
 	}
@@ -87,8 +89,7 @@ func (b *base) ensureSnapshot(ctx context.Context) (*snapshot, error) {
 	if err := b.make(ctx, dir); err != nil {
 		return nil, err
 	}
-	// What cannot be removed now can be next time.
-	_ = tidySnapshots(snapshotsDir(b.machine.Cache), dir, maxSnapshots)
+	_, _ = tidy(filepath.Dir(dir), maxSnapshots) // what cannot be removed now can be next time
 	fmt.Fprintf(b.machine.progress(), "made a snapshot of %s in %.1f s\n", b.machine.Kernel.Release, time.Since(start).Seconds())
 	return openSnapshot(dir)
 }
@@ -104,6 +105,11 @@ func openSnapshot(dir string) (_ *snapshot, err error) {
 	if err := checkOwners(dir, trustedUsers()); err != nil {
 		return nil, err
 	}
+	done, err := use(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer done() // what is open or copied stays, whoever removes it
 	s := &snapshot{dir: dir}
 	text, err := os.ReadFile(filepath.Join(dir, indexFile))
 	if err != nil {
@@ -112,8 +118,6 @@ func openSnapshot(dir string) (_ *snapshot, err error) {
 	if err := json.Unmarshal(text, &s.index); err != nil {
 		return nil, &damagedError{dir, err.Error()}
 	}
-	now := time.Now()
-	_ = os.Chtimes(dir, now, now) // for who looks for the least used
 	defer func() {
 		if err != nil {
 			s.close()
@@ -218,4 +222,16 @@ func newMemory(name string, size int64) (*os.File, error) {
 		return nil, fmt.Errorf("memory of the guest: %w", err)
 	}
 	return f, nil
+}
+
+// discardSnapshot removes one that was no good. One that somebody is opening stays until the
+// next who finds it so.
+func discardSnapshot(dir string) error {
+	c, err := openCleaner(filepath.Dir(dir))
+	if err != nil {
+		return err
+	}
+	defer c.root.Close()
+	_, err = c.remove(filepath.Base(dir), "no good")
+	return err
 }

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/cavaliergopher/cpio"
@@ -62,9 +61,6 @@ func (b *base) dir() string {
 	k := b.machine.Kernel
 	return filepath.Join(snapshotsDir(b.machine.Cache), k.Arch, fmt.Sprintf("%s-%dM-%s", k.Release, b.machine.Memory, b.key))
 }
-
-// lock is the name of the lock for all snapshots that can take each other's place.
-func (b *base) lock() string { return strings.TrimSuffix(b.dir(), "-"+b.key) + ".lock" }
 
 func snapshotsDir(cache string) string { return filepath.Join(cache, "snapshots") }
 

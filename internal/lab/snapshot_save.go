@@ -21,7 +21,7 @@ const saveLimit = 10 * time.Minute
 
 // make boots the base and saves it, whole or not at all.
 func (b *base) make(ctx context.Context, dir string) error {
-	work := filepath.Join(filepath.Dir(dir), makingPrefix+filepath.Base(dir))
+	work := filepath.Join(filepath.Dir(dir), ".build-"+filepath.Base(dir))
 	if err := os.RemoveAll(work); err != nil { // of one that was killed: we hold the lock
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 )
@@ -160,57 +159,35 @@ func TestForeignSnapshots(t *testing.T) {
 	}
 }
 
-func TestTidySnapshots(t *testing.T) {
-	root := t.TempDir()
-	place := func(name string, age time.Duration, size int) string {
-		dir := filepath.Join(root, name)
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, memoryFile), bytes.Repeat([]byte{1}, size), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		then := time.Now().Add(-age)
-		if err := os.Chtimes(dir, then, then); err != nil {
-			t.Fatal(err)
-		}
-		return dir
-	}
-	const mib = 1 << 20
-	oldest := place("amd64/6.1-a", 3*time.Hour, mib)
-	place("arm64/6.1-b", 2*time.Hour, mib)
-	place("amd64/6.12-c", time.Hour, mib)
-	place("amd64/6.12-d", 0, mib)
-	place("amd64/.making-6.12-e", 0, mib)
-	place("amd64/.making-6.12-f", 24*time.Hour, mib)
-	place("amd64/.gone-1", 24*time.Hour, mib)
-	if err := os.WriteFile(filepath.Join(root, "amd64", "6.1.lock"), nil, 0o644); err != nil {
+// A snapshot that is being made is nobody's but its maker's, and one that was no good goes
+// with its locks.
+func TestDiscardSnapshot(t *testing.T) {
+	memory, _ := savedMemory(t)
+	dir := newSnapshotDir(t)
+	if err := writeSnapshot(dir, memory, []byte("state")); err != nil {
 		t.Fatal(err)
 	}
-	outside := filepath.Join(t.TempDir(), "outside")
-	if err := os.Mkdir(outside, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(outside, filepath.Join(root, "amd64", ".gone-link")); err != nil {
-		t.Fatal(err)
-	}
-	if err := tidySnapshots(root, oldest, 2*mib+mib/2); err != nil {
-		t.Error(err)
-	}
-	names, err := filepath.Glob(filepath.Join(root, "*", "*"))
+	s, err := openSnapshot(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := strings.ReplaceAll(strings.Join(names, " "), root+"/", "")
-	// The oldest is to be kept, and so the two newest are, with it.
-	if want := "amd64/.gone-link amd64/.making-6.12-e amd64/6.1-a amd64/6.1.lock amd64/6.12-c amd64/6.12-d"; got != want {
-		t.Errorf("left: %s\nwant: %s", got, want)
+	defer s.close()
+	unlock, err := lockFile(t.Context(), dir+lockSuffix, os.Stderr)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := os.Stat(outside); err != nil {
-		t.Error(err)
+	if err := discardSnapshot(dir); err != nil || !exists(dir) {
+		t.Errorf("while somebody makes it anew: %v, there: %v", err, exists(dir))
 	}
-	if err := tidySnapshots(filepath.Join(root, "nowhere"), "", mib); err != nil {
-		t.Errorf("where there are none: %v", err)
+	unlock()
+	if err := discardSnapshot(dir); err != nil || exists(dir) {
+		t.Errorf("%v, there: %v", err, exists(dir))
+	}
+	if left, err := os.ReadDir(filepath.Dir(dir)); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	if err := discardSnapshot(dir); err != nil {
+		t.Errorf("once more: %v", err)
 	}
 }
 
