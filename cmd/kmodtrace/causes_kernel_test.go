@@ -23,7 +23,7 @@ func TestCauses(t *testing.T) {
 	if boot == "" || os.Getenv("KMODTRACE_LAB") == "" {
 		t.Skip("breaks kernels that were booted for it: make causes")
 	}
-	w := newWorld(t)
+	w := newWorld(t, boot)
 	for _, c := range causeCases() {
 		if c.boot != boot {
 			continue

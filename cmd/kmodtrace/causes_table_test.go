@@ -138,11 +138,9 @@ func fileCases() []causeCase {
 func (w *world) unreadable(way, path string) seen {
 	switch way {
 	case "load":
-		out, _ := command("kmodtrace", "load", "--json", path)
-		return ofResult(out)
+		return ofResult(w.kmodtrace("load", "--json", path))
 	case "check":
-		out, _ := command("kmodtrace", "check", "--json", path)
-		return ofVerdict(out)
+		return ofVerdict(w.kmodtrace("check", "--json", path))
 	}
 	return w.seenDuring(func() { finitModule(path, 0) })
 }
@@ -202,8 +200,7 @@ func symbolCases() []causeCase {
 				return w.installed(t)
 			},
 			do: func(w *world, t *testing.T, way string) seen {
-				out, _ := command("kmodtrace", "load", "--json", "failuser")
-				return ofResult(out)
+				return ofResult(w.kmodtrace("load", "--json", "failuser"))
 			},
 		},
 	}
@@ -272,8 +269,7 @@ func (w *world) loadPath(way, path, name string) seen {
 	case "modprobe":
 		return w.seenDuring(func() { w.modprobe(name) })
 	}
-	out, _ := command("kmodtrace", "load", "--json", path)
-	return ofResult(out)
+	return ofResult(w.kmodtrace("load", "--json", path))
 }
 
 // notReady has three modules wait for one, the thirty seconds that a kernel waits, in

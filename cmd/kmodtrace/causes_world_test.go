@@ -35,11 +35,17 @@ type world struct {
 	tree      string // a folder with lib/modules, of the specimens only
 	watch     *watched
 	fences    int
+	// shared is attached once for all commands of ours, which run in this process. Nil where
+	// the kernel ends the thread that loads: there each has a process.
+	shared *sharedTracer
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, boot string) *world {
 	t.Helper()
 	w := &world{kernel: mustOpenKernel(t), specimens: os.Getenv("KMODTRACE_MODULES")}
+	if !strings.HasPrefix(boot, crashBoot) {
+		w.shared = &sharedTracer{t: t}
+	}
 	w.tree = t.TempDir()
 	w.install(t)
 	w.watch = startWatch(t)
@@ -130,11 +136,9 @@ func (w *world) write(t *testing.T, path string, data []byte) {
 func (w *world) load(way, file string, params []string) seen {
 	switch way {
 	case "check":
-		out, _ := command("kmodtrace", append([]string{"check", "--json", w.specimen(file)}, params...)...)
-		return ofVerdict(out)
+		return ofVerdict(w.kmodtrace(append([]string{"check", "--json", w.specimen(file)}, params...)...))
 	case "load":
-		out, _ := command("kmodtrace", append([]string{"load", "--json", w.specimen(file)}, params...)...)
-		return ofResult(out)
+		return ofResult(w.kmodtrace(append([]string{"load", "--json", w.specimen(file)}, params...)...))
 	case "syscall":
 		return w.seenDuring(func() { finitModule(w.specimen(file), 0) })
 	case "insmod":
@@ -153,12 +157,22 @@ func (w *world) load(way, file string, params []string) seen {
 func (w *world) unload(way, name string) seen {
 	switch way {
 	case "unload":
-		out, _ := command("kmodtrace", "unload", "--json", name)
-		return ofResult(out)
+		return ofResult(w.kmodtrace("unload", "--json", name))
 	case "rmmod":
 		return w.seenDuring(func() { command("/bin/busybox", "rmmod", name) })
 	}
 	return seen{problem: "no such way"}
+}
+
+// kmodtrace runs a command of ours, and gives what it printed.
+func (w *world) kmodtrace(args ...string) []byte {
+	if w.shared == nil {
+		out, _ := command("kmodtrace", args...)
+		return out
+	}
+	var out bytes.Buffer
+	w.shared.run(args, &out, io.Discard) // that it fails is the point
+	return out.Bytes()
 }
 
 // command runs a program to its end, which must come.
