@@ -305,7 +305,18 @@ func startWatch(t *testing.T) *watched {
 		t.Fatal(err)
 	}
 	go w.read(out)
-	waitFor(t, ready)
+	await.Until(t, "watch is ready", func() bool {
+		// Nobody takes actions before: that the channel is closed says that watch has ended.
+		select {
+		case _, more := <-w.actions:
+			if !more {
+				t.Fatalf("watch ended: %v: %s", w.cmd.Wait(), w.errs.String())
+			}
+		default:
+		}
+		_, err := os.Stat(ready)
+		return err == nil
+	})
 	return w
 }
 
