@@ -44,7 +44,7 @@ func callerCases() []causeCase {
 		{
 			code: cause.NotPermitted, boot: plainBoot, file: "hello.ko", says: []string{"CAP_SYS_MODULE"}, check: unknowable,
 			do: func(w *world, t *testing.T, way string) (s seen) {
-				withoutCapability(func() { s = w.load(way, "hello.ko", nil) })
+				w.withoutCapability(func() { s = w.load(way, "hello.ko", nil) })
 				return s
 			},
 		},
@@ -378,7 +378,7 @@ func unloadCases() []causeCase {
 	return []causeCase{
 		{code: cause.NotPermitted, name: "unload", boot: plainBoot, ways: ways, check: unasked, says: []string{"CAP_SYS_MODULE"}, setup: with("hello.ko"),
 			do: func(w *world, t *testing.T, way string) (s seen) {
-				withoutCapability(func() { s = w.unload(way, "hello") })
+				w.withoutCapability(func() { s = w.unload(way, "hello") })
 				return s
 			}},
 		{code: cause.NotLoaded, boot: plainBoot, ways: ways, check: unasked, do: of("nosuch"), says: []string{"nosuch"}},

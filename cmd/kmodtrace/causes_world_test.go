@@ -196,7 +196,10 @@ func quiet(t *testing.T, name string, args ...string) {
 
 // withoutCapability runs do in a thread whose children are root without
 // CAP_SYS_MODULE.
-func withoutCapability(do func()) {
+func (w *world) withoutCapability(do func()) {
+	shared := w.shared
+	w.shared = nil // this process keeps it
+	defer func() { w.shared = shared }()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
