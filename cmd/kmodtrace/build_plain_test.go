@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -102,6 +103,9 @@ func TestInWorkshop(t *testing.T) {
 	if release == "" {
 		t.Skip("TestBuildScripts runs it where a compiler and a kernel's headers are")
 	}
+	// What these tests are started with may ignore it (nohup), and then all their children
+	// do, which one of them is to be ended by.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP)
 	var scripts []string
 	for _, name := range strings.Fields(os.Getenv(inWorkshopRun)) {
 		scripts = append(scripts, filepath.Join("testdata", "build", name+".txtar"))

@@ -44,7 +44,7 @@ type snapshotIndex struct {
 type extent struct{ Offset, Size int64 }
 
 const (
-	snapshotFormat = "1" // of the files, and of what the guest expects
+	snapshotFormat = "2" // of the files, and of what the guest expects
 	indexFile      = "index.json"
 	memoryFile     = "memory"
 	stateFile      = "state"

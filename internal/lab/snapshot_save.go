@@ -107,7 +107,7 @@ func (b *base) run(ctx context.Context, s supply) ([]byte, error) {
 }
 
 func (b *base) stateOf(ctx context.Context, p *process, qmp *monitor) ([]byte, error) {
-	if err := guest.NewReader(p.reader(p.stdout)).Sync(); err != nil {
+	if err := awaitCalm(p.reader(p.stdout)); err != nil {
 		return nil, err
 	}
 	r, w, err := os.Pipe()
@@ -134,6 +134,23 @@ func (b *base) stateOf(ctx context.Context, p *process, qmp *monitor) ([]byte, e
 		return nil, fmt.Errorf("QEMU wrote a state of %d bytes", state.Len())
 	}
 	return state.Bytes(), nil
+}
+
+// awaitCalm waits until the guest can be saved, and refuses one whose clock runs at twice
+// its speed: under emulation, on a busy machine, a kernel can measure its timer wrongly.
+func awaitCalm(port io.Reader) error {
+	frames := guest.NewReader(port)
+	if err := frames.Sync(); err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := frames.Sync(); err != nil {
+		return err
+	}
+	if took := time.Since(began); took < guest.Calm*6/10 {
+		return fmt.Errorf("its clock is wrong: a second of the guest took %v", took.Round(time.Millisecond))
+	}
+	return nil
 }
 
 func writeSnapshot(work string, memory *os.File, state []byte) error {

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/kmodtrace/kmodtrace/internal/lab/guest"
 )
 
 // savedMemory is a guest's memory with zeros in it, at its ends and between.
@@ -271,6 +274,22 @@ func TestSnapshotKeys(t *testing.T) {
 	other = m
 	other.Kernel.Image = kernel
 	differs("another kernel", other, q)
+}
+
+// A guest whose clock is too fast is not saved.
+func TestWrongClock(t *testing.T) {
+	r, w := io.Pipe()
+	for took, saved := range map[time.Duration]bool{0: false, guest.Calm: true} {
+		go func() {
+			frames := guest.NewWriter(w)
+			_ = frames.Open()
+			time.Sleep(took)
+			_ = frames.Open()
+		}()
+		if err := awaitCalm(r); (err == nil) != saved {
+			t.Errorf("a second in %v: %v", took, err)
+		}
+	}
 }
 
 // A machine that must see a boot does not go on from a snapshot.

@@ -27,14 +27,19 @@ type Resumption struct {
 // SeedSize is what a [Resumption] brings of randomness, in bytes.
 const SeedSize = 64
 
-// calm is how long a booted guest is left alone before it is saved: the kernel still has
-// small work to do by then, which would be done again after each restore.
-const calm = time.Second
+// Calm is how long a booted guest is left alone before it is saved, by its own clock: the
+// kernel still has small work to do by then, which would be done again after each restore.
+// The guest says when it begins and when it ends, so that the host can tell a clock that
+// the kernel has set to a wrong speed, and all that are restored would have.
+const Calm = time.Second
 
 // wait says that the guest can be saved, and waits for its resumption. What it is to do
 // then comes in the payload. The time from here on is not the time of the save.
 func wait(port io.Reader, frames *Writer) (Task, error) {
-	time.Sleep(calm)
+	if err := frames.Open(); err != nil {
+		return Task{}, err
+	}
+	time.Sleep(Calm)
 	if err := frames.Open(); err != nil {
 		return Task{}, err
 	}
