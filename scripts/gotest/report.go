@@ -52,19 +52,20 @@ type testName struct{ pkg, name string }
 
 // report prints what go test tells, as soon as it is known.
 type report struct {
-	mu    sync.Mutex // of all but watch
-	w     io.Writer
-	watch *watch
-	tests map[testName]*test
-	skips map[string][]string // tests by reason
-	count count
+	mu      sync.Mutex // of all but watch
+	w       io.Writer
+	watch   *watch
+	tests   map[testName]*test
+	skips   map[string][]string // tests by reason
+	count   count
+	slowest slowest
 
 	blamed map[string]bool // packages with a test that failed
 	hung   map[string]bool // packages that were ended, and have failed whatever they say
 }
 
 func newReport(w io.Writer) *report {
-	return &report{w: w, watch: newWatch(), tests: map[testName]*test{}, skips: map[string][]string{}, blamed: map[string]bool{}, hung: map[string]bool{}}
+	return &report{w: w, watch: newWatch(), tests: map[testName]*test{}, skips: map[string][]string{}, slowest: slowest{}, blamed: map[string]bool{}, hung: map[string]bool{}}
 }
 
 func (r *report) read(in io.Reader) error {
@@ -153,6 +154,9 @@ func (r *report) endTest(e event, t *test) {
 	if parent := parentOf(e.Test); parent != "" && e.Action == "fail" {
 		r.test(e.Package, parent).subFails = true
 	}
+	if !t.hasSub {
+		r.slowest.add(e)
+	}
 	switch {
 	case e.Action == "fail":
 		fmt.Fprintf(r.w, "--- FAIL: %s %s (%.1f s)\n%s", e.Package, e.Test, e.Elapsed, t.output.String())
@@ -178,7 +182,7 @@ func (r *report) endPackage(e event, t *test) {
 		t.output.WriteString("    it said that it passed, and did not end\n")
 	}
 	if e.Action == "pass" {
-		fmt.Fprintf(r.w, "ok    %s  %.1f s\n", e.Package, e.Elapsed)
+		fmt.Fprintf(r.w, "ok    %s  %.1f s\n%s", e.Package, e.Elapsed, r.slowest.text(e.Package))
 	}
 	if e.Action != "fail" {
 		return
@@ -198,7 +202,7 @@ func (r *report) endPackage(e event, t *test) {
 	if !r.blamed[e.Package] {
 		r.count.failed++
 	}
-	fmt.Fprintf(r.w, "%sFAIL  %s  %.1f s\n", t.output.String(), e.Package, e.Elapsed)
+	fmt.Fprintf(r.w, "%sFAIL  %s  %.1f s\n%s", t.output.String(), e.Package, e.Elapsed, r.slowest.text(e.Package))
 }
 
 // finish prints the skipped tests by their reasons and the closing line.

@@ -138,3 +138,22 @@ func TestRunRefusesNonsense(t *testing.T) {
 		}
 	}
 }
+
+// The tests that take longest are named, and no parents beside their subtests.
+func TestSlowest(t *testing.T) {
+	var out bytes.Buffer
+	r := newReport(&out)
+	for _, e := range []event{
+		{Action: "run", Test: "TestA"}, {Action: "run", Test: "TestA/b"},
+		{Action: "pass", Test: "TestA/b", Elapsed: 40}, {Action: "pass", Test: "TestA", Elapsed: 41},
+		{Action: "run", Test: "TestC"}, {Action: "pass", Test: "TestC", Elapsed: 100},
+		{Action: "run", Test: "TestD"}, {Action: "pass", Test: "TestD", Elapsed: 1},
+		{Action: "pass", Elapsed: 142},
+	} {
+		e.Package = "m"
+		r.take(e)
+	}
+	if want := "ok    m  142.0 s\n      slowest: TestC 100 s, TestA/b 40 s\n"; out.String() != want {
+		t.Errorf("got %q\nwant %q", out.String(), want)
+	}
+}
