@@ -358,13 +358,20 @@ func (w *world) seenDuring(do func()) seen {
 }
 
 // during gives what watch saw while do ran, and not what came before.
-func (w *world) during(do func()) []cause.Explained {
-	// In one thread: another system call of it ends what may be a first try.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	w.untilFence()
-	do()
-	return w.untilFence()
+func (w *world) during(do func()) (seen []cause.Explained) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		// In one thread: another system call of it ends what may be a first try. It is a thread
+		// that nobody has afterwards: who borrows the shared tracer takes all of its own for
+		// what it did itself.
+		runtime.LockOSThread()
+		w.untilFence()
+		do()
+		seen = w.untilFence()
+	}()
+	<-done
+	return seen
 }
 
 func (w *world) untilFence() []cause.Explained {
