@@ -124,11 +124,19 @@ func (c *console) keep(p []byte) error {
 func (c *console) end() (tail, panicked string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	tail, panicked = readConsole(c.last)
+	tail, panicked = readConsole(c.last, consoleTail)
 	if c.err != nil {
 		err = fmt.Errorf("keep the console: %w", c.err)
 	}
 	return tail, panicked, err
+}
+
+// text gives the last lines.
+func (c *console) text(lines int) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	tail, _ := readConsole(c.last, lines)
+	return tail
 }
 
 func (c *console) close() {
@@ -142,7 +150,7 @@ func (c *console) close() {
 
 // readConsole gives the console's last lines, and the kernel's own word for
 // what killed it, "" when it printed none.
-func readConsole(text []byte) (tail, panicked string) {
+func readConsole(text []byte, most int) (tail, panicked string) {
 	text = text[max(0, len(text)-consoleEnd):]
 	text = bytes.ReplaceAll(text, []byte("\r"), nil)
 	lines := strings.Split(strings.TrimRight(printable(string(text)), "\n"), "\n")
@@ -152,7 +160,7 @@ func readConsole(text []byte) (tail, panicked string) {
 			panicked = reason
 		}
 	}
-	tail = strings.Join(lines[max(0, len(lines)-consoleTail):], "\n")
+	tail = strings.Join(lines[max(0, len(lines)-most):], "\n")
 	return strings.TrimSpace(tail), panicked
 }
 

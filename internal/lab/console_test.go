@@ -28,7 +28,7 @@ func TestReadConsole(t *testing.T) {
 		{name: "one endless line", text: strings.Repeat("x", 1<<20), first: strings.Repeat("x", consoleLine), last: strings.Repeat("x", consoleLine)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			tail, panicked := readConsole([]byte(c.text))
+			tail, panicked := readConsole([]byte(c.text), consoleTail)
 			lines := strings.Split(tail, "\n")
 			if lines[0] != c.first || lines[len(lines)-1] != c.last || panicked != c.panicked {
 				t.Errorf("got %.80q … %.80q, %q", lines[0], lines[len(lines)-1], panicked)

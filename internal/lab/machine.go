@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/internal/lab/guest"
@@ -268,12 +269,13 @@ func (m Machine) live(ctx context.Context, q qemu, from supply, r *report, stdou
 	}
 	heard := newPulse(p.reader(p.stdout))
 	signals := make(chan os.Signal)
+	var asked atomic.Bool
 	go m.watchPulse(heard, signals, stop, stalled)
 	s, receiveErr := listening.until(ctx, heard, func() {
 		if from.answered != nil {
 			from.answered()
 		}
-		m.startInput(listening, p.stdin, signals, stop)
+		m.startInput(listening, p.stdin, signals, stop, &asked)
 	})
 	close(stop)
 	waitErr := p.end(s.done || errors.Is(receiveErr, io.EOF) || errors.Is(receiveErr, io.ErrUnexpectedEOF))
@@ -289,6 +291,10 @@ func (m Machine) live(ctx context.Context, q qemu, from supply, r *report, stdou
 	case <-console.done:
 	case <-time.After(patience): // its file does not take it
 	}
+	if asked.Load() {
+		// The command's own stacks do not say what it waits for in the kernel.
+		fmt.Fprintf(m.progress(), "the guest's console, of a command that was asked where it waits:\n%s\n", console.text(askedTail))
+	}
 	tail, panicked, consoleErr := console.end()
 	if !s.done {
 		return m.judge(ctx, s, receiveErr, waitErr, p.complaint(), tail, panicked)
@@ -296,6 +302,10 @@ func (m Machine) live(ctx context.Context, q qemu, from supply, r *report, stdou
 	r.status = s.status
 	return errors.Join(append(s.trouble.all(), collectErr, consoleErr)...)
 }
+
+// askedTail is how much of the console is shown of a command that was asked where it waits,
+// in lines: the kernel prints the stack of each task that is blocked.
+const askedTail = 300
 
 // patience is how long what has to end by itself may take, once a run is over.
 const patience = 2 * time.Second
@@ -327,14 +337,14 @@ func cutOff(done bool) error {
 }
 
 // startInput begins to hand standard input and signals over, now that the guest listens.
-func (m Machine) startInput(s *session, port io.Writer, signals <-chan os.Signal, stop <-chan struct{}) {
+func (m Machine) startInput(s *session, port io.Writer, signals <-chan os.Signal, stop <-chan struct{}, asked *atomic.Bool) {
 	stdin := m.Stdin
 	if stdin == nil {
 		stdin = bytes.NewReader(nil)
 	}
 	frames := guest.NewWriter(port)
 	go func() { _ = s.send(stdin, frames, stop) }() // a guest that is gone shows on the other side
-	go passSignals(frames, m.Signals, signals, stop)
+	go passSignals(frames, m.Signals, signals, stop, asked)
 }
 
 // qemuError is what QEMU complained of.

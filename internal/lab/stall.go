@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -82,8 +83,9 @@ func (m Machine) watchPulse(p *pulse, signals chan<- os.Signal, stop <-chan stru
 }
 
 // passSignals sends signals to the guest's command, until stop is closed. A guest that does
-// not take them shows on the other side.
-func passSignals(frames *guest.Writer, a, b <-chan os.Signal, stop <-chan struct{}) {
+// not take them shows on the other side. asked becomes true when the command was asked where
+// it waits.
+func passSignals(frames *guest.Writer, a, b <-chan os.Signal, stop <-chan struct{}, asked *atomic.Bool) {
 	for {
 		var s os.Signal
 		select {
@@ -96,5 +98,6 @@ func passSignals(frames *guest.Writer, a, b <-chan os.Signal, stop <-chan struct
 		if !ok || frames.WriteUint(guest.Signal, uint32(n)) != nil {
 			return
 		}
+		asked.Store(asked.Load() || n == syscall.SIGQUIT)
 	}
 }

@@ -21,11 +21,15 @@ func TestSignalReachesCommand(t *testing.T) {
 	signals := make(chan os.Signal, 1)
 	signals <- syscall.SIGQUIT
 	m.Signals = signals
-	var stdout bytes.Buffer
+	var stdout, said bytes.Buffer
+	m.Progress = &said
 	var r report
 	err := ends(t, func() error { return m.live(t.Context(), q, supply{image: image}, &r, &stdout, io.Discard) })
 	if err != nil || r.status.Status != 128+3 || stdout.String() != "stacks" {
 		t.Errorf("status %d, %q, %v", r.status.Status, &stdout, err)
+	}
+	if !strings.Contains(said.String(), "the guest's console") {
+		t.Errorf("it said %q: not what the kernel did", said.String())
 	}
 }
 
