@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -60,10 +61,23 @@ func TestKernel(t *testing.T) {
 	if err != nil || len(scripts) == 0 {
 		t.Fatalf("no scripts: %v", err)
 	}
+	scripts = slices.DeleteFunc(scripts, func(name string) bool { return filepath.Base(name) == wreck })
 	for _, script := range scripts {
 		// One after another, for they share the kernel: testscript would run them at once.
 		t.Run(filepath.Base(script), func(t *testing.T) { testscript.Run(t, kernelScript(t, script, modules)) })
 	}
+}
+
+// wreck is the script that leaves the kernel damaged.
+const wreck = "wreck.txtar"
+
+// TestWreck crashes its kernel, after which any load may hang there from 6.5 on
+// (docs/kernel-facts.md): it runs alone in a machine, as TestReloadCrash does.
+func TestWreck(t *testing.T) {
+	if os.Getenv("KMODTRACE_CRASH") == "" {
+		t.Skip("crashes the kernel: runs only when asked to, alone in a machine of the lab (KMODTRACE_CRASH)")
+	}
+	testscript.Run(t, kernelScript(t, filepath.Join("testdata", "kernel", wreck), os.Getenv("KMODTRACE_MODULES")))
 }
 
 func kernelScript(t *testing.T, script, modules string) testscript.Params {
