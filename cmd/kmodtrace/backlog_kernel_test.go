@@ -19,7 +19,7 @@ import (
 )
 
 // muchMore is what the ring of events has no room for: some five thousand attempts have.
-const muchMore = 7500
+const muchMore = 12000
 
 // refuseUnloads makes refused unloads, two thousand a second: at full speed, twenty
 // thousand, whoever reads the ring cannot keep up on an emulated machine.

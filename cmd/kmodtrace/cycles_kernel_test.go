@@ -19,15 +19,13 @@ import (
 
 // TestCycles: cycles of load and unload by insmod, rmmod and modprobe beside `watch
 // --json` give exactly the actions that happened, in order. KMODTRACE_TIMES says how many;
-// without it there are thirty, and ten with kprobes. testdata/kernel/watch.txtar has thirty
-// more, with the backend that Auto takes. An action that is lost, invented or out of its
-// place is one of any few; what only many at once bring about is for TestWatchUnread and
-// tracer's TestStorm.
+// without it there are two hundred, and forty with kprobes: fewer would miss what goes wrong
+// only now and then.
 func TestCycles(t *testing.T) {
 	if os.Getenv("KMODTRACE_LAB") == "" {
 		t.Skip("loads modules into the kernel: runs only in a machine of the lab (kmodtrace lab exec)")
 	}
-	cycles, others := 30, 10
+	cycles, others := 200, 40
 	if text := os.Getenv("KMODTRACE_TIMES"); text != "" {
 		var err error
 		if cycles, err = strconv.Atoi(text); err != nil {

@@ -95,7 +95,7 @@ func TestGuestFolder(t *testing.T) {
 	}
 }
 
-// TestTestsTime: what the user says counts, then what the test has, and nothing is no limit.
+// TestTestsTime: the user's --timeout comes first, then the test's own; without both there is no limit.
 func TestTestsTime(t *testing.T) {
 	for _, c := range []struct {
 		args    string

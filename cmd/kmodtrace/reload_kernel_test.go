@@ -272,7 +272,7 @@ func testReloadPutBack(l *reloadLab) {
 	}
 }
 
-// testReloadNoWayBack: nobody has the old file. It is said before anything is removed.
+// testReloadNoWayBack: the old file is gone. The command says so before it removes anything.
 func testReloadNoWayBack(l *reloadLab) {
 	l.insmod(l.build("refuse", 11), "err=0")
 	r, errs := l.reload(exitUnconfirmed, l.build("refuse", 12), "err=5")

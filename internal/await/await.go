@@ -1,8 +1,8 @@
 // Package await is how tests wait for what another process or goroutine does.
 //
 // A test waits for the thing itself, not for some time: how long that takes depends on
-// the machine and on what else it does. Whoever waits here waits for [Bound], and so a
-// test whose thing never comes still says which one that is. A deadline that is itself
+// the machine and on what else it does. A wait here ends after [Bound], so that a
+// test that waits in vain still names what it waited for. A deadline that is itself
 // what a test is about does not belong here.
 package await
 

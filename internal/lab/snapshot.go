@@ -109,7 +109,7 @@ func openSnapshot(dir string) (_ *snapshot, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer done() // what is open or copied stays, whoever removes it
+	defer done() // an open file and a copy outlive a removal
 	s := &snapshot{dir: dir}
 	text, err := os.ReadFile(filepath.Join(dir, indexFile))
 	if err != nil {

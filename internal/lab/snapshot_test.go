@@ -41,13 +41,20 @@ func newSnapshotDir(t *testing.T) string {
 	return dir
 }
 
-// A snapshot comes back as it was written.
-func TestSnapshotFiles(t *testing.T) {
+// saved writes a snapshot of such a memory.
+func saved(t *testing.T) (dir string, content []byte) {
+	t.Helper()
 	memory, content := savedMemory(t)
-	dir := newSnapshotDir(t)
+	dir = newSnapshotDir(t)
 	if err := writeSnapshot(dir, memory, []byte("state")); err != nil {
 		t.Fatal(err)
 	}
+	return dir, content
+}
+
+// A snapshot comes back as it was written.
+func TestSnapshotFiles(t *testing.T) {
+	dir, content := saved(t)
 	s, err := openSnapshot(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -128,11 +135,7 @@ func TestDamagedSnapshots(t *testing.T) {
 		"an extent less":             index(func(x *snapshotIndex) { x.Extents = x.Extents[1:] }),
 	} {
 		t.Run(name, func(t *testing.T) {
-			memory, _ := savedMemory(t)
-			dir := newSnapshotDir(t)
-			if err := writeSnapshot(dir, memory, []byte("state")); err != nil {
-				t.Fatal(err)
-			}
+			dir, _ := saved(t)
 			if err := damage(dir); err != nil {
 				t.Fatal(err)
 			}
@@ -165,11 +168,7 @@ func TestForeignSnapshots(t *testing.T) {
 // A snapshot that is being made is nobody's but its maker's, and one that was no good goes
 // with its locks.
 func TestDiscardSnapshot(t *testing.T) {
-	memory, _ := savedMemory(t)
-	dir := newSnapshotDir(t)
-	if err := writeSnapshot(dir, memory, []byte("state")); err != nil {
-		t.Fatal(err)
-	}
+	dir, _ := saved(t)
 	s, err := openSnapshot(dir)
 	if err != nil {
 		t.Fatal(err)

@@ -83,7 +83,7 @@ func TestConsoleHasBounds(t *testing.T) {
 		say(strings.Repeat("x", 1<<20)) // no line's end
 	}
 	say("\n")
-	for i := range 10_000 {
+	for i := range 100_000 {
 		say("WARNING: again\n")
 		if i%2 == 0 {
 			say(strings.Repeat("\x00", 2000) + "\n")
@@ -91,7 +91,7 @@ func TestConsoleHasBounds(t *testing.T) {
 	}
 	say("Kernel panic - not syncing: at last")
 	c := p.end()
-	if len(c.Messages) != maxMessages || c.MessagesLeftOut != 15_002-maxMessages || len(c.Faults) != maxFaults+1 || c.FaultsLeftOut != 10_000-maxFaults {
+	if len(c.Messages) != maxMessages || c.MessagesLeftOut != 150_002-maxMessages || len(c.Faults) != maxFaults+1 || c.FaultsLeftOut != 100_000-maxFaults {
 		t.Errorf("%d and %d messages, %d and %d faults", len(c.Messages), c.MessagesLeftOut, len(c.Faults), c.FaultsLeftOut)
 	}
 	if last := c.Faults[len(c.Faults)-1]; last.Kind != Panic {
