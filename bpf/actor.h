@@ -49,27 +49,42 @@ static __always_inline struct kernfs_node *cgroup_of(struct task_struct *task)
 	return css ? BPF_CORE_READ(css, cgroup, kn) : kn;
 }
 
+/* cgroup_walk is the state of the way from a control group up to the root. */
+struct cgroup_walk {
+	struct process_event *event;
+	struct kernfs_node *node; /* the next one; none where all are written */
+};
+
+/* climb_cgroup writes a name and goes one up. It tells whether the way has ended. */
+static __always_inline bool climb_cgroup(struct cgroup_walk *w)
+{
+	struct kernfs_node *node = w->node, *parent = parent_of(node);
+	volatile __u32 *length = &w->event->cgroup_length;
+	long n;
+
+	if (!parent) {
+		w->node = 0;
+		return true;
+	}
+	if (*length >= CGROUP_LEN)
+		return true;
+	n = bpf_probe_read_kernel_str(&w->event->cgroup[*length & (CGROUP_LEN - 1)], PATH_NAME,
+				      BPF_CORE_READ(node, name));
+	if (n <= 0 || n > PATH_NAME)
+		return true;
+	*length += n;
+	w->node = parent;
+	return false;
+}
+ROUND(climb_cgroup)
+
 static __always_inline void read_cgroup(struct process_event *e, struct task_struct *task)
 {
-	struct kernfs_node *kn = cgroup_of(task);
-	volatile __u32 *length = &e->cgroup_length;
+	struct cgroup_walk w = { .event = e, .node = cgroup_of(task) };
 
-	for (int i = 0; i < CGROUP_DEPTH; i++) {
-		struct kernfs_node *parent = parent_of(kn);
-		long n;
-
-		if (!parent)
-			return;
-		if (*length >= CGROUP_LEN)
-			break;
-		n = bpf_probe_read_kernel_str(&e->cgroup[*length & (CGROUP_LEN - 1)], PATH_NAME,
-					      BPF_CORE_READ(kn, name));
-		if (n <= 0 || n > PATH_NAME)
-			break;
-		*length += n;
-		kn = parent;
-	}
-	e->traits |= TRAIT_CGROUP_CUT;
+	REPEAT(CGROUP_DEPTH, climb_cgroup, &w);
+	if (w.node)
+		e->traits |= TRAIT_CGROUP_CUT;
 }
 
 /* read_process fills all of it: it is a key. */

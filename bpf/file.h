@@ -8,46 +8,59 @@
 /* From 6.13 a flag in the nanoseconds (multigrain timestamps). */
 #define I_CTIME_QUERIED (1U << 31)
 
-/* walk writes the names from the leaf to the root, across mounts, each ended by
- * NUL, and tells whether that was all. The reader turns them round: prepending
- * would need offsets that verifiers of old kernels cannot follow. The length is
- * kept in the event, not in a register: there the verifier knows nothing of it, all
- * rounds look alike to it, and the check takes a tenth of the time. */
-static __always_inline bool walk(struct file_facts *f, struct file *file)
+/* walk is the state of the way from a file up to the root. */
+struct walk {
+	struct file_facts *facts;
+	struct dentry *dentry; /* the next one; none where all are written */
+	struct mount *mount;
+};
+
+/* climb writes a name and goes one directory up, across mounts. It tells whether the way
+ * has ended. The length is kept in the event, not in a register: there the verifier knows
+ * nothing of it, and all rounds look alike to it. */
+static __always_inline bool climb(struct walk *w)
 {
-	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
-	struct vfsmount *vfs = BPF_CORE_READ(file, f_path.mnt);
-	struct mount *mnt = (void *)vfs - bpf_core_field_offset(struct mount, mnt);
-	volatile __u32 *length = &f->length;
+	/* Not read through w below, whose own fields would be sought in the kernel then. */
+	struct dentry *dentry = w->dentry, *parent;
+	struct mount *mount = w->mount, *up;
+	volatile __u32 *length = &w->facts->length;
+	long n;
 
-	*length = 0;
-	for (int i = 0; i < PATH_DEPTH; i++) {
-		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-		struct dentry *root = BPF_CORE_READ(mnt, mnt.mnt_root);
-		long n;
-
-		if (dentry == root) {
-			struct mount *up = BPF_CORE_READ(mnt, mnt_parent);
-
-			if (up == mnt)
-				return true;
-			dentry = BPF_CORE_READ(mnt, mnt_mountpoint);
-			mnt = up;
-			continue;
-		}
-		if (*length >= PATH_LEN)
-			break;
-		/* The mask, too, is for the verifier. */
-		n = bpf_probe_read_kernel_str(&f->path[*length & (PATH_LEN - 1)], PATH_NAME,
-					      BPF_CORE_READ(dentry, d_name.name));
-		if (n <= 0 || n > PATH_NAME)
-			break;
-		*length += n;
-		if (dentry == parent) /* in no directory: a memfd */
-			return true;
-		dentry = parent;
+	if (dentry == BPF_CORE_READ(mount, mnt.mnt_root)) {
+		up = BPF_CORE_READ(mount, mnt_parent);
+		w->dentry = up == mount ? 0 : BPF_CORE_READ(mount, mnt_mountpoint);
+		w->mount = up;
+		return up == mount;
 	}
-	return false;
+	if (*length >= PATH_LEN)
+		return true;
+	/* The mask, too, is for the verifier. */
+	n = bpf_probe_read_kernel_str(&w->facts->path[*length & (PATH_LEN - 1)], PATH_NAME,
+				      BPF_CORE_READ(dentry, d_name.name));
+	if (n <= 0 || n > PATH_NAME)
+		return true;
+	*length += n;
+	parent = BPF_CORE_READ(dentry, d_parent);
+	w->dentry = parent == dentry ? 0 : parent; /* in no directory: a memfd */
+	return parent == dentry;
+}
+ROUND(climb)
+
+/* walk_up writes the names from the leaf to the root, each ended by NUL, and tells whether
+ * that was all. The reader turns them round: prepending would need offsets that verifiers
+ * of old kernels cannot follow. */
+static __always_inline bool walk_up(struct file_facts *f, struct file *file)
+{
+	struct vfsmount *vfs = BPF_CORE_READ(file, f_path.mnt);
+	struct walk w = {
+		.facts = f,
+		.dentry = BPF_CORE_READ(file, f_path.dentry),
+		.mount = (void *)vfs - bpf_core_field_offset(struct mount, mnt),
+	};
+
+	f->length = 0;
+	REPEAT(PATH_DEPTH, climb, &w);
+	return !w.dentry;
 }
 
 /* change_time reads it where this kernel has it, in nanoseconds. */
@@ -84,7 +97,7 @@ static __always_inline __u16 read_file_facts(struct file_facts *f, struct file *
 		flags |= FLAG_UNLINKED;
 	if (BPF_CORE_READ(file, f_path.mnt, mnt_flags) & MNT_INTERNAL)
 		flags |= FLAG_INTERNAL;
-	if (!walk(f, file))
+	if (!walk_up(f, file))
 		flags |= FLAG_CUT;
 	return flags;
 }

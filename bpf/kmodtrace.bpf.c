@@ -13,6 +13,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "event.h"
+#include "loop.h"
 #include "ring.h"
 #include "budget.h"
 #include "shared.h"

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 )
 
 func TestHooksFor(t *testing.T) {
@@ -62,6 +63,51 @@ func TestProgramsAndHooks(t *testing.T) {
 			t.Errorf("program %s has no hook", name)
 		}
 	}
+}
+
+// TestBuildsAreAlike: what a kernel's verifier can follow decides which build it gets, and
+// nothing else does.
+func TestBuildsAreAlike(t *testing.T) {
+	old, err := programsFor(version{5, 16})
+	if err != nil {
+		t.Fatal(err)
+	}
+	looping, err := programsFor(version{5, 17})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if calls := callbacks(old); len(calls) > 0 {
+		t.Errorf("before 5.17 no program can have a callback: %q have", calls)
+	}
+	if calls := callbacks(looping); len(calls) == 0 {
+		t.Error("from 5.17 on no program has a callback: the builds are the same")
+	}
+	for name, p := range old.Programs {
+		other := looping.Programs[name]
+		if other == nil || other.SectionName != p.SectionName || other.Type != p.Type {
+			t.Errorf("program %s is %v before 5.17, and %v then", name, p, other)
+		}
+	}
+	for name, m := range old.Maps {
+		other := looping.Maps[name]
+		if other == nil || other.Type != m.Type || other.KeySize != m.KeySize || other.ValueSize != m.ValueSize || other.MaxEntries != m.MaxEntries {
+			t.Errorf("map %s is %v before 5.17, and %v then", name, m, other)
+		}
+	}
+	if len(looping.Programs) != len(old.Programs) || len(looping.Maps) != len(old.Maps) {
+		t.Errorf("%d programs and %d maps before 5.17, and %d and %d then",
+			len(old.Programs), len(old.Maps), len(looping.Programs), len(looping.Maps))
+	}
+}
+
+// callbacks lists the programs that hand a function to the kernel.
+func callbacks(spec *ebpf.CollectionSpec) (names []string) {
+	for name, p := range spec.Programs {
+		if slices.ContainsFunc(p.Instructions, func(i asm.Instruction) bool { return i.IsLoadOfFunctionPointer() }) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // Every function has its number where probes share events.

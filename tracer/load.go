@@ -8,6 +8,15 @@ import (
 	"github.com/cilium/ebpf/btf"
 )
 
+// programsFor reads the build of the programs that a kernel's verifier is done with soonest:
+// see bpf/loop.h.
+func programsFor(v version) (*ebpf.CollectionSpec, error) {
+	if v.less(version{5, 17}) {
+		return loadBpf()
+	}
+	return loadLoops()
+}
+
 // loading is a program on its way into the kernel.
 type loading struct {
 	name    string

@@ -160,7 +160,11 @@ func (t *Tracer) prepare(o Options) (*attacher, error) {
 	var types sync.WaitGroup
 	types.Go(func() { _, _ = cache.Kernel() })
 	defer types.Wait()
-	spec, err := loadBpf()
+	running, err := runningVersion()
+	if err != nil {
+		return nil, err
+	}
+	spec, err := programsFor(running)
 	if err != nil {
 		return nil, fmt.Errorf("read programs: %w", err)
 	}
@@ -189,10 +193,6 @@ func (t *Tracer) prepare(o Options) (*attacher, error) {
 	at := &attacher{spec: spec, maps: t.maps, cache: cache, backend: o.Backend, returns: o.Returns, attached: t.attached}
 	if at.returns == 0 {
 		at.returns = defaultReturns
-	}
-	running, err := runningVersion()
-	if err != nil {
-		return nil, err
 	}
 	at.hooks = slices.DeleteFunc(hooksFor(running), func(h hook) bool { return !at.has(h) })
 	// Why not is no concern: each is attached alone then.
