@@ -198,6 +198,7 @@ static __always_inline void tell_once(struct process *p, __u64 task, bool limite
 /* Whose line it is. */
 #define LINE_LIMITED (1 << 0) /* of a thread that may not load */
 #define LINE_CUT     (1 << 1) /* its process alone is told, none of the ancestors */
+#define LINE_BEHIND  (1 << 2) /* that is because the reader is behind */
 
 /* send_kin reports a process of an actor's line. A function of its own for the same
  * reason as tell_process, which it calls. */

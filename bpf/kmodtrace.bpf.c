@@ -122,26 +122,27 @@ static __always_inline int send_enter(struct attempt *a, enum call call, bool co
 }
 
 /* An attempt of the same thread whose end was missed must not get this one's return. */
-static __always_inline int fold_call(enum call call)
+static __always_inline int fold_call(enum call call, bool behind)
 {
 	__u32 tid = bpf_get_current_pid_tgid();
 
 	bpf_map_delete_elem(&attempts, &tid);
-	return fold((enum fold)call);
+	return fold((enum fold)call, behind);
 }
 
 static __always_inline int enter(enum call call, bool compat, __s32 fd, __u64 size, __u64 text,
 				 __u32 flags)
 {
 	bool limited = !may_load();
+	enum afford afford = limited ? affordable(BUDGET_CALLS) : AFFORDABLE;
 	struct attempt *a = 0;
 	char start[SHORT_TEXT];
 	struct file *file;
 
-	if (!limited || affordable(BUDGET_CALLS))
+	if (afford == AFFORDABLE)
 		a = begin(call, limited);
 	if (!a && limited)
-		return fold_call(call);
+		return fold_call(call, afford == READER_BEHIND);
 	if (!a)
 		untracked();
 	if (bpf_probe_read_user_str(start, sizeof(start), (void *)text) < (long)sizeof(start))
@@ -577,13 +578,21 @@ static __always_inline void forget_request(struct request *r)
 		bpf_map_delete_elem(&requests, &tid);
 }
 
-/* line_of_request: over the budget, who asks is told all the same, for a load may come of
- * it, but not below whom. */
+/* line_of_request: over the budget, or while the reader is behind, who asks is told all the
+ * same, for a load may come of it, but not below whom. There are never more of those than
+ * the machine can start helpers. */
 static __always_inline __u32 line_of_request(bool limited)
 {
 	if (!limited)
 		return 0;
-	return affordable(BUDGET_REQUESTS) ? LINE_LIMITED : LINE_LIMITED | LINE_CUT;
+	switch (affordable(BUDGET_REQUESTS)) {
+	case AFFORDABLE:
+		return LINE_LIMITED;
+	case READER_BEHIND:
+		return LINE_LIMITED | LINE_CUT | LINE_BEHIND;
+	default:
+		return LINE_LIMITED | LINE_CUT;
+	}
 }
 
 static __always_inline int send_request(void *name, __u64 site, __u16 flags)
@@ -601,7 +610,7 @@ static __always_inline int send_request(void *name, __u64 site, __u16 flags)
 	/* Nothing comes of what is refused: then there is nobody to tell a load of. */
 	if (flags & FLAG_DENIED && line & LINE_CUT && r) {
 		r->folded = 1;
-		return fold(FOLD_REQUEST);
+		return fold(FOLD_REQUEST, line & LINE_BEHIND);
 	}
 	e = reserve(struct request_event, limited);
 	if (!e)
@@ -703,7 +712,7 @@ static __always_inline int send_format(struct request *r, int ret)
 
 	if (ret < 0 && line & LINE_CUT) {
 		r->folded = 1;
-		return fold(FOLD_REQUEST);
+		return fold(FOLD_REQUEST, line & LINE_BEHIND);
 	}
 	e = reserve(struct format_event, limited);
 	if (!e)

@@ -29,19 +29,28 @@ func (s *Service) chores(ctx context.Context, group *sync.WaitGroup, reload <-ch
 	group.Go(func() { s.system.feed(ctx, s.well) })
 }
 
-// every calls f again and again until ctx is done.
+// every calls f again and again until ctx is done. Where that takes long it is called less
+// often: on a busy machine what is done by the clock would leave recording no time.
 func every(ctx context.Context, interval time.Duration, f func()) {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
+	pause := interval
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(pause):
+			began := time.Now()
 			f()
+			pause = max(interval, min(restFor*time.Since(began), longestRest))
 		}
 	}
 }
+
+const (
+	// restFor is how much longer a chore rests than it took.
+	restFor = 10
+	// longestRest bounds that: a disk that is slow for a moment says nothing about the next.
+	longestRest = 10 * time.Second
+)
 
 // everySecond asks what was lost, folded and disturbed. What it does takes no longer than
 // an append to the journal.

@@ -73,6 +73,9 @@ type Folded struct {
 	// in InKernel, and nothing else is known of them.
 	Errnos   map[string]int64 `json:"errnos,omitempty"`
 	InKernel int64            `json:"in_kernel,omitempty"`
+	// Unread: of those in InKernel the kernel side would have told more, had they not come
+	// faster than they were read.
+	Unread int64 `json:"unread,omitempty"`
 	// Unqueued, Unwritten: of these the budget would have allowed a record each, but too
 	// many waited, or the journal could not be written.
 	Unqueued  int64 `json:"unqueued,omitempty"`
@@ -277,6 +280,7 @@ func (d *fold) join(o *fold) {
 		d.opened = o.opened
 	}
 	d.InKernel += o.InKernel
+	d.Unread += o.Unread
 	d.Unqueued += o.Unqueued
 	d.Unwritten += o.Unwritten
 	for _, name := range slices.Sorted(maps.Keys(o.Errnos)) {
@@ -306,8 +310,8 @@ type kernelKey struct {
 }
 
 type kernelCount struct {
-	count uint64
-	last  time.Duration
+	count, unread uint64
+	last          time.Duration
 }
 
 // addKernel adds what the kernel side has counted since it was last asked. The times it
@@ -329,12 +333,13 @@ func (f *folds) addKernel(counts []tracer.Folded, now time.Time, sinceBoot time.
 		if n == 0 {
 			continue
 		}
-		f.kernel[key] = kernelCount{c.Count, c.Last}
+		f.kernel[key] = kernelCount{c.Count, c.Unread, c.Last}
 		f.total[c.Kind] += uint64(n)
 		d := f.of(foldKey{who: caller{c.UID, !c.Others}, kind: c.Kind, shared: c.Others})
 		wall := func(at time.Duration) time.Time { return now.Add(at - sinceBoot).Round(0) }
 		d.grow(n, wall(max(c.First, was.last)), wall(c.Last))
 		d.InKernel += n
+		d.Unread += int64(c.Unread - was.unread)
 	}
 }
 

@@ -220,19 +220,19 @@ func TestFoldKernel(t *testing.T) {
 	f := newFolds()
 	now := time.Unix(1_700_000_000, 0)
 	counts := []tracer.Folded{
-		{UID: 1000, Kind: tracer.Unload, Count: 100, First: 10 * time.Second, Last: 20 * time.Second},
+		{UID: 1000, Kind: tracer.Unload, Count: 100, Unread: 4, First: 10 * time.Second, Last: 20 * time.Second},
 		{Others: true, Kind: tracer.Load, Count: 7, First: 15 * time.Second, Last: 16 * time.Second},
 	}
 	f.addKernel(counts, now, 30*time.Second)
 	f.addKernel(counts, now, 31*time.Second)
-	counts[0].Count, counts[0].Last = 150, 40*time.Second
+	counts[0].Count, counts[0].Unread, counts[0].Last = 150, 6, 40*time.Second
 	f.addKernel(counts, now.Add(15*time.Second), 45*time.Second)
 	due := f.take(true)
 	if len(due) != 2 {
 		t.Fatalf("%d folds", len(due))
 	}
 	d := due[0]
-	if d.Count != 150 || d.InKernel != 150 || *d.UID != 1000 || !d.First.Equal(now.Add(-20*time.Second)) || !d.Last.Equal(now.Add(10*time.Second)) {
+	if d.Count != 150 || d.InKernel != 150 || d.Unread != 6 || *d.UID != 1000 || !d.First.Equal(now.Add(-20*time.Second)) || !d.Last.Equal(now.Add(10*time.Second)) {
 		t.Errorf("%+v", d.Folded)
 	}
 	if d := due[1]; d.Count != 7 || d.UID != nil || !d.shared {

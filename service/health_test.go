@@ -251,6 +251,29 @@ func TestEvery(t *testing.T) {
 	})
 }
 
+// TestEveryRests: what takes long is done less often, but not ever less.
+func TestEveryRests(t *testing.T) {
+	for _, c := range []struct {
+		takes time.Duration
+		times int
+	}{{100 * time.Millisecond, 54}, {500 * time.Millisecond, 11}, {time.Minute, 1}} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			n := 0
+			go every(ctx, time.Second, func() {
+				n++
+				time.Sleep(c.takes)
+			})
+			time.Sleep(time.Minute)
+			cancel()
+			if n != c.times {
+				t.Errorf("%d times within a minute, though each takes %v: want %d", n, c.takes, c.times)
+			}
+			time.Sleep(time.Hour)
+		})
+	}
+}
+
 // TestFoldsKept: folds are recorded when they are due and when the service ends; while they
 // cannot be written they go on counting.
 func TestFoldsKept(t *testing.T) {

@@ -153,14 +153,14 @@ func (q *intake) take() (waiting, bool) {
 	}
 }
 
-// poll gives the next action if there is one that goes together with the last: minor ones
-// do not go together with others, which would wait for them.
+// poll gives the next action if there is one that goes together with the last: none of a
+// higher lane, for which the record of the last would wait, and minor ones with no others.
 func (q *intake) poll(last *waiting) (waiting, bool) {
-	from, to := changesLane, requestsLane
+	from := changesLane
 	if last.lane == minorLane {
-		from, to = minorLane, minorLane
+		from = minorLane
 	}
-	w, ok, _ := q.next(from, to)
+	w, ok, _ := q.next(from, last.lane)
 	return w, ok
 }
 

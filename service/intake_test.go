@@ -49,6 +49,38 @@ func TestIntakeOrder(t *testing.T) {
 	}
 }
 
+// TestIntakeTogether: the record of an action waits for none that is less urgent.
+func TestIntakeTogether(t *testing.T) {
+	q := newIntake(newFolds())
+	ask := func(name string) {
+		q.put(with(request(someone(0, allCapabilities, true)), func(a *tracer.Action) { a.Module = name }))
+	}
+	ask("request0")
+	ask("request1")
+	q.put(with(refused(1000, "minor"), func(*tracer.Action) {}))
+	var w waiting
+	next := func(take func() (waiting, bool), want string) {
+		t.Helper()
+		name := ""
+		if got, ok := take(); ok {
+			w, name = got, got.action.Module
+		}
+		if name != want {
+			t.Errorf("got %q, want %q", name, want)
+		}
+	}
+	poll := func() (waiting, bool) { return q.poll(&w) }
+	next(q.take, "request0")
+	q.put(loadOf(1, "load0"))
+	next(poll, "load0")
+	q.put(loadOf(2, "load1"))
+	next(poll, "load1")
+	next(poll, "")
+	next(q.take, "request1")
+	next(poll, "")
+	next(q.take, "minor")
+}
+
 // TestIntakeFlood: whatever users do, a load waits behind nothing of theirs, what waits is
 // bounded, and each attempt is counted or waits.
 func TestIntakeFlood(t *testing.T) {

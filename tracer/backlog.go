@@ -35,6 +35,7 @@ type backlog struct {
 	taken  []byte // the block that is being taken
 	rest   []byte // what of it is left
 	record []byte // see take
+	place  uint64 // where in the ring that one ended
 }
 
 const (
@@ -44,8 +45,9 @@ const (
 	// blockSize is the size of a block before it is compressed: of a larger one not much
 	// less would be left, and there are two or three of them.
 	blockSize = 256 << 10
-	// lengthSize is that of the length before each record.
-	lengthSize = 4
+	// frameSize is that of what is before each record: its length, and the position in the
+	// ring where it ended.
+	frameSize = 4 + 8
 )
 
 func newBacklog(limit int) *backlog {
@@ -125,7 +127,7 @@ func (b *backlog) end() {
 }
 
 // take gives the oldest record, which is valid until the next call, and its buffer's
-// capacity may be written to. It waits for one: until the deadline, when it errs with
+// capacity may be written to; place is where in the ring it ended. It waits for one: until the deadline, when it errs with
 // [errIdle]; zero is none. The error is io.EOF when the adder has ended.
 func (b *backlog) take(deadline func() time.Time) ([]byte, error) {
 	for len(b.rest) == 0 {
@@ -141,7 +143,8 @@ func (b *backlog) take(deadline func() time.Time) ([]byte, error) {
 		}
 	}
 	size := binary.NativeEndian.Uint32(b.rest)
-	b.rest = b.rest[lengthSize:]
+	b.place = binary.NativeEndian.Uint64(b.rest[4:])
+	b.rest = b.rest[frameSize:]
 	b.record = append(b.record[:0], b.rest[:size]...)
 	b.rest = b.rest[size:]
 	return b.record, nil

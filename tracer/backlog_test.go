@@ -26,9 +26,12 @@ func variousRecords(n int) (all [][]byte) {
 	return all
 }
 
+// placeOf is where in the ring a record is said to be.
+func placeOf(record []byte) uint64 { return uint64(len(record)) << 32 }
+
 func addOne(b *backlog, record []byte) {
 	var one batch
-	one.add(record, nil)
+	one.add(placeOf(record), record, nil)
 	b.add(&one)
 }
 
@@ -50,8 +53,8 @@ func TestBacklog(t *testing.T) {
 			for i, want := range all {
 				time.Sleep(slow.taker)
 				got, err := b.take(never)
-				if err != nil || !bytes.Equal(got, want) {
-					t.Fatalf("record %d: %d bytes, %v; want %d bytes", i, len(got), err, len(want))
+				if err != nil || !bytes.Equal(got, want) || b.place != placeOf(want) {
+					t.Fatalf("record %d: %d bytes, %v, at %d; want %d bytes", i, len(got), err, b.place, len(want))
 				}
 			}
 			if got, err := b.take(never); err != io.EOF {

@@ -148,10 +148,11 @@ type bpfFoldKey struct {
 }
 
 type bpfFolded struct {
-	_     structs.HostLayout
-	Count uint64
-	First uint64
-	Last  uint64
+	_      structs.HostLayout
+	Count  uint64
+	Unread uint64
+	First  uint64
+	Last   uint64
 }
 
 type bpfFormatEvent struct {
@@ -330,6 +331,17 @@ type bpfReturnEvent struct {
 	Unused  uint32
 }
 
+type bpfSharedBudget struct {
+	_      structs.HostLayout
+	Bucket bpfBucket
+	Next   uint64
+	Last   [8]struct {
+		_        structs.HostLayout
+		Time     uint64
+		Position uint64
+	}
+}
+
 type bpfStage uint32
 
 const (
@@ -389,6 +401,7 @@ const (
 	bpfMapLimitedRequests                       = "limited_requests"
 	bpfMapLosses                                = "losses"
 	bpfMapOtherFolds                            = "other_folds"
+	bpfMapReading                               = "reading"
 	bpfMapRequests                              = "requests"
 	bpfMapReturns                               = "returns"
 	bpfMapStarting                              = "starting"
@@ -614,6 +627,7 @@ type bpfMapSpecs struct {
 	LimitedRequests *ebpf.MapSpec `ebpf:"limited_requests"`
 	Losses          *ebpf.MapSpec `ebpf:"losses"`
 	OtherFolds      *ebpf.MapSpec `ebpf:"other_folds"`
+	Reading         *ebpf.MapSpec `ebpf:"reading"`
 	Requests        *ebpf.MapSpec `ebpf:"requests"`
 	Returns         *ebpf.MapSpec `ebpf:"returns"`
 	Starting        *ebpf.MapSpec `ebpf:"starting"`
@@ -687,6 +701,7 @@ type bpfMaps struct {
 	LimitedRequests *ebpf.Map `ebpf:"limited_requests"`
 	Losses          *ebpf.Map `ebpf:"losses"`
 	OtherFolds      *ebpf.Map `ebpf:"other_folds"`
+	Reading         *ebpf.Map `ebpf:"reading"`
 	Requests        *ebpf.Map `ebpf:"requests"`
 	Returns         *ebpf.Map `ebpf:"returns"`
 	Starting        *ebpf.Map `ebpf:"starting"`
@@ -709,6 +724,7 @@ func (m *bpfMaps) Close() error {
 		m.LimitedRequests,
 		m.Losses,
 		m.OtherFolds,
+		m.Reading,
 		m.Requests,
 		m.Returns,
 		m.Starting,

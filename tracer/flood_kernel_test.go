@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -122,7 +123,7 @@ func TestFolded(t *testing.T) {
 
 func testFolded(t *testing.T, b tracer.Backend) {
 	const n = 5000
-	w := open(t, &tracer.Options{Backend: b})
+	w := open(t, (&tracer.Options{Backend: b}).Unhurried())
 	before := tracer.SinceBoot()
 	got := w.during(t, func() {
 		asUser(t, 1000, func() { refused(t, n) })
@@ -159,12 +160,98 @@ func testFolded(t *testing.T, b tracer.Backend) {
 	}
 }
 
+// TestSlowReader: a reader that takes fewer refusals than the budgets allow finds a load
+// behind a bounded number of them, however long that has gone on, and each refusal is told or
+// counted.
+func TestSlowReader(t *testing.T) {
+	inLab(t)
+	const (
+		users = 8
+		pause = 125 * time.Millisecond // for each action: half as many as the budget of all allows
+		first = 250                    // actions before the load; then more than most would wait
+		most  = 128 + 32               // a burst, and what comes in half a second
+	)
+	tr, err := tracer.Open(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	flooding, stop := context.WithCancel(t.Context())
+	defer stop()
+	var made [users]uint64
+	var flood sync.WaitGroup
+	for i := range users {
+		flood.Go(func() {
+			asUser(t, 3000+i, func() {
+				for ; flooding.Err() == nil; made[i]++ {
+					refused(t, 1)
+					time.Sleep(time.Millisecond) // or the reader's thread hardly runs
+				}
+			})
+		})
+	}
+	reading, end := context.WithCancel(t.Context())
+	defer end()
+	told, before, begun, seen := make(map[uint32]uint64), 0, false, false
+	for a, err := range tr.Actions(reading) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if uid := a.Thread.UID; uid >= 3000 {
+			told[uid]++
+		}
+		switch {
+		case a.Kind == tracer.Load && a.Module == "hello":
+			seen = true
+			stop()
+			flood.Wait()
+			end()
+		case begun && !seen:
+			before++
+		}
+		if !begun && sum(told) >= first {
+			begun = true
+			sh(t, "/sbin/insmod", specimen("hello"))
+		}
+		if !seen {
+			time.Sleep(pause)
+		}
+	}
+	sh(t, "/sbin/rmmod", "hello")
+	t.Logf("%d told before the load was made, and %d between that and its action", first, before)
+	if !seen || before > most {
+		t.Errorf("the load is seen: %t, behind %d other actions, want at most %d", seen, before, most)
+	}
+	var unread uint64
+	counted := folded(t, tr)
+	for i, n := range made {
+		uid := uint32(3000 + i)
+		if f := counted[uid]; told[uid]+f.Count != n {
+			t.Errorf("user %d: %d told and %+v, of %d", uid, told[uid], f, n)
+		}
+		unread += counted[uid].Unread
+	}
+	if unread == 0 {
+		t.Error("none is said to be counted because the reader was behind")
+	}
+	if loss, err := tr.Loss(); err != nil || loss.Any() && !mayMiss(tr.Coverage().Backend) {
+		t.Errorf("loss %+v, %v", loss, err)
+	}
+}
+
+func sum(counts map[uint32]uint64) (all uint64) {
+	for _, n := range counts {
+		all += n
+	}
+	return all
+}
+
 // TestFoldedOfManyUsers: who has many users has no more told, and what finds no counter of
 // its own is counted for all.
 func TestFoldedOfManyUsers(t *testing.T) {
 	inLab(t)
 	const users, each = 1500, 3
-	w := open(t, nil)
+	w := open(t, new(tracer.Options).Unhurried())
 	before := tracer.SinceBoot()
 	got := w.during(t, func() {
 		asUser(t, 2000, func() {
@@ -289,7 +376,7 @@ func requests(t *testing.T, n int) {
 // counted.
 func TestRequestsOfTheUnprivileged(t *testing.T) {
 	inLab(t)
-	w := open(t, &tracer.Options{RingSize: 16 << 20})
+	w := open(t, (&tracer.Options{RingSize: 16 << 20}).Unhurried())
 	// The kernel is to ask for a module that there is, at the end of the flood.
 	const conf = "/etc/modprobe.d/flood.conf"
 	if err := os.MkdirAll("/etc/modprobe.d", 0o755); err != nil {
@@ -347,7 +434,7 @@ func TestRequestsWithoutHelperAreFolded(t *testing.T) {
 	}
 	defer os.WriteFile(helper, before, 0)
 	const n = 2000
-	w := open(t, nil)
+	w := open(t, new(tracer.Options).Unhurried())
 	got := w.during(t, func() { asUser(t, 1000, func() { requests(t, n) }) })
 	told, f := by(got, 1000), folded(t, w.Tracer)[1000]
 	if told+f.Count != n && told+f.Count != 2*n { // older kernels ask for the kind of socket too

@@ -12,6 +12,9 @@ import (
 // thousand times a second: of each user the first 64 are told in full and four a second
 // from then on, of all such users together 128 and 16 a second. The rest is counted here.
 // The same holds for the requests that such a caller makes and that come to no helper.
+// Nothing more is told while eight of those calls, or of those requests, wait to be read and
+// the first of them has waited for half a second: a slow reader has more counted, not more to
+// catch up on.
 //
 // What is counted here was seen and is not lost: [Loss] does not have it.
 type Folded struct {
@@ -24,6 +27,8 @@ type Folded struct {
 	Kind ActionKind `json:"action"`
 	// Count only grows while the [Tracer] is open.
 	Count uint64 `json:"count"`
+	// Unread counts those of Count which would have been told, had the reader not been behind.
+	Unread uint64 `json:"unread,omitempty"`
 	// First and Last are the kernel's times since boot of the first and the last of them.
 	First time.Duration `json:"first_boottime_ns"`
 	Last  time.Duration `json:"last_boottime_ns"`
@@ -89,7 +94,8 @@ func (all *folds) add(f Folded, what bpfFold, counted bpfFolded) {
 	case bpfFoldFOLD_REQUEST:
 		f.Kind = Autoload
 	}
-	f.Count, f.First, f.Last = counted.Count, time.Duration(counted.First), time.Duration(counted.Last)
+	f.Count, f.Unread = counted.Count, counted.Unread
+	f.First, f.Last = time.Duration(counted.First), time.Duration(counted.Last)
 	i := slices.IndexFunc(*all, func(g Folded) bool { return g.UID == f.UID && g.Others == f.Others && g.Kind == f.Kind })
 	if i < 0 {
 		*all = append(*all, f)
@@ -97,5 +103,6 @@ func (all *folds) add(f Folded, what bpfFold, counted bpfFolded) {
 	}
 	have := &(*all)[i]
 	have.Count += f.Count
+	have.Unread += f.Unread
 	have.First, have.Last = min(have.First, f.First), max(have.Last, f.Last)
 }

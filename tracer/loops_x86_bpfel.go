@@ -52,10 +52,11 @@ type loopsFoldKey struct {
 }
 
 type loopsFolded struct {
-	_     structs.HostLayout
-	Count uint64
-	First uint64
-	Last  uint64
+	_      structs.HostLayout
+	Count  uint64
+	Unread uint64
+	First  uint64
+	Last   uint64
 }
 
 type loopsHelper struct {
@@ -84,6 +85,17 @@ type loopsRequest struct {
 	Folded  uint16
 }
 
+type loopsSharedBudget struct {
+	_      structs.HostLayout
+	Bucket loopsBucket
+	Next   uint64
+	Last   [8]struct {
+		_        structs.HostLayout
+		Time     uint64
+		Position uint64
+	}
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -99,6 +111,7 @@ const (
 	loopsMapLimitedRequests                       = "limited_requests"
 	loopsMapLosses                                = "losses"
 	loopsMapOtherFolds                            = "other_folds"
+	loopsMapReading                               = "reading"
 	loopsMapRequests                              = "requests"
 	loopsMapReturns                               = "returns"
 	loopsMapStarting                              = "starting"
@@ -342,6 +355,7 @@ type loopsMapSpecs struct {
 	LimitedRequests *ebpf.MapSpec `ebpf:"limited_requests"`
 	Losses          *ebpf.MapSpec `ebpf:"losses"`
 	OtherFolds      *ebpf.MapSpec `ebpf:"other_folds"`
+	Reading         *ebpf.MapSpec `ebpf:"reading"`
 	Requests        *ebpf.MapSpec `ebpf:"requests"`
 	Returns         *ebpf.MapSpec `ebpf:"returns"`
 	Starting        *ebpf.MapSpec `ebpf:"starting"`
@@ -415,6 +429,7 @@ type loopsMaps struct {
 	LimitedRequests *ebpf.Map `ebpf:"limited_requests"`
 	Losses          *ebpf.Map `ebpf:"losses"`
 	OtherFolds      *ebpf.Map `ebpf:"other_folds"`
+	Reading         *ebpf.Map `ebpf:"reading"`
 	Requests        *ebpf.Map `ebpf:"requests"`
 	Returns         *ebpf.Map `ebpf:"returns"`
 	Starting        *ebpf.Map `ebpf:"starting"`
@@ -437,6 +452,7 @@ func (m *loopsMaps) Close() error {
 		m.LimitedRequests,
 		m.Losses,
 		m.OtherFolds,
+		m.Reading,
 		m.Requests,
 		m.Returns,
 		m.Starting,

@@ -133,10 +133,12 @@ func (r *ring) take(b *batch) error {
 		if size > r.size {
 			return fmt.Errorf("record of %d bytes in a ring of %d", size, r.size)
 		}
+		end := at + recordHeader + (size+7)&^7
 		if header&recordTossed == 0 {
-			b.add(r.record(at+recordHeader, size))
+			head, tail := r.record(at+recordHeader, size)
+			b.add(end, head, tail)
 		}
-		at += recordHeader + (size+7)&^7
+		at = end
 	}
 	return nil
 }
@@ -200,7 +202,8 @@ func (r *ring) isClosed() bool {
 	return r.closed
 }
 
-// batch is records that are added together, each behind its length.
+// batch is records that are added together, each behind its length and the position in the
+// ring where it ended.
 type batch struct {
 	framed []byte
 	end    uint64 // the ring's position behind them
@@ -209,8 +212,9 @@ type batch struct {
 func (b *batch) reset() { b.framed = b.framed[:0] }
 
 // add takes a record, in one part or two.
-func (b *batch) add(head, tail []byte) {
+func (b *batch) add(end uint64, head, tail []byte) {
 	b.framed = binary.NativeEndian.AppendUint32(b.framed, uint32(len(head)+len(tail)))
+	b.framed = binary.NativeEndian.AppendUint64(b.framed, end)
 	b.framed = append(b.framed, head...)
 	b.framed = append(b.framed, tail...)
 }

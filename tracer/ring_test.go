@@ -39,22 +39,14 @@ func (w writtenRing) room() uint64 {
 	return w.size - (w.written().Load() - w.position().Load())
 }
 
-func framed(records ...[]byte) []byte {
-	var b batch
-	for _, r := range records {
-		b.add(r, nil)
-	}
-	return b.framed
-}
-
 // TestRingTake: records of all sizes come out as they went in, also those that wrap round,
-// and those that the kernel tossed do not. What was read is room again.
+// and those that the kernel tossed do not; each with its place. What was read is room again.
 func TestRingTake(t *testing.T) {
 	w := newWrittenRing(8192)
 	random := rand.New(rand.NewPCG(3, 4))
 	wrapped := 0
 	for i, record := range variousRecords(2000) {
-		var want []byte
+		var want batch
 		for range 1 + random.IntN(3) {
 			if w.room() < uint64(len(record))+2*recordHeader+8 {
 				break
@@ -63,15 +55,15 @@ func TestRingTake(t *testing.T) {
 				wrapped++
 			}
 			w.write(record, 0)
+			want.add(w.written().Load(), record, nil)
 			w.write([]byte("tossed"), recordTossed)
-			want = append(want, framed(record)...)
 		}
 		var got batch
 		if err := w.take(&got); err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(got.framed, want) {
-			t.Fatalf("record %d: %d bytes; want %d", i, len(got.framed), len(want))
+		if !bytes.Equal(got.framed, want.framed) {
+			t.Fatalf("record %d: %d bytes; want %d", i, len(got.framed), len(want.framed))
 		}
 		if w.room() != w.size || w.ready() {
 			t.Fatalf("record %d: %d bytes are room, ready: %t", i, w.room(), w.ready())
@@ -85,11 +77,15 @@ func TestRingTake(t *testing.T) {
 // TestRingBusy: what is not complete is waited for, and so is what comes behind it.
 func TestRingBusy(t *testing.T) {
 	w := newWrittenRing(4096)
+	var first, others batch
 	w.write([]byte("first"), 0)
+	first.add(w.written().Load(), []byte("first"), nil)
 	busy := w.write([]byte("second"), recordBusy)
+	others.add(w.written().Load(), []byte("second"), nil)
 	w.write([]byte("third"), 0)
+	others.add(w.written().Load(), []byte("third"), nil)
 	var got batch
-	if err := w.take(&got); err != nil || !bytes.Equal(got.framed, framed([]byte("first"))) {
+	if err := w.take(&got); err != nil || !bytes.Equal(got.framed, first.framed) {
 		t.Fatalf("%q, %v", got.framed, err)
 	}
 	if w.ready() {
@@ -100,7 +96,7 @@ func TestRingBusy(t *testing.T) {
 		t.Error("not ready for one that is")
 	}
 	got.reset()
-	if err := w.take(&got); err != nil || !bytes.Equal(got.framed, framed([]byte("second"), []byte("third"))) {
+	if err := w.take(&got); err != nil || !bytes.Equal(got.framed, others.framed) {
 		t.Fatalf("%q, %v", got.framed, err)
 	}
 }
@@ -113,7 +109,7 @@ func TestRingBatch(t *testing.T) {
 		w.write(record, 0)
 	}
 	var got batch
-	if err := w.take(&got); err != nil || len(got.framed) < batchSize || len(got.framed) > batchSize+len(record)+lengthSize {
+	if err := w.take(&got); err != nil || len(got.framed) < batchSize || len(got.framed) > batchSize+len(record)+frameSize {
 		t.Errorf("%d bytes, %v", len(got.framed), err)
 	}
 	if !w.ready() {

@@ -36,7 +36,8 @@ type Options struct {
 	// Pending bounds the unfinished actions that are kept; zero means 16,384.
 	Pending int
 
-	requests uint32 // in flight at the same time that are tracked; zero means 8,192
+	requests  uint32 // in flight at the same time that are tracked; zero means 8,192
+	unhurried bool   // the kernel side does not look whether the reader can follow
 }
 
 // maxReturns is KRETPROBE_MAXACTIVE_MAX.
@@ -63,6 +64,7 @@ type Tracer struct {
 	maps     map[string]*ebpf.Map
 	ring     *ring
 	backlog  *backlog
+	reading  *reading
 	pending  int
 	dropped  atomic.Uint64
 	moved    atomic.Uint64 // the position in the ring before which all is in the backlog, or taken
@@ -123,6 +125,12 @@ func Open(opts *Options) (_ *Tracer, err error) {
 	}
 	if t.ring, err = openRing(t.maps[bpfMapEvents]); err != nil {
 		return nil, fmt.Errorf("open ring: %w", err)
+	}
+	if t.reading, err = openReading(t.maps[bpfMapReading]); err != nil {
+		return nil, err
+	}
+	if o.unhurried {
+		t.reading.close()
 	}
 	return t, t.remember()
 }
@@ -235,12 +243,17 @@ var errIdle = errors.New("no event yet")
 func (t *Tracer) read(ctx context.Context, deadline func() time.Time) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		t.backlog.begin()
+		if err := t.reading.begin(); err != nil {
+			yield(Event{}, err)
+			return
+		}
 		drained := make(chan error, 1)
 		go func() { drained <- t.drain(ctx) }()
 		stop := context.AfterFunc(ctx, t.ring.interrupt)
 		defer func() {
 			stop()
 			t.backlog.leave()
+			t.reading.leave()
 			t.ring.interrupt()
 			<-drained
 		}()
@@ -261,6 +274,10 @@ func (t *Tracer) read(ctx context.Context, deadline func() time.Time) iter.Seq2[
 				return
 			case err != nil:
 				yield(Event{}, fmt.Errorf("read backlog: %w", err))
+				return
+			}
+			if err := t.reading.took(t.backlog.place); err != nil {
+				yield(Event{}, err)
 				return
 			}
 			e, err := decode(raw)
@@ -371,6 +388,9 @@ func (t *Tracer) detach() error {
 	var errs []error
 	if t.ring != nil {
 		errs = append(errs, t.ring.close())
+	}
+	if t.reading != nil {
+		t.reading.close()
 	}
 	errs = append(errs, closeAll(t.attached, t.maps))
 	return errors.Join(errs...)

@@ -145,7 +145,7 @@ func filledFold(text string) service.Folded {
 	uid, at := uint32(1), time.Unix(1, 0).UTC()
 	return service.Folded{
 		UID: &uid, User: text, UIDs: []uint32{1}, Action: "load", Count: 1, First: at, Last: at, Errnos: map[string]int64{text: 1},
-		InKernel: 1, Unqueued: 1, Unwritten: 1, Modules: []string{text}, Programs: []string{text}, Containers: []string{text},
+		InKernel: 1, Unread: 1, Unqueued: 1, Unwritten: 1, Modules: []string{text}, Programs: []string{text}, Containers: []string{text},
 	}
 }
 
