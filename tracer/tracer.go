@@ -16,6 +16,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
 )
 
 // Options change how a [Tracer] works. The zero value, and nil, are the default.
@@ -178,6 +179,8 @@ func (t *Tracer) prepare(o Options) (*attacher, error) {
 	spec.Maps[bpfMapLosses].MaxEntries = uint32(processors)
 	// The pointers that carry the types to the generator; no program uses them.
 	delete(spec.Maps, ".bss")
+	// As the library makes it itself, and so wants it where it finds it made.
+	spec.Maps[".rodata"].Flags |= unix.BPF_F_MMAPABLE
 	t.maps = make(map[string]*ebpf.Map)
 	for name, m := range spec.Maps {
 		if t.maps[name], err = ebpf.NewMap(m); err != nil {
