@@ -9,7 +9,7 @@ import (
 // The place in the kernel's code that a request comes from. Where it can, the kernel names
 // it at the request's moment, while that code certainly runs. Kernels before 5.13 give the
 // address only: moduleRanges (ranges.go) finds the module that was there at the time, and
-// siteNames (sites.go) the function of the kernel itself.
+// kernelSites (sites.go) the function of the kernel itself.
 
 // siteText is what the kernel's format %pB gives: "nested_init+0x1e/0x40 [nested]".
 var siteText = regexp.MustCompile(`^(.+)\+0x([0-9a-f]+)/0x([0-9a-f]+)(?: \[([^\]\s]+)\])?$`)

@@ -65,6 +65,7 @@ type Tracer struct {
 	ring     *ring
 	backlog  *backlog
 	pending  int
+	present  *presentModules // nil where the kernel names who asks for a module
 	dropped  atomic.Uint64
 	moved    atomic.Uint64 // the position in the ring before which all is in the backlog, or taken
 
@@ -130,6 +131,9 @@ func Open(opts *Options) (_ *Tracer, err error) {
 
 // remember reads how it is when all is attached, to find out later what is not so any more.
 func (t *Tracer) remember() (err error) {
+	if t.present != nil {
+		t.present.read()
+	}
 	c, err := t.losses()
 	if err != nil {
 		return err
@@ -204,6 +208,9 @@ func (t *Tracer) prepare(o Options) (*attacher, error) {
 		at.backend, t.coverage.WhyKprobe = at.choose()
 	}
 	t.coverage.Backend = at.backend
+	if !namesSites(at.cache) {
+		t.present = new(presentModules)
+	}
 	return at, nil
 }
 
@@ -227,6 +234,9 @@ func (t *Tracer) Backlog() int { return t.backlog.size() }
 // ctx is done, those that are queued are delivered first; then it ends, without
 // an error. An error that is yielded ends it too.
 func (t *Tracer) Events(ctx context.Context) iter.Seq2[Event, error] {
+	if t.present != nil {
+		t.present.take()
+	}
 	return t.read(ctx, func() time.Time { return time.Time{} })
 }
 
@@ -288,6 +298,7 @@ func (t *Tracer) Actions(ctx context.Context) iter.Seq2[Action, error] {
 	return func(yield func(Action, error) bool) {
 		c, enricher := NewCorrelator(t.pending), NewEnricher()
 		c.known.forgot = t.forget
+		watchLoss := t.resolveSites(c, enricher)
 		lookout := newLookout(t)
 		give := func(actions []Action) bool {
 			t.dropped.Store(c.Dropped())
@@ -309,6 +320,7 @@ func (t *Tracer) Actions(ctx context.Context) iter.Seq2[Action, error] {
 				yield(Action{}, err)
 				return
 			default:
+				watchLoss(&e)
 				done = c.Add(e)
 			}
 			done = append(done, lookout.missed(c, now)...)
