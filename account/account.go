@@ -39,7 +39,6 @@ type Inquiry struct {
 	kernel  *kernel.Kernel
 	causes  *cause.Explainer
 	origins *provenance.Lookup
-	sites   *tracer.Sites
 }
 
 // Within is how long [Inquiry.All] of an Inquiry by [NewInquiry] may take to look things up,
@@ -51,10 +50,6 @@ const Within = provenance.DefaultTimeout + cause.DefaultTimeout
 // hash, no signer and no package, and the origins say so.
 func NewInquiry(k *kernel.Kernel, brief bool) *Inquiry { return newInquiry(k, brief, 0) }
 
-// sitePatience is how long others wait for the name of the place of a request that anybody
-// may have made.
-const sitePatience = time.Second
-
 // Patience is how long somebody waits to be told why, who has nothing else waiting.
 const Patience = time.Minute
 
@@ -65,15 +60,10 @@ func NewPatientInquiry(k *kernel.Kernel, brief bool) *Inquiry { return newInquir
 
 func newInquiry(k *kernel.Kernel, brief bool, within time.Duration) *Inquiry {
 	origins := provenance.NewLookup(&provenance.Options{Brief: brief})
-	sites := tracer.NewSites()
-	if within == 0 {
-		sites.Patience = sitePatience
-	}
 	return &Inquiry{
 		kernel:  k,
 		causes:  cause.NewExplainer(k, &cause.Options{Lookup: origins, Timeout: within}),
 		origins: origins,
-		sites:   sites,
 	}
 }
 
@@ -84,13 +74,11 @@ func (q *Inquiry) All(ctx context.Context, a *tracer.Action) Account {
 	file := q.origins.Find(a)
 	defer file.Close()
 	origin := file.Origin(ctx)
-	q.sites.Name(a)
 	return Account{Explained: q.causes.ExplainFile(ctx, *a, file), Origin: origin}
 }
 
 // Cause leaves the origin out.
 func (q *Inquiry) Cause(ctx context.Context, a *tracer.Action) Account {
-	q.sites.Name(a)
 	return Account{Explained: q.causes.Explain(ctx, *a)}
 }
 

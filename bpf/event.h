@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* The wire format: what one hook saw, as the reader finds it in the ring.
- * Fixed sizes, largest fields first, no holes. The Go types are generated from
- * here. */
+ * Fixed sizes, largest fields first, no holes; what is added later comes last, because
+ * recordings of earlier releases end before it. The Go types are generated from here. */
 #pragma once
 
 #define NAME_LEN    56	 /* the kernel's MODULE_NAME_LEN on 64-bit machines */
@@ -246,15 +246,19 @@ struct module_event {
 	__u8 name[NAME_LEN];
 	__u8 version[VERSION_LEN];
 	__u8 srcversion[VERSION_LEN];
+	__u64 init_address; /* of what is freed after the init */
 };
-_Static_assert(sizeof(struct module_event) == 120 + NAME_LEN + 2 * VERSION_LEN, "wire format");
+_Static_assert(sizeof(struct module_event) == 120 + NAME_LEN + 2 * VERSION_LEN + 8, "wire format");
+
+#define SITE_LEN 160
 
 struct request_event {
 	struct header h;
 	__u64 site; /* the kernel address that asked */
 	__u8 name[NAME_LEN];
+	__u8 symbol[SITE_LEN]; /* of site; empty where this kernel cannot tell a program */
 };
-_Static_assert(sizeof(struct request_event) == 88 + NAME_LEN, "wire format");
+_Static_assert(sizeof(struct request_event) == 88 + NAME_LEN + SITE_LEN, "wire format");
 
 #define FORMAT_ARGS 3
 
@@ -266,8 +270,9 @@ struct format_event {
 	__u64 arg[FORMAT_ARGS];
 	__u8 format[NAME_LEN];
 	__u8 text[FORMAT_ARGS][NAME_LEN];
+	__u8 symbol[SITE_LEN]; /* as request_event.symbol */
 };
-_Static_assert(sizeof(struct format_event) == 112 + (1 + FORMAT_ARGS) * NAME_LEN, "wire format");
+_Static_assert(sizeof(struct format_event) == 112 + (1 + FORMAT_ARGS) * NAME_LEN + SITE_LEN, "wire format");
 
 struct text_event {
 	struct header h;

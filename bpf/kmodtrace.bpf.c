@@ -18,6 +18,7 @@
 #include "budget.h"
 #include "shared.h"
 #include "request.h"
+#include "site.h"
 #include "hook.h"
 #include "module.h"
 #include "file.h"
@@ -625,6 +626,7 @@ static __always_inline int send_request(void *name, __u64 site, __u16 flags)
 	/* While a kretprobe is on the function, the kernel's own word for where it was
 	 * called is that one's trampoline. Ours was read before. */
 	e->site = r ? r->site : site;
+	name_site(e->symbol, e->site);
 	bpf_ringbuf_submit(e, 0);
 	return send_actor(a, now, line);
 }
@@ -721,6 +723,7 @@ static __always_inline int send_format(struct request *r, int ret)
 	e->h.time = now; /* names the request */
 	e->h.flags = (r->wait ? FLAG_WAIT : 0) | (limited ? FLAG_LIMITED : 0);
 	e->site = r->site;
+	name_site(e->symbol, e->site);
 	e->format[0] = 0;
 	bpf_probe_read_kernel_str(e->format, sizeof(e->format), (void *)r->format);
 	for (int i = 0; i < FORMAT_ARGS; i++) {

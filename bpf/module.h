@@ -12,12 +12,14 @@ static __always_inline void read_layout(struct module_event *e, struct module *m
 
 	if (bpf_core_field_exists(new->mem)) {
 		e->address = (__u64)BPF_CORE_READ(new, mem[0].base);
+		e->init_address = (__u64)BPF_CORE_READ(new, mem[4].base);
 		e->size = BPF_CORE_READ(new, mem[0].size) + BPF_CORE_READ(new, mem[1].size) +
 			  BPF_CORE_READ(new, mem[2].size) + BPF_CORE_READ(new, mem[3].size);
 		e->init_size = BPF_CORE_READ(new, mem[4].size) + BPF_CORE_READ(new, mem[5].size) +
 			       BPF_CORE_READ(new, mem[6].size);
 	} else if (bpf_core_field_exists(old->core_layout)) {
 		e->address = (__u64)BPF_CORE_READ(old, core_layout.base);
+		e->init_address = (__u64)BPF_CORE_READ(old, init_layout.base);
 		e->size = BPF_CORE_READ(old, core_layout.size);
 		e->init_size = BPF_CORE_READ(old, init_layout.size);
 	}
@@ -44,7 +46,7 @@ static __always_inline int send_module(enum kind kind, struct module *mod)
 		return lose(a, is_limited(a));
 	stamp(&e->h, kind, a);
 	e->module = (__u64)mod;
-	e->address = 0;
+	e->address = e->init_address = 0;
 	e->size = e->init_size = e->unused = 0;
 	e->taints = BPF_CORE_READ(mod, taints);
 	e->state = BPF_CORE_READ(mod, state);

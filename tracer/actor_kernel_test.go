@@ -48,14 +48,12 @@ type actorCase struct {
 	check func(t *testing.T, who *tracer.Actor, pid uint32)
 
 	always bool // with each backend
-	sites  *tracer.Sites
 }
 
 // TestActor: whoever loads a module, or needs one, is said to be who it is, while
 // others load and unload meanwhile.
 func TestActor(t *testing.T) {
 	inLab(t)
-	sites := tracer.NewSites()
 	for i, b := range backends() {
 		t.Run(b.String(), func(t *testing.T) {
 			w := open(t, &tracer.Options{Backend: b, RingSize: 16 << 20})
@@ -65,7 +63,6 @@ func TestActor(t *testing.T) {
 					if brief := times(t) == 1 && i > 0; brief && !c.always {
 						continue
 					}
-					c.sites = sites
 					t.Run(c.name, func(t *testing.T) {
 						for range times(t) {
 							testActor(t, w, c)
@@ -213,7 +210,7 @@ func testActor(t *testing.T, w *watch, c actorCase) {
 		checkWhole(t, a)
 		switch {
 		case a.Kind == tracer.Autoload && a.Module == c.asks:
-			checkSite(t, c.sites, a)
+			checkSite(t, a)
 			asked = true
 			c.check(t, a.Actor, pid)
 		case a.Kind == tracer.Autoload: // further needs of the same command
@@ -238,10 +235,9 @@ func testActor(t *testing.T, w *watch, c actorCase) {
 }
 
 // checkSite: the place that asked is named, and is that of the kernel's which does so.
-func checkSite(t *testing.T, sites *tracer.Sites, a tracer.Action) {
+func checkSite(t *testing.T, a tracer.Action) {
 	t.Helper()
 	functions := map[string]string{"fs-xfs": "get_fs_type", "net-pf-38": "sock_create", "rtnl-link-dummy": "rtnl_", "rtnl-link-nosuchkind": "rtnl_"}
-	sites.Name(&a)
 	if want := functions[a.Module]; !strings.Contains(a.Request.Symbol, want) || a.Request.Symbol == "" {
 		t.Errorf("%s: asked for in %q, want %s", brief(a), a.Request.Symbol, want)
 	}

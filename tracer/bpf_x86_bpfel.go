@@ -162,6 +162,7 @@ type bpfFormatEvent struct {
 	Arg    [3]uint64
 	Format [56]uint8
 	Text   [3][56]uint8
+	Symbol [160]uint8
 }
 
 type bpfHeader struct {
@@ -253,18 +254,19 @@ type bpfLoss struct {
 }
 
 type bpfModuleEvent struct {
-	_          structs.HostLayout
-	H          bpfHeader
-	Module     uint64
-	Taints     uint64
-	Address    uint64
-	Size       uint32
-	InitSize   uint32
-	State      uint32
-	Unused     uint32
-	Name       [56]uint8
-	Version    [64]uint8
-	Srcversion [64]uint8
+	_           structs.HostLayout
+	H           bpfHeader
+	Module      uint64
+	Taints      uint64
+	Address     uint64
+	Size        uint32
+	InitSize    uint32
+	State       uint32
+	Unused      uint32
+	Name        [56]uint8
+	Version     [64]uint8
+	Srcversion  [64]uint8
+	InitAddress uint64
 }
 
 type bpfParamsEvent struct {
@@ -315,10 +317,11 @@ type bpfRequest struct {
 }
 
 type bpfRequestEvent struct {
-	_    structs.HostLayout
-	H    bpfHeader
-	Site uint64
-	Name [56]uint8
+	_      structs.HostLayout
+	H      bpfHeader
+	Site   uint64
+	Name   [56]uint8
+	Symbol [160]uint8
 }
 
 type bpfReturnEvent struct {

@@ -29,6 +29,7 @@ type Correlator struct {
 	asked    []*Action          // requests, also those that have ended, oldest first
 	over     []uint64           // attempts that were given up, oldest first
 	known    known
+	ranges   *moduleRanges // nil where the kernel names who asks
 }
 
 // NewCorrelator returns a Correlator that keeps at most pending unfinished
@@ -50,6 +51,9 @@ func NewCorrelator(pending int) *Correlator {
 // nothing follows one held back.
 func (c *Correlator) Add(e Event) []Action {
 	done := c.Release(e.Time)
+	if c.ranges != nil {
+		c.ranges.see(&e)
+	}
 	switch e.Kind {
 	case KindRequest, KindRequestFormat:
 		return append(done, c.request(e)...)

@@ -9,6 +9,11 @@ func (c *Correlator) request(e Event) (done []Action) {
 		done = append(done, c.giveUpRequest(old))
 	}
 	done = append(done, c.evict()...)
+	if c.ranges != nil && e.Request.Symbol == "" {
+		named := *e.Request
+		named.Symbol = c.ranges.find(named.Site, e.Time)
+		e.Request = &named
+	}
 	r := &Action{
 		ID:       uint64(e.Time),
 		Kind:     Autoload,

@@ -61,11 +61,11 @@ func decodePayload(e *Event, raw []byte) (err error) {
 	case KindParams:
 		e.Params, err = textPayload(raw, unsafe.Offsetof(bpfParamsEvent{}.Text), decodeParams)
 	case KindModuleLoad, KindInit, KindFree, KindModuleFree:
-		e.Module, err = payload(raw, decodeModule)
+		e.Module, err = grownPayload(raw, unsafe.Offsetof(bpfModuleEvent{}.InitAddress), decodeModule)
 	case KindRequest:
-		e.Request, err = payload(raw, decodeRequest)
+		e.Request, err = grownPayload(raw, unsafe.Offsetof(bpfRequestEvent{}.Symbol), decodeRequest)
 	case KindRequestFormat:
-		e.Request, err = payload(raw, decodeFormat)
+		e.Request, err = grownPayload(raw, unsafe.Offsetof(bpfFormatEvent{}.Symbol), decodeFormat)
 	case KindMessage:
 		e.Message, err = textPayload(raw, unsafe.Offsetof(bpfTextEvent{}.Text), decodeMessage)
 	case KindActor:
@@ -117,6 +117,18 @@ func textPayload[W, T any](raw []byte, text uintptr, convert func(*W) T) (*T, er
 	size := unsafe.Sizeof(w)
 	if n := uintptr(len(raw)); n == text+shortText {
 		raw = append(raw, make([]byte, size-n)...)
+	}
+	return payload(raw, convert)
+}
+
+// grownPayload is payload for what recordings of earlier releases end before: of that size
+// they are taken as if the rest were zero.
+func grownPayload[W, T any](raw []byte, earlier uintptr, convert func(*W) T) (*T, error) {
+	if uintptr(len(raw)) == earlier {
+		var w W
+		whole := make([]byte, unsafe.Sizeof(w))
+		copy(whole, raw)
+		raw = whole
 	}
 	return payload(raw, convert)
 }
@@ -228,6 +240,8 @@ func decodeModule(w *bpfModuleEvent) Module {
 		Size:       w.Size,
 		InitSize:   w.InitSize,
 		ID:         Address(w.Module),
+
+		InitAddress: Address(w.InitAddress),
 	}
 	if has(&w.H, bpfFlagFLAG_HAS_SIG) {
 		signed := has(&w.H, bpfFlagFLAG_SIGNED)
@@ -245,6 +259,7 @@ func decodeRequest(w *bpfRequestEvent) Request {
 		Denied:       has(&w.H, bpfFlagFLAG_DENIED),
 		Unprivileged: has(&w.H, bpfFlagFLAG_LIMITED),
 		Site:         Address(w.Site),
+		Symbol:       siteSymbol(cString(w.Symbol[:])),
 	}
 }
 
@@ -261,6 +276,7 @@ func decodeFormat(w *bpfFormatEvent) Request {
 		Refused:      true,
 		Unprivileged: has(&w.H, bpfFlagFLAG_LIMITED),
 		Site:         Address(w.Site),
+		Symbol:       siteSymbol(cString(w.Symbol[:])),
 	}
 }
 

@@ -329,3 +329,31 @@ func BenchmarkDecode(b *testing.B) {
 		}
 	}
 }
+
+// TestDecodeEarlier: records that end before what a later release added decode, and those
+// that end anywhere else do not.
+func TestDecodeEarlier(t *testing.T) {
+	for kind, whole := range map[Kind]struct {
+		raw     []byte
+		earlier uintptr
+	}{
+		KindRequest:       {bytesOf(&bpfRequestEvent{Site: 7, Symbol: [160]uint8([]byte("f+0x1/0x2" + strings.Repeat("\x00", 151)))}), unsafe.Offsetof(bpfRequestEvent{}.Symbol)},
+		KindRequestFormat: {bytesOf(&bpfFormatEvent{Site: 7, Symbol: [160]uint8([]byte("f+0x1/0x2" + strings.Repeat("\x00", 151)))}), unsafe.Offsetof(bpfFormatEvent{}.Symbol)},
+		KindModuleLoad:    {bytesOf(&bpfModuleEvent{Address: 7, InitAddress: 9}), unsafe.Offsetof(bpfModuleEvent{}.InitAddress)},
+	} {
+		(*bpfHeader)(unsafe.Pointer(&whole.raw[0])).Kind = uint16(kind)
+		for n := range whole.raw {
+			e, err := decode(whole.raw[:n])
+			if (err == nil) != (uintptr(n) == whole.earlier) {
+				t.Errorf("%s of %d bytes: %v", kind, n, err)
+			}
+			if err == nil && (e.Request != nil && (e.Request.Site != 7 || e.Request.Symbol != "") || e.Module != nil && (e.Module.Address != 7 || e.Module.InitAddress != 0)) {
+				t.Errorf("%s of an earlier release: %+v, %+v", kind, e.Request, e.Module)
+			}
+		}
+		e, err := decode(whole.raw)
+		if err != nil || e.Request != nil && e.Request.Symbol != "f+0x1" || e.Module != nil && e.Module.InitAddress != 9 {
+			t.Errorf("%s: %+v, %+v, %v", kind, e.Request, e.Module, err)
+		}
+	}
+}

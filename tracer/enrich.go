@@ -5,13 +5,16 @@ import (
 	"strconv"
 )
 
-// maxNames bounds what an Enricher remembers, and Sites.
+// maxNames bounds what an Enricher remembers.
 const maxNames = 1024
 
 // Enricher adds to actions what their events do not say and this machine knows at
 // once: the time on the wall clock, and the names of users. It is not for several
 // goroutines at once.
-type Enricher struct{ users map[uint32]string }
+type Enricher struct {
+	users map[uint32]string
+	sites *kernelSites // nil where the kernel names who asks
+}
 
 // NewEnricher returns an Enricher that knows nothing yet.
 func NewEnricher() *Enricher { return &Enricher{users: make(map[uint32]string)} }
@@ -21,6 +24,10 @@ func NewEnricher() *Enricher { return &Enricher{users: make(map[uint32]string)} 
 func (en *Enricher) Enrich(a Action) Action {
 	a.Time = wallClock(a.Start)
 	a.Actor = en.actor(a.Actor)
+	if a.Request != nil {
+		request := en.request(*a.Request) // the correlator has the other
+		a.Request = &request
+	}
 	a.Requester = en.requester(a.Requester)
 	for i := range a.AwaitedBy {
 		a.AwaitedBy[i] = *en.requester(&a.AwaitedBy[i])
@@ -55,8 +62,16 @@ func (en *Enricher) requester(r *Requester) *Requester {
 	}
 	named := *r
 	named.Actor = en.actor(r.Actor)
+	named.Request = en.request(r.Request)
 	named.Requester = en.requester(r.Requester)
 	return &named
+}
+
+func (en *Enricher) request(r Request) Request {
+	if en.sites == nil {
+		return r
+	}
+	return en.sites.named(r)
 }
 
 // user gives the name of a user of this machine; empty for none.

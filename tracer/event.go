@@ -303,6 +303,9 @@ type Module struct {
 	// Size counts the bytes that stay; InitSize those that are freed after the init.
 	Size     uint32 `json:"size"`
 	InitSize uint32 `json:"init_size"`
+	// InitAddress is where that memory begins; zero where there is none, and in recordings of
+	// earlier releases.
+	InitAddress Address `json:"init_address,omitempty"`
 	// ID is the kernel's pointer to the structure: the same for the same module,
 	// for as long as it is there.
 	ID Address `json:"id"`
@@ -321,7 +324,10 @@ type Request struct {
 	Refused bool `json:"refused,omitempty"`
 	// Unprivileged says that the thread had no CAP_SYS_MODULE in the first user namespace.
 	Unprivileged bool `json:"unprivileged,omitempty"`
-	// Site is the kernel address that asked; Symbol names it, where it can be named.
+	// Site is the kernel address that asked. Symbol names the function that was there at that
+	// moment: "get_fs_type+0xe4", and of a module "settle+0x1e [taker]". Kernels before 5.13 tell
+	// only the module: "[taker]+0x1e", or "[taker].init+0x1e" in what goes after its init. Empty
+	// where it is not certain.
 	Site   Address `json:"site"`
 	Symbol string  `json:"symbol,omitempty"`
 	// Meaning says in words what was asked for: "filesystem xfs".

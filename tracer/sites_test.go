@@ -1,56 +1,42 @@
 package tracer
 
 import (
-	"sync/atomic"
+	"os"
+	"path/filepath"
 	"testing"
-	"testing/synctest"
-	"time"
 )
 
-// TestSitesOfTheUnprivileged: requests that anybody can have a module make do not keep the
-// reader busy with the list of symbols, however long that takes; those of who may load are
-// named meanwhile.
-func TestSitesOfTheUnprivileged(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const reading = 10 * time.Second
-		s := NewSites()
-		s.Patience = time.Second
-		var reads atomic.Int64
-		s.find = func(a Address) site {
-			time.Sleep(reading)
-			reads.Add(1)
-			return site{address: a, name: "misc_open+0x84", lasting: a == 0x2000}
+// TestKernelSites: of the list of symbols only the kernel's own functions name a request.
+func TestKernelSites(t *testing.T) {
+	const list = kallsyms + `ffffffffc0002000 t bpf_trampoline_6442513123_0	[bpf]
+ffffffffc0003000 t kprobe_insn_page	[__builtin__kprobes]
+`
+	for what, c := range map[string]struct {
+		list string
+		site Address
+		want string
+	}{
+		"function":            {list, 0xffffffff81000184, "misc_open+0x84"},
+		"end of a function":   {list, 0xffffffff810002ff, "misc_open+0x1ff"},
+		"start of a function": {list, 0xffffffff81000300, ""},
+		"module of today":     {list, 0xffffffffc000101e, ""},
+		"trampoline":          {list, 0xffffffffc0002010, ""},
+		"probe":               {list, 0xffffffffc0003010, ""},
+		"below all":           {list, 0xffffffff80ffffff, ""},
+		"no address":          {list, 0, ""},
+		"hidden":              {"0000000000000000 t misc_open\n", 0xffffffff81000184, ""},
+	} {
+		file := filepath.Join(t.TempDir(), "kallsyms")
+		if err := os.WriteFile(file, []byte(c.list), 0o600); err != nil {
+			t.Fatal(err)
 		}
-		name := func(at Address, unprivileged bool) string {
-			a := Action{Request: &Request{Site: at, Unprivileged: unprivileged}}
-			s.Name(&a)
-			return a.Request.Symbol
+		k := newKernelSites()
+		k.symbols.File = file
+		if got := k.named(Request{Site: c.site}); got.Symbol != c.want || got.Site != c.site {
+			t.Errorf("%s: %+v, want %q", what, got, c.want)
 		}
-		began := time.Now()
-		for range 1000 {
-			name(0x1000, true)
-			time.Sleep(time.Millisecond)
+		if got := k.named(Request{Site: c.site, Symbol: "known"}); got.Symbol != "known" {
+			t.Errorf("%s: what is known became %q", what, got.Symbol)
 		}
-		if waited := time.Since(began) - time.Second; waited != s.Patience || reads.Load() != 0 {
-			t.Errorf("1,000 requests waited %v, and caused %d readings to end", waited, reads.Load())
-		}
-		if got := name(0x1000, false); got != "misc_open+0x84" {
-			t.Errorf("a request of root is named %q", got)
-		}
-		time.Sleep(reading)
-		before := reads.Load()
-		for range 1000 {
-			name(0x1000, true)
-			time.Sleep(reading / 1000)
-		}
-		if more := reads.Load() - before; more != 0 {
-			t.Errorf("%d more readings within as long as one took", more)
-		}
-		time.Sleep(unprivilegedPause * reading)
-		name(0x2000, true)
-		time.Sleep(reading)
-		if got := name(0x2000, true); got != "misc_open+0x84" {
-			t.Errorf("once it was found, it is named %q", got)
-		}
-	})
+	}
 }

@@ -23,6 +23,9 @@ type Symbols struct {
 	// Around, if not zero, is the only address that will be looked for: of the rest
 	// nothing is kept.
 	Around Address
+	// OwnText keeps only the kernel's own functions: no modules, and none of the generated
+	// code that the list has too.
+	OwnText bool
 
 	starts  []uint64
 	entries []symbolEntry
@@ -77,14 +80,17 @@ func (s *Symbols) Read() error {
 	}
 	defer f.Close()
 	var loaded map[string]extent
-	if s.File == "" {
+	if s.File == "" && !s.OwnText {
 		loaded = moduleExtents()
 	}
 	return s.parse(f, loaded)
 }
 
 // extent is where a module's code and data are.
-type extent struct{ start, size uint64 }
+type extent struct {
+	start, size uint64
+	live        bool // its init is over, and no unload has begun
+}
 
 // moduleExtents reads where modules are. The table of symbols goes on to list the init
 // functions of some (seen on arm64), in memory that is freed and may be another
@@ -103,7 +109,7 @@ func moduleExtents() map[string]extent {
 		size, sizeErr := strconv.ParseUint(fields[1], 10, 64)
 		start, startErr := strconv.ParseUint(fields[5], 0, 64)
 		if sizeErr == nil && startErr == nil && start != 0 {
-			extents[fields[0]] = extent{start, size}
+			extents[fields[0]] = extent{start: start, size: size, live: fields[4] == "Live"}
 		}
 	}
 	return extents
@@ -111,7 +117,7 @@ func moduleExtents() map[string]extent {
 
 // parse reads lines of "address type name" and for a module's "[module]".
 func (s *Symbols) parse(r io.Reader, loaded map[string]extent) error {
-	b := symbolBuilder{numbers: map[string]uint16{"": 0}, modules: []string{""}, loaded: loaded, around: uint64(s.Around)}
+	b := symbolBuilder{numbers: map[string]uint16{"": 0}, modules: []string{""}, loaded: loaded, around: uint64(s.Around), ownText: s.OwnText}
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		if !b.add(lines.Bytes()) {
@@ -147,6 +153,7 @@ type symbolBuilder struct {
 	numbers map[string]uint16
 	loaded  map[string]extent
 	around  uint64
+	ownText bool
 }
 
 // add keeps a line about code. It tells whether there is room for more. Most of the
@@ -160,6 +167,9 @@ func (b *symbolBuilder) add(line []byte) bool {
 	name, module, _ := bytes.Cut(rest, []byte("\t"))
 	if bytes.HasPrefix(name, []byte("$")) {
 		return true // arm64's marks between code and data ($x, $d)
+	}
+	if b.ownText && len(module) > 0 {
+		return true
 	}
 	start, err := strconv.ParseUint(string(address), 16, 64)
 	if err != nil || start == 0 || len(name) == 0 || len(name) > maxSymbolName { // zero: hidden

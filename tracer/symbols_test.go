@@ -117,7 +117,9 @@ func TestSymbolsBounded(t *testing.T) {
 func TestSymbolsOfFreedInits(t *testing.T) {
 	const text = "ffff000000001000 t taker_settle\t[taker]\nffff000000001800 t llc_init\t[llc]\nffff000000009000 t llc_open\t[llc]\n"
 	var s Symbols
-	loaded := map[string]extent{"taker": {0xffff000000001000, 0x1000}, "llc": {0xffff000000009000, 0x1000}}
+	loaded := map[string]extent{
+		"taker": {start: 0xffff000000001000, size: 0x1000}, "llc": {start: 0xffff000000009000, size: 0x1000},
+	}
 	if err := s.parse(strings.NewReader(text), loaded); err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
 )
 
 // Options change how a [Tracer] works. The zero value, and nil, are the default.
@@ -66,6 +67,7 @@ type Tracer struct {
 	backlog  *backlog
 	reading  *reading
 	pending  int
+	present  *presentModules // nil where the kernel names who asks for a module
 	dropped  atomic.Uint64
 	moved    atomic.Uint64 // the position in the ring before which all is in the backlog, or taken
 
@@ -137,6 +139,9 @@ func Open(opts *Options) (_ *Tracer, err error) {
 
 // remember reads how it is when all is attached, to find out later what is not so any more.
 func (t *Tracer) remember() (err error) {
+	if t.present != nil {
+		t.present.read()
+	}
 	c, err := t.losses()
 	if err != nil {
 		return err
@@ -190,6 +195,8 @@ func (t *Tracer) prepare(o Options) (*attacher, error) {
 	spec.Maps[bpfMapLosses].MaxEntries = uint32(processors)
 	// The pointers that carry the types to the generator; no program uses them.
 	delete(spec.Maps, ".bss")
+	// As the library makes it itself, and so wants it where it finds it made.
+	spec.Maps[".rodata"].Flags |= unix.BPF_F_MMAPABLE
 	t.maps = make(map[string]*ebpf.Map)
 	for name, m := range spec.Maps {
 		if t.maps[name], err = ebpf.NewMap(m); err != nil {
@@ -209,6 +216,9 @@ func (t *Tracer) prepare(o Options) (*attacher, error) {
 		at.backend, t.coverage.WhyKprobe = at.choose()
 	}
 	t.coverage.Backend = at.backend
+	if !namesSites(at.cache) {
+		t.present = new(presentModules)
+	}
 	return at, nil
 }
 
@@ -232,6 +242,9 @@ func (t *Tracer) Backlog() int { return t.backlog.size() }
 // ctx is done, those that are queued are delivered first; then it ends, without
 // an error. An error that is yielded ends it too.
 func (t *Tracer) Events(ctx context.Context) iter.Seq2[Event, error] {
+	if t.present != nil {
+		t.present.take()
+	}
 	return t.read(ctx, func() time.Time { return time.Time{} })
 }
 
@@ -302,6 +315,7 @@ func (t *Tracer) Actions(ctx context.Context) iter.Seq2[Action, error] {
 	return func(yield func(Action, error) bool) {
 		c, enricher := NewCorrelator(t.pending), NewEnricher()
 		c.known.forgot = t.forget
+		watchLoss := t.resolveSites(c, enricher)
 		lookout := newLookout(t)
 		give := func(actions []Action) bool {
 			t.dropped.Store(c.Dropped())
@@ -323,6 +337,7 @@ func (t *Tracer) Actions(ctx context.Context) iter.Seq2[Action, error] {
 				yield(Action{}, err)
 				return
 			default:
+				watchLoss(&e)
 				done = c.Add(e)
 			}
 			done = append(done, lookout.missed(c, now)...)

@@ -139,8 +139,11 @@ func askedText(a *tracer.Action) string {
 	if r.Meaning != "" && r.Meaning != "module "+r.Name {
 		words = append(words, r.Meaning)
 	}
-	if r.Symbol != "" {
+	switch {
+	case r.Symbol != "":
 		words = append(words, "in "+r.Symbol)
+	case r.Site != 0:
+		words = append(words, "at "+r.Site.String())
 	}
 	return strings.Join(words, ", ")
 }
