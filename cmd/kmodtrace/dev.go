@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -76,11 +77,11 @@ func (o *devOptions) parse(args []string) error {
 
 func (o *devOptions) run(cmd *cobra.Command) (err error) {
 	defer surviveBrokenPipe()()
-	session, err := startSession(cmd.Context(), o.backend)
+	session, end, err := openSession(cmd.Context(), o.backend)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, session.close()) }()
+	defer func() { err = errors.Join(err, end()) }()
 	sources, err := watchSources(o.dir)
 	if err != nil {
 		return err
@@ -104,7 +105,7 @@ func (o *devOptions) run(cmd *cobra.Command) (err error) {
 // dev is what goes on from one save to the next.
 type dev struct {
 	*devOptions
-	session  *session
+	session  *proof.Session
 	reloader *reloader
 	out      *devScreen
 	sources  *sourceWatch
@@ -146,7 +147,7 @@ func (d *dev) end(ctx context.Context) error {
 		return nil
 	}
 	r := d.reloader.unload(ctx, ctx, d.session, d.name)
-	d.session.explain(ctx, r)
+	explain(ctx, d.session, r)
 	d.out.text(d.out.result().render(r))
-	return r.failure()
+	return resultFailure(r)
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+
+	"github.com/kmodtrace/kmodtrace/proof"
 )
 
 // Exit statuses: the published contract of every command.
@@ -31,7 +33,8 @@ func usageErrorf(format string, args ...any) error {
 	return &exitError{status: exitUsage, err: fmt.Errorf(format, args...)}
 }
 
-// statusOf maps an error to its exit status. It is the one place that does.
+// statusOf maps an error to its exit status. It is the one place that does: a command's own
+// errors have one, and those of the libraries are in the table here.
 func statusOf(err error) int {
 	var e *exitError
 	switch {
@@ -39,7 +42,9 @@ func statusOf(err error) int {
 		return exitOK
 	case errors.As(err, &e):
 		return e.status
-	default:
+	case errors.Is(err, errDown), errors.Is(err, proof.ErrUnconfirmed), errors.Is(err, proof.ErrContradicted):
+		return exitUnconfirmed
+	default: // proof.ErrRefused, and all that was not done at all
 		return exitRefused
 	}
 }

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"io"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/timeline"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/spf13/cobra"
@@ -80,18 +80,20 @@ func (o *loadOptions) run(cmd *cobra.Command, target string, params kmod.Params)
 	if err != nil {
 		return o.notPlanned(cmd, target, err)
 	}
-	load := func(ctx context.Context, s *session, r *result) {
-		if loadSteps(ctx, s, r, steps); r.Result == confirmed && kmod.IsFile(target) {
+	load := func(ctx context.Context, s *proof.Session) *proof.Result {
+		r, err := s.LoadSteps(ctx, target, steps)
+		if err == nil && kmod.IsFile(target) {
 			keepLoaded(&steps[0])
 		}
+		return r
 	}
-	show := func(out io.Writer, k *kernel.Kernel, r *result) error { return o.show(out, k, r, steps, files) }
-	return o.act(cmd, []job{{"load", target, load, show}})
+	show := func(out io.Writer, k *kernel.Kernel, r *proof.Result) error { return o.show(out, k, r, steps, files) }
+	return o.act(cmd, []job{{tracer.Load, target, load, show}})
 }
 
 // show prints the result, and draws it where that is asked for. What the events do not
 // say is found out now, while the module is there.
-func (o *loadOptions) show(out io.Writer, k *kernel.Kernel, r *result, steps []kmod.Step, files *pictureFiles) error {
+func (o *loadOptions) show(out io.Writer, k *kernel.Kernel, r *proof.Result, steps []kmod.Step, files *pictureFiles) error {
 	p := timeline.New(r.Actions)
 	if p == nil || !o.picture.wanted() {
 		return errors.Join(o.print(out, r), o.picture.missing(p, r))
@@ -135,31 +137,6 @@ func (o *loadOptions) force() kmod.Force {
 	return force
 }
 
-// loadSteps takes the steps in order, up to the first that is not confirmed. What
-// was loaded before that stays.
-func loadSteps(ctx context.Context, s *session, r *result, steps []kmod.Step) {
-	for i := range steps {
-		step := &steps[i]
-		if err := ctx.Err(); err != nil {
-			r.set(unconfirmed, &kmod.Error{Op: "load", Module: step.Module, Err: err})
-			return
-		}
-		if step.Kind != kmod.StepLoad {
-			if err := step.Do(); err != nil {
-				r.set(refused, err)
-				return
-			}
-			continue
-		}
-		v := r.add(step.Module, s.attempt(ctx, tracer.Load, step.Do))
-		if v == refused && step.Soft {
-			r.set(confirmed, nil)
-		} else if v != confirmed {
-			return
-		}
-	}
-}
-
 // keepLoaded keeps the file of a step that was taken, for a later reload. That it cannot
 // be kept matters only then, and is said then.
 func keepLoaded(step *kmod.Step) {
@@ -176,11 +153,10 @@ func (o *loadOptions) notPlanned(cmd *cobra.Command, target string, why error) e
 	if err != nil || statusOf(refusal) != exitRefused {
 		return refusal
 	}
-	r := newResult("load", target)
-	r.set(refused, why)
-	r.explain(cmd.Context(), k, account.NewPatientInquiry(k, false))
+	r := proof.NewResult(tracer.Load, target, proof.Refused, why)
+	r.ExplainRefusal(cmd.Context(), k)
 	if err := o.print(cmd.OutOrStdout(), r); err != nil {
 		return err
 	}
-	return r.failure()
+	return resultFailure(r)
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/spf13/cobra"
 )
 
@@ -87,7 +88,7 @@ func (o *reloadOptions) run(cmd *cobra.Command, file string, params kmod.Params)
 	if plan == nil {
 		return errors.Join(o.printReload(cmd.OutOrStdout(), res), res.failure())
 	}
-	return o.attached(cmd, func(ctx context.Context, s *session) error {
+	return o.attached(cmd, func(ctx context.Context, s *proof.Session) error {
 		r.carryOut(ctx, s, res, plan)
 		return errors.Join(o.printReload(cmd.OutOrStdout(), res), res.failure())
 	})

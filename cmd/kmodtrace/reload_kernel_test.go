@@ -17,6 +17,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/await"
 	"github.com/kmodtrace/kmodtrace/internal/roles"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -381,11 +382,11 @@ func testReloadInterrupted(l *reloadLab) {
 // testReloadAgain: one reloader in one session reloads again and again, whatever came of
 // the time before.
 func testReloadAgain(l *reloadLab) {
-	s, err := startSession(lend(l.Context(), l.shared.lend), tracer.Auto)
+	s, end, err := openSession(lend(l.Context(), l.shared.lend), tracer.Auto)
 	if err != nil {
 		l.Fatal(err)
 	}
-	defer s.close()
+	defer end()
 	r, err := newReloader(&reloadOptions{})
 	if err != nil {
 		l.Fatal(err)
@@ -394,19 +395,19 @@ func testReloadAgain(l *reloadLab) {
 	for i, step := range []struct {
 		build  func() string
 		params kmod.Params
-		want   verdict
+		want   proof.Verdict
 		after  whichCopy
 	}{
-		{func() string { return l.build("refuse", 21) }, kmod.Params{"err=0"}, confirmed, copyNew},
-		{func() string { return l.build("refuse", 22) }, nil, confirmed, copyNew},
-		{func() string { return l.build("refuse", 23) }, kmod.Params{"err=3"}, refused, copyBack},
-		{func() string { return labModule("text") }, nil, refused, copyUntouched},
-		{func() string { return l.build("refuse", 24) }, nil, confirmed, copyNew},
-		{func() string { return l.build("slowexit", 25) }, kmod.Params{"ms=12000"}, confirmed, copyNew},
-		{func() string { return l.build("refuse", 26) }, nil, confirmed, copyNew},
+		{func() string { return l.build("refuse", 21) }, kmod.Params{"err=0"}, proof.Confirmed, copyNew},
+		{func() string { return l.build("refuse", 22) }, nil, proof.Confirmed, copyNew},
+		{func() string { return l.build("refuse", 23) }, kmod.Params{"err=3"}, proof.Refused, copyBack},
+		{func() string { return labModule("text") }, nil, proof.Refused, copyUntouched},
+		{func() string { return l.build("refuse", 24) }, nil, proof.Confirmed, copyNew},
+		{func() string { return l.build("slowexit", 25) }, kmod.Params{"ms=12000"}, proof.Confirmed, copyNew},
+		{func() string { return l.build("refuse", 26) }, nil, proof.Confirmed, copyNew},
 	} {
-		if res := r.reload(l.Context(), s, step.build(), step.params); res.Result != step.want || res.After.Copy != step.after {
-			l.Errorf("%d: %s, %s: %v", i, res.Result, res.After.Copy, res.err)
+		if res := r.reload(l.Context(), s, step.build(), step.params); res.Verdict != step.want || res.After.Copy != step.after {
+			l.Errorf("%d: %s, %s: %v", i, res.Verdict, res.After.Copy, res.err)
 		}
 	}
 	l.shows("refuse", 26, "err=0")
@@ -415,11 +416,11 @@ func testReloadAgain(l *reloadLab) {
 	// is as if nothing had been.
 	stopped, stop := context.WithCancel(l.Context())
 	go func() { awaitExit("slowexit"); stop() }()
-	if res := r.reload(stopped, s, l.build("slowexit", 27), nil); res.Result != unconfirmed || res.After.Copy != copyUnfinished {
-		l.Errorf("%s, %s: %v", res.Result, res.After.Copy, res.err)
+	if res := r.reload(stopped, s, l.build("slowexit", 27), nil); res.Verdict != proof.Unconfirmed || res.After.Copy != copyUnfinished {
+		l.Errorf("%s, %s: %v", res.Verdict, res.After.Copy, res.err)
 	}
-	if res := r.reload(l.Context(), s, l.build("refuse", 28), nil); res.Result != confirmed || res.After.Copy != copyNew {
-		l.Errorf("%s, %s: %v", res.Result, res.After.Copy, res.err)
+	if res := r.reload(l.Context(), s, l.build("refuse", 28), nil); res.Verdict != proof.Confirmed || res.After.Copy != copyNew {
+		l.Errorf("%s, %s: %v", res.Verdict, res.After.Copy, res.err)
 	}
 	await.Until(l, "slowexit leaves", func() bool { return !inKernel("slowexit") })
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/proof"
 )
 
 // replacement is what a reload is to do, once it is known that it may.
@@ -22,7 +23,7 @@ func (r *reloader) prepare(ctx context.Context, file string, given kmod.Params) 
 	res := newReloadResult(file)
 	plan, err := r.plan(ctx, res, given)
 	if err != nil {
-		res.set(refused, &kmod.Error{Op: "reload", Module: file, Err: bareCause(err)})
+		res.set(proof.Refused, &kmod.Error{Op: "reload", Module: file, Err: bareCause(err)})
 	}
 	if plan == nil {
 		res.conclude(nil)
@@ -77,7 +78,7 @@ func (r *reloader) fits(ctx context.Context, res *reloadResult, plan *replacemen
 		v, err := cause.Check(ctx, res.Target, r.kernel, &cause.CheckOptions{Params: plan.params.Params, Replacing: true})
 		switch {
 		case err != nil:
-			res.set(unconfirmed, &kmod.Error{Op: "reload", Module: res.Target, Err: errInterrupted})
+			res.set(proof.Unconfirmed, &kmod.Error{Op: "reload", Module: res.Target, Err: proof.ErrInterrupted})
 			return false
 		case v.Judgement != cause.Refused:
 			return true
@@ -86,7 +87,7 @@ func (r *reloader) fits(ctx context.Context, res *reloadResult, plan *replacemen
 		}
 		res.Check = v
 		res.setCause(v)
-		res.set(refused, &kmod.Error{Op: "reload", Module: res.Target, Err: errors.New(v.Cause.String())})
+		res.set(proof.Refused, &kmod.Error{Op: "reload", Module: res.Target, Err: errors.New(v.Cause.String())})
 		return false
 	}
 }

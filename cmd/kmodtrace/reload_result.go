@@ -6,21 +6,32 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"golang.org/x/sys/unix"
 )
 
 // down is a verdict on a reload alone: the old copy was taken out, and neither copy
 // is at work now.
-const down verdict = "down"
+const down proof.Verdict = "down"
+
+// errDown is the sentinel of that verdict.
+var errDown = errors.New("neither copy is at work")
+
+// downError is the error of a reload that is down. The error of the step that decided is in it.
+type downError struct{ error }
+
+func (e *downError) Unwrap() error { return e.error }
+
+func (e *downError) Is(target error) bool { return target == errDown }
 
 // reloadResult is the record of a reload: the steps that were taken, each with its own
 // verdict and events, and what is in the kernel in the end.
 type reloadResult struct {
-	Command string  `json:"command"`          // reload
-	Target  string  `json:"target"`           // the file, as given
-	Module  string  `json:"module,omitempty"` // as the kernel calls it
-	Result  verdict `json:"result"`
+	Command string        `json:"command"`          // reload
+	Target  string        `json:"target"`           // the file, as given
+	Module  string        `json:"module,omitempty"` // as the kernel calls it
+	Verdict proof.Verdict `json:"result"`
 	// Errno, Reason and Cause are of the step that decided.
 	Errno     unix.Errno   `json:"errno,omitempty"`
 	ErrnoName string       `json:"errno_name,omitempty"`
@@ -32,9 +43,9 @@ type reloadResult struct {
 	Params *takenParams `json:"params,omitempty"`
 
 	Check   *cause.Verdict `json:"check,omitempty"`  // that kept it from being begun
-	Unload  *result        `json:"unload,omitempty"` // of the old copy
-	Load    *result        `json:"load,omitempty"`   // of the new one
-	Restore *result        `json:"restore,omitempty"`
+	Unload  *proof.Result  `json:"unload,omitempty"` // of the old copy
+	Load    *proof.Result  `json:"load,omitempty"`   // of the new one
+	Restore *proof.Result  `json:"restore,omitempty"`
 
 	err error
 }
@@ -66,13 +77,13 @@ func (c whichCopy) String() string {
 }
 
 func newReloadResult(file string) *reloadResult {
-	return &reloadResult{Command: "reload", Target: file, Result: confirmed}
+	return &reloadResult{Command: "reload", Target: file, Verdict: proof.Confirmed}
 }
 
 // parts are the steps that were taken, in order.
-func (r *reloadResult) parts() []*result {
-	var parts []*result
-	for _, part := range []*result{r.Unload, r.Load, r.Restore} {
+func (r *reloadResult) parts() []*proof.Result {
+	var parts []*proof.Result
+	for _, part := range []*proof.Result{r.Unload, r.Load, r.Restore} {
 		if part != nil {
 			parts = append(parts, part)
 		}
@@ -81,16 +92,19 @@ func (r *reloadResult) parts() []*result {
 }
 
 // decisive is the step that says what came of the reload: the last but a return.
-func (r *reloadResult) decisive() *result {
+func (r *reloadResult) decisive() *proof.Result {
 	if r.Load != nil {
 		return r.Load
 	}
 	return r.Unload
 }
 
-func (r *reloadResult) set(v verdict, why error) {
-	r.Result, r.err = v, why
-	if v == refused && errors.As(why, &r.Errno) {
+func (r *reloadResult) set(v proof.Verdict, why error) {
+	r.Verdict, r.err = v, nil
+	if why != nil {
+		r.err = &proof.Error{Verdict: v, Err: why}
+	}
+	if v == proof.Refused && errors.As(why, &r.Errno) {
 		r.ErrnoName = tracer.ErrnoName(r.Errno)
 	}
 }
@@ -104,7 +118,7 @@ func (r *reloadResult) setCause(v *cause.Verdict) {
 // conclude says what came of it all, once the steps are explained.
 func (r *reloadResult) conclude(plan *replacement) {
 	if d := r.decisive(); d != nil {
-		r.set(d.Result, d.err)
+		r.set(d.Verdict, d.Err())
 		r.Cause = d.Cause
 	}
 	r.finish(r.look(plan))
@@ -115,10 +129,12 @@ func (r *reloadResult) finish(after newCopy) {
 	if r.After = after; r.err == nil {
 		return
 	}
+	reason := r.err
 	if r.isDown() {
-		r.Result = down
+		r.Verdict = down
+		reason = &downError{r.err}
 	}
-	r.err = fmt.Errorf("%w; %s", r.err, r.outlook())
+	r.err = fmt.Errorf("%w; %s", reason, r.outlook())
 	r.Reason = r.err.Error()
 }
 
@@ -127,7 +143,7 @@ func (r *reloadResult) isDown() bool {
 	if r.Before == nil {
 		return false
 	}
-	return r.After.Copy == copyNone || r.After.Copy == copyUnfinished && r.Result == refused
+	return r.After.Copy == copyNone || r.After.Copy == copyUnfinished && r.Verdict == proof.Refused
 }
 
 // look finds out which copy is in the kernel.
@@ -145,9 +161,9 @@ func (r *reloadResult) look(plan *replacement) newCopy {
 		after.Copy = copyUntouched
 	case now.State != "live":
 		after.Copy = copyUnfinished
-	case r.Restore != nil && r.Restore.Result == confirmed:
+	case r.Restore != nil && r.Restore.Verdict == proof.Confirmed:
 		after.Copy = copyBack
-	case r.Load != nil && r.Load.Result != refused && plan != nil && plan.file.Identity() == now.Identity:
+	case r.Load != nil && r.Load.Verdict != proof.Refused && plan != nil && plan.file.Identity() == now.Identity:
 		after.Copy = copyNew
 	}
 	return after
@@ -157,12 +173,12 @@ func (r *reloadResult) look(plan *replacement) newCopy {
 func (r *reloadResult) outlook() string {
 	text := r.After.Copy.String()
 	switch {
-	case r.Result != down:
+	case r.Verdict != down:
 		return text
 	case r.After.Copy == copyUnfinished:
 		return text + ", and it cannot be replaced until reboot"
-	case r.Restore != nil && r.Restore.err != nil:
-		return text + ", for the old copy could not be put back: " + r.Restore.err.Error()
+	case r.Restore != nil && r.Restore.Err() != nil:
+		return text + ", for the old copy could not be put back: " + r.Restore.Err().Error()
 	case r.Before.Content == "":
 		return text + ", for there was no way back: " + r.Before.Why
 	}
@@ -171,7 +187,7 @@ func (r *reloadResult) outlook() string {
 
 // failure gives the command's error for it; nil when it is confirmed.
 func (r *reloadResult) failure() error {
-	return r.Result.failure(r.err, r.hint)
+	return failure(r.err, r.hint())
 }
 
 // hint says what to do next.
@@ -180,7 +196,7 @@ func (r *reloadResult) hint() string {
 	case r.Check != nil:
 		return "kmodtrace check says more; --unchecked asks the kernel all the same"
 	case r.decisive() != nil:
-		return r.decisive().hint()
+		return resultHint(r.decisive())
 	}
 	return ""
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/proof"
+	"github.com/kmodtrace/kmodtrace/tracer"
 	"golang.org/x/sys/unix"
 )
 
@@ -105,7 +107,7 @@ func TestReloadText(t *testing.T) {
 	eio := &kmod.Error{Op: "load", Module: "hello", Err: unix.EIO}
 	old := &oldCopy{Content: contentKept, loaded: &kmod.Loaded{}}
 	lost := &oldCopy{Why: "nobody kept it", loaded: &kmod.Loaded{}}
-	done := newResult("load", "x")
+	done := proof.NewResult(tracer.Load, "x", proof.Confirmed, nil)
 	for name, test := range map[string]struct {
 		result reloadResult
 		after  whichCopy
@@ -113,18 +115,18 @@ func TestReloadText(t *testing.T) {
 		line   string
 		says   string
 	}{
-		"done": {reloadResult{Result: confirmed, Load: done}, copyNew, exitOK, "  now        the new copy is in the kernel (build 0123456789ab)\nreload x: confirmed by the kernel's own events\n", ""},
-		"back": {reloadResult{Result: refused, err: eio, Before: old, ErrnoName: "EIO"}, copyBack, exitRefused, "  now        the old copy is back (build 0123456789ab)\nreload x: refused EIO\n",
+		"done": {reloadResult{Verdict: proof.Confirmed, Load: done}, copyNew, exitOK, "  now        the new copy is in the kernel (build 0123456789ab)\nreload x: confirmed by the kernel's own events\n", ""},
+		"back": {reloadResult{Verdict: proof.Refused, err: eio, Before: old, ErrnoName: "EIO"}, copyBack, exitRefused, "  now        the old copy is back (build 0123456789ab)\nreload x: refused EIO\n",
 			"load hello: input/output error; the old copy is back"},
-		"nothing was there": {reloadResult{Result: refused, err: eio}, copyNone, exitRefused, "nothing is loaded (build 0123456789ab)\nreload x: refused\n", "input/output error; nothing is loaded"},
-		"no way back": {reloadResult{Result: refused, err: eio, Before: lost}, copyNone, exitUnconfirmed, "nothing is loaded (build 0123456789ab)\nreload x: down\n",
+		"nothing was there": {reloadResult{Verdict: proof.Refused, err: eio}, copyNone, exitRefused, "nothing is loaded (build 0123456789ab)\nreload x: refused\n", "input/output error; nothing is loaded"},
+		"no way back": {reloadResult{Verdict: proof.Refused, err: eio, Before: lost}, copyNone, exitUnconfirmed, "nothing is loaded (build 0123456789ab)\nreload x: down\n",
 			"nothing is loaded, for there was no way back: nobody kept it"},
-		"not put back": {reloadResult{Result: refused, err: eio, Before: old, Restore: &result{err: errors.New("no memory")}}, copyNone, exitUnconfirmed, "reload x: down\n",
+		"not put back": {reloadResult{Verdict: proof.Refused, err: eio, Before: old, Restore: proof.NewResult(tracer.Load, "y", proof.Refused, errors.New("no memory"))}, copyNone, exitUnconfirmed, "reload x: down\n",
 			"for the old copy could not be put back: no memory"},
-		"crashed":     {reloadResult{Result: refused, err: errors.New("its code crashed"), Before: old}, copyUnfinished, exitUnconfirmed, "the kernel is not done with it (build 0123456789ab)\nreload x: down\n", "until reboot"},
-		"interrupted": {reloadResult{Result: unconfirmed, err: errInterrupted, Before: old}, copyBack, exitUnconfirmed, "the old copy is back (build 0123456789ab)\nreload x: unconfirmed\n", "not begun: interrupted; the old copy is back"},
-		"hangs":       {reloadResult{Result: unconfirmed, err: errors.New("still at it"), Before: old}, copyUnfinished, exitUnconfirmed, "reload x: unconfirmed\n", "still at it; the kernel is not done"},
-		"steers":      {reloadResult{Result: confirmed, Target: "\x1b[2J", Load: done}, copyOther, exitOK, "a copy is in the kernel that somebody else loaded", ""},
+		"crashed":     {reloadResult{Verdict: proof.Refused, err: errors.New("its code crashed"), Before: old}, copyUnfinished, exitUnconfirmed, "the kernel is not done with it (build 0123456789ab)\nreload x: down\n", "until reboot"},
+		"interrupted": {reloadResult{Verdict: proof.Unconfirmed, err: &proof.Error{Verdict: proof.Unconfirmed, Err: proof.ErrInterrupted}, Before: old}, copyBack, exitUnconfirmed, "the old copy is back (build 0123456789ab)\nreload x: unconfirmed\n", "not begun: interrupted; the old copy is back"},
+		"hangs":       {reloadResult{Verdict: proof.Unconfirmed, err: &proof.Error{Verdict: proof.Unconfirmed, Err: errors.New("still at it")}, Before: old}, copyUnfinished, exitUnconfirmed, "reload x: unconfirmed\n", "still at it; the kernel is not done"},
+		"steers":      {reloadResult{Verdict: proof.Confirmed, Target: "\x1b[2J", Load: done}, copyOther, exitOK, "a copy is in the kernel that somebody else loaded", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := test.result

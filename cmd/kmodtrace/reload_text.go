@@ -2,6 +2,8 @@ package main
 
 import (
 	"strings"
+
+	"github.com/kmodtrace/kmodtrace/proof"
 )
 
 // reload renders what a reload came to: the blocks of its steps, what became of the
@@ -13,7 +15,7 @@ func (t *resultText) reload(r *reloadResult) string {
 			lines = append(lines, t.block(&part.Actions[i], part != r.decisive())...)
 		}
 	}
-	if r.Cause != nil && (r.decisive() == nil || !r.decisive().told()) {
+	if r.Cause != nil && (r.decisive() == nil || !tellsCause(r.decisive())) {
 		lines = append(lines, t.causeLines(r.Cause, bad)...)
 	}
 	if r.Load != nil {
@@ -41,15 +43,15 @@ func (t *resultText) taken(p *takenParams) []line {
 
 func (r *reloadResult) verdictLine() line {
 	l := line{}.add(plain, r.Command+" "+r.Target+": ")
-	switch r.Result {
-	case confirmed:
-		l = l.add(good, string(r.Result)).add(plain, " by the kernel's own events")
-	case refused:
-		l = l.add(bad, strings.TrimSpace(string(r.Result)+" "+r.ErrnoName))
+	switch r.Verdict {
+	case proof.Confirmed:
+		l = l.add(good, string(r.Verdict)).add(plain, " by the kernel's own events")
+	case proof.Refused:
+		l = l.add(bad, strings.TrimSpace(string(r.Verdict)+" "+r.ErrnoName))
 	case down:
-		l = l.add(bad, string(r.Result))
+		l = l.add(bad, string(r.Verdict))
 	default:
-		l = l.add(unsure, string(r.Result))
+		l = l.add(unsure, string(r.Verdict))
 	}
 	return l
 }
@@ -58,9 +60,9 @@ func (r *reloadResult) verdictLine() line {
 func (r *reloadResult) nowLine() line {
 	s := good
 	switch {
-	case r.Result == down, r.After.Copy == copyUnfinished:
+	case r.Verdict == down, r.After.Copy == copyUnfinished:
 		s = bad
-	case r.Result != confirmed:
+	case r.Verdict != proof.Confirmed:
 		s = unsure
 	}
 	l := labelled("now", s, r.After.Copy.String())

@@ -7,6 +7,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
 )
@@ -47,7 +48,7 @@ func (r *reloader) close() {
 
 // reload replaces the loaded copy of a file's module by the file. Whatever happens, it
 // says in the end which copy is in the kernel.
-func (r *reloader) reload(ctx context.Context, s *session, file string, params kmod.Params) *reloadResult {
+func (r *reloader) reload(ctx context.Context, s *proof.Session, file string, params kmod.Params) *reloadResult {
 	res, plan := r.prepare(ctx, file, params)
 	if plan != nil {
 		r.carryOut(ctx, s, res, plan)
@@ -56,25 +57,25 @@ func (r *reloader) reload(ctx context.Context, s *session, file string, params k
 }
 
 // carryOut does what was prepared.
-func (r *reloader) carryOut(ctx context.Context, s *session, res *reloadResult, plan *replacement) {
+func (r *reloader) carryOut(ctx context.Context, s *proof.Session, res *reloadResult, plan *replacement) {
 	if plan.old != nil && plan.old.Content == "" {
 		zerolog.Ctx(ctx).Warn().Str("module", res.Module).Msgf("there is no way back to the copy of %s that is loaded: %s", res.Module, plan.old.Why)
 	}
 	r.replace(ctx, s, res, plan)
 	for _, part := range res.parts() {
-		s.explain(ctx, part)
+		explain(ctx, s, part)
 	}
 	res.conclude(plan)
 }
 
 // replace removes, loads, and where that does not work out puts back.
-func (r *reloader) replace(ctx context.Context, s *session, res *reloadResult, plan *replacement) {
+func (r *reloader) replace(ctx context.Context, s *proof.Session, res *reloadResult, plan *replacement) {
 	late, cancel := lingering(ctx, interruptPatience)
 	defer cancel()
 	if plan.old != nil {
 		res.Unload = r.unload(ctx, late, s, plan.file.Name)
 		switch {
-		case res.Unload.Result == confirmed, errors.Is(res.Unload.err, kmod.ErrNotLoaded): // somebody was faster
+		case res.Unload.Verdict == proof.Confirmed, errors.Is(res.Unload.Err(), kmod.ErrNotLoaded): // somebody was faster
 		case inKernel(plan.file.Name):
 			return
 		default: // it went, though nothing proves how
@@ -83,49 +84,40 @@ func (r *reloader) replace(ctx context.Context, s *session, res *reloadResult, p
 		}
 	}
 	if ctx.Err() != nil {
-		res.Load = newResult("load", res.Target)
-		res.Load.set(unconfirmed, &kmod.Error{Op: "load", Module: plan.file.Name, Err: errInterrupted})
+		res.Load = proof.NewResult(tracer.Load, res.Target, proof.Unconfirmed, &kmod.Error{Op: "load", Module: plan.file.Name, Err: proof.ErrInterrupted})
 	} else {
 		res.Load = r.load(late, s, res.Target, plan.params.Params)
 	}
 	switch {
-	case res.Load.Result == confirmed:
+	case res.Load.Verdict == proof.Confirmed:
 		r.keep(plan.file.Name, res.Target, absolute(res.Target), plan.params.Params)
 	case plan.old != nil && !inKernel(plan.file.Name):
 		r.putBack(ctx, s, res, plan)
 	}
 }
 
-var errInterrupted = errors.New("not begun: interrupted")
-
-func (r *reloader) unload(ctx, late context.Context, s *session, module string) *result {
-	res := newResult("unload", module)
-	res.add(module, s.attempt(late, tracer.Unload, func() error {
+// unload asks as long as ctx lasts, and waits for the answer as long as late does.
+func (r *reloader) unload(ctx, late context.Context, s *proof.Session, module string) *proof.Result {
+	res, _ := s.Call(late, tracer.Unload, module, func() error { // the result has the error
 		return kmod.Unload(ctx, module, &kmod.UnloadOptions{Wait: r.wait})
-	}))
+	})
 	return res
 }
 
-func (r *reloader) load(ctx context.Context, s *session, file string, params kmod.Params) *result {
-	res := newResult("load", file)
-	steps, err := kmod.Plan(ctx, file, &kmod.LoadOptions{Params: params})
-	if err != nil {
-		res.set(refused, err)
-		return res
-	}
-	loadSteps(ctx, s, res, steps)
+func (r *reloader) load(ctx context.Context, s *proof.Session, file string, params kmod.Params) *proof.Result {
+	res, _ := s.Load(ctx, file, &kmod.LoadOptions{Params: params}) // the result has the error
 	return res
 }
 
 // putBack loads what was kept of the old copy, also when nobody waits any more.
-func (r *reloader) putBack(ctx context.Context, s *session, res *reloadResult, plan *replacement) {
+func (r *reloader) putBack(ctx context.Context, s *proof.Session, res *reloadResult, plan *replacement) {
 	if plan.old.Content == "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), putBackPatience)
 	defer cancel()
 	res.Restore = r.load(ctx, s, plan.old.path, plan.back.Params)
-	if res.Restore.Result == confirmed {
+	if res.Restore.Verdict == proof.Confirmed {
 		r.keep(plan.file.Name, plan.old.path, plan.old.File, plan.back.Params)
 	}
 }

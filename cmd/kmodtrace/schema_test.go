@@ -18,6 +18,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/kbuild"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/service"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -170,8 +171,8 @@ func filledReload(text string) *reloadResult {
 // enumWords are the string types of which not every text is a value.
 func enumWords() map[reflect.Type]string {
 	return map[reflect.Type]string{
-		reflect.TypeFor[verdict](): string(refused),
-		reflect.TypeFor[have]():    string(unknown),
+		reflect.TypeFor[proof.Verdict](): string(proof.Refused),
+		reflect.TypeFor[have]():          string(unknown),
 
 		reflect.TypeFor[contentFrom](): string(contentKept),
 		reflect.TypeFor[paramsFrom]():  string(paramsTaken),
@@ -201,7 +202,7 @@ func filled[T any](text string) *T {
 
 // records are the values that commands print, with the schemas that they follow.
 func records(text string) map[string]any {
-	r := filled[result](text)
+	r := filled[proof.Result](text)
 	r.Command = "unload"
 	return map[string]any{
 		"action":   filledAction(text),
