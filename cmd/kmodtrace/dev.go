@@ -12,6 +12,8 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
+	"github.com/kmodtrace/kmodtrace/reload"
+	"github.com/kmodtrace/kmodtrace/service"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -88,11 +90,11 @@ func (o *devOptions) run(cmd *cobra.Command) (err error) {
 	}
 	defer sources.close()
 	// What the source says counts, not what an old copy had.
-	reloader, err := newReloader(&reloadOptions{fresh: true, journal: defaultJournal})
+	reloader, err := reload.Open(&reload.Options{Fresh: true, LoadedFrom: loadedFrom(service.DefaultJournal)})
 	if err != nil {
 		return err
 	}
-	defer reloader.close()
+	defer reloader.Close()
 	d := &dev{devOptions: o, session: session, reloader: reloader, out: newDevScreen(cmd.OutOrStdout()), sources: sources}
 	log, err := followKernelLog(d.out.kernel)
 	if err != nil {
@@ -106,7 +108,7 @@ func (o *devOptions) run(cmd *cobra.Command) (err error) {
 type dev struct {
 	*devOptions
 	session  *proof.Session
-	reloader *reloader
+	reloader *reload.Reloader
 	out      *devScreen
 	sources  *sourceWatch
 
@@ -146,7 +148,7 @@ func (d *dev) end(ctx context.Context) error {
 		d.out.line(dim, "nothing was loaded")
 		return nil
 	}
-	r := d.reloader.unload(ctx, ctx, d.session, d.name)
+	r, _ := d.session.Unload(ctx, d.name, nil) // the result has the error
 	explain(ctx, d.session, r)
 	d.out.text(d.out.result().render(r))
 	return resultFailure(r)

@@ -6,6 +6,7 @@ import (
 	"syscall"
 
 	"github.com/kmodtrace/kmodtrace/proof"
+	"github.com/kmodtrace/kmodtrace/reload"
 )
 
 // Exit statuses: the published contract of every command.
@@ -42,7 +43,7 @@ func statusOf(err error) int {
 		return exitOK
 	case errors.As(err, &e):
 		return e.status
-	case errors.Is(err, errDown), errors.Is(err, proof.ErrUnconfirmed), errors.Is(err, proof.ErrContradicted):
+	case errors.Is(err, reload.ErrDown), errors.Is(err, proof.ErrUnconfirmed), errors.Is(err, proof.ErrContradicted):
 		return exitUnconfirmed
 	default: // proof.ErrRefused, and all that was not done at all
 		return exitRefused

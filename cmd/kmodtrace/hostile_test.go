@@ -19,6 +19,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
+	"github.com/kmodtrace/kmodtrace/reload"
 	"github.com/kmodtrace/kmodtrace/timeline"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
@@ -87,7 +88,7 @@ func shownTexts(text string) map[string]func(*resultText) string {
 		"result": func(t *resultText) string { return t.render(all["result"].(*proof.Result)) },
 		"doctor": func(t *resultText) string { return reportText{t.theme, t.width}.render(all["doctor"].(*report)) },
 		"refs":   func(t *resultText) string { return refsText{t.theme, t.width}.render(all["refs"].(*refsRecord)) },
-		"reload": func(t *resultText) string { return t.reload(all["reload"].(*reloadResult)) },
+		"reload": func(t *resultText) string { return t.reload(all["reload"].(*reload.Result)) },
 		"build":  func(t *resultText) string { return t.build(all["build"].(*buildRecord)) },
 		"trial":  func(t *resultText) string { return (&trialText{t}).render(all["trial"].(*trial.Report)) },
 		"record": func(*resultText) string {

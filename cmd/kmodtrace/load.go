@@ -8,6 +8,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
+	"github.com/kmodtrace/kmodtrace/reload"
 	"github.com/kmodtrace/kmodtrace/timeline"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/spf13/cobra"
@@ -22,7 +23,7 @@ func newLoadCommand() *cobra.Command {
 whose configuration is respected. What has a slash, or ends in .ko, .ko.gz, .ko.xz or
 .ko.zst, is a file. The tracer is attached first; a load is confirmed when the kernel both
 answered with yes and was seen to do it, down to the return of the module's own init. The
-file of a FILE that was loaded is kept in ` + keptFolder + `, for kmodtrace reload.
+file of a FILE that was loaded is kept in ` + reload.DefaultStore + `, for kmodtrace reload.
 
 --timeline prints what happened between the system call and live, or the failure, to scale:
 the stages and their times, the messages at their moments, where the bytes went, and who
@@ -140,9 +141,9 @@ func (o *loadOptions) force() kmod.Force {
 // keepLoaded keeps the file of a step that was taken, for a later reload. That it cannot
 // be kept matters only then, and is said then.
 func keepLoaded(step *kmod.Step) {
-	if k, err := newKeeper(keptFolder); err == nil {
-		defer k.close()
-		_ = k.keepFile(step.Module, step.Path, absolute(step.Path), step.Params)
+	if s, err := reload.OpenStore(reload.DefaultStore); err == nil {
+		defer s.Close()
+		_ = s.Keep(step.Module, step.Path, step.Params)
 	}
 }
 

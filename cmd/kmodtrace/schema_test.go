@@ -20,6 +20,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/provenance"
+	"github.com/kmodtrace/kmodtrace/reload"
 	"github.com/kmodtrace/kmodtrace/service"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -162,8 +163,8 @@ func filledLoaded(text string) *loadedJSON {
 	return l
 }
 
-func filledReload(text string) *reloadResult {
-	r := filled[reloadResult](text)
+func filledReload(text string) *reload.Result {
+	r := filled[reload.Result](text)
 	r.Command, r.Unload.Command, r.Load.Command, r.Restore.Command = "reload", "unload", "load", "load"
 	return r
 }
@@ -174,9 +175,9 @@ func enumWords() map[reflect.Type]string {
 		reflect.TypeFor[proof.Verdict](): string(proof.Refused),
 		reflect.TypeFor[have]():          string(unknown),
 
-		reflect.TypeFor[contentFrom](): string(contentKept),
-		reflect.TypeFor[paramsFrom]():  string(paramsTaken),
-		reflect.TypeFor[whichCopy]():   string(copyBack),
+		reflect.TypeFor[reload.ContentFrom](): string(reload.ContentKept),
+		reflect.TypeFor[reload.ParamsFrom]():  string(reload.ParamsTaken),
+		reflect.TypeFor[reload.Copy]():        string(reload.CopyBack),
 
 		reflect.TypeFor[kmod.SectionKind](): string(kmod.SectionText),
 		reflect.TypeFor[buildVerdict]():     string(notBuilt),
