@@ -140,14 +140,9 @@ func (f failures) err() error {
 	return all
 }
 
-// targetError is about what was asked for, before the kernel was: names and
-// parameters that cannot be are the command line's fault.
+// targetError is about what was asked for, before the kernel was.
 func targetError(err error) error {
-	status := exitRefused
-	if errors.Is(err, kmod.ErrBadName) || errors.Is(err, kmod.ErrBadParams) {
-		status = exitUsage
-	}
-	return &exitError{status: status, err: oneLineError{err}}
+	return &exitError{status: statusOfTarget(err), err: oneLineError{err}}
 }
 
 // fileError is targetError for a file that a command was given, in that command's words
