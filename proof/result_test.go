@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -68,6 +69,25 @@ func TestClosedSession(t *testing.T) {
 		}
 	}
 	if r, err := s.Load(t.Context(), "./nosuch.ko", nil); !errors.Is(err, kmod.ErrNotFound) || !errors.Is(err, ErrRefused) || r.ErrnoName != "ENOENT" {
+		t.Errorf("%v: %+v", err, r)
+	}
+}
+
+// TestStepsWithoutACall: steps that need none are taken, and those that cannot be end the load.
+func TestStepsWithoutACall(t *testing.T) {
+	s := new(Session)
+	done := kmod.Step{Kind: kmod.StepLoaded, Module: "a"}
+	if r, err := s.LoadSteps(t.Context(), "a", []kmod.Step{done, {Kind: kmod.StepBuiltin, Module: "b"}}); err != nil || r.Verdict != Confirmed || r.Actions == nil {
+		t.Errorf("%v: %+v", err, r)
+	}
+	install := kmod.Step{Kind: kmod.StepInstall, Module: "c", Command: "true"}
+	if r, err := s.LoadSteps(t.Context(), "c", []kmod.Step{done, install, {Kind: kmod.StepLoad, Module: "d"}}); !errors.Is(err, kmod.ErrInstallCommand) || r.Verdict != Refused {
+		t.Errorf("%v: %+v", err, r)
+	}
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	r, err := s.LoadSteps(stopped, "e", []kmod.Step{{Kind: kmod.StepLoad, Module: "e"}})
+	if !errors.Is(err, context.Canceled) || !errors.Is(err, ErrUnconfirmed) || r.Reason != "load e: context canceled" {
 		t.Errorf("%v: %+v", err, r)
 	}
 }
