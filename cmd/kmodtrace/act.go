@@ -9,6 +9,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/spf13/cobra"
 )
@@ -35,28 +36,29 @@ func (o *actOptions) check() error {
 
 // job is one target of a command, and how to bring it about.
 type job struct {
-	command, target string
-	do              func(context.Context, *session, *result)
+	kind   tracer.ActionKind
+	target string
+	do     func(context.Context, *proof.Session) *proof.Result
 	// show prints what came of it; nil is actOptions.print.
-	show func(io.Writer, *kernel.Kernel, *result) error
+	show func(io.Writer, *kernel.Kernel, *proof.Result) error
 }
 
 // act attaches, does the jobs one after another, prints what came of each, and
 // detaches. Where tracing is not possible nothing is done at all.
 func (o *actOptions) act(cmd *cobra.Command, jobs []job) error {
-	return o.attached(cmd, func(ctx context.Context, s *session) error {
+	return o.attached(cmd, func(ctx context.Context, s *proof.Session) error {
 		return o.actAll(ctx, cmd.OutOrStdout(), s, jobs)
 	})
 }
 
 // attached gives a session to act in, with a context that ends when nobody waits any more.
-func (o *actOptions) attached(cmd *cobra.Command, do func(context.Context, *session) error) (err error) {
+func (o *actOptions) attached(cmd *cobra.Command, do func(context.Context, *proof.Session) error) (err error) {
 	defer surviveBrokenPipe()()
-	s, err := startSession(cmd.Context(), o.backend)
+	s, end, err := openSession(cmd.Context(), o.backend)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	defer func() { err = errors.Join(err, end()) }()
 	ctx := cmd.Context()
 	if o.timeout > 0 {
 		var cancel context.CancelFunc
@@ -68,23 +70,23 @@ func (o *actOptions) attached(cmd *cobra.Command, do func(context.Context, *sess
 
 // actAll goes on after a refusal, but not after a job of which it is not known
 // whether it is done.
-func (o *actOptions) actAll(ctx context.Context, out io.Writer, s *session, jobs []job) error {
+func (o *actOptions) actAll(ctx context.Context, out io.Writer, s *proof.Session, jobs []job) error {
 	var failures failures
-	sure := true
+	known := true
 	for _, j := range jobs {
-		r := newResult(j.command, j.target)
+		var r *proof.Result
 		switch {
 		case ctx.Err() != nil:
-			r.set(unconfirmed, &kmod.Error{Op: j.command, Module: j.target, Err: errors.New("not begun: interrupted")})
-		case !sure:
-			r.set(unconfirmed, &kmod.Error{Op: j.command, Module: j.target, Err: errors.New("not begun: it is not known what became of the one before")})
+			r = j.notBegun(proof.ErrInterrupted)
+		case !known:
+			r = j.notBegun(errors.New("not begun: it is not known what became of the one before"))
 		default:
-			j.do(ctx, s, r)
-			sure = r.Result.sure()
-			s.explain(ctx, r)
+			r = j.do(ctx, s)
+			known = r.Verdict.Known()
+			explain(ctx, s, r)
 		}
-		failures.add(r.failure())
-		if err := o.show(out, s.kernel, j, r); err != nil {
+		failures.add(resultFailure(r))
+		if err := o.show(out, s.Kernel(), j, r); err != nil {
 			failures.add(err)
 			break
 		}
@@ -92,14 +94,18 @@ func (o *actOptions) actAll(ctx context.Context, out io.Writer, s *session, jobs
 	return failures.err()
 }
 
-func (o *actOptions) show(out io.Writer, k *kernel.Kernel, j job, r *result) error {
+func (j *job) notBegun(why error) *proof.Result {
+	return proof.NewResult(j.kind, j.target, proof.Unconfirmed, &kmod.Error{Op: j.kind.String(), Module: j.target, Err: why})
+}
+
+func (o *actOptions) show(out io.Writer, k *kernel.Kernel, j job, r *proof.Result) error {
 	if j.show != nil {
 		return j.show(out, k, r)
 	}
 	return o.print(out, r)
 }
 
-func (o *actOptions) print(out io.Writer, r *result) error {
+func (o *actOptions) print(out io.Writer, r *proof.Result) error {
 	return printResult(out, o.json, r, func(t *resultText) string { return t.render(r) })
 }
 
@@ -134,14 +140,9 @@ func (f failures) err() error {
 	return all
 }
 
-// targetError is about what was asked for, before the kernel was: names and
-// parameters that cannot be are the command line's fault.
+// targetError is about what was asked for, before the kernel was.
 func targetError(err error) error {
-	status := exitRefused
-	if errors.Is(err, kmod.ErrBadName) || errors.Is(err, kmod.ErrBadParams) {
-		status = exitUsage
-	}
-	return &exitError{status: status, err: oneLineError{err}}
+	return &exitError{status: statusOfTarget(err), err: oneLineError{err}}
 }
 
 // fileError is targetError for a file that a command was given, in that command's words

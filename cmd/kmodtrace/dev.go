@@ -11,6 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/proof"
+	"github.com/kmodtrace/kmodtrace/reload"
+	"github.com/kmodtrace/kmodtrace/service"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -76,22 +79,22 @@ func (o *devOptions) parse(args []string) error {
 
 func (o *devOptions) run(cmd *cobra.Command) (err error) {
 	defer surviveBrokenPipe()()
-	session, err := startSession(cmd.Context(), o.backend)
+	session, end, err := openSession(cmd.Context(), o.backend)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, session.close()) }()
+	defer func() { err = errors.Join(err, end()) }()
 	sources, err := watchSources(o.dir)
 	if err != nil {
 		return err
 	}
 	defer sources.close()
 	// What the source says counts, not what an old copy had.
-	reloader, err := newReloader(&reloadOptions{fresh: true, journal: defaultJournal})
+	reloader, err := reload.Open(&reload.Options{Fresh: true, LoadedFrom: loadedFrom(service.DefaultJournal)})
 	if err != nil {
 		return err
 	}
-	defer reloader.close()
+	defer reloader.Close()
 	d := &dev{devOptions: o, session: session, reloader: reloader, out: newDevScreen(cmd.OutOrStdout()), sources: sources}
 	log, err := followKernelLog(d.out.kernel)
 	if err != nil {
@@ -104,8 +107,8 @@ func (o *devOptions) run(cmd *cobra.Command) (err error) {
 // dev is what goes on from one save to the next.
 type dev struct {
 	*devOptions
-	session  *session
-	reloader *reloader
+	session  *proof.Session
+	reloader *reload.Reloader
 	out      *devScreen
 	sources  *sourceWatch
 
@@ -145,8 +148,8 @@ func (d *dev) end(ctx context.Context) error {
 		d.out.line(dim, "nothing was loaded")
 		return nil
 	}
-	r := d.reloader.unload(ctx, ctx, d.session, d.name)
-	d.session.explain(ctx, r)
+	r, _ := d.session.Unload(ctx, d.name, nil) // the result has the error
+	explain(ctx, d.session, r)
 	d.out.text(d.out.result().render(r))
-	return r.failure()
+	return resultFailure(r)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/trial"
 	"github.com/kmodtrace/kmodtrace/kbuild"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/reload"
 )
 
 // round builds what is saved now, and brings it into the kernel. An error ends it all.
@@ -99,23 +100,27 @@ func (d *dev) passes(ctx context.Context, path string) bool {
 
 // replace brings the new copy into the kernel.
 func (d *dev) replace(ctx context.Context, path string, image []byte) error {
-	r := d.reloader.reload(ctx, d.session, path, d.params)
+	plan, err := d.reloader.Plan(ctx, path, d.params)
+	r := plan.Result
+	if err == nil {
+		r = carryOut(ctx, d.reloader, d.session, plan)
+	}
 	d.out.text(d.out.result().reload(r))
 	if r.Reason != "" {
 		d.out.line(bad, r.Reason)
 	}
 	switch r.After.Copy {
-	case copyNew:
+	case reload.CopyNew:
 		d.there, d.ours, d.since, d.image = true, true, time.Now(), image
-	case copyBack, copyUntouched: // the last good one, or what was there when this began
+	case reload.CopyBack, reload.CopyUntouched: // the last good one, or what was there when this began
 		d.there = r.Before != nil
 		d.ours = d.ours && d.there
-	case copyNone:
+	case reload.CopyNone:
 		d.there, d.ours = false, false
-	case copyOther:
+	case reload.CopyOther:
 		d.there, d.ours = true, false
-	case copyUnfinished:
-		return errors.Join(d.out.err, r.failure())
+	case reload.CopyUnfinished:
+		return errors.Join(d.out.err, reloadFailure(r))
 	}
 	return d.tell()
 }

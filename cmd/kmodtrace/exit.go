@@ -4,6 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+
+	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/proof"
+	"github.com/kmodtrace/kmodtrace/reload"
 )
 
 // Exit statuses: the published contract of every command.
@@ -31,7 +35,8 @@ func usageErrorf(format string, args ...any) error {
 	return &exitError{status: exitUsage, err: fmt.Errorf(format, args...)}
 }
 
-// statusOf maps an error to its exit status. It is the one place that does.
+// statusOf maps an error to its exit status: a command's own errors have one, and those of
+// the libraries are in the table here.
 func statusOf(err error) int {
 	var e *exitError
 	switch {
@@ -39,9 +44,20 @@ func statusOf(err error) int {
 		return exitOK
 	case errors.As(err, &e):
 		return e.status
-	default:
+	case errors.Is(err, reload.ErrDown), errors.Is(err, proof.ErrUnconfirmed), errors.Is(err, proof.ErrContradicted):
+		return exitUnconfirmed
+	default: // proof.ErrRefused, and all that was not done at all
 		return exitRefused
 	}
+}
+
+// statusOfTarget is statusOf for an error about what was asked for, before the kernel was:
+// names and parameters that cannot be are the command line's fault.
+func statusOfTarget(err error) int {
+	if errors.Is(err, kmod.ErrBadName) || errors.Is(err, kmod.ErrBadParams) {
+		return exitUsage
+	}
+	return statusOf(err)
 }
 
 // hintOf gives what to do next, or an empty string.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/internal/tail"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
@@ -244,10 +245,10 @@ func (o *explainOptions) watch(ctx context.Context, out io.Writer) error {
 	}
 	q := account.NewPatientInquiry(k, false)
 	shown := uint64(0)
-	tail := newTail(ctx, t.Actions)
-	defer tail.finish()
+	actions := tail.New(ctx, t.Actions)
+	defer actions.Finish()
 	ctx = context.WithoutCancel(ctx)
-	for a := range tail.items {
+	for a := range actions.Items {
 		e := q.All(ctx, a)
 		if e.Cause == nil {
 			continue
@@ -259,8 +260,8 @@ func (o *explainOptions) watch(ctx context.Context, out io.Writer) error {
 			break
 		}
 	}
-	tail.finish()
-	return errors.Join(tail.err, t.Close())
+	actions.Finish()
+	return errors.Join(actions.Err, t.Close())
 }
 
 // explained prints one action at length.

@@ -18,6 +18,8 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/trial"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/proof"
+	"github.com/kmodtrace/kmodtrace/reload"
 	"github.com/kmodtrace/kmodtrace/timeline"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
@@ -83,10 +85,10 @@ func shownTexts(text string) map[string]func(*resultText) string {
 		"coverage": func(t *resultText) string {
 			return t.text(reportText{t.theme, t.width}.hooks(all["coverage"].(*tracer.Coverage)))
 		},
-		"result": func(t *resultText) string { return t.render(all["result"].(*result)) },
+		"result": func(t *resultText) string { return t.render(all["result"].(*proof.Result)) },
 		"doctor": func(t *resultText) string { return reportText{t.theme, t.width}.render(all["doctor"].(*report)) },
 		"refs":   func(t *resultText) string { return refsText{t.theme, t.width}.render(all["refs"].(*refsRecord)) },
-		"reload": func(t *resultText) string { return t.reload(all["reload"].(*reloadResult)) },
+		"reload": func(t *resultText) string { return t.reload(all["reload"].(*reload.Result)) },
 		"build":  func(t *resultText) string { return t.build(all["build"].(*buildRecord)) },
 		"trial":  func(t *resultText) string { return (&trialText{t}).render(all["trial"].(*trial.Report)) },
 		"record": func(*resultText) string {

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"io"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/proof"
+	"github.com/kmodtrace/kmodtrace/reload"
 	"github.com/kmodtrace/kmodtrace/timeline"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/spf13/cobra"
@@ -22,7 +23,7 @@ func newLoadCommand() *cobra.Command {
 whose configuration is respected. What has a slash, or ends in .ko, .ko.gz, .ko.xz or
 .ko.zst, is a file. The tracer is attached first; a load is confirmed when the kernel both
 answered with yes and was seen to do it, down to the return of the module's own init. The
-file of a FILE that was loaded is kept in ` + keptFolder + `, for kmodtrace reload.
+file of a FILE that was loaded is kept in ` + reload.DefaultStore + `, for kmodtrace reload.
 
 --timeline prints what happened between the system call and live, or the failure, to scale:
 the stages and their times, the messages at their moments, where the bytes went, and who
@@ -80,18 +81,20 @@ func (o *loadOptions) run(cmd *cobra.Command, target string, params kmod.Params)
 	if err != nil {
 		return o.notPlanned(cmd, target, err)
 	}
-	load := func(ctx context.Context, s *session, r *result) {
-		if loadSteps(ctx, s, r, steps); r.Result == confirmed && kmod.IsFile(target) {
+	load := func(ctx context.Context, s *proof.Session) *proof.Result {
+		r, err := s.LoadSteps(ctx, target, steps)
+		if err == nil && kmod.IsFile(target) {
 			keepLoaded(&steps[0])
 		}
+		return r
 	}
-	show := func(out io.Writer, k *kernel.Kernel, r *result) error { return o.show(out, k, r, steps, files) }
-	return o.act(cmd, []job{{"load", target, load, show}})
+	show := func(out io.Writer, k *kernel.Kernel, r *proof.Result) error { return o.show(out, k, r, steps, files) }
+	return o.act(cmd, []job{{tracer.Load, target, load, show}})
 }
 
 // show prints the result, and draws it where that is asked for. What the events do not
 // say is found out now, while the module is there.
-func (o *loadOptions) show(out io.Writer, k *kernel.Kernel, r *result, steps []kmod.Step, files *pictureFiles) error {
+func (o *loadOptions) show(out io.Writer, k *kernel.Kernel, r *proof.Result, steps []kmod.Step, files *pictureFiles) error {
 	p := timeline.New(r.Actions)
 	if p == nil || !o.picture.wanted() {
 		return errors.Join(o.print(out, r), o.picture.missing(p, r))
@@ -135,37 +138,12 @@ func (o *loadOptions) force() kmod.Force {
 	return force
 }
 
-// loadSteps takes the steps in order, up to the first that is not confirmed. What
-// was loaded before that stays.
-func loadSteps(ctx context.Context, s *session, r *result, steps []kmod.Step) {
-	for i := range steps {
-		step := &steps[i]
-		if err := ctx.Err(); err != nil {
-			r.set(unconfirmed, &kmod.Error{Op: "load", Module: step.Module, Err: err})
-			return
-		}
-		if step.Kind != kmod.StepLoad {
-			if err := step.Do(); err != nil {
-				r.set(refused, err)
-				return
-			}
-			continue
-		}
-		v := r.add(step.Module, s.attempt(ctx, tracer.Load, step.Do))
-		if v == refused && step.Soft {
-			r.set(confirmed, nil)
-		} else if v != confirmed {
-			return
-		}
-	}
-}
-
 // keepLoaded keeps the file of a step that was taken, for a later reload. That it cannot
 // be kept matters only then, and is said then.
 func keepLoaded(step *kmod.Step) {
-	if k, err := newKeeper(keptFolder); err == nil {
-		defer k.close()
-		_ = k.keepFile(step.Module, step.Path, absolute(step.Path), step.Params)
+	if s, err := reload.OpenStore(reload.DefaultStore); err == nil {
+		defer s.Close()
+		_ = s.Keep(step.Module, step.Path, step.Params)
 	}
 }
 
@@ -176,11 +154,10 @@ func (o *loadOptions) notPlanned(cmd *cobra.Command, target string, why error) e
 	if err != nil || statusOf(refusal) != exitRefused {
 		return refusal
 	}
-	r := newResult("load", target)
-	r.set(refused, why)
-	r.explain(cmd.Context(), k, account.NewPatientInquiry(k, false))
+	r := proof.NewResult(tracer.Load, target, proof.Refused, why)
+	r.ExplainRefusal(cmd.Context(), k)
 	if err := o.print(cmd.OutOrStdout(), r); err != nil {
 		return err
 	}
-	return r.failure()
+	return resultFailure(r)
 }

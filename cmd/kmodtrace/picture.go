@@ -12,6 +12,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/timeline"
 	"github.com/spf13/cobra"
 )
@@ -123,8 +124,8 @@ func (o *pictureOptions) draw(out io.Writer, p *timeline.Picture, files *picture
 
 // missing says that there is no picture of what was done; where it was refused, that says
 // enough.
-func (o *pictureOptions) missing(p *timeline.Picture, r *result) error {
-	if p != nil || !o.wanted() || r.Result != confirmed {
+func (o *pictureOptions) missing(p *timeline.Picture, r *proof.Result) error {
+	if p != nil || !o.wanted() || r.Verdict != proof.Confirmed {
 		return nil
 	}
 	return fmt.Errorf("draw %s: nothing was done for it that could be drawn", shortText(r.Target))

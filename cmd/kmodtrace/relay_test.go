@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/kmodtrace/kmodtrace/internal/await"
+	"github.com/kmodtrace/kmodtrace/internal/tail"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"golang.org/x/sys/unix"
 )
@@ -35,7 +36,7 @@ func passThrough(args []string) int {
 				return err
 			}
 		}
-		r := &runner{tail: &tail[tracer.Action]{}, signals: newRelay()}
+		r := &runner{tail: &tail.Tail[tracer.Action]{}, signals: newRelay()}
 		defer r.signals.stop()
 		if err := becomeSubreaper(); err != nil {
 			return err

@@ -6,8 +6,14 @@ import (
 	"io"
 
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/proof"
+	"github.com/kmodtrace/kmodtrace/reload"
+	"github.com/kmodtrace/kmodtrace/service"
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 )
+
+var errNoFile = errors.New("not a file's name")
 
 func newReloadCommand() *cobra.Command {
 	opts := new(reloadOptions)
@@ -27,7 +33,7 @@ kernel, and so does an old copy that is in use or cannot be unloaded. Where the 
 load, or somebody interrupts in between, the old one is put back, with its parameters. (What
 the kernel has begun nobody can stop: after an interrupt it has ten seconds to answer.) The
 old file is kept for that by content, for the build has overwritten it by then: kmodtrace keeps
-the files that it loads in ` + keptFolder + `. Of others a file with the build ID
+the files that it loads in ` + reload.DefaultStore + `. Of others a file with the build ID
 of the loaded copy is looked for: FILE itself, where the journal of kmodtrace serve saw it
 loaded from, the installed one. Where there is none, it is said before anything is removed.
 
@@ -56,18 +62,18 @@ trace, and nothing was done.`,
 	}
 	opts.register(cmd)
 	flags := cmd.Flags()
-	flags.BoolVar(&opts.wait, "wait", false, "while the old copy is in use, ask again (see --timeout)")
-	flags.BoolVar(&opts.fresh, "fresh", false, "do not take the old copy's parameters over")
-	flags.BoolVar(&opts.unchecked, "unchecked", false, "take the old copy out even if this kernel would refuse the file")
-	flags.StringVar(&opts.journal, "journal", defaultJournal, "look in the journal in this `FILE` for where the old copy was loaded from")
+	flags.BoolVar(&opts.Wait, "wait", false, "while the old copy is in use, ask again (see --timeout)")
+	flags.BoolVar(&opts.Fresh, "fresh", false, "do not take the old copy's parameters over")
+	flags.BoolVar(&opts.Unchecked, "unchecked", false, "take the old copy out even if this kernel would refuse the file")
+	flags.StringVar(&opts.journal, "journal", service.DefaultJournal, "look in the journal in this `FILE` for where the old copy was loaded from")
 	flags.Lookup("json").Usage = "print a JSON object (docs/schema/reload.schema.json)"
 	return cmd
 }
 
 type reloadOptions struct {
 	actOptions
-	wait, fresh, unchecked bool
-	journal                string
+	reload.Options
+	journal string
 }
 
 func (o *reloadOptions) run(cmd *cobra.Command, file string, params kmod.Params) error {
@@ -78,21 +84,56 @@ func (o *reloadOptions) run(cmd *cobra.Command, file string, params kmod.Params)
 	if _, err := kmod.Plan(cmd.Context(), file, &kmod.LoadOptions{Params: params}); err != nil {
 		return fileError("reload", file, err)
 	}
-	r, err := newReloader(o)
+	o.LoadedFrom = loadedFrom(o.journal)
+	r, err := reload.Open(&o.Options)
 	if err != nil {
 		return err
 	}
-	defer r.close()
-	res, plan := r.prepare(cmd.Context(), file, params)
-	if plan == nil {
-		return errors.Join(o.printReload(cmd.OutOrStdout(), res), res.failure())
+	defer r.Close()
+	plan, err := r.Plan(cmd.Context(), file, params)
+	if err != nil {
+		return o.conclude(cmd.OutOrStdout(), plan.Result)
 	}
-	return o.attached(cmd, func(ctx context.Context, s *session) error {
-		r.carryOut(ctx, s, res, plan)
-		return errors.Join(o.printReload(cmd.OutOrStdout(), res), res.failure())
+	return o.attached(cmd, func(ctx context.Context, s *proof.Session) error {
+		return o.conclude(cmd.OutOrStdout(), carryOut(ctx, r, s, plan))
 	})
 }
 
-func (o *reloadOptions) printReload(out io.Writer, r *reloadResult) error {
-	return printResult(out, o.json, r, func(t *resultText) string { return t.reload(r) })
+// conclude prints what came of a reload, and gives the command's error for it.
+func (o *reloadOptions) conclude(out io.Writer, r *reload.Result) error {
+	err := printResult(out, o.json, r, func(t *resultText) string { return t.reload(r) })
+	return errors.Join(err, reloadFailure(r))
+}
+
+// carryOut says that there is no way back before it removes anything.
+func carryOut(ctx context.Context, r *reload.Reloader, s *proof.Session, plan *reload.Plan) *reload.Result {
+	if why := plan.NoWayBack(); why != "" {
+		module := plan.Result.Module
+		zerolog.Ctx(ctx).Warn().Str("module", module).Msgf("there is no way back to the copy of %s that is loaded: %s", module, why)
+	}
+	res, _ := r.Do(ctx, s, plan) // the result has the error
+	return res
+}
+
+// loadedFrom asks a journal from which file a module was loaded.
+func loadedFrom(path string) func(context.Context, string) string {
+	return func(ctx context.Context, module string) string {
+		known, err := loadedNow(ctx, path, "/")
+		if err != nil || known[module] == nil {
+			return ""
+		}
+		return known[module].File
+	}
+}
+
+// reloadFailure is failure for a reload.
+func reloadFailure(r *reload.Result) error {
+	hint := ""
+	switch {
+	case r.Check != nil:
+		hint = "kmodtrace check says more; --unchecked asks the kernel all the same"
+	case r.Decisive() != nil:
+		hint = resultHint(r.Decisive())
+	}
+	return failure(r.Err(), hint)
 }

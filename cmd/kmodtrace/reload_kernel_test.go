@@ -17,6 +17,8 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/await"
 	"github.com/kmodtrace/kmodtrace/internal/roles"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/proof"
+	"github.com/kmodtrace/kmodtrace/reload"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -34,7 +36,7 @@ type reloadRecord struct {
 	Params struct {
 		Exact  bool
 		Params []string
-		Left   []leftParam
+		Left   []reload.LeftParam
 	}
 	Unload, Load, Restore *reloadStep
 }
@@ -342,6 +344,11 @@ func testReloadRefusedBefore(l *reloadLab) {
 	l.shows("hello", 1)
 }
 
+func inKernel(module string) bool {
+	_, err := kmod.Look(module, nil)
+	return err == nil
+}
+
 // awaitExit waits until a module is on its way out.
 func awaitExit(module string) {
 	await.True(func() bool {
@@ -381,32 +388,32 @@ func testReloadInterrupted(l *reloadLab) {
 // testReloadAgain: one reloader in one session reloads again and again, whatever came of
 // the time before.
 func testReloadAgain(l *reloadLab) {
-	s, err := startSession(lend(l.Context(), l.shared.lend), tracer.Auto)
+	s, end, err := openSession(lend(l.Context(), l.shared.lend), tracer.Auto)
 	if err != nil {
 		l.Fatal(err)
 	}
-	defer s.close()
-	r, err := newReloader(&reloadOptions{})
+	defer end()
+	r, err := reload.Open(nil)
 	if err != nil {
 		l.Fatal(err)
 	}
-	defer r.close()
+	defer r.Close()
 	for i, step := range []struct {
 		build  func() string
 		params kmod.Params
-		want   verdict
-		after  whichCopy
+		want   proof.Verdict
+		after  reload.Copy
 	}{
-		{func() string { return l.build("refuse", 21) }, kmod.Params{"err=0"}, confirmed, copyNew},
-		{func() string { return l.build("refuse", 22) }, nil, confirmed, copyNew},
-		{func() string { return l.build("refuse", 23) }, kmod.Params{"err=3"}, refused, copyBack},
-		{func() string { return labModule("text") }, nil, refused, copyUntouched},
-		{func() string { return l.build("refuse", 24) }, nil, confirmed, copyNew},
-		{func() string { return l.build("slowexit", 25) }, kmod.Params{"ms=12000"}, confirmed, copyNew},
-		{func() string { return l.build("refuse", 26) }, nil, confirmed, copyNew},
+		{func() string { return l.build("refuse", 21) }, kmod.Params{"err=0"}, proof.Confirmed, reload.CopyNew},
+		{func() string { return l.build("refuse", 22) }, nil, proof.Confirmed, reload.CopyNew},
+		{func() string { return l.build("refuse", 23) }, kmod.Params{"err=3"}, proof.Refused, reload.CopyBack},
+		{func() string { return labModule("text") }, nil, proof.Refused, reload.CopyUntouched},
+		{func() string { return l.build("refuse", 24) }, nil, proof.Confirmed, reload.CopyNew},
+		{func() string { return l.build("slowexit", 25) }, kmod.Params{"ms=12000"}, proof.Confirmed, reload.CopyNew},
+		{func() string { return l.build("refuse", 26) }, nil, proof.Confirmed, reload.CopyNew},
 	} {
-		if res := r.reload(l.Context(), s, step.build(), step.params); res.Result != step.want || res.After.Copy != step.after {
-			l.Errorf("%d: %s, %s: %v", i, res.Result, res.After.Copy, res.err)
+		if res, err := r.Reload(l.Context(), s, step.build(), step.params); res.Verdict != step.want || res.After.Copy != step.after {
+			l.Errorf("%d: %s, %s: %v", i, res.Verdict, res.After.Copy, err)
 		}
 	}
 	l.shows("refuse", 26, "err=0")
@@ -415,11 +422,11 @@ func testReloadAgain(l *reloadLab) {
 	// is as if nothing had been.
 	stopped, stop := context.WithCancel(l.Context())
 	go func() { awaitExit("slowexit"); stop() }()
-	if res := r.reload(stopped, s, l.build("slowexit", 27), nil); res.Result != unconfirmed || res.After.Copy != copyUnfinished {
-		l.Errorf("%s, %s: %v", res.Result, res.After.Copy, res.err)
+	if res, err := r.Reload(stopped, s, l.build("slowexit", 27), nil); res.Verdict != proof.Unconfirmed || res.After.Copy != reload.CopyUnfinished {
+		l.Errorf("%s, %s: %v", res.Verdict, res.After.Copy, err)
 	}
-	if res := r.reload(l.Context(), s, l.build("refuse", 28), nil); res.Result != confirmed || res.After.Copy != copyNew {
-		l.Errorf("%s, %s: %v", res.Result, res.After.Copy, res.err)
+	if res, err := r.Reload(l.Context(), s, l.build("refuse", 28), nil); res.Verdict != proof.Confirmed || res.After.Copy != reload.CopyNew {
+		l.Errorf("%s, %s: %v", res.Verdict, res.After.Copy, err)
 	}
 	await.Until(l, "slowexit leaves", func() bool { return !inKernel("slowexit") })
 }

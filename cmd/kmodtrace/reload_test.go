@@ -1,140 +1,41 @@
 package main
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/kmodtrace/kmodtrace/kmod"
-	"golang.org/x/sys/unix"
+	"github.com/kmodtrace/kmodtrace/proof"
+	"github.com/kmodtrace/kmodtrace/reload"
+	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-func TestTakeOver(t *testing.T) {
-	file := &kmod.File{Parameters: []kmod.Parameter{
-		{Name: "n", Type: "int"}, {Name: "b", Type: "bool"}, {Name: "text", Type: "charp"}, {Name: "list", Type: "array of int"},
-		{Name: "texts", Type: "array of charp"}, {Name: "own", Type: "speed"}, {Name: "bare"}, {Name: "with-dash", Type: "int"},
-	}}
-	shown := func(texts ...string) []kmod.Setting {
-		var s []kmod.Setting
-		for _, text := range texts {
-			name, value, _ := strings.Cut(text, "=")
-			s = append(s, kmod.Setting{Name: name, Value: value})
-		}
-		return s
-	}
-	for name, test := range map[string]struct {
-		settings settings
-		want     kmod.Params
-		left     string
-	}{
-		"nobody knows: all that it shows": {
-			settings{shown: shown("b=Y", "bare=1", "list=1,2", "n=-3", "own=fast", "text=big world", "texts=a,b", "with_dash=0")},
-			kmod.Params{"b=Y", "list=1,2", "n=-3", "text=big world", "texts=a,b", "with_dash=0"}, "bare own",
-		},
-		"what is not set": {
-			settings{shown: shown("b=N", "bare=1", "list=", "n=0", "own=x", "text=(null)", "texts=", "with_dash=1")},
-			kmod.Params{"b=N", "n=0", "with_dash=1"}, "bare own",
-		},
-		"an empty text is one": {
-			settings{known: true, shown: shown("text="), atStart: shown("text=x")}, kmod.Params{"text="}, "",
-		},
-		"partly set": {
-			settings{known: true, shown: shown("texts=a,(null)"), atStart: shown("texts=a,b")}, kmod.Params{}, "texts",
-		},
-		"as it was loaded": {
-			settings{known: true, given: kmod.Params{"n=0x10", "own=fast", "b"}, shown: shown("n=16", "own=3", "b=Y", "text=auto"), atStart: shown("n=16", "own=3", "b=Y", "text=auto")},
-			kmod.Params{"n=0x10", "own=fast", "b"}, "",
-		},
-		"changed since": {
-			settings{known: true, given: kmod.Params{"n=1", "with-dash=2"}, shown: shown("n=5", "b=Y", "with_dash=7"), atStart: shown("n=1", "b=N", "with_dash=2")},
-			kmod.Params{"n=5", "b=Y", "with_dash=7"}, "",
-		},
-		"the new one does not know it": {
-			settings{known: true, given: kmod.Params{"gone=1", "n=2"}, shown: shown("older=3"), atStart: shown("older=2")},
-			kmod.Params{"n=2"}, "gone older",
-		},
-		"for every module": {
-			settings{known: true, given: kmod.Params{"dyndbg=+p", "hello.dyndbg=+p", "async_probe"}}, kmod.Params{"dyndbg=+p", "hello.dyndbg=+p", "async_probe"}, "",
-		},
-		"cannot be said": {
-			settings{known: true, shown: shown(`text=a "b c`), atStart: shown("text=")}, kmod.Params{}, "text",
-		},
-		"cannot be read": {
-			settings{known: true, given: kmod.Params{"n=1"}, unreadable: []string{"n", "b"}}, kmod.Params{"n=1"}, "b",
-		},
-		"hidden": {
-			settings{shown: shown("b=Y", "list=1", "text=x", "texts=y"), unreadable: []string{"n"}}, kmod.Params{"b=Y", "list=1", "text=x", "texts=y"}, "n own bare with-dash",
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			got := test.settings.takeOver(file)
-			if diff := cmp.Diff(test.want, got.Params); diff != "" {
-				t.Errorf("(-want +got)\n%s", diff)
-			}
-			var left []string
-			for _, l := range got.Left {
-				left = append(left, l.Name)
-				if l.Why == "" {
-					t.Errorf("it is not said why %s is left out", l.Name)
-				}
-			}
-			if strings.Join(left, " ") != test.left || got.From != paramsTaken || got.Exact != test.settings.known {
-				t.Errorf("left out %q, want %q: %+v", left, test.left, got)
-			}
-			if _, err := got.Params.Quote(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-}
-
-// TestDrop: what the new copy does not take is left out where it was taken over, and
-// refused where it was given.
-func TestDrop(t *testing.T) {
-	p := &takenParams{From: paramsTaken, Params: kmod.Params{"with-dash=1", "n=2"}}
-	if !p.drop("with_dash", "why") || p.drop("with_dash", "why") || len(p.Params) != 1 || len(p.Left) != 1 {
-		t.Errorf("%+v", p)
-	}
-	if p = (&takenParams{From: paramsGiven, Params: kmod.Params{"n=2"}}); p.drop("n", "why") {
-		t.Errorf("%+v", p)
-	}
-}
-
 func TestReloadText(t *testing.T) {
-	eio := &kmod.Error{Op: "load", Module: "hello", Err: unix.EIO}
-	old := &oldCopy{Content: contentKept, loaded: &kmod.Loaded{}}
-	lost := &oldCopy{Why: "nobody kept it", loaded: &kmod.Loaded{}}
-	done := newResult("load", "x")
+	done := proof.NewResult(tracer.Load, "x", proof.Confirmed, nil)
 	for name, test := range map[string]struct {
-		result reloadResult
-		after  whichCopy
+		result reload.Result
+		after  reload.Copy
 		status int
 		line   string
-		says   string
 	}{
-		"done": {reloadResult{Result: confirmed, Load: done}, copyNew, exitOK, "  now        the new copy is in the kernel (build 0123456789ab)\nreload x: confirmed by the kernel's own events\n", ""},
-		"back": {reloadResult{Result: refused, err: eio, Before: old, ErrnoName: "EIO"}, copyBack, exitRefused, "  now        the old copy is back (build 0123456789ab)\nreload x: refused EIO\n",
-			"load hello: input/output error; the old copy is back"},
-		"nothing was there": {reloadResult{Result: refused, err: eio}, copyNone, exitRefused, "nothing is loaded (build 0123456789ab)\nreload x: refused\n", "input/output error; nothing is loaded"},
-		"no way back": {reloadResult{Result: refused, err: eio, Before: lost}, copyNone, exitUnconfirmed, "nothing is loaded (build 0123456789ab)\nreload x: down\n",
-			"nothing is loaded, for there was no way back: nobody kept it"},
-		"not put back": {reloadResult{Result: refused, err: eio, Before: old, Restore: &result{err: errors.New("no memory")}}, copyNone, exitUnconfirmed, "reload x: down\n",
-			"for the old copy could not be put back: no memory"},
-		"crashed":     {reloadResult{Result: refused, err: errors.New("its code crashed"), Before: old}, copyUnfinished, exitUnconfirmed, "the kernel is not done with it (build 0123456789ab)\nreload x: down\n", "until reboot"},
-		"interrupted": {reloadResult{Result: unconfirmed, err: errInterrupted, Before: old}, copyBack, exitUnconfirmed, "the old copy is back (build 0123456789ab)\nreload x: unconfirmed\n", "not begun: interrupted; the old copy is back"},
-		"hangs":       {reloadResult{Result: unconfirmed, err: errors.New("still at it"), Before: old}, copyUnfinished, exitUnconfirmed, "reload x: unconfirmed\n", "still at it; the kernel is not done"},
-		"steers":      {reloadResult{Result: confirmed, Target: "\x1b[2J", Load: done}, copyOther, exitOK, "a copy is in the kernel that somebody else loaded", ""},
+		"done":              {reload.Result{Verdict: proof.Confirmed, Load: done}, reload.CopyNew, exitOK, "  now        the new copy is in the kernel (build 0123456789ab)\nreload x: confirmed by the kernel's own events\n"},
+		"back":              {reload.Result{Verdict: proof.Refused, ErrnoName: "EIO"}, reload.CopyBack, exitRefused, "  now        the old copy is back (build 0123456789ab)\nreload x: refused EIO\n"},
+		"nothing was there": {reload.Result{Verdict: proof.Refused}, reload.CopyNone, exitRefused, "nothing is loaded (build 0123456789ab)\nreload x: refused\n"},
+		"down":              {reload.Result{Verdict: reload.Down}, reload.CopyNone, exitUnconfirmed, "nothing is loaded (build 0123456789ab)\nreload x: down\n"},
+		"crashed":           {reload.Result{Verdict: reload.Down}, reload.CopyUnfinished, exitUnconfirmed, "the kernel is not done with it (build 0123456789ab)\nreload x: down\n"},
+		"interrupted":       {reload.Result{Verdict: proof.Unconfirmed}, reload.CopyBack, exitUnconfirmed, "the old copy is back (build 0123456789ab)\nreload x: unconfirmed\n"},
+		"hangs":             {reload.Result{Verdict: proof.Unconfirmed}, reload.CopyUnfinished, exitUnconfirmed, "reload x: unconfirmed\n"},
+		"contradicted":      {reload.Result{Verdict: proof.Contradicted}, reload.CopyNew, exitUnconfirmed, "reload x: contradicted\n"},
+		"steers":            {reload.Result{Verdict: proof.Confirmed, Target: "\x1b[2J", Load: done}, reload.CopyOther, exitOK, "a copy is in the kernel that somebody else loaded"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := test.result
-			r.Command, r.Params = "reload", &takenParams{}
+			r.Command, r.Params, r.Reason = "reload", &reload.Params{}, "why"
 			if r.Target == "" {
 				r.Target = "x"
 			}
-			r.finish(newCopy{Copy: test.after, BuildID: "0123456789abcdef"})
-			err := r.failure()
-			if statusOf(err) != test.status || (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
+			r.After = reload.After{Copy: test.after, BuildID: "0123456789abcdef"}
+			err := reloadFailure(&r)
+			if statusOf(err) != test.status || (err == nil) != (test.status == exitOK) || err != nil && err.Error() != "why" {
 				t.Errorf("status %d: %v", statusOf(err), err)
 			}
 			if text := newResultText(theme{}, 100).reload(&r); !strings.Contains(text, test.line) || strings.Contains(text, "\x1b") {

@@ -2,31 +2,34 @@ package main
 
 import (
 	"strings"
+
+	"github.com/kmodtrace/kmodtrace/proof"
+	"github.com/kmodtrace/kmodtrace/reload"
 )
 
 // reload renders what a reload came to: the blocks of its steps, what became of the
 // parameters, and which copy is in the kernel.
-func (t *resultText) reload(r *reloadResult) string {
+func (t *resultText) reload(r *reload.Result) string {
 	var lines []line
-	for _, part := range r.parts() {
+	for _, part := range r.Steps() {
 		for i := range part.Actions {
-			lines = append(lines, t.block(&part.Actions[i], part != r.decisive())...)
+			lines = append(lines, t.block(&part.Actions[i], part != r.Decisive())...)
 		}
 	}
-	if r.Cause != nil && (r.decisive() == nil || !r.decisive().told()) {
+	if r.Cause != nil && (r.Decisive() == nil || !tellsCause(r.Decisive())) {
 		lines = append(lines, t.causeLines(r.Cause, bad)...)
 	}
 	if r.Load != nil {
 		lines = append(lines, t.taken(r.Params)...)
 	}
-	return t.text(append(lines, r.nowLine(), r.verdictLine()))
+	return t.text(append(lines, nowLine(r), reloadVerdictLine(r)))
 }
 
 // taken tells of the parameters what the events of the load do not: where they are from,
 // and what was left out.
-func (t *resultText) taken(p *takenParams) []line {
+func (t *resultText) taken(p *reload.Params) []line {
 	var lines []line
-	if p.From == paramsTaken && len(p.Params) > 0 {
+	if p.From == reload.ParamsTaken && len(p.Params) > 0 {
 		text := "taken over: " + p.Params.String()
 		if !p.Exact {
 			text += " (what the old copy showed, for it is not known what it was loaded with)"
@@ -39,28 +42,28 @@ func (t *resultText) taken(p *takenParams) []line {
 	return lines
 }
 
-func (r *reloadResult) verdictLine() line {
+func reloadVerdictLine(r *reload.Result) line {
 	l := line{}.add(plain, r.Command+" "+r.Target+": ")
-	switch r.Result {
-	case confirmed:
-		l = l.add(good, string(r.Result)).add(plain, " by the kernel's own events")
-	case refused:
-		l = l.add(bad, strings.TrimSpace(string(r.Result)+" "+r.ErrnoName))
-	case down:
-		l = l.add(bad, string(r.Result))
+	switch r.Verdict {
+	case proof.Confirmed:
+		l = l.add(good, string(r.Verdict)).add(plain, " by the kernel's own events")
+	case proof.Refused:
+		l = l.add(bad, strings.TrimSpace(string(r.Verdict)+" "+r.ErrnoName))
+	case reload.Down:
+		l = l.add(bad, string(r.Verdict))
 	default:
-		l = l.add(unsure, string(r.Result))
+		l = l.add(unsure, string(r.Verdict))
 	}
 	return l
 }
 
 // nowLine says which copy is in the kernel.
-func (r *reloadResult) nowLine() line {
+func nowLine(r *reload.Result) line {
 	s := good
 	switch {
-	case r.Result == down, r.After.Copy == copyUnfinished:
+	case r.Verdict == reload.Down, r.After.Copy == reload.CopyUnfinished:
 		s = bad
-	case r.Result != confirmed:
+	case r.Verdict != proof.Confirmed:
 		s = unsure
 	}
 	l := labelled("now", s, r.After.Copy.String())
@@ -71,7 +74,7 @@ func (r *reloadResult) nowLine() line {
 }
 
 // shortBuild names a build, as long as it takes to tell it from others.
-func shortBuild(c newCopy) string {
+func shortBuild(c reload.After) string {
 	switch {
 	case len(c.BuildID) >= 12:
 		return "build " + c.BuildID[:12]

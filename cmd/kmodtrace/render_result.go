@@ -8,6 +8,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -41,13 +42,13 @@ func printResult(out io.Writer, asJSON bool, r any, render func(*resultText) str
 	return outputError(err)
 }
 
-func (t *resultText) render(r *result) string {
+func (t *resultText) render(r *proof.Result) string {
 	var lines []line
 	for i := range r.Actions {
 		dependency := i < len(r.Actions)-1 && r.Actions[i].Outcome == tracer.Live
 		lines = append(lines, t.block(&r.Actions[i], dependency)...)
 	}
-	if r.Cause != nil && !r.told() {
+	if r.Cause != nil && !tellsCause(r) {
 		lines = append(lines, t.causeLines(r.Cause, bad)...)
 	}
 	return t.text(append(lines, verdictLine(r)))
@@ -62,15 +63,20 @@ func (t *resultText) text(lines []line) string {
 	return b.String()
 }
 
-func verdictLine(r *result) line {
+// tellsCause tells whether the actions of a result tell its cause already.
+func tellsCause(r *proof.Result) bool {
+	return len(r.Actions) > 0 && r.Actions[len(r.Actions)-1].Cause == r.Cause
+}
+
+func verdictLine(r *proof.Result) line {
 	l := line{}.add(plain, r.Command+" "+r.Target+": ")
-	switch r.Result {
-	case confirmed:
-		return l.add(good, string(r.Result)).add(plain, " by the kernel's own events")
-	case refused:
-		return l.add(bad, string(r.Result)).spaced(bad, r.ErrnoName)
+	switch r.Verdict {
+	case proof.Confirmed:
+		return l.add(good, string(r.Verdict)).add(plain, " by the kernel's own events")
+	case proof.Refused:
+		return l.add(bad, string(r.Verdict)).spaced(bad, r.ErrnoName)
 	}
-	return l.add(unsure, string(r.Result))
+	return l.add(unsure, string(r.Verdict))
 }
 
 // block gives an action's lines: a headline, then what is known, each with its

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"golang.org/x/sys/unix"
 )
@@ -38,7 +39,7 @@ func hostile() map[string]string {
 func renderings(text string, width int) map[string]string {
 	th := theme{}
 	action := filled[account.Account](text)
-	r := filled[result](text)
+	r := filled[proof.Result](text)
 	r.Target = text
 	failed := *action
 	failed.Outcome = tracer.Failed

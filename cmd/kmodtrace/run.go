@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/internal/tail"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
@@ -100,8 +101,8 @@ func (o *runOptions) run(ctx context.Context, args []string, stderr io.Writer) e
 		return err
 	}
 	defer report.close()
-	r := &runner{tail: newTail(ctx, t.Actions), report: report, signals: signals, log: zerolog.Ctx(ctx)}
-	defer r.tail.finish()
+	r := &runner{tail: tail.New(ctx, t.Actions), report: report, signals: signals, log: zerolog.Ctx(ctx)}
+	defer r.tail.Finish()
 	if err := r.meet(ctx); err != nil {
 		return err
 	}
@@ -126,7 +127,7 @@ func (o *runOptions) run(ctx context.Context, args []string, stderr io.Writer) e
 
 // end detaches, and says what was seen and lost.
 func (o *runOptions) end(r *runner, t *tracer.Tracer) {
-	err := errors.Join(r.tail.err, r.report.close(), t.Close())
+	err := errors.Join(r.tail.Err, r.report.close(), t.Close())
 	loss, lossErr := t.Loss()
 	if err := errors.Join(err, lossErr); err != nil && err.Error() != "" {
 		logError(r.log.Error(), err)

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/tail"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
@@ -16,7 +17,7 @@ import (
 // runner runs one command, and picks from all that the kernel does what it does because
 // of that command.
 type runner struct {
-	tail    *tail[tracer.Action]
+	tail    *tail.Tail[tracer.Action]
 	report  *runReport
 	signals *relay
 	log     *zerolog.Logger
@@ -45,7 +46,7 @@ func (r *runner) follow(ctx context.Context, pid int) syscall.WaitStatus {
 	go func() { ended <- r.signals.follow(pid) }()
 	for {
 		select {
-		case a := <-r.tail.items:
+		case a := <-r.tail.Items:
 			r.take(ctx, a)
 		case <-r.signals.orphans:
 			reapOrphans(pid)
@@ -59,7 +60,7 @@ func (r *runner) follow(ctx context.Context, pid int) syscall.WaitStatus {
 // take shows an action if it is one of the family's. Before there is one, none is.
 func (r *runner) take(ctx context.Context, a *tracer.Action) {
 	if a == nil { // no more can be read
-		r.tail.items = nil
+		r.tail.Items = nil
 		return
 	}
 	if r.family == (family{}) {
@@ -77,49 +78,52 @@ func (r *runner) take(ctx context.Context, a *tracer.Action) {
 // finish takes what is there when the command has ended, waits a little for the helpers
 // that it left, and takes what is unfinished then.
 func (r *runner) finish(ctx context.Context) {
-	if r.tail.items == nil {
+	if r.tail.Items == nil {
 		return
 	}
 	if _, err := r.fence(ctx); err != nil {
 		r.log.Warn().Msgf("what was shown may be incomplete: %v", err)
 	}
-	for r.tail.items != nil {
+	for r.tail.Items != nil {
 		left := r.helpers.until - tracer.SinceBoot()
 		if left <= 0 || r.signals.asked() != 0 {
 			break
 		}
 		select {
-		case a := <-r.tail.items:
+		case a := <-r.tail.Items:
 			r.take(ctx, a)
 		case <-time.After(min(left, 100*time.Millisecond)):
 		}
 	}
-	for _, a := range r.tail.finish() {
+	for _, a := range r.tail.Finish() {
 		r.take(ctx, a)
 	}
 }
+
+// fenceWithin is how long the kernel may take for it, and this process to read that.
+const fenceWithin = 5 * time.Second
 
 // fence makes an unload that is refused, of a name that nothing else has, and gives its
 // action when that comes; what comes before has ended before, and is taken.
 func (r *runner) fence(ctx context.Context) (*tracer.Action, error) {
 	name := "kmodtrace_fence_" + rand.Text()
 	go func() { _ = unix.DeleteModule(name, unix.O_NONBLOCK) }()
-	late := time.NewTimer(afterAnswer)
+	late := time.NewTimer(fenceWithin)
 	defer late.Stop()
 	for {
 		select {
-		case a := <-r.tail.items:
+		case a := <-r.tail.Items:
 			switch {
 			case a == nil:
 				r.take(ctx, a)
-				return nil, errors.Join(errors.New("no more of them can be read"), r.tail.err)
+				return nil, errors.Join(errors.New("no more of them can be read"), r.tail.Err)
 			case a.Module == name:
 				return a, nil
 			}
 			r.take(ctx, a)
-			late.Reset(afterAnswer) // that may have taken a while
+			late.Reset(fenceWithin) // that may have taken a while
 		case <-late.C:
-			return nil, fmt.Errorf("a system call of its own was not seen within %v", afterAnswer)
+			return nil, fmt.Errorf("a system call of its own was not seen within %v", fenceWithin)
 		}
 	}
 }

@@ -18,7 +18,9 @@ import (
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/kbuild"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/provenance"
+	"github.com/kmodtrace/kmodtrace/reload"
 	"github.com/kmodtrace/kmodtrace/service"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -161,8 +163,8 @@ func filledLoaded(text string) *loadedJSON {
 	return l
 }
 
-func filledReload(text string) *reloadResult {
-	r := filled[reloadResult](text)
+func filledReload(text string) *reload.Result {
+	r := filled[reload.Result](text)
 	r.Command, r.Unload.Command, r.Load.Command, r.Restore.Command = "reload", "unload", "load", "load"
 	return r
 }
@@ -170,12 +172,12 @@ func filledReload(text string) *reloadResult {
 // enumWords are the string types of which not every text is a value.
 func enumWords() map[reflect.Type]string {
 	return map[reflect.Type]string{
-		reflect.TypeFor[verdict](): string(refused),
-		reflect.TypeFor[have]():    string(unknown),
+		reflect.TypeFor[proof.Verdict](): string(proof.Refused),
+		reflect.TypeFor[have]():          string(unknown),
 
-		reflect.TypeFor[contentFrom](): string(contentKept),
-		reflect.TypeFor[paramsFrom]():  string(paramsTaken),
-		reflect.TypeFor[whichCopy]():   string(copyBack),
+		reflect.TypeFor[reload.ContentFrom](): string(reload.ContentKept),
+		reflect.TypeFor[reload.ParamsFrom]():  string(reload.ParamsTaken),
+		reflect.TypeFor[reload.Copy]():        string(reload.CopyBack),
 
 		reflect.TypeFor[kmod.SectionKind](): string(kmod.SectionText),
 		reflect.TypeFor[buildVerdict]():     string(notBuilt),
@@ -201,7 +203,7 @@ func filled[T any](text string) *T {
 
 // records are the values that commands print, with the schemas that they follow.
 func records(text string) map[string]any {
-	r := filled[result](text)
+	r := filled[proof.Result](text)
 	r.Command = "unload"
 	return map[string]any{
 		"action":   filledAction(text),

@@ -4,56 +4,57 @@ import (
 	"context"
 	"errors"
 
-	"github.com/kmodtrace/kmodtrace/account"
-	"github.com/kmodtrace/kmodtrace/kernel"
+	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
 )
 
-// session is what a command has that acts on this kernel and proves it, once or again and
-// again: the attached tracer, by which it is its own witness, and what causes are looked
-// up in.
-type session struct {
-	tracer   *tracer.Tracer
-	giveBack func() error // the tracer
-	witness  *witness
-	kernel   *kernel.Kernel
-	inquiry  *account.Inquiry
-}
-
-// startSession attaches. Where tracing is not possible nothing is to be done at all.
-func startSession(ctx context.Context, backend tracer.Backend) (*session, error) {
+// openSession attaches, and gives a session with what ends it and detaches. Where tracing is
+// not possible nothing is to be done at all.
+func openSession(ctx context.Context, backend tracer.Backend) (s *proof.Session, end func() error, err error) {
 	t, giveBack, err := borrowTracer(ctx, backend)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	sayBlind(zerolog.Ctx(ctx), t.Coverage())
-	k, err := kernel.Open(nil)
-	if err != nil {
-		return nil, errors.Join(err, giveBack())
+	if s, err = proof.Open(&proof.Options{Tracer: t}); err != nil {
+		return nil, nil, errors.Join(err, giveBack())
 	}
-	return &session{t, giveBack, newWitness(t), k, account.NewPatientInquiry(k, false)}, nil
-}
-
-func (s *session) close() error {
-	s.witness.close()
-	return s.giveBack()
-}
-
-// attempt is the witness's, after which there is one again for the next attempt: one
-// that is without a verdict has ended the reading, and the hand is still in the
-// kernel then; one that crashed has taken the hand with it.
-func (s *session) attempt(ctx context.Context, kind tracer.ActionKind, do func() error) *attempt {
-	a := s.witness.attempt(ctx, kind, do)
-	if !a.settled() || a.last().Crashed {
-		s.witness.close()
-		s.witness = newWitness(s.tracer)
-	}
-	return a
+	return s, func() error { return errors.Join(s.Close(), giveBack()) }, nil
 }
 
 // explain adds the causes. What became of it is known then: the reason is looked for
 // even if somebody has stopped waiting.
-func (s *session) explain(ctx context.Context, r *result) {
-	r.explain(context.WithoutCancel(ctx), s.kernel, s.inquiry)
+func explain(ctx context.Context, s *proof.Session, r *proof.Result) {
+	s.Explain(context.WithoutCancel(ctx), r)
+}
+
+// failure gives the command's error for what is not confirmed, on one line; nil for nil. Its
+// exit status is that of the error: see statusOf.
+func failure(err error, hint string) error {
+	if err == nil {
+		return nil
+	}
+	return &exitError{status: statusOf(err), err: oneLineError{err}, hint: hint}
+}
+
+// resultFailure is failure for one result.
+func resultFailure(r *proof.Result) error { return failure(r.Err(), resultHint(r)) }
+
+// resultHint says what to do next about a result.
+func resultHint(r *proof.Result) string {
+	err := r.Err()
+	var named *kmod.Error
+	switch {
+	case !r.Verdict.Known():
+		return "kmodtrace list shows what is loaded now"
+	case errors.Is(err, kmod.ErrLoaded) && errors.As(err, &named):
+		return "take it out first: kmodtrace unload " + shortText(named.Module)
+	case errors.Is(err, kmod.ErrInUse):
+		return "--wait asks again until its last user is gone"
+	case r.Cause != nil:
+		return "kmodtrace explain " + string(r.Cause.Code) + " says more"
+	}
+	return ""
 }

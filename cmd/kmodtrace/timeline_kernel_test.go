@@ -17,6 +17,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/await"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/timeline"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -30,7 +31,7 @@ func TestTimeline(t *testing.T) {
 	}
 	modules := os.Getenv("KMODTRACE_MODULES")
 	unload(t, []string{"hello", "wants_garp", "8021q", "mrp", "garp", "stp", "llc"}) // earlier tests may have left them
-	session, err := startSession(t.Context(), tracer.Auto)
+	session, end, err := openSession(t.Context(), tracer.Auto)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,28 +62,27 @@ func TestTimeline(t *testing.T) {
 			record(t, name, p)
 		})
 	}
-	if err := session.close(); err != nil {
+	if err := end(); err != nil {
 		t.Error(err)
 	}
 	t.Run("partial", testPartial)
 }
 
 // loadedPicture loads a module as `load` does, and unloads all of it again.
-func loadedPicture(t *testing.T, session *session, target string, params kmod.Params) *timeline.Picture {
+func loadedPicture(t *testing.T, session *proof.Session, target string, params kmod.Params) *timeline.Picture {
 	t.Helper()
 	steps, err := kmod.Plan(t.Context(), target, &kmod.LoadOptions{Params: params})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newResult("load", target)
-	loadSteps(t.Context(), session, r, steps)
-	session.explain(t.Context(), r)
+	r, err := session.LoadSteps(t.Context(), target, steps)
+	session.Explain(t.Context(), r)
 	p := timeline.New(r.Actions)
 	if p == nil {
-		t.Fatalf("%s: no action: %v", target, r.err)
+		t.Fatalf("%s: no action: %v", target, err)
 	}
-	session.kernel.Refresh()
-	p.Main.Facts = timeline.Gather(session.kernel, &p.Main.Action, fileOf(&p.Main.Action, steps))
+	session.Kernel().Refresh()
+	p.Main.Facts = timeline.Gather(session.Kernel(), &p.Main.Action, fileOf(&p.Main.Action, steps))
 	for _, a := range slices.Backward(p.Actions) {
 		if a.Outcome != tracer.Live {
 			continue

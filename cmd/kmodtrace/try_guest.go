@@ -15,6 +15,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/trial"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -40,10 +41,10 @@ func newTrialGuestCommand() *cobra.Command {
 
 // trialGuest takes the steps of a plan, and tells each.
 type trialGuest struct {
-	*session
-	plan  trial.Plan
-	out   *json.Encoder
-	watch *trial.Watch
+	session *proof.Session
+	plan    trial.Plan
+	out     *json.Encoder
+	watch   *trial.Watch
 }
 
 // errHung ends the rounds: nobody waits any longer for a step.
@@ -53,7 +54,7 @@ func (g *trialGuest) run(ctx context.Context) (err error) {
 	if err := g.begin(0, trial.StepPrepare, ""); err != nil {
 		return err
 	}
-	if g.session, err = startSession(ctx, tracer.Auto); err != nil {
+	if g.session, _, err = openSession(ctx, tracer.Auto); err != nil {
 		return errors.Join(err, g.tell(trial.Event{Step: trial.StepPrepare, Error: err.Error()}))
 	}
 	g.loadNeeded(ctx)
@@ -144,17 +145,10 @@ func (g *trialGuest) load(ctx context.Context, round int, path string, last bool
 			params = append(params, parsed...)
 		}
 	}
-	r := newResult("load", path)
-	steps, err := kmod.Plan(ctx, path, &kmod.LoadOptions{Params: params})
-	if err != nil {
-		r.set(refused, err)
-		g.explain(ctx, r)
-		return false, g.attempted(round, trial.StepLoad, path, r)
-	}
 	limited, cancel := context.WithTimeout(ctx, g.plan.Patience)
 	defer cancel()
-	loadSteps(limited, g.session, r, steps)
-	g.explain(ctx, r)
+	r, loadErr := g.session.Load(limited, path, &kmod.LoadOptions{Params: params})
+	explain(ctx, g.session, r)
 	for i := range r.Actions {
 		a := &r.Actions[i]
 		if a.Kind != tracer.Load {
@@ -166,40 +160,31 @@ func (g *trialGuest) load(ctx context.Context, round int, path string, last bool
 			g.watch.Refused(a.Module, a.Details)
 		}
 	}
-	return r.Result == confirmed, g.attempted(round, trial.StepLoad, path, r)
+	return loadErr == nil, g.told(round, trial.StepLoad, path, r)
 }
 
 func (g *trialGuest) unload(ctx context.Context, round int, path string) (gone bool, err error) {
 	if err := g.begin(round, trial.StepUnload, path); err != nil {
 		return false, err
 	}
-	r := newResult("unload", path)
 	f, err := kmod.Inspect(path)
 	if err != nil {
 		return false, err
 	}
 	limited, cancel := context.WithTimeout(ctx, g.plan.Patience)
 	defer cancel()
-	r.add(f.Name, g.attempt(limited, tracer.Unload, func() error { return kmod.Unload(limited, f.Name, nil) }))
-	g.explain(ctx, r)
-	return r.Result == confirmed, g.attempted(round, trial.StepUnload, path, r)
+	r, unloadErr := g.session.Unload(limited, f.Name, nil)
+	explain(ctx, g.session, r)
+	return unloadErr == nil, g.told(round, trial.StepUnload, path, r)
 }
 
-// attempted tells what came of a load or an unload. One that did not end, or died, is the
+// told tells what came of a load or an unload. One that did not end, or died, is the
 // last.
-func (g *trialGuest) attempted(round int, step trial.Step, path string, r *result) error {
-	text, err := json.Marshal(r)
-	if err != nil {
+func (g *trialGuest) told(round int, step trial.Step, path string, r *proof.Result) error {
+	if err := g.tell(trial.Event{Round: round, Step: step, Target: path, Result: r}); err != nil {
 		return err
 	}
-	a := new(trial.Attempt)
-	if err := json.Unmarshal(text, a); err != nil {
-		return err
-	}
-	if err := g.tell(trial.Event{Round: round, Step: step, Target: path, Attempt: a}); err != nil {
-		return err
-	}
-	if len(r.Actions) > 0 && r.Actions[len(r.Actions)-1].Crashed || !r.Result.sure() {
+	if len(r.Actions) > 0 && r.Actions[len(r.Actions)-1].Crashed || !r.Verdict.Known() {
 		return errHung
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/spf13/cobra"
 )
@@ -64,12 +65,12 @@ func (o *unloadOptions) run(cmd *cobra.Command, names []string) error {
 	}
 	jobs := make([]job, len(names))
 	for i, name := range names {
-		module, err := moduleName(name)
-		if err != nil {
+		if _, err := moduleName(name); err != nil {
 			return err
 		}
-		jobs[i] = job{command: "unload", target: name, do: func(ctx context.Context, s *session, r *result) {
-			r.add(module, s.attempt(ctx, tracer.Unload, func() error { return kmod.Unload(ctx, module, &o.UnloadOptions) }))
+		jobs[i] = job{kind: tracer.Unload, target: name, do: func(ctx context.Context, s *proof.Session) *proof.Result {
+			r, _ := s.Unload(ctx, name, &o.UnloadOptions) // the result has the error
+			return r
 		}}
 	}
 	return o.act(cmd, jobs)

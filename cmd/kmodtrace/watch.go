@@ -10,6 +10,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/memory"
+	"github.com/kmodtrace/kmodtrace/internal/tail"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
@@ -187,14 +188,14 @@ func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
 		return err
 	}
 	q := account.NewPatientInquiry(k, !w.json)
-	tail := newTail(ctx, t.Actions)
-	defer tail.skip()
+	actions := tail.New(ctx, t.Actions)
+	defer actions.Skip()
 	// What ends the watching does not end the looking for reasons.
 	ctx, stop := hurry(ctx)
 	defer stop()
-	for a := range tail.items {
+	for a := range actions.Items {
 		if ctx.Err() != nil {
-			w.skipped = 1 + tail.skip()
+			w.skipped = 1 + actions.Skip()
 			break
 		}
 		w.tally.action(a)
@@ -204,11 +205,11 @@ func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
 		if w.enough() {
 			return w.out.flush()
 		}
-		if err := w.out.pass(len(tail.items) > 0); err != nil {
+		if err := w.out.pass(len(actions.Items) > 0); err != nil {
 			return err
 		}
 	}
-	return errors.Join(tail.err, w.showTrees(w.forest.rest()), w.out.flush())
+	return errors.Join(actions.Err, w.showTrees(w.forest.rest()), w.out.flush())
 }
 
 // take shows an action, if it is wanted.
@@ -237,9 +238,9 @@ func (w *watcher) showTrees(trees []*tree) error {
 }
 
 func (w *watcher) watchEvents(ctx context.Context, t *tracer.Tracer) error {
-	tail := newTail(ctx, t.Events)
-	defer tail.skip()
-	for e := range tail.items {
+	events := tail.New(ctx, t.Events)
+	defer events.Skip()
+	for e := range events.Items {
 		w.tally.events++
 		if w.wanted.thread(e.Thread) {
 			if err := w.show(e, func() string { return w.raw.render(e) }); err != nil {
@@ -249,11 +250,11 @@ func (w *watcher) watchEvents(ctx context.Context, t *tracer.Tracer) error {
 		if w.enough() {
 			return w.out.flush()
 		}
-		if err := w.out.pass(len(tail.items) > 0); err != nil {
+		if err := w.out.pass(len(events.Items) > 0); err != nil {
 			return err
 		}
 	}
-	return errors.Join(tail.err, w.out.flush())
+	return errors.Join(events.Err, w.out.flush())
 }
 
 // show has one record written with the next pass, as JSON or as text.

@@ -4,8 +4,7 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/account"
-	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/proof"
 )
 
 // Plan is what the guest is to do.
@@ -49,11 +48,11 @@ type Event struct {
 	Target string `json:"target,omitempty"` // the file
 	Begins bool   `json:"begins,omitempty"`
 
-	Attempt *Attempt    `json:"attempt,omitempty"` // of a load or an unload
-	Command *Command    `json:"command,omitempty"`
-	Left    *Leftovers  `json:"left,omitempty"`
-	Error   string      `json:"error,omitempty"` // why the guest could not take the step
-	Ready   *ReadyGuest `json:"ready,omitempty"`
+	Result  *proof.Result `json:"result,omitempty"` // of a load or an unload
+	Command *Command      `json:"command,omitempty"`
+	Left    *Leftovers    `json:"left,omitempty"`
+	Error   string        `json:"error,omitempty"` // why the guest could not take the step
+	Ready   *ReadyGuest   `json:"ready,omitempty"`
 }
 
 // ReadyGuest is the guest when it has prepared itself.
@@ -63,24 +62,6 @@ type ReadyGuest struct {
 	// Tracks tells whether its kernel keeps the places of allocations.
 	Tracks bool `json:"tracks_allocations"`
 }
-
-// Attempt is what a load or an unload came to: a result of kmodtrace load or unload.
-type Attempt struct {
-	Command   string            `json:"command"`
-	Target    string            `json:"target"`
-	Result    string            `json:"result"`
-	Errno     int               `json:"errno,omitempty"`
-	ErrnoName string            `json:"errno_name,omitempty"`
-	Reason    string            `json:"reason,omitempty"`
-	Cause     *cause.Cause      `json:"cause,omitempty"`
-	Actions   []account.Account `json:"actions"`
-}
-
-// The results of attempts that matter here.
-const (
-	Confirmed = "confirmed"
-	Refused   = "refused"
-)
 
 // Command is what the command in between came to.
 type Command struct {

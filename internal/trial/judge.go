@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -109,8 +110,8 @@ func (j *judge) event(e *Event) {
 		if !e.Ready.Tracks {
 			j.report.Unseen = append(j.report.Unseen, "memory from slabs: this kernel does not keep who took it")
 		}
-	case e.Attempt != nil:
-		j.attempt(e)
+	case e.Result != nil:
+		j.result(e)
 	case e.Command != nil:
 		j.command(e)
 	case e.Left != nil:
@@ -135,9 +136,9 @@ func (j *judge) tally(file string) *moduleTally {
 	return t
 }
 
-func (j *judge) attempt(e *Event) {
-	t, a := j.tally(e.Target), e.Attempt
-	last := lastAction(a, e.Step)
+func (j *judge) result(e *Event) {
+	t, r := j.tally(e.Target), e.Result
+	last := lastAction(r, e.Step)
 	if last != nil && last.Module != "" {
 		t.report.Module = cut(last.Module, maxName)
 	}
@@ -146,23 +147,23 @@ func (j *judge) attempt(e *Event) {
 	if e.Step == StepUnload {
 		outcomes = &t.report.Unloads
 	}
-	*outcomes = counted(*outcomes, outcomeText(a, last))
-	if a.Result == Confirmed {
+	*outcomes = counted(*outcomes, outcomeText(r, last))
+	if r.Verdict == proof.Confirmed {
 		t.confirmed[e.Step]++
 		t.took(e.Step, last)
 		return
 	}
-	why := a.Reason
-	if a.Cause != nil {
-		why = a.Cause.String()
+	why := r.Reason
+	if r.Cause != nil {
+		why = r.Cause.String()
 		if t.report.Cause == nil {
-			t.report.Cause = a.Cause
+			t.report.Cause = r.Cause
 		}
 	}
 	switch {
 	case last != nil && last.Crashed:
 		j.is(Crashed, "the %s of %s crashed in round %d", e.Step, name, e.Round)
-	case a.Result != Refused:
+	case r.Verdict != proof.Refused:
 		j.is(HungUp, "the %s of %s did not end within %v in round %d%s", e.Step, name, j.plan.Patience, e.Round, stageText(last))
 	case e.Step == StepLoad:
 		j.is(NotLive, "%s was not loaded in round %d: %s", name, e.Round, why)
@@ -178,31 +179,31 @@ func stageText(a *account.Account) string {
 	return fmt.Sprintf(": it is at its stage %v", a.Stage)
 }
 
-func lastAction(a *Attempt, step Step) *account.Account {
+func lastAction(r *proof.Result, step Step) *account.Account {
 	kind := tracer.Load
 	if step == StepUnload {
 		kind = tracer.Unload
 	}
-	for i := len(a.Actions) - 1; i >= 0; i-- {
-		if a.Actions[i].Kind == kind {
-			return &a.Actions[i]
+	for i := len(r.Actions) - 1; i >= 0; i-- {
+		if r.Actions[i].Kind == kind {
+			return &r.Actions[i]
 		}
 	}
 	return nil
 }
 
-func outcomeText(a *Attempt, last *account.Account) string {
+func outcomeText(r *proof.Result, last *account.Account) string {
 	switch {
 	case last != nil && last.Crashed:
 		return "crashed"
-	case a.Result == Confirmed && last != nil:
+	case r.Verdict == proof.Confirmed && last != nil:
 		return last.Outcome.String()
-	case a.Result == Refused && a.ErrnoName != "":
-		return "failed " + a.ErrnoName
-	case a.Result == Refused:
+	case r.Verdict == proof.Refused && r.ErrnoName != "":
+		return "failed " + r.ErrnoName
+	case r.Verdict == proof.Refused:
 		return "failed"
 	}
-	return a.Result
+	return string(r.Verdict)
 }
 
 func counted(all []Outcome, text string) []Outcome {

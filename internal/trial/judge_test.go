@@ -8,10 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-func attempt(round int, step Step, result string, change func(*account.Account)) Event {
+func attempt(round int, step Step, verdict proof.Verdict, change func(*account.Account)) Event {
 	kind, outcome := tracer.Load, tracer.Live
 	if step == StepUnload {
 		kind, outcome = tracer.Unload, tracer.Unloaded
@@ -21,11 +22,11 @@ func attempt(round int, step Step, result string, change func(*account.Account))
 	if change != nil {
 		change(&a)
 	}
-	at := &Attempt{Command: string(step), Result: result, Actions: []account.Account{a}}
+	of := &proof.Result{Command: string(step), Verdict: verdict, Actions: []account.Account{a}}
 	if a.Errno != 0 {
-		at.ErrnoName = tracer.ErrnoName(a.Errno)
+		of.ErrnoName = tracer.ErrnoName(a.Errno)
 	}
-	return Event{Round: round, Step: step, Target: "x.ko", Attempt: at}
+	return Event{Round: round, Step: step, Target: "x.ko", Result: of}
 }
 
 func left(round int, l Leftovers) Event { return Event{Round: round, Step: StepLook, Left: &l} }
@@ -37,7 +38,7 @@ func TestJudge(t *testing.T) {
 	ready := Event{Step: StepPrepare, Ready: &ReadyGuest{Release: "6.12", Tracks: true}}
 	done := Event{Step: StepDone}
 	round := func(n int, l Leftovers) []Event {
-		return []Event{attempt(n, StepLoad, Confirmed, nil), attempt(n, StepUnload, Confirmed, nil), left(n, l)}
+		return []Event{attempt(n, StepLoad, proof.Confirmed, nil), attempt(n, StepUnload, proof.Confirmed, nil), left(n, l)}
 	}
 	all := func(events ...[]Event) []Event {
 		told := []Event{ready}
@@ -65,17 +66,17 @@ func TestJudge(t *testing.T) {
 		"passed":      {all(round(1, clean), round(2, clean)), Console{}, Ended{}, Passed, ""},
 		"entry":       {all(round(1, proc), round(2, proc)), Console{}, Ended{}, Leaking, "/proc/x was left"},
 		"memory":      {all(round(1, slab)), Console{}, Ended{}, Leaking, "x did not give back memory"},
-		"refused":     {all(one(attempt(1, StepLoad, Refused, failed), left(1, clean))), Console{}, Ended{}, NotLive, "x was not loaded in round 1"},
-		"left it":     {all(round(1, proc), one(attempt(2, StepLoad, Refused, failed), left(2, proc))), Console{}, Ended{}, Leaking, "/proc/x was left, and then x was not loaded in round 2"},
-		"stuck":       {all(one(attempt(1, StepLoad, Confirmed, nil), attempt(1, StepUnload, Refused, failed))), Console{}, Ended{}, Stuck, "could not be unloaded"},
+		"refused":     {all(one(attempt(1, StepLoad, proof.Refused, failed), left(1, clean))), Console{}, Ended{}, NotLive, "x was not loaded in round 1"},
+		"left it":     {all(round(1, proc), one(attempt(2, StepLoad, proof.Refused, failed), left(2, proc))), Console{}, Ended{}, Leaking, "/proc/x was left, and then x was not loaded in round 2"},
+		"stuck":       {all(one(attempt(1, StepLoad, proof.Confirmed, nil), attempt(1, StepUnload, proof.Refused, failed))), Console{}, Ended{}, Stuck, "could not be unloaded"},
 		"hung":        {all(one(attempt(1, StepLoad, "unconfirmed", func(a *account.Account) { a.Outcome, a.Stage = tracer.Pending, tracer.StageInit }))), Console{}, Ended{}, HungUp, "stage init"},
-		"crashed":     {all(one(attempt(1, StepLoad, Refused, func(a *account.Account) { a.Crashed = true }))), Console{}, Ended{}, Crashed, "the load of x crashed"},
+		"crashed":     {all(one(attempt(1, StepLoad, proof.Refused, func(a *account.Account) { a.Crashed = true }))), Console{}, Ended{}, Crashed, "the load of x crashed"},
 		"oops":        {all(round(1, clean)), fault(Oops, "Oops: 0"), Ended{}, Crashed, "Oops: 0, at the load of round 1"},
 		"warning":     {all(round(1, clean)), fault(Warning, "WARNING: x"), Ended{}, Warned, "WARNING: x"},
 		"tainted":     {all(round(1, Leftovers{Taints: 1 << 9})), Console{}, Ended{}, Warned, "tainted: warned"},
 		"panicked":    {one(ready), at(1, StepLoad), Ended{Panic: "Fatal exception"}, Panicked, "Fatal exception, at the load of x.ko in round 1"},
 		"silent":      {one(ready), at(3, StepUnload), Ended{Silent: true}, HungUp, "at the unload of x.ko in round 3"},
-		"command":     {all(one(attempt(1, StepLoad, Confirmed, nil), Event{Round: 1, Step: StepCommand, Command: &Command{Status: 7}}, attempt(1, StepUnload, Confirmed, nil), left(1, clean))), Console{}, Ended{}, Failing, "exit status 7"},
+		"command":     {all(one(attempt(1, StepLoad, proof.Confirmed, nil), Event{Round: 1, Step: StepCommand, Command: &Command{Status: 7}}, attempt(1, StepUnload, proof.Confirmed, nil), left(1, clean))), Console{}, Ended{}, Failing, "exit status 7"},
 		"no memory":   {all(round(1, clean)), fault(Memory, "Out of memory: Killed process 9 (x)"), Ended{}, Starved, "Out of memory: Killed process 9 (x), at the load of round 1"},
 		"killed":      {one(ready), at(1, StepLoad), Ended{Broken: "what carries out the plan ended by itself, with status 137"}, HungUp, "status 137, at the load of x.ko in round 1"},
 		"the machine": {all(round(1, clean)), Console{Faults: []Fault{{Kind: Warning, Step: StepPrepare, Text: "WARNING: boot"}}}, Ended{}, Passed, ""},
@@ -110,7 +111,7 @@ func TestSpread(t *testing.T) {
 // the plan, the console or the machine's end say otherwise.
 func TestForgedReports(t *testing.T) {
 	ready := Event{Step: StepPrepare, Ready: &ReadyGuest{Release: "6.12", Tracks: true}}
-	load, unload, look, done := attempt(1, StepLoad, Confirmed, nil), attempt(1, StepUnload, Confirmed, nil), left(1, Leftovers{}), Event{Step: StepDone}
+	load, unload, look, done := attempt(1, StepLoad, proof.Confirmed, nil), attempt(1, StepUnload, proof.Confirmed, nil), left(1, Leftovers{}), Event{Step: StepDone}
 	command := Event{Round: 1, Step: StepCommand, Command: &Command{}}
 	mark := func(round int, step Step) string { return (&Event{Round: round, Step: step}).Mark() + "\n" }
 	begun := mark(0, StepPrepare) + mark(1, StepLoad)

@@ -121,7 +121,7 @@ func TestForgedNumbers(t *testing.T) {
 	var lines []string
 	for round := 1; round <= 2; round++ {
 		for i := range 3 {
-			lines = append(lines, fmt.Sprintf(`{"round":%d,"step":"load","target":"/trial/1/x.ko","attempt":{"result":"refused","errno_name":"E%d%s","actions":[]}}`, round, i, strings.Repeat("x", 1000)))
+			lines = append(lines, fmt.Sprintf(`{"round":%d,"step":"load","target":"/trial/1/x.ko","result":{"result":"refused","errno_name":"E%d%s","actions":[]}}`, round, i, strings.Repeat("x", 1000)))
 		}
 		lines = append(lines, fmt.Sprintf(`{"round":%d,"step":"command","command":{"status":-5,"took_ns":-9223372036854775808,"output":%q}}`, round, strings.Repeat("x", 100_000)),
 			fmt.Sprintf(`{"round":%d,"step":"look","left":{"entries":["%s"],"taints":18446744073709551615}}`, round, strings.Repeat(`x","`, 2000)))
@@ -138,7 +138,7 @@ func TestForgedNumbers(t *testing.T) {
 // only after all steps.
 func FuzzTeller(f *testing.F) {
 	f.Add([]byte(readyLine+"\n"+doneLine+"\n"), []byte("BUG: unable to handle\n"))
-	f.Add([]byte(readyLine+"\n"+`{"round":1,"step":"load","target":"/trial/1/x.ko","attempt":{"result":"confirmed","actions":[{"kind":"load","module":"x","outcome":"live","took_ns":-1,"stages":[{"stage":"init","took_ns":1}]}]}}`+"\n"),
+	f.Add([]byte(readyLine+"\n"+`{"round":1,"step":"load","target":"/trial/1/x.ko","result":{"result":"confirmed","actions":[{"kind":"load","module":"x","outcome":"live","took_ns":-1,"stages":[{"stage":"init","took_ns":1}]}]}}`+"\n"),
 		[]byte((&Event{Round: 1, Step: StepLoad}).Mark()+"\nOut of memory: Killed process 1 (x)\n f+0x1/0x2 [x]\n"))
 	f.Fuzz(func(t *testing.T, said, printed []byte) {
 		told := toldTeller()

@@ -102,7 +102,7 @@ func (t *teller) refuse(e *Event) string {
 	inRound := e.Step == StepLoad || e.Step == StepUnload || e.Step == StepCommand || e.Step == StepLook
 	ofFile := e.Step == StepLoad || e.Step == StepUnload
 	tells := 0
-	for _, told := range []bool{e.Attempt != nil, e.Command != nil, e.Left != nil, e.Error != "", e.Ready != nil, e.Begins, e.Step == StepDone} {
+	for _, told := range []bool{e.Result != nil, e.Command != nil, e.Left != nil, e.Error != "", e.Ready != nil, e.Begins, e.Step == StepDone} {
 		if told {
 			tells++
 		}
@@ -114,7 +114,7 @@ func (t *teller) refuse(e *Event) string {
 		return "a step out of its order"
 	case inRound && (e.Round < 1 || e.Round > t.plan.Times), !inRound && e.Round != 0:
 		return "a round that is not in its plan"
-	case e.Attempt != nil && !ofFile, e.Command != nil && e.Step != StepCommand, e.Left != nil && e.Step != StepLook,
+	case e.Result != nil && !ofFile, e.Command != nil && e.Step != StepCommand, e.Left != nil && e.Step != StepLook,
 		e.Ready != nil && e.Step != StepPrepare, e.Error != "" && e.Step != StepPrepare:
 		return "what is not of that step"
 	case !ofFile && e.Target != "":

@@ -1,4 +1,4 @@
-package main
+package reload
 
 import (
 	"context"
@@ -7,18 +7,15 @@ import (
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/kmod"
-	"github.com/kmodtrace/kmodtrace/service"
 )
 
-const defaultJournal = service.DefaultJournal
-
-// oldCopy is the copy that is in the kernel before a reload, and the way back to it.
-type oldCopy struct {
+// OldCopy is the copy that is in the kernel before a reload, and the way back to it.
+type OldCopy struct {
 	BuildID    string `json:"build_id,omitempty"`
 	SrcVersion string `json:"src_version,omitempty"`
 	// Content says where its file was found: kept by kmodtrace, or at File. Absent where it
 	// was not, and Why says why.
-	Content contentFrom `json:"content,omitempty"`
+	Content ContentFrom `json:"content,omitempty"`
 	File    string      `json:"file,omitempty"`
 	Why     string      `json:"why,omitempty"`
 
@@ -28,18 +25,20 @@ type oldCopy struct {
 	path     string     // of the content
 }
 
-type contentFrom string
+// ContentFrom says where the file of the old copy was found.
+type ContentFrom string
 
+// The places.
 const (
-	contentKept      contentFrom = "kept"
-	contentFile      contentFrom = "file"
-	contentJournal   contentFrom = "journal"
-	contentInstalled contentFrom = "installed"
+	ContentKept      ContentFrom = "kept"      // in the [Store]
+	ContentFile      ContentFrom = "file"      // the new file is the old one
+	ContentJournal   ContentFrom = "journal"   // by [Options.LoadedFrom]
+	ContentInstalled ContentFrom = "installed" // among the kernel's modules
 )
 
 // findOld looks at the copy of a file's module that is in the kernel; nil where there
 // is none.
-func (r *reloader) findOld(ctx context.Context, f *kmod.File) (*oldCopy, error) {
+func (r *Reloader) findOld(ctx context.Context, f *kmod.File) (*OldCopy, error) {
 	l, err := kmod.Look(f.Name, nil)
 	if errors.Is(err, kmod.ErrNotLoaded) {
 		return nil, nil
@@ -47,7 +46,7 @@ func (r *reloader) findOld(ctx context.Context, f *kmod.File) (*oldCopy, error) 
 	if err != nil {
 		return nil, err
 	}
-	o := &oldCopy{BuildID: l.BuildID, SrcVersion: l.SrcVersion, loaded: l}
+	o := &OldCopy{BuildID: l.BuildID, SrcVersion: l.SrcVersion, loaded: l}
 	k := r.findContent(ctx, o, f)
 	if o.settings, err = settingsOf(f.Name, l.Instance, k); err != nil {
 		return nil, err
@@ -56,16 +55,16 @@ func (r *reloader) findOld(ctx context.Context, f *kmod.File) (*oldCopy, error) 
 }
 
 // findContent sees to it that the file of the old copy is kept, if it is anywhere.
-func (r *reloader) findContent(ctx context.Context, o *oldCopy, f *kmod.File) *kept {
+func (r *Reloader) findContent(ctx context.Context, o *OldCopy, f *kmod.File) *kept {
 	switch {
-	case r.keepErr != nil:
-		o.Why = "its file cannot be kept: " + r.keepErr.Error()
+	case r.storeErr != nil:
+		o.Why = "its file cannot be kept: " + r.storeErr.Error()
 		return nil
 	case o.loaded.Identity == kmod.Identity{}:
 		o.Why = "it has neither a build ID nor a srcversion to know its file by"
 		return nil
 	}
-	if k, err := r.keeper.find(f.Name, o.loaded.Identity); err == nil && o.found(k, contentKept) {
+	if k, err := r.store.find(f.Name, o.loaded.Identity); err == nil && o.found(k, ContentKept) {
 		return k
 	}
 	var tried []string
@@ -73,7 +72,7 @@ func (r *reloader) findContent(ctx context.Context, o *oldCopy, f *kmod.File) *k
 		image, err := kmod.ReadImage(place.file)
 		if err == nil {
 			var k *kept
-			if k, err = r.keeper.keep(f.Name, image, place.file, nil); err == nil && o.found(k, place.from) {
+			if k, err = r.store.keep(f.Name, image, place.file, nil); err == nil && o.found(k, place.from) {
 				return k
 			}
 		}
@@ -84,7 +83,7 @@ func (r *reloader) findContent(ctx context.Context, o *oldCopy, f *kmod.File) *k
 }
 
 // found takes a kept file for the content, if it is whole.
-func (o *oldCopy) found(k *kept, from contentFrom) bool {
+func (o *OldCopy) found(k *kept, from ContentFrom) bool {
 	file, err := kmod.Inspect(k.path)
 	if err != nil {
 		return false
@@ -96,17 +95,19 @@ func (o *oldCopy) found(k *kept, from contentFrom) bool {
 // place is a file that may be that of the old copy.
 type place struct {
 	file string
-	from contentFrom
+	from ContentFrom
 }
 
-func (r *reloader) places(ctx context.Context, f *kmod.File) []place {
-	places := []place{{f.Path, contentFile}}
-	if known, err := loadedNow(ctx, r.journal, "/"); err == nil && known[f.Name] != nil && filepath.IsAbs(known[f.Name].File) {
-		places = append(places, place{known[f.Name].File, contentJournal})
+func (r *Reloader) places(ctx context.Context, f *kmod.File) []place {
+	places := []place{{f.Path, ContentFile}}
+	if r.options.LoadedFrom != nil {
+		if file := r.options.LoadedFrom(ctx, f.Name); filepath.IsAbs(file) {
+			places = append(places, place{file, ContentJournal})
+		}
 	}
 	files, _ := kmod.Find(ctx, f.Name, nil)
 	for _, file := range files {
-		places = append(places, place{file, contentInstalled})
+		places = append(places, place{file, ContentInstalled})
 	}
 	return places
 }

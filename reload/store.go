@@ -1,4 +1,4 @@
-package main
+package reload
 
 import (
 	"crypto/sha256"
@@ -13,15 +13,15 @@ import (
 	"github.com/kmodtrace/kmodtrace/kmod"
 )
 
-// keptFolder is where the files are kept that kmodtrace itself loads. Not below /run: a
+// DefaultStore is the directory of the files that kmodtrace itself loads. Not below /run: a
 // module with its debugging information is too large for memory, and systemd removes the
 // service's folder there.
-const keptFolder = "/var/lib/kmodtrace/loaded"
+const DefaultStore = "/var/lib/kmodtrace/loaded"
 
-// keeper keeps, by content, the files of modules that are in the kernel: the kernel has
+// Store keeps, by content, the files of modules that are in the kernel: the kernel has
 // no copy that could be loaded again, and by the time that one is needed the file is
 // what the next build has made of it. NAME.ko is the file, NAME.json what is known of it.
-type keeper struct {
+type Store struct {
 	dir  string
 	boot string
 	root *kmod.ListOptions // where the modules are looked at
@@ -48,11 +48,11 @@ type kept struct {
 
 // keep keeps the image of a module that is in the kernel, and forgets what is not there
 // any more. It errs when the image is not what is in the kernel, for certain.
-func (k *keeper) keep(module string, image []byte, file string, params []byte) (*kept, error) {
+func (s *Store) keep(module string, image []byte, file string, params []byte) (*kept, error) {
 	if _, err := kmod.NormalName(module); err != nil { // it becomes a file's name
 		return nil, err
 	}
-	l, err := kmod.Look(module, k.root)
+	l, err := kmod.Look(module, s.root)
 	if err != nil {
 		return nil, err
 	}
@@ -64,46 +64,52 @@ func (k *keeper) keep(module string, image []byte, file string, params []byte) (
 		return nil, fmt.Errorf("%s is not what is loaded as %s", file, module)
 	}
 	c := &kept{
-		Boot: k.boot, Module: module, Identity: l.Identity, Instance: l.Instance,
-		SHA256: sha256Of(image), File: file, Params: params, path: k.path(module, ".ko"),
+		Boot: s.boot, Module: module, Identity: l.Identity, Instance: l.Instance,
+		SHA256: sha256Of(image), File: file, Params: params, path: s.path(module, ".ko"),
 	}
-	if c.Values, _, err = kmod.LoadedParams(module, k.root); err != nil {
+	if c.Values, _, err = kmod.LoadedParams(module, s.root); err != nil {
 		return nil, err
 	}
 	record, err := json.Marshal(c)
 	if err != nil {
 		return nil, err
 	}
-	k.prune()
+	s.prune()
 	// In this order: a record that is not of the file beside it is not believed.
 	if err := writeWhole(c.path, image); err != nil {
 		return nil, err
 	}
-	return c, writeWhole(k.path(module, ".json"), record)
+	return c, writeWhole(s.path(module, ".json"), record)
+}
+
+// Keep keeps the file of a module that was loaded from a path with these parameters, and is
+// in the kernel. It errs when the file is not what is there.
+func (s *Store) Keep(module, path, params string) error {
+	return s.keepFile(module, path, absolute(path), params)
 }
 
 // keepFile is keep of what is in a path, after it was loaded from there with these
 // parameters. The file is what it is known as.
-func (k *keeper) keepFile(module, path, file, params string) error {
+func (s *Store) keepFile(module, path, file, params string) error {
 	image, err := kmod.ReadImage(path)
 	if err != nil {
 		return err
 	}
-	_, err = k.keep(module, image, file, append([]byte{}, params...))
+	_, err = s.keep(module, image, file, append([]byte{}, params...))
 	return err
 }
 
 // find gives what is kept of the module, if it is the build of that identity, undamaged.
-func (k *keeper) find(module string, id kmod.Identity) (*kept, error) {
-	text, err := os.ReadFile(k.path(module, ".json"))
+func (s *Store) find(module string, id kmod.Identity) (*kept, error) {
+	text, err := os.ReadFile(s.path(module, ".json"))
 	if err != nil {
 		return nil, err
 	}
-	c := &kept{path: k.path(module, ".ko")}
+	c := &kept{path: s.path(module, ".ko")}
 	if err := json.Unmarshal(text, c); err != nil {
-		return nil, fmt.Errorf("%s: %w", k.path(module, ".json"), err)
+		return nil, fmt.Errorf("%s: %w", s.path(module, ".json"), err)
 	}
-	if c.Boot != k.boot || c.Module != module || !c.Identity.Same(id) {
+	if c.Boot != s.boot || c.Module != module || !c.Identity.Same(id) {
 		return nil, fmt.Errorf("what is kept of %s is of another load: %w", module, fs.ErrNotExist)
 	}
 	image, err := os.ReadFile(c.path)
@@ -113,7 +119,7 @@ func (k *keeper) find(module string, id kmod.Identity) (*kept, error) {
 	return c, err
 }
 
-func (k *keeper) path(module, end string) string { return filepath.Join(k.dir, module+end) }
+func (s *Store) path(module, end string) string { return filepath.Join(s.dir, module+end) }
 
 func sha256Of(data []byte) string {
 	sum := sha256.Sum256(data)

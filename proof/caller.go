@@ -1,4 +1,4 @@
-package main
+package proof
 
 import (
 	"crypto/rand"
@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hand is the one thread of this process that makes module system calls, told
+// caller is the one thread of this process that makes module system calls, told
 // from all others in the kernel's events.
 //
 // In the first pid namespace its ids are the kernel's, and the pair of thread and
@@ -19,59 +19,59 @@ import (
 // long as the process. In another namespace (a container) nothing tells a thread
 // what the kernel calls it, and /proc may belong to any namespace; so there the
 // thread takes a name with a random part, which every event carries.
-type hand struct {
+type caller struct {
 	tasks    chan func()
 	pid, tid uint32
 	name     string // instead of the ids, if not empty
 }
 
-// newHand starts the thread. It ends with the process, or with close.
-func newHand() *hand {
-	h := &hand{tasks: make(chan func())}
+// newCaller starts the thread. It ends with the process, or with close.
+func newCaller() *caller {
+	c := &caller{tasks: make(chan func())}
 	ready := make(chan struct{})
-	go h.work(ready)
+	go c.work(ready)
 	<-ready
-	return h
+	return c
 }
 
 // work does the tasks, in one thread that is never the process's first: the kernel
 // gives that one the signals of the process, and while it slept in an init nobody would
 // hear of a Ctrl-C.
-func (h *hand) work(ready chan struct{}) {
+func (c *caller) work(ready chan struct{}) {
 	runtime.LockOSThread()
-	h.pid, h.tid = uint32(os.Getpid()), uint32(unix.Gettid())
-	if h.tid == h.pid {
-		go h.work(ready) // not here: this thread is taken until that one is ready
+	c.pid, c.tid = uint32(os.Getpid()), uint32(unix.Gettid())
+	if c.tid == c.pid {
+		go c.work(ready) // not here: this thread is taken until that one is ready
 		<-ready
 		runtime.UnlockOSThread()
 		return
 	}
 	// Never unlocked: a thread with another name must not serve others.
 	if !inFirstPIDNamespace() {
-		h.name = "kmodtrace-" + rand.Text()[:5]
-		setThreadName(h.name)
+		c.name = "kmodtrace-" + rand.Text()[:5]
+		setThreadName(c.name)
 	}
 	close(ready)
-	for task := range h.tasks {
+	for task := range c.tasks {
 		task()
 	}
 }
 
-func (h *hand) close() { close(h.tasks) }
+func (c *caller) close() { close(c.tasks) }
 
-// begin has the hand do something, and gives a channel for what comes of it.
-func (h *hand) begin(do func() error) <-chan error {
+// begin has the thread do something, and gives a channel for what comes of it.
+func (c *caller) begin(do func() error) <-chan error {
 	done := make(chan error, 1)
-	h.tasks <- func() { done <- do() }
+	c.tasks <- func() { done <- do() }
 	return done
 }
 
 // is tells whether an event's thread is this one.
-func (h *hand) is(t tracer.Thread) bool {
-	if h.name != "" {
-		return t.Comm == h.name
+func (c *caller) is(t tracer.Thread) bool {
+	if c.name != "" {
+		return t.Comm == c.name
 	}
-	return t.TID == h.tid && t.PID == h.pid
+	return t.TID == c.tid && t.PID == c.pid
 }
 
 // inFirstPIDNamespace asks by the inode that the first pid namespace has on every

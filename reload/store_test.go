@@ -1,4 +1,4 @@
-package main
+package reload
 
 import (
 	"os"
@@ -9,18 +9,18 @@ import (
 	"github.com/kmodtrace/kmodtrace/kmod"
 )
 
-// keptWorld is a folder that shows modules as loaded, and a keeper of their files.
+// keptWorld is a folder that shows modules as loaded, and a store of their files.
 type keptWorld struct {
 	*testing.T
-	*keeper
+	*Store
 }
 
 func newKeptWorld(t *testing.T) *keptWorld {
-	k, err := newKeeper(filepath.Join(t.TempDir(), "kept"))
+	k, err := OpenStore(filepath.Join(t.TempDir(), "kept"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(k.close)
+	t.Cleanup(func() { _ = k.Close() })
 	k.root.Root = t.TempDir()
 	return &keptWorld{t, k}
 }
@@ -53,7 +53,7 @@ func (w *keptWorld) unload(name string) {
 }
 
 func (w *keptWorld) find(name string, buildID string) *kept {
-	k, err := w.keeper.find(name, kmod.Identity{BuildID: buildID})
+	k, err := w.Store.find(name, kmod.Identity{BuildID: buildID})
 	if err != nil {
 		w.Logf("find %s: %v", name, err)
 		return nil
@@ -96,14 +96,14 @@ func TestKeep(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(w.dir, unfinished+"1"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	other, err := newKeeper(w.dir)
+	other, err := OpenStore(w.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if w.prune(); w.find("a", "ab") == nil {
 		t.Error("it is forgotten while somebody reloads it")
 	}
-	other.close()
+	_ = other.Close()
 	if _, err := w.keep("b", w.load("b", 1), "/build/b.ko", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -140,8 +140,8 @@ func TestKeptDamaged(t *testing.T) {
 	}
 }
 
-// TestKeeperRefuses: a folder in which others may write is not trusted.
-func TestKeeperRefuses(t *testing.T) {
+// TestOpenStoreRefuses: a folder in which others may write is not trusted.
+func TestOpenStoreRefuses(t *testing.T) {
 	open := filepath.Join(t.TempDir(), "open")
 	if err := os.Mkdir(open, 0o700); err != nil {
 		t.Fatal(err)
@@ -158,7 +158,7 @@ func TestKeeperRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{open, link, file, filepath.Join(file, "below")} {
-		if _, err := newKeeper(dir); err == nil {
+		if _, err := OpenStore(dir); err == nil {
 			t.Errorf("%s is taken", dir)
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package reload
 
 import (
 	"slices"
@@ -36,28 +36,30 @@ func settingsOf(module string, instance uint64, c *kept) (*settings, error) {
 	return s, nil
 }
 
-// takenParams are the parameters for a copy that is to be loaded.
-type takenParams struct {
-	// From says where they are from: given on the command line, or taken over from the old
+// Params are the parameters for a copy that is to be loaded.
+type Params struct {
+	// From says where they are from: given by the caller, or taken over from the old
 	// copy. Absent where there is none to take over from.
-	From paramsFrom `json:"from,omitempty"`
+	From ParamsFrom `json:"from,omitempty"`
 	// Exact says that it is known what the old copy was loaded with. Where it is not, all
 	// that it shows is taken over, its own defaults included.
 	Exact  bool        `json:"exact"`
 	Params kmod.Params `json:"params"`
 	// Left are those of the old copy that are not taken over.
-	Left []leftParam `json:"left"`
+	Left []LeftParam `json:"left"`
 }
 
-type paramsFrom string
+// ParamsFrom says where the parameters of a copy are from.
+type ParamsFrom string
 
+// The sources of parameters.
 const (
-	paramsGiven paramsFrom = "given"
-	paramsTaken paramsFrom = "old-copy"
+	ParamsGiven ParamsFrom = "given"    // by the caller
+	ParamsTaken ParamsFrom = "old-copy" // taken over from the old copy
 )
 
-// leftParam is a parameter of the old copy that the new one does not get.
-type leftParam struct {
+// LeftParam is a parameter of the old copy that the new one does not get.
+type LeftParam struct {
 	Name string `json:"name"`
 	Why  string `json:"why"`
 }
@@ -65,8 +67,8 @@ type leftParam struct {
 // takeOver gives a file the parameters that the loaded copy has: what it was loaded with,
 // and what was changed since. Where that is not known it is all that the module shows.
 // That hides a default that the new file has changed, so that the other is better.
-func (s *settings) takeOver(f *kmod.File) *takenParams {
-	t := &takenParams{From: paramsTaken, Exact: s.known, Params: kmod.Params{}, Left: []leftParam{}}
+func (s *settings) takeOver(f *kmod.File) *Params {
+	t := &Params{From: ParamsTaken, Exact: s.known, Params: kmod.Params{}, Left: []LeftParam{}}
 	changed := s.shown
 	if s.known {
 		changed = s.changed()
@@ -97,7 +99,7 @@ func (s *settings) changed() []kmod.Setting {
 }
 
 // take takes a parameter as it is, if the file knows it.
-func (t *takenParams) take(f *kmod.File, name, param string) {
+func (t *Params) take(f *kmod.File, name, param string) {
 	if parameterOf(f, name) == nil && !forEveryModule(name) {
 		t.leave(name, "the new copy does not know it")
 		return
@@ -111,7 +113,7 @@ func (t *takenParams) take(f *kmod.File, name, param string) {
 
 // takeShown takes a parameter as the module shows it, if one can tell from that how to
 // give it.
-func (t *takenParams) takeShown(f *kmod.File, c kmod.Setting) {
+func (t *Params) takeShown(f *kmod.File, c kmod.Setting) {
 	p := parameterOf(f, c.Name)
 	if p == nil {
 		t.leave(c.Name, "the new copy does not know it")
@@ -119,7 +121,7 @@ func (t *takenParams) takeShown(f *kmod.File, c kmod.Setting) {
 	}
 	element, isArray := strings.CutPrefix(p.Type, "array of ")
 	switch {
-	case !slices.Contains(ordinaryTypes, element):
+	case !isOrdinary(element):
 		t.leave(c.Name, "it is of a kind of its own, which may show other words than it takes")
 	case element == "charp" && !isArray && c.Value == "(null)", isArray && c.Value == "":
 		// Not set: so it is to be again.
@@ -131,7 +133,7 @@ func (t *takenParams) takeShown(f *kmod.File, c kmod.Setting) {
 }
 
 // leaveHidden names those whose value nobody can know.
-func (t *takenParams) leaveHidden(s *settings, f *kmod.File) {
+func (t *Params) leaveHidden(s *settings, f *kmod.File) {
 	for _, name := range s.unreadable {
 		if !s.known || !slices.ContainsFunc(s.given, func(g string) bool { return sameParam(paramName(g), name) }) {
 			t.leave(name, "it cannot be read")
@@ -148,12 +150,12 @@ func (t *takenParams) leaveHidden(s *settings, f *kmod.File) {
 	}
 }
 
-func (t *takenParams) leave(name, why string) { t.Left = append(t.Left, leftParam{name, why}) }
+func (t *Params) leave(name, why string) { t.Left = append(t.Left, LeftParam{name, why}) }
 
 // drop leaves out a parameter that was taken over and would be refused. It tells whether
 // there was one.
-func (t *takenParams) drop(name, why string) bool {
-	if t.From != paramsTaken {
+func (t *Params) drop(name, why string) bool {
+	if t.From != ParamsTaken {
 		return false
 	}
 	before := len(t.Params)
@@ -165,9 +167,13 @@ func (t *takenParams) drop(name, why string) bool {
 	return true
 }
 
-// ordinaryTypes show the words that they take.
-var ordinaryTypes = []string{
-	"byte", "hexint", "short", "ushort", "int", "uint", "long", "ulong", "ullong", "charp", "string", "bool", "invbool", "bint",
+// isOrdinary tells the types that show the words that they take.
+func isOrdinary(kind string) bool {
+	switch kind {
+	case "byte", "hexint", "short", "ushort", "int", "uint", "long", "ulong", "ullong", "charp", "string", "bool", "invbool", "bint":
+		return true
+	}
+	return false
 }
 
 func parameterOf(f *kmod.File, name string) *kmod.Parameter {

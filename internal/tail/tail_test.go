@@ -1,4 +1,4 @@
-package main
+package tail
 
 import (
 	"context"
@@ -26,24 +26,24 @@ func TestTail(t *testing.T) {
 		}
 	}
 	next := uint64(0)
-	tl := newTail(t.Context(), read)
-	for a := range tl.items {
+	tl := New(t.Context(), read)
+	for a := range tl.Items {
 		if a.ID != next {
 			t.Fatalf("%d after %d", a.ID, next)
 		}
 		next++
 	}
-	if next != 5000 || <-ended || tl.err != failure {
-		t.Errorf("%d were read, then %v", next, tl.err)
+	if next != 5000 || <-ended || tl.Err != failure {
+		t.Errorf("%d were read, then %v", next, tl.Err)
 	}
-	tl = newTail(t.Context(), read)
+	tl = New(t.Context(), read)
 	for range 10 {
-		<-tl.items
+		<-tl.Items
 	}
-	if rest := tl.finish(); len(rest) != 4990 || rest[0].ID != 10 || !<-ended {
+	if rest := tl.Finish(); len(rest) != 4990 || rest[0].ID != 10 || !<-ended {
 		t.Errorf("%d were left", len(rest))
 	}
-	if rest := tl.finish(); len(rest) != 0 {
+	if rest := tl.Finish(); len(rest) != 0 {
 		t.Errorf("%d were left again", len(rest))
 	}
 }

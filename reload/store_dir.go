@@ -1,6 +1,7 @@
-package main
+package reload
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,10 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newKeeper errs where nothing can be kept: not this user's folder, or no folder. Until
-// it is closed, nobody else forgets a module that is out of the kernel for a moment.
-func newKeeper(dir string) (*keeper, error) {
-	boot, err := bootOf("/")
+// OpenStore opens the Store in a directory, which it makes if need be; "" is [DefaultStore].
+// It errs where nothing can be kept: not this user's directory, or not a directory. Until it
+// is closed, nobody else forgets a module that is out of the kernel for a moment.
+func OpenStore(dir string) (*Store, error) {
+	dir = cmp.Or(dir, DefaultStore)
+	boot, err := bootID()
 	if err != nil {
 		return nil, err
 	}
@@ -35,52 +38,64 @@ func newKeeper(dir string) (*keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &keeper{dir: dir, boot: boot, root: &kmod.ListOptions{}, lock: lock}
-	if err := k.flock(unix.LOCK_SH); err != nil {
-		k.close()
+	s := &Store{dir: dir, boot: boot, root: &kmod.ListOptions{}, lock: lock}
+	if err := s.flock(unix.LOCK_SH); err != nil {
+		_ = s.Close()
 		return nil, err
 	}
-	return k, nil
+	return s, nil
 }
 
-func (k *keeper) close() { _ = k.lock.Close() }
+// Close lets others forget again. Calling it again does nothing.
+func (s *Store) Close() error {
+	if err := s.lock.Close(); !errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	return nil
+}
 
-func (k *keeper) flock(how int) error {
+// bootID names the run of the kernel.
+func bootID() (string, error) {
+	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(text)), err
+}
+
+func (s *Store) flock(how int) error {
 	for {
-		if err := unix.Flock(int(k.lock.Fd()), how); err != unix.EINTR {
+		if err := unix.Flock(int(s.lock.Fd()), how); err != unix.EINTR {
 			return err
 		}
 	}
 }
 
 // prune removes what is of another boot, or of no module that is loaded, and what a
-// keeper that was killed has left; unless somebody else is at work in the folder.
-func (k *keeper) prune() {
-	defer func() { _ = k.flock(unix.LOCK_SH) }()
-	if k.flock(unix.LOCK_EX|unix.LOCK_NB) != nil {
+// process that was killed has left; unless somebody else is at work in the folder.
+func (s *Store) prune() {
+	defer func() { _ = s.flock(unix.LOCK_SH) }()
+	if s.flock(unix.LOCK_EX|unix.LOCK_NB) != nil {
 		return
 	}
-	files, _ := os.ReadDir(k.dir)
+	files, _ := os.ReadDir(s.dir)
 	for _, file := range files {
 		module, isRecord := strings.CutSuffix(file.Name(), ".json")
 		switch {
 		case strings.HasPrefix(file.Name(), unfinished):
-			_ = os.Remove(filepath.Join(k.dir, file.Name()))
-		case isRecord && !k.current(module):
-			_ = os.Remove(k.path(module, ".json"))
-			_ = os.Remove(k.path(module, ".ko"))
+			_ = os.Remove(filepath.Join(s.dir, file.Name()))
+		case isRecord && !s.current(module):
+			_ = os.Remove(s.path(module, ".json"))
+			_ = os.Remove(s.path(module, ".ko"))
 		}
 	}
 }
 
 // current tells whether what is kept is of a module that is in the kernel.
-func (k *keeper) current(module string) bool {
+func (s *Store) current(module string) bool {
 	var c kept
-	text, err := os.ReadFile(k.path(module, ".json"))
-	if err != nil || json.Unmarshal(text, &c) != nil || c.Boot != k.boot {
+	text, err := os.ReadFile(s.path(module, ".json"))
+	if err != nil || json.Unmarshal(text, &c) != nil || c.Boot != s.boot {
 		return false
 	}
-	_, err = kmod.Look(module, k.root)
+	_, err = kmod.Look(module, s.root)
 	return err == nil
 }
 

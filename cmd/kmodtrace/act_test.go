@@ -1,0 +1,20 @@
+package main
+
+import (
+	"errors"
+	"testing"
+)
+
+func TestFailuresTakeTheWorstStatus(t *testing.T) {
+	var f failures
+	f.add(nil)
+	if f.err() != nil {
+		t.Error("no failure is an error")
+	}
+	f.add(&exitError{status: exitRefused, err: errors.New("unload a: in use"), hint: "wait"})
+	f.add(&exitError{status: exitUnconfirmed, err: errors.New("unload b: not seen")})
+	err := f.err()
+	if statusOf(err) != exitUnconfirmed || hintOf(err) != "wait" || err.Error() != "unload a: in use\nkmodtrace: unload b: not seen" {
+		t.Errorf("status %d, hint %q: %q", statusOf(err), hintOf(err), err)
+	}
+}

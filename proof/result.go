@@ -1,0 +1,95 @@
+package proof
+
+import (
+	"context"
+	"errors"
+
+	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/kernel"
+	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/tracer"
+	"golang.org/x/sys/unix"
+)
+
+// Result is what came of a load or an unload. As JSON it is what
+// docs/schema/result.schema.json describes; decoded again it is the same, but for the
+// identity of what [Result.Err] wraps.
+type Result struct {
+	Command string  `json:"command"` // load or unload
+	Target  string  `json:"target"`  // as given
+	Verdict Verdict `json:"result"`
+	// Errno is the kernel's refusal; zero if there was none. ErrnoName spells it.
+	Errno     unix.Errno `json:"errno,omitempty"`
+	ErrnoName string     `json:"errno_name,omitempty"`
+	// Reason says why it is not confirmed.
+	Reason string `json:"reason,omitempty"`
+	// Cause is why it was refused: that of the last action, or why there was none. Nil before
+	// [Session.Explain].
+	Cause *cause.Cause `json:"cause,omitempty"`
+	// Actions are what the kernel did for it, in the order of their ends.
+	Actions []account.Account `json:"actions"`
+
+	err error // the reason
+}
+
+// NewResult gives the Result of a load or an unload that no Session was asked for, because
+// it was known before what would come of it. The error is nil for [Confirmed] alone.
+func NewResult(kind tracer.ActionKind, target string, v Verdict, err error) *Result {
+	r := &Result{Command: kind.String(), Target: target, Actions: []account.Account{}}
+	r.set(v, err)
+	return r
+}
+
+// Err says why it is not confirmed, as an [*Error]; nil if it is.
+func (r *Result) Err() error {
+	switch {
+	case r.Verdict == Confirmed:
+		return nil
+	case r.err == nil: // decoded
+		return &Error{r.Verdict, errors.New(r.Reason)}
+	}
+	return &Error{r.Verdict, r.err}
+}
+
+// add takes what was seen of a call, and its verdict: the last one's is the Result's.
+func (r *Result) add(module string, c *call) {
+	for _, action := range c.actions {
+		r.Actions = append(r.Actions, account.Account{Explained: cause.Explained{Action: action}})
+	}
+	v, why := c.verdict()
+	var named *kmod.Error
+	if why != nil && !errors.As(why, &named) {
+		why = &kmod.Error{Op: r.Command, Module: module, Err: why}
+	}
+	r.set(v, why)
+}
+
+func (r *Result) set(v Verdict, why error) {
+	r.Verdict, r.err, r.Errno, r.ErrnoName, r.Reason = v, why, 0, "", ""
+	if why == nil {
+		return
+	}
+	r.Reason = why.Error()
+	if v == Refused && errors.As(why, &r.Errno) {
+		r.ErrnoName = tracer.ErrnoName(r.Errno)
+	}
+}
+
+// ExplainRefusal adds the cause of a load that was refused before the kernel was asked,
+// where there is no Session: see [NewResult].
+func (r *Result) ExplainRefusal(ctx context.Context, k *kernel.Kernel) { r.explain(ctx, k, nil) }
+
+func (r *Result) explain(ctx context.Context, k *kernel.Kernel, q *account.Inquiry) {
+	explained := make([]cause.Explained, len(r.Actions))
+	for i := range r.Actions {
+		r.Actions[i] = q.All(ctx, &r.Actions[i].Action)
+		explained[i] = r.Actions[i].Explained
+	}
+	switch {
+	case r.Verdict != Refused && len(r.Actions) > 0:
+		r.Cause = r.Actions[len(r.Actions)-1].Cause // of what has not ended
+	case r.Verdict == Refused:
+		r.Cause = cause.OfAttempt(ctx, k, r.Target, r.err, explained)
+	}
+}
