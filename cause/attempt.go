@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/internal/modname"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -32,7 +33,7 @@ func OfAttempt(ctx context.Context, k *kernel.Kernel, target string, err error, 
 
 // isTarget tells whether a module is what a name or an alias asks for.
 func isTarget(ctx context.Context, k *kernel.Kernel, target, module string) bool {
-	if strings.ReplaceAll(target, "-", "_") == module {
+	if modname.Normal(target) == module {
 		return true
 	}
 	names, err := k.Modules(ctx, target)
@@ -59,7 +60,7 @@ func dependencyFailed(target string, a *Explained) *Cause {
 
 // unasked explains what ended before any system call.
 func unasked(ctx context.Context, k *kernel.Kernel, target string, err error) *Cause {
-	q := &question{kernel: k, action: &tracer.Action{Kind: tracer.Load, Module: strings.ReplaceAll(target, "-", "_")}}
+	q := &question{kernel: k, action: &tracer.Action{Kind: tracer.Load, Module: modname.Normal(target)}}
 	s := q.scene(ctx)
 	s.name("target", target)
 	s.prove("%s", bare(err))

@@ -56,7 +56,7 @@ func Check(ctx context.Context, path string, k *kernel.Kernel, opts *CheckOption
 		opts = &CheckOptions{}
 	}
 	k.Refresh()
-	c := &checkup{path: path, kernel: k, opts: opts, names: map[string]string{"file": path, "module": moduleNameOf(path)}}
+	c := &checkup{path: path, kernel: k, opts: opts, names: map[string]string{"file": path, "module": kmod.NameOfFile(path)}}
 	v := &Verdict{File: path, Kernel: k.Release(), Judgement: Loads, Later: later()}
 	for _, step := range checks() {
 		if err := ctx.Err(); err != nil {

@@ -2,7 +2,6 @@ package cause
 
 import (
 	"errors"
-	"path/filepath"
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/kernel"
@@ -146,10 +145,4 @@ func versioned(f *kmod.File) bool {
 		}
 	}
 	return false
-}
-
-// moduleNameOf is the name that a module in such a file has by convention.
-func moduleNameOf(path string) string {
-	name, _, _ := strings.Cut(filepath.Base(path), ".ko")
-	return strings.ReplaceAll(name, "-", "_")
 }

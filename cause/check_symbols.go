@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/internal/modname"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 )
@@ -90,7 +91,7 @@ func (c *checkup) namespace(symbol kernel.Symbol) *Cause {
 		return nil
 	}
 	if list, restricted := strings.CutPrefix(symbol.Namespace, "module:"); restricted {
-		for pattern := range strings.SplitSeq(strings.ReplaceAll(list, "-", "_"), ",") {
+		for pattern := range strings.SplitSeq(modname.Normal(list), ",") {
 			start, begins := strings.CutSuffix(pattern, "*") // no other wildcard is one
 			if c.names["module"] == pattern || begins && strings.HasPrefix(c.names["module"], start) {
 				return nil

@@ -3,6 +3,8 @@ package kernel
 import (
 	"iter"
 	"strings"
+
+	"github.com/kmodtrace/kmodtrace/internal/modname"
 )
 
 // cmdline gives the options on the running kernel's command line. Double quotes keep
@@ -45,13 +47,13 @@ func (k *Kernel) CmdlineBlacklist(name string) bool {
 	list := k.line("sys/module/kernel/parameters/module_blacklist") // for root only
 	if list == "" {
 		for key, value := range k.cmdline() {
-			if normal(key) == "module_blacklist" {
+			if modname.Normal(key) == "module_blacklist" {
 				list = value
 			}
 		}
 	}
 	for refused := range strings.SplitSeq(list, ",") {
-		if refused == normal(name) {
+		if refused == modname.Normal(name) {
 			return true
 		}
 	}

@@ -11,7 +11,6 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -138,6 +137,3 @@ func (k *Kernel) exists(name string) bool {
 	_, err := os.Stat(k.path(name))
 	return err == nil
 }
-
-// normal gives the kernel's spelling of a module's name.
-func normal(name string) string { return strings.ReplaceAll(name, "-", "_") }

@@ -1,6 +1,6 @@
 package kmod
 
-import "github.com/kmodtrace/kmodtrace/internal/module"
+import "github.com/kmodtrace/kmodtrace/internal/taint"
 
 // Taint is one mark that a module carries and has put on the kernel.
 type Taint struct {
@@ -19,7 +19,7 @@ func parseTaints(letters string) []Taint {
 		if c == '+' || c == '-' {
 			continue
 		}
-		taints = append(taints, Taint{Letter: string(c), Word: module.LetterWord(c)})
+		taints = append(taints, Taint{Letter: string(c), Word: taint.OfLetter(c)})
 	}
 	return taints
 }

@@ -3,7 +3,7 @@ package tracer
 import (
 	"encoding/json"
 
-	"github.com/kmodtrace/kmodtrace/internal/module"
+	"github.com/kmodtrace/kmodtrace/internal/taint"
 )
 
 // Taints is the set of a module's taints, a bit each (TAINT_* of
@@ -15,7 +15,7 @@ func (t Taints) Names() []string {
 	names := []string{}
 	for bit := range 64 {
 		if t&(1<<bit) != 0 {
-			names = append(names, module.TaintWord(bit))
+			names = append(names, taint.Word(bit))
 		}
 	}
 	return names
@@ -32,7 +32,7 @@ func (t *Taints) UnmarshalJSON(text []byte) error {
 	}
 	*t = 0
 	for _, name := range names {
-		if bit, ok := module.TaintBit(name); ok {
+		if bit, ok := taint.Bit(name); ok {
 			*t |= 1 << bit
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/kmodtrace/kmodtrace/internal/modname"
 )
 
 // textSources are the files in which the kernel lists users of a module.
@@ -63,7 +65,7 @@ func (s *textSources) lines(fn func(line string), parts ...string) error {
 // is tells whether a name is the module's: file and device names have dashes where
 // the kernel's spelling has underscores.
 func (s *textSources) is(name string) bool {
-	return strings.ReplaceAll(name, "-", "_") == s.module
+	return modname.Normal(name) == s.module
 }
 
 // holders are the modules that use it.

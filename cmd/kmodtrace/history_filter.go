@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/modname"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/spf13/cobra"
 )
@@ -198,7 +199,7 @@ func (w *historyFilter) resolve(ctx context.Context, r *journal.Reader) (f journ
 }
 
 func (w *historyFilter) matchModule(name string) bool {
-	return matchAny(w.modules, strings.ReplaceAll(name, "-", "_"))
+	return matchAny(w.modules, modname.Normal(name))
 }
 
 func (w *historyFilter) matchContainer(id string) bool {

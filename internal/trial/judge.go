@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -314,17 +315,11 @@ func (j *judge) because(v Verdict, f *Fault) {
 // fileOf gives the file of a module by its name.
 func (j *judge) fileOf(module string) string {
 	for _, file := range j.plan.Files {
-		if t := j.modules[file]; t != nil && t.report.Module == module || moduleName(file) == module {
+		if t := j.modules[file]; t != nil && t.report.Module == module || kmod.NameOfFile(file) == module {
 			return file
 		}
 	}
 	return ""
-}
-
-// moduleName guesses it from the file's.
-func moduleName(file string) string {
-	name, _, _ := strings.Cut(filepath.Base(file), ".")
-	return strings.ReplaceAll(name, "-", "_")
 }
 
 func (j *judge) source(sources map[string]*source, module string) *source {
@@ -507,7 +502,7 @@ func orFile(module, file string) string {
 	if module != "" {
 		return module
 	}
-	return moduleName(file)
+	return kmod.NameOfFile(file)
 }
 
 func spreadOf(times []time.Duration) Spread {
