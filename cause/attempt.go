@@ -70,6 +70,7 @@ func unasked(ctx context.Context, k *kernel.Kernel, target string, err error) *C
 	case errors.Is(err, kmod.ErrInstallCommand):
 		return s.blocked(target)
 	case kmod.IsFile(target):
+		s.name("file", target)
 		return s.fileProblem(err)
 	case errors.Is(err, kmod.ErrNotFound):
 		if names, listed := s.answering(target); listed == nil && len(names) > 0 && s.blocks(names[0]) {
@@ -103,13 +104,13 @@ func (s *scene) blocked(target string) *Cause {
 func (s *scene) fileProblem(err error) *Cause {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return s.say(NotFound, "there is no file {target}")
+		return s.say(NotFound, sayNoSuchFile)
 	case strings.Contains(err.Error(), "is empty"):
-		return s.say(NotELF, "{target} is empty")
+		return s.say(NotELF, sayEmpty)
 	case errors.Is(err, kmod.ErrCompression):
-		return s.say(CompressionUnsupported, "{target}: the compression is damaged")
+		return s.say(CompressionUnsupported, sayCompressionDamaged)
 	}
-	return s.say(FileUnreadable, "{target} cannot be read as a module")
+	return s.say(FileUnreadable, sayNotModule)
 }
 
 // say makes a cause of what the scene has.

@@ -66,12 +66,12 @@ func (c *checkup) judge(i kmod.Import, symbol kernel.Symbol, err error) *Cause {
 	}
 	if symbol.GPL != nil && *symbol.GPL && !gplCompatible(licence) {
 		c.name("licence", orUnknown(licence))
-		return c.refuse(SymbolGPLOnly, "{module} wants {symbol}, which {owner} exports only to GPL-compatible modules; its licence is \"{licence}\"", "known from {source}")
+		return c.refuse(SymbolGPLOnly, sayGPLOnly, "known from {source}")
 	}
 	if c.modversions() && i.CRC != nil && symbol.CRC != nil && *i.CRC != *symbol.CRC {
 		c.name("theirs", i.CRC.String())
 		c.name("ours", symbol.CRC.String())
-		return c.refuse(SymbolVersion, "{module} was built against another version of {symbol} ({theirs}, where this kernel has {ours})", "known from {source}")
+		return c.refuse(SymbolVersion, saySymbolVersion, "known from {source}")
 	}
 	return c.namespace(symbol)
 }
@@ -80,7 +80,7 @@ func (c *checkup) missing(i kmod.Import) *Cause {
 	if providers, err := c.kernel.Providers(i.Name); err == nil {
 		c.name("providers", strings.Join(providers, ", "))
 	}
-	return c.refuse(SymbolMissing, "{module} wants {symbol}, which nothing in this kernel exports[; {providers} would]",
+	return c.refuse(SymbolMissing, saySymbolMissing,
 		"nothing in the kernel exports the symbol", "[installed, and exporting it: {providers}]")
 }
 
@@ -102,7 +102,7 @@ func (c *checkup) namespace(symbol kernel.Symbol) *Cause {
 		return nil
 	}
 	c.name("namespace", symbol.Namespace)
-	return c.refuse(SymbolNamespace, "{module} uses {symbol} of the namespace {namespace} without importing it", "known from {source}")
+	return c.refuse(SymbolNamespace, sayNamespace, "known from {source}")
 }
 
 // exports must be new.
@@ -116,7 +116,7 @@ func (c *checkup) exports() *Cause {
 		if symbol.Owner == "" {
 			c.names["owner"] = "the kernel"
 		}
-		return c.refuse(SymbolDuplicate, "{module} exports {symbol}, which {owner} exports already", "known from {source}")
+		return c.refuse(SymbolDuplicate, saySymbolTwice, "known from {source}")
 	}
 	return nil
 }
