@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/internal/modname"
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 )
 
 // cmdline gives the options on the running kernel's command line. Double quotes keep
@@ -14,7 +15,7 @@ func (k *Kernel) cmdline() iter.Seq2[string, string] {
 		if !k.running {
 			return
 		}
-		text, err := readFile(k.path("proc/cmdline"), maxConfig)
+		text, err := procfs.ReadFile(k.path("proc/cmdline"), maxConfig)
 		if err != nil {
 			return
 		}

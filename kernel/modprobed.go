@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/internal/modname"
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 )
 
 // ConfigLine is a line of modprobe's configuration.
@@ -50,7 +51,7 @@ func (k *Kernel) Blocked(name string) []ConfigLine {
 func (k *Kernel) readConfigLines() []ConfigLine {
 	var lines []ConfigLine
 	for _, file := range k.modprobeFiles() {
-		text, err := readFile(file, maxConfig)
+		text, err := procfs.ReadFile(file, maxConfig)
 		if err != nil {
 			continue
 		}

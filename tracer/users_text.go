@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/internal/modname"
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 )
 
 // textSources are the files in which the kernel lists users of a module.
@@ -96,16 +97,10 @@ func (s *textSources) loopDevices() ([]User, error) {
 		dir := filepath.Dir(filepath.Dir(file))
 		users = append(users, User{
 			Kind: LoopDevice, Holds: true, Name: printable(filepath.Base(dir)),
-			Path: printable(firstLine(file)), Device: printable(firstLine(filepath.Join(dir, "dev"))),
+			Path: printable(procfs.FirstLine(file)), Device: printable(procfs.FirstLine(filepath.Join(dir, "dev"))),
 		})
 	}
 	return users, nil
-}
-
-func firstLine(file string) string {
-	text, _ := os.ReadFile(file)
-	line, _, _ := strings.Cut(string(text), "\n")
-	return line
 }
 
 // protocols have the count of their sockets in this network namespace, those that

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"golang.org/x/sys/unix"
 )
@@ -16,7 +17,7 @@ import (
 // newKeeper errs where nothing can be kept: not this user's folder, or no folder. Until
 // it is closed, nobody else forgets a module that is out of the kernel for a moment.
 func newKeeper(dir string) (*keeper, error) {
-	boot, err := bootOf("/")
+	boot, err := procfs.BootID("/")
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -48,8 +49,7 @@ func NewWatch() *Watch { return &Watch{before: takeSnapshot()} }
 
 // Ready describes the guest.
 func Ready() *ReadyGuest {
-	release, _ := tracer.Release()
-	return &ReadyGuest{Release: release, Taints: taints(), Tracks: tracksAllocations()}
+	return &ReadyGuest{Release: procfs.Uname().Release, Taints: taints(), Tracks: tracksAllocations()}
 }
 
 func taints() uint64 {
