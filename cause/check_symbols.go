@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/modname"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
@@ -29,7 +30,7 @@ func (c *checkup) symbols() *Cause {
 		}
 	}
 	if unknown > 0 {
-		c.leave("whether this kernel exports %s that it needs: %v", counted(unknown, "symbol"), why)
+		c.leave("whether this kernel exports %s that it needs: %v", cells.Plural(unknown, "symbol"), why)
 	}
 	return nil
 }

@@ -117,12 +117,7 @@ func (s *Span) label() string {
 	return text
 }
 
-func plural(n uint64, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	return bytesText(n) + " " + word + "s"
-}
+func plural(n uint64, word string) string { return bytesText(n) + " " + cells.Noun(n, word) }
 
 // texts gives the lines of what was printed, without empty ones.
 func texts(message string) []string {

@@ -112,3 +112,4 @@ func cutFront(s string, n int) string      { return cells.CutFront(s, n) }
 func wrap(text string, n int) []string     { return cells.Wrap(text, n) }
 func printable(s string) string            { return cells.Printable(s) }
 func shortDuration(d time.Duration) string { return cells.Duration(d) }
+func plural(n uint64, word string) string  { return cells.Plural(n, word) }

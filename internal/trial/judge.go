@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -471,13 +472,10 @@ func leftText(l *Leftovers) string {
 }
 
 func more(n int, what string) string {
-	switch n {
-	case 0:
+	if n == 0 {
 		return ""
-	case 1:
-		return ", and 1 " + what
 	}
-	return fmt.Sprintf(", and %d %ss", n, what)
+	return ", and " + cells.Plural(n, what)
 }
 
 // finish sums up the times.
