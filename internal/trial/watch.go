@@ -1,8 +1,6 @@
 package trial
 
 import (
-	"bytes"
-	"debug/elf"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -81,18 +79,12 @@ func (w *Watch) Refused(module string, m *tracer.Module) {
 
 func sectionSizes(file string) map[string]uint64 {
 	sizes := make(map[string]uint64)
-	data, err := kmod.ReadImage(file)
-	if err != nil {
-		return sizes
-	}
-	f, err := elf.NewFile(bytes.NewReader(data))
+	f, err := kmod.Inspect(file)
 	if err != nil {
 		return sizes
 	}
 	for _, s := range f.Sections {
-		if s.Flags&elf.SHF_ALLOC != 0 {
-			sizes[s.Name] = s.Size
-		}
+		sizes[s.Name] = s.Size
 	}
 	return sizes
 }
