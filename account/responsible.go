@@ -6,41 +6,51 @@ import (
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// Responsible is whose need it was: of a load that the kernel had made for a request, the
-// first who asked; else who did it. It is nil where that is not known.
-func (a *Account) Responsible() *tracer.Actor {
-	who := a.Actor
-	for r := a.Requester; r != nil; r = r.Requester {
-		who = r.Actor
+// Responsible gives whose need an action was: of a load that the kernel had made for a
+// request, the original requester; else who made the call. The actor is nil where the events
+// that tell of it were lost. The thread is nil too where it is not known who asked: the helper,
+// which is always root's, never stands in for its requester.
+func Responsible(a *tracer.Action) (*tracer.Actor, *tracer.Thread) {
+	if a.ForRequest != 0 && a.Requester == nil {
+		return nil, nil
 	}
+	who, thread := a.Actor, &a.Thread
+	for r := a.Requester; r != nil; r = r.Requester {
+		who, thread = r.Actor, &r.Thread
+	}
+	return who, thread
+}
+
+// Responsible is the actor of [Responsible]; nil where that is not known.
+func (a *Account) Responsible() *tracer.Actor {
+	who, _ := Responsible(&a.Action)
 	return who
 }
 
-// User names who logged in; where nobody did, or the login uid is doubtful, whose process
-// it is. It is a name where this machine knows one, and a number otherwise.
-func User(p *tracer.Process) string {
+// Login gives who logged in, with the name that the record has for the number, which may be
+// none; where nobody did, or the login uid is doubtful, whose process it is.
+func Login(p *tracer.Process) (uid uint32, name string) {
 	if p.LoginUID == nil || p.LoginDoubtful {
-		return named(p.User, p.UID)
+		return p.UID, p.User
 	}
-	return named(p.LoginUser, *p.LoginUID)
+	return *p.LoginUID, p.LoginUser
+}
+
+// User names the user of [Login]: by the name that was known when it was recorded, and by
+// number where there was none. Nobody looks for a name later: the number may be somebody
+// else's by then, or on another machine.
+func User(p *tracer.Process) string {
+	uid, name := Login(p)
+	return named(name, uid)
 }
 
 // Person is [User] for people to read: where the login uid is doubtful it names both,
 // "www-data (login uid alice is doubtful)".
 func Person(p *tracer.Process) string {
-	return User(p) + LoginDoubt(p, "")
-}
-
-// LoginDoubt says that a login uid is doubtful; empty where it is not. The record's own
-// name of that user comes before the one given.
-func LoginDoubt(p *tracer.Process, name string) string {
 	if p.LoginUID == nil || !p.LoginDoubtful {
-		return ""
+		return User(p)
 	}
-	if p.LoginUser != "" {
-		name = p.LoginUser
-	}
-	return " (login uid " + named(name, *p.LoginUID) + " is doubtful)"
+	return User(p) + " (login uid " + named(p.LoginUser, *p.LoginUID) + " is doubtful)"
 }
 
 func named(name string, uid uint32) string {

@@ -25,3 +25,43 @@ func TestUser(t *testing.T) {
 		}
 	}
 }
+
+// TestResponsible: the helper, which is always root's, never stands in for who asked.
+func TestResponsible(t *testing.T) {
+	actor := func(comm string) *tracer.Actor { return &tracer.Actor{Process: tracer.Process{Comm: comm}} }
+	thread := func(comm string) tracer.Thread { return tracer.Thread{Comm: comm} }
+	helper := tracer.Action{Thread: thread("modprobe"), Actor: actor("modprobe"), ForRequest: 7}
+	asked := func(r *tracer.Requester) tracer.Action {
+		a := helper
+		a.Requester = r
+		return a
+	}
+	inner := tracer.Requester{Thread: thread("mount"), Actor: actor("mount")}
+	lost := tracer.Requester{Thread: thread("mount")}
+	for name, test := range map[string]struct {
+		a           tracer.Action
+		who, thread string // empty for nil
+	}{
+		"its own":                 {tracer.Action{Thread: thread("insmod"), Actor: actor("insmod")}, "insmod", "insmod"},
+		"its own, actor lost":     {tracer.Action{Thread: thread("insmod")}, "", "insmod"},
+		"requested":               {asked(&inner), "mount", "mount"},
+		"requested in a chain":    {asked(&tracer.Requester{Thread: thread("modprobe"), Actor: actor("modprobe"), Requester: &inner}), "mount", "mount"},
+		"requested, actor lost":   {asked(&lost), "", "mount"},
+		"chain, first actor lost": {asked(&tracer.Requester{Thread: thread("modprobe"), Actor: actor("modprobe"), Requester: &lost}), "", "mount"},
+		"request not seen":        {helper, "", ""},
+	} {
+		who, by := Responsible(&test.a)
+		var gotWho, gotThread string
+		if who != nil {
+			gotWho = who.Comm
+		}
+		if by != nil {
+			gotThread = by.Comm
+		}
+		whole := Account{}
+		whole.Action = test.a
+		if gotWho != test.who || gotThread != test.thread || whole.Responsible() != who {
+			t.Errorf("%s: %q and %q, want %q and %q", name, gotWho, gotThread, test.who, test.thread)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/internal/modname"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -32,7 +33,7 @@ func OfAttempt(ctx context.Context, k *kernel.Kernel, target string, err error, 
 
 // isTarget tells whether a module is what a name or an alias asks for.
 func isTarget(ctx context.Context, k *kernel.Kernel, target, module string) bool {
-	if strings.ReplaceAll(target, "-", "_") == module {
+	if modname.Normal(target) == module {
 		return true
 	}
 	names, err := k.Modules(ctx, target)
@@ -59,7 +60,7 @@ func dependencyFailed(target string, a *Explained) *Cause {
 
 // unasked explains what ended before any system call.
 func unasked(ctx context.Context, k *kernel.Kernel, target string, err error) *Cause {
-	q := &question{kernel: k, action: &tracer.Action{Kind: tracer.Load, Module: strings.ReplaceAll(target, "-", "_")}}
+	q := &question{kernel: k, action: &tracer.Action{Kind: tracer.Load, Module: modname.Normal(target)}}
 	s := q.scene(ctx)
 	s.name("target", target)
 	s.prove("%s", bare(err))
@@ -69,6 +70,7 @@ func unasked(ctx context.Context, k *kernel.Kernel, target string, err error) *C
 	case errors.Is(err, kmod.ErrInstallCommand):
 		return s.blocked(target)
 	case kmod.IsFile(target):
+		s.name("file", target)
 		return s.fileProblem(err)
 	case errors.Is(err, kmod.ErrNotFound):
 		if names, listed := s.answering(target); listed == nil && len(names) > 0 && s.blocks(names[0]) {
@@ -102,13 +104,13 @@ func (s *scene) blocked(target string) *Cause {
 func (s *scene) fileProblem(err error) *Cause {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return s.say(NotFound, "there is no file {target}")
+		return s.say(NotFound, sayNoSuchFile)
 	case strings.Contains(err.Error(), "is empty"):
-		return s.say(NotELF, "{target} is empty")
+		return s.say(NotELF, sayEmpty)
 	case errors.Is(err, kmod.ErrCompression):
-		return s.say(CompressionUnsupported, "{target}: the compression is damaged")
+		return s.say(CompressionUnsupported, sayCompressionDamaged)
 	}
-	return s.say(FileUnreadable, "{target} cannot be read as a module")
+	return s.say(FileUnreadable, sayNotModule)
 }
 
 // say makes a cause of what the scene has.

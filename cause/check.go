@@ -56,7 +56,7 @@ func Check(ctx context.Context, path string, k *kernel.Kernel, opts *CheckOption
 		opts = &CheckOptions{}
 	}
 	k.Refresh()
-	c := &checkup{path: path, kernel: k, opts: opts, names: map[string]string{"file": path, "module": moduleNameOf(path)}}
+	c := &checkup{path: path, kernel: k, opts: opts, names: map[string]string{"file": path, "module": kmod.NameOfFile(path)}}
 	v := &Verdict{File: path, Kernel: k.Release(), Judgement: Loads, Later: later()}
 	for _, step := range checks() {
 		if err := ctx.Err(); err != nil {
@@ -141,7 +141,7 @@ func (c *checkup) name(key, value string) {
 
 func (c *checkup) disabled() *Cause {
 	if disabled, err := c.kernel.ModulesDisabled(); err == nil && disabled {
-		return c.refuse(ModulesDisabled, "kernel.modules_disabled is set: no module can be loaded until the next boot", "kernel.modules_disabled is 1")
+		return c.refuse(ModulesDisabled, sayModulesDisabled, "kernel.modules_disabled is 1")
 	}
 	return nil
 }
@@ -165,16 +165,16 @@ func (c *checkup) readable() *Cause {
 		c.content, c.signature = kmod.CutSignature(image)
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
-		return c.broken(NotFound, "there is no file {file}", err)
+		return c.broken(NotFound, sayNoSuchFile, err)
 	case errors.Is(err, kmod.ErrNotELF):
-		return c.broken(NotELF, "{file} is no ELF file, and so no module", err)
+		return c.broken(NotELF, sayNotELF, err)
 	case errors.Is(err, kmod.ErrCompression):
-		return c.broken(CompressionUnsupported, "{file}: the compression is damaged", err)
+		return c.broken(CompressionUnsupported, sayCompressionDamaged, err)
 	}
 	if info, statErr := os.Stat(c.path); statErr == nil && info.Mode().IsRegular() && info.Size() == 0 {
-		return c.refuse(NotELF, "{file} is empty", "it has 0 bytes")
+		return c.refuse(NotELF, sayEmpty, "it has 0 bytes")
 	}
-	return c.broken(FileUnreadable, "{file} cannot be read as a module", err)
+	return c.broken(FileUnreadable, sayNotModule, err)
 }
 
 // wellFormed reads the module as kmod does.
@@ -182,19 +182,19 @@ func (c *checkup) wellFormed() *Cause {
 	f, err := kmod.Parse(c.image)
 	switch {
 	case err == nil && f.Compression != kmod.Plain:
-		return c.broken(NotELF, "{file} is no ELF file, and so no module", errors.New("it was compressed twice"))
+		return c.broken(NotELF, sayNotELF, errors.New("it was compressed twice"))
 	case err == nil:
 	case errors.Is(err, kmod.ErrNotELF):
-		return c.broken(NotELF, "{file} is no ELF file, and so no module", err)
+		return c.broken(NotELF, sayNotELF, err)
 	default:
-		return c.broken(ELFDamaged, "{file}: damaged: {problem}", err)
+		return c.broken(ELFDamaged, sayDamaged, err)
 	}
 	c.file = f
 	if f.Name != "" {
 		c.names["module"] = f.Name
 	}
 	if err := f.Complete(); err != nil {
-		return c.broken(ELFDamaged, "{file}: damaged: {problem}", err)
+		return c.broken(ELFDamaged, sayDamaged, err)
 	}
 	return nil
 }
@@ -208,14 +208,14 @@ func (c *checkup) machine() *Cause {
 	c.name("machine", c.file.Machine)
 	c.name("wanted", want)
 	if c.file.Machine != want {
-		return c.refuse(WrongArchitecture, "{file}: built for {machine}, and this kernel runs on {wanted}", "its ELF header says {machine}")
+		return c.refuse(WrongArchitecture, sayWrongMachine, "its ELF header says {machine}")
 	}
 	return nil
 }
 
 func (c *checkup) blacklisted() *Cause {
 	if c.kernel.CmdlineBlacklist(c.names["module"]) {
-		return c.refuse(Blacklisted, "{module} is in module_blacklist= on the kernel's command line", "/proc/cmdline has it")
+		return c.refuse(Blacklisted, sayBlacklisted, "/proc/cmdline has it")
 	}
 	return nil
 }
@@ -226,7 +226,7 @@ func (c *checkup) present() *Cause {
 		return nil
 	}
 	if m, err := c.kernel.Loaded(c.names["module"]); err == nil && m != nil {
-		return c.refuse(AlreadyLoaded, "{module} is loaded already", "/proc/modules has it")
+		return c.refuse(AlreadyLoaded, sayAlreadyLoaded, "/proc/modules has it")
 	}
 	return nil
 }
@@ -238,7 +238,7 @@ const modulesSpace = 3 << 29
 func (c *checkup) room() *Cause {
 	if c.file.MemorySize > modulesSpace {
 		c.name("bytes", fmt.Sprint(c.file.MemorySize))
-		return c.refuse(NoMemory, "no memory for {module} ({bytes} bytes)", "its sections take {bytes} bytes; a kernel has 1.5 GiB for all modules at most")
+		return c.refuse(NoMemory, sayNoMemory, "its sections take {bytes} bytes; a kernel has 1.5 GiB for all modules at most")
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package cause
 
 import (
 	"errors"
-	"path/filepath"
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/kernel"
@@ -23,15 +22,15 @@ func (c *checkup) signed() *Cause {
 	case err == nil:
 		return nil
 	case errors.Is(err, kernel.ErrUnsigned):
-		return c.untrusted(SignatureMissing, "{file}: no signature, and this kernel takes only signed modules")
+		return c.untrusted(SignatureMissing, sayUnsigned)
 	case errors.Is(err, kernel.ErrNoKey):
-		return c.untrusted(SignatureUnknownKey, "{file}: signed[ by {signer}][ with key {key}], which this kernel does not trust")
+		return c.untrusted(SignatureUnknownKey, sayUnknownKey)
 	case errors.Is(err, kernel.ErrSignatureUnsupported):
-		return c.untrusted(SignatureUnsupported, "{file}: the signature is of a kind that this kernel cannot check")
+		return c.untrusted(SignatureUnsupported, sayUnsupportedSignature)
 	case errors.Is(err, kernel.ErrSignature):
-		return c.refuse(SignatureMismatch, "{file}: the signature[ by {signer}] does not fit the bytes: they were changed after signing", "a trusted key is named, and its signature is of other bytes")
+		return c.refuse(SignatureMismatch, saySignatureMismatch, "a trusted key is named, and its signature is of other bytes")
 	case errors.Is(err, kernel.ErrSignatureDamaged):
-		return c.refuse(SignatureUnreadable, "{file}: the block at its end that should be a signature is damaged[ ({signature})]", "it ends with the mark of a signature")
+		return c.refuse(SignatureUnreadable, saySignatureDamaged, "it ends with the mark of a signature")
 	}
 	c.leave("whether its signature is valid: %v", err)
 	return nil
@@ -60,7 +59,7 @@ func (c *checkup) untrusted(code Code, say string) *Cause {
 	}
 	if mode == "integrity" || mode == "confidentiality" {
 		c.name("mode", mode)
-		return c.refuse(Lockdown, "{file}: no signature that this kernel trusts, and lockdown (mode {mode}) wants one", "lockdown is in mode {mode}")
+		return c.refuse(Lockdown, sayLockdown, "lockdown is in mode {mode}")
 	}
 	return nil
 }
@@ -83,7 +82,7 @@ func (c *checkup) layout() *Cause {
 	if *symbol.CRC != *c.file.Layout {
 		c.name("theirs", c.file.Layout.String())
 		c.name("ours", symbol.CRC.String())
-		return c.refuse(ModuleLayout, "{module} was built for a kernel with another struct module (the version of module_layout differs)", "{theirs} where this kernel has {ours}")
+		return c.refuse(ModuleLayout, sayOtherLayout, "{theirs} where this kernel has {ours}")
 	}
 	return nil
 }
@@ -131,7 +130,7 @@ func (c *checkup) vermagic() *Cause {
 		_, ours, _ = strings.Cut(ours, " ")
 	}
 	if theirs != ours {
-		return c.refuse(Vermagic, "{module} was built for kernel \"{theirs}\", and this one is \"{ours}\"", "its vermagic is \"{theirs}\"")
+		return c.refuse(Vermagic, sayOtherVermagic, "its vermagic is \"{theirs}\"")
 	}
 	return nil
 }
@@ -146,10 +145,4 @@ func versioned(f *kmod.File) bool {
 		}
 	}
 	return false
-}
-
-// moduleNameOf is the name that a module in such a file has by convention.
-func moduleNameOf(path string) string {
-	name, _, _ := strings.Cut(filepath.Base(path), ".ko")
-	return strings.ReplaceAll(name, "-", "_")
 }

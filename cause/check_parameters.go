@@ -24,7 +24,7 @@ func (c *checkup) parameters() *Cause {
 		case i >= 0 && !acceptable(c.file.Parameters[i].Type, value, hasValue, c.file.WordSize):
 			c.names["value"] = value
 			c.names["type"] = c.file.Parameters[i].Type
-			return c.refuse(ParameterInvalid, "{module} does not take \"{value}\" for its parameter {parameter} ({type})", "its file says that {parameter} is {type}")
+			return c.refuse(ParameterInvalid, sayParameterInvalid, "its file says that {parameter} is {type}")
 		}
 	}
 	return nil

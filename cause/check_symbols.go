@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/modname"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 )
@@ -28,7 +30,7 @@ func (c *checkup) symbols() *Cause {
 		}
 	}
 	if unknown > 0 {
-		c.leave("whether this kernel exports %s that it needs: %v", counted(unknown, "symbol"), why)
+		c.leave("whether this kernel exports %s that it needs: %v", cells.Plural(unknown, "symbol"), why)
 	}
 	return nil
 }
@@ -65,12 +67,12 @@ func (c *checkup) judge(i kmod.Import, symbol kernel.Symbol, err error) *Cause {
 	}
 	if symbol.GPL != nil && *symbol.GPL && !gplCompatible(licence) {
 		c.name("licence", orUnknown(licence))
-		return c.refuse(SymbolGPLOnly, "{module} wants {symbol}, which {owner} exports only to GPL-compatible modules; its licence is \"{licence}\"", "known from {source}")
+		return c.refuse(SymbolGPLOnly, sayGPLOnly, "known from {source}")
 	}
 	if c.modversions() && i.CRC != nil && symbol.CRC != nil && *i.CRC != *symbol.CRC {
 		c.name("theirs", i.CRC.String())
 		c.name("ours", symbol.CRC.String())
-		return c.refuse(SymbolVersion, "{module} was built against another version of {symbol} ({theirs}, where this kernel has {ours})", "known from {source}")
+		return c.refuse(SymbolVersion, saySymbolVersion, "known from {source}")
 	}
 	return c.namespace(symbol)
 }
@@ -79,7 +81,7 @@ func (c *checkup) missing(i kmod.Import) *Cause {
 	if providers, err := c.kernel.Providers(i.Name); err == nil {
 		c.name("providers", strings.Join(providers, ", "))
 	}
-	return c.refuse(SymbolMissing, "{module} wants {symbol}, which nothing in this kernel exports[; {providers} would]",
+	return c.refuse(SymbolMissing, saySymbolMissing,
 		"nothing in the kernel exports the symbol", "[installed, and exporting it: {providers}]")
 }
 
@@ -90,7 +92,7 @@ func (c *checkup) namespace(symbol kernel.Symbol) *Cause {
 		return nil
 	}
 	if list, restricted := strings.CutPrefix(symbol.Namespace, "module:"); restricted {
-		for pattern := range strings.SplitSeq(strings.ReplaceAll(list, "-", "_"), ",") {
+		for pattern := range strings.SplitSeq(modname.Normal(list), ",") {
 			start, begins := strings.CutSuffix(pattern, "*") // no other wildcard is one
 			if c.names["module"] == pattern || begins && strings.HasPrefix(c.names["module"], start) {
 				return nil
@@ -101,7 +103,7 @@ func (c *checkup) namespace(symbol kernel.Symbol) *Cause {
 		return nil
 	}
 	c.name("namespace", symbol.Namespace)
-	return c.refuse(SymbolNamespace, "{module} uses {symbol} of the namespace {namespace} without importing it", "known from {source}")
+	return c.refuse(SymbolNamespace, sayNamespace, "known from {source}")
 }
 
 // exports must be new.
@@ -115,7 +117,7 @@ func (c *checkup) exports() *Cause {
 		if symbol.Owner == "" {
 			c.names["owner"] = "the kernel"
 		}
-		return c.refuse(SymbolDuplicate, "{module} exports {symbol}, which {owner} exports already", "known from {source}")
+		return c.refuse(SymbolDuplicate, saySymbolTwice, "known from {source}")
 	}
 	return nil
 }

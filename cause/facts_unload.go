@@ -1,9 +1,9 @@
 package cause
 
 import (
-	"strconv"
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -42,7 +42,7 @@ func heldByReferences(s *scene) answer {
 	if len(l.Holders) > 0 || *l.Refs <= 0 {
 		return no
 	}
-	s.name("count", counted(int(*l.Refs), "reference"))
+	s.name("count", cells.Plural(int(*l.Refs), "reference"))
 	return yes
 }
 
@@ -80,11 +80,4 @@ func leaving(s *scene) answer {
 		s.name("since", shortSpan(tracer.SinceBoot()-a.Start))
 	}
 	return yes
-}
-
-func counted(n int, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	return strconv.Itoa(n) + " " + word + "s"
 }

@@ -225,20 +225,11 @@ func lookSize(s *scene) {
 	s.find(vmapText)
 }
 
-func lookHolders(s *scene) {
-	if !strings.Contains(s.names["holders"], ",") {
-		s.name("s", "s")
-	}
-}
-
 // maxUsers bounds the users that the sentence names; the evidence has them all.
 const maxUsers = 3
 
 // lookUsers looks for who holds references, which only the living system tells.
 func lookUsers(s *scene) {
-	if s.names["count"] == "1 reference" {
-		s.name("s", "s")
-	}
 	if !s.live {
 		return
 	}

@@ -12,7 +12,10 @@ import (
 )
 
 func TestSentence(t *testing.T) {
-	names := map[string]string{"a": "one", "b": "[two]", "c": "{a}", "empty": ""}
+	names := map[string]string{
+		"a": "one", "b": "[two]", "c": "{a}", "empty": "",
+		"list": "x, y", "single": "1 reference", "several": "12 references",
+	}
 	for template, want := range map[string]string{
 		"":                         "",
 		"plain":                    "plain",
@@ -27,6 +30,11 @@ func TestSentence(t *testing.T) {
 		"  a\n\t b ":               "a b",
 		"{ a } {a-b} {}":           "{ a } {a-b} {}",
 		"][":                       "][",
+		"{a} {a:use} it":           "one uses it",
+		"{list} {list:use} it":     "x, y use it",
+		"{single} {single:hold}":   "1 reference holds",
+		"{several} {several:hold}": "12 references hold",
+		"{none} {none:hold}":       "(unknown) holds",
 	} {
 		if got := sentence(template, names); got != want {
 			t.Errorf("%q: %q, want %q", template, got, want)

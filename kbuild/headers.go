@@ -10,7 +10,7 @@ import (
 	"strings"
 	"unicode"
 
-	"golang.org/x/sys/unix"
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 )
 
 // Headers are what is compiled against: a folder that the kernel's packager, or the
@@ -48,7 +48,7 @@ func (s system) headers(kernel string) (*Headers, error) {
 	}
 	release := kernel
 	if release == "" {
-		release, _ = running()
+		release = procfs.Uname().Release
 	}
 	for _, folder := range s.headerFolders(release) {
 		h, err := readHeaders(folder)
@@ -128,23 +128,14 @@ func defined(path, name string) string {
 	return ""
 }
 
-// running gives the release and version of the kernel that runs.
-func running() (release, version string) {
-	var name unix.Utsname
-	if err := unix.Uname(&name); err != nil {
-		return "", ""
-	}
-	return unix.ByteSliceToString(name.Release[:]), unix.ByteSliceToString(name.Version[:])
-}
-
 // mismatch says in which way the headers are not those of the kernel that was asked for.
 // A folder that was named is right by definition.
 func (s system) mismatch(h *Headers, asked string) []string {
 	if strings.Contains(asked, "/") {
 		return nil
 	}
-	release, version := running()
-	return mismatched(h, asked, release, version)
+	running := procfs.Uname()
+	return mismatched(h, asked, running.Release, running.Version)
 }
 
 func mismatched(h *Headers, asked, release, version string) []string {
@@ -168,7 +159,7 @@ func (h *Headers) releaseOr(asked string) string {
 	case asked != "":
 		return asked
 	}
-	release, _ := running()
+	release := procfs.Uname().Release
 	return release
 }
 

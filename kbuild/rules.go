@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/internal/modname"
 	"github.com/kmodtrace/kmodtrace/kmod"
 )
 
@@ -43,7 +44,7 @@ func CheckSourceName(name string) error {
 func checkModuleNames(files []string) error {
 	taken := map[string]string{}
 	for _, name := range files {
-		module := strings.ReplaceAll(strings.TrimSuffix(name, ".c"), "-", "_")
+		module := modname.Normal(strings.TrimSuffix(name, ".c"))
 		if other := taken[module]; other != "" {
 			return fmt.Errorf("%w: %s and %s would both be module %s: build one of them, or rename it", ErrBadTarget, other, name, module)
 		}

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 )
 
 // bootImage is what an installed kernel's image tells. The image itself, of some 60 MB
@@ -39,7 +41,7 @@ const (
 // build: an upgrade replaces the file under the running kernel's feet.
 func (k *Kernel) readBootImage() (*bootImage, error) {
 	for _, path := range []string{"boot/vmlinuz-" + k.release, "lib/modules/" + k.release + "/vmlinuz", "boot/vmlinux-" + k.release} {
-		data, err := readFile(k.path(path), maxBootFile)
+		data, err := procfs.ReadFile(k.path(path), maxBootFile)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

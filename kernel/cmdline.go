@@ -3,6 +3,9 @@ package kernel
 import (
 	"iter"
 	"strings"
+
+	"github.com/kmodtrace/kmodtrace/internal/modname"
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 )
 
 // cmdline gives the options on the running kernel's command line. Double quotes keep
@@ -12,7 +15,7 @@ func (k *Kernel) cmdline() iter.Seq2[string, string] {
 		if !k.running {
 			return
 		}
-		text, err := readFile(k.path("proc/cmdline"), maxConfig)
+		text, err := procfs.ReadFile(k.path("proc/cmdline"), maxConfig)
 		if err != nil {
 			return
 		}
@@ -45,13 +48,13 @@ func (k *Kernel) CmdlineBlacklist(name string) bool {
 	list := k.line("sys/module/kernel/parameters/module_blacklist") // for root only
 	if list == "" {
 		for key, value := range k.cmdline() {
-			if normal(key) == "module_blacklist" {
+			if modname.Normal(key) == "module_blacklist" {
 				list = value
 			}
 		}
 	}
 	for refused := range strings.SplitSeq(list, ",") {
-		if refused == normal(name) {
+		if refused == modname.Normal(name) {
 			return true
 		}
 	}

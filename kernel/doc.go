@@ -14,8 +14,9 @@
 // The running kernel's own memory is the best source: its export tables, the modules
 // that it holds and the keys that it trusts are read through /proc/kcore, which needs
 // root and a kernel that is not locked down to confidentiality. They are read once, at the first
-// question that needs them, and each answer is as of then: ask a new [Kernel] after
-// modules came or went. Without that privilege, and for a kernel that is not running,
+// question that needs them, and each answer is as of then. [Kernel.Refresh] makes the next
+// questions ask anew which modules are installed and loaded and what these export, after modules
+// came or went; the image, its keys and its configuration stay as they were read. Without that privilege, and for a kernel that is not running,
 // the same facts come from what is installed beside it: the boot image, Module.symvers, the
 // configuration, and depmod's files. Symbol.Source says which it was.
 package kernel

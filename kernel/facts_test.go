@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/kmodtrace/kmodtrace/internal/koimage"
+	"github.com/kmodtrace/kmodtrace/internal/modname"
 	"github.com/kmodtrace/kmodtrace/kmod"
 )
 
@@ -71,7 +72,7 @@ func hello(release string) files {
 		dir + "/kernel/junk.ko":                 "junk",
 		dir + "/updates/dkms/hello.ko":          string(koimage.Hello().Bytes()),
 		dir + "/kernel/x/hello.ko":              string(m.Bytes()),
-		dir + "/modules.builtin":                "kernel/drivers/built-in.ko\nkernel/b.ko\n",
+		dir + "/modules.builtin":                "kernel/drivers/built-in.ko\nkernel/b.ko\nkernel/my.kota.ko\n",
 		dir + "/modules.builtin.modinfo":        "",
 		"sys/module/parametrised/parameters/x":  "1",
 		"sys/module/loadable/initstate":         "live",
@@ -98,7 +99,7 @@ func TestModules(t *testing.T) {
 	f := hello(release)
 	k := f.open(t)
 	for name, want := range map[string]bool{
-		"built-in": true, "built_in": true, "b": true, "hello": false, "parametrised": true, "loadable": false, "": false, "..": false, "a/b": false,
+		"built-in": true, "built_in": true, "b": true, "hello": false, "parametrised": true, "my.kota": true, "my": false, "loadable": false, "": false, "..": false, "a/b": false,
 	} {
 		if got := k.Builtin(name); got != want {
 			t.Errorf("%s: %v", name, got)
@@ -128,7 +129,7 @@ func TestAliases(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := k.Modules(t.Context(), "pci:v1")
-	want := []string{"snd_x", "__set_version", "9.9", "__dirname", normal(root), "__resolve_alias", "__", "pci:v1", "__config", "/dev/null"}
+	want := []string{"snd_x", "__set_version", "9.9", "__dirname", modname.Normal(root), "__resolve_alias", "__", "pci:v1", "__config", "/dev/null"}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
 	}

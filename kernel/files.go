@@ -4,15 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
-	"strings"
 
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,82 +17,14 @@ import (
 // Module.symvers, has 2 MiB.
 const maxFile = 64 << 20
 
-// maxLine bounds a line of them; a longer one is no line of what these files are.
-const maxLine = 1 << 20
-
 func (k *Kernel) path(name string) string { return filepath.Join(k.root, name) }
 
 // line gives the first line of a small file, or nothing.
-func (k *Kernel) line(name string) string { return firstLine(k.path(name)) }
-
-func firstLine(path string) string {
-	text, err := readFile(path, maxLine)
-	if err != nil {
-		return ""
-	}
-	line, _, _ := bytes.Cut(text, []byte("\n"))
-	return string(line)
-}
-
-// readFile reads a regular file of bearable size. O_NONBLOCK: a FIFO must not hang us.
-func readFile(path string, most int64) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s: not a regular file", path)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return readBounded(impatient{f}, path, most)
-}
-
-// impatient reads what is there, and errs with EAGAIN where that is nothing now: /proc and
-// tracefs have files that look regular and are streams. The runtime would wait for more.
-type impatient struct{ file *os.File }
-
-func (r impatient) Read(p []byte) (n int, err error) {
-	conn, err := r.file.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	refused := conn.Read(func(fd uintptr) bool {
-		for {
-			if n, err = unix.Read(int(fd), p); !errors.Is(err, unix.EINTR) {
-				return true
-			}
-		}
-	})
-	switch {
-	case refused != nil:
-		return 0, refused
-	case err != nil:
-		return 0, &fs.PathError{Op: "read", Path: r.file.Name(), Err: err}
-	case n == 0 && len(p) > 0:
-		return 0, io.EOF
-	}
-	return n, nil
-}
-
-func readBounded(r io.Reader, name string, most int64) ([]byte, error) {
-	var out bytes.Buffer
-	n, err := io.Copy(&out, io.LimitReader(r, most+1))
-	if err != nil {
-		return nil, err
-	}
-	if n > most {
-		return nil, fmt.Errorf("%s: more than %d bytes", name, most)
-	}
-	return out.Bytes(), nil
-}
+func (k *Kernel) line(name string) string { return procfs.FirstLine(k.path(name)) }
 
 // readMaybeGzip reads a text file that may be compressed.
 func readMaybeGzip(path string) ([]byte, error) {
-	data, err := readFile(path, maxFile)
+	data, err := procfs.ReadFile(path, maxFile)
 	if err != nil || !bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
 		return data, err
 	}
@@ -103,7 +32,7 @@ func readMaybeGzip(path string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	text, err := readBounded(r, path, maxFile)
+	text, err := procfs.ReadBounded(r, path, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -120,8 +49,8 @@ func fileLines(path string) iter.Seq2[string, error] {
 			return
 		}
 		defer f.Close()
-		lines := bufio.NewScanner(impatient{f})
-		lines.Buffer(nil, maxLine)
+		lines := bufio.NewScanner(procfs.Impatient(f))
+		lines.Buffer(nil, procfs.MaxLine)
 		for lines.Scan() {
 			if !yield(lines.Text(), nil) {
 				return
@@ -138,6 +67,3 @@ func (k *Kernel) exists(name string) bool {
 	_, err := os.Stat(k.path(name))
 	return err == nil
 }
-
-// normal gives the kernel's spelling of a module's name.
-func normal(name string) string { return strings.ReplaceAll(name, "-", "_") }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strconv"
 	"strings"
+
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 )
 
 // kallsyms is what a list of the kernel's symbols tells: /proc/kallsyms, or System.map.
@@ -53,28 +55,25 @@ func newKallsyms() *kallsyms {
 	return symbols
 }
 
-// add reads one line: address, kind, name, and for modules their name in brackets.
+// add reads one line.
 func (s *kallsyms) add(line string) {
-	address, rest, _ := strings.Cut(line, " ")
-	_, rest, ok := strings.Cut(rest, " ")
+	symbol, ok := procfs.ParseSymbol(line)
 	if !ok {
 		return
 	}
-	name, module, _ := strings.Cut(rest, "\t")
-	module = strings.Trim(module, "[] ")
-	if export, ok := strings.CutPrefix(name, "__ksymtab_"); ok {
-		s.exported[strings.Clone(export)] = strings.Clone(module)
+	if export, ok := strings.CutPrefix(symbol.Name, "__ksymtab_"); ok {
+		s.exported[strings.Clone(export)] = strings.Clone(symbol.Module)
 		return
 	}
-	before, wanted := s.addresses[name]
-	if !wanted || module != "" {
+	before, wanted := s.addresses[symbol.Name]
+	if !wanted || symbol.Module != "" {
 		return
 	}
-	value, err := strconv.ParseUint(address, 16, 64)
+	value, err := strconv.ParseUint(symbol.Address, 16, 64)
 	if err == nil && before == 0 {
-		s.addresses[name] = value
+		s.addresses[symbol.Name] = value
 	} else if before != value {
-		delete(s.addresses, name) // two of the name: neither is known to be meant
+		delete(s.addresses, symbol.Name) // two of the name: neither is known to be meant
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/kmod"
 )
 
@@ -131,7 +132,7 @@ func Releases(root string) []string {
 			}
 		}
 	}
-	if running := firstLine(filepath.Join(root, "proc/sys/kernel/osrelease")); running != "" {
+	if running := procfs.FirstLine(filepath.Join(root, "proc/sys/kernel/osrelease")); running != "" {
 		releases = append(releases, running)
 	}
 	slices.Sort(releases)
@@ -163,7 +164,7 @@ func (k *Kernel) Machine() string {
 		return f.Machine
 	}
 	if k.running && k.root == "/" {
-		return machineName(unameMachine())
+		return machineName(procfs.Uname().Machine)
 	}
 	if image, err := k.image(); err == nil {
 		return image.machine

@@ -3,6 +3,8 @@ package kernel
 import (
 	"errors"
 	"fmt"
+
+	"github.com/kmodtrace/kmodtrace/internal/modname"
 )
 
 // live is what was read in the running kernel's memory, once. Each part has its own
@@ -163,7 +165,7 @@ func (r *moduleReader) read(module uint64, into exports) error {
 	if err != nil {
 		return err
 	}
-	if !isIdentifier(normal(name)) {
+	if !isIdentifier(modname.Normal(name)) {
 		return fmt.Errorf("%w: a module named %q", errMemory, shorten(name))
 	}
 	main, err := r.table(module, "syms", "num_syms", "crcs", "flagstab")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/kmodtrace/kmodtrace/internal/koimage"
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/kmod"
 )
 
@@ -113,7 +114,7 @@ func TestLiveDamaged(t *testing.T) {
 		"a table too large": func(f files, c *fakeCore) {
 			f["proc/kallsyms"] = strings.ReplaceAll(c.list, " D __stop___ksymtab\n", " D x\n") + "fffffffff0000000 D __stop___ksymtab\n"
 		},
-		"a line too long": func(f files, c *fakeCore) { f["proc/kallsyms"] = strings.Repeat("f", 2*maxLine) },
+		"a line too long": func(f files, c *fakeCore) { f["proc/kallsyms"] = strings.Repeat("f", 2*procfs.MaxLine) },
 	} {
 		all := good.files(t)
 		damage(all, good)

@@ -2,8 +2,6 @@ package kernel
 
 import (
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // machineName turns uname's word for an architecture into that of its ELF files.
@@ -29,13 +27,4 @@ func machineName(uname string) string {
 		return "arm"
 	}
 	return uname
-}
-
-// unameMachine asks the kernel. A process can have it lie (setarch), so that it is asked last.
-func unameMachine() string {
-	var u unix.Utsname
-	if unix.Uname(&u) != nil {
-		return ""
-	}
-	return unix.ByteSliceToString(u.Machine[:])
 }

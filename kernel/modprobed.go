@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/kmodtrace/kmodtrace/internal/modname"
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 )
 
 // ConfigLine is a line of modprobe's configuration.
@@ -34,7 +37,7 @@ const maxConfig = 4 << 20
 // by alias or by name: blacklists, install commands, aliases for "off", and, of the running kernel, its
 // command line (modprobe.blacklist=).
 func (k *Kernel) Blocked(name string) []ConfigLine {
-	name = normal(name)
+	name = modname.Normal(name)
 	var found []ConfigLine
 	for _, line := range k.configLines() {
 		if line.blocks(name) {
@@ -48,7 +51,7 @@ func (k *Kernel) Blocked(name string) []ConfigLine {
 func (k *Kernel) readConfigLines() []ConfigLine {
 	var lines []ConfigLine
 	for _, file := range k.modprobeFiles() {
-		text, err := readFile(file, maxConfig)
+		text, err := procfs.ReadFile(file, maxConfig)
 		if err != nil {
 			continue
 		}
@@ -153,7 +156,7 @@ func isBlank(c rune) bool { return c == ' ' || c == '\t' || c == '\r' }
 // blocks tells whether the line is about a name. A blacklist has a module's name; the
 // others may have wildcards.
 func (c *ConfigLine) blocks(name string) bool {
-	about := normal(strings.FieldsFunc(c.Text, isBlank)[1])
+	about := modname.Normal(strings.FieldsFunc(c.Text, isBlank)[1])
 	if c.Blacklist {
 		return about == name
 	}
@@ -184,7 +187,7 @@ func (k *Kernel) blockedByCmdline(name string) []ConfigLine {
 			continue
 		}
 		for module := range strings.SplitSeq(value, ",") {
-			if normal(module) == name {
+			if modname.Normal(module) == name {
 				found = append(found, ConfigLine{
 					File: k.path("proc/cmdline"), Line: 1, Text: key + "=" + value, Blacklist: true, Blocking: true,
 				})

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/internal/modname"
 	"github.com/kmodtrace/kmodtrace/kmod"
 )
 
@@ -33,15 +34,9 @@ func (k *Kernel) readInstalled() ([]installed, error) {
 		if !filepath.IsAbs(file) {
 			path = filepath.Join(dir, file)
 		}
-		modules = append(modules, installed{moduleName(file), path})
+		modules = append(modules, installed{kmod.NameOfFile(file), path})
 	}
 	return modules, nil
-}
-
-// moduleName gives the module's name by its file's.
-func moduleName(file string) string {
-	name, _, _ := strings.Cut(filepath.Base(file), ".ko")
-	return normal(name)
 }
 
 // moduleFile reads the file that is installed for a module.
@@ -98,7 +93,7 @@ func (k *Kernel) readProviders() (map[string][]string, error) {
 			continue
 		}
 		if symbol, ok := strings.CutPrefix(fields[1], "symbol:"); ok {
-			providers[symbol] = append(providers[symbol], normal(fields[2]))
+			providers[symbol] = append(providers[symbol], modname.Normal(fields[2]))
 		}
 	}
 	return providers, nil
@@ -117,13 +112,13 @@ func (k *Kernel) Providers(symbol string) ([]string, error) {
 // Builtin tells whether a module is part of the kernel image, as far as the build's
 // list (modules.builtin) or the running kernel's /sys/module shows it.
 func (k *Kernel) Builtin(name string) bool {
-	name = normal(name)
+	name = modname.Normal(name)
 	dir, _ := k.ModulesDir()
 	for line, err := range fileLines(filepath.Join(dir, "modules.builtin")) {
 		if err != nil {
 			break
 		}
-		if moduleName(line) == name {
+		if kmod.NameOfFile(line) == name {
 			return true
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/kmod"
 )
 
@@ -34,8 +35,7 @@ func (k *Kernel) Lockdown() (string, error) {
 		return k.lockdownAtBoot()
 	}
 	line := k.line("sys/kernel/security/lockdown")
-	if _, rest, ok := strings.Cut(line, "["); ok {
-		level, _, _ := strings.Cut(rest, "]")
+	if level, ok := procfs.LockdownMode(line); ok {
 		return level, nil
 	}
 	if line == "" && k.line("sys/kernel/security/lsm") != "" && !k.exists("sys/kernel/security/lockdown") {
@@ -60,7 +60,7 @@ func (k *Kernel) lockdownAtBoot() (string, error) {
 	}
 	// An option of distributions: the firmware's word decides. Four bytes of attributes come first.
 	const variable = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
-	value, err := readFile(k.path(variable), maxLine)
+	value, err := procfs.ReadFile(k.path(variable), procfs.MaxLine)
 	if err != nil || len(value) < 5 {
 		return "", k.fail("lockdown", "", unknown("it locks itself down with secure boot, and whether that is on cannot be read"))
 	}
@@ -94,7 +94,7 @@ func (k *Kernel) ModulesDisabled() (bool, error) {
 func (k *Kernel) Modprobe() (string, error) {
 	const name = "proc/sys/kernel/modprobe"
 	if k.running {
-		text, err := readFile(k.path(name), maxLine)
+		text, err := procfs.ReadFile(k.path(name), procfs.MaxLine)
 		if err != nil {
 			return "", k.fail("modprobe", "", unknown("%w", err))
 		}

@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"github.com/klauspost/compress/zstd"
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 )
 
 // unpackVmlinux unpacks a kernel by its first bytes: gzip, zstd or lz4, or plain. What
@@ -20,7 +21,7 @@ func unpackVmlinux(data []byte) ([]byte, error) {
 			return nil, err
 		}
 		r.Multistream(false)
-		return readBounded(r, "the kernel in it", maxVmlinux)
+		return procfs.ReadBounded(r, "the kernel in it", maxVmlinux)
 	case bytes.HasPrefix(data, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		return unpackZstd(data)
 	case bytes.HasPrefix(data, lz4Magic):

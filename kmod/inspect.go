@@ -11,11 +11,11 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/kmodtrace/kmodtrace/internal/modname"
 	"golang.org/x/sys/unix"
 )
 
@@ -148,7 +148,7 @@ func InspectReader(file io.ReaderAt, size int64, path string) (*File, error) {
 	}
 	f.Path = path
 	if f.Name == "" && path != "" { // built before the name was in .modinfo
-		f.Name = normal(moduleStem(filepath.Base(path)))
+		f.Name = NameOfFile(path)
 	}
 	return f, nil
 }
@@ -300,7 +300,7 @@ func (f *File) describe(img *image) error {
 	}
 	f.Fields = parseModinfo(img, string(info))
 	if f.Name = structName(img); f.Name == "" {
-		f.Name = normal(f.Value("name"))
+		f.Name = modname.Normal(f.Value("name"))
 	}
 	f.Parameters = parameters(f.Fields)
 	f.BuildID = buildID(img)

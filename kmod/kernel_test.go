@@ -19,6 +19,7 @@ import (
 	"github.com/ulikunitz/xz"
 
 	"github.com/kmodtrace/kmodtrace/internal/await"
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 )
 
 // needKernel skips a test that loads modules where that must not be tried.
@@ -92,7 +93,7 @@ func TestKernelLife(t *testing.T) {
 		if !ok || got.State != StateLive || got.InitState != "live" || got.Refs == nil || *got.Refs != 0 || got.Size == 0 || got.Address == 0 {
 			t.Fatalf("%+v", got)
 		}
-		if got := readLine("/sys/module/hello/parameters/whom"); got != "big wide world" {
+		if got := procfs.FirstLine("/sys/module/hello/parameters/whom"); got != "big wide world" {
 			t.Errorf("the kernel got whom=%q", got)
 		}
 		if !slices.ContainsFunc(got.Taints, func(taint Taint) bool { return taint.Letter == "O" }) || !got.Unsigned {
@@ -119,7 +120,7 @@ func TestKernelParams(t *testing.T) {
 	path := specimen(t, "hello")
 	for _, value := range []string{"x", "a b  c", "caf\u00e9", "\xff\xfe", "\u00e0 la carte", "a'b", `a\b`, `a"b"c`, "a=b", strings.Repeat("y", 1000)} {
 		mustLoad(t, path, &LoadOptions{Params: Params{"whom=" + value}})
-		if got := readLine("/sys/module/hello/parameters/whom"); got != value {
+		if got := procfs.FirstLine("/sys/module/hello/parameters/whom"); got != value {
 			t.Errorf("gave %q, the kernel has %q", value, got)
 		}
 		unload(t, "hello")

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 )
 
 //go:generate go tool stringer -type=State -linecomment -output=state_string.go
@@ -99,9 +101,9 @@ func List(opts *ListOptions) ([]Module, error) {
 // readSysfs adds what /sys/module knows. Each file may be missing: the module has
 // no such fact, or has just gone.
 func (m *Module) readSysfs(dir string) {
-	m.Version = readLine(filepath.Join(dir, "version"))
-	m.SrcVersion = readLine(filepath.Join(dir, "srcversion"))
-	m.InitState = readLine(filepath.Join(dir, "initstate"))
+	m.Version = procfs.FirstLine(filepath.Join(dir, "version"))
+	m.SrcVersion = procfs.FirstLine(filepath.Join(dir, "srcversion"))
+	m.InitState = procfs.FirstLine(filepath.Join(dir, "initstate"))
 	m.CoreSize = readUint(filepath.Join(dir, "coresize"))
 	m.InitSize = readUint(filepath.Join(dir, "initsize"))
 	if note, err := os.ReadFile(filepath.Join(dir, "notes/.note.gnu.build-id")); err == nil {
@@ -185,17 +187,8 @@ func parseState(word string) State {
 }
 
 // readLine gives the first line of a small file, or nothing.
-func readLine(path string) string {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return ""
-	}
-	line, _, _ := strings.Cut(string(b), "\n")
-	return line
-}
-
 func readUint(path string) *uint64 {
-	n, err := strconv.ParseUint(readLine(path), 10, 64)
+	n, err := strconv.ParseUint(procfs.FirstLine(path), 10, 64)
 	if err != nil {
 		return nil
 	}

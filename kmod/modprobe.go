@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/kmodtrace/kmodtrace/internal/modname"
 )
 
 // modprobe is the path of the system's modprobe. It is only ever asked, with options
@@ -46,7 +47,7 @@ func (m modprobe) showDepends(ctx context.Context, name string, flags ...string)
 // markTargets marks the steps asked for: the one of that name, or those that the
 // alias stands for.
 func (m modprobe) markTargets(ctx context.Context, name string, steps []Step, flags ...string) error {
-	wanted := map[string]bool{normal(name): true}
+	wanted := map[string]bool{modname.Normal(name): true}
 	if markTargets(steps, wanted) {
 		return nil
 	}
@@ -55,7 +56,7 @@ func (m modprobe) markTargets(ctx context.Context, name string, steps []Step, fl
 		return err
 	}
 	for _, module := range strings.Fields(string(out)) {
-		wanted[normal(module)] = true
+		wanted[modname.Normal(module)] = true
 	}
 	if !markTargets(steps, wanted) {
 		steps[len(steps)-1].Target = true // an old modprobe that resolves no aliases
@@ -138,11 +139,11 @@ func parseShowDepends(out, name string) ([]Step, error) {
 		switch verb {
 		case "insmod":
 			path, params := cutModulePath(rest)
-			steps = append(steps, Step{Module: normal(moduleStem(filepath.Base(path))), Path: path, Params: params})
+			steps = append(steps, Step{Module: NameOfFile(path), Path: path, Params: params})
 		case "builtin":
-			steps = append(steps, Step{Kind: StepBuiltin, Module: normal(strings.TrimSpace(rest))})
+			steps = append(steps, Step{Kind: StepBuiltin, Module: modname.Normal(strings.TrimSpace(rest))})
 		case "install":
-			steps = append(steps, Step{Kind: StepInstall, Module: normal(name), Command: strings.TrimSpace(rest)})
+			steps = append(steps, Step{Kind: StepInstall, Module: modname.Normal(name), Command: strings.TrimSpace(rest)})
 		case "":
 		default:
 			return nil, fmt.Errorf("modprobe wrote a line that is not understood: %s", shorten(line))
@@ -155,7 +156,10 @@ func parseShowDepends(out, name string) ([]Step, error) {
 // an ending of module files, since folders may have blanks in their names.
 func cutModulePath(s string) (path, params string) {
 	for i := range len(s) {
-		if s[i] == ' ' && moduleStem(s[:i]) != s[:i] {
+		if s[i] != ' ' {
+			continue
+		}
+		if _, ok := modname.Stem(s[:i]); ok {
 			return s[:i], strings.TrimSpace(s[i:])
 		}
 	}

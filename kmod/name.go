@@ -3,6 +3,8 @@ package kmod
 import (
 	"fmt"
 	"strings"
+
+	"github.com/kmodtrace/kmodtrace/internal/modname"
 )
 
 // MaxName is the longest name of a module, in bytes. The kernel's MODULE_NAME_LEN
@@ -28,7 +30,7 @@ func NormalName(name string) (string, error) {
 	if strings.ContainsRune(name, '/') {
 		return "", fmt.Errorf("%w: it has a slash; give the name, not a file", ErrBadName)
 	}
-	return normal(name), nil
+	return modname.Normal(name), nil
 }
 
 // CheckLookup checks what modprobe is to look up: a module's name or an alias, and nothing
@@ -66,20 +68,17 @@ func checkText(name string) error {
 	return nil
 }
 
-func normal(name string) string { return strings.ReplaceAll(name, "-", "_") }
-
 // IsFile tells whether Load and Plan take target for a file: it has a slash, or ends
 // as module files do (.ko, .ko.gz, .ko.xz, .ko.zst).
 func IsFile(target string) bool {
-	return strings.ContainsRune(target, '/') || moduleStem(target) != target
+	_, ok := modname.Stem(target)
+	return ok || strings.ContainsRune(target, '/')
 }
 
-// moduleStem cuts the ending of a module file's name.
-func moduleStem(file string) string {
-	for _, end := range []string{".ko", ".ko.gz", ".ko.xz", ".ko.zst"} {
-		if stem, ok := strings.CutSuffix(file, end); ok {
-			return stem
-		}
-	}
-	return file
+// NameOfFile gives the name that a module in such a file has unless the file says another:
+// "/x/nf-tables.ko.xz" holds nf_tables, and "a.b.ko" holds a.b. [Inspect] tells what a file
+// says.
+func NameOfFile(path string) string {
+	name, _ := modname.OfFile(path)
+	return name
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 )
 
@@ -129,7 +128,7 @@ func planFile(path string) ([]Step, error) {
 		return nil, openErr
 	}
 	opened.Close()
-	step.Module = normal(moduleStem(filepath.Base(path)))
+	step.Module = NameOfFile(path)
 	step.suspect = err
 	return []Step{step}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,7 +25,7 @@ func haveModules(root string) error {
 	if err != nil {
 		return err
 	}
-	if readLine(filepath.Join(root, "proc/sys/kernel/modules_disabled")) == "1" {
+	if procfs.FirstLine(filepath.Join(root, "proc/sys/kernel/modules_disabled")) == "1" {
 		return fmt.Errorf("%w: kernel.modules_disabled is set until the next boot", ErrNoModules)
 	}
 	return nil
@@ -69,7 +70,7 @@ func refusal(root string, err error) error {
 func HaveDecompression() (Compression, error) { return haveDecompression("/") }
 
 func haveDecompression(root string) (Compression, error) {
-	word := readLine(filepath.Join(rooted(root), "sys/module/compression"))
+	word := procfs.FirstLine(filepath.Join(rooted(root), "sys/module/compression"))
 	for _, c := range []Compression{Gzip, Xz, Zstd} {
 		if word == c.String() {
 			return c, nil

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/kmodtrace/kmodtrace/internal/modname"
 )
 
 // ResolveOptions change where Resolve looks. Nil is the same as its zero value.
@@ -53,7 +55,7 @@ func Resolve(ctx context.Context, name string, opts *ResolveOptions) ([]string, 
 	}
 	names := []string{}
 	for _, module := range strings.Fields(string(out) + " " + string(bare)) {
-		if module = normal(module); !slices.Contains(names, module) {
+		if module = modname.Normal(module); !slices.Contains(names, module) {
 			names = append(names, module)
 		}
 	}

@@ -3,6 +3,8 @@ package kmod
 import (
 	"os"
 	"path/filepath"
+
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 )
 
 func rooted(root string) string {
@@ -15,7 +17,7 @@ func rooted(root string) string {
 // initState gives sysfs's word for a loaded module (live, coming, going), or nothing.
 // Modules built into the kernel have a folder in /sys/module too, without this file.
 func initState(root, module string) string {
-	return readLine(filepath.Join(rooted(root), "sys/module", module, "initstate"))
+	return procfs.FirstLine(filepath.Join(rooted(root), "sys/module", module, "initstate"))
 }
 
 // isBuiltin tells whether /sys/module shows the module as a part of the kernel. One

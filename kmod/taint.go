@@ -1,6 +1,6 @@
 package kmod
 
-import "fmt"
+import "github.com/kmodtrace/kmodtrace/internal/taint"
 
 // Taint is one mark that a module carries and has put on the kernel.
 type Taint struct {
@@ -19,37 +19,7 @@ func parseTaints(letters string) []Taint {
 		if c == '+' || c == '-' {
 			continue
 		}
-		taints = append(taints, Taint{Letter: string(c), Word: taintWord(c)})
+		taints = append(taints, Taint{Letter: string(c), Word: taint.OfLetter(c)})
 	}
 	return taints
-}
-
-// taintWord names the taints that the kernel shows for a module: those with the
-// module mark in its taint_flags table, of all kernels from 5.10 on.
-func taintWord(letter rune) string {
-	switch letter {
-	case 'P':
-		return "proprietary"
-	case 'F':
-		return "force-loaded"
-	case 'R':
-		return "force-unloaded"
-	case 'C':
-		return "staging"
-	case 'O':
-		return "out-of-tree"
-	case 'E':
-		return "unsigned"
-	case 'K':
-		return "livepatch"
-	case 'X':
-		return "auxiliary"
-	case 'T':
-		return "randstruct"
-	case 'N':
-		return "test"
-	case 'J':
-		return "fwctl"
-	}
-	return fmt.Sprintf("taint-%c", letter)
 }

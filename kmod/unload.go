@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -103,7 +104,7 @@ func holders(root, module string) string {
 	if len(names) > 0 {
 		return " by " + strings.Join(names, ", ")
 	}
-	if refs := readLine(filepath.Join(dir, "refcnt")); refs != "" && refs != "0" {
+	if refs := procfs.FirstLine(filepath.Join(dir, "refcnt")); refs != "" && refs != "0" {
 		return fmt.Sprintf(" (refcount %s)", refs)
 	}
 	return ""

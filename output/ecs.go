@@ -194,10 +194,7 @@ func ecsWho(d document, a *account.Account) {
 	if who == nil {
 		return
 	}
-	name, uid := who.User, who.UID
-	if who.LoginUID != nil && !who.LoginDoubtful {
-		name, uid = who.LoginUser, *who.LoginUID
-	}
+	uid, name := account.Login(&who.Process)
 	d.put("user.id", decimal(uid))
 	d.set("user.name", name)
 	d.put("user.effective.id", decimal(who.EUID))

@@ -3,7 +3,7 @@ package output
 import (
 	"runtime/debug"
 
-	"golang.org/x/sys/unix"
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 )
 
 // host is this machine, and the program on it.
@@ -15,13 +15,8 @@ type host struct {
 }
 
 func thisHost() host {
-	var h host
-	var u unix.Utsname
-	if unix.Uname(&u) == nil {
-		h.name = unix.ByteSliceToString(u.Nodename[:])
-		h.release = unix.ByteSliceToString(u.Release[:])
-		h.machine = unix.ByteSliceToString(u.Machine[:])
-	}
+	u := procfs.Uname()
+	h := host{name: u.Node, release: u.Release, machine: u.Machine}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		h.version = info.Main.Version
 	}

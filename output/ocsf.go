@@ -225,10 +225,7 @@ func ocsfActor(e *Entry) document {
 // ocsfUser is as the journal has it: who logged in, or else whose process it is.
 func ocsfUser(p *tracer.Process) document {
 	d := document{}
-	name, uid := p.User, p.UID
-	if p.LoginUID != nil && !p.LoginDoubtful {
-		name, uid = p.LoginUser, *p.LoginUID
-	}
+	uid, name := account.Login(p)
 	d.set("name", name)
 	d.put("uid", decimal(uid))
 	return d

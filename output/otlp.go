@@ -302,10 +302,7 @@ func whoAttributes(a *account.Account) []attribute.KeyValue {
 	if who == nil {
 		return nil
 	}
-	uid := who.UID
-	if who.LoginUID != nil && !who.LoginDoubtful {
-		uid = *who.LoginUID
-	}
+	uid, _ := account.Login(&who.Process)
 	all := []attribute.KeyValue{semconv.UserName(valid(account.User(&who.Process))), semconv.UserID(decimal(uid))}
 	if c := who.Cgroup.Container; c != nil {
 		all = append(all, semconv.ContainerID(valid(c.ID)))

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/kmodtrace/kmodtrace/internal/modname"
 )
 
 // dpkg is what dpkg's database says about module files.
@@ -76,7 +78,7 @@ func (d *dpkg) index() {
 		p := &Package{Name: name, Manager: "dpkg"}
 		for line := range strings.Lines(string(text)) {
 			path := strings.TrimSuffix(line, "\n")
-			if !isModuleFile(path) {
+			if _, ok := modname.Stem(path); !ok {
 				continue
 			}
 			path = unaliased(path, merged)
@@ -91,15 +93,6 @@ func (d *dpkg) index() {
 	if len(named) > 0 {
 		d.versions(named)
 	}
-}
-
-func isModuleFile(path string) bool {
-	for _, ending := range []string{".ko", ".ko.xz", ".ko.zst", ".ko.gz"} {
-		if strings.HasSuffix(path, ending) {
-			return true
-		}
-	}
-	return false
 }
 
 // versions reads the paragraphs of installed packages: Package, Architecture and

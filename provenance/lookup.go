@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/internal/slots"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -74,7 +75,7 @@ func NewLookup(opts *Options) *Lookup {
 	if l.opts.Timeout == 0 {
 		l.opts.Timeout = DefaultTimeout
 	}
-	l.release = firstLine(l.path("proc/sys/kernel/osrelease"))
+	l.release = procfs.FirstLine(l.path("proc/sys/kernel/osrelease"))
 	l.mount = mountNamespace(l.path("proc/self"))
 	l.dpkg.root = l.opts.Root
 	l.rpm = newRPM(l.opts.Root, l.opts.RPM)

@@ -1,9 +1,9 @@
 package provenance
 
 import (
-	"os/user"
-	"strconv"
 	"sync"
+
+	"github.com/kmodtrace/kmodtrace/internal/usernames"
 )
 
 // names gives names to ids, each looked up once.
@@ -16,36 +16,23 @@ type names struct {
 const maxNames = 1024
 
 func (n *names) user(uid uint32) string {
-	return n.name(&n.users, uid, func(id string) (string, error) {
-		u, err := user.LookupId(id)
-		if err != nil {
-			return "", err
-		}
-		return u.Username, nil
-	})
+	return n.name(&n.users, uid, usernames.User)
 }
 
 func (n *names) group(gid uint32) string {
-	return n.name(&n.groups, gid, func(id string) (string, error) {
-		g, err := user.LookupGroupId(id)
-		if err != nil {
-			return "", err
-		}
-		return g.Name, nil
-	})
+	return n.name(&n.groups, gid, usernames.Group)
 }
 
 // name keeps only answers: an id without a name may get one. The lock is not held
 // while it asks, which may go over a network.
-func (n *names) name(known *map[uint32]string, id uint32, ask func(string) (string, error)) string {
+func (n *names) name(known *map[uint32]string, id uint32, ask func(uint32) string) string {
 	n.mu.Lock()
 	name, ok := (*known)[id]
 	n.mu.Unlock()
 	if ok {
 		return name
 	}
-	name, err := ask(strconv.FormatUint(uint64(id), 10))
-	if err != nil {
+	if name = ask(id); name == "" {
 		return ""
 	}
 	n.mu.Lock()

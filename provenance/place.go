@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -53,11 +54,11 @@ func removableDisk(link string, depth int) bool {
 	if err != nil || depth == 0 {
 		return false
 	}
-	if onUSB(dir) || firstLine(filepath.Join(dir, "removable")) == "1" {
+	if onUSB(dir) || procfs.FirstLine(filepath.Join(dir, "removable")) == "1" {
 		return true
 	}
 	if _, err := os.Stat(filepath.Join(dir, "partition")); err == nil {
-		return firstLine(filepath.Join(dir, "../removable")) == "1"
+		return procfs.FirstLine(filepath.Join(dir, "../removable")) == "1"
 	}
 	below, _ := os.ReadDir(filepath.Join(dir, "slaves")) // of device mapper and md
 	for _, b := range below {
@@ -78,14 +79,4 @@ func onUSB(dir string) bool {
 		}
 	}
 	return false
-}
-
-// firstLine gives the first line of a small file of the kernel's; "" where it cannot.
-func firstLine(path string) string {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return ""
-	}
-	line, _, _ := strings.Cut(string(text), "\n")
-	return strings.TrimSpace(line)
 }

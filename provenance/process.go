@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -35,7 +36,7 @@ func (s *search) openProcess() *process {
 		return nil
 	}
 	p := &process{dir: os.NewFile(uintptr(fd), "process")}
-	if !startedAt(firstLine(p.path("stat")), t.Start) {
+	if !startedAt(procfs.FirstLine(p.path("stat")), t.Start) {
 		p.close()
 		return nil
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -233,7 +234,7 @@ func self(t *testing.T, fd int, path string) *tracer.Action {
 		t.Fatal(err)
 	}
 	a := loadOfStat(path, &st, uint64(fs.Type))
-	_, rest, _ := cutLast(firstLine("/proc/self/stat"), ")")
+	_, rest, _ := cutLast(procfs.FirstLine("/proc/self/stat"), ")")
 	var ticks int64
 	if _, err := fmt.Sscan(strings.Fields(rest)[19], &ticks); err != nil {
 		t.Fatal(err)

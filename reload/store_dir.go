@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"golang.org/x/sys/unix"
 )
@@ -19,7 +20,7 @@ import (
 // is closed, nobody else forgets a module that is out of the kernel for a moment.
 func OpenStore(dir string) (*Store, error) {
 	dir = cmp.Or(dir, DefaultStore)
-	boot, err := bootID()
+	boot, err := procfs.BootID("/")
 	if err != nil {
 		return nil, err
 	}
@@ -52,12 +53,6 @@ func (s *Store) Close() error {
 		return err
 	}
 	return nil
-}
-
-// bootID names the run of the kernel.
-func bootID() (string, error) {
-	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	return strings.TrimSpace(string(text)), err
 }
 
 func (s *Store) flock(how int) error {

@@ -2,10 +2,11 @@ package service
 
 import (
 	"context"
-	"github.com/kmodtrace/kmodtrace/journal"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/kmodtrace/kmodtrace/journal"
 
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"

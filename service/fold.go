@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -372,9 +373,5 @@ func (d *fold) text() string {
 	case d.UID != nil:
 		whose = fmt.Sprintf("user %d", *d.UID)
 	}
-	attempts := "attempts"
-	if d.Count == 1 {
-		attempts = "attempt"
-	}
-	return fmt.Sprintf("%d more %s to %s modules changed nothing, by %s without the right to load any", d.Count, attempts, d.Action, whose)
+	return fmt.Sprintf("%s to %s modules changed nothing, by %s without the right to load any", cells.Plural(d.Count, "more attempt"), d.Action, whose)
 }

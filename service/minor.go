@@ -35,7 +35,8 @@ func minorOf(a *tracer.Action) (minor, bool) {
 	if changes(a) {
 		return minor{}, false
 	}
-	who, thread, known := originalCaller(a)
+	who, thread := account.Responsible(a)
+	known := thread != nil
 	if !known && a.ForRequest == 0 || known && mayLoad(a, who, thread) {
 		return minor{}, false
 	}
@@ -72,19 +73,6 @@ func changes(a *tracer.Action) bool {
 		return a.Call == nil || a.Call.Capable
 	}
 	return false
-}
-
-// originalCaller gives whose need an action was: of a load that the kernel had made for a
-// request, that of the first who asked. It is not known where that request is not.
-func originalCaller(a *tracer.Action) (*tracer.Actor, *tracer.Thread, bool) {
-	if a.ForRequest != 0 && a.Requester == nil {
-		return nil, nil, false
-	}
-	who, thread := a.Actor, &a.Thread
-	for r := a.Requester; r != nil; r = r.Requester {
-		who, thread = r.Actor, &r.Thread
-	}
-	return who, thread, true
 }
 
 // mayLoad tells whether a caller has what it takes to load modules. Where that event was

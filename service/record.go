@@ -64,7 +64,12 @@ func (r recorder) action(a *account.Account) (journal.Record, error) {
 	if a.Origin != nil {
 		rec.Content = string(a.Origin.SHA256)
 	}
-	if who := a.Responsible(); who != nil {
+	who, thread := account.Responsible(&a.Action)
+	if thread != nil && thread.PID != 0 {
+		uid := thread.UID
+		rec.UID = &uid
+	}
+	if who != nil {
 		uid := who.UID
 		rec.UID, rec.User = &uid, account.User(&who.Process)
 		if c := who.Cgroup.Container; c != nil {

@@ -135,3 +135,20 @@ func named(t *testing.T, a, whole *account.Account, paths bool) {
 		is = is.Requester
 	}
 }
+
+// TestRecordActorLost: the process of who asked is recorded by its thread where no more is
+// known of it, and nobody where the request was not seen.
+func TestRecordActorLost(t *testing.T) {
+	root := &tracer.Actor{Process: tracer.Process{PID: 21, Comm: "modprobe", User: "root"}}
+	a := account.Account{}
+	a.Action = tracer.Action{ID: 1, Kind: tracer.Load, Module: "dummy", Actor: root, Thread: tracer.Thread{PID: 21}, ForRequest: 7, Seen: []tracer.Kind{}}
+	unseen, err := recorder{boot: "0123456789abcdef"}.action(&a)
+	if err != nil || unseen.UID != nil || unseen.User != "" {
+		t.Errorf("request not seen: %v of %q, %v", unseen.UID, unseen.User, err)
+	}
+	a.Requester = &tracer.Requester{ID: 7, Thread: tracer.Thread{PID: 13, UID: 1000, Comm: "ip"}}
+	lost, err := recorder{boot: "0123456789abcdef"}.action(&a)
+	if err != nil || lost.UID == nil || *lost.UID != 1000 || lost.User != "" {
+		t.Errorf("actor lost: %v of %q, %v", lost.UID, lost.User, err)
+	}
+}

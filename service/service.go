@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/memory"
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -70,9 +70,6 @@ func (s *Service) settings() *Config {
 	return s.config
 }
 
-// bootID is where the kernel names its run.
-const bootID = "/proc/sys/kernel/random/boot_id"
-
 // Run serves by the configuration of that path until ctx is done, and reads it again on
 // each reload. It returns when all that had ended is recorded and nothing is attached.
 //
@@ -124,11 +121,11 @@ func newService(path string, config *Config, log *zerolog.Logger) *Service {
 // open takes what the service needs, the hooks last: from then on everything counts.
 func (s *Service) open(ctx context.Context) error {
 	memory.Frugal()
-	text, err := os.ReadFile(bootID)
+	boot, err := procfs.BootID("/")
 	if err != nil {
 		return fmt.Errorf("which run of the kernel this is: %w", err)
 	}
-	s.recorder = recorder{boot: strings.TrimSpace(string(text))}
+	s.recorder = recorder{boot: boot}
 	k, err := kernel.Open(nil)
 	if err != nil {
 		return err

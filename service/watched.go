@@ -1,13 +1,14 @@
 package service
 
 import (
-	"github.com/kmodtrace/kmodtrace/journal"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/kmodtrace/kmodtrace/journal"
 
 	"github.com/kmodtrace/kmodtrace/tracer"
 )

@@ -29,7 +29,7 @@ func (p *Picture) Text(opts *TextOptions) []Line {
 			t.names = max(t.names, min(cells.Count(cells.Printable(a.name())), t.width/4))
 		}
 	}
-	t.room = max(t.width-indent-t.names-tookColumns-2*gap, 8)
+	t.room = max(t.width-indent-t.names-tookColumns-2*cells.Gap, 8)
 	t.heading(p.Main)
 	t.together(p)
 	t.stages(p.Main)
@@ -62,25 +62,25 @@ func (t *textPage) add(l Line) { t.lines = append(t.lines, l) }
 
 // begin starts a line with a name and a number.
 func (t *textPage) begin(s Style, name, number string) Line {
-	return Line{}.add(Plain, strings.Repeat(" ", indent)).cell(s, name, t.names).cellRight(Plain, number, tookColumns)
+	return Line{}.Add(Plain, strings.Repeat(" ", indent)).Cell(s, name, t.names).CellRight(Plain, number, tookColumns)
 }
 
 // say adds a text in as many lines as it takes, the first with a label.
 func (t *textPage) say(label string, s Style, text string) {
-	room := t.width - indent - t.names - gap
+	room := t.width - indent - t.names - cells.Gap
 	for _, part := range cells.Wrap(text, room) {
-		t.add(Line{}.add(Plain, strings.Repeat(" ", indent)).cell(Dim, label, t.names).add(s, cells.Cut(part, room)))
+		t.add(Line{}.Add(Plain, strings.Repeat(" ", indent)).Cell(Dim, label, t.names).Add(s, cells.Cut(part, room)))
 		label = ""
 	}
 }
 
 func (t *textPage) heading(a *Action) {
-	t.add(Line{}.add(Strong, a.name()).add(Plain, "  "+a.Kind.String()+"  ").add(outcomeStyle(a), a.outcome()).add(Plain, "  "+a.took()))
+	t.add(Line{}.Add(Strong, a.name()).Add(Plain, "  "+a.Kind.String()+"  ").Add(outcomeStyle(a), a.outcome()).Add(Plain, "  "+a.took()))
 	if text := a.by(); text != "" {
 		t.say("by", Plain, text)
 	}
 	if path := cells.Printable(a.path()); path != "" {
-		t.say("file", Plain, cells.CutFront(path, t.width-indent-t.names-gap))
+		t.say("file", Plain, cells.CutFront(path, t.width-indent-t.names-cells.Gap))
 	}
 }
 
@@ -102,7 +102,7 @@ func (t *textPage) finish(asciiOnly bool) []Line {
 				l[j].Text = t.toASCII(l[j].Text)
 			}
 		}
-		t.lines[i] = l.fit(t.width, t.glyphs.dots)
+		t.lines[i] = l.Fit(t.width, t.glyphs.dots)
 	}
 	return t.lines
 }

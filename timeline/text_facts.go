@@ -28,7 +28,7 @@ func (t *textPage) messages(a *Action) {
 		return
 	}
 	t.add(Line{})
-	t.add(Line{}.add(Plain, strings.Repeat(" ", indent)).add(Dim, "messages"))
+	t.add(Line{}.Add(Plain, strings.Repeat(" ", indent)).Add(Dim, "messages"))
 	for i, m := range a.Marks[:min(len(a.Marks), maxListed)] {
 		at := "?"
 		if m.Timed {
@@ -36,11 +36,11 @@ func (t *textPage) messages(a *Action) {
 		}
 		number := bytesText(uint64(i + 1))
 		for _, text := range someTexts(m.Text) {
-			l := Line{}.add(Plain, strings.Repeat(" ", indent)).cellRight(Unsure, number, 3).cellRight(Plain, at, tookColumns).cell(Dim, m.During, len("relocate"))
+			l := Line{}.Add(Plain, strings.Repeat(" ", indent)).CellRight(Unsure, number, 3).CellRight(Plain, at, tookColumns).Cell(Dim, m.During, len("relocate"))
 			for _, part := range cells.Wrap(text, t.width-cells.Count(l.String())) {
-				t.add(append(slices.Clone(l), Piece{Plain, part}))
+				t.add(append(slices.Clone(l), Piece{Style: Plain, Text: part}))
 				blank := strings.Repeat(" ", cells.Count(l.String()))
-				l, number, at = Line{{Plain, blank}}, "", ""
+				l, number, at = Line{{Style: Plain, Text: blank}}, "", ""
 			}
 			m.During = ""
 		}
@@ -75,7 +75,7 @@ func (t *textPage) bytes(a *Action) {
 		}
 		r := newRow(max(t.room-20, 8))
 		t.short = !r.bar(&t.glyphs, 0, float64(p.size)/float64(largest)) || t.short
-		t.add(t.begin(Plain, p.name, bytesText(p.size)).cell(Plain, r.String(), len(r)).add(Dim, note))
+		t.add(t.begin(Plain, p.name, bytesText(p.size)).Cell(Plain, r.String(), len(r)).Add(Dim, note))
 	}
 }
 
@@ -102,7 +102,7 @@ func (t *textPage) provided(by string, s Style, symbols []string) {
 	l := t.begin(s, by, bytesText(uint64(len(symbols))))
 	room := t.width - cells.Count(l.String())
 	names := cells.Cut(cells.Printable(strings.Join(symbols, " ")), room)
-	t.add(l.add(Dim, names))
+	t.add(l.Add(Dim, names))
 }
 
 func (t *textPage) doubts(p *Picture) {

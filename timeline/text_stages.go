@@ -22,7 +22,7 @@ func (t *textPage) together(p *Picture) {
 		if a.Open {
 			r.unknown(&t.glyphs, to, 1)
 		}
-		t.add(t.begin(style, a.name(), cells.Duration(a.Known)).add(outcomeStyle(a), r.String()))
+		t.add(t.begin(style, a.name(), cells.Duration(a.Known)).Add(outcomeStyle(a), r.String()))
 	}
 }
 
@@ -45,7 +45,7 @@ func (t *textPage) stages(a *Action) {
 				r.put(at+i, digit)
 			}
 		}
-		t.add(t.begin(Dim, "messages", "").add(Unsure, r.String()))
+		t.add(t.begin(Dim, "messages", "").Add(Unsure, r.String()))
 	}
 }
 
@@ -80,7 +80,7 @@ func (t *textPage) span(a *Action, span *Span, s scale) {
 	if span.Failed {
 		r.put(min(r.cell(to)+1, len(r)-1), t.glyphs.fault)
 	}
-	t.add(t.begin(Plain, span.Name, number).add(style, r.String()))
+	t.add(t.begin(Plain, span.Name, number).Add(style, r.String()))
 }
 
 // axis draws the ticks of a scale, below their times.
@@ -110,6 +110,6 @@ func (t *textPage) axis(label string, s scale) {
 		marks.unknown(&t.glyphs, 0, s.begin)
 	}
 	t.add(Line{})
-	t.add(t.begin(Dim, label, "").add(Dim, times.String()))
-	t.add(t.begin(Plain, "", "").add(Dim, marks.String()))
+	t.add(t.begin(Dim, label, "").Add(Dim, times.String()))
+	t.add(t.begin(Plain, "", "").Add(Dim, marks.String()))
 }

@@ -59,8 +59,11 @@ func (a *Action) by() string {
 		user = account.Person(&a.Actor.Process)
 	}
 	text := fmt.Sprintf("%s: %s[%d]", user, t.Comm, t.PID)
-	if who := a.Responsible(); who != nil && who != a.Actor {
+	switch who, thread := account.Responsible(&a.Action); {
+	case who != nil && who != a.Actor:
 		text += fmt.Sprintf(", for %s: %s[%d]", account.Person(&who.Process), who.Comm, who.PID)
+	case who == nil && thread != nil && thread != &a.Thread:
+		text += fmt.Sprintf(", for %d: %s[%d]", thread.UID, thread.Comm, thread.PID)
 	}
 	return text
 }
@@ -114,12 +117,7 @@ func (s *Span) label() string {
 	return text
 }
 
-func plural(n uint64, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	return bytesText(n) + " " + word + "s"
-}
+func plural(n uint64, word string) string { return bytesText(n) + " " + cells.Noun(n, word) }
 
 // texts gives the lines of what was printed, without empty ones.
 func texts(message string) []string {

@@ -13,6 +13,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -203,7 +204,7 @@ func absent(target, how string) bool {
 	defer f.Close()
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
-		if fields := strings.Fields(lines.Text()); len(fields) >= 3 && fields[2] == target {
+		if symbol, ok := procfs.ParseSymbol(lines.Text()); ok && symbol.Name == target {
 			return false
 		}
 	}

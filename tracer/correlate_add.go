@@ -1,10 +1,10 @@
 package tracer
 
 import (
-	"path"
 	"slices"
-	"strings"
 	"time"
+
+	"github.com/kmodtrace/kmodtrace/internal/modname"
 )
 
 // add writes what e states into a.
@@ -104,16 +104,11 @@ func name(a *Action, text string, from NameSource) {
 	a.Module, a.NameFrom = text, from
 }
 
-// moduleOfPath is the name that a module in such a file has by convention:
-// "/x/nf-tables.ko.xz" holds nf_tables.
+// moduleOfPath is the name that a module in such a file has by convention, and empty for
+// any other file.
 func moduleOfPath(file string) string {
-	base := path.Base(file)
-	for _, suffix := range []string{".xz", ".gz", ".zst"} {
-		base = strings.TrimSuffix(base, suffix)
+	if name, ok := modname.OfFile(file); ok {
+		return name
 	}
-	base, found := strings.CutSuffix(base, ".ko")
-	if !found {
-		return ""
-	}
-	return strings.ReplaceAll(base, "-", "_")
+	return ""
 }

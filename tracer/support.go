@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf/btf"
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -100,8 +101,7 @@ func Lockdown() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read lockdown mode: %w", err)
 	}
-	_, rest, _ := strings.Cut(string(text), "[")
-	mode, _, found := strings.Cut(rest, "]")
+	mode, found := procfs.LockdownMode(string(text))
 	if !found {
 		return "", fmt.Errorf("read lockdown mode: %q has none marked", text)
 	}
@@ -125,20 +125,14 @@ func HaveBPFLSM() error {
 
 // Release gives the running kernel's release, as uname -r does.
 func Release() (string, error) {
-	var name unix.Utsname
-	if err := unix.Uname(&name); err != nil {
-		return "", fmt.Errorf("read kernel release: %w", err)
+	release := procfs.Uname().Release
+	if release == "" {
+		return "", errors.New("read kernel release: uname does not tell")
 	}
-	return unix.ByteSliceToString(name.Release[:]), nil
+	return release, nil
 }
 
-func runningVersion() (version, error) {
-	release, err := Release()
-	if err != nil {
-		return version{}, err
-	}
-	return parseVersion(release)
-}
+func runningVersion() (version, error) { return parseVersion(procfs.Uname().Release) }
 
 // parseVersion reads "6.12.117+deb13-cloud-amd64".
 func parseVersion(release string) (version, error) {
@@ -153,15 +147,11 @@ func parseVersion(release string) (version, error) {
 // done, which [Fentry] needs in order to miss nothing. Where the mode cannot be
 // read, a kernel that may preempt itself is taken for one that does.
 func HaveNoPreemption() error {
-	var name unix.Utsname
-	if err := unix.Uname(&name); err != nil {
-		return fmt.Errorf("read kernel version: %w", err)
-	}
 	mode, err := os.ReadFile("/sys/kernel/debug/sched/preempt")
 	if err != nil {
 		mode = nil
 	}
-	return preemption(unix.ByteSliceToString(name.Version[:]), string(mode))
+	return preemption(procfs.Uname().Version, string(mode))
 }
 
 // preemption reads "#1 SMP PREEMPT_DYNAMIC Debian …" and, where that leaves the

@@ -2,53 +2,20 @@ package tracer
 
 import (
 	"encoding/json"
-	"slices"
-	"strconv"
+
+	"github.com/kmodtrace/kmodtrace/internal/taint"
 )
 
 // Taints is the set of a module's taints, a bit each (TAINT_* of
 // include/linux/panic.h). Bits that no name is known for keep their number.
 type Taints uint64
 
-// taintName gives the words for the bits that a module can carry, and for those that
-// say what happened to a kernel, in the kernel's terms.
-func taintName(bit int) string {
-	switch bit {
-	case 0:
-		return "proprietary"
-	case 1:
-		return "forced-load"
-	case 4:
-		return "machine-check"
-	case 5:
-		return "bad-page"
-	case 7:
-		return "died"
-	case 9:
-		return "warned"
-	case 10:
-		return "staging"
-	case 12:
-		return "out-of-tree"
-	case 13:
-		return "unsigned"
-	case 14:
-		return "soft-lockup"
-	case 15:
-		return "livepatch"
-	case 18:
-		return "test"
-	default:
-		return "taint-" + strconv.Itoa(bit)
-	}
-}
-
-// Names gives the taints as words, lowest bit first.
+// Names gives the taints as words, lowest bit first. The words are those of kmod.Taint.
 func (t Taints) Names() []string {
 	names := []string{}
 	for bit := range 64 {
 		if t&(1<<bit) != 0 {
-			names = append(names, taintName(bit))
+			names = append(names, taint.Word(bit))
 		}
 	}
 	return names
@@ -57,15 +24,15 @@ func (t Taints) Names() []string {
 // MarshalJSON gives the words.
 func (t Taints) MarshalJSON() ([]byte, error) { return json.Marshal(t.Names()) }
 
-// UnmarshalJSON reads the words.
+// UnmarshalJSON reads the words, also those of earlier releases.
 func (t *Taints) UnmarshalJSON(text []byte) error {
 	var names []string
 	if err := json.Unmarshal(text, &names); err != nil {
 		return err
 	}
 	*t = 0
-	for bit := range 64 {
-		if slices.Contains(names, taintName(bit)) {
+	for _, name := range names {
+		if bit, ok := taint.Bit(name); ok {
 			*t |= 1 << bit
 		}
 	}

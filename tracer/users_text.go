@@ -10,6 +10,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/kmodtrace/kmodtrace/internal/modname"
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 )
 
 // textSources are the files in which the kernel lists users of a module.
@@ -63,7 +66,7 @@ func (s *textSources) lines(fn func(line string), parts ...string) error {
 // is tells whether a name is the module's: file and device names have dashes where
 // the kernel's spelling has underscores.
 func (s *textSources) is(name string) bool {
-	return strings.ReplaceAll(name, "-", "_") == s.module
+	return modname.Normal(name) == s.module
 }
 
 // holders are the modules that use it.
@@ -94,16 +97,10 @@ func (s *textSources) loopDevices() ([]User, error) {
 		dir := filepath.Dir(filepath.Dir(file))
 		users = append(users, User{
 			Kind: LoopDevice, Holds: true, Name: printable(filepath.Base(dir)),
-			Path: printable(firstLine(file)), Device: printable(firstLine(filepath.Join(dir, "dev"))),
+			Path: printable(procfs.FirstLine(file)), Device: printable(procfs.FirstLine(filepath.Join(dir, "dev"))),
 		})
 	}
 	return users, nil
-}
-
-func firstLine(file string) string {
-	text, _ := os.ReadFile(file)
-	line, _, _ := strings.Cut(string(text), "\n")
-	return line
 }
 
 // protocols have the count of their sockets in this network namespace, those that

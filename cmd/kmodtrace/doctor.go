@@ -7,10 +7,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 )
 
 func newDoctorCommand() *cobra.Command {
@@ -100,11 +100,8 @@ func examine(backend tracer.Backend) (*report, error) {
 }
 
 func runningKernel() system {
-	var name unix.Utsname
-	if err := unix.Uname(&name); err != nil {
-		return system{}
-	}
-	return system{Release: unix.ByteSliceToString(name.Release[:]), Arch: unix.ByteSliceToString(name.Machine[:])}
+	u := procfs.Uname()
+	return system{Release: u.Release, Arch: u.Machine}
 }
 
 // checks asks for what tracing needs, then for what makes it better, then for

@@ -17,7 +17,7 @@ const (
 	exitUsage       = 2 // the command line makes no sense
 	exitUnconfirmed = 3 // a system call's answer without the kernel event that proves it, or against it
 	exitNoTrace     = 4 // this kernel, or this user, cannot trace here; this machine cannot build
-	exitLost        = 5 // events were lost, or nobody watched, and the answer depends on that
+	exitLost        = 5 // the answer may be incomplete: something was lost or not shown, hooks were disturbed, or nobody watched
 )
 
 // exitError is an error that knows its exit status and what to do next.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/internal/modname"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -49,7 +50,7 @@ func (f *filter) action(a *tracer.Action) bool {
 	}
 	return f.doer(a) && f.who(a) &&
 		anyOf(f.actions, a.Kind) && anyOf(f.outcomes, a.Outcome) &&
-		matchAny(f.modules, strings.ReplaceAll(a.Module, "-", "_"))
+		matchAny(f.modules, modname.Normal(a.Module))
 }
 
 // cause is asked when it is known, which takes a look around: after all else.

@@ -2,11 +2,11 @@ package main
 
 import (
 	"fmt"
-	"os/user"
 	"strconv"
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/internal/usernames"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/spf13/cobra"
 )
@@ -185,13 +185,8 @@ func parsePID(s string) (uint32, error) {
 
 func parseUID(flag string) func(string) (uint32, error) {
 	return func(s string) (uint32, error) {
-		if n, err := strconv.ParseUint(s, 10, 32); err == nil {
-			return uint32(n), nil
-		}
-		if u, err := user.Lookup(s); err == nil {
-			if n, err := strconv.ParseUint(u.Uid, 10, 32); err == nil {
-				return uint32(n), nil
-			}
+		if uid, ok := usernames.ID(s); ok {
+			return uid, nil
 		}
 		return 0, usageErrorf("%s %q: neither a user's number nor a name known here", flag, shortText(s))
 	}

@@ -3,14 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/modname"
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
+	"github.com/kmodtrace/kmodtrace/internal/usernames"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/spf13/cobra"
 )
@@ -198,7 +199,7 @@ func (w *historyFilter) resolve(ctx context.Context, r *journal.Reader) (f journ
 }
 
 func (w *historyFilter) matchModule(name string) bool {
-	return matchAny(w.modules, strings.ReplaceAll(name, "-", "_"))
+	return matchAny(w.modules, modname.Normal(name))
 }
 
 func (w *historyFilter) matchContainer(id string) bool {
@@ -218,27 +219,19 @@ func (w *historyFilter) matchContent(hash string) bool {
 func (w *historyFilter) matchUser() func(string) bool {
 	meant := slices.Clone(w.users)
 	for _, u := range w.users {
-		if _, err := strconv.ParseUint(u, 10, 32); err == nil {
-			if found, err := user.LookupId(u); err == nil {
-				meant = append(meant, found.Username)
-			}
-		} else if found, err := user.Lookup(u); err == nil {
-			meant = append(meant, found.Uid)
+		uid, ok := usernames.ID(u)
+		if !ok {
+			continue
+		}
+		meant = append(meant, strconv.FormatUint(uint64(uid), 10))
+		if name := usernames.User(uid); name != "" {
+			meant = append(meant, name)
 		}
 	}
 	return func(name string) bool { return slices.Contains(meant, name) }
 }
 
-const (
-	currentBoot = "current"
-	bootIDFile  = "proc/sys/kernel/random/boot_id"
-)
-
-// bootOf gives the id of the kernel's run, from the folder that holds proc.
-func bootOf(root string) (string, error) {
-	text, err := os.ReadFile(filepath.Join(root, bootIDFile))
-	return strings.TrimSpace(string(text)), err
-}
+const currentBoot = "current"
 
 // findBoot gives the id of the one boot that a word stands for.
 func findBoot(ctx context.Context, r *journal.Reader, word string) (string, error) {
@@ -251,7 +244,7 @@ func findBoot(ctx context.Context, r *journal.Reader, word string) (string, erro
 	}
 	wanted, here := word, ""
 	if word == currentBoot {
-		if here, err = bootOf("/"); err != nil {
+		if here, err = procfs.BootID("/"); err != nil {
 			return "", fmt.Errorf("--boot current: %w", err)
 		}
 		wanted = here

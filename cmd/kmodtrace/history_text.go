@@ -114,6 +114,9 @@ func kindText(r *journal.Record) string {
 	case journal.KindStopped:
 		return "the watching ended"
 	case journal.KindLost:
+		if n == 1 {
+			return "1 event was lost"
+		}
 		return plural(uint64(n), "event") + " were lost"
 	case journal.KindLate:
 		return "the watching began late: what is not in the journal from before is not known"

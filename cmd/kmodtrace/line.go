@@ -7,16 +7,16 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 )
 
-// line is one line of output, in pieces of one style each. Nothing in it can
-// steer a terminal: every piece goes through printable.
-type line []piece
+// line is one line of output, in the short words of this package.
+type line cells.Line
 
-type piece struct {
-	style style
-	text  string
+func (l line) add(s style, text string) line { return line(cells.Line(l).Add(s, text)) }
+
+func (l line) cell(s style, text string, n int) line { return line(cells.Line(l).Cell(s, text, n)) }
+
+func (l line) cellRight(s style, text string, n int) line {
+	return line(cells.Line(l).CellRight(s, text, n))
 }
-
-func (l line) add(s style, text string) line { return append(l, piece{s, printable(text)}) }
 
 // spaced adds a text, if there is one, apart from what is there.
 func (l line) spaced(s style, text string) line {
@@ -41,68 +41,21 @@ func joined(lines []line) line {
 	return all
 }
 
-// cell adds a column: text cut or filled to n, and the gap to the next.
-func (l line) cell(s style, text string, n int) line {
-	text = cut(printable(text), n)
-	return append(l, piece{s, text}, piece{plain, strings.Repeat(" ", n-columns(text)+columnGap)})
-}
-
-// cellRight is cell with the text set to the right.
-func (l line) cellRight(s style, text string, n int) line {
-	text = cut(printable(text), n)
-	return append(l, piece{plain, strings.Repeat(" ", n-columns(text))}, piece{s, text}, piece{plain, strings.Repeat(" ", columnGap)})
-}
-
-const columnGap = 2
+const columnGap = cells.Gap
 
 // render paints the line, cut to n columns, without blanks at its end.
-func (l line) render(t theme, n int) string {
-	l = l.trimmed(n)
+func (l line) render(t theme, n int) string { return paintedLine(t, cells.Line(l).Fit(n, "…")) }
+
+func paintedLine(t theme, l cells.Line) string {
 	var b strings.Builder
 	for _, p := range l {
-		b.WriteString(t.paint(p.style, p.text))
+		b.WriteString(t.paint(p.Style, p.Text))
 	}
 	b.WriteByte('\n')
 	return b.String()
 }
 
-// trimmed drops blanks at the end and cuts the line to n columns, with … where
-// something is missing.
-func (l line) trimmed(n int) line {
-	if columns(strings.TrimRight(l.text(), " ")) <= n {
-		return l.withoutEnd()
-	}
-	var kept line
-	room := n - 1
-	for _, p := range l {
-		c := columns(p.text)
-		if c > room {
-			return append(kept, piece{p.style, head(p.text, room) + "…"})
-		}
-		kept, room = append(kept, p), room-c
-	}
-	return kept
-}
-
-func (l line) withoutEnd() line {
-	kept := append(line(nil), l...)
-	for len(kept) > 0 {
-		last := &kept[len(kept)-1]
-		if last.text = strings.TrimRight(last.text, " "); last.text != "" {
-			break
-		}
-		kept = kept[:len(kept)-1]
-	}
-	return kept
-}
-
-func (l line) text() string {
-	var b strings.Builder
-	for _, p := range l {
-		b.WriteString(p.text)
-	}
-	return b.String()
-}
+func (l line) text() string { return cells.Line(l).String() }
 
 // What text takes on a terminal, and what may be shown there, is cells' to know.
 func columns(s string) int                 { return cells.Count(s) }
@@ -112,3 +65,4 @@ func cutFront(s string, n int) string      { return cells.CutFront(s, n) }
 func wrap(text string, n int) []string     { return cells.Wrap(text, n) }
 func printable(s string) string            { return cells.Printable(s) }
 func shortDuration(d time.Duration) string { return cells.Duration(d) }
+func plural(n uint64, word string) string  { return cells.Plural(n, word) }

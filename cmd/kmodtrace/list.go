@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/modname"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/spf13/cobra"
 )
@@ -56,7 +57,7 @@ func selectModules(modules []kmod.Module, globs []string) ([]kmod.Module, error)
 	}
 	keep := make([]bool, len(modules))
 	for _, glob := range globs {
-		pattern := strings.ReplaceAll(glob, "-", "_")
+		pattern := modname.Normal(glob)
 		if strings.Contains(glob, "[") {
 			pattern = glob // in a class a dash is a range
 		}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/service"
@@ -98,7 +99,7 @@ func loadedNow(ctx context.Context, path, root string) (map[string]*loadedBy, er
 		return nil, err
 	}
 	defer r.Close()
-	boot, err := bootOf(root)
+	boot, err := procfs.BootID(root)
 	if err != nil {
 		return nil, err
 	}

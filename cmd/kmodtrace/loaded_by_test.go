@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/journal"
 )
 
@@ -15,7 +16,7 @@ import (
 // is, though no record says so. A gap since the load makes it doubtful too.
 func TestLoadedNow(t *testing.T) {
 	root := t.TempDir()
-	boot := filepath.Join(root, bootIDFile)
+	boot := filepath.Join(root, procfs.BootIDFile)
 	if err := os.MkdirAll(filepath.Dir(boot), 0o700); err != nil {
 		t.Fatal(err)
 	}

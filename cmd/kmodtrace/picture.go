@@ -139,18 +139,9 @@ func timelineText(out io.Writer, p *timeline.Picture) string {
 func paintedLines(t theme, lines []timeline.Line) string {
 	var b strings.Builder
 	for _, l := range lines {
-		for _, piece := range l {
-			b.WriteString(t.paint(styleOf(piece.Style), piece.Text))
-		}
-		b.WriteByte('\n')
+		b.WriteString(paintedLine(t, l))
 	}
 	return b.String()
-}
-
-func styleOf(s timeline.Style) style {
-	return map[timeline.Style]style{
-		timeline.Dim: dim, timeline.Strong: strong, timeline.Good: good, timeline.Bad: bad, timeline.Unsure: unsure,
-	}[s]
 }
 
 // drawRecord draws a recorded action: nothing is known of it but what was recorded.

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/kmodtrace/kmodtrace/internal/usernames"
 )
 
 // The exit statuses of programs that run programs (env, sudo, a shell).
@@ -87,11 +89,9 @@ func (p *program) as(name string) error {
 
 // lookUser takes a name or, if nobody has that name, a number.
 func lookUser(name string) (*user.User, error) {
-	u, err := user.Lookup(name)
+	u, err := usernames.Find(name)
 	if err != nil {
-		if u, err = user.LookupId(name); err != nil {
-			return nil, usageErrorf("--user %q: no such user here", shortText(name))
-		}
+		return nil, usageErrorf("--user %q: no such user here", shortText(name))
 	}
 	return u, nil
 }

@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -223,25 +223,12 @@ func (t *resultText) timeline(a *tracer.Action) []line {
 			took = shortDuration(s.Took)
 		}
 		l := labelled(first(i, "stages"), plain, "").cell(plain, s.Stage.String(), stageColumns).cellRight(plain, took, tookColumns)
-		lines = append(lines, l.add(dim, bar(s.After, s.Took, total, room)))
+		lines = append(lines, l.add(dim, cells.Bar(s.After, s.Took, total, room)))
 	}
 	return lines
 }
 
 const stageColumns = len("relocate")
-
-// bar draws a span of a total in n columns, to an eighth of a column. What is
-// shorter than that is drawn as one.
-func bar(after, took, total time.Duration, n int) string {
-	if total <= 0 || n <= 0 {
-		return ""
-	}
-	eighths := func(d time.Duration) int { return int(int64(d) * int64(8*n) / int64(total)) }
-	start := min(eighths(after)/8, n-1)
-	length := min(max(eighths(took), 1), 8*(n-start))
-	partial := [...]string{"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"}
-	return strings.Repeat(" ", start) + strings.Repeat("█", length/8) + partial[length%8]
-}
 
 // labelled begins a line of a block.
 func labelled(label string, s style, text string) line {

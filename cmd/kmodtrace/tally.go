@@ -60,13 +60,6 @@ func (t *tally) text(events bool) string {
 	return text
 }
 
-func plural(n uint64, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	return fmt.Sprintf("%d %ss", n, word)
-}
-
 // lossText says what was lost, in one line.
 func lossText(l tracer.Loss) string {
 	if !l.Any() {

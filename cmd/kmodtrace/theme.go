@@ -6,19 +6,20 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"golang.org/x/term"
 )
 
 // style is what a piece of text means; a theme decides how that looks.
-type style uint8
+type style = cells.Style
 
 const (
-	plain  style = iota
-	dim          // beside the point
-	strong       // what it is about
-	good
-	bad
-	unsure
+	plain  = cells.Plain
+	dim    = cells.Dim
+	strong = cells.Strong
+	good   = cells.Good
+	bad    = cells.Bad
+	unsure = cells.Unsure
 )
 
 // theme paints text. The zero value does not.

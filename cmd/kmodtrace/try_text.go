@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/trial"
 )
 
@@ -116,27 +117,14 @@ func (t *trialText) stages(m *trial.ModuleReport) (lines []line) {
 	room := max(t.width-labelColumns-len("relocate")-2-spreadColumns, 8)
 	for i := range m.Stages {
 		s := &m.Stages[i]
-		bar := barText(s.Med, longest, room)
+		bar := ""
+		if s.Med > 0 {
+			bar = cells.Bar(0, s.Med, longest, room)
+		}
 		l := labelled(first(i, "stages"), plain, fmt.Sprintf("%-8s  %-*s", s.Stage, spreadColumns, spreadText(s.Spread)))
 		lines = append(lines, l.add(good, bar))
 	}
 	return lines
-}
-
-// barText is a bar of at most n columns for a part of a whole.
-func barText(part, whole time.Duration, n int) string {
-	if whole <= 0 {
-		return ""
-	}
-	eighths := int(int64(part) * int64(n*8) / int64(whole))
-	if eighths == 0 && part > 0 {
-		eighths = 1
-	}
-	text := strings.Repeat("█", eighths/8)
-	if rest := eighths % 8; rest > 0 {
-		text += string([]rune("▏▎▍▌▋▊▉")[rest-1])
-	}
-	return text
 }
 
 func (t *trialText) command(c *trial.CommandReport) []line {

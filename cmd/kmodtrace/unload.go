@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"path/filepath"
-	"strings"
 
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
@@ -83,8 +81,7 @@ func moduleName(name string) (string, error) {
 		return "", targetError(&kmod.Error{Op: "unload", Module: name, Err: err})
 	}
 	if kmod.IsFile(name) {
-		stem, _, _ := strings.Cut(filepath.Base(name), ".ko")
-		return "", targetError(&kmod.Error{Op: "unload", Module: name, Err: fmt.Errorf("%w: it is a file's; the kernel knows it as %s", kmod.ErrBadName, shortText(stem))})
+		return "", targetError(&kmod.Error{Op: "unload", Module: name, Err: fmt.Errorf("%w: it is a file's; the kernel knows it as %s", kmod.ErrBadName, shortText(kmod.NameOfFile(name)))})
 	}
 	return module, nil
 }

@@ -9,28 +9,16 @@ import (
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// by says in n columns who did it: for what was done for a request's sake, who asked.
+// by says in n columns who is responsible for an action.
 func (u users) by(a *tracer.Action, n int) string {
-	if who, ok := wisher(a); ok && who.Actor != nil {
-		return u.lineage(who.Actor, n)
+	who, thread := account.Responsible(a)
+	switch {
+	case who != nil:
+		return lineage(who, n)
+	case thread != nil:
+		return u.who(*thread)
 	}
-	if a.Actor != nil {
-		return u.lineage(a.Actor, n)
-	}
-	return u.who(a.Thread)
-}
-
-// wisher is the one whose need it was in the end: an init that is loaded for a request
-// may ask for more.
-func wisher(a *tracer.Action) (tracer.Requester, bool) {
-	if a.Requester == nil {
-		return tracer.Requester{}, false
-	}
-	r := *a.Requester
-	for r.Requester != nil {
-		r = *r.Requester
-	}
-	return r, true
+	return fmt.Sprintf("unknown: %s[%d]", a.Thread.Comm, a.Thread.PID) // the helper
 }
 
 // below stands between a process and what it started.
@@ -38,8 +26,8 @@ const below = " › "
 
 // lineage gives the person, and the process below as many of its ancestors as there
 // is room for: "alice: bash › sudo › insmod[4121]".
-func (u users) lineage(a *tracer.Actor, n int) string {
-	person := u.person(&a.Process) + ": "
+func lineage(a *tracer.Actor, n int) string {
+	person := person(&a.Process) + ": "
 	self := fmt.Sprintf("%s[%d]", a.Comm, a.PID)
 	for keep := len(a.Ancestors); keep >= 0; keep-- {
 		var line []string
@@ -57,20 +45,9 @@ func (u users) lineage(a *tracer.Actor, n int) string {
 	return person + self
 }
 
-// person is who logged in, where that is known, and otherwise whose process it is; both,
-// where the login uid is doubtful; with the container that it is in.
-func (u users) person(p *tracer.Process) string {
-	uid, name := p.UID, p.User
-	if p.LoginUID != nil && !p.LoginDoubtful {
-		uid, name = *p.LoginUID, p.LoginUser
-	}
-	// The record's own name comes first: it may be another machine's.
-	if name == "" {
-		name = u.name(uid)
-	}
-	if p.LoginDoubtful && p.LoginUID != nil {
-		name += account.LoginDoubt(p, u.name(*p.LoginUID))
-	}
+// person is whose process it is, with the container that it is in.
+func person(p *tracer.Process) string {
+	name := account.Person(p)
 	if where := containerText(p); where != "" {
 		name += " in " + where
 	}
@@ -126,7 +103,7 @@ func (u users) requester(r *tracer.Requester) string {
 	if r.Actor == nil {
 		return u.who(r.Thread)
 	}
-	return fmt.Sprintf("%s: %s[%d]", u.person(&r.Actor.Process), r.Actor.Comm, r.Actor.PID)
+	return fmt.Sprintf("%s: %s[%d]", person(&r.Actor.Process), r.Actor.Comm, r.Actor.PID)
 }
 
 // askedText says what a request was for, and where in the kernel it was made.
@@ -157,13 +134,13 @@ func (t *resultText) attribution(a *tracer.Action) []line {
 		}
 	}
 	if a.Actor != nil {
-		add("by", t.users.lineage(a.Actor, 1<<16))
+		add("by", lineage(a.Actor, 1<<16))
 		add("", actorText(a.Actor))
 	}
 	for r := a.Requester; r != nil; r = r.Requester {
 		add("for", requestText(&r.Request))
 		if r.Actor != nil {
-			add("asked by", t.users.lineage(r.Actor, 1<<16))
+			add("asked by", lineage(r.Actor, 1<<16))
 			add("", actorText(r.Actor))
 		}
 	}

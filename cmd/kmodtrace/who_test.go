@@ -13,6 +13,7 @@ func process(comm string, pid, uid uint32) tracer.Process {
 	p := tracer.Process{Comm: comm, PID: pid, Start: time.Duration(pid), UID: uid, EUID: uid}
 	first := tracer.Namespace{ID: 1, Initial: true}
 	p.Namespaces = tracer.Namespaces{PID: first, Mount: first, User: first}
+	p.User = [...]string{"root", "alice"}[uid]
 	return p
 }
 
@@ -22,12 +23,11 @@ func loggedIn(comm string, pid uint32) *tracer.Actor {
 	a := &tracer.Actor{Process: process(comm, pid, 0), Args: []string{comm, "x"}, Ancestors: []tracer.Process{
 		process("sudo", 12, 0), process("bash", 11, 1), process("sshd", 10, 0), process("systemd", 1, 0),
 	}}
-	a.LoginUID = &login
+	a.LoginUID, a.LoginUser = &login, "alice"
 	return a
 }
 
 func TestLineage(t *testing.T) {
-	people := users{0: "root", 1: "alice"}
 	contained := loggedIn("insmod", 13)
 	contained.Cgroup.Container = &tracer.Container{Runtime: "docker", ID: "0123456789abcdef"}
 	unknown := loggedIn("insmod", 13)
@@ -57,7 +57,7 @@ func TestLineage(t *testing.T) {
 			first := tracer.Namespace{ID: 1, Initial: true}
 			test.a.Namespaces = tracer.Namespaces{PID: first, Mount: first, User: first}
 		}
-		if got := people.lineage(test.a, test.room); got != test.want {
+		if got := lineage(test.a, test.room); got != test.want {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)
 		}
 	}

@@ -1,12 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
-	"os/user"
 	"strconv"
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/internal/usernames"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"golang.org/x/sys/unix"
 )
@@ -18,10 +19,7 @@ func (u users) name(uid uint32) string {
 	if name, ok := u[uid]; ok {
 		return name
 	}
-	name := strconv.FormatUint(uint64(uid), 10)
-	if found, err := user.LookupId(name); err == nil && found.Username != "" {
-		name = found.Username
-	}
+	name := cmp.Or(usernames.User(uid), strconv.FormatUint(uint64(uid), 10))
 	u[uid] = name
 	return name
 }

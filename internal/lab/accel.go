@@ -11,7 +11,7 @@ import (
 	"regexp"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 )
 
 // ChooseAccel says what to run a kernel's guest with. $KMODTRACE_LAB_ACCEL,
@@ -69,16 +69,12 @@ const (
 
 // askKVM gives the known verdict, or boots the kernel with KVM to find out.
 func askKVM(ctx context.Context, cache string, q qemu, k Kernel) (kvmVerdict, error) {
-	host, err := hostRelease()
-	if err != nil {
-		return kvmVerdict{}, err
-	}
-	name := filepath.Join(cache, "kvm", verdictName(k.Release, q.full, host))
+	name := filepath.Join(cache, "kvm", verdictName(k.Release, q.full, procfs.Uname().Release))
 	if v, ok := readVerdict(name, time.Now()); ok {
 		return v, nil
 	}
 	m := Machine{Kernel: k, Accel: KVM, Bare: true, Timeout: probeTime, Cache: cache}
-	_, err = Run(ctx, m, []string{kmodtracePath, "--help"}, io.Discard, io.Discard)
+	_, err := Run(ctx, m, []string{kmodtracePath, "--help"}, io.Discard, io.Discard)
 	v, conclusive := judgeKVM(err, time.Now())
 	if ctx.Err() != nil {
 		return v, ctx.Err()
@@ -132,22 +128,5 @@ func writeVerdict(name string, v kvmVerdict) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".verdict-")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Close()); err != nil {
-		os.Remove(f.Name())
-		return err
-	}
-	return os.Rename(f.Name(), name)
-}
-
-func hostRelease() (string, error) {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return "", fmt.Errorf("uname: %w", err)
-	}
-	return unix.ByteSliceToString(u.Release[:]), nil
+	return replaceFile(name, data)
 }

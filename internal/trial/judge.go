@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -315,17 +317,11 @@ func (j *judge) because(v Verdict, f *Fault) {
 // fileOf gives the file of a module by its name.
 func (j *judge) fileOf(module string) string {
 	for _, file := range j.plan.Files {
-		if t := j.modules[file]; t != nil && t.report.Module == module || moduleName(file) == module {
+		if t := j.modules[file]; t != nil && t.report.Module == module || kmod.NameOfFile(file) == module {
 			return file
 		}
 	}
 	return ""
-}
-
-// moduleName guesses it from the file's.
-func moduleName(file string) string {
-	name, _, _ := strings.Cut(filepath.Base(file), ".")
-	return strings.ReplaceAll(name, "-", "_")
 }
 
 func (j *judge) source(sources map[string]*source, module string) *source {
@@ -477,13 +473,10 @@ func leftText(l *Leftovers) string {
 }
 
 func more(n int, what string) string {
-	switch n {
-	case 0:
+	if n == 0 {
 		return ""
-	case 1:
-		return ", and 1 " + what
 	}
-	return fmt.Sprintf(", and %d %ss", n, what)
+	return ", and " + cells.Plural(n, what)
 }
 
 // finish sums up the times.
@@ -508,7 +501,7 @@ func orFile(module, file string) string {
 	if module != "" {
 		return module
 	}
-	return moduleName(file)
+	return kmod.NameOfFile(file)
 }
 
 func spreadOf(times []time.Duration) Spread {

@@ -1,14 +1,13 @@
 package trial
 
 import (
-	"bytes"
-	"debug/elf"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -48,8 +47,7 @@ func NewWatch() *Watch { return &Watch{before: takeSnapshot()} }
 
 // Ready describes the guest.
 func Ready() *ReadyGuest {
-	release, _ := tracer.Release()
-	return &ReadyGuest{Release: release, Taints: taints(), Tracks: tracksAllocations()}
+	return &ReadyGuest{Release: procfs.Uname().Release, Taints: taints(), Tracks: tracksAllocations()}
 }
 
 func taints() uint64 {
@@ -81,18 +79,12 @@ func (w *Watch) Refused(module string, m *tracer.Module) {
 
 func sectionSizes(file string) map[string]uint64 {
 	sizes := make(map[string]uint64)
-	data, err := kmod.ReadImage(file)
-	if err != nil {
-		return sizes
-	}
-	f, err := elf.NewFile(bytes.NewReader(data))
+	f, err := kmod.Inspect(file)
 	if err != nil {
 		return sizes
 	}
 	for _, s := range f.Sections {
-		if s.Flags&elf.SHF_ALLOC != 0 {
-			sizes[s.Name] = s.Size
-		}
+		sizes[s.Name] = s.Size
 	}
 	return sizes
 }

@@ -8,7 +8,7 @@ import (
 	"os"
 	"regexp"
 
-	"golang.org/x/sys/unix"
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 )
 
 // bench is the guest's part.
@@ -45,11 +45,7 @@ func (o options) measureAll(ctx context.Context, stdout io.Writer) error {
 	if err := furnish(); err != nil {
 		return err
 	}
-	var uts unix.Utsname
-	if err := unix.Uname(&uts); err != nil {
-		return err
-	}
-	b := &bench{options: o, kernel: unix.ByteSliceToString(uts.Release[:]), out: json.NewEncoder(stdout), failed: make(map[string]bool)}
+	b := &bench{options: o, kernel: procfs.Uname().Release, out: json.NewEncoder(stdout), failed: make(map[string]bool)}
 	b.out.SetEscapeHTML(false)
 	// Those that leave the machine another one come after all questions to the others.
 	var groups [2][]contender

@@ -1,0 +1,147 @@
+// Package procfs reads what the running kernel tells of itself in text files and by uname. It is
+// below all packages that need it, because tracer, kmod and kernel cannot share it in one of
+// themselves.
+package procfs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// MaxLine bounds a line of such files; a longer one is no line of what they are.
+const MaxLine = 1 << 20
+
+// FirstLine gives the first line of a small file, and nothing where it cannot be read.
+func FirstLine(path string) string {
+	text, err := ReadFile(path, MaxLine)
+	if err != nil {
+		return ""
+	}
+	line, _, _ := bytes.Cut(text, []byte("\n"))
+	return string(line)
+}
+
+// ReadFile reads a regular file of at most so many bytes. It never waits for what a FIFO or
+// a stream may bring.
+func ReadFile(path string, most int64) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s: not a regular file", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return ReadBounded(Impatient(f), path, most)
+}
+
+// ReadBounded reads all of r, which may have so many bytes at most.
+func ReadBounded(r io.Reader, name string, most int64) ([]byte, error) {
+	var out bytes.Buffer
+	n, err := io.Copy(&out, io.LimitReader(r, most+1))
+	if err != nil {
+		return nil, err
+	}
+	if n > most {
+		return nil, fmt.Errorf("%s: more than %d bytes", name, most)
+	}
+	return out.Bytes(), nil
+}
+
+// Impatient reads what is there, and errs with EAGAIN where that is nothing now: /proc and
+// tracefs have files that look regular and are streams. The runtime would wait for more. The
+// file must have been opened with O_NONBLOCK.
+func Impatient(f *os.File) io.Reader { return impatient{f} }
+
+type impatient struct{ file *os.File }
+
+func (r impatient) Read(p []byte) (n int, err error) {
+	conn, err := r.file.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	refused := conn.Read(func(fd uintptr) bool {
+		for {
+			if n, err = unix.Read(int(fd), p); !errors.Is(err, unix.EINTR) {
+				return true
+			}
+		}
+	})
+	switch {
+	case refused != nil:
+		return 0, refused
+	case err != nil:
+		return 0, &fs.PathError{Op: "read", Path: r.file.Name(), Err: err}
+	case n == 0 && len(p) > 0:
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// BootIDFile is where the kernel names its run, below the root folder.
+const BootIDFile = "proc/sys/kernel/random/boot_id"
+
+// BootID gives the id of the kernel's run, from the folder that holds proc.
+func BootID(root string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(root, BootIDFile))
+	return strings.TrimSpace(string(text)), err
+}
+
+// LockdownMode gives the mode that is marked in /sys/kernel/security/lockdown: none,
+// integrity or confidentiality.
+func LockdownMode(text string) (mode string, ok bool) {
+	_, rest, _ := strings.Cut(text, "[")
+	mode, _, ok = strings.Cut(rest, "]")
+	return mode, ok
+}
+
+// Symbol is a line of /proc/kallsyms or of System.map.
+type Symbol struct {
+	Address string // in hexadecimal digits; zeros where it is hidden
+	Name    string
+	Module  string // that has it; empty for the kernel
+}
+
+// ParseSymbol reads a line: address, kind, name, and for modules their name in brackets.
+func ParseSymbol(line string) (Symbol, bool) {
+	address, rest, _ := strings.Cut(line, " ")
+	_, rest, ok := strings.Cut(rest, " ")
+	if !ok {
+		return Symbol{}, false
+	}
+	name, module, _ := strings.Cut(rest, "\t")
+	return Symbol{address, name, strings.Trim(module, "[] ")}, true
+}
+
+// System is what uname tells.
+type System struct {
+	Node    string // the host's name
+	Release string // as uname -r
+	Version string
+	Machine string // as uname -m; a process can have it lie (setarch)
+}
+
+// Uname asks the running kernel. All is empty where it does not answer, which Linux always
+// does.
+func Uname() System {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return System{}
+	}
+	return System{
+		Node: unix.ByteSliceToString(u.Nodename[:]), Release: unix.ByteSliceToString(u.Release[:]),
+		Version: unix.ByteSliceToString(u.Version[:]), Machine: unix.ByteSliceToString(u.Machine[:]),
+	}
+}

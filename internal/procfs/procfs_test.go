@@ -1,0 +1,76 @@
+package procfs
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestParseSymbol(t *testing.T) {
+	for line, want := range map[string]Symbol{
+		"ffffffff81000000 T _text":             {"ffffffff81000000", "_text", ""},
+		"0000000000000000 t hello_init\t[x_y]": {"0000000000000000", "hello_init", "x_y"},
+		"ffffffffc0 t bpf_prog_1\t[bpf]":       {"ffffffffc0", "bpf_prog_1", "bpf"},
+	} {
+		if got, ok := ParseSymbol(line); !ok || got != want {
+			t.Errorf("%q: %+v, %v", line, got, ok)
+		}
+	}
+	for _, line := range []string{"", "ffffffff81000000", "ffffffff81000000 T"} {
+		if got, ok := ParseSymbol(line); ok {
+			t.Errorf("%q: %+v", line, got)
+		}
+	}
+}
+
+func TestLockdownMode(t *testing.T) {
+	for text, want := range map[string]string{
+		"[none] integrity confidentiality\n": "none", "none [integrity] confidentiality\n": "integrity",
+		"none integrity [confidentiality]": "confidentiality", "": "?", "none": "?", "[none": "?",
+	} {
+		got, ok := LockdownMode(text)
+		if !ok {
+			got = "?"
+		}
+		if got != want {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
+}
+
+// TestFirstLine: what is no small regular file has no line, and nothing hangs.
+func TestFirstLine(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	fifo := filepath.Join(dir, "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		write("two", "a b \nc\n"): "a b ", write("bare", "x"): "x", write("empty", ""): "",
+		write("long", strings.Repeat("x", MaxLine+1)): "", dir + "/none": "", dir: "", fifo: "",
+	} {
+		if got := FirstLine(path); got != want {
+			t.Errorf("%s: %q", path, got)
+		}
+	}
+}
+
+func TestRunning(t *testing.T) {
+	u := Uname()
+	if u.Release == "" || u.Version == "" || u.Machine == "" || u.Release != FirstLine("/proc/sys/kernel/osrelease") {
+		t.Errorf("%+v", u)
+	}
+	if id, err := BootID("/"); err != nil || len(id) != 36 {
+		t.Errorf("%q, %v", id, err)
+	}
+}
