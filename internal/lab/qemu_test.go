@@ -38,7 +38,7 @@ func TestQEMUArguments(t *testing.T) {
 	}{
 		{"emulated", qemu{arch: "amd64", major: 7}, nil, []string{
 			"-accel tcg,thread=single", "-machine q35", "-cpu max", "-smp 2", "-m 700", "-kernel /dev/fd/3",
-			"-initrd /dev/fd/4", "-append console=ttyS0 quiet panic=-1 rcupdate.rcu_expedited=1 no_timer_check", "-serial chardev:console", "-serial chardev:results"}},
+			"-initrd /dev/fd/4", "-append console=ttyS0 quiet panic=-1 rcupdate.rcu_expedited=1 no_timer_check clocksource=hpet tsc=unstable", "-serial chardev:console", "-serial chardev:results"}},
 		{"threads are safe from 10 on", qemu{arch: "amd64", major: 10}, nil, []string{"-accel tcg"}},
 		{"KVM", qemu{arch: "amd64", major: 7}, func(h *hardware) { h.accel = KVM }, []string{"-accel kvm", "-cpu host"}},
 		{"arm64", qemu{arch: "arm64", major: 7}, nil, []string{
@@ -48,7 +48,7 @@ func TestQEMUArguments(t *testing.T) {
 		{"disk", qemu{arch: "amd64"}, func(h *hardware) { h.disk = 6 }, []string{
 			"-add-fd fd=6,set=2", "-drive file=/dev/fdset/2,format=raw,if=none,id=disk,cache=writeback"}},
 		{"more of a command line", qemu{arch: "amd64"}, func(h *hardware) { h.append = "lsm=bpf x=\"a b\"" },
-			[]string{"-append console=ttyS0 quiet panic=-1 rcupdate.rcu_expedited=1 no_timer_check lsm=bpf x=\"a b\""}},
+			[]string{"-append console=ttyS0 quiet panic=-1 rcupdate.rcu_expedited=1 no_timer_check clocksource=hpet tsc=unstable lsm=bpf x=\"a b\""}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := h
