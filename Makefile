@@ -26,7 +26,10 @@ export CLANG := 19
 # tree of another user.
 VCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
 export CGO_ENABLED ?= 0
-BUILD  := go build -trimpath -ldflags=-s -buildvcs=$(VCS)
+# Programs, tests, vet and staticcheck are compiled alike: another flag, or the path of another
+# tree, would have every dependency compiled once more.
+export GOFLAGS := $(strip $(filter-out -trimpath,$(shell go env GOFLAGS)) -trimpath)
+BUILD  := go build -ldflags=-s -buildvcs=$(VCS)
 GOTEST := bin/gotest $${GOTEST_TALLY:+--tally "$$GOTEST_TALLY"}
 
 # What make test and make test-matrix run on, and what .ci/run adds to make test. The longest
@@ -82,14 +85,15 @@ fmt: ## fail when gofmt would change a file
 
 vet: vet/amd64 vet/arm64 ## go vet, as amd64 and as arm64
 
-vet/%:
+# After guest, and so are staticcheck and benchmarks: two that compile the same at once both compile it.
+vet/%: $$(call steps,guest)
 	@$(STEP) env GOARCH=$* go vet ./...
 
 staticcheck: $$(call steps,guest) ## staticcheck
 	@$(STEP) go tool staticcheck ./...
 
 race: guest setup/race ## the unit tests under the race detector, but for *_plain_test.go
-	@CGO_ENABLED=1 $(GOTEST) -race ./...
+	@scripts/unit-tests race
 
 fuzz: ## fuzz with each target for FUZZTIME=1m
 	@scripts/fuzz $(FUZZTIME)

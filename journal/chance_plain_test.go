@@ -9,37 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 )
-
-// A process that is killed in the middle of appends, again and again: all that it was
-// told is kept is there, and the chain holds.
-func TestKilledWhileAppending(t *testing.T) {
-	t.Parallel()
-	times := 30
-	if testing.Short() {
-		times = 5
-	}
-	path := filepath.Join(t.TempDir(), "journal.db")
-	for i := range times {
-		c, lines := startChild(t, path)
-		time.AfterFunc(time.Duration(rand.IntN(60_000))*time.Microsecond, func() { c.Process.Kill() })
-		kept := int64(0)
-		for lines.Scan() {
-			seq, err := strconv.ParseInt(lines.Text(), 10, 64)
-			if err != nil {
-				break // cut in the middle of a line, or an error
-			}
-			kept = seq
-		}
-		if err := c.Wait(); err == nil || c.ProcessState.Exited() {
-			t.Fatalf("the child was not killed, and says %q", lines.Text())
-		}
-		checkKilled(t, path, i, kept)
-	}
-}
 
 // Bytes that a disk has changed: the journal is refused, or Verify finds it, or all
 // records are what they were. It never panics.

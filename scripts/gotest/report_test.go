@@ -13,8 +13,10 @@ import (
 func goTestOf(t *testing.T, files map[string]string, args ...string) (status int, stdout string, err error) {
 	t.Helper()
 	t.Chdir(makeModule(t, files))
-	t.Setenv("GOFLAGS", "") // its own module, whatever the caller's flags
-	t.Setenv("GOWORK", "off")
+	for _, variable := range ownEnv() {
+		name, value, _ := strings.Cut(variable, "=")
+		t.Setenv(name, value)
+	}
 	var out, errs bytes.Buffer
 	status, err = run(context.Background(), args, &out, &errs)
 	t.Logf("exit status %d, %v\n%s%s", status, err, out.String(), errs.String())
@@ -24,12 +26,16 @@ func goTestOf(t *testing.T, files map[string]string, args ...string) (status int
 // goTestIn does so with options, and beside other tests.
 func goTestIn(t *testing.T, opts *options, files map[string]string, args ...string) (status int, stdout string, err error) {
 	t.Helper()
-	opts.dir, opts.env = makeModule(t, files), append(os.Environ(), "GOFLAGS=", "GOWORK=off")
+	opts.dir, opts.env = makeModule(t, files), append(os.Environ(), ownEnv()...)
 	var out, errs bytes.Buffer
 	status, err = opts.run(context.Background(), args, &out, &errs)
 	t.Logf("exit status %d, %v\n%s%s", status, err, out.String(), errs.String())
 	return status, out.String(), err
 }
+
+// ownEnv is for a module of its own, whatever the caller's flags are. The flags are those of
+// make, for which the standard library is compiled already.
+func ownEnv() []string { return []string{"GOFLAGS=-trimpath", "CGO_ENABLED=0", "GOWORK=off"} }
 
 func makeModule(t *testing.T, files map[string]string) string {
 	t.Helper()

@@ -1,6 +1,9 @@
+//go:build !race
+
 package kernel
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,5 +56,12 @@ func TestHostileFiles(t *testing.T) {
 				t.Errorf("%q: not one clear line: %.700q", name, err)
 			}
 		}
+	}
+}
+
+func TestConfigThatIsABomb(t *testing.T) {
+	k := running(files{"proc/config.gz": gzipped(t, strings.Repeat("0", maxFile+1))}).open(t)
+	if got, err := k.Config("CONFIG_ON"); !errors.Is(err, ErrUnknown) {
+		t.Errorf("%q, %v", got, err)
 	}
 }
