@@ -1,0 +1,112 @@
+package kmodtrace
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/kmodtrace/kmodtrace/"
+
+// directions are what no package may import, by folder: a folder stands for all below it.
+var directions = []struct {
+	from, to string
+	because  string
+}{
+	{"tracer", "kmod", "the tracer knows what the kernel did, and kmod files and system calls: record joins them"},
+	{"kmod", "tracer", "the tracer knows what the kernel did, and kmod files and system calls: record joins them"},
+	{"kernel", "tracer", "facts about a kernel come first"},
+	{"tracer", "account", "a record is made of an action"},
+	{"cause", "account", "a record has a cause"},
+	{"provenance", "account", "a record has an origin"},
+	{"account", "proof", "a proof has records"},
+	{"account", "journal", "a record does not know where it is kept"},
+	{"journal", "tracer", "a journal keeps what it is given"},
+	{"proof", "reload", "a reload is made of proofs"},
+	{"proof", "service", "libraries serve the commands and the service"},
+	{"reload", "service", "libraries serve the commands and the service"},
+	{"service", "proof", "the service watches, and changes nothing"},
+	{"service", "timeline", "pictures are the commands'"},
+	{"", "cmd", "nothing imports a command"},
+	{"proof", "internal/lab", "the lab is a tool, not a part of the libraries"},
+	{"tracer", "internal/lab", "the lab is a tool, not a part of the libraries"},
+	{"kmod", "internal/lab", "the lab is a tool, not a part of the libraries"},
+	{"service", "internal/lab", "the lab is a tool, not a part of the libraries"},
+}
+
+// libraries have no command line, and no exit status.
+var libraries = []string{"account", "cause", "journal", "kbuild", "kernel", "kmod", "proof", "provenance", "reload", "timeline", "tracer"}
+
+// notForLibraries are what a library has no use for, so that it cannot print, log or parse a
+// command line.
+var notForLibraries = []string{"github.com/spf13/cobra", "github.com/rs/zerolog", "log", "log/slog", "flag"}
+
+// TestImports: the packages import each other in one direction, as the shape of the project
+// has it.
+func TestImports(t *testing.T) {
+	seen := make(map[string]bool)
+	for pkg, imports := range imported(t) {
+		seen[pkg] = true
+		for _, path := range imports {
+			for _, d := range directions {
+				if name, ok := strings.CutPrefix(path, module); ok && below(pkg, d.from) && below(name, d.to) && !below(pkg, d.to) {
+					t.Errorf("%s imports %s: %s", pkg, name, d.because)
+				}
+			}
+			for _, library := range libraries {
+				for _, other := range notForLibraries {
+					if below(pkg, library) && path == other {
+						t.Errorf("%s imports %s: a library neither prints nor logs, and has no command line", pkg, path)
+					}
+				}
+			}
+		}
+	}
+	for _, library := range libraries {
+		if !seen[library] {
+			t.Errorf("there is no package %s", library)
+		}
+	}
+}
+
+func below(pkg, folder string) bool {
+	return folder == "" || pkg == folder || strings.HasPrefix(pkg, folder+"/")
+}
+
+// imported gives what each folder's files import, but for tests.
+func imported(t *testing.T) map[string][]string {
+	t.Helper()
+	all := make(map[string][]string)
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && path != "." && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata"):
+			return fs.SkipDir
+		case entry.IsDir() || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		pkg := filepath.ToSlash(filepath.Dir(path))
+		all[pkg] = append(all[pkg], "") // also one that imports nothing
+		for _, spec := range file.Imports {
+			name, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			all[pkg] = append(all[pkg], name)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
