@@ -266,6 +266,7 @@ func TestEveryRests(t *testing.T) {
 			})
 			time.Sleep(time.Minute)
 			cancel()
+			synctest.Wait()
 			if n != c.times {
 				t.Errorf("%d times within a minute, though each takes %v: want %d", n, c.takes, c.times)
 			}
