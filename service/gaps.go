@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/journal"
@@ -165,7 +166,20 @@ const leastStep = time.Second
 
 func newClock() clock { return clock{offset()} }
 
-func offset() time.Duration { return time.Duration(time.Now().UnixNano()) - tracer.SinceBoot() }
+// offset gives how far the machine's clock is ahead of the time since boot. The two are read one
+// after the other, and a busy machine lets others run meanwhile: the closest readings count.
+func offset() (ahead time.Duration) {
+	const readings = 5
+	closest := time.Duration(math.MaxInt64)
+	for range readings {
+		before := tracer.SinceBoot()
+		now := time.Duration(time.Now().UnixNano())
+		if between := tracer.SinceBoot() - before; between < closest {
+			closest, ahead = between, now-before
+		}
+	}
+	return ahead
+}
 
 // step gives by how much the clock was set since it was last asked; 0 if it was not.
 func (c *clock) step() time.Duration {

@@ -27,6 +27,11 @@ func TestServeSites(t *testing.T) {
 	if err := roles.Install("kmodtrace"); err != nil {
 		t.Fatal(err)
 	}
+	var naps []string
+	for i := range 32 {
+		naps = append(naps, fmt.Sprint("nap", i))
+	}
+	unload(t, naps) // an earlier test may have left some
 	s := serve(t, t.TempDir(), "")
 	pause := func(signal syscall.Signal) {
 		if err := s.cmd.Process.Signal(signal); err != nil {
@@ -42,9 +47,9 @@ func TestServeSites(t *testing.T) {
 	const wanted = "site_in_journal"
 	command("/sbin/insmod", labModule("asker"), "want="+wanted)
 	command("/sbin/rmmod", "asker")
-	for i := range 32 {
-		command("/sbin/insmod", labModule(fmt.Sprint("nap", i)), "ms=0")
-		defer unload(t, []string{fmt.Sprint("nap", i)})
+	defer unload(t, naps)
+	for _, name := range naps {
+		command("/sbin/insmod", labModule(name), "ms=0")
 	}
 	pause(syscall.SIGCONT)
 	want := `^asker_ask\+0x[0-9a-f]+ \[asker\]$`
