@@ -35,6 +35,7 @@ type world struct {
 	tree      string // a folder with lib/modules, of the specimens only
 	watch     *watched
 	fences    int
+	bounded   bool // what is started has not the capability: see withoutCapability
 	// shared is attached once for all commands of ours, which run in this process. Nil where
 	// the kernel ends the thread that loads: there each has a process.
 	shared *sharedTracer
@@ -199,17 +200,23 @@ func quiet(t *testing.T, name string, args ...string) {
 func (w *world) withoutCapability(do func()) {
 	shared := w.shared
 	w.shared = nil // this process keeps it
-	defer func() { w.shared = shared }()
+	w.bounded = true
+	defer func() { w.shared, w.bounded = shared, false }()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		runtime.LockOSThread() // and it ends with the goroutine
-		if err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_SYS_MODULE, 0, 0, 0); err != nil {
-			panic(err)
-		}
+		dropCapability()
 		do()
 	}()
 	<-done
+}
+
+// dropCapability keeps the capability from the programs that this thread starts.
+func dropCapability() {
+	if err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_SYS_MODULE, 0, 0, 0); err != nil {
+		panic(err)
+	}
 }
 
 // deny has the kernel's LSM hook answer with an errno.
@@ -366,6 +373,9 @@ func (w *world) during(do func()) (seen []cause.Explained) {
 		// that nobody has afterwards: who borrows the shared tracer takes all of its own for
 		// what it did itself.
 		runtime.LockOSThread()
+		if w.bounded {
+			dropCapability()
+		}
 		w.untilFence()
 		do()
 		seen = w.untilFence()
