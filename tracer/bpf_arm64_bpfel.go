@@ -269,6 +269,16 @@ type bpfModuleEvent struct {
 	InitAddress uint64
 }
 
+type bpfPace struct {
+	_    structs.HostLayout
+	Next uint64
+	Last [4]struct {
+		_        structs.HostLayout
+		Time     uint64
+		Position uint64
+	}
+}
+
 type bpfParamsEvent struct {
 	_    structs.HostLayout
 	H    bpfHeader
@@ -334,17 +344,6 @@ type bpfReturnEvent struct {
 	Unused  uint32
 }
 
-type bpfSharedBudget struct {
-	_      structs.HostLayout
-	Bucket bpfBucket
-	Next   uint64
-	Last   [8]struct {
-		_        structs.HostLayout
-		Time     uint64
-		Position uint64
-	}
-}
-
 type bpfStage uint32
 
 const (
@@ -404,6 +403,7 @@ const (
 	bpfMapLimitedRequests                       = "limited_requests"
 	bpfMapLosses                                = "losses"
 	bpfMapOtherFolds                            = "other_folds"
+	bpfMapPaces                                 = "paces"
 	bpfMapReading                               = "reading"
 	bpfMapRequests                              = "requests"
 	bpfMapReturns                               = "returns"
@@ -630,6 +630,7 @@ type bpfMapSpecs struct {
 	LimitedRequests *ebpf.MapSpec `ebpf:"limited_requests"`
 	Losses          *ebpf.MapSpec `ebpf:"losses"`
 	OtherFolds      *ebpf.MapSpec `ebpf:"other_folds"`
+	Paces           *ebpf.MapSpec `ebpf:"paces"`
 	Reading         *ebpf.MapSpec `ebpf:"reading"`
 	Requests        *ebpf.MapSpec `ebpf:"requests"`
 	Returns         *ebpf.MapSpec `ebpf:"returns"`
@@ -704,6 +705,7 @@ type bpfMaps struct {
 	LimitedRequests *ebpf.Map `ebpf:"limited_requests"`
 	Losses          *ebpf.Map `ebpf:"losses"`
 	OtherFolds      *ebpf.Map `ebpf:"other_folds"`
+	Paces           *ebpf.Map `ebpf:"paces"`
 	Reading         *ebpf.Map `ebpf:"reading"`
 	Requests        *ebpf.Map `ebpf:"requests"`
 	Returns         *ebpf.Map `ebpf:"returns"`
@@ -727,6 +729,7 @@ func (m *bpfMaps) Close() error {
 		m.LimitedRequests,
 		m.Losses,
 		m.OtherFolds,
+		m.Paces,
 		m.Reading,
 		m.Requests,
 		m.Returns,

@@ -73,6 +73,16 @@ type loopsLoss struct {
 	Absent    uint64
 }
 
+type loopsPace struct {
+	_    structs.HostLayout
+	Next uint64
+	Last [4]struct {
+		_        structs.HostLayout
+		Time     uint64
+		Position uint64
+	}
+}
+
 type loopsRequest struct {
 	_       structs.HostLayout
 	Id      uint64
@@ -83,17 +93,6 @@ type loopsRequest struct {
 	Wait    uint32
 	Limited uint16
 	Folded  uint16
-}
-
-type loopsSharedBudget struct {
-	_      structs.HostLayout
-	Bucket loopsBucket
-	Next   uint64
-	Last   [8]struct {
-		_        structs.HostLayout
-		Time     uint64
-		Position uint64
-	}
 }
 
 // Names of all BPF objects in the ELF.
@@ -111,6 +110,7 @@ const (
 	loopsMapLimitedRequests                       = "limited_requests"
 	loopsMapLosses                                = "losses"
 	loopsMapOtherFolds                            = "other_folds"
+	loopsMapPaces                                 = "paces"
 	loopsMapReading                               = "reading"
 	loopsMapRequests                              = "requests"
 	loopsMapReturns                               = "returns"
@@ -355,6 +355,7 @@ type loopsMapSpecs struct {
 	LimitedRequests *ebpf.MapSpec `ebpf:"limited_requests"`
 	Losses          *ebpf.MapSpec `ebpf:"losses"`
 	OtherFolds      *ebpf.MapSpec `ebpf:"other_folds"`
+	Paces           *ebpf.MapSpec `ebpf:"paces"`
 	Reading         *ebpf.MapSpec `ebpf:"reading"`
 	Requests        *ebpf.MapSpec `ebpf:"requests"`
 	Returns         *ebpf.MapSpec `ebpf:"returns"`
@@ -429,6 +430,7 @@ type loopsMaps struct {
 	LimitedRequests *ebpf.Map `ebpf:"limited_requests"`
 	Losses          *ebpf.Map `ebpf:"losses"`
 	OtherFolds      *ebpf.Map `ebpf:"other_folds"`
+	Paces           *ebpf.Map `ebpf:"paces"`
 	Reading         *ebpf.Map `ebpf:"reading"`
 	Requests        *ebpf.Map `ebpf:"requests"`
 	Returns         *ebpf.Map `ebpf:"returns"`
@@ -452,6 +454,7 @@ func (m *loopsMaps) Close() error {
 		m.LimitedRequests,
 		m.Losses,
 		m.OtherFolds,
+		m.Paces,
 		m.Reading,
 		m.Requests,
 		m.Returns,
