@@ -80,39 +80,46 @@ func begin(t *testing.T) *siege {
 	s := &siege{t: t, dir: t.TempDir()}
 	s.socket = filepath.Join(s.dir, "metrics")
 	s.served = serve(t, s.dir, "  keep_mib: 1024\nmetrics:\n  listen: unix:"+s.socket+"\n")
-	prefer(t, s.served.cmd.Process.Pid, unitNice)
-	prefer(t, os.Getpid(), unitNice-1) // what measures must not wait either
+	share(t, "service", s.served.cmd.Process.Pid)
+	share(t, "siege", os.Getpid()) // what measures must not wait either
 	var err error
 	if s.journal, err = journal.OpenReadOnly(s.served.path); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		s.journal.Close()
-		prefer(t, os.Getpid(), 0)
-	})
+	t.Cleanup(func() { s.journal.Close() })
 	return s
 }
 
-// unitNice is the unit's Nice=: without it, and without control groups that share the
-// processors, whoever has most threads gets most of them.
-const unitNice = -10
+// cgroups is where the control groups of version 2 are.
+const cgroups = "/sys/fs/cgroup"
 
-// prefer gives all threads of a process a priority.
-func prefer(t *testing.T, pid, nice int) {
+// unitWeight is the unit's CPUWeight=, beside the helpers that the kernel starts in the root
+// group, which its Slice= says. A priority alone does nothing there: the kernel weighs
+// groups, or else sessions (sched_autogroup_enabled), before the threads in one.
+const unitWeight = "1000"
+
+// share gives a process, until the test ends, the part of the processors that the unit has.
+func share(t *testing.T, name string, pid int) {
 	t.Helper()
-	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
-	if err != nil || len(threads) == 0 {
-		t.Fatalf("threads of process %d: %v, %v", pid, threads, err)
-	}
-	for _, thread := range threads {
-		tid, err := strconv.Atoi(filepath.Base(thread))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := unix.Setpriority(unix.PRIO_PROCESS, tid, nice); err != nil && !errors.Is(err, unix.ESRCH) {
+	group := filepath.Join(cgroups, name)
+	write := func(path, text string) {
+		if err := os.WriteFile(path, []byte(text), 0); err != nil {
 			t.Fatal(err)
 		}
 	}
+	write(filepath.Join(cgroups, "cgroup.subtree_control"), "+cpu")
+	if err := os.Mkdir(group, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(filepath.Join(group, "cpu.weight"), unitWeight)
+	write(filepath.Join(group, "cgroup.procs"), strconv.Itoa(pid))
+	t.Cleanup(func() {
+		// Where it has ended already, there is nothing to take out.
+		_ = os.WriteFile(filepath.Join(cgroups, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0)
+		if err := os.Remove(group); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // lay lets the besiegers loose.
@@ -182,7 +189,7 @@ func (s *siege) coveredFile(dir string) *os.File {
 // deepCgroup gives a control group whose path is long.
 func (s *siege) deepCgroup() *os.File {
 	s.t.Helper()
-	dir := "/sys/fs/cgroup"
+	dir := cgroups
 	for range 8 {
 		dir = filepath.Join(dir, strings.Repeat("c", 250))
 		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {

@@ -25,9 +25,6 @@ import (
 //	aliases     asks for hash algorithms, of a random name each, by AF_ALG
 //	mounts      becomes root of a user namespace, and there mounts file systems of random types
 func besieger(args []string) error {
-	if err := ordinary(); err != nil {
-		return err
-	}
 	if args[0] == "mounts" && os.Getenv(inNamespace) == "" {
 		return intoNamespace(args)
 	}
@@ -65,24 +62,6 @@ func besieger(args []string) error {
 	ended.Store(true)
 	group.Wait()
 	fmt.Println(made.Load())
-	return nil
-}
-
-// ordinary gives this process the priority that everybody has, whoever started it.
-func ordinary() error {
-	threads, err := os.ReadDir("/proc/self/task")
-	if err != nil {
-		return err
-	}
-	for _, thread := range threads {
-		tid, err := strconv.Atoi(thread.Name())
-		if err != nil {
-			return err
-		}
-		if err := unix.Setpriority(unix.PRIO_PROCESS, tid, 0); err != nil && !errors.Is(err, unix.ESRCH) {
-			return fmt.Errorf("take the usual priority: %w", err)
-		}
-	}
 	return nil
 }
 
