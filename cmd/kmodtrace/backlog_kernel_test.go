@@ -3,11 +3,13 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,10 +18,36 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kmodtrace/kmodtrace/internal/await"
+	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// muchMore is what the ring of events has no room for: some five thousand attempts have.
-const muchMore = 12000
+// muchMore attempts have no room in a ring of events of smallRing: some 1,250 have. In the ring
+// of the usual size a few thousand have, and to tell more takes a minute here.
+const (
+	smallRing = 2 << 20
+	muchMore  = 3000
+)
+
+// ringVariable names how many bytes the ring of events of a process's tracer has.
+const ringVariable = "KMODTRACE_TEST_RING"
+
+// runWithRing is run with a ring of that size.
+func runWithRing(size string) int {
+	bytes, err := strconv.ParseUint(size, 10, 32)
+	if err != nil {
+		panic(err)
+	}
+	var t *tracer.Tracer
+	ctx := lend(context.Background(), func(backend tracer.Backend) (*tracer.Tracer, error) {
+		t, err = tracer.Open(&tracer.Options{Backend: backend, RingSize: uint32(bytes)})
+		return t, err
+	})
+	status := runIn(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	if t != nil {
+		_ = t.Close()
+	}
+	return status
+}
 
 // refuseUnloads makes refused unloads, two thousand a second: at full speed, twenty
 // thousand, whoever reads the ring cannot keep up on an emulated machine.
@@ -51,6 +79,7 @@ func startWatching(t *testing.T, stdout *os.File) *watching {
 	}
 	ready := filepath.Join(t.TempDir(), "ready")
 	w := &watching{Cmd: exec.Command("kmodtrace", "watch", "--json", "--ready-file", ready)}
+	w.Env = append(os.Environ(), fmt.Sprintf("%s=%d", ringVariable, smallRing))
 	w.Stdout, w.Stderr = stdout, &w.errs
 	if err := w.Start(); err != nil {
 		t.Fatal(err)

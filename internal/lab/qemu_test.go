@@ -37,7 +37,7 @@ func TestQEMUArguments(t *testing.T) {
 		want   []string // pairs
 	}{
 		{"emulated", qemu{arch: "amd64", major: 7}, nil, []string{
-			"-accel tcg,thread=single", "-machine q35", "-cpu max", "-smp 2", "-m 700", "-kernel /dev/fd/3",
+			"-accel tcg,thread=single", "-machine q35", "-cpu max,-erms,-fsrm", "-smp 2", "-m 700", "-kernel /dev/fd/3",
 			"-initrd /dev/fd/4", "-append console=ttyS0 quiet panic=-1 rcupdate.rcu_expedited=1 no_timer_check clocksource=hpet tsc=unstable", "-serial chardev:console", "-serial chardev:results"}},
 		{"threads are safe from 10 on", qemu{arch: "amd64", major: 10}, nil, []string{"-accel tcg"}},
 		{"KVM", qemu{arch: "amd64", major: 7}, func(h *hardware) { h.accel = KVM }, []string{"-accel kvm", "-cpu host"}},
