@@ -64,6 +64,8 @@ func TestBadConfiguration(t *testing.T) {
 		"journal:\n  keep_for: -5h\n":                           "is no length of time",
 		"journal:\n  keep_for: 99999999999d\n":                  "is no length of time",
 		"journal:\n  keep_mib: 1\n":                             "want at least 4",
+		"journal:\n  keep_mib: 1073741825\n":                    "want at most 1073741824",
+		"journal:\n  keep_mib: 17592186044416\n":                "want at most 1073741824", // no bytes, in 64 bits
 		"journal:\n  keep_mib: -1\n":                            "want none or more",
 		"journal:\n  anchor_every: 1s\n":                        "want at least a minute",
 		"backend: magic\n":                                      `no backend "magic"`,

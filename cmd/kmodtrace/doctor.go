@@ -118,7 +118,7 @@ func checks() []check {
 		optional("BPF LSM", tracer.HaveBPFLSM(), true),
 		loadingCheck(),
 		signatureCheck(),
-		loginCheck(),
+		loginCheck(kernel.LoginUIDImmutable()),
 	}
 }
 
@@ -197,9 +197,9 @@ func signatureCheck() check {
 
 // loginCheck tells whether root can change a login uid that is set. Whoever has none can
 // set it in any case.
-func loginCheck() check {
+func loginCheck(immutable bool, err error) check {
 	c := check{Name: "fixed login uid"}
-	switch immutable, err := kernel.LoginUIDImmutable(); {
+	switch {
 	case errors.Is(err, os.ErrNotExist):
 		c.Have, c.Note = no, "this kernel has no login uids: nobody is known by a login"
 	case err != nil:
