@@ -21,9 +21,9 @@ enum budget {
 
 /* How many are a second is by the clock, and how many the reader can take is not: on a slow
  * or busy machine it takes fewer, and what waits for it would grow without end, with the
- * loads that matter behind it. So nothing more is told while that many of all budgets are
+ * loads that matter behind it. So nothing more is told while that many of one budget are
  * unread, and the first of these is that old. */
-#define MOST_UNREAD 4 /* a power of two */
+#define MOST_UNREAD 8 /* a power of two */
 #define UNREAD_FOR  (SECOND / 2)
 
 /* Before this position in the ring the reader has taken all. It is the reader who writes
@@ -41,7 +41,8 @@ struct told_at {
 	__u64 position;
 };
 
-struct pace {
+struct shared_budget {
+	struct bucket bucket;
 	__u64 next; /* of last, to be written */
 	struct told_at last[MOST_UNREAD];
 };
@@ -62,15 +63,8 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, BUDGETS);
 	__type(key, __u32);
-	__type(value, struct bucket);
+	__type(value, struct shared_budget);
 } all_budgets SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct pace);
-} paces SEC(".maps");
 
 /* spend takes a token, and tells whether there was one. Threads that do so at the same
  * moment may get one more each, and pay for it: kernels before 5.12 have no other atomic
@@ -97,23 +91,20 @@ enum afford {
 /* keep_pace tells whether the reader can follow, and notes that one more is told. Two that do
  * so at the same moment may share a place, and then one more may wait: it is a bound all the
  * same. */
-static __always_inline bool keep_pace(__u64 now)
+static __always_inline bool keep_pace(struct shared_budget *b, __u64 now)
 {
+	__u64 next = b->next;
+	struct told_at *oldest = &b->last[next & (MOST_UNREAD - 1)];
 	__u32 zero = 0;
 	__u64 *through = bpf_map_lookup_elem(&reading, &zero);
-	struct pace *p = bpf_map_lookup_elem(&paces, &zero);
-	struct told_at *oldest;
-	__u64 next;
 
-	if (!through || !p)
+	if (!through)
 		return false;
-	next = p->next;
-	oldest = &p->last[next & (MOST_UNREAD - 1)];
 	if (*through < oldest->position && now > oldest->time + UNREAD_FOR)
 		return false;
 	oldest->time = now;
 	oldest->position = bpf_ringbuf_query(&events, BPF_RB_PROD_POS);
-	p->next = next + 1;
+	b->next = next + 1;
 	return true;
 }
 
@@ -125,7 +116,7 @@ static __always_inline enum afford affordable(enum budget budget)
 	struct budget_key key = { .uid = bpf_get_current_uid_gid(), .budget = budget };
 	__u64 now = bpf_ktime_get_boot_ns();
 	struct bucket *b = bpf_map_lookup_elem(&user_budgets, &key);
-	struct bucket *shared;
+	struct shared_budget *shared;
 	__u32 all = budget;
 
 	if (!b) {
@@ -137,9 +128,9 @@ static __always_inline enum afford affordable(enum budget budget)
 	if (!b || !spend(b, now, USER_BURST, USER_EACH))
 		return OVER_BUDGET;
 	shared = bpf_map_lookup_elem(&all_budgets, &all);
-	if (!shared || !spend(shared, now, ALL_BURST, ALL_EACH))
+	if (!shared || !spend(&shared->bucket, now, ALL_BURST, ALL_EACH))
 		return OVER_BUDGET;
-	return keep_pace(now) ? AFFORDABLE : READER_BEHIND;
+	return keep_pace(shared, now) ? AFFORDABLE : READER_BEHIND;
 }
 
 /* What is counted and not told. */

@@ -39,6 +39,17 @@
 		return body((void *)PT_REGS_PARM1(ctx));           \
 	}
 
+/* The same for bodies that tell whether the actor is still due: see due.h. */
+#define ENTRY_THEN_ACTOR(name, target, body)                       \
+	SEC("fentry/" target) int fentry_##name(__u64 *ctx)        \
+	{                                                          \
+		return body((void *)ctx[0]) ? send_due() : 0;      \
+	}                                                          \
+	SEC("kprobe/" target) int kprobe_##name(struct pt_regs *ctx) \
+	{                                                          \
+		return body((void *)PT_REGS_PARM1(ctx)) ? go_on_as_actor(ctx) : 0; \
+	}
+
 /* For functions whose arguments the body does not want, or which have none. */
 #define ENTRY0(name, target, body)                                 \
 	SEC("fentry/" target) int fentry_##name(__u64 *ctx)        \
@@ -60,6 +71,17 @@
 	SEC("kretprobe/" target) int kretprobe_##name(struct pt_regs *ctx) \
 	{                                                              \
 		return body(PT_REGS_RC(ctx));                     \
+	}
+
+/* The same for bodies that tell whether the actor is still due. */
+#define RETURN_THEN_ACTOR(name, target, nargs, body)                   \
+	SEC("fexit/" target) int fexit_##name(__u64 *ctx)              \
+	{                                                              \
+		return body(ctx[nargs]) ? send_due() : 0;              \
+	}                                                              \
+	SEC("kretprobe/" target) int kretprobe_##name(struct pt_regs *ctx) \
+	{                                                              \
+		return body(PT_REGS_RC(ctx)) ? go_on_as_actor(ctx) : 0; \
 	}
 
 /* The return of a function that may sleep for long, a kretprobe in every mode. A

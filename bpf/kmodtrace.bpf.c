@@ -23,6 +23,7 @@
 #include "module.h"
 #include "file.h"
 #include "actor.h"
+#include "due.h"
 #include "image.h"
 #include "lookup.h"
 
@@ -131,8 +132,9 @@ static __always_inline int fold_call(enum call call, bool behind)
 	return fold((enum fold)call, behind);
 }
 
-static __always_inline int enter(enum call call, bool compat, __s32 fd, __u64 size, __u64 text,
-				 __u32 flags)
+/* enter tells whether the actor is due. */
+static __always_inline bool enter(enum call call, bool compat, __s32 fd, __u64 size, __u64 text,
+				  __u32 flags)
 {
 	bool limited = !may_load();
 	enum afford afford = limited ? affordable(BUDGET_CALLS) : AFFORDABLE;
@@ -142,8 +144,10 @@ static __always_inline int enter(enum call call, bool compat, __s32 fd, __u64 si
 
 	if (afford == AFFORDABLE)
 		a = begin(call, limited);
-	if (!a && limited)
-		return fold_call(call, afford == READER_BEHIND);
+	if (!a && limited) {
+		fold_call(call, afford == READER_BEHIND);
+		return false;
+	}
 	if (!a)
 		untracked();
 	if (bpf_probe_read_user_str(start, sizeof(start), (void *)text) < (long)sizeof(start))
@@ -151,34 +155,37 @@ static __always_inline int enter(enum call call, bool compat, __s32 fd, __u64 si
 	else
 		send_enter(a, call, compat, fd, size, text, flags,
 			   sizeof(((struct enter_event *)0)->text), limited);
-	if (a)
-		send_actor(a, a->id, limited ? LINE_LIMITED : 0);
-	if (call != CALL_FINIT_MODULE)
-		return 0;
-	file = file_of(fd);
-	return file ? send_file(a, file, FLAG_CLAIMED) : 0;
+	if (call == CALL_FINIT_MODULE) {
+		file = file_of(fd);
+		if (file)
+			send_file(a, file, FLAG_CLAIMED);
+	}
+	if (!a)
+		return false;
+	a->due = 1;
+	return true;
 }
 
-static __always_inline int enter_finit_module(struct pt_regs *regs)
+static __always_inline bool enter_finit_module(struct pt_regs *regs)
 {
 	return enter(CALL_FINIT_MODULE, syscall_compat(regs), syscall_arg1(regs), 0,
 		     syscall_arg2(regs), syscall_arg3(regs));
 }
-ENTRY(finit_module, SYSCALL("finit_module"), enter_finit_module)
+ENTRY_THEN_ACTOR(finit_module, SYSCALL("finit_module"), enter_finit_module)
 
-static __always_inline int enter_init_module(struct pt_regs *regs)
+static __always_inline bool enter_init_module(struct pt_regs *regs)
 {
 	return enter(CALL_INIT_MODULE, syscall_compat(regs), -1, syscall_arg2(regs),
 		     syscall_arg3(regs), 0);
 }
-ENTRY(init_module, SYSCALL("init_module"), enter_init_module)
+ENTRY_THEN_ACTOR(init_module, SYSCALL("init_module"), enter_init_module)
 
-static __always_inline int enter_delete_module(struct pt_regs *regs)
+static __always_inline bool enter_delete_module(struct pt_regs *regs)
 {
 	return enter(CALL_DELETE_MODULE, syscall_compat(regs), -1, 0, syscall_arg1(regs),
 		     syscall_arg2(regs));
 }
-ENTRY(delete_module, SYSCALL("delete_module"), enter_delete_module)
+ENTRY_THEN_ACTOR(delete_module, SYSCALL("delete_module"), enter_delete_module)
 
 static __always_inline int send_end(struct attempt *a, enum kind kind, enum call call, int ret)
 {
@@ -237,24 +244,24 @@ static __always_inline int leave_delete_module(int ret)
 SLEEPER(delete_module, SYSCALL("delete_module"), leave_delete_module)
 
 #if defined(__TARGET_ARCH_x86)
-static __always_inline int enter_finit_module32(struct pt_regs *regs)
+static __always_inline bool enter_finit_module32(struct pt_regs *regs)
 {
 	return enter(CALL_FINIT_MODULE, true, syscall32_arg1(regs), 0, syscall32_arg2(regs),
 		     syscall32_arg3(regs));
 }
-ENTRY(finit_module32, "__ia32_sys_finit_module", enter_finit_module32)
+ENTRY_THEN_ACTOR(finit_module32, "__ia32_sys_finit_module", enter_finit_module32)
 
-static __always_inline int enter_init_module32(struct pt_regs *regs)
+static __always_inline bool enter_init_module32(struct pt_regs *regs)
 {
 	return enter(CALL_INIT_MODULE, true, -1, syscall32_arg2(regs), syscall32_arg3(regs), 0);
 }
-ENTRY(init_module32, "__ia32_sys_init_module", enter_init_module32)
+ENTRY_THEN_ACTOR(init_module32, "__ia32_sys_init_module", enter_init_module32)
 
-static __always_inline int enter_delete_module32(struct pt_regs *regs)
+static __always_inline bool enter_delete_module32(struct pt_regs *regs)
 {
 	return enter(CALL_DELETE_MODULE, true, -1, 0, syscall32_arg1(regs), syscall32_arg2(regs));
 }
-ENTRY(delete_module32, "__ia32_sys_delete_module", enter_delete_module32)
+ENTRY_THEN_ACTOR(delete_module32, "__ia32_sys_delete_module", enter_delete_module32)
 
 SLEEPER(finit_module32, "__ia32_sys_finit_module", leave_finit_module)
 SLEEPER(init_module32, "__ia32_sys_init_module", leave_init_module)
@@ -493,20 +500,6 @@ SEC("kprobe/do_init_module") int kprobe_do_init_module(struct pt_regs *ctx)
 	return send_module(KIND_INIT, module);
 }
 
-static __always_inline int returned(enum kind kind, int ret, bool limited)
-{
-	struct attempt *a = current_attempt();
-	struct return_event *e = reserve(struct return_event, limited);
-
-	if (!e)
-		return lose(a, limited);
-	stamp(&e->h, kind, a);
-	e->ret = ret;
-	e->call = e->lost = e->symbols = e->unused = 0;
-	bpf_ringbuf_submit(e, 0);
-	return 0;
-}
-
 /* After a failed init struct module is already gone here: only the result. */
 static __always_inline int init_returned(int ret)
 {
@@ -561,24 +554,6 @@ SEC("kprobe/__request_module") int kprobe_request_module(struct pt_regs *ctx)
 	return 0;
 }
 
-static __always_inline struct request *current_request(void)
-{
-	__u32 tid = bpf_get_current_pid_tgid();
-	struct request *r = bpf_map_lookup_elem(&requests, &tid);
-
-	return r ?: bpf_map_lookup_elem(&limited_requests, &tid);
-}
-
-static __always_inline void forget_request(struct request *r)
-{
-	__u32 tid = bpf_get_current_pid_tgid();
-
-	if (r->limited)
-		bpf_map_delete_elem(&limited_requests, &tid);
-	else
-		bpf_map_delete_elem(&requests, &tid);
-}
-
 /* line_of_request: over the budget, or while the reader is behind, who asks is told all the
  * same, for a load may come of it, but not below whom. There are never more of those than
  * the machine can start helpers. */
@@ -596,26 +571,31 @@ static __always_inline __u32 line_of_request(bool limited)
 	}
 }
 
-static __always_inline int send_request(void *name, __u64 site, __u16 flags)
+/* send_request tells whether the actor is due, of whom and how much. */
+static __always_inline bool send_request(struct request *r, void *name, __u64 site, __u16 flags, __u64 *of,
+					 __u32 *line)
 {
 	struct attempt *a = current_attempt();
-	struct request *r = current_request();
 	bool limited = r ? r->limited : !may_load();
-	__u32 line = line_of_request(limited);
 	__u64 now = bpf_ktime_get_boot_ns();
 	struct request_event *e;
 	long n;
 
+	*line = line_of_request(limited);
+	*of = now;
 	if (r)
 		r->id = now;
 	/* Nothing comes of what is refused: then there is nobody to tell a load of. */
-	if (flags & FLAG_DENIED && line & LINE_CUT && r) {
+	if (flags & FLAG_DENIED && *line & LINE_CUT && r) {
 		r->folded = 1;
-		return fold(FOLD_REQUEST, line & LINE_BEHIND);
+		fold(FOLD_REQUEST, *line & LINE_BEHIND);
+		return false;
 	}
 	e = reserve(struct request_event, limited);
-	if (!e)
-		return lose(a, limited);
+	if (!e) {
+		lose(a, limited);
+		return false;
+	}
 	stamp(&e->h, KIND_REQUEST, a);
 	e->h.time = now; /* names the request */
 	e->h.flags = flags | (limited ? FLAG_LIMITED : 0);
@@ -628,7 +608,7 @@ static __always_inline int send_request(void *name, __u64 site, __u16 flags)
 	e->site = r ? r->site : site;
 	name_site(e->symbol, e->site);
 	bpf_ringbuf_submit(e, 0);
-	return send_actor(a, now, line);
+	return true;
 }
 
 /* In the thread whose need made the kernel ask, and before the helper starts: the
@@ -636,7 +616,13 @@ static __always_inline int send_request(void *name, __u64 site, __u16 flags)
 SEC("raw_tracepoint/module_request") int
 tracepoint_module_request(struct bpf_raw_tracepoint_args *ctx)
 {
-	return send_request((void *)ctx->args[0], ctx->args[2], ctx->args[1] & 1 ? FLAG_WAIT : 0);
+	__u32 line;
+	__u64 of;
+
+	if (!send_request(current_request(), (void *)ctx->args[0], ctx->args[2],
+			  ctx->args[1] & 1 ? FLAG_WAIT : 0, &of, &line))
+		return 0;
+	return send_actor(current_attempt(), of, line);
 }
 
 /* A security module can refuse the request; then there is no tracepoint. */
@@ -650,15 +636,22 @@ static __always_inline int ask_security(void *name)
 }
 ENTRY(security_kernel_module_request, "security_kernel_module_request", ask_security)
 
-static __always_inline int security_answered(int ret)
+/* ask tells of a request by what is known of it, and whether the actor is due. */
+static __always_inline bool ask(struct request *r, void *name, __u16 flags)
+{
+	__u64 of;
+
+	r->due = send_request(r, name, r->site, flags | (r->wait ? FLAG_WAIT : 0), &of, &r->line);
+	return r->due;
+}
+
+static __always_inline bool security_answered(int ret)
 {
 	struct request *r = current_request();
 
-	if (!ret || !r)
-		return 0;
-	return send_request((void *)r->name, r->site, FLAG_DENIED | (r->wait ? FLAG_WAIT : 0));
+	return ret && r && ask(r, (void *)r->name, FLAG_DENIED);
 }
-RETURN(security_kernel_module_request, "security_kernel_module_request", 1, security_answered)
+RETURN_THEN_ACTOR(security_kernel_module_request, "security_kernel_module_request", 1, security_answered)
 
 /* The same thread hands the helper to a worker, by a pointer; the new task has
  * the same one. Other users of helpers (core dumps, cgroup release) are in no
@@ -674,16 +667,17 @@ SEC("kprobe/call_usermodehelper_exec") int kprobe_call_usermodehelper_exec(struc
 	struct request *r = current_request();
 	__u64 key = (__u64)info;
 	char **argv, *name = 0;
+	bool due = false;
 
 	if (!r)
 		return 0;
 	if (!r->id) {
 		argv = BPF_CORE_READ(info, argv);
 		bpf_probe_read_kernel(&name, sizeof(name), &argv[3]);
-		send_request(name, r->site, r->wait ? FLAG_WAIT : 0);
+		due = ask(r, name, 0);
 	}
 	bpf_map_update_elem(&starting, &key, &r->id, BPF_ANY);
-	return 0;
+	return due ? go_on_as_actor(ctx) : 0;
 }
 
 static __always_inline int helper_started(void *info)
@@ -704,23 +698,26 @@ static __always_inline int helper_started(void *info)
 }
 ENTRY(call_usermodehelper_exec_async, "call_usermodehelper_exec_async", helper_started)
 
-static __always_inline int send_format(struct request *r, int ret)
+/* send_format tells whether the actor is due. */
+static __always_inline bool send_format(struct request *r, int ret)
 {
 	struct attempt *a = current_attempt();
-	__u64 now = bpf_ktime_get_boot_ns();
 	bool limited = r->limited;
-	__u32 line = line_of_request(limited);
 	struct format_event *e;
 
-	if (ret < 0 && line & LINE_CUT) {
+	r->line = line_of_request(limited);
+	if (ret < 0 && r->line & LINE_CUT) {
 		r->folded = 1;
-		return fold(FOLD_REQUEST, line & LINE_BEHIND);
+		fold(FOLD_REQUEST, r->line & LINE_BEHIND);
+		return false;
 	}
 	e = reserve(struct format_event, limited);
-	if (!e)
-		return lose(a, limited);
+	if (!e) {
+		lose(a, limited);
+		return false;
+	}
 	stamp(&e->h, KIND_REQUEST_FORMAT, a);
-	e->h.time = now; /* names the request */
+	r->id = e->h.time; /* which names the request */
 	e->h.flags = (r->wait ? FLAG_WAIT : 0) | (limited ? FLAG_LIMITED : 0);
 	e->site = r->site;
 	name_site(e->symbol, e->site);
@@ -732,25 +729,24 @@ static __always_inline int send_format(struct request *r, int ret)
 		bpf_probe_read_kernel_str(e->text[i], sizeof(e->text[i]), (void *)r->arg[i]);
 	}
 	bpf_ringbuf_submit(e, 0);
-	return send_actor(a, now, line);
+	r->due = 1;
+	return true;
 }
 
-/* What became of it: the helper's wait status, or why there was none. */
+/* The reader takes a request for ended at its return: who made it must be told before. */
 SEC("kretprobe/__request_module") int kretprobe_request_module(struct pt_regs *ctx)
 {
 	struct request *r = current_request();
 	__u64 ret = PT_REGS_RC(ctx);
-	bool limited, folded;
 
 	barrier_var(ret); /* or it is read again by way of a pointer that the verifier refuses */
 	if (!r)
 		return 0;
-	if (!r->id)
-		send_format(r, ret);
-	limited = r->limited;
-	folded = r->folded;
-	forget_request(r);
-	return folded ? 0 : returned(KIND_REQUEST_RETURN, ret, limited);
+	if (r->id || !send_format(r, ret))
+		return end_request(r, ret);
+	r->ret = ret;
+	r->over = 1;
+	return go_on_as_actor(ctx);
 }
 
 /* ---- messages ---- */

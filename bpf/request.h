@@ -13,6 +13,10 @@ struct request {
 	__u32 wait;
 	__u16 limited; /* the thread may not load */
 	__u16 folded;  /* counted, and not told */
+	__u32 line;    /* how much of who makes it is to be told */
+	__u32 due;     /* that is still to be told */
+	__s32 ret;     /* where it is over */
+	__u32 over;
 };
 
 struct requests {
@@ -27,6 +31,33 @@ struct requests requests SEC(".maps");
  * fifty others run (MAX_KMOD_CONCURRENT), and anybody can have some thousand threads
  * wait. */
 struct requests limited_requests SEC(".maps");
+
+static __always_inline struct request *current_request(void)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+	struct request *r = bpf_map_lookup_elem(&requests, &tid);
+
+	return r ?: bpf_map_lookup_elem(&limited_requests, &tid);
+}
+
+static __always_inline void forget_request(struct request *r)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+
+	if (r->limited)
+		bpf_map_delete_elem(&limited_requests, &tid);
+	else
+		bpf_map_delete_elem(&requests, &tid);
+}
+
+/* end_request tells what became of it: the helper's wait status, or why there was none. */
+static __always_inline int end_request(struct request *r, int ret)
+{
+	bool limited = r->limited, folded = r->folded;
+
+	forget_request(r);
+	return folded ? 0 : returned(KIND_REQUEST_RETURN, ret, limited);
+}
 
 /* Helpers that the kernel was told to start, by the pointer that both the
  * requester and the new task have (struct subprocess_info). What is not taken

@@ -43,7 +43,7 @@ struct attempt {
 	__u32 lookups;
 	__u32 limited; /* its thread may not load */
 	__u32 told;    /* enum told_by: programs that have run for it */
-	__u32 unused;
+	__u32 due;     /* who makes it is still to be told */
 };
 
 /* Programs that others stand in for where the kernel skips them. */
@@ -139,5 +139,20 @@ static __always_inline int lose(struct attempt *a, bool limited)
 	}
 	if (a)
 		__sync_fetch_and_add(&a->lost, 1);
+	return 0;
+}
+
+/* returned reports what a function of the kernel gave. */
+static __always_inline int returned(enum kind kind, int ret, bool limited)
+{
+	struct attempt *a = current_attempt();
+	struct return_event *e = reserve(struct return_event, limited);
+
+	if (!e)
+		return lose(a, limited);
+	stamp(&e->h, kind, a);
+	e->ret = ret;
+	e->call = e->lost = e->symbols = e->unused = 0;
+	bpf_ringbuf_submit(e, 0);
 	return 0;
 }

@@ -41,7 +41,7 @@ type bpfAttempt struct {
 	Lookups uint32
 	Limited uint32
 	Told    uint32
-	Unused  uint32
+	Due     uint32
 }
 
 type bpfBucket struct {
@@ -269,16 +269,6 @@ type bpfModuleEvent struct {
 	InitAddress uint64
 }
 
-type bpfPace struct {
-	_    structs.HostLayout
-	Next uint64
-	Last [4]struct {
-		_        structs.HostLayout
-		Time     uint64
-		Position uint64
-	}
-}
-
 type bpfParamsEvent struct {
 	_    structs.HostLayout
 	H    bpfHeader
@@ -324,6 +314,10 @@ type bpfRequest struct {
 	Wait    uint32
 	Limited uint16
 	Folded  uint16
+	Line    uint32
+	Due     uint32
+	Ret     int32
+	Over    uint32
 }
 
 type bpfRequestEvent struct {
@@ -342,6 +336,17 @@ type bpfReturnEvent struct {
 	Lost    uint32
 	Symbols uint32
 	Unused  uint32
+}
+
+type bpfSharedBudget struct {
+	_      structs.HostLayout
+	Bucket bpfBucket
+	Next   uint64
+	Last   [8]struct {
+		_        structs.HostLayout
+		Time     uint64
+		Position uint64
+	}
 }
 
 type bpfStage uint32
@@ -395,6 +400,7 @@ const (
 	bpfMapAbsents                               = "absents"
 	bpfMapAllBudgets                            = "all_budgets"
 	bpfMapAttempts                              = "attempts"
+	bpfMapDueActor                              = "due_actor"
 	bpfMapEntries                               = "entries"
 	bpfMapEvents                                = "events"
 	bpfMapFolds                                 = "folds"
@@ -403,7 +409,6 @@ const (
 	bpfMapLimitedRequests                       = "limited_requests"
 	bpfMapLosses                                = "losses"
 	bpfMapOtherFolds                            = "other_folds"
-	bpfMapPaces                                 = "paces"
 	bpfMapReading                               = "reading"
 	bpfMapRequests                              = "requests"
 	bpfMapReturns                               = "returns"
@@ -473,6 +478,7 @@ const (
 	bpfProgKretprobeSecurityKernelReadFile      = "kretprobe_security_kernel_read_file"
 	bpfProgSharedEntries                        = "shared_entries"
 	bpfProgSharedReturns                        = "shared_returns"
+	bpfProgTellDue                              = "tell_due"
 	bpfProgTracepointConsole                    = "tracepoint_console"
 	bpfProgTracepointModuleFree                 = "tracepoint_module_free"
 	bpfProgTracepointModuleLoad                 = "tracepoint_module_load"
@@ -609,6 +615,7 @@ type bpfProgramSpecs struct {
 	KretprobeSecurityKernelReadFile      *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_read_file"`
 	SharedEntries                        *ebpf.ProgramSpec `ebpf:"shared_entries"`
 	SharedReturns                        *ebpf.ProgramSpec `ebpf:"shared_returns"`
+	TellDue                              *ebpf.ProgramSpec `ebpf:"tell_due"`
 	TracepointConsole                    *ebpf.ProgramSpec `ebpf:"tracepoint_console"`
 	TracepointModuleFree                 *ebpf.ProgramSpec `ebpf:"tracepoint_module_free"`
 	TracepointModuleLoad                 *ebpf.ProgramSpec `ebpf:"tracepoint_module_load"`
@@ -622,6 +629,7 @@ type bpfMapSpecs struct {
 	Absents         *ebpf.MapSpec `ebpf:"absents"`
 	AllBudgets      *ebpf.MapSpec `ebpf:"all_budgets"`
 	Attempts        *ebpf.MapSpec `ebpf:"attempts"`
+	DueActor        *ebpf.MapSpec `ebpf:"due_actor"`
 	Entries         *ebpf.MapSpec `ebpf:"entries"`
 	Events          *ebpf.MapSpec `ebpf:"events"`
 	Folds           *ebpf.MapSpec `ebpf:"folds"`
@@ -630,7 +638,6 @@ type bpfMapSpecs struct {
 	LimitedRequests *ebpf.MapSpec `ebpf:"limited_requests"`
 	Losses          *ebpf.MapSpec `ebpf:"losses"`
 	OtherFolds      *ebpf.MapSpec `ebpf:"other_folds"`
-	Paces           *ebpf.MapSpec `ebpf:"paces"`
 	Reading         *ebpf.MapSpec `ebpf:"reading"`
 	Requests        *ebpf.MapSpec `ebpf:"requests"`
 	Returns         *ebpf.MapSpec `ebpf:"returns"`
@@ -697,6 +704,7 @@ type bpfMaps struct {
 	Absents         *ebpf.Map `ebpf:"absents"`
 	AllBudgets      *ebpf.Map `ebpf:"all_budgets"`
 	Attempts        *ebpf.Map `ebpf:"attempts"`
+	DueActor        *ebpf.Map `ebpf:"due_actor"`
 	Entries         *ebpf.Map `ebpf:"entries"`
 	Events          *ebpf.Map `ebpf:"events"`
 	Folds           *ebpf.Map `ebpf:"folds"`
@@ -705,7 +713,6 @@ type bpfMaps struct {
 	LimitedRequests *ebpf.Map `ebpf:"limited_requests"`
 	Losses          *ebpf.Map `ebpf:"losses"`
 	OtherFolds      *ebpf.Map `ebpf:"other_folds"`
-	Paces           *ebpf.Map `ebpf:"paces"`
 	Reading         *ebpf.Map `ebpf:"reading"`
 	Requests        *ebpf.Map `ebpf:"requests"`
 	Returns         *ebpf.Map `ebpf:"returns"`
@@ -721,6 +728,7 @@ func (m *bpfMaps) Close() error {
 		m.Absents,
 		m.AllBudgets,
 		m.Attempts,
+		m.DueActor,
 		m.Entries,
 		m.Events,
 		m.Folds,
@@ -729,7 +737,6 @@ func (m *bpfMaps) Close() error {
 		m.LimitedRequests,
 		m.Losses,
 		m.OtherFolds,
-		m.Paces,
 		m.Reading,
 		m.Requests,
 		m.Returns,
@@ -839,6 +846,7 @@ type bpfPrograms struct {
 	KretprobeSecurityKernelReadFile      *ebpf.Program `ebpf:"kretprobe_security_kernel_read_file"`
 	SharedEntries                        *ebpf.Program `ebpf:"shared_entries"`
 	SharedReturns                        *ebpf.Program `ebpf:"shared_returns"`
+	TellDue                              *ebpf.Program `ebpf:"tell_due"`
 	TracepointConsole                    *ebpf.Program `ebpf:"tracepoint_console"`
 	TracepointModuleFree                 *ebpf.Program `ebpf:"tracepoint_module_free"`
 	TracepointModuleLoad                 *ebpf.Program `ebpf:"tracepoint_module_load"`
@@ -908,6 +916,7 @@ func (p *bpfPrograms) Close() error {
 		p.KretprobeSecurityKernelReadFile,
 		p.SharedEntries,
 		p.SharedReturns,
+		p.TellDue,
 		p.TracepointConsole,
 		p.TracepointModuleFree,
 		p.TracepointModuleLoad,

@@ -45,7 +45,7 @@ func TestProgramsAndHooks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	used := map[string]bool{bpfProgSharedEntries: true, bpfProgSharedReturns: true, bpfProgFindSymbol: true}
+	used := map[string]bool{bpfProgSharedEntries: true, bpfProgSharedReturns: true, bpfProgFindSymbol: true, bpfProgTellDue: true}
 	for _, h := range hooks() {
 		found := false
 		for _, b := range []Backend{Fentry, Kprobe} {

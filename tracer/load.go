@@ -29,15 +29,17 @@ type loading struct {
 // loading is work for the processors, attaching mostly waits for the kernel, and
 // only the attaching has an order. Each must be taken, by attaching its hook.
 func (at *attacher) loadAhead() {
-	queue := make(chan *loading, len(at.hooks))
-	at.ahead = make(map[string]*loading, len(at.hooks))
-	for _, h := range at.hooks {
-		name := h.programs(at.backend)[0]
-		if at.attached[name] != nil {
-			continue
-		}
+	queue := make(chan *loading, len(at.hooks)+1)
+	at.ahead = make(map[string]*loading, len(at.hooks)+1)
+	begin := func(name string) {
 		at.ahead[name] = &loading{name: name, done: make(chan struct{})}
 		queue <- at.ahead[name]
+	}
+	begin(bpfProgTellDue)
+	for _, h := range at.hooks {
+		if name := h.programs(at.backend)[0]; at.attached[name] == nil {
+			begin(name)
+		}
 	}
 	close(queue)
 	for range runtime.GOMAXPROCS(0) {
@@ -59,6 +61,20 @@ func (at *attacher) program(name string) (*ebpf.Program, error) {
 	delete(at.ahead, name)
 	<-l.done
 	return l.program, l.err
+}
+
+// leaveDue gives the probes' programs the one to which they leave the telling of actors:
+// see bpf/due.h. The map keeps it.
+func (at *attacher) leaveDue() error {
+	p, err := at.program(bpfProgTellDue)
+	if err != nil {
+		return fmt.Errorf("load the program that tells actors: %w", err)
+	}
+	defer p.Close()
+	if err := at.maps[bpfMapDueActor].Put(uint32(0), p); err != nil {
+		return fmt.Errorf("leave actors to a program: %w", err)
+	}
+	return nil
 }
 
 func (at *attacher) load(name string) (*ebpf.Program, error) {

@@ -31,7 +31,7 @@ type loopsAttempt struct {
 	Lookups uint32
 	Limited uint32
 	Told    uint32
-	Unused  uint32
+	Due     uint32
 }
 
 type loopsBucket struct {
@@ -73,16 +73,6 @@ type loopsLoss struct {
 	Absent    uint64
 }
 
-type loopsPace struct {
-	_    structs.HostLayout
-	Next uint64
-	Last [4]struct {
-		_        structs.HostLayout
-		Time     uint64
-		Position uint64
-	}
-}
-
 type loopsRequest struct {
 	_       structs.HostLayout
 	Id      uint64
@@ -93,6 +83,21 @@ type loopsRequest struct {
 	Wait    uint32
 	Limited uint16
 	Folded  uint16
+	Line    uint32
+	Due     uint32
+	Ret     int32
+	Over    uint32
+}
+
+type loopsSharedBudget struct {
+	_      structs.HostLayout
+	Bucket loopsBucket
+	Next   uint64
+	Last   [8]struct {
+		_        structs.HostLayout
+		Time     uint64
+		Position uint64
+	}
 }
 
 // Names of all BPF objects in the ELF.
@@ -102,6 +107,7 @@ const (
 	loopsMapAbsents                               = "absents"
 	loopsMapAllBudgets                            = "all_budgets"
 	loopsMapAttempts                              = "attempts"
+	loopsMapDueActor                              = "due_actor"
 	loopsMapEntries                               = "entries"
 	loopsMapEvents                                = "events"
 	loopsMapFolds                                 = "folds"
@@ -110,7 +116,6 @@ const (
 	loopsMapLimitedRequests                       = "limited_requests"
 	loopsMapLosses                                = "losses"
 	loopsMapOtherFolds                            = "other_folds"
-	loopsMapPaces                                 = "paces"
 	loopsMapReading                               = "reading"
 	loopsMapRequests                              = "requests"
 	loopsMapReturns                               = "returns"
@@ -189,6 +194,7 @@ const (
 	loopsProgKretprobeSecurityKernelReadFile      = "kretprobe_security_kernel_read_file"
 	loopsProgSharedEntries                        = "shared_entries"
 	loopsProgSharedReturns                        = "shared_returns"
+	loopsProgTellDue                              = "tell_due"
 	loopsProgTracepointConsole                    = "tracepoint_console"
 	loopsProgTracepointModuleFree                 = "tracepoint_module_free"
 	loopsProgTracepointModuleLoad                 = "tracepoint_module_load"
@@ -334,6 +340,7 @@ type loopsProgramSpecs struct {
 	KretprobeSecurityKernelReadFile      *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_read_file"`
 	SharedEntries                        *ebpf.ProgramSpec `ebpf:"shared_entries"`
 	SharedReturns                        *ebpf.ProgramSpec `ebpf:"shared_returns"`
+	TellDue                              *ebpf.ProgramSpec `ebpf:"tell_due"`
 	TracepointConsole                    *ebpf.ProgramSpec `ebpf:"tracepoint_console"`
 	TracepointModuleFree                 *ebpf.ProgramSpec `ebpf:"tracepoint_module_free"`
 	TracepointModuleLoad                 *ebpf.ProgramSpec `ebpf:"tracepoint_module_load"`
@@ -347,6 +354,7 @@ type loopsMapSpecs struct {
 	Absents         *ebpf.MapSpec `ebpf:"absents"`
 	AllBudgets      *ebpf.MapSpec `ebpf:"all_budgets"`
 	Attempts        *ebpf.MapSpec `ebpf:"attempts"`
+	DueActor        *ebpf.MapSpec `ebpf:"due_actor"`
 	Entries         *ebpf.MapSpec `ebpf:"entries"`
 	Events          *ebpf.MapSpec `ebpf:"events"`
 	Folds           *ebpf.MapSpec `ebpf:"folds"`
@@ -355,7 +363,6 @@ type loopsMapSpecs struct {
 	LimitedRequests *ebpf.MapSpec `ebpf:"limited_requests"`
 	Losses          *ebpf.MapSpec `ebpf:"losses"`
 	OtherFolds      *ebpf.MapSpec `ebpf:"other_folds"`
-	Paces           *ebpf.MapSpec `ebpf:"paces"`
 	Reading         *ebpf.MapSpec `ebpf:"reading"`
 	Requests        *ebpf.MapSpec `ebpf:"requests"`
 	Returns         *ebpf.MapSpec `ebpf:"returns"`
@@ -422,6 +429,7 @@ type loopsMaps struct {
 	Absents         *ebpf.Map `ebpf:"absents"`
 	AllBudgets      *ebpf.Map `ebpf:"all_budgets"`
 	Attempts        *ebpf.Map `ebpf:"attempts"`
+	DueActor        *ebpf.Map `ebpf:"due_actor"`
 	Entries         *ebpf.Map `ebpf:"entries"`
 	Events          *ebpf.Map `ebpf:"events"`
 	Folds           *ebpf.Map `ebpf:"folds"`
@@ -430,7 +438,6 @@ type loopsMaps struct {
 	LimitedRequests *ebpf.Map `ebpf:"limited_requests"`
 	Losses          *ebpf.Map `ebpf:"losses"`
 	OtherFolds      *ebpf.Map `ebpf:"other_folds"`
-	Paces           *ebpf.Map `ebpf:"paces"`
 	Reading         *ebpf.Map `ebpf:"reading"`
 	Requests        *ebpf.Map `ebpf:"requests"`
 	Returns         *ebpf.Map `ebpf:"returns"`
@@ -446,6 +453,7 @@ func (m *loopsMaps) Close() error {
 		m.Absents,
 		m.AllBudgets,
 		m.Attempts,
+		m.DueActor,
 		m.Entries,
 		m.Events,
 		m.Folds,
@@ -454,7 +462,6 @@ func (m *loopsMaps) Close() error {
 		m.LimitedRequests,
 		m.Losses,
 		m.OtherFolds,
-		m.Paces,
 		m.Reading,
 		m.Requests,
 		m.Returns,
@@ -573,6 +580,7 @@ type loopsPrograms struct {
 	KretprobeSecurityKernelReadFile      *ebpf.Program `ebpf:"kretprobe_security_kernel_read_file"`
 	SharedEntries                        *ebpf.Program `ebpf:"shared_entries"`
 	SharedReturns                        *ebpf.Program `ebpf:"shared_returns"`
+	TellDue                              *ebpf.Program `ebpf:"tell_due"`
 	TracepointConsole                    *ebpf.Program `ebpf:"tracepoint_console"`
 	TracepointModuleFree                 *ebpf.Program `ebpf:"tracepoint_module_free"`
 	TracepointModuleLoad                 *ebpf.Program `ebpf:"tracepoint_module_load"`
@@ -651,6 +659,7 @@ func (p *loopsPrograms) Close() error {
 		p.KretprobeSecurityKernelReadFile,
 		p.SharedEntries,
 		p.SharedReturns,
+		p.TellDue,
 		p.TracepointConsole,
 		p.TracepointModuleFree,
 		p.TracepointModuleLoad,

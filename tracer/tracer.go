@@ -118,7 +118,9 @@ func Open(opts *Options) (_ *Tracer, err error) {
 	if err != nil {
 		return nil, err
 	}
-	t.attachAll(at)
+	if err := t.attachAll(at); err != nil {
+		return nil, err
+	}
 	if len(t.coverage.Missing()) > 0 {
 		return nil, &CoverageError{Coverage: t.coverage}
 	}
@@ -157,7 +159,7 @@ func (t *Tracer) remember() (err error) {
 // freeze keeps everybody, root and this process too, from changing what shared probes go on
 // as, and by what numbers. So nobody has to look whether they are as they were.
 func (t *Tracer) freeze() error {
-	for _, name := range []string{bpfMapFunctions, bpfMapEntries, bpfMapReturns} {
+	for _, name := range []string{bpfMapFunctions, bpfMapEntries, bpfMapReturns, bpfMapDueActor} {
 		if err := t.maps[name].Freeze(); err != nil {
 			return fmt.Errorf("map %s: %w", name, err)
 		}
@@ -222,13 +224,15 @@ func (t *Tracer) prepare(o Options) (*attacher, error) {
 	return at, nil
 }
 
-func (t *Tracer) attachAll(at *attacher) {
+func (t *Tracer) attachAll(at *attacher) error {
 	at.loadAhead()
+	due := at.leaveDue()
 	at.share()
 	for _, h := range at.hooks {
 		t.coverage.Hooks = append(t.coverage.Hooks, at.attach(h))
 	}
 	at.markSpares()
+	return due
 }
 
 // Coverage says what this Tracer can see.
