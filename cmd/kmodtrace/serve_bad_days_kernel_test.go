@@ -71,6 +71,47 @@ func TestServeKilled(t *testing.T) {
 	}
 }
 
+// TestServeBlinded: root switches all kprobes off for a moment and loads a module in it. The
+// journal says that nobody could see meanwhile, and that the module is there.
+func TestServeBlinded(t *testing.T) {
+	const kprobes = "/sys/kernel/debug/kprobes/enabled"
+	if os.Getenv("KMODTRACE_LAB") == "" {
+		t.Skip("loads modules into the kernel: runs only in a machine of the lab (kmodtrace lab exec)")
+	}
+	if err := roles.Install("kmodtrace"); err != nil {
+		t.Fatal(err)
+	}
+	unload(t, []string{"hello"}) // an earlier test may have left it
+	s := serve(t, t.TempDir(), "")
+	t.Cleanup(func() { _ = os.WriteFile(kprobes, []byte("1"), 0) })
+	if err := os.WriteFile(kprobes, []byte("0"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("/sbin/insmod", labModule("hello")).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	defer unload(t, []string{"hello"})
+	if err := os.WriteFile(kprobes, []byte("1"), 0); err != nil {
+		t.Fatal(err)
+	}
+	s.await("blind")
+	// By the tracepoint, which kprobes do not switch off, or by the list of modules, which
+	// the service looks at each minute.
+	var told []string
+	await.Until(t, "hello is told", func() bool {
+		s.each(func(r *journal.Record) {
+			if r.Module == "hello" {
+				told = append(told, string(r.Kind))
+			}
+		})
+		return len(told) > 0
+	})
+	t.Logf("told as %q", told)
+	if status := s.end(syscall.SIGTERM); status != 0 {
+		t.Errorf("status %d: %s", status, s.said)
+	}
+}
+
 // refusedUnloads makes some.
 func refusedUnloads(n int) {
 	for range n {
