@@ -320,6 +320,31 @@ func TestQEMUUsers(t *testing.T) {
 	}
 }
 
+// TestWeakerQEMU: that QEMU may do more than it needs is said, before a guest is there.
+func TestWeakerQEMU(t *testing.T) {
+	m, q, image := fakeMachine(t, "silent")
+	m.Timeout = 100 * time.Millisecond
+	q.sandbox = false
+	var said bytes.Buffer
+	m.Progress = &said
+	want := []string{"note: QEMU runs without its sandbox"}
+	if os.Geteuid() == 0 {
+		if err := os.Chmod(filepath.Dir(q.path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, "note: QEMU runs as root: only some users may enter or run "+filepath.Dir(q.path))
+	}
+	r := report{status: guest.ExitStatus{Status: -1}}
+	if err := ends(t, func() error { return m.live(t.Context(), q, supply{image: image}, &r, io.Discard, io.Discard) }); err == nil {
+		t.Error("it ended without an error")
+	}
+	for _, note := range want {
+		if !strings.Contains(said.String(), note) {
+			t.Errorf("it said %q, want %q", said.String(), note)
+		}
+	}
+}
+
 // hostileTime is how long a hostile program goes on once it has begun: its guest computes all
 // the time.
 const hostileTime = 5 * time.Second
