@@ -21,12 +21,13 @@
 /* The macro of libbpf 1.1 takes arm64's link register for a pointer to it. */
 #define read_caller(ip, ctx)	     ((ip) = PT_REGS_RET(ctx))
 /* Both tables of arm64 share these functions; the processor state of the caller
- * tells a 32-bit one (PSR_MODE32_BIT). */
+ * tells a 32-bit one. */
+#define PSR_MODE32_BIT 0x10
 #define SYSCALL(name)	     "__arm64_sys_" name
 #define syscall_arg1(regs)   BPF_CORE_READ(regs, user_regs.regs[0])
 #define syscall_arg2(regs)   BPF_CORE_READ(regs, user_regs.regs[1])
 #define syscall_arg3(regs)   BPF_CORE_READ(regs, user_regs.regs[2])
-#define syscall_compat(regs) (!!(BPF_CORE_READ(regs, user_regs.pstate) & 0x10))
+#define syscall_compat(regs) (!!(BPF_CORE_READ(regs, user_regs.pstate) & PSR_MODE32_BIT))
 #endif
 
 #define ENTRY(name, target, body)                                  \

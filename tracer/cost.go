@@ -7,7 +7,7 @@ import (
 
 // Cost is what the program of one hook took, as the kernel counts it.
 type Cost struct {
-	// Program is its name in bpf/kmodtrace.bpf.c: the way, and the function.
+	// Program is its name in bpf/hooks: the way, and the function.
 	Program string        `json:"program"`
 	Runs    uint64        `json:"runs"`
 	Took    time.Duration `json:"took_ns"`

@@ -37,7 +37,7 @@ const (
 )
 
 // hook names one place in the kernel. The programs and their targets are in
-// bpf/kmodtrace.bpf.c; here is only what its absence costs.
+// bpf/hooks; here is only what its absence costs.
 type hook struct {
 	name  string
 	place place

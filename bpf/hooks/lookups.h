@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* What the kernel found when it looked for a module by its name. */
+/* Whether the kernel has a module of that name.
+ *
+ * Asked by delete_module for the module to unload, and by a load for one that is
+ * in its way: the name as the kernel has it, long before parse_args, and what
+ * it found, at the moment and under the lock of the decision. The name's memory
+ * is the caller's, and still there at the return. */
 #pragma once
 
 /* A load that waits for another of its name looks again and again. */
@@ -68,3 +73,21 @@ static __always_inline int send_lookup(struct attempt *a, struct module *mod)
 	bpf_ringbuf_submit(e, 0);
 	return 0;
 }
+
+static __always_inline int lookup(void *name)
+{
+	struct attempt *a = current_attempt();
+
+	if (a)
+		a->sought = (__u64)name;
+	return 0;
+}
+ENTRY(find_module_all, "find_module_all", lookup)
+
+static __always_inline int looked_up(__u64 found)
+{
+	struct attempt *a = current_attempt();
+
+	return a ? send_lookup(a, (struct module *)found) : 0;
+}
+RETURN(find_module_all, "find_module_all", 3, looked_up)
