@@ -58,8 +58,10 @@ lab     = $(patsubst %,lab/%,$(filter-out $(call whole,$1),$1) $(patsubst %,%/co
 .SECONDEXPANSION:
 .PRECIOUS: setup/% # which are no files that make could remove
 
+##@ Build
+
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / { printf "%s%s\n", n++ ? "\n" : "", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/kmodtrace, static
 	@$(STEP) $(BUILD) -o bin/kmodtrace ./cmd/kmodtrace
@@ -77,6 +79,8 @@ setup/%:
 generate: setup/generate ## rebuild the generated code with the pinned compiler
 	@scripts/generate
 
+##@ Check the source
+
 check-generate: setup/generate ## fail when the generated code is not what generate makes
 	@$(STEP) scripts/generate --check
 
@@ -91,6 +95,8 @@ vet/%: $$(call steps,guest)
 
 staticcheck: $$(call steps,guest) ## staticcheck
 	@$(STEP) go tool staticcheck ./...
+
+##@ Test
 
 race: guest setup/race ## the unit tests under the race detector, but for *_plain_test.go
 	@scripts/unit-tests race
@@ -149,6 +155,8 @@ siege: setup guest ## ten minutes of users without rights who try to blind and f
 records: setup guest ## record real kernels' events for tracer's tests anew
 	@scripts/record amd64/5.10 amd64/6.1 amd64/6.12 amd64/newest
 
+##@ Measure
+
 lab-bench: setup build ## what a machine of the lab costs
 	@bin/kmodtrace lab bench --kernel $(KERNEL)
 
@@ -160,6 +168,8 @@ bench: setup guest ## what watching costs and what is lost, beside the tools of 
 
 benchmarks: $$(call steps,guest) ## decode, correlate and render: this tree against the parent commit
 	@$(STEP) scripts/benchmarks
+
+##@ Show
 
 demo: build ## show the main job on a real kernel, in the lab; HOST=1: on this machine's own
 	@$(if $(HOST),,scripts/setup lab)
@@ -176,6 +186,8 @@ readme: setup guest ## put what the programs print into README.md, docs/audit.md
 
 check-readme: setup guest ## fail when README.md or docs/audit.md shows what the programs do not print
 	@$(STEP) scripts/readme --check
+
+##@ Package
 
 deb: build ## a Debian package in bin/, of ARCH=amd64 or arm64
 	@scripts/deb $(ARCH)
