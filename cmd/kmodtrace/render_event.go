@@ -43,6 +43,12 @@ func eventText(e *tracer.Event) string {
 		return returnText(e.Kind, e.Return)
 	case e.File != nil:
 		return fmt.Sprintf("%s  device %d:%d, inode %d, %d bytes", fileText(e.File), e.File.Device.Major, e.File.Device.Minor, e.File.Inode, e.File.Size)
+	case e.Image != nil:
+		return imageText(e.Image)
+	case e.Denial != nil:
+		return fmt.Sprintf("%v %s", e.Denial.Door, resultNumber(-int64(e.Denial.Errno)))
+	case e.Lookup != nil:
+		return lookupText(e.Lookup)
 	case e.Step != nil:
 		return e.Step.Stage.String()
 	case e.Params != nil:
@@ -100,6 +106,34 @@ func returnText(kind tracer.Kind, r *tracer.Return) string {
 	}
 	if r.Call != 0 {
 		text = r.Call.String() + " " + text
+	}
+	return text
+}
+
+func imageText(i *tracer.Image) string {
+	text := fmt.Sprintf("%s, %d bytes", i.Format, i.Size)
+	if i.Format == tracer.FormatELF {
+		text += fmt.Sprintf(", %d-bit, type %d, machine %d", i.Bits, i.Type, i.Machine)
+	}
+	if i.Signed {
+		text += fmt.Sprintf(", signature of %d bytes", i.SignatureSize)
+	}
+	return text
+}
+
+func lookupText(l *tracer.Lookup) string {
+	if !l.Found {
+		return fmt.Sprintf("%q not found", l.Name)
+	}
+	text := fmt.Sprintf("%q found: %v", l.Name, l.State)
+	if l.Refs != nil {
+		text += fmt.Sprintf(", %d references", *l.Refs)
+	}
+	if len(l.Holders) > 0 {
+		text += ", needed by " + strings.Join(l.Holders, ", ")
+	}
+	if l.HoldersCut {
+		text += " and more"
 	}
 	return text
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -61,18 +62,41 @@ func renderings(text string, width int) map[string]string {
 	return all
 }
 
+// eventsOfEachPayload gives an event for each of the payloads that there are, and one of none.
 func eventsOfEachPayload(text string) map[string]*tracer.Event {
-	whole := filled[tracer.Event](text)
-	return map[string]*tracer.Event{
-		"enter":   {Thread: whole.Thread, Enter: whole.Enter},
-		"return":  {Thread: whole.Thread, Return: whole.Return},
-		"file":    {Thread: whole.Thread, File: whole.File},
-		"stage":   {Thread: whole.Thread, Step: whole.Step},
-		"params":  {Thread: whole.Thread, Params: whole.Params},
-		"module":  {Thread: whole.Thread, Module: whole.Module},
-		"request": {Thread: whole.Thread, Request: whole.Request},
-		"message": {Thread: whole.Thread, Message: whole.Message},
-		"nothing": {Thread: whole.Thread},
+	whole := reflect.ValueOf(filled[tracer.Event](text)).Elem()
+	thread := whole.FieldByName("Thread").Interface().(tracer.Thread)
+	all := map[string]*tracer.Event{"nothing": {Thread: thread}}
+	for field, value := range whole.Fields() {
+		if field.Type.Kind() != reflect.Pointer {
+			continue
+		}
+		e := &tracer.Event{Thread: thread}
+		reflect.ValueOf(e).Elem().FieldByIndex(field.Index).Set(value)
+		all[field.Name] = e
+	}
+	return all
+}
+
+// TestEventText: each payload is told.
+func TestEventText(t *testing.T) {
+	for name, e := range eventsOfEachPayload("text") {
+		if told := eventText(e) != ""; told != (name != "nothing") {
+			t.Errorf("%s: told %t", name, told)
+		}
+	}
+	refs := int32(2)
+	for want, e := range map[string]tracer.Event{
+		"elf, 1200 bytes, 64-bit, type 1, machine 62, signature of 500 bytes": {Image: &tracer.Image{Size: 1200, Format: tracer.FormatELF, Bits: 64, Type: 1, Machine: 62, Signed: true, SignatureSize: 500}},
+		"xz, 300 bytes":               {Image: &tracer.Image{Size: 300, Format: tracer.FormatXz}},
+		"kernel_read_file -1 (EPERM)": {Denial: &tracer.Denial{Door: tracer.ReadFile, Errno: unix.EPERM}},
+		`"nosuch" not found`:          {Lookup: &tracer.Lookup{Name: "nosuch"}},
+		`"llc" found: live, 2 references, needed by stp, bridge and more`: {Lookup: &tracer.Lookup{
+			Name: "llc", Found: true, State: tracer.StateLive, Refs: &refs, Holders: []string{"stp", "bridge"}, HoldersCut: true}},
+	} {
+		if got := eventText(&e); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }
 
