@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Who makes an attempt or a request takes more instructions to tell than all else, and the
- * verifier looks at them in each program that has them. So the programs of probes leave that
- * to one of theirs, by a tail call, as the last thing that they do: until then it is due. */
+/* The code that reports an actor is larger than the rest of a hook, and the verifier looks
+ * at it in each program that has it. So the programs of probes end with a tail call to one
+ * program that has it. Until then the actor is due. */
 #pragma once
 
-/* send_due reports who makes the thread's request, and ends that where it is over, or who
- * makes its attempt. An attempt may make a request. */
+/* send_due reports the actor of the thread's request, or else of its attempt: an attempt may
+ * make a request. It ends a request that is over. */
 static __always_inline int send_due(void)
 {
 	struct attempt *a = current_attempt();
@@ -47,7 +47,7 @@ static __always_inline int go_on_as_actor(void *ctx)
 	struct request *r;
 
 	bpf_tail_call(ctx, &due_actor, 0);
-	/* Nobody comes back, unless there was no program. */
+	/* A tail call returns only when there is no program. */
 	r = current_request();
 	if (r && r->over)
 		end_request(r, r->ret);

@@ -27,7 +27,7 @@ type loading struct {
 
 // loadAhead begins to load the programs by which the hooks are to be attached:
 // loading is work for the processors, attaching mostly waits for the kernel, and
-// only the attaching has an order. Each must be taken, by attaching its hook.
+// only the attaching has an order. Each must be taken: by attaching its hook, or by leaveDue.
 func (at *attacher) loadAhead() {
 	queue := make(chan *loading, len(at.hooks)+1)
 	at.ahead = make(map[string]*loading, len(at.hooks)+1)
@@ -63,16 +63,16 @@ func (at *attacher) program(name string) (*ebpf.Program, error) {
 	return l.program, l.err
 }
 
-// leaveDue gives the probes' programs the one to which they leave the telling of actors:
-// see bpf/due.h. The map keeps it.
+// leaveDue loads the program that reports actors for the programs of probes (bpf/due.h),
+// and puts it into the map that they call it by. The map keeps it.
 func (at *attacher) leaveDue() error {
 	p, err := at.program(bpfProgTellDue)
 	if err != nil {
-		return fmt.Errorf("load the program that tells actors: %w", err)
+		return fmt.Errorf("load the program that reports actors: %w", err)
 	}
 	defer p.Close()
 	if err := at.maps[bpfMapDueActor].Put(uint32(0), p); err != nil {
-		return fmt.Errorf("leave actors to a program: %w", err)
+		return fmt.Errorf("store the program that reports actors: %w", err)
 	}
 	return nil
 }

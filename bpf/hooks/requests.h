@@ -27,9 +27,9 @@ SEC("kprobe/__request_module") int kprobe_request_module(struct pt_regs *ctx)
 	return 0;
 }
 
-/* line_of_request: over the budget, or while the reader is behind, who asks is told all the
- * same, for a load may come of it, but not below whom. There are never more of those than
- * the machine can start helpers. */
+/* line_of_request: over the budget, or while the reader is behind, only the process that
+ * asks is reported, without its ancestors: a load may follow. There are never more of those
+ * than helpers that the machine can start. */
 static __always_inline __u32 line_of_request(bool limited)
 {
 	if (!limited)
