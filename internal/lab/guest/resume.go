@@ -168,6 +168,8 @@ func mapResource(name string) ([]byte, error) {
 // but for directories.
 func unpack(r io.Reader, root string) error {
 	archive := cpio.NewReader(r)
+	// One buffer for all files: the first use of its pages is what costs in an emulated guest.
+	buffer := make([]byte, 64<<10)
 	for {
 		h, err := archive.Next()
 		if err == io.EOF {
@@ -176,7 +178,7 @@ func unpack(r io.Reader, root string) error {
 		if err != nil {
 			return err
 		}
-		if err := place(h, archive, path.Join(root, h.Name)); err != nil {
+		if err := place(h, archive, path.Join(root, h.Name), buffer); err != nil {
 			return fmt.Errorf("%s: %w", h.Name, err)
 		}
 	}
@@ -185,7 +187,7 @@ func unpack(r io.Reader, root string) error {
 // onlyWriter hides ReadFrom, which would bring its own buffer.
 type onlyWriter struct{ io.Writer }
 
-func place(h *cpio.Header, content io.Reader, name string) error {
+func place(h *cpio.Header, content io.Reader, name string, buffer []byte) error {
 	mode := h.FileInfo().Mode()
 	switch {
 	case mode.IsDir():
@@ -196,7 +198,7 @@ func place(h *cpio.Header, content io.Reader, name string) error {
 	case mode&os.ModeSymlink != 0:
 		return placeLink(h.Linkname, name)
 	case mode.IsRegular():
-		return placeFile(content, h.Size, name, mode)
+		return placeFile(content, h.Size, name, mode, buffer)
 	default:
 		return fmt.Errorf("%v is not what the lab packs", mode)
 	}
@@ -209,7 +211,7 @@ func placeLink(target, name string) error {
 	return os.Symlink(target, name)
 }
 
-func placeFile(content io.Reader, size int64, name string, mode os.FileMode) error {
+func placeFile(content io.Reader, size int64, name string, mode os.FileMode, buffer []byte) error {
 	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -217,7 +219,7 @@ func placeFile(content io.Reader, size int64, name string, mode os.FileMode) err
 	if err != nil {
 		return err
 	}
-	n, err := io.CopyBuffer(onlyWriter{f}, content, make([]byte, 1<<20))
+	n, err := io.CopyBuffer(onlyWriter{f}, content, buffer)
 	if err == nil && n < size {
 		err = io.ErrUnexpectedEOF
 	}
