@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
@@ -135,7 +136,7 @@ func (f failures) err() error {
 		}
 	}
 	if all.err = errors.Join(texts...); all.err == nil {
-		all.err = errSilent
+		all.err = term.ErrSilent
 	}
 	return all
 }

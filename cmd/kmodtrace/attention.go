@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
 )
@@ -125,7 +126,7 @@ func foldedText(folded []tracer.Folded, names users) string {
 			rest += f.Count
 			continue
 		}
-		parts = append(parts, fmt.Sprintf("%s by %s", plural(f.Count, "refused "+f.Kind.String()), names.name(f.UID)))
+		parts = append(parts, fmt.Sprintf("%s by %s", cells.Plural(f.Count, "refused "+f.Kind.String()), names.name(f.UID)))
 	}
 	if rest > 0 {
 		parts = append(parts, fmt.Sprintf("%d more by others", rest))

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -85,9 +87,9 @@ func (o *verifyOptions) run(ctx context.Context, stdin io.Reader, out io.Writer)
 		}
 		v := verificationOf(o.journal, report, anchors)
 		if o.json {
-			err = printJSON(out, v)
+			err = term.PrintJSON(out, v)
 		} else {
-			err = printTo(out, v.print)
+			err = term.PrintTo(out, v.print)
 		}
 		if err != nil || v.OK {
 			return err
@@ -135,14 +137,14 @@ func (o *verifyOptions) readAnchors(ctx context.Context, stdin io.Reader) (ancho
 			a, err = journal.ParseAnchor(text)
 		}
 		if err != nil {
-			zerolog.Ctx(ctx).Warn().Msgf("%s, line %d is left out: %v", shortText(o.anchors), n, oneLineError{err})
+			zerolog.Ctx(ctx).Warn().Msgf("%s, line %d is left out: %v", cells.Short(o.anchors), n, oneLineError{err})
 			continue
 		}
 		if known[a] {
 			continue
 		}
 		if len(anchors) == maxAnchors {
-			return nil, fmt.Errorf("more than %d anchors in %s: give those of this journal", maxAnchors, shortText(o.anchors))
+			return nil, fmt.Errorf("more than %d anchors in %s: give those of this journal", maxAnchors, cells.Short(o.anchors))
 		}
 		known[a], anchors = true, append(anchors, a)
 	}
@@ -150,7 +152,7 @@ func (o *verifyOptions) readAnchors(ctx context.Context, stdin io.Reader) (ancho
 		return nil, fmt.Errorf("anchors: %w", err)
 	}
 	if len(anchors) == 0 {
-		return nil, fmt.Errorf("no anchor in %s: the service writes lines with journal=", shortText(o.anchors))
+		return nil, fmt.Errorf("no anchor in %s: the service writes lines with journal=", cells.Short(o.anchors))
 	}
 	return anchors, nil
 }
@@ -181,7 +183,7 @@ func anchorLine(line string) (string, error) {
 	case entry.UID != "0":
 		return "", fmt.Errorf("an anchor that user %s wrote, not root", orUnknownText(entry.UID))
 	case entry.Unit != serviceUnit && entry.Comm != "kmodtrace":
-		return "", fmt.Errorf("an anchor that %s wrote, not kmodtrace", orUnknownText(shortText(strings.Join(nonEmpty(entry.Comm, entry.Unit), " of "))))
+		return "", fmt.Errorf("an anchor that %s wrote, not kmodtrace", orUnknownText(cells.Short(strings.Join(nonEmpty(entry.Comm, entry.Unit), " of "))))
 	}
 	return text, nil
 }
@@ -277,24 +279,24 @@ func verificationOf(path string, r *journal.Report, anchors []journal.Anchor) *v
 // print gives a line for each problem, and what was checked.
 func (v *verification) print(w io.Writer) error {
 	for _, p := range v.Problems {
-		fmt.Fprintln(w, printable(p.line))
+		fmt.Fprintln(w, cells.Printable(p.line))
 	}
 	if v.More > 0 {
-		fmt.Fprintf(w, "and %s more\n", plural(uint64(v.More), "problem"))
+		fmt.Fprintf(w, "and %s more\n", cells.Plural(uint64(v.More), "problem"))
 	}
-	_, err := fmt.Fprintln(w, printable(v.summary()))
+	_, err := fmt.Fprintln(w, cells.Printable(v.summary()))
 	return err
 }
 
 // summary says what there is, what is wrong, and what the anchors say.
 func (v *verification) summary() string {
-	text := fmt.Sprintf("%s: %s", v.Path, plural(uint64(v.Records), "record"))
+	text := fmt.Sprintf("%s: %s", v.Path, cells.Plural(uint64(v.Records), "record"))
 	if v.Records > 0 {
 		text += fmt.Sprintf(" from number %d on", v.First)
 	}
 	switch n := len(v.Problems) + v.More; {
 	case n > 0:
-		text += ", " + plural(uint64(n), "problem")
+		text += ", " + cells.Plural(uint64(n), "problem")
 	case v.Records == 1:
 		text += " is as it was written"
 	default:
@@ -307,10 +309,10 @@ func (v *verification) summary() string {
 		text += anchorsText(v.Compared, len(v.Problems) == 0)
 	}
 	if v.Foreign > 0 {
-		text += fmt.Sprintf("; of another journal: %s", plural(uint64(v.Foreign), "anchor"))
+		text += fmt.Sprintf("; of another journal: %s", cells.Plural(uint64(v.Foreign), "anchor"))
 	}
 	if old := v.Anchors - v.Foreign - v.Compared; old > 0 {
-		text += fmt.Sprintf("; of records that retention has removed: %s", plural(uint64(old), "anchor"))
+		text += fmt.Sprintf("; of records that retention has removed: %s", cells.Plural(uint64(old), "anchor"))
 	}
 	return text
 }
@@ -327,7 +329,7 @@ func (v *verification) hint() string {
 	case len(v.Problems) > 0:
 		return "records before the first of those can be trusted, those after it only as far as an anchor covers them"
 	case v.Foreign == v.Anchors:
-		return "the journal may have been replaced by another: this one is named " + printable(v.Journal)
+		return "the journal may have been replaced by another: this one is named " + cells.Printable(v.Journal)
 	}
 	return "take anchors of later records: retention has removed those that these are about"
 }
@@ -335,7 +337,7 @@ func (v *verification) hint() string {
 func anchorsText(n int, agree bool) string {
 	switch {
 	case !agree:
-		return fmt.Sprintf(", compared with %s", plural(uint64(n), "anchor"))
+		return fmt.Sprintf(", compared with %s", cells.Plural(uint64(n), "anchor"))
 	case n == 1:
 		return ", and the anchor agrees"
 	}
@@ -359,11 +361,11 @@ journal cannot write, it shows later on whether the journal was made anew or cut
 				if err != nil {
 					return err
 				}
-				return printTo(cmd.OutOrStdout(), func(w io.Writer) error {
+				return term.PrintTo(cmd.OutOrStdout(), func(w io.Writer) error {
 					if asJSON {
 						return writeJSONLine(w, anchorJSON{a.Journal, a.Count, a.Hash, a.Time.UTC().Truncate(time.Second), a.String()})
 					}
-					_, err := fmt.Fprintln(w, printable(a.String()))
+					_, err := fmt.Fprintln(w, cells.Printable(a.String()))
 					return err
 				})
 			})

@@ -1,6 +1,10 @@
 package main
 
-import "io"
+import (
+	"io"
+
+	"github.com/kmodtrace/kmodtrace/internal/term"
+)
 
 // batch writes whole records, together while more are to come: a reader never sees half
 // of one, and a storm takes few system calls.
@@ -28,5 +32,5 @@ func (b *batch) flush() error {
 	}
 	_, err := b.out.Write(b.text)
 	b.text = b.text[:0]
-	return outputError(err)
+	return term.OutputError(err)
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/kbuild"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/spf13/cobra"
@@ -76,7 +77,7 @@ func (o *buildOptions) run(ctx context.Context, out, messages io.Writer, args []
 	paths, variables := buildTargets(args)
 	for _, v := range variables {
 		if _, err := os.Lstat(v); err == nil {
-			return usageErrorf("%s: a variable for make, or what is called so here? ./%s is the latter", shortText(v), shortText(v))
+			return usageErrorf("%s: a variable for make, or what is called so here? ./%s is the latter", cells.Short(v), cells.Short(v))
 		}
 	}
 	built, err := kbuild.Build(ctx, paths, &kbuild.Options{
@@ -175,20 +176,20 @@ func (o *buildOptions) print(out io.Writer, r *buildRecord) error {
 
 // build renders the modules that were built. Why there are none goes to standard error.
 func (t *resultText) build(r *buildRecord) string {
-	var lines []line
+	var lines []cells.Line
 	for i := range r.Modules {
 		m := &r.Modules[i]
 		word := "built"
 		if !m.Changed {
 			word = "unchanged"
 		}
-		lines = append(lines, line{}.add(strong, m.Name).spaced(good, word))
-		lines = append(lines, labelled("file", plain, cutFront(printable(m.Path), max(t.width-labelColumns, 1))))
-		lines = append(lines, labelled("size", plain, fmt.Sprintf("%d bytes", m.Size)))
-		lines = append(lines, labelled("for", plain, m.Vermagic))
+		lines = append(lines, cells.Line{}.Add(cells.Strong, m.Name).Spaced(cells.Good, word))
+		lines = append(lines, labelled("file", cells.Plain, cells.CutFront(cells.Printable(m.Path), max(t.width-labelColumns, 1))))
+		lines = append(lines, labelled("size", cells.Plain, fmt.Sprintf("%d bytes", m.Size)))
+		lines = append(lines, labelled("for", cells.Plain, m.Vermagic))
 	}
 	for i, text := range r.Notes {
-		lines = append(lines, t.wrapped(first(i, "note"), unsure, text)...)
+		lines = append(lines, t.wrapped(first(i, "note"), cells.Unsure, text)...)
 	}
 	return t.text(lines)
 }

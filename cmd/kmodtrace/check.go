@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/spf13/cobra"
@@ -108,60 +110,60 @@ func checkTarget(ctx context.Context, k *kernel.Kernel, target string, params km
 func verdictFailure(v *cause.Verdict) error {
 	switch v.Judgement {
 	case cause.Refused:
-		return &exitError{status: exitRefused, err: errSilent}
+		return &exitError{status: exitRefused, err: term.ErrSilent}
 	case cause.Undecided:
-		return &exitError{status: exitUnconfirmed, err: errSilent}
+		return &exitError{status: exitUnconfirmed, err: term.ErrSilent}
 	}
 	return nil
 }
 
 func (o *checkOptions) print(out io.Writer, v *cause.Verdict) error {
 	if o.json {
-		line, err := jsonLine(v)
+		line, err := term.JSONLine(v)
 		if err != nil {
 			return err
 		}
 		_, err = out.Write(line)
-		return outputError(err)
+		return term.OutputError(err)
 	}
-	_, err := io.WriteString(out, newResultText(themeOf(out), columnsOf(out)).verdict(v))
-	return outputError(err)
+	_, err := io.WriteString(out, newResultText(term.ThemeOf(out), term.Columns(out)).verdict(v))
+	return term.OutputError(err)
 }
 
 // verdict renders what is to be expected of a file.
 func (t *resultText) verdict(v *cause.Verdict) string {
 	words := map[cause.Judgement]struct {
 		text  string
-		style style
+		style cells.Style
 	}{
-		cause.Loads: {"would be loaded", good}, cause.Refused: {"would be refused", bad}, cause.Undecided: {"cannot be told here", unsure},
+		cause.Loads: {"would be loaded", cells.Good}, cause.Refused: {"would be refused", cells.Bad}, cause.Undecided: {"cannot be told here", cells.Unsure},
 	}
 	w := words[v.Judgement]
-	lines := []line{line{}.add(strong, orDash(v.Module)).spaced(w.style, w.text).add(plain, fmt.Sprintf(" by kernel %s", v.Kernel))}
-	lines = append(lines, labelled("file", plain, cutFront(printable(v.File), max(t.width-labelColumns, 1))))
+	lines := []cells.Line{cells.Line{}.Add(cells.Strong, cells.OrDash(v.Module)).Spaced(w.style, w.text).Add(cells.Plain, fmt.Sprintf(" by kernel %s", v.Kernel))}
+	lines = append(lines, labelled("file", cells.Plain, cells.CutFront(cells.Printable(v.File), max(t.width-labelColumns, 1))))
 	if v.Cause != nil {
-		lines = append(lines, t.causeLines(v.Cause, bad)...)
+		lines = append(lines, t.causeLines(v.Cause, cells.Bad)...)
 		lines = append(lines, t.evidence(v.Cause)...)
 	}
 	for i := range v.Warnings {
-		lines = append(lines, t.wrapped("warning", unsure, v.Warnings[i].String())...)
+		lines = append(lines, t.wrapped("warning", cells.Unsure, v.Warnings[i].String())...)
 	}
 	for i, text := range v.Open {
-		lines = append(lines, t.wrapped(first(i, "open"), unsure, text)...)
+		lines = append(lines, t.wrapped(first(i, "open"), cells.Unsure, text)...)
 	}
 	if v.Cause == nil {
 		for i, text := range v.Later {
-			lines = append(lines, t.wrapped(first(i, "later"), dim, text)...)
+			lines = append(lines, t.wrapped(first(i, "later"), cells.Dim, text)...)
 		}
 	}
 	return t.text(lines)
 }
 
 // evidence lists what a cause was concluded from.
-func (t *resultText) evidence(c *cause.Cause) []line {
-	var lines []line
+func (t *resultText) evidence(c *cause.Cause) []cells.Line {
+	var lines []cells.Line
 	for i, text := range c.Evidence {
-		lines = append(lines, t.wrapped(first(i, "evidence"), plain, text)...)
+		lines = append(lines, t.wrapped(first(i, "evidence"), cells.Plain, text)...)
 	}
 	return lines
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/reload"
@@ -62,7 +63,7 @@ func (o *devOptions) parse(args []string) error {
 	case 1:
 		o.dir = paths[0]
 	default:
-		return usageErrorf("%s: dev takes one folder", shortText(paths[1]))
+		return usageErrorf("%s: dev takes one folder", cells.Short(paths[1]))
 	}
 	if _, err := o.params.Quote(); err != nil {
 		return targetError(err)
@@ -72,7 +73,7 @@ func (o *devOptions) parse(args []string) error {
 	case err != nil:
 		return &exitError{status: exitRefused, err: oneLineError{fmt.Errorf("dev %s: %w", cmp.Or(o.dir, `""`), errors.Unwrap(err))}}
 	case !info.IsDir():
-		return usageErrorf("%s: want the folder with the sources", shortText(o.dir))
+		return usageErrorf("%s: want the folder with the sources", cells.Short(o.dir))
 	}
 	return nil
 }
@@ -142,10 +143,10 @@ func (d *dev) end(ctx context.Context) error {
 	d.out.begin("the end")
 	switch {
 	case d.there && !d.ours:
-		d.out.line(dim, d.name+" is left in the kernel: it was not loaded here")
+		d.out.line(cells.Dim, d.name+" is left in the kernel: it was not loaded here")
 		return nil
 	case !d.there:
-		d.out.line(dim, "nothing was loaded")
+		d.out.line(cells.Dim, "nothing was loaded")
 		return nil
 	}
 	r, _ := d.session.Unload(ctx, d.name, nil) // the result has the error

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/lab"
 	"github.com/kmodtrace/kmodtrace/internal/trial"
 	"github.com/kmodtrace/kmodtrace/kbuild"
@@ -28,9 +29,9 @@ func (d *dev) round(ctx context.Context) error {
 		if s := statusOf(failure); d.name == "" && (s == exitNoTrace || s == exitUsage) {
 			return failure // it will not get better by saving
 		}
-		d.out.line(bad, "not built: "+failure.Error())
+		d.out.line(cells.Bad, "not built: "+failure.Error())
 		if hint := hintOf(failure); hint != "" {
-			d.out.line(plain, "  "+hint)
+			d.out.line(cells.Plain, "  "+hint)
 		}
 		return d.tell()
 	}
@@ -40,13 +41,13 @@ func (d *dev) round(ctx context.Context) error {
 	}
 	image, err := kmod.ReadImage(m.Path)
 	if err != nil {
-		d.out.line(bad, err.Error())
+		d.out.line(cells.Bad, err.Error())
 		return d.tell()
 	}
 	if d.ours && bytes.Equal(image, d.image) {
 		return nil // what was saved changes nothing
 	}
-	d.out.line(good, fmt.Sprintf("%s built in %.1f s", m.Name, built.Took.Seconds()))
+	d.out.line(cells.Good, fmt.Sprintf("%s built in %.1f s", m.Name, built.Took.Seconds()))
 	d.name = m.Name
 	if d.try && !d.passes(ctx, m.Path) {
 		return d.tell()
@@ -86,15 +87,15 @@ func (d *dev) passes(ctx context.Context, path string) bool {
 		if errors.As(err, &crash) {
 			text = crash.Reason
 		}
-		d.out.line(bad, "it could not be tried: "+text)
+		d.out.line(cells.Bad, "it could not be tried: "+text)
 		return false
 	}
 	if r.Verdict == trial.Passed {
-		d.out.line(good, fmt.Sprintf("tried in a machine: passed, in %.1f s", r.Took.Seconds()))
+		d.out.line(cells.Good, fmt.Sprintf("tried in a machine: passed, in %.1f s", r.Took.Seconds()))
 		return true
 	}
 	d.out.text(newTrialText(d.out.theme, d.out.width()).render(r))
-	d.out.line(bad, "it does not come into this kernel: "+r.Why)
+	d.out.line(cells.Bad, "it does not come into this kernel: "+r.Why)
 	return false
 }
 
@@ -107,7 +108,7 @@ func (d *dev) replace(ctx context.Context, path string, image []byte) error {
 	}
 	d.out.text(d.out.result().reload(r))
 	if r.Reason != "" {
-		d.out.line(bad, r.Reason)
+		d.out.line(cells.Bad, r.Reason)
 	}
 	switch r.After.Copy {
 	case reload.CopyNew:
@@ -129,12 +130,12 @@ func (d *dev) replace(ctx context.Context, path string, image []byte) error {
 func (d *dev) tell() error {
 	switch {
 	case d.ours:
-		d.out.line(strong, fmt.Sprintf("in the kernel: %s, loaded at %s", d.name, d.since.Format(time.TimeOnly)))
+		d.out.line(cells.Strong, fmt.Sprintf("in the kernel: %s, loaded at %s", d.name, d.since.Format(time.TimeOnly)))
 	case d.there:
-		d.out.line(strong, fmt.Sprintf("in the kernel: %s, not loaded here", d.name))
+		d.out.line(cells.Strong, fmt.Sprintf("in the kernel: %s, not loaded here", d.name))
 	default:
-		d.out.line(strong, "in the kernel: no copy")
+		d.out.line(cells.Strong, "in the kernel: no copy")
 	}
-	d.out.line(dim, "waiting for a save; Ctrl-C unloads and ends")
+	d.out.line(cells.Dim, "waiting for a save; Ctrl-C unloads and ends")
 	return d.out.err
 }

@@ -5,8 +5,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kbuild"
-	"golang.org/x/term"
+	xterm "golang.org/x/term"
 )
 
 // devScreen is where dev prints: a terminal shows one round at a time, another output all
@@ -14,18 +16,18 @@ import (
 type devScreen struct {
 	mu       sync.Mutex
 	to       io.Writer
-	theme    theme
+	theme    term.Theme
 	terminal bool
 	title    string // of a round that has printed nothing yet
 	err      error  // the first of writing
 }
 
 func newDevScreen(to io.Writer) *devScreen {
-	f, ok := underlying(to)
-	return &devScreen{to: to, theme: themeOf(to), terminal: ok && term.IsTerminal(int(f.Fd()))}
+	f, ok := term.File(to)
+	return &devScreen{to: to, theme: term.ThemeOf(to), terminal: ok && xterm.IsTerminal(int(f.Fd()))}
 }
 
-func (s *devScreen) width() int { return columnsOf(s.to) }
+func (s *devScreen) width() int { return term.Columns(s.to) }
 
 func (s *devScreen) result() *resultText { return newResultText(s.theme, s.width()) }
 
@@ -42,39 +44,36 @@ func (s *devScreen) begin(title string) {
 	s.text("")
 }
 
-// clear empties a terminal, and what it has scrolled away is kept.
-const clear = "\x1b[H\x1b[2J"
-
 func (s *devScreen) text(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.title != "" {
-		head := line{}.add(strong, time.Now().Format(time.TimeOnly)).spaced(strong, s.title).render(s.theme, s.width())
+		head := cells.Line{}.Add(cells.Strong, time.Now().Format(time.TimeOnly)).Spaced(cells.Strong, s.title).Paint(s.theme, s.width())
 		if s.terminal {
-			if err := steer(s.to, clear); err != nil && s.err == nil {
-				s.err = outputError(err)
+			if err := term.Steer(s.to, term.Clear); err != nil && s.err == nil {
+				s.err = term.OutputError(err)
 			}
 		}
 		s.title, text = "", head+text
 	}
 	if _, err := io.WriteString(s.to, text); err != nil && s.err == nil {
-		s.err = outputError(err)
+		s.err = term.OutputError(err)
 	}
 }
 
-func (s *devScreen) line(style style, text string) {
-	s.text(line{}.add(style, text).render(s.theme, s.width()))
+func (s *devScreen) line(style cells.Style, text string) {
+	s.text(cells.Line{}.Add(style, text).Paint(s.theme, s.width()))
 }
 
 // kernel shows a line that the kernel printed.
 func (s *devScreen) kernel(text string) {
-	s.text(line{}.add(dim, "kernel │ ").add(plain, text).render(s.theme, s.width()))
+	s.text(cells.Line{}.Add(cells.Dim, "kernel │ ").Add(cells.Plain, text).Paint(s.theme, s.width()))
 }
 
 // compiler is for what a build prints. It has the descriptor of a terminal, by which the
 // compiler shows its colours.
 func (s *devScreen) compiler() io.Writer {
-	if f, ok := underlying(s.to); ok && s.terminal {
+	if f, ok := term.File(s.to); ok && s.terminal {
 		return struct {
 			io.Writer
 			kbuild.Terminal

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/kbuild"
 )
 
@@ -133,7 +134,7 @@ func TestDevScreen(t *testing.T) {
 	s.later("build 1")
 	s.later("build 2")
 	s.kernel("hello: \x1b[2JHello!")
-	s.line(good, "done")
+	s.line(cells.Good, "done")
 	if got := b.String(); strings.Contains(got, "build 1") || !strings.HasSuffix(got, "build 2\nkernel │ hello: \\x1b[2JHello!\ndone\n") {
 		t.Errorf("%q", got)
 	}

@@ -130,15 +130,15 @@ func (w plainLog) Write(line []byte) (int, error) {
 	var b strings.Builder
 	switch {
 	case len(said.Lines) > 0:
-		fmt.Fprintf(&b, "kmodtrace: %s\n", printable(said.Lines[0]))
+		fmt.Fprintf(&b, "kmodtrace: %s\n", cells.Printable(said.Lines[0]))
 		for _, line := range said.Lines[1:] {
-			fmt.Fprintf(&b, "%s\n", printable(line))
+			fmt.Fprintf(&b, "%s\n", cells.Printable(line))
 		}
 	case said.Message != "":
-		fmt.Fprintf(&b, "kmodtrace: %s\n", printable(said.Message))
+		fmt.Fprintf(&b, "kmodtrace: %s\n", cells.Printable(said.Message))
 	}
 	if said.Hint != "" {
-		fmt.Fprintf(&b, "  %s\n", printable(said.Hint))
+		fmt.Fprintf(&b, "  %s\n", cells.Printable(said.Hint))
 	}
 	if _, err := io.WriteString(w.out, b.String()); err != nil {
 		return 0, err

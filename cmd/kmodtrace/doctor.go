@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/internal/procfs"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/spf13/cobra"
@@ -219,8 +220,8 @@ func readWord(path string) (string, error) {
 
 func printReport(out io.Writer, r *report, asJSON bool) error {
 	if asJSON {
-		return printJSON(out, r)
+		return term.PrintJSON(out, r)
 	}
-	_, err := io.WriteString(out, reportText{themeOf(out), columnsOf(out)}.render(r))
-	return outputError(err)
+	_, err := io.WriteString(out, reportText{term.ThemeOf(out), term.Columns(out)}.render(r))
+	return term.OutputError(err)
 }

@@ -12,7 +12,9 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/tail"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
@@ -85,13 +87,13 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) error {
 	}
 	f, err := os.Open(args[0])
 	if errors.Is(err, os.ErrNotExist) {
-		return &exitError{status: exitUsage, err: fmt.Errorf("%s is neither a code nor a file", shortText(args[0])), hint: "kmodtrace explain lists the codes"}
+		return &exitError{status: exitUsage, err: fmt.Errorf("%s is neither a code nor a file", cells.Short(args[0])), hint: "kmodtrace explain lists the codes"}
 	}
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	return o.stream(cmd.Context(), out, f, shortText(args[0]))
+	return o.stream(cmd.Context(), out, f, cells.Short(args[0]))
 }
 
 func codeNames() []string {
@@ -112,39 +114,39 @@ func (o *explainOptions) list(out io.Writer) error {
 		}
 		return nil
 	}
-	t := newResultText(themeOf(out), columnsOf(out))
-	var lines []line
+	t := newResultText(term.ThemeOf(out), term.Columns(out))
+	var lines []cells.Line
 	for _, m := range cause.Codes() {
-		head := line{}.cell(strong, string(m.Code), codeColumns)
-		for i, part := range wrap(m.Means, t.width-columns(head.text())) {
+		head := cells.Line{}.Cell(cells.Strong, string(m.Code), codeColumns)
+		for i, part := range cells.Wrap(m.Means, t.width-cells.Count(head.String())) {
 			if i > 0 {
-				head = line{}.cell(plain, "", codeColumns)
+				head = cells.Line{}.Cell(cells.Plain, "", codeColumns)
 			}
-			lines = append(lines, head.add(plain, part))
+			lines = append(lines, head.Add(cells.Plain, part))
 		}
 	}
 	_, err := io.WriteString(out, t.text(lines))
-	return outputError(err)
+	return term.OutputError(err)
 }
 
 const codeColumns = len("compression-unsupported")
 
 func (o *explainOptions) meaning(out io.Writer, m cause.Meaning) error {
 	if o.json {
-		text, err := jsonLine(m)
+		text, err := term.JSONLine(m)
 		if err != nil {
 			return err
 		}
 		_, err = out.Write(text)
-		return outputError(err)
+		return term.OutputError(err)
 	}
-	t := newResultText(themeOf(out), columnsOf(out))
-	lines := []line{line{}.add(strong, string(m.Code)).spaced(dim, "("+m.Of+")")}
-	lines = append(lines, t.wrapped("means", plain, m.Means)...)
-	lines = append(lines, t.wrapped("because", plain, m.Because)...)
-	lines = append(lines, t.wrapped("next", plain, m.Next)...)
+	t := newResultText(term.ThemeOf(out), term.Columns(out))
+	lines := []cells.Line{cells.Line{}.Add(cells.Strong, string(m.Code)).Spaced(cells.Dim, "("+m.Of+")")}
+	lines = append(lines, t.wrapped("means", cells.Plain, m.Means)...)
+	lines = append(lines, t.wrapped("because", cells.Plain, m.Because)...)
+	lines = append(lines, t.wrapped("next", cells.Plain, m.Next)...)
 	_, err := io.WriteString(out, t.text(lines))
-	return outputError(err)
+	return term.OutputError(err)
 }
 
 // maxLine bounds a line of a stream. An action with all its messages has some
@@ -267,29 +269,29 @@ func (o *explainOptions) watch(ctx context.Context, out io.Writer) error {
 // explained prints one action at length.
 func (o *explainOptions) explained(out io.Writer, e account.Account) error {
 	if o.json {
-		text, err := jsonLine(e)
+		text, err := term.JSONLine(e)
 		if err != nil {
 			return err
 		}
 		_, err = out.Write(text)
-		return outputError(err)
+		return term.OutputError(err)
 	}
-	t := newResultText(themeOf(out), columnsOf(out))
+	t := newResultText(term.ThemeOf(out), term.Columns(out))
 	_, err := io.WriteString(out, t.text(t.explanation(&e)))
-	return outputError(err)
+	return term.OutputError(err)
 }
 
 // explanation is a block with everything about the cause.
-func (t *resultText) explanation(e *account.Account) []line {
+func (t *resultText) explanation(e *account.Account) []cells.Line {
 	lines := t.block(e, true)
 	if c := e.Cause; c != nil {
 		lines = append(lines, t.evidence(c)...)
 		if m, ok := cause.MeaningOf(c.Code); ok {
-			lines = append(lines, t.wrapped("because", plain, m.Because)...)
+			lines = append(lines, t.wrapped("because", cells.Plain, m.Because)...)
 		}
 	}
 	lines = append(lines, t.attribution(&e.Action)...)
 	lines = append(lines, t.facts(e)...)
 	lines = append(lines, t.timeline(&e.Action)...)
-	return append(lines, line{})
+	return append(lines, cells.Line{})
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/modname"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -170,7 +171,7 @@ func parseGlob(s string) (glob, error) {
 		return "", usageErrorf("an empty glob matches nothing")
 	}
 	if _, err := path.Match(s, ""); err != nil {
-		return "", usageErrorf("%s: not a glob: %w", shortText(s), err)
+		return "", usageErrorf("%s: not a glob: %w", cells.Short(s), err)
 	}
 	return glob(s), nil
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/usernames"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/spf13/cobra"
@@ -122,7 +123,7 @@ func (f *filterFlags) parseWho(wanted *filter) (err error) {
 		yes := f.autoloaded == "yes"
 		wanted.autoloaded = &yes
 	default:
-		return usageErrorf("--autoloaded %q: want yes or no", shortText(f.autoloaded))
+		return usageErrorf("--autoloaded %q: want yes or no", cells.Short(f.autoloaded))
 	}
 	return nil
 }
@@ -145,7 +146,7 @@ func parseProcess(s string) (processFilter, error) {
 
 func parseCode(s string) (cause.Code, error) {
 	if _, ok := cause.MeaningOf(cause.Code(s)); !ok {
-		return "", usageErrorf("--cause %q: no such code; kmodtrace explain lists them", shortText(s))
+		return "", usageErrorf("--cause %q: no such code; kmodtrace explain lists them", cells.Short(s))
 	}
 	return cause.Code(s), nil
 }
@@ -171,14 +172,14 @@ func oneOf[T fmt.Stringer](flag string, values []T) func(string) (T, error) {
 			}
 		}
 		var none T
-		return none, usageErrorf("%s %q: want one of %s", flag, shortText(s), strings.Join(words(values), ", "))
+		return none, usageErrorf("%s %q: want one of %s", flag, cells.Short(s), strings.Join(words(values), ", "))
 	}
 }
 
 func parsePID(s string) (uint32, error) {
 	n, err := strconv.ParseUint(s, 10, 32)
 	if err != nil || n == 0 {
-		return 0, usageErrorf("--pid %q: want the number of a process", shortText(s))
+		return 0, usageErrorf("--pid %q: want the number of a process", cells.Short(s))
 	}
 	return uint32(n), nil
 }
@@ -188,6 +189,6 @@ func parseUID(flag string) func(string) (uint32, error) {
 		if uid, ok := usernames.ID(s); ok {
 			return uid, nil
 		}
-		return 0, usageErrorf("%s %q: neither a user's number nor a name known here", flag, shortText(s))
+		return 0, usageErrorf("%s %q: neither a user's number nor a name known here", flag, cells.Short(s))
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -171,7 +173,7 @@ func (h *historyRun) run(ctx context.Context, out io.Writer, now time.Time) erro
 	if err != nil {
 		return err
 	}
-	if err := printTo(out, func(w io.Writer) error { return h.print(w, p, h.records(ctx, filter, some)) }); err != nil {
+	if err := term.PrintTo(out, func(w io.Writer) error { return h.print(w, p, h.records(ctx, filter, some)) }); err != nil {
 		return err
 	}
 	return h.end(ctx)
@@ -326,7 +328,7 @@ func (h *historyRun) end(ctx context.Context) error {
 }
 
 func changedError(n int) error {
-	text := plural(uint64(n), "record") + " shown here are not as they were written"
+	text := cells.Plural(uint64(n), "record") + " shown here are not as they were written"
 	if n == 1 {
 		text = "1 record shown here is not as it was written"
 	}
@@ -372,5 +374,5 @@ func extentText(ctx context.Context, r *journal.Reader) (string, error) {
 			ends[i] = rec
 		}
 	}
-	return fmt.Sprintf("the journal has %s, from %s to %s", plural(uint64(size.Records()), "record"), dateTime(ends[0].Time), dateTime(ends[1].Time)), nil
+	return fmt.Sprintf("the journal has %s, from %s to %s", cells.Plural(uint64(size.Records()), "record"), dateTime(ends[0].Time), dateTime(ends[1].Time)), nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/modname"
 	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/internal/usernames"
@@ -115,7 +116,7 @@ func (w *historyFilter) parseKinds(words []string) error {
 		case slices.Contains(kindWords(), word):
 			w.kinds = append(w.kinds, journal.Kind(word))
 		default:
-			return usageErrorf("--kind %q: want one of %s, %s", shortText(word), strings.Join(kindWords(), ", "), gapWord)
+			return usageErrorf("--kind %q: want one of %s, %s", cells.Short(word), strings.Join(kindWords(), ", "), gapWord)
 		}
 	}
 	slices.Sort(w.kinds)
@@ -140,7 +141,7 @@ func parseFileGlob(s string) (glob, error) {
 	if strings.Contains(s, "/") && !strings.HasPrefix(s, "/") {
 		whole, err := filepath.Abs(s)
 		if err != nil {
-			return "", fmt.Errorf("--file %s: %w", shortText(s), err)
+			return "", fmt.Errorf("--file %s: %w", cells.Short(s), err)
 		}
 		s = whole
 	}
@@ -259,12 +260,12 @@ func findBoot(ctx context.Context, r *journal.Reader, word string) (string, erro
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) > 1:
-		return "", usageErrorf("--boot %s begins the ids of several: %s, %s", shortText(word), printable(found[0]), printable(found[1]))
+		return "", usageErrorf("--boot %s begins the ids of several: %s, %s", cells.Short(word), cells.Printable(found[0]), cells.Printable(found[1]))
 	case here != "":
-		return "", &exitError{status: exitRefused, err: fmt.Errorf("--boot current: the journal has nothing of this boot, %s", printable(here)),
+		return "", &exitError{status: exitRefused, err: fmt.Errorf("--boot current: the journal has nothing of this boot, %s", cells.Printable(here)),
 			hint: "--boot 0 is the last one that it has; is kmodtrace serve running?"}
 	}
-	return "", &exitError{status: exitRefused, err: fmt.Errorf("--boot %s: the journal has no such boot", shortText(word)), hint: bootsText(boots)}
+	return "", &exitError{status: exitRefused, err: fmt.Errorf("--boot %s: the journal has no such boot", cells.Short(word)), hint: bootsText(boots)}
 }
 
 func bootByOffset(boots []journal.Boot, n int) (string, error) {
@@ -273,7 +274,7 @@ func bootByOffset(boots []journal.Boot, n int) (string, error) {
 		i = len(boots) - 1 + n
 	}
 	if i < 0 || i >= len(boots) {
-		return "", &exitError{status: exitRefused, err: fmt.Errorf("--boot %d: the journal has %s", n, plural(uint64(len(boots)), "boot")), hint: bootsText(boots)}
+		return "", &exitError{status: exitRefused, err: fmt.Errorf("--boot %d: the journal has %s", n, cells.Plural(uint64(len(boots)), "boot")), hint: bootsText(boots)}
 	}
 	return boots[i].ID, nil
 }
@@ -286,7 +287,7 @@ func bootsText(boots []journal.Boot) string {
 	const most = 5
 	var names []string
 	for i := max(len(boots)-most, 0); i < len(boots); i++ {
-		names = append(names, fmt.Sprintf("%s of %s", printable(shortBoot(boots[i].ID)), boots[i].From.Local().Format(time.DateOnly)))
+		names = append(names, fmt.Sprintf("%s of %s", cells.Printable(shortBoot(boots[i].ID)), boots[i].From.Local().Format(time.DateOnly)))
 	}
 	switch {
 	case len(names) == 0:
@@ -298,4 +299,4 @@ func bootsText(boots []journal.Boot) string {
 }
 
 // shortBoot is enough of an id to tell it from others.
-func shortBoot(id string) string { return head(id, 8) }
+func shortBoot(id string) string { return cells.Head(id, 8) }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/rs/zerolog"
 )
@@ -26,7 +28,7 @@ func parseFirst(word string) (journal.What, error) {
 	case "contents":
 		return journal.Contents, nil
 	}
-	return "", usageErrorf("--%s %q: want one of %s", firstSeenFlag, shortText(word), strings.Join(firstWords(), ", "))
+	return "", usageErrorf("--%s %q: want one of %s", firstSeenFlag, cells.Short(word), strings.Join(firstWords(), ", "))
 }
 
 // firstSeen is something and its first record.
@@ -77,8 +79,8 @@ func (o *historyOptions) showFirst(ctx context.Context, out io.Writer, wanted *h
 	}
 	return withJournal(o.journal, func(r *journal.Reader) error {
 		shown, changed := 0, 0
-		p := &firstPrinter{format: o.format, theme: themeOf(out), width: columnsOf(out)}
-		err := printTo(out, func(w io.Writer) error {
+		p := &firstPrinter{format: o.format, theme: term.ThemeOf(out), width: term.Columns(out)}
+		err := term.PrintTo(out, func(w io.Writer) error {
 			if o.format.csv {
 				if err := csvHeader(w, firstColumns()); err != nil {
 					return err
@@ -167,7 +169,7 @@ func isChangedRecord(rec *journal.Record, err error) bool { return rec != nil &&
 
 type firstPrinter struct {
 	format recordFormat
-	theme  theme
+	theme  term.Theme
 	width  int
 }
 
@@ -180,7 +182,7 @@ func (p *firstPrinter) print(w io.Writer, f *firstSeen, first bool) error {
 	}
 	text := p.text(f)
 	if first {
-		text = p.row(dim, "FIRST SEEN", "RECORD", "HOW", "BY").add(dim, strings.ToUpper(string(f.What))).render(p.theme, p.width) + text
+		text = p.row(cells.Dim, "FIRST SEEN", "RECORD", "HOW", "BY").Add(cells.Dim, strings.ToUpper(string(f.What))).Paint(p.theme, p.width) + text
 	}
 	_, err := io.WriteString(w, text)
 	return err
@@ -194,34 +196,34 @@ const (
 	recordColumnWidth = len("RECORD")
 )
 
-func (p *firstPrinter) row(s style, at, number, how, by string) line {
-	return line{}.cell(dim, at, dateTimeColumns).cellRight(s, number, max(recordColumnWidth, len(number))).
-		cell(s, how, howColumnsFirst).cell(s, by, userColumns)
+func (p *firstPrinter) row(s cells.Style, at, number, how, by string) cells.Line {
+	return cells.Line{}.Cell(cells.Dim, at, dateTimeColumns).CellRight(s, number, max(recordColumnWidth, len(number))).
+		Cell(s, how, howColumnsFirst).Cell(s, by, userColumns)
 }
 
 // text gives the line of one. What does not fit there stands below it: nobody can ask
 // for half a hash.
 func (p *firstPrinter) text(f *firstSeen) string {
-	s := plain
+	s := cells.Plain
 	if f.Changed {
-		s = bad
+		s = cells.Bad
 	}
-	l := p.row(s, dateTime(f.Time), strconv.FormatInt(f.Seq, 10), f.how(), orDash(f.User))
+	l := p.row(s, dateTime(f.Time), strconv.FormatInt(f.Seq, 10), f.how(), cells.OrDash(f.User))
 	values := nonEmpty(f.Value)
 	if f.What == journal.Contents {
 		values = nonEmpty(f.Value, f.File)
 	}
-	value := printable(strings.Join(values, "  "))
-	if columns(l.text())+columns(value) <= p.width {
-		return l.add(strong, value).render(p.theme, p.width)
+	value := cells.Printable(strings.Join(values, "  "))
+	if cells.Count(l.String())+cells.Count(value) <= p.width {
+		return l.Add(cells.Strong, value).Paint(p.theme, p.width)
 	}
-	text := l.render(p.theme, p.width)
+	text := l.Paint(p.theme, p.width)
 	for i, v := range values {
 		branch := branchMore
 		if i == len(values)-1 {
 			branch = branchLast
 		}
-		text += line{}.add(dim, "  "+branch).add(strong, cutFront(printable(v), p.width-4)).render(p.theme, p.width)
+		text += cells.Line{}.Add(cells.Dim, "  "+branch).Add(cells.Strong, cells.CutFront(cells.Printable(v), p.width-4)).Paint(p.theme, p.width)
 	}
 	return text
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -42,7 +44,7 @@ func (f *recordFormat) printer(ctx context.Context, r *journal.Reader, out io.Wr
 		return recordCSVPrinter{}, nil
 	}
 	size, err := r.Size(ctx)
-	return newHistoryText(themeOf(out), columnsOf(out), now, size.Last), err
+	return newHistoryText(term.ThemeOf(out), term.Columns(out), now, size.Last), err
 }
 
 // changedFlags names the flags that were given.
@@ -54,7 +56,7 @@ func changedFlags(cmd *cobra.Command) (names []string) {
 // documentOf is a record as JSON, of which a terminal makes nothing else.
 func documentOf(r *journal.Record, changed bool) journal.Document {
 	d := r.Document()
-	d.Changed, d.Raw = changed, printable(d.Raw)
+	d.Changed, d.Raw = changed, cells.Printable(d.Raw)
 	return d
 }
 
@@ -67,7 +69,7 @@ func (recordJSONPrinter) record(w io.Writer, r *journal.Record, changed bool) er
 }
 
 func writeJSONLine(w io.Writer, v any) error {
-	text, err := jsonLine(v)
+	text, err := term.JSONLine(v)
 	if err != nil {
 		return err
 	}
@@ -86,7 +88,7 @@ func columnsText[T any](columns []csvColumn[T]) string {
 	for i, c := range columns {
 		names[i] = c.name
 	}
-	return strings.Join(wrap(strings.Join(names, ", "), 90), "\n") + ";"
+	return strings.Join(cells.Wrap(strings.Join(names, ", "), 90), "\n") + ";"
 }
 
 // csvRecord is a record, and what it says.
@@ -224,7 +226,7 @@ func writeCSV(w io.Writer, cells []string) error {
 // letters of East Asia. Whoever takes the ' away again from before what has one has the
 // text as it was.
 func csvText(s string) string {
-	s = printable(s)
+	s = cells.Printable(s)
 	first := []rune(strings.TrimLeft(s, " ") + " ")[0]
 	if slices.Contains([]rune("'=+-@＝＋－＠"), first) {
 		return "'" + s

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/rs/zerolog"
 )
@@ -150,13 +152,13 @@ func doubtText(ctx context.Context, r *journal.Reader, d journal.Doubt) (string,
 		return "", err
 	}
 	if d.Reason == journal.Unfinished {
-		return fmt.Sprintf("how the %s of %s ended was not seen (record %s)", shortText(rec.Action), orDash(shortText(rec.Module)), of), nil
+		return fmt.Sprintf("how the %s of %s ended was not seen (record %s)", cells.Short(rec.Action), cells.OrDash(cells.Short(rec.Module)), of), nil
 	}
-	return fmt.Sprintf("what was done meanwhile was not seen: %s (record %s)", shortLine(noteText(rec)), of), nil
+	return fmt.Sprintf("what was done meanwhile was not seen: %s (record %s)", cells.ShortLine(noteText(rec)), of), nil
 }
 
 func (o *historyOptions) printLoaded(out io.Writer, l *loadedJSON) error {
-	return printTo(out, func(w io.Writer) error {
+	return term.PrintTo(out, func(w io.Writer) error {
 		switch {
 		case o.format.json:
 			return writeJSONLine(w, l)
@@ -173,30 +175,30 @@ func (o *historyOptions) printLoaded(out io.Writer, l *loadedJSON) error {
 		case len(l.Modules) == 0:
 			return nil
 		}
-		return loadedTable(l, themeOf(out), columnsOf(out), w)
+		return loadedTable(l, term.ThemeOf(out), term.Columns(out), w)
 	})
 }
 
-func loadedTable(l *loadedJSON, t theme, width int, w io.Writer) error {
+func loadedTable(l *loadedJSON, t term.Theme, width int, w io.Writer) error {
 	name := len("MODULE")
 	for i := range l.Modules {
-		name = max(name, min(columns(printable(l.Modules[i].Module)), 24))
+		name = max(name, min(cells.Count(cells.Printable(l.Modules[i].Module)), 24))
 	}
-	row := func(module style, s style, name1, since, by, number string) line {
-		return line{}.cell(module, name1, name).cell(s, since, loadedColumnsSince).cell(s, by, userColumns).cellRight(s, number, max(recordColumnWidth, len(number)))
+	row := func(module cells.Style, s cells.Style, name1, since, by, number string) cells.Line {
+		return cells.Line{}.Cell(module, name1, name).Cell(s, since, loadedColumnsSince).Cell(s, by, userColumns).CellRight(s, number, max(recordColumnWidth, len(number)))
 	}
-	text := row(dim, dim, "MODULE", "LOADED", "BY", "RECORD").add(dim, "FILE").render(t, width)
+	text := row(cells.Dim, cells.Dim, "MODULE", "LOADED", "BY", "RECORD").Add(cells.Dim, "FILE").Paint(t, width)
 	for i := range l.Modules {
 		m := &l.Modules[i]
-		s, since, by := plain, dateTime(m.Time), orDash(m.User)
+		s, since, by := cells.Plain, dateTime(m.Time), cells.OrDash(m.User)
 		if m.Kind != journal.KindAction { // an inventory found it, or it appeared
-			s, since, by = dim, "before "+since, "not known"
+			s, since, by = cells.Dim, "before "+since, "not known"
 		}
 		if m.Unwatched {
-			s, by = unsure, by+"?"
+			s, by = cells.Unsure, by+"?"
 		}
-		l := row(strong, s, m.Module, since, by, strconv.FormatInt(m.Seq, 10))
-		text += l.add(plain, cutFront(printable(m.File), max(width-columns(l.text()), 8))).render(t, width)
+		l := row(cells.Strong, s, m.Module, since, by, strconv.FormatInt(m.Seq, 10))
+		text += l.Add(cells.Plain, cells.CutFront(cells.Printable(m.File), max(width-cells.Count(l.String()), 8))).Paint(t, width)
 	}
 	_, err := io.WriteString(w, text)
 	return err
@@ -215,7 +217,7 @@ func (l *loadedJSON) sayDoubts(ctx context.Context, text bool) error {
 	}
 	if unwatched > 0 && text {
 		log.Info().Msgf("%s with ?: not watched all the time since that load, so it may have been taken out and loaded again by somebody else",
-			plural(uint64(unwatched), "module"))
+			cells.Plural(uint64(unwatched), "module"))
 	}
 	if len(l.Doubts) == 0 {
 		if len(l.Modules) == 0 && text {

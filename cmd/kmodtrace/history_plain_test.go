@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 )
 
 func TestHistoryOfHostileContent(t *testing.T) {
@@ -49,7 +51,7 @@ func TestHistoryOfHostileContent(t *testing.T) {
 				continue
 			}
 			for line := range strings.Lines(out) {
-				if c := columns(strings.TrimSuffix(line, "\n")); c > width {
+				if c := cells.Count(strings.TrimSuffix(line, "\n")); c > width {
 					t.Errorf("%q at %d columns: %d: %.300q", q, width, c, line)
 				}
 			}

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strconv"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/spf13/cobra"
 )
@@ -38,7 +40,7 @@ with each other on standard output, nor with --json.`,
 				rec, err := r.Get(cmd.Context(), args[0])
 				changed := isChangedRecord(rec, err)
 				if err != nil && !changed {
-					return journalError(fmt.Errorf("record %s: %w", shortText(args[0]), err))
+					return journalError(fmt.Errorf("record %s: %w", cells.Short(args[0]), err))
 				}
 				if err := picture.drawRecord(cmd.OutOrStdout(), rec); err != nil {
 					return err
@@ -62,18 +64,18 @@ with each other on standard output, nor with --json.`,
 }
 
 func showRecord(out io.Writer, rec *journal.Record, changed, asJSON bool) error {
-	return printTo(out, func(w io.Writer) error {
+	return term.PrintTo(out, func(w io.Writer) error {
 		if asJSON {
 			return writeJSONLine(w, documentOf(rec, changed))
 		}
-		t := newResultText(themeOf(out), columnsOf(out))
-		var lines []line
+		t := newResultText(term.ThemeOf(out), term.Columns(out))
+		var lines []cells.Line
 		if a := accountOf(rec); a != nil {
 			lines = t.explanation(a)
 			lines = lines[:len(lines)-1] // the empty one
 		} else {
-			lines = append(lines, line{}.add(strong, string(rec.Kind)).spaced(plain, rec.Module))
-			lines = append(lines, t.wrapped("says", plain, saidBy(rec))...)
+			lines = append(lines, cells.Line{}.Add(cells.Strong, string(rec.Kind)).Spaced(cells.Plain, rec.Module))
+			lines = append(lines, t.wrapped("says", cells.Plain, saidBy(rec))...)
 		}
 		_, err := io.WriteString(w, t.text(append(lines, t.proof(rec, changed)...)))
 		return err
@@ -90,19 +92,19 @@ func saidBy(rec *journal.Record) string {
 }
 
 // proof are the lines that say where a record stands in the chain.
-func (t *resultText) proof(rec *journal.Record, changed bool) []line {
-	lines := []line{
-		labelled("record", plain, strconv.FormatInt(rec.Seq, 10)),
-		labelled("id", plain, rec.ID),
-		labelled("time", plain, rec.Time.Local().Format("2006-01-02 15:04:05.000000000 -0700")),
-		labelled("boot", plain, rec.Boot),
+func (t *resultText) proof(rec *journal.Record, changed bool) []cells.Line {
+	lines := []cells.Line{
+		labelled("record", cells.Plain, strconv.FormatInt(rec.Seq, 10)),
+		labelled("id", cells.Plain, rec.ID),
+		labelled("time", cells.Plain, rec.Time.Local().Format("2006-01-02 15:04:05.000000000 -0700")),
+		labelled("boot", cells.Plain, rec.Boot),
 	}
 	if rec.Count != 0 {
-		lines = append(lines, labelled("count", plain, strconv.FormatInt(rec.Count, 10)))
+		lines = append(lines, labelled("count", cells.Plain, strconv.FormatInt(rec.Count, 10)))
 	}
-	lines = append(lines, labelled("hash", plain, rec.Hash.String()))
+	lines = append(lines, labelled("hash", cells.Plain, rec.Hash.String()))
 	if changed {
-		lines = append(lines, t.wrapped("changed", bad, "this is not what was written: it does not have that hash")...)
+		lines = append(lines, t.wrapped("changed", cells.Bad, "this is not what was written: it does not have that hash")...)
 	}
 	return lines
 }

@@ -9,13 +9,15 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/journal"
 )
 
 // historyText renders records as watch does, with their numbers in place of how long
 // they took, and a line wherever another day or boot begins.
 type historyText struct {
-	theme theme
+	theme term.Theme
 	width int
 	table *actionTable
 
@@ -24,7 +26,7 @@ type historyText struct {
 }
 
 // newHistoryText takes the highest number that there is.
-func newHistoryText(t theme, width int, now time.Time, last int64) *historyText {
+func newHistoryText(t term.Theme, width int, now time.Time, last int64) *historyText {
 	number := sideColumn{title: "RECORD", width: max(len("RECORD"), len(strconv.FormatInt(last, 10)))}
 	return &historyText{theme: t, width: width, table: newActionTableWith(t, width, number), day: now.Local().Format(time.DateOnly)}
 }
@@ -43,16 +45,16 @@ func (h *historyText) render(r *journal.Record, changed bool) string {
 	text := h.divider(r)
 	switch a := accountOf(r); {
 	case changed:
-		return text + h.note(r, "changed", bad, fmt.Sprintf("record %d is not as it was written: what it says cannot be trusted (kmodtrace history show has it)", r.Seq))
+		return text + h.note(r, "changed", cells.Bad, fmt.Sprintf("record %d is not as it was written: what it says cannot be trusted (kmodtrace history show has it)", r.Seq))
 	case a != nil:
 		return text + h.action(r, a)
 	case r.Kind == journal.KindAction:
-		return text + h.note(r, orDash(r.Action), unsure, strings.Join(nonEmpty(r.Module, r.Outcome, r.Cause, labelledWord("by ", r.User)), " ")+
+		return text + h.note(r, cells.OrDash(r.Action), cells.Unsure, strings.Join(nonEmpty(r.Module, r.Outcome, r.Cause, labelledWord("by ", r.User)), " ")+
 			"; what else was recorded cannot be read")
 	case r.Kind.Gap():
-		return text + h.note(r, string(r.Kind), unsure, noteText(r))
+		return text + h.note(r, string(r.Kind), cells.Unsure, noteText(r))
 	}
-	return text + h.note(r, string(r.Kind), plain, noteText(r))
+	return text + h.note(r, string(r.Kind), cells.Plain, noteText(r))
 }
 
 func (h *historyText) action(r *journal.Record, a *account.Account) string {
@@ -69,22 +71,22 @@ func (h *historyText) divider(r *journal.Record) string {
 		h.boot = &r.Boot
 		return ""
 	}
-	l := line{}.add(dim, day)
+	l := cells.Line{}.Add(cells.Dim, day)
 	if h.boot == nil || newBoot {
-		l = l.spaced(dim, labelledWord("boot ", shortBoot(r.Boot)))
+		l = l.Spaced(cells.Dim, labelledWord("boot ", shortBoot(r.Boot)))
 	}
 	h.day, h.boot = day, &r.Boot
-	return l.render(h.theme, h.width)
+	return l.Paint(h.theme, h.width)
 }
 
 // note is what is no row of the table: as wide as the line.
-func (h *historyText) note(r *journal.Record, kind string, s style, said string) string {
-	before := line{}.cell(dim, clockTime(r.Time.Local()), timeColumns).cell(s, kind, max(kindColumns, min(len(kind), len("inventory"))))
-	indent := columns(before.text())
+func (h *historyText) note(r *journal.Record, kind string, s cells.Style, said string) string {
+	before := cells.Line{}.Cell(cells.Dim, clockTime(r.Time.Local()), timeColumns).Cell(s, kind, max(kindColumns, min(len(kind), len("inventory"))))
+	indent := cells.Count(before.String())
 	var b strings.Builder
-	for _, text := range wrap(said, h.width-indent) {
-		b.WriteString(append(before, line{}.add(s, text)...).render(h.theme, h.width))
-		before = line{}.add(plain, strings.Repeat(" ", indent))
+	for _, text := range cells.Wrap(said, h.width-indent) {
+		b.WriteString(append(before, cells.Line{}.Add(s, text)...).Paint(h.theme, h.width))
+		before = cells.Line{}.Add(cells.Plain, strings.Repeat(" ", indent))
 	}
 	return b.String()
 }
@@ -117,7 +119,7 @@ func kindText(r *journal.Record) string {
 		if n == 1 {
 			return "1 event was lost"
 		}
-		return plural(uint64(n), "event") + " were lost"
+		return cells.Plural(uint64(n), "event") + " were lost"
 	case journal.KindLate:
 		return "the watching began late: what is not in the journal from before is not known"
 	case journal.KindClock:
@@ -125,11 +127,11 @@ func kindText(r *journal.Record) string {
 	case journal.KindCorrupt:
 		return "the journal was damaged and set aside; this one took its place"
 	case journal.KindRetention:
-		return fmt.Sprintf("%s removed, the oldest, as the configuration says", plural(uint64(n), "record"))
+		return fmt.Sprintf("%s removed, the oldest, as the configuration says", cells.Plural(uint64(n), "record"))
 	case journal.KindThinned:
-		return fmt.Sprintf("%s removed from between others, of what failed or was only asked for: there was no room", plural(uint64(n), "record"))
+		return fmt.Sprintf("%s removed from between others, of what failed or was only asked for: there was no room", cells.Plural(uint64(n), "record"))
 	case journal.KindFolded:
-		return plural(uint64(n), "attempt") + " of one user told in this record, not one by one"
+		return cells.Plural(uint64(n), "attempt") + " of one user told in this record, not one by one"
 	case journal.KindAppeared:
 		return "is loaded, and nobody was seen to load it"
 	case journal.KindVanished:

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/kmodtrace/kmodtrace/internal/await"
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/koimage"
 )
 
@@ -38,7 +39,7 @@ func TestHostileFiles(t *testing.T) {
 			}
 			path := filepath.Join(dir, name)
 			out, errs, status := limited(t, program, append(slices.Clone(args), path)...)
-			what := strings.Join(args, " ") + " " + printable(name)
+			what := strings.Join(args, " ") + " " + cells.Printable(name)
 			if allowed := map[string][]int{"info": {exitOK, exitRefused}, "check": {exitOK, exitRefused, exitUnconfirmed}}[args[0]]; !slices.Contains(allowed, status) {
 				t.Errorf("%s: status %d: %.600q", what, status, errs)
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/lab"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/internal/trial"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/kmod"
@@ -63,7 +64,7 @@ func shownTexts(text string) map[string]func(*resultText) string {
 		return b.String()
 	}
 	history := func(record *journal.Record, changed bool) string {
-		return newHistoryText(theme{}, 80, time.Now(), 1).render(record, changed) + printed(func(b *bytes.Buffer) error {
+		return newHistoryText(term.Theme{}, 80, time.Now(), 1).render(record, changed) + printed(func(b *bytes.Buffer) error {
 			return errors.Join(recordCSVPrinter{}.record(b, record, changed), recordJSONPrinter{}.record(b, record, changed), showRecord(b, record, changed, false))
 		})
 	}
@@ -71,8 +72,10 @@ func shownTexts(text string) map[string]func(*resultText) string {
 		"action": func(t *resultText) string {
 			return newActionTable(t.theme, t.width).render(a) + t.text(t.explanation(a)) + t.text(t.block(a, false)) + t.text(messageLines(&a.Action, 10))
 		},
-		"origin":  func(t *resultText) string { return t.text(t.origin(a.Origin)) },
-		"cause":   func(t *resultText) string { return t.text(append(t.causeLines(a.Cause, bad), t.evidence(a.Cause)...)) },
+		"origin": func(t *resultText) string { return t.text(t.origin(a.Origin)) },
+		"cause": func(t *resultText) string {
+			return t.text(append(t.causeLines(a.Cause, cells.Bad), t.evidence(a.Cause)...))
+		},
 		"verdict": func(t *resultText) string { return t.verdict(all["verdict"].(*cause.Verdict)) },
 		"meaning": func(t *resultText) string { return "" }, // ours alone
 		"event": func(t *resultText) string {
@@ -108,7 +111,7 @@ func shownTexts(text string) map[string]func(*resultText) string {
 		"loaded": func(t *resultText) string {
 			return printed(func(b *bytes.Buffer) error { return loadedTable(all["loaded"].(*loadedJSON), t.theme, t.width, b) })
 		},
-		"anchor": func(*resultText) string { return printable(journal.Anchor{Journal: text}.String()) }, // as audit prints it
+		"anchor": func(*resultText) string { return cells.Printable(journal.Anchor{Journal: text}.String()) }, // as audit prints it
 		"verification": func(*resultText) string {
 			return printed(func(b *bytes.Buffer) error {
 				v := all["verification"].(*verification)
@@ -119,7 +122,7 @@ func shownTexts(text string) map[string]func(*resultText) string {
 		"module": func(*resultText) string {
 			return printed(func(b *bytes.Buffer) error {
 				table := moduleTable([]kmod.Module{*filled[kmod.Module](text)}, 0)
-				return table.print(b)
+				return table.Print(b)
 			})
 		},
 		"file": func(*resultText) string {
@@ -165,13 +168,13 @@ func filledRow(text string) *journal.Record {
 func TestHostileText(t *testing.T) {
 	shown := shownTexts(hostileText)
 	for name, record := range records(hostileText) {
-		text, err := jsonLine(record)
+		text, err := term.JSONLine(record)
 		if err != nil {
 			t.Fatal(err)
 		}
 		checkShown(t, name+" as JSON", string(text))
 		var b bytes.Buffer
-		if err := printJSON(&b, record); err != nil {
+		if err := term.PrintJSON(&b, record); err != nil {
 			t.Fatal(err)
 		}
 		checkShown(t, name+" as indented JSON", b.String())
@@ -185,7 +188,7 @@ func TestHostileText(t *testing.T) {
 	}
 	for name, render := range shown {
 		for _, width := range []int{40, 80, 1000} {
-			checkShown(t, name, render(newResultText(theme{}, width)))
+			checkShown(t, name, render(newResultText(term.Theme{}, width)))
 		}
 	}
 }
@@ -259,13 +262,13 @@ func TestHostileArguments(t *testing.T) {
 
 // TestTableColumns: the width of a table's column is that of what is printed in it.
 func TestTableColumns(t *testing.T) {
-	table := &table{header: []string{"A", "B"}, rows: [][]string{{"\x1b[2J", "x"}, {"日本", "x"}, {"e\u0301", "x"}}}
+	table := &term.Table{Header: []string{"A", "B"}, Rows: [][]string{{"\x1b[2J", "x"}, {"日本", "x"}, {"e\u0301", "x"}}}
 	var b bytes.Buffer
-	if err := table.print(&b); err != nil {
+	if err := table.Print(&b); err != nil {
 		t.Fatal(err)
 	}
 	for l := range strings.Lines(b.String()) {
-		if n := columns(strings.TrimSuffix(l, "\n")); n != len(`\x1b[2J`)+columnGap+1 {
+		if n := cells.Count(strings.TrimSuffix(l, "\n")); n != len(`\x1b[2J`)+cells.Gap+1 {
 			t.Errorf("%d cells: %q", n, l)
 		}
 	}

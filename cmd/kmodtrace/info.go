@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/spf13/cobra"
 )
@@ -60,13 +62,13 @@ func (o *infoOptions) run(ctx context.Context, out io.Writer, target string) err
 	}
 	by := o.loaded.ofModule(ctx, file.Name)
 	if o.json {
-		return printJSON(out, describedFile{file, by})
+		return term.PrintJSON(out, describedFile{file, by})
 	}
 	lines := append(infoLines(file), by.lines()...)
 	if o.symbols {
 		lines = append(lines, symbolLines(file)...)
 	}
-	return printTo(out, func(w io.Writer) error { return o.print(w, lines) })
+	return term.PrintTo(out, func(w io.Writer) error { return o.print(w, lines) })
 }
 
 // moduleFile gives the file that a target is or stands for.
@@ -83,7 +85,7 @@ func moduleFile(ctx context.Context, target string) (string, error) {
 		for i, file := range files {
 			names[i] = filepath.Base(file)
 		}
-		return "", fmt.Errorf("%s stands for %d modules (%s): name one", shortText(target), len(files), strings.Join(names, ", "))
+		return "", fmt.Errorf("%s stands for %d modules (%s): name one", cells.Short(target), len(files), strings.Join(names, ", "))
 	}
 	return files[0], nil
 }
@@ -94,9 +96,9 @@ func (o *infoOptions) print(w io.Writer, lines []kmod.Field) error {
 		var err error
 		switch {
 		case o.field == "":
-			_, err = fmt.Fprintf(w, "%-16s%s\n", printable(line.Key)+":", printable(line.Value))
+			_, err = fmt.Fprintf(w, "%-16s%s\n", cells.Printable(line.Key)+":", cells.Printable(line.Value))
 		case o.field == line.Key:
-			_, err = fmt.Fprintln(w, printable(line.Value))
+			_, err = fmt.Fprintln(w, cells.Printable(line.Value))
 		}
 		if err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 
+	"github.com/kmodtrace/kmodtrace/internal/outfile"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/service"
 	"github.com/spf13/cobra"
@@ -25,7 +26,8 @@ func withJournal(path string, ask func(*journal.Reader) error) error {
 // journalError adds what to do about an error of a journal.
 func journalError(err error) error {
 	var already *exitError
-	if err == nil || errors.As(err, &already) {
+	var output *outfile.Error
+	if err == nil || errors.As(err, &already) || errors.As(err, &output) {
 		return err
 	}
 	for _, known := range []struct {

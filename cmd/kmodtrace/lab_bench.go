@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/lab"
 )
 
@@ -55,7 +56,7 @@ func benchOne(cmd *cobra.Command, out io.Writer, m lab.Machine, runs int) error 
 	if got.Restored {
 		start = "snapshot"
 	}
-	_, err = fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%.0f MiB\t%v\t%v\t%v\t%v\n", printable(m.Kernel.Release), got.Accel,
+	_, err = fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%.0f MiB\t%v\t%v\t%v\t%v\n", cells.Printable(m.Kernel.Release), got.Accel,
 		start, modules, float64(got.Image)/(1<<20), got.Build, got.Init, got.Done, got.Off)
 	return err
 }

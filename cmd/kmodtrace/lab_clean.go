@@ -7,7 +7,9 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/lab"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 )
 
 func newLabCleanCommand() *cobra.Command {
@@ -38,7 +40,7 @@ cache is $KMODTRACE_CACHE, or kmodtrace below $XDG_CACHE_HOME.`,
 			}
 			done, cleanErr := lab.Clean(cache, lab.CleanOptions{All: all, Most: most << 30})
 			if err := printCleaned(cmd, done); err != nil {
-				return outputError(err)
+				return term.OutputError(err)
 			}
 			return cleanErr
 		},
@@ -54,13 +56,13 @@ func printCleaned(cmd *cobra.Command, done lab.Cleaned) error {
 	freed := int64(0)
 	for _, r := range done.Removed {
 		freed += r.Size
-		fmt.Fprintf(t, "removed %s\t%s\t%s\n", printable(r.Name), mebibytes(r.Size), printable(r.Why))
+		fmt.Fprintf(t, "removed %s\t%s\t%s\n", cells.Printable(r.Name), mebibytes(r.Size), cells.Printable(r.Why))
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	for _, k := range done.Kept {
-		zerolog.Ctx(cmd.Context()).Warn().Msgf("left %s: %s", printable(k.Name), printable(k.Why))
+		zerolog.Ctx(cmd.Context()).Warn().Msgf("left %s: %s", cells.Printable(k.Name), cells.Printable(k.Why))
 	}
 	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s freed, %s left\n", mebibytes(freed), mebibytes(done.Left))
 	return err

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kmodtrace/kmodtrace/internal/lab"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 )
 
 func newLabExecCommand() *cobra.Command {
@@ -55,8 +56,8 @@ counts instead of that.`,
 			if err != nil {
 				return labError(err)
 			}
-			stdout, flush := guestText(cmd.OutOrStdout())
-			stderr, flushErrors := guestText(cmd.ErrOrStderr())
+			stdout, flush := term.GuestText(cmd.OutOrStdout())
+			stderr, flushErrors := term.GuestText(cmd.ErrOrStderr())
 			status, err := lab.Run(cmd.Context(), m, argv, stdout, stderr)
 			flush()
 			flushErrors()

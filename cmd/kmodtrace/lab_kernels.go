@@ -10,7 +10,9 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/lab"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 )
 
 func newLabKernelsCommand() *cobra.Command {
@@ -37,12 +39,12 @@ func newLabKernelsCommand() *cobra.Command {
 				}
 			}
 			if asJSON {
-				line, err := jsonLine(rows)
+				line, err := term.JSONLine(rows)
 				if err != nil {
 					return err
 				}
 				_, err = cmd.OutOrStdout().Write(line)
-				return outputError(err)
+				return term.OutputError(err)
 			}
 			return printKernels(cmd.OutOrStdout(), rows)
 		},
@@ -103,7 +105,7 @@ func printKernels(w io.Writer, rows []kernelRow) error {
 		if r.Suite != "" {
 			state = fmt.Sprintf("%s from %s (%.0f MB)", state, r.Suite, float64(r.Size)/1e6)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", printable(r.Series), printable(r.Arch), printable(r.Release), printable(state))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", cells.Printable(r.Series), cells.Printable(r.Arch), cells.Printable(r.Release), cells.Printable(state))
 	}
 	return t.Flush()
 }
@@ -135,7 +137,7 @@ packages stay as they are. Without a name: the series that the lab's tests run o
 					k, err = lab.EnsureHeaders(ctx, cache, k, progress)
 				}
 				if err == nil {
-					fmt.Fprintln(cmd.OutOrStdout(), printable(k.Release))
+					fmt.Fprintln(cmd.OutOrStdout(), cells.Printable(k.Release))
 				}
 				errs = append(errs, err)
 			}
@@ -174,13 +176,13 @@ them.`,
 			if specimens {
 				dir, err := lab.BuildSpecimens(ctx, cache, k, progress)
 				if err == nil {
-					fmt.Fprintln(cmd.OutOrStdout(), printable(dir))
+					fmt.Fprintln(cmd.OutOrStdout(), cells.Printable(dir))
 				}
 				return err
 			}
 			modules, err := lab.Build(ctx, cache, k, paths, out, progress)
 			for _, m := range modules {
-				fmt.Fprintln(cmd.OutOrStdout(), printable(m))
+				fmt.Fprintln(cmd.OutOrStdout(), cells.Printable(m))
 			}
 			return err
 		},

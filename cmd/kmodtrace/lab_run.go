@@ -8,10 +8,11 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
+	xterm "golang.org/x/term"
 
 	"github.com/kmodtrace/kmodtrace/internal/lab"
 	"github.com/kmodtrace/kmodtrace/internal/lab/guest"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 )
 
 func newLabRunCommand() *cobra.Command {
@@ -54,10 +55,10 @@ runs: a Go program prints the stacks of its goroutines then.
 			defer unlisten()
 			ctx, end := context.WithCancelCause(cmd.Context())
 			defer end(nil)
-			stdout, flush := guestText(cmd.OutOrStdout())
-			stderr, flushErrors := guestText(cmd.ErrOrStderr())
+			stdout, flush := term.GuestText(cmd.OutOrStdout())
+			stderr, flushErrors := term.GuestText(cmd.ErrOrStderr())
 			restore := func() {}
-			if f, ok := underlying(cmd.OutOrStdout()); ok && !asText {
+			if f, ok := term.File(cmd.OutOrStdout()); ok && !asText {
 				if restore, err = attachTerminal(&m, f); err != nil {
 					return labError(err)
 				}
@@ -91,21 +92,21 @@ func needCommand(args []string) error {
 // it gives back puts the user's terminal right again, and may be called twice.
 func attachTerminal(m *lab.Machine, stdout io.Writer) (restore func(), err error) {
 	in, inOK := m.Stdin.(*os.File)
-	out, outOK := underlying(stdout)
-	if !inOK || !outOK || !term.IsTerminal(int(in.Fd())) || !term.IsTerminal(int(out.Fd())) {
+	out, outOK := term.File(stdout)
+	if !inOK || !outOK || !xterm.IsTerminal(int(in.Fd())) || !xterm.IsTerminal(int(out.Fd())) {
 		return func() {}, nil
 	}
-	columns, rows, err := term.GetSize(int(out.Fd()))
+	columns, rows, err := xterm.GetSize(int(out.Fd()))
 	if err != nil {
 		return nil, fmt.Errorf("size of the terminal: %w", err)
 	}
-	old, err := term.MakeRaw(int(in.Fd()))
+	old, err := xterm.MakeRaw(int(in.Fd()))
 	if err != nil {
 		return nil, fmt.Errorf("raw mode of the terminal: %w", err)
 	}
 	m.Terminal = &guest.Size{Rows: uint16(rows), Columns: uint16(columns)}
 	m.Env = append(m.Env, "TERM="+os.Getenv("TERM"))
-	return func() { _ = term.Restore(int(in.Fd()), old) }, nil
+	return func() { _ = xterm.Restore(int(in.Fd()), old) }, nil
 }
 
 // labError is a failure of the lab itself.
@@ -123,7 +124,7 @@ func labResult(status int, err error) error {
 	case err == nil && status == 0:
 		return nil
 	case err == nil:
-		return &exitError{status: status, err: errSilent}
+		return &exitError{status: status, err: term.ErrSilent}
 	case status > 0:
 		return &exitError{status: status, err: err}
 	default:
@@ -131,5 +132,4 @@ func labResult(status int, err error) error {
 	}
 }
 
-// errSilent adds nothing to what the guest's command has printed itself.
-var errSilent = errors.New("")
+// term.ErrSilent adds nothing to what the guest's command has printed itself.

@@ -2,14 +2,15 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/modname"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/spf13/cobra"
 )
@@ -36,13 +37,13 @@ func newListCommand() *cobra.Command {
 			out := cmd.OutOrStdout()
 			known := loaded.modules(cmd.Context())
 			if asJSON {
-				return printJSON(out, listedModules(modules, known))
+				return term.PrintJSON(out, listedModules(modules, known))
 			}
-			table := moduleTable(modules, terminalWidth(out))
+			table := moduleTable(modules, term.Width(out))
 			if known != nil {
-				table.addLoaded(modules, known, time.Now())
+				addLoaded(table, modules, known, time.Now())
 			}
-			return printTo(out, table.print)
+			return term.PrintTo(out, table.Print)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON array (docs/schema/module.schema.json)")
@@ -65,16 +66,16 @@ func selectModules(modules []kmod.Module, globs []string) ([]kmod.Module, error)
 		for i, module := range modules {
 			ok, err := path.Match(pattern, module.Name)
 			if err != nil {
-				return nil, usageErrorf("%s: not a glob: %w", printable(glob), err)
+				return nil, usageErrorf("%s: not a glob: %w", cells.Printable(glob), err)
 			}
 			keep[i] = keep[i] || ok
 			matched = matched || ok
 		}
 		if _, err := path.Match(pattern, ""); err != nil {
-			return nil, usageErrorf("%s: not a glob: %w", printable(glob), err)
+			return nil, usageErrorf("%s: not a glob: %w", cells.Printable(glob), err)
 		}
 		if !matched {
-			return nil, fmt.Errorf("no loaded module matches %s", shortText(glob))
+			return nil, fmt.Errorf("no loaded module matches %s", cells.Short(glob))
 		}
 	}
 	selected := []kmod.Module{}
@@ -86,17 +87,8 @@ func selectModules(modules []kmod.Module, globs []string) ([]kmod.Module, error)
 	return selected, nil
 }
 
-// shortText keeps what a user gave on one line of an error.
-func shortText(s string) string {
-	const most = 80
-	if len(s) > most {
-		return printable(s[:most]) + "..."
-	}
-	return printable(s)
-}
-
-func moduleTable(modules []kmod.Module, width int) *table {
-	t := &table{width: width, header: []string{"MODULE", "SIZE", "REFS", "STATE", "ADDRESS", "TAINTS", "VERSION", "USED BY"}, right: map[int]bool{1: true, 2: true}}
+func moduleTable(modules []kmod.Module, width int) *term.Table {
+	t := &term.Table{Width: width, Header: []string{"MODULE", "SIZE", "REFS", "STATE", "ADDRESS", "TAINTS", "VERSION", "USED BY"}, Right: map[int]bool{1: true, 2: true}}
 	for _, m := range modules {
 		refs, address := "-", "hidden"
 		if m.Refs != nil {
@@ -109,25 +101,12 @@ func moduleTable(modules []kmod.Module, width int) *table {
 		if m.Permanent {
 			users = append(users[:len(users):len(users)], "[permanent]")
 		}
-		t.rows = append(t.rows, []string{
+		t.Rows = append(t.Rows, []string{
 			m.Name, strconv.FormatUint(m.Size, 10), refs, m.State.String(), address,
-			orDash(taintWords(m.Taints)), orDash(m.Version), orDash(strings.Join(users, ",")),
+			cells.OrDash(taintWords(m.Taints)), cells.OrDash(m.Version), cells.OrDash(strings.Join(users, ",")),
 		})
 	}
 	return t
-}
-
-// addLoaded puts when, and by whom, after the state: what is on the right is cut first.
-func (t *table) addLoaded(modules []kmod.Module, known map[string]*loadedBy, now time.Time) {
-	const after = 4
-	t.header = slices.Insert(t.header, after, "LOADED", "BY")
-	for i := range t.rows {
-		when, who := "-", "-"
-		if by := known[modules[i].Name]; by != nil {
-			when, who = by.when(now), by.who()
-		}
-		t.rows[i] = slices.Insert(t.rows[i], after, when, who)
-	}
 }
 
 func taintWords(taints []kmod.Taint) string {
@@ -138,50 +117,15 @@ func taintWords(taints []kmod.Taint) string {
 	return strings.Join(words, ",")
 }
 
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
-}
-
-// table prints columns that fit a width. The last column is cut first.
-type table struct {
-	header []string
-	right  map[int]bool // columns set to the right
-	rows   [][]string
-	width  int // 0: no bound
-}
-
-func (t *table) print(w io.Writer) error {
-	widths := make([]int, len(t.header))
-	for _, row := range append([][]string{t.header}, t.rows...) {
-		for i, cell := range row {
-			widths[i] = max(widths[i], columns(printable(cell)))
+// addLoaded puts when, and by whom, after the state: what is on the right is cut first.
+func addLoaded(t *term.Table, modules []kmod.Module, known map[string]*loadedBy, now time.Time) {
+	const after = 4
+	t.Header = slices.Insert(t.Header, after, "LOADED", "BY")
+	for i := range t.Rows {
+		when, who := "-", "-"
+		if by := known[modules[i].Name]; by != nil {
+			when, who = by.when(now), by.who()
 		}
+		t.Rows[i] = slices.Insert(t.Rows[i], after, when, who)
 	}
-	for _, row := range append([][]string{t.header}, t.rows...) {
-		if _, err := fmt.Fprintln(w, t.line(row, widths)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (t *table) line(row []string, widths []int) string {
-	cells := make([]string, len(row))
-	for i, cell := range row {
-		cell = printable(cell)
-		blanks := strings.Repeat(" ", widths[i]-columns(cell))
-		if t.right[i] {
-			cells[i] = blanks + cell
-		} else {
-			cells[i] = cell + blanks
-		}
-	}
-	line := strings.TrimRight(strings.Join(cells, "  "), " ")
-	if t.width > 0 {
-		line = cut(line, t.width)
-	}
-	return line
 }

@@ -48,7 +48,7 @@ func TestTableFits(t *testing.T) {
 	}
 	for _, width := range []int{1, 2, 20, 80, 200} {
 		var out bytes.Buffer
-		if err := moduleTable(modules, width).print(&out); err != nil {
+		if err := moduleTable(modules, width).Print(&out); err != nil {
 			t.Fatal(err)
 		}
 		for line := range strings.Lines(out.String()) {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
@@ -105,12 +107,12 @@ func (o *loadOptions) show(out io.Writer, k *kernel.Kernel, r *proof.Result, ste
 	switch {
 	case o.picture.alone():
 	case o.picture.timeline:
-		t := newResultText(themeOf(out), columnsOf(out))
-		_, err = io.WriteString(out, timelineText(out, p)+t.text([]line{verdictLine(r)}))
+		t := newResultText(term.ThemeOf(out), term.Columns(out))
+		_, err = io.WriteString(out, timelineText(out, p)+t.text([]cells.Line{verdictLine(r)}))
 	default:
 		err = o.print(out, r)
 	}
-	return errors.Join(outputError(err), o.picture.draw(out, p, files))
+	return errors.Join(term.OutputError(err), o.picture.draw(out, p, files))
 }
 
 // fileOf names the file of a load by this program: the kernel sees none where it was

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/kmod"
@@ -45,9 +46,9 @@ func (l *loadedBy) who() string {
 	case !l.Seen:
 		return "not known"
 	case l.Doubtful:
-		return orDash(l.User) + "?"
+		return cells.OrDash(l.User) + "?"
 	}
-	return orDash(l.User)
+	return cells.OrDash(l.User)
 }
 
 // when is a time of today, or a date; before it, where the load was not seen.
@@ -165,7 +166,7 @@ func (l *loadedBy) lines() []kmod.Field {
 	if !l.Seen {
 		return []kmod.Field{{Key: "loaded", Value: "before " + when + ", when it was found; by whom is not known"}}
 	}
-	lines := []kmod.Field{{Key: "loaded", Value: when + " by " + orDash(l.User)}}
+	lines := []kmod.Field{{Key: "loaded", Value: when + " by " + cells.OrDash(l.User)}}
 	if l.Doubtful {
 		lines[0].Value += "?, or again since by somebody else: not all was watched"
 	}

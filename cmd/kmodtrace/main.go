@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/kmodtrace/kmodtrace/internal/lab/guest"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 )
 
 func main() {
@@ -14,10 +15,10 @@ func main() {
 	if guest.IsInit() {
 		guest.Init()
 	}
-	stdout, stderr := onScreen(os.Stdout), onScreen(os.Stderr)
+	stdout, stderr := term.OnScreen(os.Stdout), term.OnScreen(os.Stderr)
 	status := run(os.Args[1:], os.Stdin, stdout, stderr)
 	for _, w := range []io.Writer{stdout, stderr} {
-		if s, ok := w.(*screen); ok {
+		if s, ok := w.(*term.Screen); ok {
 			_ = s.Flush()
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -66,14 +67,14 @@ func TestOriginText(t *testing.T) {
 			a := loaded()
 			a.Origin = &test.origin
 			a.File = &tracer.File{Path: "/x.ko", Memfd: test.memfd}
-			results := newResultText(theme{}, 86)
+			results := newResultText(term.Theme{}, 86)
 			if diff := cmp.Diff(test.want, results.text(results.origin(a.Origin))); diff != "" {
 				t.Errorf("load (-want +got):\n%s", diff)
 			}
 			if got := suspicions(&a); got != test.suspicions {
 				t.Errorf("watch: %q, want %q", got, test.suspicions)
 			}
-			row := newActionTable(theme{}, 400).render(&a)
+			row := newActionTable(term.Theme{}, 400).render(&a)
 			if test.suspicions != "" && !strings.Contains(row, test.suspicions) {
 				t.Errorf("watch does not show it: %s", row)
 			}

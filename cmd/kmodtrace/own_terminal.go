@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-	"golang.org/x/term"
+	xterm "golang.org/x/term"
 )
 
 // ownTerminal is a terminal that a command of another user has for itself. With root's
@@ -29,7 +29,7 @@ type ownTerminal struct {
 	pid           int // of the command, which leads its session
 
 	mu  sync.Mutex
-	old *term.State // of the user's terminal while it is raw; nil when it is not
+	old *xterm.State // of the user's terminal while it is raw; nil when it is not
 }
 
 // newOwnTerminal gives a terminal where any of this process's own files is one, and nil
@@ -37,7 +37,7 @@ type ownTerminal struct {
 func newOwnTerminal(owner int) (*ownTerminal, error) {
 	var shown *os.File
 	for _, f := range []*os.File{os.Stdout, os.Stderr, os.Stdin} {
-		if term.IsTerminal(int(f.Fd())) {
+		if xterm.IsTerminal(int(f.Fd())) {
 			shown = f
 			break
 		}
@@ -49,7 +49,7 @@ func newOwnTerminal(owner int) (*ownTerminal, error) {
 	if err := o.open(owner); err != nil {
 		return nil, fmt.Errorf("a terminal for the command: %w", err)
 	}
-	if term.IsTerminal(int(os.Stdin.Fd())) {
+	if xterm.IsTerminal(int(os.Stdin.Fd())) {
 		o.input = os.Stdin
 	}
 	if mode, err := unix.IoctlGetTermios(int(shown.Fd()), unix.TCGETS); err == nil {
@@ -87,7 +87,7 @@ func (o *ownTerminal) open(owner int) error {
 func (o *ownTerminal) files() []uintptr {
 	var all []uintptr
 	for _, f := range []*os.File{os.Stdin, os.Stdout, os.Stderr} {
-		if term.IsTerminal(int(f.Fd())) {
+		if xterm.IsTerminal(int(f.Fd())) {
 			f = o.slave
 		}
 		all = append(all, f.Fd())
@@ -149,7 +149,7 @@ func (o *ownTerminal) raw() {
 	if o.old != nil || err != nil || group != unix.Getpgrp() {
 		return
 	}
-	o.old, _ = term.MakeRaw(int(o.input.Fd()))
+	o.old, _ = xterm.MakeRaw(int(o.input.Fd()))
 }
 
 // restore puts the user's terminal right again.
@@ -157,7 +157,7 @@ func (o *ownTerminal) restore() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.old != nil {
-		_ = term.Restore(int(o.input.Fd()), o.old)
+		_ = xterm.Restore(int(o.input.Fd()), o.old)
 		o.old = nil
 	}
 }

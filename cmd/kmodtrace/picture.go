@@ -11,6 +11,9 @@ import (
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/outfile"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/timeline"
@@ -53,7 +56,7 @@ func (o *pictureOptions) check(cmd *cobra.Command, json bool) error {
 		slices.Sort(printed)
 		return usageErrorf("%s print different things: want one of them", strings.Join(printed, " and "))
 	case o.svg != "" && o.html != "" && sameFile(o.svg, o.html):
-		return usageErrorf("--svg and --html name the same file, %s", shortText(o.svg))
+		return usageErrorf("--svg and --html name the same file, %s", cells.Short(o.svg))
 	}
 	return nil
 }
@@ -70,18 +73,18 @@ func sameFile(a, b string) bool {
 
 // pictureFiles are the files to be drawn into, opened before anything is done: who asked
 // for a picture of what happens but once learns in time that there can be none.
-type pictureFiles struct{ svg, html *newFile }
+type pictureFiles struct{ svg, html *outfile.File }
 
 func (o *pictureOptions) open() (*pictureFiles, error) {
 	f := new(pictureFiles)
 	for _, one := range []struct {
 		path string
-		file **newFile
+		file **outfile.File
 	}{{o.svg, &f.svg}, {o.html, &f.html}} {
 		if one.path == "" || one.path == "-" {
 			continue
 		}
-		file, err := createFile(one.path)
+		file, err := outfile.Create(one.path)
 		if err != nil {
 			f.abandon()
 			return nil, err
@@ -92,8 +95,8 @@ func (o *pictureOptions) open() (*pictureFiles, error) {
 }
 
 func (f *pictureFiles) abandon() {
-	f.svg.abandon()
-	f.html.abandon()
+	f.svg.Abandon()
+	f.html.Abandon()
 }
 
 // draw writes the pictures that are wanted, other than on a terminal.
@@ -101,7 +104,7 @@ func (o *pictureOptions) draw(out io.Writer, p *timeline.Picture, files *picture
 	var errs []error
 	for _, one := range []struct {
 		path  string
-		file  *newFile
+		file  *outfile.File
 		write func(io.Writer) error
 	}{{o.svg, files.svg, p.SVG}, {o.html, files.html, p.HTML}} {
 		if one.path == "" {
@@ -109,15 +112,15 @@ func (o *pictureOptions) draw(out io.Writer, p *timeline.Picture, files *picture
 		}
 		var b bytes.Buffer
 		if err := one.write(&b); err != nil {
-			errs = append(errs, fmt.Errorf("draw %s: %w", shortText(one.path), err))
+			errs = append(errs, fmt.Errorf("draw %s: %w", cells.Short(one.path), err))
 			continue
 		}
 		if one.path == "-" {
 			_, err := out.Write(b.Bytes())
-			errs = append(errs, outputError(err))
+			errs = append(errs, term.OutputError(err))
 			continue
 		}
-		errs = append(errs, one.file.commit(b.Bytes()))
+		errs = append(errs, one.file.Commit(b.Bytes()))
 	}
 	return errors.Join(errs...)
 }
@@ -128,18 +131,18 @@ func (o *pictureOptions) missing(p *timeline.Picture, r *proof.Result) error {
 	if p != nil || !o.wanted() || r.Verdict != proof.Confirmed {
 		return nil
 	}
-	return fmt.Errorf("draw %s: nothing was done for it that could be drawn", shortText(r.Target))
+	return fmt.Errorf("draw %s: nothing was done for it that could be drawn", cells.Short(r.Target))
 }
 
 // timelineText gives a picture for a terminal.
 func timelineText(out io.Writer, p *timeline.Picture) string {
-	return paintedLines(themeOf(out), p.Text(&timeline.TextOptions{Columns: columnsOf(out), ASCII: asciiOnly()}))
+	return paintedLines(term.ThemeOf(out), p.Text(&timeline.TextOptions{Columns: term.Columns(out), ASCII: term.ASCIIOnly()}))
 }
 
-func paintedLines(t theme, lines []timeline.Line) string {
+func paintedLines(t term.Theme, lines []timeline.Line) string {
 	var b strings.Builder
 	for _, l := range lines {
-		b.WriteString(paintedLine(t, l))
+		b.WriteString(l.Painted(t))
 	}
 	return b.String()
 }
@@ -161,7 +164,7 @@ func (o *pictureOptions) drawRecord(out io.Writer, rec *journal.Record) error {
 	p := timeline.New([]account.Account{*a})
 	if o.timeline {
 		if _, err := io.WriteString(out, timelineText(out, p)); err != nil {
-			return outputError(err)
+			return term.OutputError(err)
 		}
 	}
 	return o.draw(out, p, files)

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/usernames"
 )
 
@@ -67,7 +68,7 @@ func startError(name string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, exec.ErrNotFound) {
 		status = exitNotFound
 	}
-	return &exitError{status: status, err: fmt.Errorf("run %s: %w", strconv.Quote(shortText(name)), err)}
+	return &exitError{status: status, err: fmt.Errorf("run %s: %w", strconv.Quote(cells.Short(name)), err)}
 }
 
 // as has the program run as a user: with the user's ids and groups, and the variables
@@ -81,7 +82,7 @@ func (p *program) as(name string) error {
 		return err
 	}
 	if p.credential, err = credentialOf(u); err != nil {
-		return fmt.Errorf("--user %s: %w", shortText(name), err)
+		return fmt.Errorf("--user %s: %w", cells.Short(name), err)
 	}
 	p.env = withVariables(p.env, "HOME="+u.HomeDir, "LOGNAME="+u.Username, "USER="+u.Username)
 	return nil
@@ -91,7 +92,7 @@ func (p *program) as(name string) error {
 func lookUser(name string) (*user.User, error) {
 	u, err := usernames.Find(name)
 	if err != nil {
-		return nil, usageErrorf("--user %q: no such user here", shortText(name))
+		return nil, usageErrorf("--user %q: no such user here", cells.Short(name))
 	}
 	return u, nil
 }

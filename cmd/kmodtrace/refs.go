@@ -7,6 +7,8 @@ import (
 	"io"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
@@ -178,7 +180,7 @@ func (w *refsWatcher) end() error {
 		return err
 	}
 	if n := w.record.Totals.Lost; n > 0 {
-		return &exitError{status: exitLost, err: fmt.Errorf("%s of references found no room", plural(n, "change")), hint: "the balance is incomplete"}
+		return &exitError{status: exitLost, err: fmt.Errorf("%s of references found no room", cells.Plural(n, "change")), hint: "the balance is incomplete"}
 	}
 	return nil
 }
@@ -211,13 +213,13 @@ func (w *refsWatcher) take(count int, countErr error) (err error) {
 
 func (w *refsWatcher) print() error {
 	if !w.json {
-		_, err := io.WriteString(w.out, refsText{themeOf(w.out), columnsOf(w.out)}.render(&w.record))
-		return outputError(err)
+		_, err := io.WriteString(w.out, refsText{term.ThemeOf(w.out), term.Columns(w.out)}.render(&w.record))
+		return term.OutputError(err)
 	}
-	line, err := jsonLine(&w.record)
+	line, err := term.JSONLine(&w.record)
 	if err != nil {
 		return err
 	}
 	_, err = w.out.Write(line)
-	return outputError(err)
+	return term.OutputError(err)
 }

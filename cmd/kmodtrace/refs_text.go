@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -27,7 +29,7 @@ type refsRecord struct {
 
 // refsText renders a refsRecord.
 type refsText struct {
-	theme theme
+	theme term.Theme
 	width int
 }
 
@@ -37,14 +39,14 @@ const (
 	numberColumns = len("BALANCE")
 	processMost   = 26 // a name of 15, and a process id
 	siteLeast     = len("CALL SITE")
-	siteBeside    = 3*numberColumns + 4*columnGap
+	siteBeside    = 3*numberColumns + 4*cells.Gap
 )
 
 func (t refsText) render(r *refsRecord) string {
 	lines := t.table(r)
 	for _, text := range refsNotes(r) {
-		for _, part := range wrap(text, t.width) {
-			lines = append(lines, line{}.add(plain, part))
+		for _, part := range cells.Wrap(text, t.width) {
+			lines = append(lines, cells.Line{}.Add(cells.Plain, part))
 		}
 	}
 	if !r.Final {
@@ -52,32 +54,32 @@ func (t refsText) render(r *refsRecord) string {
 	}
 	var b strings.Builder
 	for _, l := range lines {
-		b.WriteString(l.render(t.theme, t.width))
+		b.WriteString(l.Paint(t.theme, t.width))
 	}
 	return b.String()
 }
 
-func (t refsText) table(r *refsRecord) []line {
+func (t refsText) table(r *refsRecord) []cells.Line {
 	if len(r.Sites) == 0 {
-		return []line{line{}.add(unsure, fmt.Sprintf("no reference to %s was taken or dropped in %s", r.Module, shortDuration(r.Took)))}
+		return []cells.Line{cells.Line{}.Add(cells.Unsure, fmt.Sprintf("no reference to %s was taken or dropped in %s", r.Module, cells.Duration(r.Took)))}
 	}
 	process, site := len("PROCESS"), siteLeast
 	for _, s := range r.Sites {
-		process = max(process, columns(printable(processText(s))))
-		site = max(site, columns(printable(s.Call.String())))
+		process = max(process, cells.Count(cells.Printable(processText(s))))
+		site = max(site, cells.Count(cells.Printable(s.Call.String())))
 	}
 	process = min(process, processMost)
 	site = max(siteLeast, min(site, t.width-siteBeside-process))
-	row := func(s style, who, where string, numbers ...string) line {
-		l := line{}.cell(s, who, process).cell(s, where, site)
+	row := func(s cells.Style, who, where string, numbers ...string) cells.Line {
+		l := cells.Line{}.Cell(s, who, process).Cell(s, where, site)
 		for _, n := range numbers {
-			l = l.cellRight(s, n, numberColumns)
+			l = l.CellRight(s, n, numberColumns)
 		}
 		return l
 	}
-	lines := []line{row(dim, "PROCESS", "CALL SITE", "GETS", "PUTS", "BALANCE")}
+	lines := []cells.Line{row(cells.Dim, "PROCESS", "CALL SITE", "GETS", "PUTS", "BALANCE")}
 	for _, s := range r.Sites {
-		lines = append(lines, row(plain, processText(s), s.Call.String(), strconv.FormatUint(s.Gets, 10), strconv.FormatUint(s.Puts, 10), balanceText(s.Balance)))
+		lines = append(lines, row(cells.Plain, processText(s), s.Call.String(), strconv.FormatUint(s.Gets, 10), strconv.FormatUint(s.Puts, 10), balanceText(s.Balance)))
 	}
 	return lines
 }
@@ -99,7 +101,7 @@ func refsNotes(r *refsRecord) []string {
 	case r.CountNow == nil:
 		notes = append(notes, fmt.Sprintf("%s was unloaded while it was watched; it had %s at the start", r.Module, references(r.CountBefore)))
 	default:
-		notes = append(notes, fmt.Sprintf("%s had %s at the start and has %d now; the balance of %s is %s", r.Module, references(r.CountBefore), *r.CountNow, shortDuration(r.Took), balanceText(balance)))
+		notes = append(notes, fmt.Sprintf("%s had %s at the start and has %d now; the balance of %s is %s", r.Module, references(r.CountBefore), *r.CountNow, cells.Duration(r.Took), balanceText(balance)))
 		if rest := int64(*r.CountNow-r.CountBefore) - balance; rest != 0 {
 			notes = append(notes, fmt.Sprintf("the count moved by %s beside that, at the moment of the start or the end", balanceText(rest)))
 		}
@@ -108,9 +110,9 @@ func refsNotes(r *refsRecord) []string {
 		notes = append(notes, "references taken before it began are not attributed")
 	}
 	if r.Totals.Lost > 0 {
-		notes = append(notes, fmt.Sprintf("%s found no room in this table", plural(r.Totals.Lost, "change")))
+		notes = append(notes, fmt.Sprintf("%s found no room in this table", cells.Plural(r.Totals.Lost, "change")))
 	}
 	return notes
 }
 
-func references(n int) string { return plural(uint64(max(0, n)), "reference") }
+func references(n int) string { return cells.Plural(uint64(max(0, n)), "reference") }

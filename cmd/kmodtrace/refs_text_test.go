@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -40,7 +41,7 @@ of 2.5s is +2
 references taken before it began are not attributed
 `,
 	} {
-		if diff := cmp.Diff(want, refsText{theme{}, width}.render(watchedRefs())); diff != "" {
+		if diff := cmp.Diff(want, refsText{term.Theme{}, width}.render(watchedRefs())); diff != "" {
 			t.Errorf("width %d (-want +got):\n%s", width, diff)
 		}
 	}
@@ -82,7 +83,7 @@ func TestRefsTextFits(t *testing.T) {
 				if !sites {
 					r.Sites = nil
 				}
-				checkLines(t, name, refsText{theme{}, width}.render(r), width)
+				checkLines(t, name, refsText{term.Theme{}, width}.render(r), width)
 			}
 		}
 	}

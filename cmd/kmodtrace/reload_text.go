@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/reload"
 )
@@ -10,14 +11,14 @@ import (
 // reload renders what a reload came to: the blocks of its steps, what became of the
 // parameters, and which copy is in the kernel.
 func (t *resultText) reload(r *reload.Result) string {
-	var lines []line
+	var lines []cells.Line
 	for _, part := range r.Steps() {
 		for i := range part.Actions {
 			lines = append(lines, t.block(&part.Actions[i], part != r.Decisive())...)
 		}
 	}
 	if r.Cause != nil && (r.Decisive() == nil || !tellsCause(r.Decisive())) {
-		lines = append(lines, t.causeLines(r.Cause, bad)...)
+		lines = append(lines, t.causeLines(r.Cause, cells.Bad)...)
 	}
 	if r.Load != nil {
 		lines = append(lines, t.taken(r.Params)...)
@@ -27,48 +28,48 @@ func (t *resultText) reload(r *reload.Result) string {
 
 // taken tells of the parameters what the events of the load do not: where they are from,
 // and what was left out.
-func (t *resultText) taken(p *reload.Params) []line {
-	var lines []line
+func (t *resultText) taken(p *reload.Params) []cells.Line {
+	var lines []cells.Line
 	if p.From == reload.ParamsTaken && len(p.Params) > 0 {
 		text := "taken over: " + p.Params.String()
 		if !p.Exact {
 			text += " (what the old copy showed, for it is not known what it was loaded with)"
 		}
-		lines = append(lines, t.wrapped("params", plain, text)...)
+		lines = append(lines, t.wrapped("params", cells.Plain, text)...)
 	}
 	for i, left := range p.Left {
-		lines = append(lines, t.wrapped(first(i, "left out"), unsure, left.Name+": "+left.Why)...)
+		lines = append(lines, t.wrapped(first(i, "left out"), cells.Unsure, left.Name+": "+left.Why)...)
 	}
 	return lines
 }
 
-func reloadVerdictLine(r *reload.Result) line {
-	l := line{}.add(plain, r.Command+" "+r.Target+": ")
+func reloadVerdictLine(r *reload.Result) cells.Line {
+	l := cells.Line{}.Add(cells.Plain, r.Command+" "+r.Target+": ")
 	switch r.Verdict {
 	case proof.Confirmed:
-		l = l.add(good, string(r.Verdict)).add(plain, " by the kernel's own events")
+		l = l.Add(cells.Good, string(r.Verdict)).Add(cells.Plain, " by the kernel's own events")
 	case proof.Refused:
-		l = l.add(bad, strings.TrimSpace(string(r.Verdict)+" "+r.ErrnoName))
+		l = l.Add(cells.Bad, strings.TrimSpace(string(r.Verdict)+" "+r.ErrnoName))
 	case reload.Down:
-		l = l.add(bad, string(r.Verdict))
+		l = l.Add(cells.Bad, string(r.Verdict))
 	default:
-		l = l.add(unsure, string(r.Verdict))
+		l = l.Add(cells.Unsure, string(r.Verdict))
 	}
 	return l
 }
 
 // nowLine says which copy is in the kernel.
-func nowLine(r *reload.Result) line {
-	s := good
+func nowLine(r *reload.Result) cells.Line {
+	s := cells.Good
 	switch {
 	case r.Verdict == reload.Down, r.After.Copy == reload.CopyUnfinished:
-		s = bad
+		s = cells.Bad
 	case r.Verdict != proof.Confirmed:
-		s = unsure
+		s = cells.Unsure
 	}
 	l := labelled("now", s, r.After.Copy.String())
 	if id := shortBuild(r.After); id != "" {
-		l = l.add(dim, " ("+id+")")
+		l = l.Add(cells.Dim, " ("+id+")")
 	}
 	return l
 }

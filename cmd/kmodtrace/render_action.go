@@ -8,13 +8,15 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
 // actionTable renders actions one by one, as they come: a row each, what the
 // kernel and the module said below it.
 type actionTable struct {
-	theme theme
+	theme term.Theme
 	users users
 	width int
 
@@ -29,7 +31,7 @@ const (
 	kindColumns    = len("request")
 	outcomeColumns = len("failed ENOEXEC")
 	tookColumns    = len("850.0ms")
-	belowColumns   = timeColumns + kindColumns + 2*columnGap // where lines below a row begin
+	belowColumns   = timeColumns + kindColumns + 2*cells.Gap // where lines below a row begin
 	maxBelow       = 10                                      // lines of messages shown of one action
 	branchMore     = "├ "
 	branchLast     = "└ "
@@ -46,15 +48,15 @@ func tookText(a *account.Account) string {
 	if a.End == 0 {
 		return "-"
 	}
-	return shortDuration(a.Took)
+	return cells.Duration(a.Took)
 }
 
-func newActionTable(t theme, width int) *actionTable {
+func newActionTable(t term.Theme, width int) *actionTable {
 	return newActionTableWith(t, width, sideColumn{"TOOK", tookColumns, tookText})
 }
 
-func newActionTableWith(t theme, width int, side sideColumn) *actionTable {
-	free := width - (timeColumns + kindColumns + outcomeColumns + side.width + 5*columnGap)
+func newActionTableWith(t term.Theme, width int, side sideColumn) *actionTable {
+	free := width - (timeColumns + kindColumns + outcomeColumns + side.width + 5*cells.Gap)
 	table := &actionTable{theme: t, users: users{}, width: width, inline: width >= 140, side: side}
 	table.module = min(max(free*2/5, len("MODULE")), 24)
 	table.by = max(free-table.module, len("BY"))
@@ -65,43 +67,43 @@ func newActionTableWith(t theme, width int, side sideColumn) *actionTable {
 }
 
 func (t *actionTable) header() string {
-	l := line{}.cell(dim, "TIME", timeColumns).cell(dim, "ACTION", kindColumns).cell(dim, "MODULE", t.module).
-		cell(dim, "OUTCOME", outcomeColumns).cellRight(dim, t.side.title, t.side.width).cell(dim, "BY", t.by)
+	l := cells.Line{}.Cell(cells.Dim, "TIME", timeColumns).Cell(cells.Dim, "ACTION", kindColumns).Cell(cells.Dim, "MODULE", t.module).
+		Cell(cells.Dim, "OUTCOME", outcomeColumns).CellRight(cells.Dim, t.side.title, t.side.width).Cell(cells.Dim, "BY", t.by)
 	if t.inline {
-		l = l.add(dim, "DETAILS")
+		l = l.Add(cells.Dim, "DETAILS")
 	}
-	return l.render(t.theme, t.width)
+	return l.Paint(t.theme, t.width)
 }
 
 // render gives the lines of one action.
 func (t *actionTable) render(a *account.Account) string { return t.rows(a, nil) }
 
 // rows gives the lines of one action with those of what is drawn below it.
-func (t *actionTable) rows(a *account.Account, drawn []line) string {
-	row := line{}.cell(dim, clockTime(a.Time), timeColumns).cell(plain, a.Kind.String(), kindColumns).
-		cell(strong, orDash(a.Module), t.module).
-		cell(outcomeStyle(a.Outcome), outcomeText(&a.Action, outcomeColumns), outcomeColumns).
-		cellRight(plain, t.side.text(a), t.side.width).cell(plain, t.users.by(&a.Action, t.by), t.by)
-	var below []line
+func (t *actionTable) rows(a *account.Account, drawn []cells.Line) string {
+	row := cells.Line{}.Cell(cells.Dim, clockTime(a.Time), timeColumns).Cell(cells.Plain, a.Kind.String(), kindColumns).
+		Cell(cells.Strong, cells.OrDash(a.Module), t.module).
+		Cell(outcomeStyle(a.Outcome), outcomeText(&a.Action, outcomeColumns), outcomeColumns).
+		CellRight(cells.Plain, t.side.text(a), t.side.width).Cell(cells.Plain, t.users.by(&a.Action, t.by), t.by)
+	var below []cells.Line
 	if t.inline {
-		row = append(row, joined(t.details(a, t.width-columns(row.text())))...)
+		row = append(row, cells.Join(t.details(a, t.width-cells.Count(row.String())))...)
 	} else {
-		below = t.details(a, t.width-belowColumns-columns(branchMore))
+		below = t.details(a, t.width-belowColumns-cells.Count(branchMore))
 	}
 	below = append(below, messageLines(&a.Action, maxBelow)...)
 
 	var b strings.Builder
-	b.WriteString(row.render(t.theme, t.width))
+	b.WriteString(row.Paint(t.theme, t.width))
 	for i, l := range below {
 		branch := branchMore
 		if i == len(below)-1 && len(drawn) == 0 {
 			branch = branchLast
 		}
 		l = append(t.branch(branch), l...)
-		b.WriteString(l.render(t.theme, t.width))
+		b.WriteString(l.Paint(t.theme, t.width))
 	}
 	for _, l := range drawn {
-		b.WriteString(l.render(t.theme, t.width))
+		b.WriteString(l.Paint(t.theme, t.width))
 	}
 	return b.String()
 }
@@ -109,77 +111,77 @@ func (t *actionTable) rows(a *account.Account, drawn []line) string {
 // details gives the rest of what is known: what it was about, and what there is
 // to say about it, which for a failure comes first. The path is shortened from
 // its front to fit into room.
-func (t *actionTable) details(a *account.Account, room int) []line {
+func (t *actionTable) details(a *account.Account, room int) []cells.Line {
 	said := t.said(a, room)
-	rest := line{}.spaced(plain, paramsText(&a.Action)).spaced(unsure, actionTaints(&a.Action))
+	rest := cells.Line{}.Spaced(cells.Plain, paramsText(&a.Action)).Spaced(cells.Unsure, actionTaints(&a.Action))
 	if t.inline {
 		for _, l := range said {
-			room -= columns(l.text()) + columnGap
+			room -= cells.Count(l.String()) + cells.Gap
 		}
 	}
-	path := printable(fileText(a.File))
-	about := line{}.spaced(plain, cutFront(path, max(room-columns(rest.text())-columnGap, min(room, 16))))
-	lines := append([]line{joined([]line{about, rest})}, said...)
+	path := cells.Printable(fileText(a.File))
+	about := cells.Line{}.Spaced(cells.Plain, cells.CutFront(path, max(room-cells.Count(rest.String())-cells.Gap, min(room, 16))))
+	lines := append([]cells.Line{cells.Join([]cells.Line{about, rest})}, said...)
 	if a.Outcome == tracer.Failed {
 		lines = append(said, lines[0])
 	}
-	return slices.DeleteFunc(lines, func(l line) bool { return len(l) == 0 })
+	return slices.DeleteFunc(lines, func(l cells.Line) bool { return len(l) == 0 })
 }
 
 // said tells the cause, in as many lines as it takes, then what else there is to
 // note, then what is odd about its file, and what was warned of.
-func (t *actionTable) said(a *account.Account, room int) []line {
+func (t *actionTable) said(a *account.Account, room int) []cells.Line {
 	if t.inline {
 		room = math.MaxInt32
 	}
-	var lines []line
-	add := func(s style, text string) {
+	var lines []cells.Line
+	add := func(s cells.Style, text string) {
 		if text == "" {
 			return
 		}
-		for _, part := range wrap(printable(text), room) {
-			lines = append(lines, line{}.add(s, part))
+		for _, part := range cells.Wrap(cells.Printable(text), room) {
+			lines = append(lines, cells.Line{}.Add(s, part))
 		}
 	}
 	if a.Cause != nil {
 		add(outcomeNote(a.Outcome), a.Cause.String())
 	}
 	if a.NotLookedUp != "" {
-		add(unsure, "not looked into: "+a.NotLookedUp)
+		add(cells.Unsure, "not looked into: "+a.NotLookedUp)
 	}
 	if a.Cut {
-		add(unsure, "the record was too long and was shortened")
+		add(cells.Unsure, "the record was too long and was shortened")
 	}
 	need := nonEmpty(askedText(&a.Action), needText(&a.Action), t.users.awaitedText(&a.Action))
 	if text := strings.Join(need, ", "); text != "" {
-		add(plain, text)
+		add(cells.Plain, text)
 	}
 	if text := strings.Join(remarks(&a.Explained), ", "); text != "" {
 		add(outcomeNote(a.Outcome), text)
 	}
-	add(unsure, suspicions(a))
+	add(cells.Unsure, suspicions(a))
 	for i := range a.Warnings {
-		add(unsure, a.Warnings[i].String())
+		add(cells.Unsure, a.Warnings[i].String())
 	}
 	return lines
 }
 
-func outcomeNote(o tracer.Outcome) style {
+func outcomeNote(o tracer.Outcome) cells.Style {
 	if o == tracer.Failed {
-		return bad
+		return cells.Bad
 	}
-	return plain
+	return cells.Plain
 }
 
 // messageLines quotes what was printed, the first few lines of it.
-func messageLines(a *tracer.Action, most int) []line {
+func messageLines(a *tracer.Action, most int) []cells.Line {
 	texts := messageTexts(a.Messages)
-	var lines []line
+	var lines []cells.Line
 	for _, text := range texts[:min(len(texts), most)] {
-		lines = append(lines, line{}.add(dim, "kernel: ").add(plain, `"`+text+`"`))
+		lines = append(lines, cells.Line{}.Add(cells.Dim, "kernel: ").Add(cells.Plain, `"`+text+`"`))
 	}
 	if more := len(texts) - most + a.MessagesDropped; more > 0 {
-		lines = append(lines, line{}.add(dim, fmt.Sprintf("… and %s more (--json has them)", plural(uint64(more), "line"))))
+		lines = append(lines, cells.Line{}.Add(cells.Dim, fmt.Sprintf("… and %s more (--json has them)", cells.Plural(uint64(more), "line"))))
 	}
 	return lines
 }

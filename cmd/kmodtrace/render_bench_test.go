@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 )
 
 // recordedActions are the actions of a recording of a real kernel.
@@ -26,7 +27,7 @@ func recordedActions(b *testing.B) (actions []account.Account) {
 }
 
 func BenchmarkRenderText(b *testing.B) {
-	actions, table := recordedActions(b), newActionTable(theme{}, 100)
+	actions, table := recordedActions(b), newActionTable(term.Theme{}, 100)
 	b.ReportAllocs()
 	for b.Loop() {
 		for i := range actions {
@@ -42,7 +43,7 @@ func BenchmarkRenderJSON(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		for i := range actions {
-			if _, err := jsonLine(&actions[i]); err != nil {
+			if _, err := term.JSONLine(&actions[i]); err != nil {
 				b.Fatal(err)
 			}
 		}

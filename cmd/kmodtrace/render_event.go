@@ -5,13 +5,15 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"golang.org/x/sys/unix"
 )
 
 // eventTable renders raw events, one line each.
 type eventTable struct {
-	theme theme
+	theme term.Theme
 	width int
 }
 
@@ -23,15 +25,15 @@ const (
 )
 
 func (t *eventTable) header() string {
-	return line{}.cellRight(dim, "SINCE BOOT", sinceBootColumns).cell(dim, "THREAD", threadColumns).
-		cell(dim, "EVENT", eventColumns).add(dim, "DETAILS").render(t.theme, t.width)
+	return cells.Line{}.CellRight(cells.Dim, "SINCE BOOT", sinceBootColumns).Cell(cells.Dim, "THREAD", threadColumns).
+		Cell(cells.Dim, "EVENT", eventColumns).Add(cells.Dim, "DETAILS").Paint(t.theme, t.width)
 }
 
 func (t *eventTable) render(e *tracer.Event) string {
-	return line{}.cellRight(dim, fmt.Sprintf("%.6f", e.Time.Seconds()), sinceBootColumns).
-		cell(plain, fmt.Sprintf("%s[%d]", e.Thread.Comm, e.Thread.TID), threadColumns).
-		cell(strong, e.Kind.String(), eventColumns).
-		add(plain, eventText(e)).render(t.theme, t.width)
+	return cells.Line{}.CellRight(cells.Dim, fmt.Sprintf("%.6f", e.Time.Seconds()), sinceBootColumns).
+		Cell(cells.Plain, fmt.Sprintf("%s[%d]", e.Thread.Comm, e.Thread.TID), threadColumns).
+		Cell(cells.Strong, e.Kind.String(), eventColumns).
+		Add(cells.Plain, eventText(e)).Paint(t.theme, t.width)
 }
 
 // eventText gives an event's payload in words.

@@ -8,6 +8,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -16,7 +17,7 @@ import (
 // resultText renders what a load or an unload came to: a block for each action,
 // then the verdict. Why it is no better goes to standard error.
 type resultText struct {
-	theme theme
+	theme term.Theme
 	users users
 	width int
 }
@@ -24,41 +25,41 @@ type resultText struct {
 // labelColumns is where the values of a block begin, after two blanks and a label.
 const labelColumns = len("  signature  ")
 
-func newResultText(t theme, width int) *resultText {
+func newResultText(t term.Theme, width int) *resultText {
 	return &resultText{theme: t, users: users{}, width: width}
 }
 
 // printResult prints what came of a command: a line of JSON where that is asked for, or text.
 func printResult(out io.Writer, asJSON bool, r any, render func(*resultText) string) error {
 	if asJSON {
-		line, err := jsonLine(r)
+		line, err := term.JSONLine(r)
 		if err != nil {
 			return err
 		}
 		_, err = out.Write(line)
-		return outputError(err)
+		return term.OutputError(err)
 	}
-	_, err := io.WriteString(out, render(newResultText(themeOf(out), columnsOf(out))))
-	return outputError(err)
+	_, err := io.WriteString(out, render(newResultText(term.ThemeOf(out), term.Columns(out))))
+	return term.OutputError(err)
 }
 
 func (t *resultText) render(r *proof.Result) string {
-	var lines []line
+	var lines []cells.Line
 	for i := range r.Actions {
 		dependency := i < len(r.Actions)-1 && r.Actions[i].Outcome == tracer.Live
 		lines = append(lines, t.block(&r.Actions[i], dependency)...)
 	}
 	if r.Cause != nil && !tellsCause(r) {
-		lines = append(lines, t.causeLines(r.Cause, bad)...)
+		lines = append(lines, t.causeLines(r.Cause, cells.Bad)...)
 	}
 	return t.text(append(lines, verdictLine(r)))
 }
 
 // text puts lines together.
-func (t *resultText) text(lines []line) string {
+func (t *resultText) text(lines []cells.Line) string {
 	var b strings.Builder
 	for _, l := range lines {
-		b.WriteString(l.render(t.theme, t.width))
+		b.WriteString(l.Paint(t.theme, t.width))
 	}
 	return b.String()
 }
@@ -68,26 +69,26 @@ func tellsCause(r *proof.Result) bool {
 	return len(r.Actions) > 0 && r.Actions[len(r.Actions)-1].Cause == r.Cause
 }
 
-func verdictLine(r *proof.Result) line {
-	l := line{}.add(plain, r.Command+" "+r.Target+": ")
+func verdictLine(r *proof.Result) cells.Line {
+	l := cells.Line{}.Add(cells.Plain, r.Command+" "+r.Target+": ")
 	switch r.Verdict {
 	case proof.Confirmed:
-		return l.add(good, string(r.Verdict)).add(plain, " by the kernel's own events")
+		return l.Add(cells.Good, string(r.Verdict)).Add(cells.Plain, " by the kernel's own events")
 	case proof.Refused:
-		return l.add(bad, string(r.Verdict)).spaced(bad, r.ErrnoName)
+		return l.Add(cells.Bad, string(r.Verdict)).Spaced(cells.Bad, r.ErrnoName)
 	}
-	return l.add(unsure, string(r.Verdict))
+	return l.Add(cells.Unsure, string(r.Verdict))
 }
 
 // block gives an action's lines: a headline, then what is known, each with its
 // label. A dependency that went well is told in short.
-func (t *resultText) block(a *account.Account, short bool) []line {
-	head := line{}.add(strong, orDash(a.Module)).spaced(plain, a.Kind.String()).
-		spaced(outcomeStyle(a.Outcome), outcomeText(&a.Action, t.width))
+func (t *resultText) block(a *account.Account, short bool) []cells.Line {
+	head := cells.Line{}.Add(cells.Strong, cells.OrDash(a.Module)).Spaced(cells.Plain, a.Kind.String()).
+		Spaced(outcomeStyle(a.Outcome), outcomeText(&a.Action, t.width))
 	if a.End != 0 {
-		head = head.spaced(plain, shortDuration(a.Took))
+		head = head.Spaced(cells.Plain, cells.Duration(a.Took))
 	}
-	lines := []line{head}
+	lines := []cells.Line{head}
 	if a.Cause != nil {
 		lines = append(lines, t.causeLines(a.Cause, outcomeNote(a.Outcome))...)
 	}
@@ -95,51 +96,51 @@ func (t *resultText) block(a *account.Account, short bool) []line {
 		lines = append(lines, labelled("note", outcomeNote(a.Outcome), why))
 	}
 	for i := range a.Warnings {
-		lines = append(lines, t.wrapped("warning", unsure, a.Warnings[i].String())...)
+		lines = append(lines, t.wrapped("warning", cells.Unsure, a.Warnings[i].String())...)
 	}
 	if !short {
 		lines = append(lines, t.facts(a)...)
 		lines = append(lines, t.timeline(&a.Action)...)
 	}
 	for i, text := range messageTexts(a.Messages) {
-		lines = append(lines, labelled(first(i, "kernel"), plain, `"`+text+`"`))
+		lines = append(lines, labelled(first(i, "kernel"), cells.Plain, `"`+text+`"`))
 	}
 	return lines
 }
 
 // causeLines tells why, and what to do.
-func (t *resultText) causeLines(c *cause.Cause, s style) []line {
-	return append(t.wrapped("cause", s, c.String()), t.wrapped("next", plain, c.Next)...)
+func (t *resultText) causeLines(c *cause.Cause, s cells.Style) []cells.Line {
+	return append(t.wrapped("cause", s, c.String()), t.wrapped("next", cells.Plain, c.Next)...)
 }
 
 // wrapped gives a text in as many lines as it takes, the first with its label.
-func (t *resultText) wrapped(label string, s style, text string) []line {
-	var lines []line
-	for i, part := range wrap(printable(text), t.width-labelColumns) {
+func (t *resultText) wrapped(label string, s cells.Style, text string) []cells.Line {
+	var lines []cells.Line
+	for i, part := range cells.Wrap(cells.Printable(text), t.width-labelColumns) {
 		lines = append(lines, labelled(first(i, label), s, part))
 	}
 	return lines
 }
 
 // facts are what a load tells about its module; an unload and a request have none.
-func (t *resultText) facts(a *account.Account) []line {
+func (t *resultText) facts(a *account.Account) []cells.Line {
 	if a.Kind != tracer.Load {
 		return nil
 	}
-	var lines []line
-	add := func(label, text string, s style) {
+	var lines []cells.Line
+	add := func(label, text string, s cells.Style) {
 		if text != "" {
 			lines = append(lines, labelled(label, s, text))
 		}
 	}
-	add("file", cutFront(printable(fileText(a.File)), t.width-labelColumns), plain)
+	add("file", cells.CutFront(cells.Printable(fileText(a.File)), t.width-labelColumns), cells.Plain)
 	lines = append(lines, t.origin(a.Origin)...)
-	add("params", paramsText(&a.Action), plain)
+	add("params", paramsText(&a.Action), cells.Plain)
 	if m := a.Details; m != nil {
-		add("address", placeText(m), plain)
-		add("version", strings.Join(nonEmpty(m.Version, labelledWord("srcversion ", m.SrcVersion)), ", "), plain)
-		add("taints", strings.Join(m.Taints.Names(), ", "), unsure)
-		add("signature", signatureText(m.Signed, a.Origin), plain)
+		add("address", placeText(m), cells.Plain)
+		add("version", strings.Join(nonEmpty(m.Version, labelledWord("srcversion ", m.SrcVersion)), ", "), cells.Plain)
+		add("taints", strings.Join(m.Taints.Names(), ", "), cells.Unsure)
+		add("signature", signatureText(m.Signed, a.Origin), cells.Plain)
 	}
 	return lines
 }
@@ -173,23 +174,23 @@ func signatureText(signed *bool, o *provenance.Origin) string {
 
 // origin tells where a file comes from: its hash, or why there is none, and what is
 // known beside that.
-func (t *resultText) origin(o *provenance.Origin) []line {
+func (t *resultText) origin(o *provenance.Origin) []cells.Line {
 	if o == nil {
 		return nil
 	}
-	var lines []line
+	var lines []cells.Line
 	why := o.Why
 	switch {
 	case o.SHA256 != "":
-		lines = append(lines, labelled("sha256", plain, string(o.SHA256)))
+		lines = append(lines, labelled("sha256", cells.Plain, string(o.SHA256)))
 	case why != "":
-		lines, why = t.wrapped("sha256", unsure, "none: "+why), ""
+		lines, why = t.wrapped("sha256", cells.Unsure, "none: "+why), ""
 	}
 	from := strings.Join(nonEmpty(originText(o), why), "; ")
 	if from == "" {
 		return lines
 	}
-	return append(lines, t.wrapped("from", plain, from)...)
+	return append(lines, t.wrapped("from", cells.Plain, from)...)
 }
 
 func labelledWord(label, word string) string {
@@ -210,20 +211,20 @@ func nonEmpty(texts ...string) []string {
 }
 
 // timeline draws the stages to scale, one below the other.
-func (t *resultText) timeline(a *tracer.Action) []line {
-	room := min(max(t.width-labelColumns-stageColumns-tookColumns-2*columnGap, 8), 48)
+func (t *resultText) timeline(a *tracer.Action) []cells.Line {
+	room := min(max(t.width-labelColumns-stageColumns-tookColumns-2*cells.Gap, 8), 48)
 	total := a.Took
 	for _, s := range a.Stages {
 		total = max(total, s.After+s.Took)
 	}
-	var lines []line
+	var lines []cells.Line
 	for i, s := range a.Stages {
 		took := "-"
 		if s.Took != 0 {
-			took = shortDuration(s.Took)
+			took = cells.Duration(s.Took)
 		}
-		l := labelled(first(i, "stages"), plain, "").cell(plain, s.Stage.String(), stageColumns).cellRight(plain, took, tookColumns)
-		lines = append(lines, l.add(dim, cells.Bar(s.After, s.Took, total, room)))
+		l := labelled(first(i, "stages"), cells.Plain, "").Cell(cells.Plain, s.Stage.String(), stageColumns).CellRight(cells.Plain, took, tookColumns)
+		lines = append(lines, l.Add(cells.Dim, cells.Bar(s.After, s.Took, total, room)))
 	}
 	return lines
 }
@@ -231,8 +232,8 @@ func (t *resultText) timeline(a *tracer.Action) []line {
 const stageColumns = len("relocate")
 
 // labelled begins a line of a block.
-func labelled(label string, s style, text string) line {
-	return line{}.add(plain, "  ").cell(dim, label, labelColumns-2-columnGap).add(s, text)
+func labelled(label string, s cells.Style, text string) cells.Line {
+	return cells.Line{}.Add(cells.Plain, "  ").Cell(cells.Dim, label, labelColumns-2-cells.Gap).Add(s, text)
 }
 
 // first gives a label to the first of several lines only.

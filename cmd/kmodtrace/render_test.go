@@ -12,6 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"golang.org/x/sys/unix"
@@ -38,7 +40,7 @@ func hostile() map[string]string {
 
 // renderings gives what every renderer makes of a text that is everywhere.
 func renderings(text string, width int) map[string]string {
-	th := theme{}
+	th := term.Theme{}
 	action := filled[account.Account](text)
 	r := filled[proof.Result](text)
 	r.Target = text
@@ -119,7 +121,7 @@ func checkLines(t *testing.T, what, out string, width int) {
 	}
 	for l := range strings.Lines(out) {
 		l = strings.TrimSuffix(l, "\n")
-		if n := columns(l); n > width {
+		if n := cells.Count(l); n > width {
 			t.Errorf("%s at %d: %d columns: %q", what, width, n, l)
 		}
 		if i := strings.IndexFunc(l, func(r rune) bool { return !unicode.IsPrint(r) }); i >= 0 {
@@ -135,7 +137,7 @@ func checkLines(t *testing.T, what, out string, width int) {
 func TestForgedLine(t *testing.T) {
 	a := loaded()
 	a.Messages = []string{"x\n14:03:22  load     root     live"}
-	out := newActionTable(theme{}, 80).render(&a)
+	out := newActionTable(term.Theme{}, 80).render(&a)
 	for i, l := range strings.Split(strings.TrimSpace(out), "\n") {
 		if i > 0 && !strings.HasPrefix(l, strings.Repeat(" ", belowColumns)) {
 			t.Errorf("a line of a message begins a row: %q", l)
@@ -146,7 +148,7 @@ func TestForgedLine(t *testing.T) {
 // TestJSONLine: one line, valid, the same value, and nothing that steers a terminal.
 func TestJSONLine(t *testing.T) {
 	for name, text := range hostile() {
-		out, err := jsonLine(map[string]string{"text": text})
+		out, err := term.JSONLine(map[string]string{"text": text})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -162,7 +164,7 @@ func TestJSONLine(t *testing.T) {
 			t.Errorf("%s: came back as %q", name, back["text"])
 		}
 	}
-	astral, err := jsonLine("\U000e0041")
+	astral, err := term.JSONLine("\U000e0041")
 	if err != nil || string(astral) != `"\udb40\udc41"`+"\n" {
 		t.Errorf("beyond the first plane: %s, %v", astral, err)
 	}
@@ -213,7 +215,7 @@ func TestActionTable(t *testing.T) {
                    └ kernel: "refuse: refusing with 19"
 `,
 	} {
-		table := newActionTable(theme{}, width)
+		table := newActionTable(term.Theme{}, width)
 		table.users = users{4000000001: "alice"}
 		got := table.header() + table.render(&good) + table.render(&bad)
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -225,7 +227,7 @@ func TestActionTable(t *testing.T) {
 // TestColour: colours on demand, and the text is the same without them.
 func TestColour(t *testing.T) {
 	a := refusedLoad()
-	coloured := newActionTable(theme{colour: true}, 80).render(&a)
+	coloured := newActionTable(term.Theme{Colour: true}, 80).render(&a)
 	if !strings.Contains(coloured, "\x1b[31mfailed ENODEV\x1b[0m") {
 		t.Errorf("no red failure: %q", coloured)
 	}
@@ -233,10 +235,10 @@ func TestColour(t *testing.T) {
 	for _, code := range []string{"0", "1", "2", "31", "32", "33"} {
 		bare = strings.ReplaceAll(bare, "\x1b["+code+"m", "")
 	}
-	if want := newActionTable(theme{}, 80).render(&a); bare != want {
+	if want := newActionTable(term.Theme{}, 80).render(&a); bare != want {
 		t.Errorf("without colours %q, want %q", bare, want)
 	}
-	if themeOf(new(strings.Builder)).colour {
+	if term.ThemeOf(new(strings.Builder)).Colour {
 		t.Error("colours where there is no terminal")
 	}
 }
@@ -248,8 +250,8 @@ func TestManyMessages(t *testing.T) {
 		a.Messages = append(a.Messages, "two\nlines", "")
 	}
 	lines := messageLines(&a.Action, 10)
-	if len(lines) != 11 || lines[10].text() != "… and 57 lines more (--json has them)" {
-		t.Errorf("%d lines, last %q", len(lines), lines[len(lines)-1].text())
+	if len(lines) != 11 || lines[10].String() != "… and 57 lines more (--json has them)" {
+		t.Errorf("%d lines, last %q", len(lines), lines[len(lines)-1].String())
 	}
 }
 
@@ -258,7 +260,7 @@ func TestShortDuration(t *testing.T) {
 		0: "0ns", 999: "999ns", 850 * time.Microsecond: "850µs", 3149 * time.Microsecond: "3.1ms", 421 * time.Millisecond: "421ms",
 		1500 * time.Millisecond: "1.5s", 123 * time.Second: "2m03s", -time.Second: "-1.0s", 25 * time.Hour: "1500m00s",
 	} {
-		if got := shortDuration(d); got != want {
+		if got := cells.Duration(d); got != want {
 			t.Errorf("%v: %q, want %q", int64(d), got, want)
 		}
 	}
@@ -273,7 +275,7 @@ func TestCutFront(t *testing.T) {
 		{"/a/b.ko", 7, "/a/b.ko"}, {"/a/b.ko", 5, "…b.ko"}, {"/a/b.ko", 1, "…"}, {"/a/b.ko", 0, ""}, {"/a/b.ko", -3, ""},
 		{"界界界", 4, "…界"}, {"", 0, ""},
 	} {
-		if got := cutFront(test.s, test.n); got != test.want {
+		if got := cells.CutFront(test.s, test.n); got != test.want {
 			t.Errorf("cutFront(%q, %d) = %q, want %q", test.s, test.n, got, test.want)
 		}
 	}
@@ -281,7 +283,7 @@ func TestCutFront(t *testing.T) {
 
 // TestShortLine: what was wrong stands behind a name, however long that is.
 func TestShortLine(t *testing.T) {
-	text := shortLine("write to " + strings.Repeat("long/", 1000) + ": file name too long")
+	text := cells.ShortLine("write to " + strings.Repeat("long/", 1000) + ": file name too long")
 	if !strings.HasPrefix(text, "write to long/") || !strings.HasSuffix(text, ": file name too long") || len([]rune(text)) != 401 {
 		t.Errorf("%q", text)
 	}
@@ -295,7 +297,7 @@ func TestRenderUnexplained(t *testing.T) {
 		Cut:       true, NotLookedUp: "too many attempts waited",
 	}
 	for _, width := range []int{80, 200} {
-		text := newActionTable(theme{}, width).render(&a)
+		text := newActionTable(term.Theme{}, width).render(&a)
 		for _, want := range []string{"not looked into: too many attempts waited", "the record was too long and was shortened"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("at %d columns there is no %q in\n%s", width, want, text)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 )
@@ -107,7 +108,7 @@ func noSuchCommand(root *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	err := usageErrorf("no command %q", shortText(args[0]))
+	err := usageErrorf("no command %q", cells.Short(args[0]))
 	if near := root.SuggestionsFor(args[0]); len(near) > 0 {
 		return &exitError{status: exitUsage, err: err, hint: "did you mean " + strings.Join(near, " or ") + "?"}
 	}

@@ -8,7 +8,10 @@ import (
 	"syscall"
 
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/outfile"
 	"github.com/kmodtrace/kmodtrace/internal/tail"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
@@ -142,7 +145,7 @@ func (o *runOptions) end(r *runner, t *tracer.Tracer) {
 		r.log.Warn().Msgf("counted, not shown one by one, and perhaps the command's: %s", foldedText(folded, make(users)))
 	}
 	if n := r.report.untold; n > 0 {
-		r.log.Warn().Msgf("%s more may be the command's: who caused that was not seen", plural(n, "action"))
+		r.log.Warn().Msgf("%s more may be the command's: who caused that was not seen", cells.Plural(n, "action"))
 	}
 	if !o.quiet {
 		r.log.Info().Uint64("shown", r.report.shown).Msg(r.report.summary())
@@ -153,9 +156,9 @@ func (o *runOptions) end(r *runner, t *tracer.Tracer) {
 func endError(status syscall.WaitStatus) error {
 	switch {
 	case status.Signaled():
-		return &exitError{status: 128 + int(status.Signal()), err: errSilent, signal: status.Signal()}
+		return &exitError{status: 128 + int(status.Signal()), err: term.ErrSilent, signal: status.Signal()}
 	case status.ExitStatus() != 0:
-		return &exitError{status: status.ExitStatus(), err: errSilent}
+		return &exitError{status: status.ExitStatus(), err: term.ErrSilent}
 	}
 	return nil
 }
@@ -185,11 +188,11 @@ func (o *runOptions) newReport(stderr io.Writer) (*runReport, error) {
 	}
 	r := &runReport{json: o.json, out: stderr, inquiry: account.NewPatientInquiry(k, !o.json)}
 	if o.toFile {
-		if r.unbegun, err = createFile(o.output); err != nil {
+		if r.unbegun, err = outfile.Create(o.output); err != nil {
 			return nil, fmt.Errorf("output: %w", err)
 		}
-		r.out = r.unbegun.temp
+		r.out = r.unbegun.Temp
 	}
-	r.table = newActionTable(themeOf(r.out), columnsOf(r.out))
+	r.table = newActionTable(term.ThemeOf(r.out), term.Columns(r.out))
 	return r, nil
 }

@@ -9,6 +9,9 @@ import (
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/outfile"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -16,8 +19,8 @@ import (
 type runReport struct {
 	json    bool
 	out     io.Writer
-	file    *os.File // out, if that has to be closed
-	unbegun *newFile // that it will be; nil where there is none
+	file    *os.File      // out, if that has to be closed
+	unbegun *outfile.File // that it will be; nil where there is none
 	table   *actionTable
 	inquiry *account.Inquiry
 	err     error // of writing: then no more is written
@@ -39,7 +42,7 @@ func (r *runReport) show(ctx context.Context, a *tracer.Action) {
 	if err == nil {
 		_, err = io.WriteString(r.out, text)
 	}
-	if r.err = outputError(err); r.err == nil {
+	if r.err = term.OutputError(err); r.err == nil {
 		r.shown++
 	}
 }
@@ -47,7 +50,7 @@ func (r *runReport) show(ctx context.Context, a *tracer.Action) {
 // render has the table's header before the first: without any action there is nothing.
 func (r *runReport) render(e account.Account) (string, error) {
 	if r.json {
-		line, err := jsonLine(e)
+		line, err := term.JSONLine(e)
 		return string(line), err
 	}
 	text := r.table.render(&e)
@@ -87,7 +90,7 @@ func (r *runReport) summary() string {
 	var parts []string
 	add := func(n uint64, what, rest string) {
 		if n > 0 {
-			parts = append(parts, plural(n, what)+rest)
+			parts = append(parts, cells.Plural(n, what)+rest)
 		}
 	}
 	add(r.loaded, "module", " loaded")
@@ -113,7 +116,7 @@ func (r *runReport) begin() (err error) {
 	if r.unbegun == nil {
 		return nil
 	}
-	if r.file, err = r.unbegun.begin(); err != nil {
+	if r.file, err = r.unbegun.Begin(); err != nil {
 		return fmt.Errorf("output: %w", err)
 	}
 	return nil
@@ -122,11 +125,11 @@ func (r *runReport) begin() (err error) {
 // close closes the file, and gives the first error of all writing. Calling it again
 // gives that error again.
 func (r *runReport) close() error {
-	r.unbegun.abandon()
+	r.unbegun.Abandon()
 	if r.file == nil {
 		return r.err
 	}
-	r.err = errors.Join(r.err, outputError(r.file.Close()))
+	r.err = errors.Join(r.err, term.OutputError(r.file.Close()))
 	r.file = nil
 	return r.err
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -53,7 +54,7 @@ func TestRunReport(t *testing.T) {
 	a := loaded().Action
 	a.Seen = []tracer.Kind{tracer.KindLeave}
 	var out strings.Builder
-	r := &runReport{out: &out, table: newActionTable(theme{}, 80), inquiry: account.NewInquiry(k, false)}
+	r := &runReport{out: &out, table: newActionTable(term.Theme{}, 80), inquiry: account.NewInquiry(k, false)}
 	r.show(t.Context(), &a)
 	r.show(t.Context(), &a)
 	if text := out.String(); strings.Count(text, "TIME") != 1 || strings.Count(text, " live ") != 2 || !strings.HasPrefix(text, "TIME") {

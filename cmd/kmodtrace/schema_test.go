@@ -14,6 +14,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/docs/schema"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/internal/trial"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/kbuild"
@@ -233,7 +234,7 @@ func records(text string) map[string]any {
 func TestSchemasKnowEveryField(t *testing.T) {
 	for name, record := range records("x") {
 		t.Run(name, func(t *testing.T) {
-			text, err := jsonLine(record)
+			text, err := term.JSONLine(record)
 			if err != nil {
 				t.Fatal(err)
 			}

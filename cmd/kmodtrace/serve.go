@@ -9,6 +9,8 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/service"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -66,8 +68,8 @@ func (o *serveOptions) run(ctx context.Context, stdout io.Writer) error {
 		for _, text := range config.Warnings() {
 			zerolog.Ctx(ctx).Warn().Msg(text)
 		}
-		_, err = fmt.Fprintf(stdout, "%s can be used\n", printable(path))
-		return outputError(err)
+		_, err = fmt.Fprintf(stdout, "%s can be used\n", cells.Printable(path))
+		return term.OutputError(err)
 	}
 	reload := make(chan os.Signal, 1)
 	signal.Reset(syscall.SIGHUP) // until now it would have ended a command

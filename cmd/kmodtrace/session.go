@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -50,7 +51,7 @@ func resultHint(r *proof.Result) string {
 	case !r.Verdict.Known():
 		return "kmodtrace list shows what is loaded now"
 	case errors.Is(err, kmod.ErrLoaded) && errors.As(err, &named):
-		return "take it out first: kmodtrace unload " + shortText(named.Module)
+		return "take it out first: kmodtrace unload " + cells.Short(named.Module)
 	case errors.Is(err, kmod.ErrInUse):
 		return "--wait asks again until its last user is gone"
 	case r.Cause != nil:

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
 )
@@ -37,13 +38,13 @@ func (t *tally) action(a *tracer.Action) {
 
 func (t *tally) text(events bool) string {
 	if events {
-		return fmt.Sprintf("saw %s, showed %d", plural(t.events, "event"), t.shown)
+		return fmt.Sprintf("saw %s, showed %d", cells.Plural(t.events, "event"), t.shown)
 	}
 	total := t.loads + t.unloads + t.requests
 	if total == 0 {
 		return "saw no action of the kernel with modules"
 	}
-	text := fmt.Sprintf("saw %s, %s and %s", plural(t.loads, "load"), plural(t.unloads, "unload"), plural(t.requests, "request"))
+	text := fmt.Sprintf("saw %s, %s and %s", cells.Plural(t.loads, "load"), cells.Plural(t.unloads, "unload"), cells.Plural(t.requests, "request"))
 	var of []string
 	if t.failed > 0 {
 		of = append(of, fmt.Sprintf("%d failed", t.failed))
@@ -68,7 +69,7 @@ func lossText(l tracer.Loss) string {
 	var parts []string
 	add := func(n uint64, what string) {
 		if n > 0 {
-			parts = append(parts, plural(n, what))
+			parts = append(parts, cells.Plural(n, what))
 		}
 	}
 	add(l.Events, "event")
@@ -110,9 +111,9 @@ func sayReady(log *zerolog.Logger, c tracer.Coverage, took time.Duration) {
 			attached++
 		}
 	}
-	text := fmt.Sprintf("ready: %s attached in %s, backend %v", plural(uint64(attached), "hook"), shortDuration(took), c.Backend)
+	text := fmt.Sprintf("ready: %s attached in %s, backend %v", cells.Plural(uint64(attached), "hook"), cells.Duration(took), c.Backend)
 	if c.WhyKprobe != "" {
-		text += fmt.Sprintf(" (no fentry: %s)", shortLine(c.WhyKprobe))
+		text += fmt.Sprintf(" (no fentry: %s)", cells.ShortLine(c.WhyKprobe))
 	}
 	log.Info().Int("hooks", attached).Stringer("backend", c.Backend).Int64("took_ns", int64(took)).Msg(text)
 	sayBlind(log, c)
@@ -131,5 +132,5 @@ func whyNot(h tracer.HookStatus) string {
 	if h.Absent {
 		return "this kernel has no such function"
 	}
-	return shortLine(h.Why)
+	return cells.ShortLine(h.Why)
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/memory"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/spf13/cobra"
@@ -67,20 +68,10 @@ func noTraceError(err error) error {
 type oneLineError struct{ error }
 
 func (e oneLineError) Error() string {
-	return shortLine(strings.Join(strings.Fields(e.error.Error()), " "))
+	return cells.ShortLine(strings.Join(strings.Fields(e.error.Error()), " "))
 }
 
 func (e oneLineError) Unwrap() error { return e.error }
-
-// shortLine keeps a long text to what a person reads in an error. Its end says what was wrong,
-// where a long name stands before that.
-func shortLine(s string) string {
-	const most, end = 400, 100
-	if runes := []rune(s); len(runes) > most {
-		return printable(string(runes[:most-end])) + "…" + printable(string(runes[len(runes)-end:]))
-	}
-	return printable(s)
-}
 
 // backendValue is a flag's value.
 type backendValue struct{ *tracer.Backend }

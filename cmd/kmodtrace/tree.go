@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -73,8 +74,8 @@ func (t *actionTable) renderTree(root *tree) string {
 }
 
 // branches draws what is below an action: each helper once, its loads below it.
-func (t *actionTable) branches(of *tree, indent string) []line {
-	var lines []line
+func (t *actionTable) branches(of *tree, indent string) []cells.Line {
+	var lines []cells.Line
 	for i := 0; i < len(of.below); {
 		helper := of.below[i].Thread
 		n := 1
@@ -85,7 +86,7 @@ func (t *actionTable) branches(of *tree, indent string) []line {
 		if i+n == len(of.below) {
 			mark, next = branchLast, "  "
 		}
-		lines = append(lines, t.branch(indent+mark).add(plain, fmt.Sprintf("%s[%d]", helper.Comm, helper.PID)))
+		lines = append(lines, t.branch(indent+mark).Add(cells.Plain, fmt.Sprintf("%s[%d]", helper.Comm, helper.PID)))
 		for j, child := range of.below[i : i+n] {
 			lines = append(lines, t.twig(child, indent+next, j == n-1)...)
 		}
@@ -97,25 +98,25 @@ func (t *actionTable) branches(of *tree, indent string) []line {
 func sameProcess(a, b tracer.Thread) bool { return a.PID == b.PID && a.Start == b.Start }
 
 // twig draws one thing that a helper did.
-func (t *actionTable) twig(of *tree, indent string, last bool) []line {
+func (t *actionTable) twig(of *tree, indent string, last bool) []cells.Line {
 	mark, next := branchMore, "│ "
 	if last {
 		mark, next = branchLast, "  "
 	}
 	a := &of.Action
-	head := t.branch(indent+mark).add(plain, a.Kind.String()).spaced(strong, orDash(a.Module)).
-		spaced(outcomeStyle(a.Outcome), outcomeText(a, t.width))
+	head := t.branch(indent+mark).Add(cells.Plain, a.Kind.String()).Spaced(cells.Strong, cells.OrDash(a.Module)).
+		Spaced(outcomeStyle(a.Outcome), outcomeText(a, t.width))
 	if a.End != 0 {
-		head = head.spaced(plain, shortDuration(a.Took))
+		head = head.Spaced(cells.Plain, cells.Duration(a.Took))
 	}
 	if a.Kind == tracer.Load {
-		head = head.spaced(plain, cutFront(printable(fileText(a.File)), max(t.width-columns(head.text())-columnGap, 16)))
+		head = head.Spaced(cells.Plain, cells.CutFront(cells.Printable(fileText(a.File)), max(t.width-cells.Count(head.String())-cells.Gap, 16)))
 	}
-	lines := []line{head}
+	lines := []cells.Line{head}
 	if of.Cause != nil {
-		room := max(t.width-columns(t.branch(indent+next).text()), 16)
-		for _, part := range wrap(printable(of.Cause.String()), room) {
-			lines = append(lines, t.branch(indent+next).add(outcomeNote(a.Outcome), part))
+		room := max(t.width-cells.Count(t.branch(indent+next).String()), 16)
+		for _, part := range cells.Wrap(cells.Printable(of.Cause.String()), room) {
+			lines = append(lines, t.branch(indent+next).Add(outcomeNote(a.Outcome), part))
 		}
 	}
 	for _, m := range messageLines(a, maxBelow) {
@@ -125,6 +126,6 @@ func (t *actionTable) twig(of *tree, indent string, last bool) []line {
 }
 
 // branch begins a line below a row.
-func (t *actionTable) branch(drawn string) line {
-	return line{}.add(plain, strings.Repeat(" ", belowColumns)).add(dim, drawn)
+func (t *actionTable) branch(drawn string) cells.Line {
+	return cells.Line{}.Add(cells.Plain, strings.Repeat(" ", belowColumns)).Add(cells.Dim, drawn)
 }

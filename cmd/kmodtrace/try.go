@@ -12,7 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/lab"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/internal/trial"
 	"github.com/kmodtrace/kmodtrace/kmod"
 )
@@ -89,9 +91,9 @@ func (o *tryOptions) parse(args []string, dash int) error {
 		case kmod.IsFile(arg) && len(o.plan.Params) == 0:
 			o.plan.Files = append(o.plan.Files, arg)
 		case kmod.IsFile(arg) && !strings.Contains(arg, "="):
-			return usageErrorf("%s: want the FILES before the parameters", shortText(arg))
+			return usageErrorf("%s: want the FILES before the parameters", cells.Short(arg))
 		case len(o.plan.Files) == 0:
-			return usageErrorf("%s: want the FILE of a module: a path with a slash, or one that ends in .ko", cmp.Or(shortText(arg), `""`))
+			return usageErrorf("%s: want the FILE of a module: a path with a slash, or one that ends in .ko", cmp.Or(cells.Short(arg), `""`))
 		default:
 			if _, err := kmod.ParseParams(arg); err != nil {
 				return usageErrorf("%w", err)
@@ -120,16 +122,16 @@ func (o *tryOptions) run(cmd *cobra.Command) error {
 	r, err := trial.Run(cmd.Context(), m, o.plan)
 	if err != nil {
 		if cmd.Context().Err() != nil {
-			err = fmt.Errorf("try %s: stopped: %w", shortText(o.plan.Files[0]), err)
+			err = fmt.Errorf("try %s: stopped: %w", cells.Short(o.plan.Files[0]), err)
 		}
 		return labError(err)
 	}
 	out := cmd.OutOrStdout()
 	if o.json {
-		err = printJSON(out, r)
+		err = term.PrintJSON(out, r)
 	} else {
-		err = printTo(out, func(w io.Writer) error {
-			_, err := io.WriteString(w, newTrialText(themeOf(out), columnsOf(out)).render(r))
+		err = term.PrintTo(out, func(w io.Writer) error {
+			_, err := io.WriteString(w, newTrialText(term.ThemeOf(out), term.Columns(out)).render(r))
 			return err
 		})
 	}
@@ -167,7 +169,7 @@ func (o *tryOptions) machine(ctx context.Context, progress io.Writer) (m lab.Mac
 	if m.Kernel, err = lab.EnsureKernel(ctx, m.Cache, wanted, arch, m.Progress); err != nil {
 		hint := ""
 		if o.kernel == "" {
-			hint = "it was built for " + shortText(wanted) + "; --kernel boots another: kmodtrace lab kernels lists them"
+			hint = "it was built for " + cells.Short(wanted) + "; --kernel boots another: kmodtrace lab kernels lists them"
 		}
 		return m, &exitError{status: exitLab, err: err, hint: hint}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/internal/trial"
 )
 
@@ -17,10 +18,10 @@ type trialText struct {
 	*resultText
 }
 
-func newTrialText(t theme, width int) *trialText { return &trialText{newResultText(t, width)} }
+func newTrialText(t term.Theme, width int) *trialText { return &trialText{newResultText(t, width)} }
 
 func (t *trialText) render(r *trial.Report) string {
-	lines := []line{t.headline(r), labelled("rounds", plain, fmt.Sprintf("%d of %d in %.1f s, %.1f s of them to boot (%s)",
+	lines := []cells.Line{t.headline(r), labelled("rounds", cells.Plain, fmt.Sprintf("%d of %d in %.1f s, %.1f s of them to boot (%s)",
 		r.Rounds, r.Times, r.Took.Seconds(), r.Booting.Seconds(), r.Accel))}
 	for i := range r.Modules {
 		lines = append(lines, t.module(&r.Modules[i], len(r.Modules) > 1)...)
@@ -32,36 +33,36 @@ func (t *trialText) render(r *trial.Report) string {
 	lines = append(lines, t.messages(r)...)
 	lines = append(lines, leftOut(r.MessagesLeftOut, "line of the kernel")...)
 	if names := r.Taints.Names(); len(names) > 0 {
-		lines = append(lines, labelled("taints", unsure, strings.Join(names, ", ")))
+		lines = append(lines, labelled("taints", cells.Unsure, strings.Join(names, ", ")))
 	}
 	for _, what := range r.Unseen {
-		lines = append(lines, t.wrapped("unseen", dim, what)...)
+		lines = append(lines, t.wrapped("unseen", cells.Dim, what)...)
 	}
 	return t.text(append(lines, t.verdict(r)))
 }
 
 // leftOut says what there was no room for.
-func leftOut(n int, what string) []line {
+func leftOut(n int, what string) []cells.Line {
 	switch n {
 	case 0:
 		return nil
 	case 1:
-		return []line{labelled("", dim, "and 1 more "+what)}
+		return []cells.Line{labelled("", cells.Dim, "and 1 more "+what)}
 	}
-	return []line{labelled("", dim, fmt.Sprintf("and %d more %s", n, strings.Replace(what, " of", "s of", 1)))}
+	return []cells.Line{labelled("", cells.Dim, fmt.Sprintf("and %d more %s", n, strings.Replace(what, " of", "s of", 1)))}
 }
 
-func (t *trialText) headline(r *trial.Report) line {
+func (t *trialText) headline(r *trial.Report) cells.Line {
 	names := make([]string, len(r.Modules))
 	for i := range r.Modules {
 		names[i] = r.Modules[i].Module
 	}
-	return line{}.add(strong, strings.Join(names, " ")).spaced(plain, "tried on "+r.Release)
+	return cells.Line{}.Add(cells.Strong, strings.Join(names, " ")).Spaced(cells.Plain, "tried on "+r.Release)
 }
 
-func (t *trialText) module(m *trial.ModuleReport, several bool) (lines []line) {
+func (t *trialText) module(m *trial.ModuleReport, several bool) (lines []cells.Line) {
 	if several {
-		lines = append(lines, labelled("module", strong, m.Module).spaced(dim, m.File))
+		lines = append(lines, labelled("module", cells.Strong, m.Module).Spaced(cells.Dim, m.File))
 	}
 	lines = append(lines, attempts("load", m.Loads, m.Load, "live"))
 	if len(m.Unloads) > 0 {
@@ -69,17 +70,17 @@ func (t *trialText) module(m *trial.ModuleReport, several bool) (lines []line) {
 	}
 	lines = append(lines, t.stages(m)...)
 	if m.Cause != nil {
-		lines = append(lines, t.causeLines(m.Cause, bad)...)
+		lines = append(lines, t.causeLines(m.Cause, cells.Bad)...)
 	}
 	return lines
 }
 
-func attempts(label string, outcomes []trial.Outcome, took trial.Spread, well string) line {
-	l := line{}
+func attempts(label string, outcomes []trial.Outcome, took trial.Spread, well string) cells.Line {
+	l := cells.Line{}
 	for i, o := range outcomes {
-		s := bad
+		s := cells.Bad
 		if o.Text == well {
-			s = good
+			s = cells.Good
 		}
 		text := o.Text
 		if o.Count > 1 {
@@ -88,13 +89,13 @@ func attempts(label string, outcomes []trial.Outcome, took trial.Spread, well st
 		if i == 0 {
 			l = labelled(label, s, text)
 		} else {
-			l = l.add(plain, ", ").add(s, text)
+			l = l.Add(cells.Plain, ", ").Add(s, text)
 		}
 	}
 	if len(outcomes) == 0 {
-		l = labelled(label, dim, "not tried")
+		l = labelled(label, cells.Dim, "not tried")
 	}
-	return l.spaced(plain, spreadText(took))
+	return l.Spaced(cells.Plain, spreadText(took))
 }
 
 func spreadText(s trial.Spread) string {
@@ -102,13 +103,13 @@ func spreadText(s trial.Spread) string {
 	case s.N == 0:
 		return ""
 	case s.N == 1:
-		return shortDuration(s.Med)
+		return cells.Duration(s.Med)
 	}
-	return fmt.Sprintf("%s (%s to %s)", shortDuration(s.Med), shortDuration(s.Min), shortDuration(s.Max))
+	return fmt.Sprintf("%s (%s to %s)", cells.Duration(s.Med), cells.Duration(s.Min), cells.Duration(s.Max))
 }
 
 // stages draws the medians to one scale, and the spread beside them.
-func (t *trialText) stages(m *trial.ModuleReport) (lines []line) {
+func (t *trialText) stages(m *trial.ModuleReport) (lines []cells.Line) {
 	var longest time.Duration
 	for i := range m.Stages {
 		longest = max(longest, m.Stages[i].Med)
@@ -121,23 +122,23 @@ func (t *trialText) stages(m *trial.ModuleReport) (lines []line) {
 		if s.Med > 0 {
 			bar = cells.Bar(0, s.Med, longest, room)
 		}
-		l := labelled(first(i, "stages"), plain, fmt.Sprintf("%-8s  %-*s", s.Stage, spreadColumns, spreadText(s.Spread)))
-		lines = append(lines, l.add(good, bar))
+		l := labelled(first(i, "stages"), cells.Plain, fmt.Sprintf("%-8s  %-*s", s.Stage, spreadColumns, spreadText(s.Spread)))
+		lines = append(lines, l.Add(cells.Good, bar))
 	}
 	return lines
 }
 
-func (t *trialText) command(c *trial.CommandReport) []line {
+func (t *trialText) command(c *trial.CommandReport) []cells.Line {
 	if c == nil {
 		return nil
 	}
-	s, text := good, "exit status 0"
+	s, text := cells.Good, "exit status 0"
 	if c.Failed > 0 {
-		s, text = bad, fmt.Sprintf("exit status %d, %d of %d times", c.Status, c.Failed, c.Runs)
+		s, text = cells.Bad, fmt.Sprintf("exit status %d, %d of %d times", c.Status, c.Failed, c.Runs)
 	}
-	lines := []line{labelled("command", plain, strings.Join(c.Argv, " ")).spaced(s, text).spaced(plain, spreadText(c.Took))}
+	lines := []cells.Line{labelled("command", cells.Plain, strings.Join(c.Argv, " ")).Spaced(s, text).Spaced(cells.Plain, spreadText(c.Took))}
 	for i, text := range lastLines(c.Output, 5) {
-		lines = append(lines, labelled(first(i, "output"), dim, text))
+		lines = append(lines, labelled(first(i, "output"), cells.Dim, text))
 	}
 	return lines
 }
@@ -152,7 +153,7 @@ func lastLines(text string, n int) []string {
 }
 
 // faults tells those of one kind and place once.
-func (t *trialText) faults(faults []trial.Fault) (lines []line) {
+func (t *trialText) faults(faults []trial.Fault) (lines []cells.Line) {
 	type place struct {
 		kind     trial.FaultKind
 		function string
@@ -181,10 +182,10 @@ func (t *trialText) faults(faults []trial.Fault) (lines []line) {
 	return lines
 }
 
-func (t *trialText) fault(f *trial.Fault, n int) []line {
-	s := bad
+func (t *trialText) fault(f *trial.Fault, n int) []cells.Line {
+	s := cells.Bad
 	if f.Kind == trial.Warning {
-		s = unsure
+		s = cells.Unsure
 	}
 	lines := t.wrapped(string(f.Kind), s, f.Text)
 	where := fmt.Sprintf("at the %s of round %d", f.Step, f.Round)
@@ -197,29 +198,29 @@ func (t *trialText) fault(f *trial.Fault, n int) []line {
 	if n > 1 {
 		where += fmt.Sprintf(", and %d more", n-1)
 	}
-	return append(lines, t.wrapped("", strong, where)...)
+	return append(lines, t.wrapped("", cells.Strong, where)...)
 }
 
 // leftovers lists what was not given back, and whether it grows.
-func (t *trialText) leftovers(r *trial.Report) (lines []line) {
+func (t *trialText) leftovers(r *trial.Report) (lines []cells.Line) {
 	if r.Left == nil {
 		return nil
 	}
 	if len(r.Left.Memory)+len(r.Left.Entries) == 0 {
-		return []line{labelled("left", good, "nothing")}
+		return []cells.Line{labelled("left", cells.Good, "nothing")}
 	}
 	n := 0
 	label := func() string { n++; return first(n-1, "left") }
 	for _, m := range t.byPlace(r.Left.Memory) {
-		lines = append(lines, labelled(label(), bad, m.text).spaced(strong, m.place).spaced(dim, growth(&m.Allocation, r)))
+		lines = append(lines, labelled(label(), cells.Bad, m.text).Spaced(cells.Strong, m.place).Spaced(cells.Dim, growth(&m.Allocation, r)))
 	}
 	const most = 10
 	for i, entry := range r.Left.Entries {
 		if i == most {
-			lines = append(lines, labelled(label(), bad, fmt.Sprintf("and %d more", len(r.Left.Entries)-most)))
+			lines = append(lines, labelled(label(), cells.Bad, fmt.Sprintf("and %d more", len(r.Left.Entries)-most)))
 			break
 		}
-		lines = append(lines, labelled(label(), bad, entry))
+		lines = append(lines, labelled(label(), cells.Bad, entry))
 	}
 	return append(lines, leftOut(r.Left.LeftOut, "thing of that kind")...)
 }
@@ -279,7 +280,7 @@ func growth(m *trial.Allocation, r *trial.Report) string {
 
 // messages are the kernel's while the modules were tried, those of one text together. Of
 // a fault, the trace is in the JSON.
-func (t *trialText) messages(r *trial.Report) (lines []line) {
+func (t *trialText) messages(r *trial.Report) (lines []cells.Line) {
 	count := map[string]int{}
 	var texts []string
 	for _, m := range r.Messages {
@@ -293,29 +294,29 @@ func (t *trialText) messages(r *trial.Report) (lines []line) {
 	const most = 12
 	for i, text := range texts {
 		if i == most {
-			lines = append(lines, labelled("", dim, fmt.Sprintf("and %d more", len(texts)-most)))
+			lines = append(lines, labelled("", cells.Dim, fmt.Sprintf("and %d more", len(texts)-most)))
 			break
 		}
-		l := labelled(first(i, "kernel"), plain, `"`+text+`"`)
+		l := labelled(first(i, "kernel"), cells.Plain, `"`+text+`"`)
 		if n := count[text]; n > 1 {
-			l = l.add(dim, fmt.Sprintf(" ×%d", n))
+			l = l.Add(cells.Dim, fmt.Sprintf(" ×%d", n))
 		}
 		lines = append(lines, l)
 	}
 	return lines
 }
 
-func (t *trialText) verdict(r *trial.Report) line {
+func (t *trialText) verdict(r *trial.Report) cells.Line {
 	files := make([]string, len(r.Files))
 	for i, f := range r.Files {
 		files[i] = filepath.Base(f)
 	}
-	s := bad
+	s := cells.Bad
 	switch r.Verdict {
 	case trial.Passed:
-		s = good
+		s = cells.Good
 	case trial.Warned, trial.Leaking:
-		s = unsure
+		s = cells.Unsure
 	}
-	return line{}.add(plain, "try "+strings.Join(files, " ")+": ").add(s, string(r.Verdict))
+	return cells.Line{}.Add(cells.Plain, "try "+strings.Join(files, " ")+": ").Add(s, string(r.Verdict))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -81,7 +82,7 @@ func moduleName(name string) (string, error) {
 		return "", targetError(&kmod.Error{Op: "unload", Module: name, Err: err})
 	}
 	if kmod.IsFile(name) {
-		return "", targetError(&kmod.Error{Op: "unload", Module: name, Err: fmt.Errorf("%w: it is a file's; the kernel knows it as %s", kmod.ErrBadName, shortText(kmod.NameOfFile(name)))})
+		return "", targetError(&kmod.Error{Op: "unload", Module: name, Err: fmt.Errorf("%w: it is a file's; the kernel knows it as %s", kmod.ErrBadName, cells.Short(kmod.NameOfFile(name)))})
 	}
 	return module, nil
 }

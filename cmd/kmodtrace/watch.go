@@ -9,8 +9,11 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/memory"
+	"github.com/kmodtrace/kmodtrace/internal/outfile"
 	"github.com/kmodtrace/kmodtrace/internal/tail"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
@@ -129,9 +132,9 @@ func writeReady(name string) error {
 		}
 		return nil
 	}
-	file, err := createFile(name)
+	file, err := outfile.Create(name)
 	if err == nil {
-		err = file.commit([]byte("ready\n"))
+		err = file.Commit([]byte("ready\n"))
 	}
 	if err != nil {
 		return fmt.Errorf("ready file: %w", err)
@@ -166,7 +169,7 @@ type watcher struct {
 
 // begin writes the header, and so finds out early when nothing can be written.
 func (w *watcher) begin() error {
-	theme, width := themeOf(w.out.out), columnsOf(w.out.out)
+	theme, width := term.ThemeOf(w.out.out), term.Columns(w.out.out)
 	w.actions, w.raw = newActionTable(theme, width), &eventTable{theme: theme, width: width}
 	switch {
 	case w.json:
@@ -264,7 +267,7 @@ func (w *watcher) show(record any, text func() string) error {
 		w.out.add(text())
 		return nil
 	}
-	line, err := jsonLine(record)
+	line, err := term.JSONLine(record)
 	if err != nil {
 		return err
 	}
@@ -290,7 +293,7 @@ func (w *watcher) end(t *tracer.Tracer, watchErr error, log *zerolog.Logger) err
 	disturbances := t.Disturbances()
 	said := fmt.Errorf("%s; %s", w.tally.text(w.events), lossText(loss))
 	if n := foldedTotal(folded); n > 0 {
-		said = fmt.Errorf("%w; counted %s of callers who may not load modules", said, plural(n, "more refusal"))
+		said = fmt.Errorf("%w; counted %s of callers who may not load modules", said, cells.Plural(n, "more refusal"))
 	}
 	if len(disturbances) > 0 {
 		said = fmt.Errorf("%w; hooks were disturbed: %s", said, disturbancesText(disturbances))

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -38,7 +39,7 @@ func lineage(a *tracer.Actor, n int) string {
 			line = append(line, p.Comm)
 		}
 		text := person + strings.Join(append(line, self), below)
-		if columns(printable(text)) <= n {
+		if cells.Count(cells.Printable(text)) <= n {
 			return text
 		}
 	}
@@ -58,9 +59,9 @@ func containerText(p *tracer.Process) string {
 	c := p.Cgroup.Container
 	switch {
 	case c != nil && c.Runtime != "":
-		return c.Runtime + " " + cut(c.ID, 12)
+		return c.Runtime + " " + cells.Cut(c.ID, 12)
 	case c != nil:
-		return "container " + cut(c.ID, 12)
+		return "container " + cells.Cut(c.ID, 12)
 	case p.Namespaces.Contained():
 		return "a container"
 	}
@@ -126,11 +127,11 @@ func askedText(a *tracer.Action) string {
 }
 
 // attribution are the lines of a block that say who did it, all that is known.
-func (t *resultText) attribution(a *tracer.Action) []line {
-	var lines []line
+func (t *resultText) attribution(a *tracer.Action) []cells.Line {
+	var lines []cells.Line
 	add := func(label, text string) {
 		if text != "" {
-			lines = append(lines, t.wrapped(label, plain, text)...)
+			lines = append(lines, t.wrapped(label, cells.Plain, text)...)
 		}
 	}
 	if a.Actor != nil {

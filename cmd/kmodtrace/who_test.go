@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -81,7 +82,7 @@ func requested() (load, request account.Account) {
 
 func TestRequestedLoad(t *testing.T) {
 	load, request := requested()
-	table := newActionTable(theme{}, 80)
+	table := newActionTable(term.Theme{}, 80)
 	table.users = users{0: "root", 1: "alice"}
 	want := `14:03:22  load     dummy          live              3.1ms  alice: … › ip[13]
                    ├ /home/alice/src/hello/hello.ko  out-of-tree, unsigned
@@ -110,7 +111,7 @@ func TestTree(t *testing.T) {
 	if len(got) != 1 || len(got[0].below) != 2 {
 		t.Fatalf("%d trees, the first of %+v", len(got), got)
 	}
-	table := newActionTable(theme{}, 80)
+	table := newActionTable(term.Theme{}, 80)
 	table.users = users{0: "root", 1: "alice"}
 	want := `14:03:22  request  rtnl-link-du…  answered          3.1ms  alice: … › ip[13]
                    ├ network link type dummy, in rtnl_newlink+0x1

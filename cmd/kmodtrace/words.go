@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/usernames"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"golang.org/x/sys/unix"
@@ -38,20 +39,20 @@ func outcomeText(a *tracer.Action, n int) string {
 	case a.Outcome != tracer.Failed || a.ErrnoName == "":
 		return word
 	}
-	if text := word + " " + a.ErrnoName; columns(text) <= n {
+	if text := word + " " + a.ErrnoName; cells.Count(text) <= n {
 		return text
 	}
 	return a.ErrnoName
 }
 
-func outcomeStyle(o tracer.Outcome) style {
+func outcomeStyle(o tracer.Outcome) cells.Style {
 	switch o {
 	case tracer.Live, tracer.Unloaded, tracer.Answered:
-		return good
+		return cells.Good
 	case tracer.Failed:
-		return bad
+		return cells.Bad
 	default:
-		return unsure
+		return cells.Unsure
 	}
 }
 

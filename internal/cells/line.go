@@ -51,6 +51,29 @@ func (l Line) CellRight(s Style, text string, n int) Line {
 	return append(l, blanks(n-Count(text)), Piece{s, text}, blanks(Gap))
 }
 
+// Spaced adds a text, if there is one, apart from what is there.
+func (l Line) Spaced(s Style, text string) Line {
+	if text == "" {
+		return l
+	}
+	if len(l) > 0 {
+		l = l.Add(Plain, strings.Repeat(" ", Gap))
+	}
+	return l.Add(s, text)
+}
+
+// Join makes one line of several, leaving out those with nothing in them.
+func Join(lines []Line) Line {
+	var all Line
+	for _, l := range lines {
+		if len(all) > 0 && len(l) > 0 {
+			all = all.Add(Plain, strings.Repeat(" ", Gap))
+		}
+		all = append(all, l...)
+	}
+	return all
+}
+
 func blanks(n int) Piece { return Piece{Plain, strings.Repeat(" ", n)} }
 
 // Fit cuts the line to n cells, with dots for what is missing, and leaves out the blanks at
@@ -81,4 +104,22 @@ func (l Line) withoutEnd() Line {
 		kept = kept[:len(kept)-1]
 	}
 	return kept
+}
+
+// Painter shows a text in its style, where that can be shown.
+type Painter interface {
+	Paint(s Style, text string) string
+}
+
+// Paint gives the line as p shows it, cut to n cells, and its end.
+func (l Line) Paint(p Painter, n int) string { return l.Fit(n, "…").Painted(p) }
+
+// Painted gives the whole line as p shows it, and its end.
+func (l Line) Painted(p Painter) string {
+	var b strings.Builder
+	for _, piece := range l {
+		b.WriteString(p.Paint(piece.Style, piece.Text))
+	}
+	b.WriteByte('\n')
+	return b.String()
 }

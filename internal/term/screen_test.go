@@ -1,4 +1,4 @@
-package main
+package term
 
 import (
 	"bufio"
@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/creack/pty"
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 )
 
 // TestScreen: nothing steers a terminal but what the program means to, and what is no
@@ -19,26 +20,26 @@ func TestScreen(t *testing.T) {
 	}
 	defer master.Close()
 	lines := bufio.NewReader(master)
-	w := onScreen(terminal)
-	if !themeOf(w).colour && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" {
+	w := OnScreen(terminal)
+	if !ThemeOf(w).Colour && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" {
 		t.Error("no colours on a terminal")
 	}
 	for text, want := range map[string]string{
-		theme{colour: true}.paint(bad, "red ✓") + "\n": "\x1b[31mred ✓\x1b[0m\r\n",
-		"\x1b[2J\u009b2J\u202e\x9b\n":                  `\x1b[2J\u009b2J\u202e\x9b` + "\r\n",
+		Theme{Colour: true}.Paint(cells.Bad, "red ✓") + "\n": "\x1b[31mred ✓\x1b[0m\r\n",
+		"\x1b[2J\u009b2J\u202e\x9b\n":                        `\x1b[2J\u009b2J\u202e\x9b` + "\r\n",
 	} {
 		io.WriteString(w, text)
 		if got, err := lines.ReadString('\n'); got != want || err != nil {
 			t.Errorf("%q: %q, %v, want %q", text, got, err, want)
 		}
 	}
-	if err := steer(w, clear+"\n"); err != nil {
+	if err := Steer(w, Clear+"\n"); err != nil {
 		t.Error(err)
 	}
-	if got, _ := lines.ReadString('\n'); !strings.HasPrefix(got, clear) {
+	if got, _ := lines.ReadString('\n'); !strings.HasPrefix(got, Clear) {
 		t.Errorf("the screen was not cleared: %q", got)
 	}
-	foreign, flush := guestText(w)
+	foreign, flush := GuestText(w)
 	io.WriteString(foreign, "\x1b[31mred\n\xe2")
 	flush()
 	io.WriteString(terminal, "\n")
@@ -53,8 +54,8 @@ func TestScreen(t *testing.T) {
 		t.Fatal(err)
 	}
 	const bytes = "\x1b[2J\xff\r\n"
-	io.WriteString(onScreen(pipe), bytes)
-	to, _ := guestText(pipe)
+	io.WriteString(OnScreen(pipe), bytes)
+	to, _ := GuestText(pipe)
 	io.WriteString(to, bytes)
 	pipe.Close()
 	if got, err := io.ReadAll(r); string(got) != bytes+bytes || err != nil {

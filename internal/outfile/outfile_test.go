@@ -1,4 +1,4 @@
-package main
+package outfile
 
 import (
 	"errors"
@@ -27,20 +27,20 @@ func TestNewFile(t *testing.T) {
 			t.Errorf("%q, %v; want %q", got, err, want)
 		}
 	}
-	f, err := createFile(link)
+	f, err := Create(link)
 	if err != nil {
 		t.Fatal(err)
 	}
 	holds("old")
-	f.abandon()
+	f.Abandon()
 	holds("old")
-	if f, err = createFile(link); err != nil {
+	if f, err = Create(link); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.commit([]byte("new")); err != nil {
+	if err := f.Commit([]byte("new")); err != nil {
 		t.Fatal(err)
 	}
-	f.abandon()
+	f.Abandon()
 	holds("new")
 	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
 		t.Errorf("the link is gone: %v", err)
@@ -69,11 +69,11 @@ func TestNewFilePipe(t *testing.T) {
 		text, _ := io.ReadAll(r)
 		got <- text
 	}()
-	f, err := createFile(pipe)
+	f, err := Create(pipe)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.commit([]byte("through")); err != nil {
+	if err := f.Commit([]byte("through")); err != nil {
 		t.Fatal(err)
 	}
 	if text := <-got; string(text) != "through" {
@@ -102,12 +102,12 @@ func TestNewFileLinks(t *testing.T) {
 	link("folder/../folder", "around")
 	link("round", "round")
 	write := func(path, text string) error {
-		f, err := createFile(path)
+		f, err := Create(path)
 		if err != nil {
 			return err
 		}
-		defer f.abandon()
-		return f.commit([]byte(text))
+		defer f.Abandon()
+		return f.Commit([]byte(text))
 	}
 	for _, name := range []string{"dangling", "twice", "around/target", "folder/./../folder//target"} {
 		if err := write(in(name), name); err != nil {
@@ -157,76 +157,5 @@ func TestNewFileLinks(t *testing.T) {
 	t.Setenv("SUDO_UID", "65534")
 	if err := write(in("planted too"), "x"); err != nil {
 		t.Errorf("a link of who called sudo: %v", err)
-	}
-}
-
-// TestRunOutput: what was there stays until a command is begun, and no file is written
-// into that was there.
-func TestRunOutput(t *testing.T) {
-	dir := t.TempDir()
-	path, other := filepath.Join(dir, "report"), filepath.Join(dir, "other")
-	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Link(path, other); err != nil {
-		t.Fatal(err)
-	}
-	r := new(runReport)
-	var err error
-	if r.unbegun, err = createFile(path); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.close(); err != nil {
-		t.Fatal(err)
-	}
-	if got, _ := os.ReadFile(path); string(got) != "old" {
-		t.Errorf("%q", got)
-	}
-	r = new(runReport)
-	if r.unbegun, err = createFile(path); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.begin(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := r.file.WriteString("new"); err != nil {
-		t.Fatal(err)
-	}
-	if got, _ := os.ReadFile(path); string(got) != "new" {
-		t.Errorf("while it is written: %q", got)
-	}
-	if err := r.close(); err != nil {
-		t.Fatal(err)
-	}
-	if got, _ := os.ReadFile(other); string(got) != "old" {
-		t.Errorf("another name of what was there: %q", got)
-	}
-	if left, _ := os.ReadDir(dir); len(left) != 2 {
-		t.Errorf("left in the folder: %v", left)
-	}
-}
-
-// TestProfile: no variable has the program make a file, and the flag makes only a new one.
-func TestProfile(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "profile")
-	t.Setenv("KMODTRACE_CPUPROFILE", path)
-	if _, errs, status := ask(t, "explain", "no-space"); status > 2 {
-		t.Error(errs)
-	}
-	if _, err := os.Lstat(path); err == nil {
-		t.Error("a variable made a file")
-	}
-	if err := os.Symlink("target", path); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, status := ask(t, "--cpuprofile", path, "explain"); status == 0 {
-		t.Error("it goes through a link")
-	}
-	if _, errs, status := ask(t, "--cpuprofile", path+"2", "explain"); status != 0 {
-		t.Error(errs)
-	}
-	if info, err := os.Stat(path + "2"); err != nil || info.Size() == 0 {
-		t.Errorf("no profile: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package term
 
 import (
 	"bytes"
@@ -8,10 +8,10 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 )
 
-// jsonLine gives v as one line. What would steer a terminal is escaped also
+// JSONLine gives v as one line. What would steer a terminal is escaped also
 // beyond the control characters that JSON forbids: a file's name may hold C1
 // controls or marks that turn the direction of text.
-func jsonLine(v any) ([]byte, error) {
+func JSONLine(v any) ([]byte, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)

@@ -1,4 +1,6 @@
-package main
+// Package outfile writes files that are there whole or not at all, and never through a link that
+// another user made.
+package outfile
 
 import (
 	"crypto/rand"
@@ -9,22 +11,23 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"golang.org/x/sys/unix"
 )
 
-// newFile is a file that is there whole or not at all: until commit, what was there
+// File is a file that is there whole or not at all: until commit, what was there
 // before is. It never goes through a link of somebody else's, nor into a file that was
 // there already.
-type newFile struct {
+type File struct {
 	path   string // as it was asked for
 	name   string // of what it will be, in its folder
-	temp   *os.File
+	Temp   *os.File
 	folder *os.File // nil for what is written to as it is: a device or a pipe
 	done   bool
 }
 
-// createFile begins a file, or errs where there can be none.
-func createFile(path string) (*newFile, error) {
+// Create begins a file, or errs where there can be none.
+func Create(path string) (*File, error) {
 	mode := fs.FileMode(0o666) // as the umask allows
 	info, err := os.Stat(path)
 	real, resolveErr := resolvePath(path)
@@ -32,10 +35,10 @@ func createFile(path string) (*newFile, error) {
 	case errors.Is(resolveErr, errForeignLink):
 		return nil, writeError(path, resolveErr)
 	case err == nil && info.IsDir():
-		return nil, fmt.Errorf("write %s: it is a folder", shortText(path))
+		return nil, fmt.Errorf("write %s: it is a folder", cells.Short(path))
 	case err == nil && !info.Mode().IsRegular():
 		f, err := openDirect(path)
-		return &newFile{path: path, temp: f}, writeError(path, err)
+		return &File{path: path, Temp: f}, writeError(path, err)
 	case err == nil:
 		mode = info.Mode().Perm()
 	case !errors.Is(err, fs.ErrNotExist):
@@ -54,7 +57,7 @@ func createFile(path string) (*newFile, error) {
 		folder.Close()
 		return nil, writeError(path, err)
 	}
-	return &newFile{path: path, name: filepath.Base(real), temp: os.NewFile(uintptr(fd), temp), folder: folder}, nil
+	return &File{path: path, name: filepath.Base(real), Temp: os.NewFile(uintptr(fd), temp), folder: folder}, nil
 }
 
 // errNoReader is a pipe that would be written to in vain.
@@ -74,49 +77,49 @@ func openDirect(path string) (*os.File, error) {
 	}
 }
 
-// commit writes the file and puts it into its place.
-func (f *newFile) commit(content []byte) error {
+// Commit writes the file and puts it into its place.
+func (f *File) Commit(content []byte) error {
 	f.done = true
-	_, err := f.temp.Write(content)
+	_, err := f.Temp.Write(content)
 	if err == nil && f.folder != nil {
-		err = f.temp.Sync()
+		err = f.Temp.Sync()
 	}
-	return writeError(f.path, f.end(errors.Join(err, f.temp.Close())))
+	return writeError(f.path, f.end(errors.Join(err, f.Temp.Close())))
 }
 
-// begin puts the file into its place empty, to be written to as it comes; the caller
+// Begin puts the file into its place empty, to be written to as it comes; the caller
 // closes it.
-func (f *newFile) begin() (*os.File, error) {
+func (f *File) Begin() (*os.File, error) {
 	f.done = true
 	if err := f.end(nil); err != nil {
-		return nil, writeError(f.path, errors.Join(err, f.temp.Close()))
+		return nil, writeError(f.path, errors.Join(err, f.Temp.Close()))
 	}
-	return f.temp, nil
+	return f.Temp, nil
 }
 
 // end gives the file its name, or takes it away after an error.
-func (f *newFile) end(err error) error {
+func (f *File) end(err error) error {
 	if f.folder == nil {
 		return err
 	}
 	dir := int(f.folder.Fd())
 	if err == nil {
-		err = unix.Renameat(dir, f.temp.Name(), dir, f.name)
+		err = unix.Renameat(dir, f.Temp.Name(), dir, f.name)
 	}
 	if err != nil {
-		_ = unix.Unlinkat(dir, f.temp.Name(), 0)
+		_ = unix.Unlinkat(dir, f.Temp.Name(), 0)
 	}
 	_ = f.folder.Close()
 	return err
 }
 
-// abandon leaves what was there as it is. After commit it does nothing.
-func (f *newFile) abandon() {
+// Abandon leaves what was there as it is. After commit it does nothing.
+func (f *File) Abandon() {
 	if f == nil || f.done {
 		return
 	}
 	f.done = true
-	_ = f.temp.Close()
+	_ = f.Temp.Close()
 	_ = f.end(fs.ErrClosed)
 }
 
@@ -129,6 +132,11 @@ func writeError(path string, err error) error {
 	if errors.As(err, &named) {
 		err = named.Err
 	}
-	// With a status, so that nobody takes it for an error of what is drawn.
-	return &exitError{status: exitRefused, err: fmt.Errorf("write %s: %w", shortText(path), err)}
+	return &Error{fmt.Errorf("write %s: %w", cells.Short(path), err)}
 }
+
+// Error says that a file could not be written.
+type Error struct{ err error }
+
+func (e *Error) Error() string { return e.err.Error() }
+func (e *Error) Unwrap() error { return e.err }
