@@ -7,6 +7,8 @@ import (
 	"io"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
@@ -107,7 +109,7 @@ func (o *actOptions) show(out io.Writer, k *kernel.Kernel, j job, r *proof.Resul
 }
 
 func (o *actOptions) print(out io.Writer, r *proof.Result) error {
-	return printResult(out, o.json, r, func(t *resultText) string { return t.render(r) })
+	return render.PrintResult(out, o.json, r, func(t *render.ResultText) string { return t.Render(r) })
 }
 
 // failures are the errors of several targets. The exit status is that of the
@@ -143,7 +145,7 @@ func (f failures) err() error {
 
 // targetError is about what was asked for, before the kernel was.
 func targetError(err error) error {
-	return &exitError{status: statusOfTarget(err), err: oneLineError{err}}
+	return &exitError{status: statusOfTarget(err), err: cells.OneLine(err)}
 }
 
 // fileError is targetError for a file that a command was given, in that command's words

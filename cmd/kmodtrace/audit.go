@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/rs/zerolog"
@@ -137,7 +138,7 @@ func (o *verifyOptions) readAnchors(ctx context.Context, stdin io.Reader) (ancho
 			a, err = journal.ParseAnchor(text)
 		}
 		if err != nil {
-			zerolog.Ctx(ctx).Warn().Msgf("%s, line %d is left out: %v", cells.Short(o.anchors), n, oneLineError{err})
+			zerolog.Ctx(ctx).Warn().Msgf("%s, line %d is left out: %v", cells.Short(o.anchors), n, cells.OneLine(err))
 			continue
 		}
 		if known[a] {
@@ -183,7 +184,7 @@ func anchorLine(line string) (string, error) {
 	case entry.UID != "0":
 		return "", fmt.Errorf("an anchor that user %s wrote, not root", orUnknownText(entry.UID))
 	case entry.Unit != serviceUnit && entry.Comm != "kmodtrace":
-		return "", fmt.Errorf("an anchor that %s wrote, not kmodtrace", orUnknownText(cells.Short(strings.Join(nonEmpty(entry.Comm, entry.Unit), " of "))))
+		return "", fmt.Errorf("an anchor that %s wrote, not kmodtrace", orUnknownText(cells.Short(strings.Join(render.NonEmpty(entry.Comm, entry.Unit), " of "))))
 	}
 	return text, nil
 }

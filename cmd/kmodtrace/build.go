@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/kbuild"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/spf13/cobra"
@@ -84,7 +85,7 @@ func (o *buildOptions) run(ctx context.Context, out, messages io.Writer, args []
 		Kernel: o.kernel, Out: o.out, Symbols: o.symbols, Variables: variables, Output: messages,
 	})
 	if err != nil && ctx.Err() != nil { // what was built before a signal came, is built
-		return &exitError{status: exitRefused, err: oneLineError{err}, hint: "nothing was written"}
+		return &exitError{status: exitRefused, err: cells.OneLine(err), hint: "nothing was written"}
 	}
 	o.compare(built)
 	failure := buildError(err)
@@ -133,63 +134,26 @@ func buildError(err error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &missing):
-		return &exitError{status: exitNoTrace, err: oneLineError{err}, hint: missing.Hint()}
+		return &exitError{status: exitNoTrace, err: cells.OneLine(err), hint: missing.Hint()}
 	case errors.As(err, &failed):
-		return &exitError{status: exitRefused, err: oneLineError{err}, hint: failed.Advice}
+		return &exitError{status: exitRefused, err: cells.OneLine(err), hint: failed.Advice}
 	case errors.Is(err, kbuild.ErrBadTarget):
-		return &exitError{status: exitUsage, err: oneLineError{err}}
+		return &exitError{status: exitUsage, err: cells.OneLine(err)}
 	}
-	return &exitError{status: exitRefused, err: oneLineError{err}}
+	return &exitError{status: exitRefused, err: cells.OneLine(err)}
 }
 
-// buildRecord is what build prints.
-type buildRecord struct {
-	Verdict buildVerdict `json:"result"`
-	*kbuild.Result
-	// Reason says why it was not built, and Next what to do about that.
-	Reason string `json:"reason,omitempty"`
-	Next   string `json:"next,omitempty"`
-}
-
-type buildVerdict string
-
-const (
-	built    buildVerdict = "built"
-	notBuilt buildVerdict = "failed"
-	unable   buildVerdict = "unable" // this machine lacks what it needs
-)
-
-func newBuildRecord(r *kbuild.Result, failure error) *buildRecord {
-	record := &buildRecord{Verdict: built, Result: r, Next: hintOf(failure)}
+func newBuildRecord(r *kbuild.Result, failure error) *render.Build {
+	record := &render.Build{Verdict: render.Built, Result: r, Next: hintOf(failure)}
 	if failure != nil {
-		record.Verdict, record.Reason = notBuilt, failure.Error()
+		record.Verdict, record.Reason = render.NotBuilt, failure.Error()
 	}
 	if statusOf(failure) == exitNoTrace {
-		record.Verdict = unable
+		record.Verdict = render.Unable
 	}
 	return record
 }
 
-func (o *buildOptions) print(out io.Writer, r *buildRecord) error {
-	return printResult(out, o.json, r, func(t *resultText) string { return t.build(r) })
-}
-
-// build renders the modules that were built. Why there are none goes to standard error.
-func (t *resultText) build(r *buildRecord) string {
-	var lines []cells.Line
-	for i := range r.Modules {
-		m := &r.Modules[i]
-		word := "built"
-		if !m.Changed {
-			word = "unchanged"
-		}
-		lines = append(lines, cells.Line{}.Add(cells.Strong, m.Name).Spaced(cells.Good, word))
-		lines = append(lines, labelled("file", cells.Plain, cells.CutFront(cells.Printable(m.Path), max(t.width-labelColumns, 1))))
-		lines = append(lines, labelled("size", cells.Plain, fmt.Sprintf("%d bytes", m.Size)))
-		lines = append(lines, labelled("for", cells.Plain, m.Vermagic))
-	}
-	for i, text := range r.Notes {
-		lines = append(lines, t.wrapped(first(i, "note"), cells.Unsure, text)...)
-	}
-	return t.text(lines)
+func (o *buildOptions) print(out io.Writer, r *render.Build) error {
+	return render.PrintResult(out, o.json, r, func(t *render.ResultText) string { return t.Build(r) })
 }

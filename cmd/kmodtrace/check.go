@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
@@ -55,7 +55,7 @@ type checkOptions struct {
 func (o *checkOptions) run(ctx context.Context, out io.Writer, args []string) error {
 	k, err := kernel.Open(&kernel.Options{Release: o.kernel})
 	if errors.Is(err, kernel.ErrNotInstalled) {
-		return &exitError{status: exitUsage, err: oneLineError{err}}
+		return &exitError{status: exitUsage, err: cells.OneLine(err)}
 	}
 	if err != nil {
 		return err
@@ -126,44 +126,6 @@ func (o *checkOptions) print(out io.Writer, v *cause.Verdict) error {
 		_, err = out.Write(line)
 		return term.OutputError(err)
 	}
-	_, err := io.WriteString(out, newResultText(term.ThemeOf(out), term.Columns(out)).verdict(v))
+	_, err := io.WriteString(out, render.NewResultText(term.ThemeOf(out), term.Columns(out)).Verdict(v))
 	return term.OutputError(err)
-}
-
-// verdict renders what is to be expected of a file.
-func (t *resultText) verdict(v *cause.Verdict) string {
-	words := map[cause.Judgement]struct {
-		text  string
-		style cells.Style
-	}{
-		cause.Loads: {"would be loaded", cells.Good}, cause.Refused: {"would be refused", cells.Bad}, cause.Undecided: {"cannot be told here", cells.Unsure},
-	}
-	w := words[v.Judgement]
-	lines := []cells.Line{cells.Line{}.Add(cells.Strong, cells.OrDash(v.Module)).Spaced(w.style, w.text).Add(cells.Plain, fmt.Sprintf(" by kernel %s", v.Kernel))}
-	lines = append(lines, labelled("file", cells.Plain, cells.CutFront(cells.Printable(v.File), max(t.width-labelColumns, 1))))
-	if v.Cause != nil {
-		lines = append(lines, t.causeLines(v.Cause, cells.Bad)...)
-		lines = append(lines, t.evidence(v.Cause)...)
-	}
-	for i := range v.Warnings {
-		lines = append(lines, t.wrapped("warning", cells.Unsure, v.Warnings[i].String())...)
-	}
-	for i, text := range v.Open {
-		lines = append(lines, t.wrapped(first(i, "open"), cells.Unsure, text)...)
-	}
-	if v.Cause == nil {
-		for i, text := range v.Later {
-			lines = append(lines, t.wrapped(first(i, "later"), cells.Dim, text)...)
-		}
-	}
-	return t.text(lines)
-}
-
-// evidence lists what a cause was concluded from.
-func (t *resultText) evidence(c *cause.Cause) []cells.Line {
-	var lines []cells.Line
-	for i, text := range c.Evidence {
-		lines = append(lines, t.wrapped(first(i, "evidence"), cells.Plain, text)...)
-	}
-	return lines
 }

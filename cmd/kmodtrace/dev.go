@@ -71,7 +71,7 @@ func (o *devOptions) parse(args []string) error {
 	info, err := os.Stat(o.dir)
 	switch {
 	case err != nil:
-		return &exitError{status: exitRefused, err: oneLineError{fmt.Errorf("dev %s: %w", cmp.Or(o.dir, `""`), errors.Unwrap(err))}}
+		return &exitError{status: exitRefused, err: cells.OneLine(fmt.Errorf("dev %s: %w", cmp.Or(o.dir, `""`), errors.Unwrap(err)))}
 	case !info.IsDir():
 		return usageErrorf("%s: want the folder with the sources", cells.Short(o.dir))
 	}
@@ -99,7 +99,7 @@ func (o *devOptions) run(cmd *cobra.Command) (err error) {
 	d := &dev{devOptions: o, session: session, reloader: reloader, out: newDevScreen(cmd.OutOrStdout()), sources: sources}
 	log, err := followKernelLog(d.out.kernel)
 	if err != nil {
-		return &exitError{status: exitRefused, err: oneLineError{fmt.Errorf("what the kernel prints: %w", err)}, hint: "run it as root, for instance by sudo"}
+		return &exitError{status: exitRefused, err: cells.OneLine(fmt.Errorf("what the kernel prints: %w", err)), hint: "run it as root, for instance by sudo"}
 	}
 	defer log.close()
 	return d.loop(cmd.Context())
@@ -151,6 +151,6 @@ func (d *dev) end(ctx context.Context) error {
 	}
 	r, _ := d.session.Unload(ctx, d.name, nil) // the result has the error
 	explain(ctx, d.session, r)
-	d.out.text(d.out.result().render(r))
+	d.out.text(d.out.result().Render(r))
 	return resultFailure(r)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/lab"
+	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/trial"
 	"github.com/kmodtrace/kmodtrace/kbuild"
 	"github.com/kmodtrace/kmodtrace/kmod"
@@ -94,7 +95,7 @@ func (d *dev) passes(ctx context.Context, path string) bool {
 		d.out.line(cells.Good, fmt.Sprintf("tried in a machine: passed, in %.1f s", r.Took.Seconds()))
 		return true
 	}
-	d.out.text(newTrialText(d.out.theme, d.out.width()).render(r))
+	d.out.text(render.NewTrialText(d.out.theme, d.out.width()).Render(r))
 	d.out.line(cells.Bad, "it does not come into this kernel: "+r.Why)
 	return false
 }
@@ -106,7 +107,7 @@ func (d *dev) replace(ctx context.Context, path string, image []byte) error {
 	if err == nil {
 		r = carryOut(ctx, d.reloader, d.session, plan)
 	}
-	d.out.text(d.out.result().reload(r))
+	d.out.text(d.out.result().Reload(r))
 	if r.Reason != "" {
 		d.out.line(cells.Bad, r.Reason)
 	}

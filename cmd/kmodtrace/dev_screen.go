@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kbuild"
 	xterm "golang.org/x/term"
@@ -29,7 +30,7 @@ func newDevScreen(to io.Writer) *devScreen {
 
 func (s *devScreen) width() int { return term.Columns(s.to) }
 
-func (s *devScreen) result() *resultText { return newResultText(s.theme, s.width()) }
+func (s *devScreen) result() *render.ResultText { return render.NewResultText(s.theme, s.width()) }
 
 // later begins a round when it prints something.
 func (s *devScreen) later(title string) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 )
 
 // sourceWatch tells when something is saved in a folder, or below.
@@ -36,7 +37,7 @@ func watchSources(dir string) (*sourceWatch, error) {
 }
 
 func watchError(dir string, err error) error {
-	return &exitError{status: exitRefused, err: oneLineError{fmt.Errorf("watch %s: %w", dir, err)}, hint: "fs.inotify.max_user_watches bounds how many folders can be watched"}
+	return &exitError{status: exitRefused, err: cells.OneLine(fmt.Errorf("watch %s: %w", dir, err)), hint: "fs.inotify.max_user_watches bounds how many folders can be watched"}
 }
 
 // add watches a folder and those below it. One that goes away meanwhile is none.

@@ -1,15 +1,10 @@
 package main
 
 import (
-	"errors"
 	"io"
-	"os"
-	"strings"
-	"time"
 
-	"github.com/kmodtrace/kmodtrace/internal/procfs"
+	"github.com/kmodtrace/kmodtrace/internal/doctor"
 	"github.com/kmodtrace/kmodtrace/internal/term"
-	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/spf13/cobra"
 )
@@ -29,11 +24,11 @@ Exit status: 0 when tracing works, 4 when it does not.`,
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			defer surviveBrokenPipe()()
-			report, err := examine(backend)
+			report, err := doctor.Examine(backend)
 			if printErr := printReport(cmd.OutOrStdout(), report, asJSON); printErr != nil {
 				return printErr
 			}
-			return err
+			return noTraceError(err)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object (docs/schema/doctor.schema.json)")
@@ -41,187 +36,10 @@ Exit status: 0 when tracing works, 4 when it does not.`,
 	return cmd
 }
 
-// report is what doctor found.
-type report struct {
-	Kernel system  `json:"kernel"`
-	Checks []check `json:"checks"`
-	// Works tells whether tracing works, Reason why not.
-	Works  bool   `json:"works"`
-	Reason string `json:"reason,omitempty"`
-	// Attach and Detach are how long that took; zero where it came to none.
-	Attach time.Duration `json:"attach_ns,omitempty"`
-	Detach time.Duration `json:"detach_ns,omitempty"`
-	// Coverage is nil where no hook was tried.
-	Coverage *tracer.Coverage `json:"coverage,omitempty"`
-}
-
-type system struct {
-	Release string `json:"release"`
-	Arch    string `json:"arch"` // as uname -m has it
-}
-
-// check is one question to the kernel.
-type check struct {
-	Name string `json:"name"`
-	Have have   `json:"have"`
-	// Required: tracing cannot do without.
-	Required bool   `json:"required"`
-	Note     string `json:"note,omitempty"`
-}
-
-// have is the answer to a check.
-type have string
-
-const (
-	yes     have = "yes"
-	no      have = "no"
-	unknown have = "unknown"
-)
-
-// examine asks and attaches. The error is that of a kernel that cannot be traced.
-func examine(backend tracer.Backend) (*report, error) {
-	r := &report{Kernel: runningKernel(), Checks: checks()}
-	start := time.Now()
-	t, err := tracer.Open(&tracer.Options{Backend: backend})
-	if err != nil {
-		var partial *tracer.CoverageError
-		if errors.As(err, &partial) {
-			r.Coverage = &partial.Coverage
-		}
-		err = noTraceError(err)
-		r.Reason = err.Error()
-		return r, err
-	}
-	coverage := t.Coverage()
-	r.Works, r.Attach, r.Coverage = true, time.Since(start), &coverage
-	start = time.Now()
-	err = t.Close()
-	r.Detach = time.Since(start)
-	return r, err
-}
-
-func runningKernel() system {
-	u := procfs.Uname()
-	return system{Release: u.Release, Arch: u.Machine}
-}
-
-// checks asks for what tracing needs, then for what makes it better, then for
-// what keeps modules out.
-func checks() []check {
-	privilege := required("privilege", tracer.HavePrivilege())
-	return []check{
-		required("modules", tracer.HaveModules()),
-		required("kprobes", tracer.HaveKprobes()),
-		required("BTF", tracer.HaveBTF()),
-		privilege,
-		lockdownCheck(),
-		optional("fentry", tracer.HaveFentry(), privilege.Have == yes),
-		optional("BPF LSM", tracer.HaveBPFLSM(), true),
-		loadingCheck(),
-		signatureCheck(),
-		loginCheck(kernel.LoginUIDImmutable()),
-	}
-}
-
-func required(name string, err error) check {
-	c := optional(name, err, true)
-	c.Required = true
-	return c
-}
-
-// optional takes an error for a no only where the question could be asked.
-func optional(name string, err error, askable bool) check {
-	switch {
-	case err == nil:
-		return check{Name: name, Have: yes}
-	case !askable:
-		return check{Name: name, Have: unknown, Note: "cannot be asked without privilege"}
-	case errors.Is(err, os.ErrPermission) && !errors.Is(err, tracer.ErrPrivilege), errors.Is(err, os.ErrNotExist):
-		return check{Name: name, Have: unknown, Note: oneLineError{err}.Error()}
-	}
-	return check{Name: name, Have: no, Note: strings.TrimPrefix(oneLineError{err}.Error(), "no "+name+": ")}
-}
-
-// lockdownCheck: only the mode confidentiality keeps BPF from reading the kernel.
-func lockdownCheck() check {
-	c := required("memory reads", tracer.HaveNoLockdown())
-	mode, err := tracer.Lockdown()
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		c.Note = "no lockdown in this kernel, or securityfs is not mounted"
-	case err != nil:
-		c.Have, c.Note = unknown, oneLineError{err}.Error()
-	case c.Have == yes && mode == "integrity":
-		c.Note = "lockdown mode integrity: unsigned modules are refused"
-	case c.Have == yes:
-		c.Note = "lockdown mode " + mode
-	}
-	return c
-}
-
-// loadingCheck tells whether modules can be loaded now; tracing sees the refusals
-// all the same.
-func loadingCheck() check {
-	c := check{Name: "loading", Have: yes}
-	switch value, err := readWord("/proc/sys/kernel/modules_disabled"); {
-	case err != nil && tracer.HaveModules() != nil:
-		c.Have, c.Note = no, "this kernel has no modules"
-	case err != nil:
-		c.Have, c.Note = unknown, oneLineError{err}.Error()
-	case value != "0":
-		c.Have, c.Note = no, "kernel.modules_disabled is set: no module can be loaded or unloaded until reboot"
-	}
-	return c
-}
-
-// signatureCheck tells whether unsigned modules are taken. The parameter can be
-// set at boot, and lockdown has the same effect.
-func signatureCheck() check {
-	c := check{Name: "unsigned modules", Have: yes}
-	mode, _ := tracer.Lockdown()
-	switch value, err := readWord("/sys/module/module/parameters/sig_enforce"); {
-	case mode == "integrity" || mode == "confidentiality":
-		c.Have, c.Note = no, "lockdown refuses them"
-	case errors.Is(err, os.ErrNotExist) && tracer.HaveModules() != nil:
-		c.Have, c.Note = no, "this kernel has no modules"
-	case errors.Is(err, os.ErrNotExist):
-		c.Note = "this kernel checks no signatures"
-	case err != nil:
-		c.Have, c.Note = unknown, oneLineError{err}.Error()
-	case value == "Y" || value == "1":
-		c.Have, c.Note = no, "module.sig_enforce is set"
-	default:
-		c.Note = "they taint the kernel"
-	}
-	return c
-}
-
-// loginCheck tells whether root can change a login uid that is set. Whoever has none can
-// set it in any case.
-func loginCheck(immutable bool, err error) check {
-	c := check{Name: "fixed login uid"}
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		c.Have, c.Note = no, "this kernel has no login uids: nobody is known by a login"
-	case err != nil:
-		c.Have, c.Note = unknown, oneLineError{err}.Error()
-	case immutable:
-		c.Have, c.Note = yes, "nobody can change one that is set; a process without one can set it once"
-	default:
-		c.Have, c.Note = no, "root can change one that is set (auditctl --loginuid-immutable), and a process without one can set it once"
-	}
-	return c
-}
-
-func readWord(path string) (string, error) {
-	text, err := os.ReadFile(path)
-	return strings.TrimSpace(string(text)), err
-}
-
-func printReport(out io.Writer, r *report, asJSON bool) error {
+func printReport(out io.Writer, r *doctor.Report, asJSON bool) error {
 	if asJSON {
 		return term.PrintJSON(out, r)
 	}
-	_, err := io.WriteString(out, reportText{term.ThemeOf(out), term.Columns(out)}.render(r))
+	_, err := io.WriteString(out, doctor.NewText(term.ThemeOf(out), term.Columns(out)).Render(r))
 	return term.OutputError(err)
 }

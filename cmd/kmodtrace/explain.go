@@ -13,6 +13,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/tail"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kernel"
@@ -114,18 +115,18 @@ func (o *explainOptions) list(out io.Writer) error {
 		}
 		return nil
 	}
-	t := newResultText(term.ThemeOf(out), term.Columns(out))
+	t := render.NewResultText(term.ThemeOf(out), term.Columns(out))
 	var lines []cells.Line
 	for _, m := range cause.Codes() {
 		head := cells.Line{}.Cell(cells.Strong, string(m.Code), codeColumns)
-		for i, part := range cells.Wrap(m.Means, t.width-cells.Count(head.String())) {
+		for i, part := range cells.Wrap(m.Means, t.Width-cells.Count(head.String())) {
 			if i > 0 {
 				head = cells.Line{}.Cell(cells.Plain, "", codeColumns)
 			}
 			lines = append(lines, head.Add(cells.Plain, part))
 		}
 	}
-	_, err := io.WriteString(out, t.text(lines))
+	_, err := io.WriteString(out, t.Text(lines))
 	return term.OutputError(err)
 }
 
@@ -140,12 +141,12 @@ func (o *explainOptions) meaning(out io.Writer, m cause.Meaning) error {
 		_, err = out.Write(text)
 		return term.OutputError(err)
 	}
-	t := newResultText(term.ThemeOf(out), term.Columns(out))
+	t := render.NewResultText(term.ThemeOf(out), term.Columns(out))
 	lines := []cells.Line{cells.Line{}.Add(cells.Strong, string(m.Code)).Spaced(cells.Dim, "("+m.Of+")")}
-	lines = append(lines, t.wrapped("means", cells.Plain, m.Means)...)
-	lines = append(lines, t.wrapped("because", cells.Plain, m.Because)...)
-	lines = append(lines, t.wrapped("next", cells.Plain, m.Next)...)
-	_, err := io.WriteString(out, t.text(lines))
+	lines = append(lines, t.Wrapped("means", cells.Plain, m.Means)...)
+	lines = append(lines, t.Wrapped("because", cells.Plain, m.Because)...)
+	lines = append(lines, t.Wrapped("next", cells.Plain, m.Next)...)
+	_, err := io.WriteString(out, t.Text(lines))
 	return term.OutputError(err)
 }
 
@@ -276,22 +277,7 @@ func (o *explainOptions) explained(out io.Writer, e account.Account) error {
 		_, err = out.Write(text)
 		return term.OutputError(err)
 	}
-	t := newResultText(term.ThemeOf(out), term.Columns(out))
-	_, err := io.WriteString(out, t.text(t.explanation(&e)))
+	t := render.NewResultText(term.ThemeOf(out), term.Columns(out))
+	_, err := io.WriteString(out, t.Text(t.Explanation(&e)))
 	return term.OutputError(err)
-}
-
-// explanation is a block with everything about the cause.
-func (t *resultText) explanation(e *account.Account) []cells.Line {
-	lines := t.block(e, true)
-	if c := e.Cause; c != nil {
-		lines = append(lines, t.evidence(c)...)
-		if m, ok := cause.MeaningOf(c.Code); ok {
-			lines = append(lines, t.wrapped("because", cells.Plain, m.Because)...)
-		}
-	}
-	lines = append(lines, t.attribution(&e.Action)...)
-	lines = append(lines, t.facts(e)...)
-	lines = append(lines, t.timeline(&e.Action)...)
-	return append(lines, cells.Line{})
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/modname"
+	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -125,7 +126,7 @@ func (f *filter) container(a *tracer.Actor) bool {
 	c := a.Cgroup.Container
 	return len(f.containers) == 0 || slices.ContainsFunc(f.containers, func(wanted string) bool {
 		if wanted == anyContainer {
-			return containerText(&a.Process) != ""
+			return render.ContainerText(&a.Process) != ""
 		}
 		return c != nil && (strings.HasPrefix(c.ID, wanted) || c.Runtime == wanted)
 	})

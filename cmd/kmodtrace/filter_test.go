@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kmodtrace/kmodtrace/internal/sample"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -55,13 +56,13 @@ func TestFilter(t *testing.T) {
 // TestFilterWho: who did it, and who needed it, can be asked for; one of the two must
 // be all that is asked.
 func TestFilterWho(t *testing.T) {
-	load, request := requested()
+	load, request := sample.Requested()
 	load.Requester.Actor.Cgroup = tracer.Cgroup{Unit: "session-3.scope", Container: &tracer.Container{Runtime: "docker", ID: "0123abcd"}}
 	load.Requester.Thread = tracer.Thread{PID: 13, TID: 13, UID: 1, Comm: "ip"}
 	load.Actor.Cgroup.Unit = "cron.service"
-	direct := loaded()
-	direct.Actor = loggedIn("insmod", 13)
-	unknown := loaded()
+	direct := sample.Loaded()
+	direct.Actor = sample.LoggedIn("insmod", 13)
+	unknown := sample.Loaded()
 	for name, test := range map[string]struct {
 		flags                          filterFlags
 		load, request, direct, unknown bool

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/rs/zerolog"
@@ -209,9 +210,9 @@ func (p *firstPrinter) text(f *firstSeen) string {
 		s = cells.Bad
 	}
 	l := p.row(s, dateTime(f.Time), strconv.FormatInt(f.Seq, 10), f.how(), cells.OrDash(f.User))
-	values := nonEmpty(f.Value)
+	values := render.NonEmpty(f.Value)
 	if f.What == journal.Contents {
-		values = nonEmpty(f.Value, f.File)
+		values = render.NonEmpty(f.Value, f.File)
 	}
 	value := cells.Printable(strings.Join(values, "  "))
 	if cells.Count(l.String())+cells.Count(value) <= p.width {
@@ -219,9 +220,9 @@ func (p *firstPrinter) text(f *firstSeen) string {
 	}
 	text := l.Paint(p.theme, p.width)
 	for i, v := range values {
-		branch := branchMore
+		branch := cells.BranchMore
 		if i == len(values)-1 {
-			branch = branchLast
+			branch = cells.BranchLast
 		}
 		text += cells.Line{}.Add(cells.Dim, "  "+branch).Add(cells.Strong, cells.CutFront(cells.Printable(v), p.width-4)).Paint(p.theme, p.width)
 	}

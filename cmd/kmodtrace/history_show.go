@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/spf13/cobra"
@@ -68,16 +69,16 @@ func showRecord(out io.Writer, rec *journal.Record, changed, asJSON bool) error 
 		if asJSON {
 			return writeJSONLine(w, documentOf(rec, changed))
 		}
-		t := newResultText(term.ThemeOf(out), term.Columns(out))
+		t := render.NewResultText(term.ThemeOf(out), term.Columns(out))
 		var lines []cells.Line
 		if a := accountOf(rec); a != nil {
-			lines = t.explanation(a)
+			lines = t.Explanation(a)
 			lines = lines[:len(lines)-1] // the empty one
 		} else {
 			lines = append(lines, cells.Line{}.Add(cells.Strong, string(rec.Kind)).Spaced(cells.Plain, rec.Module))
-			lines = append(lines, t.wrapped("says", cells.Plain, saidBy(rec))...)
+			lines = append(lines, t.Wrapped("says", cells.Plain, saidBy(rec))...)
 		}
-		_, err := io.WriteString(w, t.text(append(lines, t.proof(rec, changed)...)))
+		_, err := io.WriteString(w, t.Text(append(lines, proofOf(t, rec, changed)...)))
 		return err
 	})
 }
@@ -91,20 +92,20 @@ func saidBy(rec *journal.Record) string {
 	return fmt.Sprintf("%s %s %s, and what cannot be read: %.300q", rec.Action, rec.Outcome, rec.Cause, rec.Body)
 }
 
-// proof are the lines that say where a record stands in the chain.
-func (t *resultText) proof(rec *journal.Record, changed bool) []cells.Line {
+// proofOf are the lines that say where a record stands in the chain.
+func proofOf(t *render.ResultText, rec *journal.Record, changed bool) []cells.Line {
 	lines := []cells.Line{
-		labelled("record", cells.Plain, strconv.FormatInt(rec.Seq, 10)),
-		labelled("id", cells.Plain, rec.ID),
-		labelled("time", cells.Plain, rec.Time.Local().Format("2006-01-02 15:04:05.000000000 -0700")),
-		labelled("boot", cells.Plain, rec.Boot),
+		render.Labelled("record", cells.Plain, strconv.FormatInt(rec.Seq, 10)),
+		render.Labelled("id", cells.Plain, rec.ID),
+		render.Labelled("time", cells.Plain, rec.Time.Local().Format("2006-01-02 15:04:05.000000000 -0700")),
+		render.Labelled("boot", cells.Plain, rec.Boot),
 	}
 	if rec.Count != 0 {
-		lines = append(lines, labelled("count", cells.Plain, strconv.FormatInt(rec.Count, 10)))
+		lines = append(lines, render.Labelled("count", cells.Plain, strconv.FormatInt(rec.Count, 10)))
 	}
-	lines = append(lines, labelled("hash", cells.Plain, rec.Hash.String()))
+	lines = append(lines, render.Labelled("hash", cells.Plain, rec.Hash.String()))
 	if changed {
-		lines = append(lines, t.wrapped("changed", cells.Bad, "this is not what was written: it does not have that hash")...)
+		lines = append(lines, t.Wrapped("changed", cells.Bad, "this is not what was written: it does not have that hash")...)
 	}
 	return lines
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/journal"
 )
@@ -19,7 +20,7 @@ import (
 type historyText struct {
 	theme term.Theme
 	width int
-	table *actionTable
+	table *render.ActionTable
 
 	day  string
 	boot *string // of the record before; nil: there was none
@@ -27,12 +28,12 @@ type historyText struct {
 
 // newHistoryText takes the highest number that there is.
 func newHistoryText(t term.Theme, width int, now time.Time, last int64) *historyText {
-	number := sideColumn{title: "RECORD", width: max(len("RECORD"), len(strconv.FormatInt(last, 10)))}
-	return &historyText{theme: t, width: width, table: newActionTableWith(t, width, number), day: now.Local().Format(time.DateOnly)}
+	number := render.Column{Title: "RECORD", Width: max(len("RECORD"), len(strconv.FormatInt(last, 10)))}
+	return &historyText{theme: t, width: width, table: render.NewActionTableWith(t, width, number), day: now.Local().Format(time.DateOnly)}
 }
 
 func (h *historyText) begin(w io.Writer) error {
-	_, err := io.WriteString(w, h.table.header())
+	_, err := io.WriteString(w, h.table.Header())
 	return err
 }
 
@@ -49,7 +50,7 @@ func (h *historyText) render(r *journal.Record, changed bool) string {
 	case a != nil:
 		return text + h.action(r, a)
 	case r.Kind == journal.KindAction:
-		return text + h.note(r, cells.OrDash(r.Action), cells.Unsure, strings.Join(nonEmpty(r.Module, r.Outcome, r.Cause, labelledWord("by ", r.User)), " ")+
+		return text + h.note(r, cells.OrDash(r.Action), cells.Unsure, strings.Join(render.NonEmpty(r.Module, r.Outcome, r.Cause, render.LabelledWord("by ", r.User)), " ")+
 			"; what else was recorded cannot be read")
 	case r.Kind.Gap():
 		return text + h.note(r, string(r.Kind), cells.Unsure, noteText(r))
@@ -58,8 +59,8 @@ func (h *historyText) render(r *journal.Record, changed bool) string {
 }
 
 func (h *historyText) action(r *journal.Record, a *account.Account) string {
-	h.table.side.text = func(*account.Account) string { return strconv.FormatInt(r.Seq, 10) }
-	return h.table.render(a)
+	h.table.Side.Text = func(*account.Account) string { return strconv.FormatInt(r.Seq, 10) }
+	return h.table.Render(a)
 }
 
 // divider is the line where another day or boot begins. The first record needs none if
@@ -73,7 +74,7 @@ func (h *historyText) divider(r *journal.Record) string {
 	}
 	l := cells.Line{}.Add(cells.Dim, day)
 	if h.boot == nil || newBoot {
-		l = l.Spaced(cells.Dim, labelledWord("boot ", shortBoot(r.Boot)))
+		l = l.Spaced(cells.Dim, render.LabelledWord("boot ", shortBoot(r.Boot)))
 	}
 	h.day, h.boot = day, &r.Boot
 	return l.Paint(h.theme, h.width)
@@ -81,7 +82,7 @@ func (h *historyText) divider(r *journal.Record) string {
 
 // note is what is no row of the table: as wide as the line.
 func (h *historyText) note(r *journal.Record, kind string, s cells.Style, said string) string {
-	before := cells.Line{}.Cell(cells.Dim, clockTime(r.Time.Local()), timeColumns).Cell(s, kind, max(kindColumns, min(len(kind), len("inventory"))))
+	before := cells.Line{}.Cell(cells.Dim, render.ClockTime(r.Time.Local()), render.TimeColumns).Cell(s, kind, max(render.KindColumns, min(len(kind), len("inventory"))))
 	indent := cells.Count(before.String())
 	var b strings.Builder
 	for _, text := range cells.Wrap(said, h.width-indent) {

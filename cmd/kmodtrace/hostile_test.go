@@ -14,7 +14,10 @@ import (
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/doctor"
 	"github.com/kmodtrace/kmodtrace/internal/lab"
+	"github.com/kmodtrace/kmodtrace/internal/render"
+	"github.com/kmodtrace/kmodtrace/internal/sample"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/internal/trial"
 	"github.com/kmodtrace/kmodtrace/journal"
@@ -52,7 +55,7 @@ func checkShown(t *testing.T, what, shown string) {
 }
 
 // shownTexts are how each of the values that commands print becomes text.
-func shownTexts(text string) map[string]func(*resultText) string {
+func shownTexts(text string) map[string]func(*render.ResultText) string {
 	all := records(text)
 	a := all["action"].(*account.Account)
 	record := filledRow(text)
@@ -68,81 +71,87 @@ func shownTexts(text string) map[string]func(*resultText) string {
 			return errors.Join(recordCSVPrinter{}.record(b, record, changed), recordJSONPrinter{}.record(b, record, changed), showRecord(b, record, changed, false))
 		})
 	}
-	return map[string]func(*resultText) string{
-		"action": func(t *resultText) string {
-			return newActionTable(t.theme, t.width).render(a) + t.text(t.explanation(a)) + t.text(t.block(a, false)) + t.text(messageLines(&a.Action, 10))
+	return map[string]func(*render.ResultText) string{
+		"action": func(t *render.ResultText) string {
+			return render.NewActionTable(t.Theme, t.Width).Render(a) + t.Text(t.Explanation(a)) + t.Text(t.Block(a, false)) + t.Text(render.MessageLines(&a.Action, 10))
 		},
-		"origin": func(t *resultText) string { return t.text(t.origin(a.Origin)) },
-		"cause": func(t *resultText) string {
-			return t.text(append(t.causeLines(a.Cause, cells.Bad), t.evidence(a.Cause)...))
+		"origin": func(t *render.ResultText) string { return t.Text(t.Origin(a.Origin)) },
+		"cause": func(t *render.ResultText) string {
+			return t.Text(append(t.CauseLines(a.Cause, cells.Bad), t.Evidence(a.Cause)...))
 		},
-		"verdict": func(t *resultText) string { return t.verdict(all["verdict"].(*cause.Verdict)) },
-		"meaning": func(t *resultText) string { return "" }, // ours alone
-		"event": func(t *resultText) string {
-			table, shown := &eventTable{t.theme, t.width}, ""
-			for _, e := range eventsOfEachPayload(text) {
-				shown += table.render(e)
+		"verdict": func(t *render.ResultText) string { return t.Verdict(all["verdict"].(*cause.Verdict)) },
+		"meaning": func(t *render.ResultText) string { return "" }, // ours alone
+		"event": func(t *render.ResultText) string {
+			table, shown := &render.EventTable{Theme: t.Theme, Width: t.Width}, ""
+			for _, e := range sample.Events(text) {
+				shown += table.Render(e)
 			}
 			return shown
 		},
-		"coverage": func(t *resultText) string {
-			return t.text(reportText{t.theme, t.width}.hooks(all["coverage"].(*tracer.Coverage)))
+		"coverage": func(t *render.ResultText) string {
+			return t.Text(doctor.NewText(t.Theme, t.Width).Hooks(all["coverage"].(*tracer.Coverage)))
 		},
-		"result": func(t *resultText) string { return t.render(all["result"].(*proof.Result)) },
-		"doctor": func(t *resultText) string { return reportText{t.theme, t.width}.render(all["doctor"].(*report)) },
-		"refs":   func(t *resultText) string { return refsText{t.theme, t.width}.render(all["refs"].(*refsRecord)) },
-		"reload": func(t *resultText) string { return t.reload(all["reload"].(*reload.Result)) },
-		"build":  func(t *resultText) string { return t.build(all["build"].(*buildRecord)) },
-		"trial":  func(t *resultText) string { return (&trialText{t}).render(all["trial"].(*trial.Report)) },
-		"record": func(*resultText) string {
+		"result": func(t *render.ResultText) string { return t.Render(all["result"].(*proof.Result)) },
+		"doctor": func(t *render.ResultText) string {
+			return doctor.NewText(t.Theme, t.Width).Render(all["doctor"].(*doctor.Report))
+		},
+		"refs": func(t *render.ResultText) string {
+			return render.NewRefsText(t.Theme, t.Width).Render(all["refs"].(*render.Refs))
+		},
+		"reload": func(t *render.ResultText) string { return t.Reload(all["reload"].(*reload.Result)) },
+		"build":  func(t *render.ResultText) string { return t.Build(all["build"].(*render.Build)) },
+		"trial": func(t *render.ResultText) string {
+			return (&render.TrialText{ResultText: t}).Render(all["trial"].(*trial.Report))
+		},
+		"record": func(*render.ResultText) string {
 			note := *record
 			note.Kind, note.Body = journal.KindLost, mustJSON(map[string]string{"text": text})
 			broken := *record
 			broken.Body = []byte(text)
 			return history(record, false) + history(record, true) + history(&note, false) + history(&broken, false)
 		},
-		"first": func(t *resultText) string {
+		"first": func(t *render.ResultText) string {
 			return printed(func(b *bytes.Buffer) error {
 				f := all["first"].(*firstSeen)
-				return errors.Join((&firstPrinter{recordFormat{}, t.theme, t.width}).print(b, f, true),
-					(&firstPrinter{recordFormat{csv: true}, t.theme, t.width}).print(b, f, true))
+				return errors.Join((&firstPrinter{recordFormat{}, t.Theme, t.Width}).print(b, f, true),
+					(&firstPrinter{recordFormat{csv: true}, t.Theme, t.Width}).print(b, f, true))
 			})
 		},
-		"loaded": func(t *resultText) string {
-			return printed(func(b *bytes.Buffer) error { return loadedTable(all["loaded"].(*loadedJSON), t.theme, t.width, b) })
+		"loaded": func(t *render.ResultText) string {
+			return printed(func(b *bytes.Buffer) error { return loadedTable(all["loaded"].(*loadedJSON), t.Theme, t.Width, b) })
 		},
-		"anchor": func(*resultText) string { return cells.Printable(journal.Anchor{Journal: text}.String()) }, // as audit prints it
-		"verification": func(*resultText) string {
+		"anchor": func(*render.ResultText) string { return cells.Printable(journal.Anchor{Journal: text}.String()) }, // as audit prints it
+		"verification": func(*render.ResultText) string {
 			return printed(func(b *bytes.Buffer) error {
 				v := all["verification"].(*verification)
 				v.Problems[0].line = text
 				return v.print(b)
 			})
 		},
-		"module": func(*resultText) string {
+		"module": func(*render.ResultText) string {
 			return printed(func(b *bytes.Buffer) error {
-				table := moduleTable([]kmod.Module{*filled[kmod.Module](text)}, 0)
+				table := moduleTable([]kmod.Module{*sample.New[kmod.Module](text)}, 0)
 				return table.Print(b)
 			})
 		},
-		"file": func(*resultText) string {
+		"file": func(*render.ResultText) string {
 			return printed(func(b *bytes.Buffer) error {
-				f := filled[kmod.File](text)
+				f := sample.New[kmod.File](text)
 				problem := *f
 				f.Signature.Problem = ""
 				lines := append(append(infoLines(f), infoLines(&problem)...), symbolLines(f)...)
 				return errors.Join((&infoOptions{}).print(b, lines), (&infoOptions{field: text}).print(b, lines))
 			})
 		},
-		"kernels": func(*resultText) string {
-			return printed(func(b *bytes.Buffer) error { return printKernels(b, []kernelRow{*filled[kernelRow](text)}) })
+		"kernels": func(*render.ResultText) string {
+			return printed(func(b *bytes.Buffer) error { return printKernels(b, []kernelRow{*sample.New[kernelRow](text)}) })
 		},
-		"picture": func(t *resultText) string {
+		"picture": func(t *render.ResultText) string {
 			p := timeline.New([]account.Account{*a, *a})
-			p.Main.Facts = filled[timeline.Facts](text)
-			return paintedLines(t.theme, p.Text(&timeline.TextOptions{Columns: t.width})) + printed(func(b *bytes.Buffer) error { return errors.Join(p.SVG(b), p.HTML(b)) })
+			p.Main.Facts = sample.New[timeline.Facts](text)
+			return paintedLines(t.Theme, p.Text(&timeline.TextOptions{Columns: t.Width})) + printed(func(b *bytes.Buffer) error { return errors.Join(p.SVG(b), p.HTML(b)) })
 		},
-		"loss": func(*resultText) string { return lossText(tracer.Loss{Events: 1}) },
+		"loss": func(*render.ResultText) string { return lossText(tracer.Loss{Events: 1}) },
 	}
 }
 
@@ -156,8 +165,8 @@ func mustJSON(v any) []byte {
 
 // filledRow is an action in the journal.
 func filledRow(text string) *journal.Record {
-	r := filled[journal.Record](text)
-	a := filledAction(text)
+	r := sample.New[journal.Record](text)
+	a := sample.Action(text)
 	a.Kind = tracer.Load
 	r.Kind, r.Body = journal.KindAction, mustJSON(a)
 	return r
@@ -186,9 +195,9 @@ func TestHostileText(t *testing.T) {
 			t.Errorf("%s: no rendering of it is tested", name)
 		}
 	}
-	for name, render := range shown {
+	for name, show := range shown {
 		for _, width := range []int{40, 80, 1000} {
-			checkShown(t, name, render(newResultText(term.Theme{}, width)))
+			checkShown(t, name, show(render.NewResultText(term.Theme{}, width)))
 		}
 	}
 }

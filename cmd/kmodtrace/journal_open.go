@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/outfile"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/service"
@@ -42,7 +43,7 @@ func journalError(err error) error {
 		{journal.ErrCorrupt, "kmodtrace audit verify says what is wrong, where the file can be read at all; kmodtrace serve sets it aside and begins a new one"},
 	} {
 		if errors.Is(err, known.is) {
-			return &exitError{status: exitRefused, err: oneLineError{err}, hint: known.hint}
+			return &exitError{status: exitRefused, err: cells.OneLine(err), hint: known.hint}
 		}
 	}
 	return err

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
@@ -107,8 +108,8 @@ func (o *loadOptions) show(out io.Writer, k *kernel.Kernel, r *proof.Result, ste
 	switch {
 	case o.picture.alone():
 	case o.picture.timeline:
-		t := newResultText(term.ThemeOf(out), term.Columns(out))
-		_, err = io.WriteString(out, timelineText(out, p)+t.text([]cells.Line{verdictLine(r)}))
+		t := render.NewResultText(term.ThemeOf(out), term.Columns(out))
+		_, err = io.WriteString(out, timelineText(out, p)+t.Text([]cells.Line{render.VerdictLine(r)}))
 	default:
 		err = o.print(out, r)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/procfs"
+	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/service"
@@ -55,7 +56,7 @@ func (l *loadedBy) who() string {
 func (l *loadedBy) when(now time.Time) string {
 	text := l.Time.Local().Format(time.DateOnly)
 	if text == now.Local().Format(time.DateOnly) {
-		text = clockTime(l.Time)
+		text = render.ClockTime(l.Time)
 	}
 	if !l.Seen {
 		return "before " + text
@@ -87,7 +88,7 @@ func (f *loadedFlags) modules(ctx context.Context) map[string]*loadedBy {
 	known, err := loadedNow(ctx, path, f.root)
 	usual := !f.named() && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission))
 	if err != nil && !usual {
-		zerolog.Ctx(ctx).Warn().Msgf("who loaded what is not known: %v", oneLineError{err})
+		zerolog.Ctx(ctx).Warn().Msgf("who loaded what is not known: %v", cells.OneLine(err))
 	}
 	return known
 }

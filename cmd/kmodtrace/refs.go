@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -89,8 +90,8 @@ func (o *refsOptions) run(ctx context.Context, stdout io.Writer, name string) er
 		return refsError(module, err)
 	}
 	zerolog.Ctx(ctx).Info().Str("module", module).Int("refcount", count).
-		Msgf("ready: watching %s, which has %s now", module, references(count))
-	w := &refsWatcher{refsOptions: o, refs: refs, out: stdout, record: refsRecord{Module: module, Time: time.Now(), CountBefore: count}}
+		Msgf("ready: watching %s, which has %s now", module, render.References(count))
+	w := &refsWatcher{refsOptions: o, refs: refs, out: stdout, record: render.Refs{Module: module, Time: time.Now(), CountBefore: count}}
 	if err := writeReady(o.readyFile); err != nil {
 		return err
 	}
@@ -126,7 +127,7 @@ type refsWatcher struct {
 	*refsOptions
 	refs   *tracer.Refs
 	out    io.Writer
-	record refsRecord
+	record render.Refs
 }
 
 // unloadCheck is how often it is looked whether the module has gone: nothing tells.
@@ -213,7 +214,7 @@ func (w *refsWatcher) take(count int, countErr error) (err error) {
 
 func (w *refsWatcher) print() error {
 	if !w.json {
-		_, err := io.WriteString(w.out, refsText{term.ThemeOf(w.out), term.Columns(w.out)}.render(&w.record))
+		_, err := io.WriteString(w.out, render.NewRefsText(term.ThemeOf(w.out), term.Columns(w.out)).Render(&w.record))
 		return term.OutputError(err)
 	}
 	line, err := term.JSONLine(&w.record)

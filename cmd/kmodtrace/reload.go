@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/reload"
@@ -101,7 +102,7 @@ func (o *reloadOptions) run(cmd *cobra.Command, file string, params kmod.Params)
 
 // conclude prints what came of a reload, and gives the command's error for it.
 func (o *reloadOptions) conclude(out io.Writer, r *reload.Result) error {
-	err := printResult(out, o.json, r, func(t *resultText) string { return t.reload(r) })
+	err := render.PrintResult(out, o.json, r, func(t *render.ResultText) string { return t.Reload(r) })
 	return errors.Join(err, reloadFailure(r))
 }
 

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/reload"
@@ -39,7 +40,7 @@ func TestReloadText(t *testing.T) {
 			if statusOf(err) != test.status || (err == nil) != (test.status == exitOK) || err != nil && err.Error() != "why" {
 				t.Errorf("status %d: %v", statusOf(err), err)
 			}
-			if text := newResultText(term.Theme{}, 100).reload(&r); !strings.Contains(text, test.line) || strings.Contains(text, "\x1b") {
+			if text := render.NewResultText(term.Theme{}, 100).Reload(&r); !strings.Contains(text, test.line) || strings.Contains(text, "\x1b") {
 				t.Errorf("%q", text)
 			}
 		})

@@ -10,6 +10,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/outfile"
+	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/tail"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kernel"
@@ -142,7 +143,7 @@ func (o *runOptions) end(r *runner, t *tracer.Tracer) {
 		r.log.Warn().Msgf("hooks were disturbed: %s: what was shown may be incomplete", disturbancesText(all))
 	}
 	if folded, err := t.Folded(); err == nil && len(folded) > 0 {
-		r.log.Warn().Msgf("counted, not shown one by one, and perhaps the command's: %s", foldedText(folded, make(users)))
+		r.log.Warn().Msgf("counted, not shown one by one, and perhaps the command's: %s", render.FoldedText(folded, make(render.Users)))
 	}
 	if n := r.report.untold; n > 0 {
 		r.log.Warn().Msgf("%s more may be the command's: who caused that was not seen", cells.Plural(n, "action"))
@@ -193,6 +194,6 @@ func (o *runOptions) newReport(stderr io.Writer) (*runReport, error) {
 		}
 		r.out = r.unbegun.Temp
 	}
-	r.table = newActionTable(term.ThemeOf(r.out), term.Columns(r.out))
+	r.table = render.NewActionTable(term.ThemeOf(r.out), term.Columns(r.out))
 	return r, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/outfile"
+	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -21,7 +22,7 @@ type runReport struct {
 	out     io.Writer
 	file    *os.File      // out, if that has to be closed
 	unbegun *outfile.File // that it will be; nil where there is none
-	table   *actionTable
+	table   *render.ActionTable
 	inquiry *account.Inquiry
 	err     error // of writing: then no more is written
 
@@ -53,9 +54,9 @@ func (r *runReport) render(e account.Account) (string, error) {
 		line, err := term.JSONLine(e)
 		return string(line), err
 	}
-	text := r.table.render(&e)
+	text := r.table.Render(&e)
 	if r.shown == 0 {
-		text = r.table.header() + text
+		text = r.table.Header() + text
 	}
 	return text, nil
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/internal/render"
+	"github.com/kmodtrace/kmodtrace/internal/sample"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -51,10 +53,10 @@ func TestRunReport(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	a := loaded().Action
+	a := sample.Loaded().Action
 	a.Seen = []tracer.Kind{tracer.KindLeave}
 	var out strings.Builder
-	r := &runReport{out: &out, table: newActionTable(term.Theme{}, 80), inquiry: account.NewInquiry(k, false)}
+	r := &runReport{out: &out, table: render.NewActionTable(term.Theme{}, 80), inquiry: account.NewInquiry(k, false)}
 	r.show(t.Context(), &a)
 	r.show(t.Context(), &a)
 	if text := out.String(); strings.Count(text, "TIME") != 1 || strings.Count(text, " live ") != 2 || !strings.HasPrefix(text, "TIME") {

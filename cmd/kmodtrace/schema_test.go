@@ -11,13 +11,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/docs/schema"
+	"github.com/kmodtrace/kmodtrace/internal/doctor"
+	"github.com/kmodtrace/kmodtrace/internal/render"
+	"github.com/kmodtrace/kmodtrace/internal/sample"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/internal/trial"
 	"github.com/kmodtrace/kmodtrace/journal"
-	"github.com/kmodtrace/kmodtrace/kbuild"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/provenance"
@@ -59,83 +60,14 @@ func validateText(name string, text []byte) error {
 	return compiled.Validate(value)
 }
 
-// fill sets every field that can be set, all the way down: strings to text,
-// numbers to 1, flags to true, and one of each to lists.
-func fill(v reflect.Value, text string) {
-	if word, ok := enumWords()[v.Type()]; ok {
-		v.SetString(word)
-		return
-	}
-	switch v.Kind() {
-	case reflect.Pointer:
-		v.Set(reflect.New(v.Type().Elem()))
-		if inner, ok := v.Interface().(*cause.Cause); ok {
-			*inner = filledCause(text)
-			return
-		}
-		fill(v.Elem(), text)
-	case reflect.Map:
-		v.Set(reflect.MakeMap(v.Type()))
-		v.SetMapIndex(reflect.ValueOf("x"), reflect.ValueOf(text))
-	case reflect.Array:
-		for i := range v.Len() {
-			fill(v.Index(i), text)
-		}
-	case reflect.Slice:
-		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
-		fill(v.Index(0), text)
-	case reflect.Struct:
-		if v.Type() == reflect.TypeFor[time.Time]() {
-			v.Set(reflect.ValueOf(time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)))
-			return
-		}
-		for i := range v.NumField() {
-			endless := v.Field(i).Type() == reflect.PointerTo(v.Type())
-			if v.Field(i).CanSet() && !endless {
-				fill(v.Field(i), text)
-			}
-		}
-	case reflect.String:
-		v.SetString(text)
-	case reflect.Bool:
-		v.SetBool(true)
-	case reflect.Int, reflect.Int32, reflect.Int64:
-		v.SetInt(1)
-	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
-		v.SetUint(1)
-	default:
-		panic("fill: " + v.Type().String())
-	}
-}
-
-// filledAction has a requester who has one, and that one has none.
-func filledAction(text string) *account.Account {
-	e := filled[account.Account](text)
-	inner := *e.Requester
-	e.Requester.Requester = &inner
-	e.AwaitedBy[0].Requester = &inner
-	return e
-}
-
-// filledCause has a cause inside, and that one has none: causes go on for ever.
-func filledCause(text string) cause.Cause {
-	c := cause.Cause{
-		Code: cause.LoadFailed, Text: text, Evidence: []string{text}, Next: text,
-		Names: map[string]string{"x": text}, Remaining: []cause.Code{cause.Unknown},
-	}
-	inner := c
-	c.Inner = &inner
-	return c
-}
-
 // filledRecord has all that one record never has at once.
 func filledRecord(text string) *journal.Document {
-	r := filled[journal.Document](text)
+	r := sample.New[journal.Document](text)
 	var err error
-	if r.Action, err = json.Marshal(filledAction(text)); err != nil {
+	if r.Action, err = json.Marshal(sample.Action(text)); err != nil {
 		panic(err)
 	}
-	module := filled[kmod.Module](text)
+	module := sample.New[kmod.Module](text)
 	module.InitState = "live"
 	note := map[string]any{"text": text, "module": module, "loss": map[string]int{"events": 1}, "folded": filledFold(text)}
 	if r.Note, err = json.Marshal(note); err != nil {
@@ -153,78 +85,51 @@ func filledFold(text string) service.Folded {
 }
 
 func filledTrial(text string) *trial.Report {
-	r := filled[trial.Report](text)
+	r := sample.New[trial.Report](text)
 	r.Verdict, r.Faults[0].Kind, r.Faults[0].Step, r.Messages[0].Step = trial.Leaking, trial.Oops, trial.StepLoad, trial.StepLoad
 	return r
 }
 
 func filledLoaded(text string) *loadedJSON {
-	l := filled[loadedJSON](text)
+	l := sample.New[loadedJSON](text)
 	l.Modules[0].Kind = journal.KindPresent
 	return l
 }
 
 func filledReload(text string) *reload.Result {
-	r := filled[reload.Result](text)
+	r := sample.New[reload.Result](text)
 	r.Command, r.Unload.Command, r.Load.Command, r.Restore.Command = "reload", "unload", "load", "load"
 	return r
 }
 
-// enumWords are the string types of which not every text is a value.
-func enumWords() map[reflect.Type]string {
-	return map[reflect.Type]string{
-		reflect.TypeFor[proof.Verdict](): string(proof.Refused),
-		reflect.TypeFor[have]():          string(unknown),
-
-		reflect.TypeFor[reload.ContentFrom](): string(reload.ContentKept),
-		reflect.TypeFor[reload.ParamsFrom]():  string(reload.ParamsTaken),
-		reflect.TypeFor[reload.Copy]():        string(reload.CopyBack),
-
-		reflect.TypeFor[kmod.SectionKind](): string(kmod.SectionText),
-		reflect.TypeFor[buildVerdict]():     string(notBuilt),
-		reflect.TypeFor[kbuild.Severity]():  string(kbuild.Warning),
-
-		reflect.TypeFor[tracer.Format]():     string(tracer.FormatXz),
-		reflect.TypeFor[cause.Code]():        string(cause.Unknown),
-		reflect.TypeFor[cause.Judgement]():   string(cause.Refused),
-		reflect.TypeFor[provenance.State]():  string(provenance.Same),
-		reflect.TypeFor[journal.Kind]():      string(journal.KindAction),
-		reflect.TypeFor[journal.What]():      string(journal.Files),
-		reflect.TypeFor[journal.Reason]():    string(journal.Unseen),
-		reflect.TypeFor[journal.Trouble]():   string(journal.Removed),
-		reflect.TypeFor[provenance.Digest](): strings.Repeat("9f", 32),
-	}
-}
-
-func filled[T any](text string) *T {
-	v := new(T)
-	fill(reflect.ValueOf(v).Elem(), text)
-	return v
+func init() {
+	sample.Words[reflect.TypeFor[doctor.Have]()] = string(doctor.Unknown)
+	sample.Words[reflect.TypeFor[render.BuildVerdict]()] = string(render.NotBuilt)
 }
 
 // records are the values that commands print, with the schemas that they follow.
 func records(text string) map[string]any {
-	r := filled[proof.Result](text)
+	r := sample.New[proof.Result](text)
 	r.Command = "unload"
 	return map[string]any{
-		"action":   filledAction(text),
-		"origin":   filled[provenance.Origin](text),
-		"cause":    filledCause(text),
-		"verdict":  filled[cause.Verdict](text),
+		"action":   sample.Action(text),
+		"origin":   sample.New[provenance.Origin](text),
+		"cause":    sample.Cause(text),
+		"verdict":  sample.New[cause.Verdict](text),
 		"meaning":  cause.Codes()[0],
-		"event":    filled[tracer.Event](text),
-		"coverage": filled[tracer.Coverage](text),
+		"event":    sample.New[tracer.Event](text),
+		"coverage": sample.New[tracer.Coverage](text),
 		"result":   r,
-		"doctor":   filled[report](text),
-		"refs":     filled[refsRecord](text),
+		"doctor":   sample.New[doctor.Report](text),
+		"refs":     sample.New[render.Refs](text),
 		"reload":   filledReload(text),
-		"build":    filled[buildRecord](text),
+		"build":    sample.New[render.Build](text),
 
 		"record":       filledRecord(text),
-		"first":        filled[firstSeen](text),
+		"first":        sample.New[firstSeen](text),
 		"loaded":       filledLoaded(text),
-		"anchor":       filled[anchorJSON](text),
-		"verification": filled[verification](text),
+		"anchor":       sample.New[anchorJSON](text),
+		"verification": sample.New[verification](text),
 		"trial":        filledTrial(text),
 	}
 }

@@ -37,7 +37,7 @@ func failure(err error, hint string) error {
 	if err == nil {
 		return nil
 	}
-	return &exitError{status: statusOf(err), err: oneLineError{err}, hint: hint}
+	return &exitError{status: statusOf(err), err: cells.OneLine(err), hint: hint}
 }
 
 // resultFailure is failure for one result.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
@@ -54,6 +53,9 @@ func borrowTracer(ctx context.Context, backend tracer.Backend) (t *tracer.Tracer
 
 // noTraceError says why tracing is not possible here, in one line.
 func noTraceError(err error) error {
+	if err == nil {
+		return nil
+	}
 	hint := "kmodtrace doctor lists what this kernel offers"
 	switch {
 	case errors.Is(err, tracer.ErrPrivilege):
@@ -61,17 +63,8 @@ func noTraceError(err error) error {
 	case errors.Is(err, tracer.ErrNoModules), errors.Is(err, tracer.ErrNoKprobes), errors.Is(err, tracer.ErrNoBTF):
 		hint = "kmodtrace lab run boots a kernel that can be traced"
 	}
-	return &exitError{status: exitNoTrace, err: fmt.Errorf("cannot trace here: %w", oneLineError{err}), hint: hint}
+	return &exitError{status: exitNoTrace, err: fmt.Errorf("cannot trace here: %w", cells.OneLine(err)), hint: hint}
 }
-
-// oneLineError shows an error on one line, whatever a kernel's verifier said.
-type oneLineError struct{ error }
-
-func (e oneLineError) Error() string {
-	return cells.ShortLine(strings.Join(strings.Fields(e.error.Error()), " "))
-}
-
-func (e oneLineError) Unwrap() error { return e.error }
 
 // backendValue is a flag's value.
 type backendValue struct{ *tracer.Backend }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/lab"
+	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/internal/trial"
 	"github.com/kmodtrace/kmodtrace/kmod"
@@ -131,12 +132,12 @@ func (o *tryOptions) run(cmd *cobra.Command) error {
 		err = term.PrintJSON(out, r)
 	} else {
 		err = term.PrintTo(out, func(w io.Writer) error {
-			_, err := io.WriteString(w, newTrialText(term.ThemeOf(out), term.Columns(out)).render(r))
+			_, err := io.WriteString(w, render.NewTrialText(term.ThemeOf(out), term.Columns(out)).Render(r))
 			return err
 		})
 	}
 	if err == nil && r.Verdict != trial.Passed {
-		err = &exitError{status: exitRefused, err: oneLineError{fmt.Errorf("%s: %s", r.Verdict, r.Why)}}
+		err = &exitError{status: exitRefused, err: cells.OneLine(fmt.Errorf("%s: %s", r.Verdict, r.Why))}
 	}
 	return err
 }

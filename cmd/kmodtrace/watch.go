@@ -12,6 +12,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/memory"
 	"github.com/kmodtrace/kmodtrace/internal/outfile"
+	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/tail"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kernel"
@@ -109,10 +110,10 @@ func (o *watchOptions) run(ctx context.Context, stdout io.Writer) error {
 	if err := writeReady(o.readyFile); err != nil {
 		return err
 	}
-	attention := attend(t, log)
-	defer attention.end()
+	attention := render.Attend(t, log)
+	defer attention.End()
 	err = w.watch(ctx, t)
-	attention.end()
+	attention.End()
 	return w.end(t, err, log)
 }
 
@@ -160,9 +161,9 @@ type watcher struct {
 	*watchOptions
 	wanted  *filter
 	out     batch
-	actions *actionTable
-	raw     *eventTable
-	forest  forest
+	actions *render.ActionTable
+	raw     *render.EventTable
+	forest  render.Forest
 	tally   tally
 	skipped int // actions that were not looked at any more
 }
@@ -170,14 +171,14 @@ type watcher struct {
 // begin writes the header, and so finds out early when nothing can be written.
 func (w *watcher) begin() error {
 	theme, width := term.ThemeOf(w.out.out), term.Columns(w.out.out)
-	w.actions, w.raw = newActionTable(theme, width), &eventTable{theme: theme, width: width}
+	w.actions, w.raw = render.NewActionTable(theme, width), &render.EventTable{Theme: theme, Width: width}
 	switch {
 	case w.json:
 		return nil
 	case w.events:
-		w.out.add(w.raw.header())
+		w.out.add(w.raw.Header())
 	default:
-		w.out.add(w.actions.header())
+		w.out.add(w.actions.Header())
 	}
 	return w.out.flush()
 }
@@ -212,7 +213,7 @@ func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
 			return err
 		}
 	}
-	return errors.Join(actions.Err, w.showTrees(w.forest.rest()), w.out.flush())
+	return errors.Join(actions.Err, w.showTrees(w.forest.Rest()), w.out.flush())
 }
 
 // take shows an action, if it is wanted.
@@ -226,14 +227,14 @@ func (w *watcher) take(ctx context.Context, q *account.Inquiry, a *tracer.Action
 	}
 	e.Origin = q.Origin(ctx, a)
 	if w.tree {
-		return w.showTrees(w.forest.add(e))
+		return w.showTrees(w.forest.Add(e))
 	}
-	return w.show(e, func() string { return w.actions.render(&e) })
+	return w.show(e, func() string { return w.actions.Render(&e) })
 }
 
-func (w *watcher) showTrees(trees []*tree) error {
+func (w *watcher) showTrees(trees []*render.Tree) error {
 	for _, t := range trees {
-		if err := w.show(t, func() string { return w.actions.renderTree(t) }); err != nil {
+		if err := w.show(t, func() string { return w.actions.RenderTree(t) }); err != nil {
 			return err
 		}
 	}
@@ -246,7 +247,7 @@ func (w *watcher) watchEvents(ctx context.Context, t *tracer.Tracer) error {
 	for e := range events.Items {
 		w.tally.events++
 		if w.wanted.thread(e.Thread) {
-			if err := w.show(e, func() string { return w.raw.render(e) }); err != nil {
+			if err := w.show(e, func() string { return w.raw.Render(e) }); err != nil {
 				return err
 			}
 		}
@@ -292,7 +293,7 @@ func (w *watcher) end(t *tracer.Tracer, watchErr error, log *zerolog.Logger) err
 	}
 	disturbances := t.Disturbances()
 	said := fmt.Errorf("%s; %s", w.tally.text(w.events), lossText(loss))
-	if n := foldedTotal(folded); n > 0 {
+	if n := render.FoldedTotal(folded); n > 0 {
 		said = fmt.Errorf("%w; counted %s of callers who may not load modules", said, cells.Plural(n, "more refusal"))
 	}
 	if len(disturbances) > 0 {

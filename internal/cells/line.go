@@ -18,6 +18,12 @@ const (
 // Gap is between two columns.
 const Gap = 2
 
+// What lines begin with that hang below another.
+const (
+	BranchMore = "├ "
+	BranchLast = "└ "
+)
+
 // Line is a line of text, in pieces of one style each. Nothing in it can steer a terminal:
 // what is added goes through [Printable].
 type Line []Piece

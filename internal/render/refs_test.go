@@ -1,17 +1,18 @@
-package main
+package render
 
 import (
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/kmodtrace/kmodtrace/internal/sample"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-func watchedRefs() *refsRecord {
+func watchedRefs() *Refs {
 	now := 3
-	return &refsRecord{
+	return &Refs{
 		Module: "loop", Took: 2500 * time.Millisecond, Final: true, CountBefore: 1, CountNow: &now,
 		Totals: tracer.RefTotals{Gets: 13, Puts: 11},
 		Sites: []tracer.RefSite{
@@ -41,7 +42,7 @@ of 2.5s is +2
 references taken before it began are not attributed
 `,
 	} {
-		if diff := cmp.Diff(want, refsText{term.Theme{}, width}.render(watchedRefs())); diff != "" {
+		if diff := cmp.Diff(want, NewRefsText(term.Theme{}, width).Render(watchedRefs())); diff != "" {
 			t.Errorf("width %d (-want +got):\n%s", width, diff)
 		}
 	}
@@ -52,16 +53,16 @@ func TestRefsNotes(t *testing.T) {
 	two := 2
 	for _, test := range []struct {
 		name   string
-		change func(*refsRecord)
+		change func(*Refs)
 		want   []string
 	}{
-		{"unloaded", func(r *refsRecord) { r.CountNow, r.CountBefore = nil, 0 }, []string{
+		{"unloaded", func(r *Refs) { r.CountNow, r.CountBefore = nil, 0 }, []string{
 			"loop was unloaded while it was watched; it had 0 references at the start"}},
-		{"more than was seen", func(r *refsRecord) { r.CountNow, r.CountBefore = &two, 1 }, []string{
+		{"more than was seen", func(r *Refs) { r.CountNow, r.CountBefore = &two, 1 }, []string{
 			"loop had 1 reference at the start and has 2 now; the balance of 2.5s is +2",
 			"the count moved by -1 beside that, at the moment of the start or the end",
 			"references taken before it began are not attributed"}},
-		{"lost", func(r *refsRecord) { r.Totals.Lost, r.CountBefore = 1, 0; r.CountNow = &two }, []string{
+		{"lost", func(r *Refs) { r.Totals.Lost, r.CountBefore = 1, 0; r.CountNow = &two }, []string{
 			"loop had 0 references at the start and has 2 now; the balance of 2.5s is +2",
 			"1 change found no room in this table"}},
 	} {
@@ -79,11 +80,11 @@ func TestRefsTextFits(t *testing.T) {
 	for name, text := range hostile() {
 		for _, width := range []int{1, 2, 7, 20, 40, 80, 139, 1000} {
 			for _, sites := range []bool{true, false} {
-				r := filled[refsRecord](text)
+				r := sample.New[Refs](text)
 				if !sites {
 					r.Sites = nil
 				}
-				checkLines(t, name, refsText{term.Theme{}, width}.render(r), width)
+				checkLines(t, name, NewRefsText(term.Theme{}, width).Render(r), width)
 			}
 		}
 	}

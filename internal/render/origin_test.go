@@ -1,10 +1,11 @@
-package main
+package render
 
 import (
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/kmodtrace/kmodtrace/internal/sample"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -64,17 +65,17 @@ func TestOriginText(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := loaded()
+			a := sample.Loaded()
 			a.Origin = &test.origin
 			a.File = &tracer.File{Path: "/x.ko", Memfd: test.memfd}
-			results := newResultText(term.Theme{}, 86)
-			if diff := cmp.Diff(test.want, results.text(results.origin(a.Origin))); diff != "" {
+			results := NewResultText(term.Theme{}, 86)
+			if diff := cmp.Diff(test.want, results.Text(results.Origin(a.Origin))); diff != "" {
 				t.Errorf("load (-want +got):\n%s", diff)
 			}
 			if got := suspicions(&a); got != test.suspicions {
 				t.Errorf("watch: %q, want %q", got, test.suspicions)
 			}
-			row := newActionTable(term.Theme{}, 400).render(&a)
+			row := NewActionTable(term.Theme{}, 400).Render(&a)
 			if test.suspicions != "" && !strings.Contains(row, test.suspicions) {
 				t.Errorf("watch does not show it: %s", row)
 			}

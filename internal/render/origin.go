@@ -1,4 +1,4 @@
-package main
+package render
 
 import (
 	"strings"
@@ -34,7 +34,7 @@ func suspicions(a *account.Account) string {
 func originText(o *provenance.Origin) string {
 	parts := noter{}
 	if p := o.Package; p != nil {
-		parts.add(true, "%s (%s)", strings.Join(nonEmpty(p.Name, p.Version), " "), p.Manager)
+		parts.add(true, "%s (%s)", strings.Join(NonEmpty(p.Name, p.Version), " "), p.Manager)
 	}
 	parts.add(o.Temporary, "%s, in memory", o.FileSystem)
 	parts.add(o.Overlay, "%s, in layers", o.FileSystem)
@@ -61,5 +61,5 @@ func ownerName(o *provenance.Owner) string {
 	if o.User != "" {
 		return o.User
 	}
-	return users{}.name(o.UID)
+	return Users{}.name(o.UID)
 }

@@ -1,4 +1,4 @@
-package main
+package render
 
 import (
 	"strings"
@@ -8,37 +8,37 @@ import (
 	"github.com/kmodtrace/kmodtrace/reload"
 )
 
-// reload renders what a reload came to: the blocks of its steps, what became of the
+// Reload renders what a reload came to: the blocks of its steps, what became of the
 // parameters, and which copy is in the kernel.
-func (t *resultText) reload(r *reload.Result) string {
+func (t *ResultText) Reload(r *reload.Result) string {
 	var lines []cells.Line
 	for _, part := range r.Steps() {
 		for i := range part.Actions {
-			lines = append(lines, t.block(&part.Actions[i], part != r.Decisive())...)
+			lines = append(lines, t.Block(&part.Actions[i], part != r.Decisive())...)
 		}
 	}
 	if r.Cause != nil && (r.Decisive() == nil || !tellsCause(r.Decisive())) {
-		lines = append(lines, t.causeLines(r.Cause, cells.Bad)...)
+		lines = append(lines, t.CauseLines(r.Cause, cells.Bad)...)
 	}
 	if r.Load != nil {
 		lines = append(lines, t.taken(r.Params)...)
 	}
-	return t.text(append(lines, nowLine(r), reloadVerdictLine(r)))
+	return t.Text(append(lines, nowLine(r), reloadVerdictLine(r)))
 }
 
 // taken tells of the parameters what the events of the load do not: where they are from,
 // and what was left out.
-func (t *resultText) taken(p *reload.Params) []cells.Line {
+func (t *ResultText) taken(p *reload.Params) []cells.Line {
 	var lines []cells.Line
 	if p.From == reload.ParamsTaken && len(p.Params) > 0 {
 		text := "taken over: " + p.Params.String()
 		if !p.Exact {
 			text += " (what the old copy showed, for it is not known what it was loaded with)"
 		}
-		lines = append(lines, t.wrapped("params", cells.Plain, text)...)
+		lines = append(lines, t.Wrapped("params", cells.Plain, text)...)
 	}
 	for i, left := range p.Left {
-		lines = append(lines, t.wrapped(first(i, "left out"), cells.Unsure, left.Name+": "+left.Why)...)
+		lines = append(lines, t.Wrapped(first(i, "left out"), cells.Unsure, left.Name+": "+left.Why)...)
 	}
 	return lines
 }
@@ -67,7 +67,7 @@ func nowLine(r *reload.Result) cells.Line {
 	case r.Verdict != proof.Confirmed:
 		s = cells.Unsure
 	}
-	l := labelled("now", s, r.After.Copy.String())
+	l := Labelled("now", s, r.After.Copy.String())
 	if id := shortBuild(r.After); id != "" {
 		l = l.Add(cells.Dim, " ("+id+")")
 	}

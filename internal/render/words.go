@@ -1,4 +1,4 @@
-package main
+package render
 
 import (
 	"cmp"
@@ -13,10 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// users gives names to user ids, each looked up once.
-type users map[uint32]string
+// Users gives names to user ids, each looked up once.
+type Users map[uint32]string
 
-func (u users) name(uid uint32) string {
+func (u Users) name(uid uint32) string {
 	if name, ok := u[uid]; ok {
 		return name
 	}
@@ -26,7 +26,7 @@ func (u users) name(uid uint32) string {
 }
 
 // who names a thread: whose process it belongs to, and which.
-func (u users) who(t tracer.Thread) string {
+func (u Users) who(t tracer.Thread) string {
 	return fmt.Sprintf("%s: %s[%d]", u.name(t.UID), t.Comm, t.PID)
 }
 

@@ -1,4 +1,4 @@
-package main
+package render
 
 import (
 	"fmt"
@@ -11,8 +11,8 @@ import (
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// refsRecord is what refs prints, as text or as JSON.
-type refsRecord struct {
+// Refs is what refs prints, as text or as JSON.
+type Refs struct {
 	Module string `json:"module"`
 	// Time is when the watching began, Took how long it went on until now.
 	Time time.Time     `json:"time"`
@@ -27,11 +27,14 @@ type refsRecord struct {
 	Sites       []tracer.RefSite `json:"sites"`
 }
 
-// refsText renders a refsRecord.
-type refsText struct {
+// RefsText renders a refsRecord.
+type RefsText struct {
 	theme term.Theme
 	width int
 }
+
+// NewRefsText renders for a width in columns.
+func NewRefsText(t term.Theme, width int) RefsText { return RefsText{t, width} }
 
 // The widths of the columns: those of numbers are fixed, the process has what it
 // needs, and the call site the rest.
@@ -42,7 +45,7 @@ const (
 	siteBeside    = 3*numberColumns + 4*cells.Gap
 )
 
-func (t refsText) render(r *refsRecord) string {
+func (t RefsText) Render(r *Refs) string {
 	lines := t.table(r)
 	for _, text := range refsNotes(r) {
 		for _, part := range cells.Wrap(text, t.width) {
@@ -59,7 +62,7 @@ func (t refsText) render(r *refsRecord) string {
 	return b.String()
 }
 
-func (t refsText) table(r *refsRecord) []cells.Line {
+func (t RefsText) table(r *Refs) []cells.Line {
 	if len(r.Sites) == 0 {
 		return []cells.Line{cells.Line{}.Add(cells.Unsure, fmt.Sprintf("no reference to %s was taken or dropped in %s", r.Module, cells.Duration(r.Took)))}
 	}
@@ -94,14 +97,14 @@ func balanceText(n int64) string {
 }
 
 // refsNotes says what the numbers come to, and what is not in them.
-func refsNotes(r *refsRecord) []string {
+func refsNotes(r *Refs) []string {
 	balance := int64(r.Totals.Gets - r.Totals.Puts)
 	var notes []string
 	switch {
 	case r.CountNow == nil:
-		notes = append(notes, fmt.Sprintf("%s was unloaded while it was watched; it had %s at the start", r.Module, references(r.CountBefore)))
+		notes = append(notes, fmt.Sprintf("%s was unloaded while it was watched; it had %s at the start", r.Module, References(r.CountBefore)))
 	default:
-		notes = append(notes, fmt.Sprintf("%s had %s at the start and has %d now; the balance of %s is %s", r.Module, references(r.CountBefore), *r.CountNow, cells.Duration(r.Took), balanceText(balance)))
+		notes = append(notes, fmt.Sprintf("%s had %s at the start and has %d now; the balance of %s is %s", r.Module, References(r.CountBefore), *r.CountNow, cells.Duration(r.Took), balanceText(balance)))
 		if rest := int64(*r.CountNow-r.CountBefore) - balance; rest != 0 {
 			notes = append(notes, fmt.Sprintf("the count moved by %s beside that, at the moment of the start or the end", balanceText(rest)))
 		}
@@ -115,4 +118,4 @@ func refsNotes(r *refsRecord) []string {
 	return notes
 }
 
-func references(n int) string { return cells.Plural(uint64(max(0, n)), "reference") }
+func References(n int) string { return cells.Plural(uint64(max(0, n)), "reference") }

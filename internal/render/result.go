@@ -1,4 +1,4 @@
-package main
+package render
 
 import (
 	"fmt"
@@ -14,23 +14,23 @@ import (
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// resultText renders what a load or an unload came to: a block for each action,
+// ResultText renders what a load or an unload came to: a block for each action,
 // then the verdict. Why it is no better goes to standard error.
-type resultText struct {
-	theme term.Theme
-	users users
-	width int
+type ResultText struct {
+	Theme term.Theme
+	users Users
+	Width int
 }
 
 // labelColumns is where the values of a block begin, after two blanks and a label.
 const labelColumns = len("  signature  ")
 
-func newResultText(t term.Theme, width int) *resultText {
-	return &resultText{theme: t, users: users{}, width: width}
+func NewResultText(t term.Theme, width int) *ResultText {
+	return &ResultText{Theme: t, users: Users{}, Width: width}
 }
 
-// printResult prints what came of a command: a line of JSON where that is asked for, or text.
-func printResult(out io.Writer, asJSON bool, r any, render func(*resultText) string) error {
+// PrintResult prints what came of a command: a line of JSON where that is asked for, or text.
+func PrintResult(out io.Writer, asJSON bool, r any, render func(*ResultText) string) error {
 	if asJSON {
 		line, err := term.JSONLine(r)
 		if err != nil {
@@ -39,27 +39,27 @@ func printResult(out io.Writer, asJSON bool, r any, render func(*resultText) str
 		_, err = out.Write(line)
 		return term.OutputError(err)
 	}
-	_, err := io.WriteString(out, render(newResultText(term.ThemeOf(out), term.Columns(out))))
+	_, err := io.WriteString(out, render(NewResultText(term.ThemeOf(out), term.Columns(out))))
 	return term.OutputError(err)
 }
 
-func (t *resultText) render(r *proof.Result) string {
+func (t *ResultText) Render(r *proof.Result) string {
 	var lines []cells.Line
 	for i := range r.Actions {
 		dependency := i < len(r.Actions)-1 && r.Actions[i].Outcome == tracer.Live
-		lines = append(lines, t.block(&r.Actions[i], dependency)...)
+		lines = append(lines, t.Block(&r.Actions[i], dependency)...)
 	}
 	if r.Cause != nil && !tellsCause(r) {
-		lines = append(lines, t.causeLines(r.Cause, cells.Bad)...)
+		lines = append(lines, t.CauseLines(r.Cause, cells.Bad)...)
 	}
-	return t.text(append(lines, verdictLine(r)))
+	return t.Text(append(lines, VerdictLine(r)))
 }
 
-// text puts lines together.
-func (t *resultText) text(lines []cells.Line) string {
+// Text puts lines together.
+func (t *ResultText) Text(lines []cells.Line) string {
 	var b strings.Builder
 	for _, l := range lines {
-		b.WriteString(l.Paint(t.theme, t.width))
+		b.WriteString(l.Paint(t.Theme, t.Width))
 	}
 	return b.String()
 }
@@ -69,7 +69,7 @@ func tellsCause(r *proof.Result) bool {
 	return len(r.Actions) > 0 && r.Actions[len(r.Actions)-1].Cause == r.Cause
 }
 
-func verdictLine(r *proof.Result) cells.Line {
+func VerdictLine(r *proof.Result) cells.Line {
 	l := cells.Line{}.Add(cells.Plain, r.Command+" "+r.Target+": ")
 	switch r.Verdict {
 	case proof.Confirmed:
@@ -80,65 +80,65 @@ func verdictLine(r *proof.Result) cells.Line {
 	return l.Add(cells.Unsure, string(r.Verdict))
 }
 
-// block gives an action's lines: a headline, then what is known, each with its
+// Block gives an action's lines: a headline, then what is known, each with its
 // label. A dependency that went well is told in short.
-func (t *resultText) block(a *account.Account, short bool) []cells.Line {
+func (t *ResultText) Block(a *account.Account, short bool) []cells.Line {
 	head := cells.Line{}.Add(cells.Strong, cells.OrDash(a.Module)).Spaced(cells.Plain, a.Kind.String()).
-		Spaced(outcomeStyle(a.Outcome), outcomeText(&a.Action, t.width))
+		Spaced(outcomeStyle(a.Outcome), outcomeText(&a.Action, t.Width))
 	if a.End != 0 {
 		head = head.Spaced(cells.Plain, cells.Duration(a.Took))
 	}
 	lines := []cells.Line{head}
 	if a.Cause != nil {
-		lines = append(lines, t.causeLines(a.Cause, outcomeNote(a.Outcome))...)
+		lines = append(lines, t.CauseLines(a.Cause, outcomeNote(a.Outcome))...)
 	}
 	if why := strings.Join(remarks(&a.Explained), ", "); why != "" {
-		lines = append(lines, labelled("note", outcomeNote(a.Outcome), why))
+		lines = append(lines, Labelled("note", outcomeNote(a.Outcome), why))
 	}
 	for i := range a.Warnings {
-		lines = append(lines, t.wrapped("warning", cells.Unsure, a.Warnings[i].String())...)
+		lines = append(lines, t.Wrapped("warning", cells.Unsure, a.Warnings[i].String())...)
 	}
 	if !short {
 		lines = append(lines, t.facts(a)...)
 		lines = append(lines, t.timeline(&a.Action)...)
 	}
 	for i, text := range messageTexts(a.Messages) {
-		lines = append(lines, labelled(first(i, "kernel"), cells.Plain, `"`+text+`"`))
+		lines = append(lines, Labelled(first(i, "kernel"), cells.Plain, `"`+text+`"`))
 	}
 	return lines
 }
 
-// causeLines tells why, and what to do.
-func (t *resultText) causeLines(c *cause.Cause, s cells.Style) []cells.Line {
-	return append(t.wrapped("cause", s, c.String()), t.wrapped("next", cells.Plain, c.Next)...)
+// CauseLines tells why, and what to do.
+func (t *ResultText) CauseLines(c *cause.Cause, s cells.Style) []cells.Line {
+	return append(t.Wrapped("cause", s, c.String()), t.Wrapped("next", cells.Plain, c.Next)...)
 }
 
-// wrapped gives a text in as many lines as it takes, the first with its label.
-func (t *resultText) wrapped(label string, s cells.Style, text string) []cells.Line {
+// Wrapped gives a text in as many lines as it takes, the first with its label.
+func (t *ResultText) Wrapped(label string, s cells.Style, text string) []cells.Line {
 	var lines []cells.Line
-	for i, part := range cells.Wrap(cells.Printable(text), t.width-labelColumns) {
-		lines = append(lines, labelled(first(i, label), s, part))
+	for i, part := range cells.Wrap(cells.Printable(text), t.Width-labelColumns) {
+		lines = append(lines, Labelled(first(i, label), s, part))
 	}
 	return lines
 }
 
 // facts are what a load tells about its module; an unload and a request have none.
-func (t *resultText) facts(a *account.Account) []cells.Line {
+func (t *ResultText) facts(a *account.Account) []cells.Line {
 	if a.Kind != tracer.Load {
 		return nil
 	}
 	var lines []cells.Line
 	add := func(label, text string, s cells.Style) {
 		if text != "" {
-			lines = append(lines, labelled(label, s, text))
+			lines = append(lines, Labelled(label, s, text))
 		}
 	}
-	add("file", cells.CutFront(cells.Printable(fileText(a.File)), t.width-labelColumns), cells.Plain)
-	lines = append(lines, t.origin(a.Origin)...)
+	add("file", cells.CutFront(cells.Printable(fileText(a.File)), t.Width-labelColumns), cells.Plain)
+	lines = append(lines, t.Origin(a.Origin)...)
 	add("params", paramsText(&a.Action), cells.Plain)
 	if m := a.Details; m != nil {
 		add("address", placeText(m), cells.Plain)
-		add("version", strings.Join(nonEmpty(m.Version, labelledWord("srcversion ", m.SrcVersion)), ", "), cells.Plain)
+		add("version", strings.Join(NonEmpty(m.Version, LabelledWord("srcversion ", m.SrcVersion)), ", "), cells.Plain)
 		add("taints", strings.Join(m.Taints.Names(), ", "), cells.Unsure)
 		add("signature", signatureText(m.Signed, a.Origin), cells.Plain)
 	}
@@ -165,16 +165,16 @@ func signatureText(signed *bool, o *provenance.Origin) string {
 	}
 	switch {
 	case signed == nil:
-		return "not checked by this kernel" + labelledWord(", said to be of ", signer)
+		return "not checked by this kernel" + LabelledWord(", said to be of ", signer)
 	case *signed:
-		return "valid" + labelledWord(", of ", signer)
+		return "valid" + LabelledWord(", of ", signer)
 	}
-	return "none that this kernel trusts" + labelledWord(", said to be of ", signer)
+	return "none that this kernel trusts" + LabelledWord(", said to be of ", signer)
 }
 
-// origin tells where a file comes from: its hash, or why there is none, and what is
+// Origin tells where a file comes from: its hash, or why there is none, and what is
 // known beside that.
-func (t *resultText) origin(o *provenance.Origin) []cells.Line {
+func (t *ResultText) Origin(o *provenance.Origin) []cells.Line {
 	if o == nil {
 		return nil
 	}
@@ -182,25 +182,25 @@ func (t *resultText) origin(o *provenance.Origin) []cells.Line {
 	why := o.Why
 	switch {
 	case o.SHA256 != "":
-		lines = append(lines, labelled("sha256", cells.Plain, string(o.SHA256)))
+		lines = append(lines, Labelled("sha256", cells.Plain, string(o.SHA256)))
 	case why != "":
-		lines, why = t.wrapped("sha256", cells.Unsure, "none: "+why), ""
+		lines, why = t.Wrapped("sha256", cells.Unsure, "none: "+why), ""
 	}
-	from := strings.Join(nonEmpty(originText(o), why), "; ")
+	from := strings.Join(NonEmpty(originText(o), why), "; ")
 	if from == "" {
 		return lines
 	}
-	return append(lines, t.wrapped("from", cells.Plain, from)...)
+	return append(lines, t.Wrapped("from", cells.Plain, from)...)
 }
 
-func labelledWord(label, word string) string {
+func LabelledWord(label, word string) string {
 	if word == "" {
 		return ""
 	}
 	return label + word
 }
 
-func nonEmpty(texts ...string) []string {
+func NonEmpty(texts ...string) []string {
 	var kept []string
 	for _, s := range texts {
 		if s != "" {
@@ -211,8 +211,8 @@ func nonEmpty(texts ...string) []string {
 }
 
 // timeline draws the stages to scale, one below the other.
-func (t *resultText) timeline(a *tracer.Action) []cells.Line {
-	room := min(max(t.width-labelColumns-stageColumns-tookColumns-2*cells.Gap, 8), 48)
+func (t *ResultText) timeline(a *tracer.Action) []cells.Line {
+	room := min(max(t.Width-labelColumns-stageColumns-tookColumns-2*cells.Gap, 8), 48)
 	total := a.Took
 	for _, s := range a.Stages {
 		total = max(total, s.After+s.Took)
@@ -223,7 +223,7 @@ func (t *resultText) timeline(a *tracer.Action) []cells.Line {
 		if s.Took != 0 {
 			took = cells.Duration(s.Took)
 		}
-		l := labelled(first(i, "stages"), cells.Plain, "").Cell(cells.Plain, s.Stage.String(), stageColumns).CellRight(cells.Plain, took, tookColumns)
+		l := Labelled(first(i, "stages"), cells.Plain, "").Cell(cells.Plain, s.Stage.String(), stageColumns).CellRight(cells.Plain, took, tookColumns)
 		lines = append(lines, l.Add(cells.Dim, cells.Bar(s.After, s.Took, total, room)))
 	}
 	return lines
@@ -231,8 +231,8 @@ func (t *resultText) timeline(a *tracer.Action) []cells.Line {
 
 const stageColumns = len("relocate")
 
-// labelled begins a line of a block.
-func labelled(label string, s cells.Style, text string) cells.Line {
+// Labelled begins a line of a block.
+func Labelled(label string, s cells.Style, text string) cells.Line {
 	return cells.Line{}.Add(cells.Plain, "  ").Cell(cells.Dim, label, labelColumns-2-cells.Gap).Add(s, text)
 }
 

@@ -1,4 +1,4 @@
-package main
+package render
 
 import (
 	"testing"
@@ -8,7 +8,7 @@ import (
 
 // TestAttention: what is counted is said once, what disturbs once for as long as it lasts.
 func TestAttention(t *testing.T) {
-	names := users{1000: "alice", 33: "www-data", 7: "7", 8: "8"}
+	names := Users{1000: "alice", 33: "www-data", 7: "7", 8: "8"}
 	a := &attention{names: names, counts: make(map[tracer.Folded]uint64), said: make(map[string]bool), times: make(map[string]uint64)}
 	folded := []tracer.Folded{
 		{UID: 33, Kind: tracer.Load, Count: 5}, {UID: 1000, Kind: tracer.Unload, Count: 1000},

@@ -1,4 +1,4 @@
-package main
+package render
 
 import (
 	"fmt"
@@ -10,19 +10,19 @@ import (
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// forest holds back what was done for a request until that has ended, to show it
+// Forest holds back what was done for a request until that has ended, to show it
 // below it. A request that nobody waits for ends first: what is done for it then
 // stands alone.
-type forest struct {
-	held  map[uint64][]*tree // by the request that it was done for
+type Forest struct {
+	held  map[uint64][]*Tree // by the request that it was done for
 	count int
 	ended []uint64 // requests whose own end has been seen, the last of them
 }
 
-// tree is a request or a load, with what was done for it.
-type tree struct {
+// Tree is a request or a load, with what was done for it.
+type Tree struct {
 	account.Account
-	below []*tree
+	below []*Tree
 }
 
 // Bounds of what a forest keeps.
@@ -31,9 +31,9 @@ const (
 	maxEnded = 1024
 )
 
-// add takes the next action, and gives the trees that are whole now.
-func (f *forest) add(e account.Account) []*tree {
-	t := &tree{Account: e}
+// Add takes the next action, and gives the trees that are whole now.
+func (f *Forest) Add(e account.Account) []*Tree {
+	t := &Tree{Account: e}
 	if e.Kind == tracer.Autoload {
 		t.below = f.held[e.ID]
 		f.count -= len(t.below)
@@ -43,38 +43,38 @@ func (f *forest) add(e account.Account) []*tree {
 		}
 	}
 	if e.ForRequest == 0 || slices.Contains(f.ended, e.ForRequest) {
-		return []*tree{t}
+		return []*Tree{t}
 	}
-	var whole []*tree
+	var whole []*Tree
 	if f.count >= maxHeld {
-		whole = f.rest()
+		whole = f.Rest()
 	}
 	if f.held == nil {
-		f.held = make(map[uint64][]*tree)
+		f.held = make(map[uint64][]*Tree)
 	}
 	f.held[e.ForRequest] = append(f.held[e.ForRequest], t)
 	f.count++
 	return whole
 }
 
-// rest gives what still waits for its request, oldest first.
-func (f *forest) rest() []*tree {
-	var all []*tree
+// Rest gives what still waits for its request, oldest first.
+func (f *Forest) Rest() []*Tree {
+	var all []*Tree
 	for _, held := range f.held {
 		all = append(all, held...)
 	}
 	f.held, f.count = nil, 0
-	slices.SortFunc(all, func(a, b *tree) int { return int(a.Start - b.Start) })
+	slices.SortFunc(all, func(a, b *Tree) int { return int(a.Start - b.Start) })
 	return all
 }
 
-// renderTree gives a row for the action, and below it who did what for it.
-func (t *actionTable) renderTree(root *tree) string {
+// RenderTree gives a row for the action, and below it who did what for it.
+func (t *ActionTable) RenderTree(root *Tree) string {
 	return t.rows(&root.Account, t.branches(root, ""))
 }
 
 // branches draws what is below an action: each helper once, its loads below it.
-func (t *actionTable) branches(of *tree, indent string) []cells.Line {
+func (t *ActionTable) branches(of *Tree, indent string) []cells.Line {
 	var lines []cells.Line
 	for i := 0; i < len(of.below); {
 		helper := of.below[i].Thread
@@ -82,9 +82,9 @@ func (t *actionTable) branches(of *tree, indent string) []cells.Line {
 		for i+n < len(of.below) && sameProcess(of.below[i+n].Thread, helper) {
 			n++
 		}
-		mark, next := branchMore, "│ "
+		mark, next := cells.BranchMore, "│ "
 		if i+n == len(of.below) {
-			mark, next = branchLast, "  "
+			mark, next = cells.BranchLast, "  "
 		}
 		lines = append(lines, t.branch(indent+mark).Add(cells.Plain, fmt.Sprintf("%s[%d]", helper.Comm, helper.PID)))
 		for j, child := range of.below[i : i+n] {
@@ -98,10 +98,10 @@ func (t *actionTable) branches(of *tree, indent string) []cells.Line {
 func sameProcess(a, b tracer.Thread) bool { return a.PID == b.PID && a.Start == b.Start }
 
 // twig draws one thing that a helper did.
-func (t *actionTable) twig(of *tree, indent string, last bool) []cells.Line {
-	mark, next := branchMore, "│ "
+func (t *ActionTable) twig(of *Tree, indent string, last bool) []cells.Line {
+	mark, next := cells.BranchMore, "│ "
 	if last {
-		mark, next = branchLast, "  "
+		mark, next = cells.BranchLast, "  "
 	}
 	a := &of.Action
 	head := t.branch(indent+mark).Add(cells.Plain, a.Kind.String()).Spaced(cells.Strong, cells.OrDash(a.Module)).
@@ -119,13 +119,13 @@ func (t *actionTable) twig(of *tree, indent string, last bool) []cells.Line {
 			lines = append(lines, t.branch(indent+next).Add(outcomeNote(a.Outcome), part))
 		}
 	}
-	for _, m := range messageLines(a, maxBelow) {
+	for _, m := range MessageLines(a, maxBelow) {
 		lines = append(lines, append(t.branch(indent+next), m...))
 	}
 	return append(lines, t.branches(of, indent+next)...)
 }
 
 // branch begins a line below a row.
-func (t *actionTable) branch(drawn string) cells.Line {
+func (t *ActionTable) branch(drawn string) cells.Line {
 	return cells.Line{}.Add(cells.Plain, strings.Repeat(" ", belowColumns)).Add(cells.Dim, drawn)
 }

@@ -1,4 +1,6 @@
-package main
+// Package render shows what the libraries found as text: tables, trees, results and explanations. It draws no
+// conclusions.
+package render
 
 import (
 	"fmt"
@@ -13,35 +15,33 @@ import (
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// actionTable renders actions one by one, as they come: a row each, what the
+// ActionTable renders actions one by one, as they come: a row each, what the
 // kernel and the module said below it.
-type actionTable struct {
+type ActionTable struct {
 	theme term.Theme
-	users users
+	users Users
 	width int
 
 	module, by int // columns
-	side       sideColumn
+	Side       Column
 	inline     bool // details stand in the row, not below it
 }
 
 // The widths of what is always as wide.
 const (
-	timeColumns    = len("15:04:05")
-	kindColumns    = len("request")
+	TimeColumns    = len("15:04:05")
+	KindColumns    = len("request")
 	outcomeColumns = len("failed ENOEXEC")
 	tookColumns    = len("850.0ms")
-	belowColumns   = timeColumns + kindColumns + 2*cells.Gap // where lines below a row begin
+	belowColumns   = TimeColumns + KindColumns + 2*cells.Gap // where lines below a row begin
 	maxBelow       = 10                                      // lines of messages shown of one action
-	branchMore     = "├ "
-	branchLast     = "└ "
 )
 
-// sideColumn is a number beside the outcome.
-type sideColumn struct {
-	title string
-	width int
-	text  func(*account.Account) string
+// Column is a number beside the outcome.
+type Column struct {
+	Title string
+	Width int
+	Text  func(*account.Account) string
 }
 
 func tookText(a *account.Account) string {
@@ -51,13 +51,13 @@ func tookText(a *account.Account) string {
 	return cells.Duration(a.Took)
 }
 
-func newActionTable(t term.Theme, width int) *actionTable {
-	return newActionTableWith(t, width, sideColumn{"TOOK", tookColumns, tookText})
+func NewActionTable(t term.Theme, width int) *ActionTable {
+	return NewActionTableWith(t, width, Column{"TOOK", tookColumns, tookText})
 }
 
-func newActionTableWith(t term.Theme, width int, side sideColumn) *actionTable {
-	free := width - (timeColumns + kindColumns + outcomeColumns + side.width + 5*cells.Gap)
-	table := &actionTable{theme: t, users: users{}, width: width, inline: width >= 140, side: side}
+func NewActionTableWith(t term.Theme, width int, side Column) *ActionTable {
+	free := width - (TimeColumns + KindColumns + outcomeColumns + side.Width + 5*cells.Gap)
+	table := &ActionTable{theme: t, users: Users{}, width: width, inline: width >= 140, Side: side}
 	table.module = min(max(free*2/5, len("MODULE")), 24)
 	table.by = max(free-table.module, len("BY"))
 	if table.inline {
@@ -66,38 +66,38 @@ func newActionTableWith(t term.Theme, width int, side sideColumn) *actionTable {
 	return table
 }
 
-func (t *actionTable) header() string {
-	l := cells.Line{}.Cell(cells.Dim, "TIME", timeColumns).Cell(cells.Dim, "ACTION", kindColumns).Cell(cells.Dim, "MODULE", t.module).
-		Cell(cells.Dim, "OUTCOME", outcomeColumns).CellRight(cells.Dim, t.side.title, t.side.width).Cell(cells.Dim, "BY", t.by)
+func (t *ActionTable) Header() string {
+	l := cells.Line{}.Cell(cells.Dim, "TIME", TimeColumns).Cell(cells.Dim, "ACTION", KindColumns).Cell(cells.Dim, "MODULE", t.module).
+		Cell(cells.Dim, "OUTCOME", outcomeColumns).CellRight(cells.Dim, t.Side.Title, t.Side.Width).Cell(cells.Dim, "BY", t.by)
 	if t.inline {
 		l = l.Add(cells.Dim, "DETAILS")
 	}
 	return l.Paint(t.theme, t.width)
 }
 
-// render gives the lines of one action.
-func (t *actionTable) render(a *account.Account) string { return t.rows(a, nil) }
+// Render gives the lines of one action.
+func (t *ActionTable) Render(a *account.Account) string { return t.rows(a, nil) }
 
 // rows gives the lines of one action with those of what is drawn below it.
-func (t *actionTable) rows(a *account.Account, drawn []cells.Line) string {
-	row := cells.Line{}.Cell(cells.Dim, clockTime(a.Time), timeColumns).Cell(cells.Plain, a.Kind.String(), kindColumns).
+func (t *ActionTable) rows(a *account.Account, drawn []cells.Line) string {
+	row := cells.Line{}.Cell(cells.Dim, ClockTime(a.Time), TimeColumns).Cell(cells.Plain, a.Kind.String(), KindColumns).
 		Cell(cells.Strong, cells.OrDash(a.Module), t.module).
 		Cell(outcomeStyle(a.Outcome), outcomeText(&a.Action, outcomeColumns), outcomeColumns).
-		CellRight(cells.Plain, t.side.text(a), t.side.width).Cell(cells.Plain, t.users.by(&a.Action, t.by), t.by)
+		CellRight(cells.Plain, t.Side.Text(a), t.Side.Width).Cell(cells.Plain, t.users.by(&a.Action, t.by), t.by)
 	var below []cells.Line
 	if t.inline {
 		row = append(row, cells.Join(t.details(a, t.width-cells.Count(row.String())))...)
 	} else {
-		below = t.details(a, t.width-belowColumns-cells.Count(branchMore))
+		below = t.details(a, t.width-belowColumns-cells.Count(cells.BranchMore))
 	}
-	below = append(below, messageLines(&a.Action, maxBelow)...)
+	below = append(below, MessageLines(&a.Action, maxBelow)...)
 
 	var b strings.Builder
 	b.WriteString(row.Paint(t.theme, t.width))
 	for i, l := range below {
-		branch := branchMore
+		branch := cells.BranchMore
 		if i == len(below)-1 && len(drawn) == 0 {
-			branch = branchLast
+			branch = cells.BranchLast
 		}
 		l = append(t.branch(branch), l...)
 		b.WriteString(l.Paint(t.theme, t.width))
@@ -111,7 +111,7 @@ func (t *actionTable) rows(a *account.Account, drawn []cells.Line) string {
 // details gives the rest of what is known: what it was about, and what there is
 // to say about it, which for a failure comes first. The path is shortened from
 // its front to fit into room.
-func (t *actionTable) details(a *account.Account, room int) []cells.Line {
+func (t *ActionTable) details(a *account.Account, room int) []cells.Line {
 	said := t.said(a, room)
 	rest := cells.Line{}.Spaced(cells.Plain, paramsText(&a.Action)).Spaced(cells.Unsure, actionTaints(&a.Action))
 	if t.inline {
@@ -130,7 +130,7 @@ func (t *actionTable) details(a *account.Account, room int) []cells.Line {
 
 // said tells the cause, in as many lines as it takes, then what else there is to
 // note, then what is odd about its file, and what was warned of.
-func (t *actionTable) said(a *account.Account, room int) []cells.Line {
+func (t *ActionTable) said(a *account.Account, room int) []cells.Line {
 	if t.inline {
 		room = math.MaxInt32
 	}
@@ -152,7 +152,7 @@ func (t *actionTable) said(a *account.Account, room int) []cells.Line {
 	if a.Cut {
 		add(cells.Unsure, "the record was too long and was shortened")
 	}
-	need := nonEmpty(askedText(&a.Action), needText(&a.Action), t.users.awaitedText(&a.Action))
+	need := NonEmpty(askedText(&a.Action), needText(&a.Action), t.users.awaitedText(&a.Action))
 	if text := strings.Join(need, ", "); text != "" {
 		add(cells.Plain, text)
 	}
@@ -173,8 +173,8 @@ func outcomeNote(o tracer.Outcome) cells.Style {
 	return cells.Plain
 }
 
-// messageLines quotes what was printed, the first few lines of it.
-func messageLines(a *tracer.Action, most int) []cells.Line {
+// MessageLines quotes what was printed, the first few lines of it.
+func MessageLines(a *tracer.Action, most int) []cells.Line {
 	texts := messageTexts(a.Messages)
 	var lines []cells.Line
 	for _, text := range texts[:min(len(texts), most)] {
@@ -199,7 +199,7 @@ func messageTexts(messages []string) []string {
 	return texts
 }
 
-func clockTime(t time.Time) string {
+func ClockTime(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}

@@ -1,4 +1,4 @@
-package main
+package render
 
 import (
 	"fmt"
@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// eventTable renders raw events, one line each.
-type eventTable struct {
-	theme term.Theme
-	width int
+// EventTable renders raw events, one line each.
+type EventTable struct {
+	Theme term.Theme
+	Width int
 }
 
 // The widths of an event's columns.
@@ -24,16 +24,16 @@ const (
 	eventColumns     = len("do_one_initcall_return")
 )
 
-func (t *eventTable) header() string {
+func (t *EventTable) Header() string {
 	return cells.Line{}.CellRight(cells.Dim, "SINCE BOOT", sinceBootColumns).Cell(cells.Dim, "THREAD", threadColumns).
-		Cell(cells.Dim, "EVENT", eventColumns).Add(cells.Dim, "DETAILS").Paint(t.theme, t.width)
+		Cell(cells.Dim, "EVENT", eventColumns).Add(cells.Dim, "DETAILS").Paint(t.Theme, t.Width)
 }
 
-func (t *eventTable) render(e *tracer.Event) string {
+func (t *EventTable) Render(e *tracer.Event) string {
 	return cells.Line{}.CellRight(cells.Dim, fmt.Sprintf("%.6f", e.Time.Seconds()), sinceBootColumns).
 		Cell(cells.Plain, fmt.Sprintf("%s[%d]", e.Thread.Comm, e.Thread.TID), threadColumns).
 		Cell(cells.Strong, e.Kind.String(), eventColumns).
-		Add(cells.Plain, eventText(e)).Paint(t.theme, t.width)
+		Add(cells.Plain, eventText(e)).Paint(t.Theme, t.Width)
 }
 
 // eventText gives an event's payload in words.

@@ -1,4 +1,4 @@
-package main
+package render
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 )
 
 // by says in n columns who is responsible for an action.
-func (u users) by(a *tracer.Action, n int) string {
+func (u Users) by(a *tracer.Action, n int) string {
 	who, thread := account.Responsible(a)
 	switch {
 	case who != nil:
@@ -49,13 +49,13 @@ func lineage(a *tracer.Actor, n int) string {
 // person is whose process it is, with the container that it is in.
 func person(p *tracer.Process) string {
 	name := account.Person(p)
-	if where := containerText(p); where != "" {
+	if where := ContainerText(p); where != "" {
 		name += " in " + where
 	}
 	return name
 }
 
-func containerText(p *tracer.Process) string {
+func ContainerText(p *tracer.Process) string {
 	c := p.Cgroup.Container
 	switch {
 	case c != nil && c.Runtime != "":
@@ -89,7 +89,7 @@ func requestText(r *tracer.Request) string {
 }
 
 // awaitedText names the others who waited for it.
-func (u users) awaitedText(a *tracer.Action) string {
+func (u Users) awaitedText(a *tracer.Action) string {
 	var names []string
 	for _, r := range a.AwaitedBy {
 		names = append(names, u.requester(&r))
@@ -100,7 +100,7 @@ func (u users) awaitedText(a *tracer.Action) string {
 	return "also awaited by " + strings.Join(names, ", ")
 }
 
-func (u users) requester(r *tracer.Requester) string {
+func (u Users) requester(r *tracer.Requester) string {
 	if r.Actor == nil {
 		return u.who(r.Thread)
 	}
@@ -127,11 +127,11 @@ func askedText(a *tracer.Action) string {
 }
 
 // attribution are the lines of a block that say who did it, all that is known.
-func (t *resultText) attribution(a *tracer.Action) []cells.Line {
+func (t *ResultText) attribution(a *tracer.Action) []cells.Line {
 	var lines []cells.Line
 	add := func(label, text string) {
 		if text != "" {
-			lines = append(lines, t.wrapped(label, cells.Plain, text)...)
+			lines = append(lines, t.Wrapped(label, cells.Plain, text)...)
 		}
 	}
 	if a.Actor != nil {

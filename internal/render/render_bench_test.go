@@ -1,4 +1,4 @@
-package main
+package render
 
 import (
 	"bytes"
@@ -27,11 +27,11 @@ func recordedActions(b *testing.B) (actions []account.Account) {
 }
 
 func BenchmarkRenderText(b *testing.B) {
-	actions, table := recordedActions(b), newActionTable(term.Theme{}, 100)
+	actions, table := recordedActions(b), NewActionTable(term.Theme{}, 100)
 	b.ReportAllocs()
 	for b.Loop() {
 		for i := range actions {
-			if table.render(&actions[i]) == "" {
+			if table.Render(&actions[i]) == "" {
 				b.Fatal("nothing")
 			}
 		}

@@ -1,4 +1,4 @@
-package main
+package render
 
 import (
 	"cmp"
@@ -13,15 +13,15 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/trial"
 )
 
-// trialText renders what a trial came to.
-type trialText struct {
-	*resultText
+// TrialText renders what a trial came to.
+type TrialText struct {
+	*ResultText
 }
 
-func newTrialText(t term.Theme, width int) *trialText { return &trialText{newResultText(t, width)} }
+func NewTrialText(t term.Theme, width int) *TrialText { return &TrialText{NewResultText(t, width)} }
 
-func (t *trialText) render(r *trial.Report) string {
-	lines := []cells.Line{t.headline(r), labelled("rounds", cells.Plain, fmt.Sprintf("%d of %d in %.1f s, %.1f s of them to boot (%s)",
+func (t *TrialText) Render(r *trial.Report) string {
+	lines := []cells.Line{t.headline(r), Labelled("rounds", cells.Plain, fmt.Sprintf("%d of %d in %.1f s, %.1f s of them to boot (%s)",
 		r.Rounds, r.Times, r.Took.Seconds(), r.Booting.Seconds(), r.Accel))}
 	for i := range r.Modules {
 		lines = append(lines, t.module(&r.Modules[i], len(r.Modules) > 1)...)
@@ -33,12 +33,12 @@ func (t *trialText) render(r *trial.Report) string {
 	lines = append(lines, t.messages(r)...)
 	lines = append(lines, leftOut(r.MessagesLeftOut, "line of the kernel")...)
 	if names := r.Taints.Names(); len(names) > 0 {
-		lines = append(lines, labelled("taints", cells.Unsure, strings.Join(names, ", ")))
+		lines = append(lines, Labelled("taints", cells.Unsure, strings.Join(names, ", ")))
 	}
 	for _, what := range r.Unseen {
-		lines = append(lines, t.wrapped("unseen", cells.Dim, what)...)
+		lines = append(lines, t.Wrapped("unseen", cells.Dim, what)...)
 	}
-	return t.text(append(lines, t.verdict(r)))
+	return t.Text(append(lines, t.verdict(r)))
 }
 
 // leftOut says what there was no room for.
@@ -47,12 +47,12 @@ func leftOut(n int, what string) []cells.Line {
 	case 0:
 		return nil
 	case 1:
-		return []cells.Line{labelled("", cells.Dim, "and 1 more "+what)}
+		return []cells.Line{Labelled("", cells.Dim, "and 1 more "+what)}
 	}
-	return []cells.Line{labelled("", cells.Dim, fmt.Sprintf("and %d more %s", n, strings.Replace(what, " of", "s of", 1)))}
+	return []cells.Line{Labelled("", cells.Dim, fmt.Sprintf("and %d more %s", n, strings.Replace(what, " of", "s of", 1)))}
 }
 
-func (t *trialText) headline(r *trial.Report) cells.Line {
+func (t *TrialText) headline(r *trial.Report) cells.Line {
 	names := make([]string, len(r.Modules))
 	for i := range r.Modules {
 		names[i] = r.Modules[i].Module
@@ -60,9 +60,9 @@ func (t *trialText) headline(r *trial.Report) cells.Line {
 	return cells.Line{}.Add(cells.Strong, strings.Join(names, " ")).Spaced(cells.Plain, "tried on "+r.Release)
 }
 
-func (t *trialText) module(m *trial.ModuleReport, several bool) (lines []cells.Line) {
+func (t *TrialText) module(m *trial.ModuleReport, several bool) (lines []cells.Line) {
 	if several {
-		lines = append(lines, labelled("module", cells.Strong, m.Module).Spaced(cells.Dim, m.File))
+		lines = append(lines, Labelled("module", cells.Strong, m.Module).Spaced(cells.Dim, m.File))
 	}
 	lines = append(lines, attempts("load", m.Loads, m.Load, "live"))
 	if len(m.Unloads) > 0 {
@@ -70,7 +70,7 @@ func (t *trialText) module(m *trial.ModuleReport, several bool) (lines []cells.L
 	}
 	lines = append(lines, t.stages(m)...)
 	if m.Cause != nil {
-		lines = append(lines, t.causeLines(m.Cause, cells.Bad)...)
+		lines = append(lines, t.CauseLines(m.Cause, cells.Bad)...)
 	}
 	return lines
 }
@@ -87,13 +87,13 @@ func attempts(label string, outcomes []trial.Outcome, took trial.Spread, well st
 			text += fmt.Sprintf(" ×%d", o.Count)
 		}
 		if i == 0 {
-			l = labelled(label, s, text)
+			l = Labelled(label, s, text)
 		} else {
 			l = l.Add(cells.Plain, ", ").Add(s, text)
 		}
 	}
 	if len(outcomes) == 0 {
-		l = labelled(label, cells.Dim, "not tried")
+		l = Labelled(label, cells.Dim, "not tried")
 	}
 	return l.Spaced(cells.Plain, spreadText(took))
 }
@@ -109,26 +109,26 @@ func spreadText(s trial.Spread) string {
 }
 
 // stages draws the medians to one scale, and the spread beside them.
-func (t *trialText) stages(m *trial.ModuleReport) (lines []cells.Line) {
+func (t *TrialText) stages(m *trial.ModuleReport) (lines []cells.Line) {
 	var longest time.Duration
 	for i := range m.Stages {
 		longest = max(longest, m.Stages[i].Med)
 	}
 	const spreadColumns = len("  000.0ms (000.0ms to 000.0ms)")
-	room := max(t.width-labelColumns-len("relocate")-2-spreadColumns, 8)
+	room := max(t.Width-labelColumns-len("relocate")-2-spreadColumns, 8)
 	for i := range m.Stages {
 		s := &m.Stages[i]
 		bar := ""
 		if s.Med > 0 {
 			bar = cells.Bar(0, s.Med, longest, room)
 		}
-		l := labelled(first(i, "stages"), cells.Plain, fmt.Sprintf("%-8s  %-*s", s.Stage, spreadColumns, spreadText(s.Spread)))
+		l := Labelled(first(i, "stages"), cells.Plain, fmt.Sprintf("%-8s  %-*s", s.Stage, spreadColumns, spreadText(s.Spread)))
 		lines = append(lines, l.Add(cells.Good, bar))
 	}
 	return lines
 }
 
-func (t *trialText) command(c *trial.CommandReport) []cells.Line {
+func (t *TrialText) command(c *trial.CommandReport) []cells.Line {
 	if c == nil {
 		return nil
 	}
@@ -136,9 +136,9 @@ func (t *trialText) command(c *trial.CommandReport) []cells.Line {
 	if c.Failed > 0 {
 		s, text = cells.Bad, fmt.Sprintf("exit status %d, %d of %d times", c.Status, c.Failed, c.Runs)
 	}
-	lines := []cells.Line{labelled("command", cells.Plain, strings.Join(c.Argv, " ")).Spaced(s, text).Spaced(cells.Plain, spreadText(c.Took))}
+	lines := []cells.Line{Labelled("command", cells.Plain, strings.Join(c.Argv, " ")).Spaced(s, text).Spaced(cells.Plain, spreadText(c.Took))}
 	for i, text := range lastLines(c.Output, 5) {
-		lines = append(lines, labelled(first(i, "output"), cells.Dim, text))
+		lines = append(lines, Labelled(first(i, "output"), cells.Dim, text))
 	}
 	return lines
 }
@@ -153,7 +153,7 @@ func lastLines(text string, n int) []string {
 }
 
 // faults tells those of one kind and place once.
-func (t *trialText) faults(faults []trial.Fault) (lines []cells.Line) {
+func (t *TrialText) faults(faults []trial.Fault) (lines []cells.Line) {
 	type place struct {
 		kind     trial.FaultKind
 		function string
@@ -182,12 +182,12 @@ func (t *trialText) faults(faults []trial.Fault) (lines []cells.Line) {
 	return lines
 }
 
-func (t *trialText) fault(f *trial.Fault, n int) []cells.Line {
+func (t *TrialText) fault(f *trial.Fault, n int) []cells.Line {
 	s := cells.Bad
 	if f.Kind == trial.Warning {
 		s = cells.Unsure
 	}
-	lines := t.wrapped(string(f.Kind), s, f.Text)
+	lines := t.Wrapped(string(f.Kind), s, f.Text)
 	where := fmt.Sprintf("at the %s of round %d", f.Step, f.Round)
 	if f.Function != "" {
 		where = fmt.Sprintf("in %s+%#x of %s, %s", f.Function, f.Offset, f.Module, where)
@@ -198,29 +198,29 @@ func (t *trialText) fault(f *trial.Fault, n int) []cells.Line {
 	if n > 1 {
 		where += fmt.Sprintf(", and %d more", n-1)
 	}
-	return append(lines, t.wrapped("", cells.Strong, where)...)
+	return append(lines, t.Wrapped("", cells.Strong, where)...)
 }
 
 // leftovers lists what was not given back, and whether it grows.
-func (t *trialText) leftovers(r *trial.Report) (lines []cells.Line) {
+func (t *TrialText) leftovers(r *trial.Report) (lines []cells.Line) {
 	if r.Left == nil {
 		return nil
 	}
 	if len(r.Left.Memory)+len(r.Left.Entries) == 0 {
-		return []cells.Line{labelled("left", cells.Good, "nothing")}
+		return []cells.Line{Labelled("left", cells.Good, "nothing")}
 	}
 	n := 0
 	label := func() string { n++; return first(n-1, "left") }
 	for _, m := range t.byPlace(r.Left.Memory) {
-		lines = append(lines, labelled(label(), cells.Bad, m.text).Spaced(cells.Strong, m.place).Spaced(cells.Dim, growth(&m.Allocation, r)))
+		lines = append(lines, Labelled(label(), cells.Bad, m.text).Spaced(cells.Strong, m.place).Spaced(cells.Dim, growth(&m.Allocation, r)))
 	}
 	const most = 10
 	for i, entry := range r.Left.Entries {
 		if i == most {
-			lines = append(lines, labelled(label(), cells.Bad, fmt.Sprintf("and %d more", len(r.Left.Entries)-most)))
+			lines = append(lines, Labelled(label(), cells.Bad, fmt.Sprintf("and %d more", len(r.Left.Entries)-most)))
 			break
 		}
-		lines = append(lines, labelled(label(), cells.Bad, entry))
+		lines = append(lines, Labelled(label(), cells.Bad, entry))
 	}
 	return append(lines, leftOut(r.Left.LeftOut, "thing of that kind")...)
 }
@@ -232,7 +232,7 @@ type lostMemory struct {
 }
 
 // byPlace puts what was asked for at one place together: vmalloc takes from slabs too.
-func (t *trialText) byPlace(all []trial.Allocation) (lost []lostMemory) {
+func (t *TrialText) byPlace(all []trial.Allocation) (lost []lostMemory) {
 	for rest := slices.Clone(all); len(rest) > 0; {
 		here := func(m trial.Allocation) bool {
 			return m.Module == rest[0].Module && m.Section == rest[0].Section && m.Offset == rest[0].Offset
@@ -280,7 +280,7 @@ func growth(m *trial.Allocation, r *trial.Report) string {
 
 // messages are the kernel's while the modules were tried, those of one text together. Of
 // a fault, the trace is in the JSON.
-func (t *trialText) messages(r *trial.Report) (lines []cells.Line) {
+func (t *TrialText) messages(r *trial.Report) (lines []cells.Line) {
 	count := map[string]int{}
 	var texts []string
 	for _, m := range r.Messages {
@@ -294,10 +294,10 @@ func (t *trialText) messages(r *trial.Report) (lines []cells.Line) {
 	const most = 12
 	for i, text := range texts {
 		if i == most {
-			lines = append(lines, labelled("", cells.Dim, fmt.Sprintf("and %d more", len(texts)-most)))
+			lines = append(lines, Labelled("", cells.Dim, fmt.Sprintf("and %d more", len(texts)-most)))
 			break
 		}
-		l := labelled(first(i, "kernel"), cells.Plain, `"`+text+`"`)
+		l := Labelled(first(i, "kernel"), cells.Plain, `"`+text+`"`)
 		if n := count[text]; n > 1 {
 			l = l.Add(cells.Dim, fmt.Sprintf(" ×%d", n))
 		}
@@ -306,7 +306,7 @@ func (t *trialText) messages(r *trial.Report) (lines []cells.Line) {
 	return lines
 }
 
-func (t *trialText) verdict(r *trial.Report) cells.Line {
+func (t *TrialText) verdict(r *trial.Report) cells.Line {
 	files := make([]string, len(r.Files))
 	for i, f := range r.Files {
 		files[i] = filepath.Base(f)

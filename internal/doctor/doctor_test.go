@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"errors"
@@ -11,13 +11,13 @@ func TestLoginCheck(t *testing.T) {
 	for _, test := range []struct {
 		immutable bool
 		err       error
-		have      have
+		have      Have
 		note      string
 	}{
 		{true, nil, yes, "nobody can change one that is set"},
 		{false, nil, no, "root can change one that is set"},
 		{false, os.ErrNotExist, no, "no login uids"},
-		{false, errors.New("two\nlines"), unknown, "two lines"},
+		{false, errors.New("two\nlines"), Unknown, "two lines"},
 	} {
 		c := loginCheck(test.immutable, test.err)
 		if c.Have != test.have || !strings.Contains(c.Note, test.note) {

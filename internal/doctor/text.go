@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"fmt"
@@ -9,11 +9,14 @@ import (
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// reportText renders what doctor found.
-type reportText struct {
+// Text renders what doctor found.
+type Text struct {
 	theme term.Theme
 	width int
 }
+
+// NewText renders for a width in columns.
+func NewText(t term.Theme, width int) Text { return Text{t, width} }
 
 // The widths of a report's columns.
 const (
@@ -23,14 +26,14 @@ const (
 	howColumns    = len("tracepoint")
 )
 
-func (t reportText) render(r *report) string {
+func (t Text) Render(r *Report) string {
 	lines := []cells.Line{cells.Line{}.Cell(cells.Dim, "kernel", checkColumns).Add(cells.Plain, r.Kernel.Release+", "+r.Kernel.Arch)}
 	for _, c := range r.Checks {
 		lines = append(lines, t.check(c)...)
 	}
 	if r.Coverage != nil {
 		lines = append(lines, nil)
-		lines = append(lines, t.hooks(r.Coverage)...)
+		lines = append(lines, t.Hooks(r.Coverage)...)
 	}
 	lines = append(lines, nil, conclusion(r))
 	var b strings.Builder
@@ -42,7 +45,7 @@ func (t reportText) render(r *report) string {
 
 // check gives a check's line, and more of them for a note that is longer: here the
 // note is what was asked for.
-func (t reportText) check(c check) []cells.Line {
+func (t Text) check(c check) []cells.Line {
 	var lines []cells.Line
 	head := cells.Line{}.Cell(cells.Plain, c.Name, checkColumns).Cell(c.style(), string(c.Have), haveColumns)
 	indent := cells.Count(head.String())
@@ -65,9 +68,9 @@ func (c check) style() cells.Style {
 	return cells.Unsure
 }
 
-// hooks lists every hook: where and how it is attached, and what it tells; below
+// Hooks lists every hook: where and how it is attached, and what it tells; below
 // that why it is not, or not in the better way.
-func (t reportText) hooks(c *tracer.Coverage) []cells.Line {
+func (t Text) Hooks(c *tracer.Coverage) []cells.Line {
 	lines := []cells.Line{cells.Line{}.Cell(cells.Dim, "HOOK", targetColumns).Cell(cells.Dim, "HOW", howColumns).Cell(cells.Dim, "STATE", hookStateColumns).Add(cells.Dim, "TELLS")}
 	for _, h := range c.Hooks {
 		state, s := hookState(h)
@@ -76,7 +79,7 @@ func (t reportText) hooks(c *tracer.Coverage) []cells.Line {
 		if h.Why == "" || h.Absent {
 			continue
 		}
-		branch := "  " + branchLast
+		branch := "  " + cells.BranchLast
 		for _, part := range cells.Wrap(cells.ShortLine(strings.Join(strings.Fields(h.Why), " ")), t.width-cells.Count(branch)) {
 			lines = append(lines, cells.Line{}.Add(cells.Dim, branch).Add(cells.Dim, part))
 			branch = strings.Repeat(" ", cells.Count(branch))
@@ -99,7 +102,7 @@ func hookState(h tracer.HookStatus) (string, cells.Style) {
 	return "MISSING", cells.Bad
 }
 
-func conclusion(r *report) cells.Line {
+func conclusion(r *Report) cells.Line {
 	if !r.Works {
 		return cells.Line{}.Add(cells.Bad, "tracing does not work here")
 	}

@@ -1,4 +1,4 @@
-package main
+package render
 
 import (
 	"fmt"
@@ -20,7 +20,7 @@ const attentive = time.Second
 type attention struct {
 	tracer *tracer.Tracer
 	log    *zerolog.Logger
-	names  users
+	names  Users
 	counts map[tracer.Folded]uint64 // by what counts, as last said
 	said   map[string]bool          // disturbances that last, as last said
 	times  map[string]uint64        // of those that are counted
@@ -29,10 +29,10 @@ type attention struct {
 	done sync.WaitGroup
 }
 
-// attend looks once a second, until it is ended.
-func attend(t *tracer.Tracer, log *zerolog.Logger) *attention {
+// Attend looks once a second, until it is ended.
+func Attend(t *tracer.Tracer, log *zerolog.Logger) *attention {
 	a := &attention{
-		tracer: t, log: log, names: make(users), counts: make(map[tracer.Folded]uint64),
+		tracer: t, log: log, names: make(Users), counts: make(map[tracer.Folded]uint64),
 		said: make(map[string]bool), times: make(map[string]uint64), stop: make(chan struct{}),
 	}
 	a.done.Go(func() {
@@ -50,8 +50,8 @@ func attend(t *tracer.Tracer, log *zerolog.Logger) *attention {
 	return a
 }
 
-// end looks a last time. Calling it again does nothing.
-func (a *attention) end() {
+// End looks a last time. Calling it again does nothing.
+func (a *attention) End() {
 	select {
 	case <-a.stop:
 		return
@@ -86,7 +86,7 @@ func (a *attention) news(folded []tracer.Folded) string {
 			fresh = append(fresh, f)
 		}
 	}
-	return foldedText(fresh, a.names)
+	return FoldedText(fresh, a.names)
 }
 
 // disturbed gives what is new of it, and forgets what does not last any more.
@@ -107,8 +107,8 @@ func (a *attention) disturbed(now []tracer.Disturbance) (fresh []tracer.Disturba
 // mostFolded bounds the users of whom one line tells.
 const mostFolded = 3
 
-// foldedText says how many refusals there were, and of whom most.
-func foldedText(folded []tracer.Folded, names users) string {
+// FoldedText says how many refusals there were, and of whom most.
+func FoldedText(folded []tracer.Folded, names Users) string {
 	if len(folded) == 0 {
 		return ""
 	}
@@ -134,7 +134,7 @@ func foldedText(folded []tracer.Folded, names users) string {
 	return strings.Join(parts, ", ")
 }
 
-func foldedTotal(folded []tracer.Folded) (n uint64) {
+func FoldedTotal(folded []tracer.Folded) (n uint64) {
 	for _, f := range folded {
 		n += f.Count
 	}

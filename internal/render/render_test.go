@@ -1,8 +1,7 @@
-package main
+package render
 
 import (
 	"encoding/json"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +12,8 @@ import (
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/doctor"
+	"github.com/kmodtrace/kmodtrace/internal/sample"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -41,48 +42,32 @@ func hostile() map[string]string {
 // renderings gives what every renderer makes of a text that is everywhere.
 func renderings(text string, width int) map[string]string {
 	th := term.Theme{}
-	action := filled[account.Account](text)
-	r := filled[proof.Result](text)
+	action := sample.New[account.Account](text)
+	r := sample.New[proof.Result](text)
 	r.Target = text
 	failed := *action
 	failed.Outcome = tracer.Failed
-	table := newActionTable(th, width)
-	table.users = users{1: "alice"}
-	results := newResultText(th, width)
-	results.users = users{1: "alice"}
+	table := NewActionTable(th, width)
+	table.users = Users{1: "alice"}
+	results := NewResultText(th, width)
+	results.users = Users{1: "alice"}
 	all := map[string]string{
-		"header": table.header(),
-		"action": table.render(action),
-		"failed": table.render(&failed),
-		"result": results.render(r),
-		"report": reportText{th, width}.render(filled[report](text)),
+		"header": table.Header(),
+		"action": table.Render(action),
+		"failed": table.Render(&failed),
+		"result": results.Render(r),
+		"report": doctor.NewText(th, width).Render(sample.New[doctor.Report](text)),
 	}
-	events := &eventTable{theme: th, width: width}
-	for name, e := range eventsOfEachPayload(text) {
-		all["event "+name] = events.render(e)
-	}
-	return all
-}
-
-// eventsOfEachPayload gives an event for each of the payloads that there are, and one of none.
-func eventsOfEachPayload(text string) map[string]*tracer.Event {
-	whole := reflect.ValueOf(filled[tracer.Event](text)).Elem()
-	thread := whole.FieldByName("Thread").Interface().(tracer.Thread)
-	all := map[string]*tracer.Event{"nothing": {Thread: thread}}
-	for field, value := range whole.Fields() {
-		if field.Type.Kind() != reflect.Pointer {
-			continue
-		}
-		e := &tracer.Event{Thread: thread}
-		reflect.ValueOf(e).Elem().FieldByIndex(field.Index).Set(value)
-		all[field.Name] = e
+	events := &EventTable{Theme: th, Width: width}
+	for name, e := range sample.Events(text) {
+		all["event "+name] = events.Render(e)
 	}
 	return all
 }
 
 // TestEventText: each payload is told.
 func TestEventText(t *testing.T) {
-	for name, e := range eventsOfEachPayload("text") {
+	for name, e := range sample.Events("text") {
 		if told := eventText(e) != ""; told != (name != "nothing") {
 			t.Errorf("%s: told %t", name, told)
 		}
@@ -135,9 +120,9 @@ func checkLines(t *testing.T, what, out string, width int) {
 
 // TestForgedLine: a message cannot look like a row of its own.
 func TestForgedLine(t *testing.T) {
-	a := loaded()
+	a := sample.Loaded()
 	a.Messages = []string{"x\n14:03:22  load     root     live"}
-	out := newActionTable(term.Theme{}, 80).render(&a)
+	out := NewActionTable(term.Theme{}, 80).Render(&a)
 	for i, l := range strings.Split(strings.TrimSpace(out), "\n") {
 		if i > 0 && !strings.HasPrefix(l, strings.Repeat(" ", belowColumns)) {
 			t.Errorf("a line of a message begins a row: %q", l)
@@ -170,22 +155,8 @@ func TestJSONLine(t *testing.T) {
 	}
 }
 
-func loaded() account.Account {
-	zero := int64(0)
-	return account.Account{Explained: cause.Explained{Action: tracer.Action{
-		Kind: tracer.Load, Module: "hello", NameFrom: tracer.NameKernel, Outcome: tracer.Live, Stage: tracer.StageInit,
-		Time: time.Date(2026, 1, 2, 14, 3, 22, 0, time.Local), End: time.Second, Took: 3100 * time.Microsecond,
-		Thread:     tracer.Thread{PID: 4121, TID: 4121, UID: 4000000001, Comm: "insmod"},
-		File:       &tracer.File{Path: "/home/alice/src/hello/hello.ko"},
-		Params:     &tracer.Params{Module: "hello", Text: `whom="big world"`},
-		Details:    &tracer.Module{Name: "hello", Taints: 1<<12 | 1<<13, Address: 0xffffffffc0801000, Size: 12288},
-		Stages:     []tracer.StageTime{{Stage: tracer.StageVerify, Took: 100 * time.Microsecond}, {Stage: tracer.StageInit, After: 100 * time.Microsecond, Took: 3 * time.Millisecond}},
-		InitResult: &zero, Messages: []string{"hello: Hello, big world!"},
-	}}}
-}
-
 func refusedLoad() account.Account {
-	a := loaded()
+	a := sample.Loaded()
 	code := int64(-19)
 	a.Module, a.Outcome, a.Errno, a.ErrnoName, a.InitResult = "refuse", tracer.Failed, unix.ENODEV, "ENODEV", &code
 	a.File = &tracer.File{Path: "/usr/lib/modules/6.12.117+deb13-cloud-amd64/kernel/drivers/net/ethernet/refuse.ko.xz"}
@@ -196,7 +167,7 @@ func refusedLoad() account.Account {
 
 // TestActionTable pins what users read, at the two widths that matter most.
 func TestActionTable(t *testing.T) {
-	good, bad := loaded(), refusedLoad()
+	good, bad := sample.Loaded(), refusedLoad()
 	for width, want := range map[int]string{
 		80: `TIME      ACTION   MODULE         OUTCOME            TOOK  BY
 14:03:22  load     hello          live              3.1ms  alice: insmod[4121]
@@ -215,9 +186,9 @@ func TestActionTable(t *testing.T) {
                    └ kernel: "refuse: refusing with 19"
 `,
 	} {
-		table := newActionTable(term.Theme{}, width)
-		table.users = users{4000000001: "alice"}
-		got := table.header() + table.render(&good) + table.render(&bad)
+		table := NewActionTable(term.Theme{}, width)
+		table.users = Users{4000000001: "alice"}
+		got := table.Header() + table.Render(&good) + table.Render(&bad)
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("width %d (-want +got):\n%s", width, diff)
 		}
@@ -227,7 +198,7 @@ func TestActionTable(t *testing.T) {
 // TestColour: colours on demand, and the text is the same without them.
 func TestColour(t *testing.T) {
 	a := refusedLoad()
-	coloured := newActionTable(term.Theme{Colour: true}, 80).render(&a)
+	coloured := NewActionTable(term.Theme{Colour: true}, 80).Render(&a)
 	if !strings.Contains(coloured, "\x1b[31mfailed ENODEV\x1b[0m") {
 		t.Errorf("no red failure: %q", coloured)
 	}
@@ -235,7 +206,7 @@ func TestColour(t *testing.T) {
 	for _, code := range []string{"0", "1", "2", "31", "32", "33"} {
 		bare = strings.ReplaceAll(bare, "\x1b["+code+"m", "")
 	}
-	if want := newActionTable(term.Theme{}, 80).render(&a); bare != want {
+	if want := NewActionTable(term.Theme{}, 80).Render(&a); bare != want {
 		t.Errorf("without colours %q, want %q", bare, want)
 	}
 	if term.ThemeOf(new(strings.Builder)).Colour {
@@ -244,12 +215,12 @@ func TestColour(t *testing.T) {
 }
 
 func TestManyMessages(t *testing.T) {
-	a := loaded()
+	a := sample.Loaded()
 	a.Messages, a.MessagesDropped = nil, 7
 	for range 30 {
 		a.Messages = append(a.Messages, "two\nlines", "")
 	}
-	lines := messageLines(&a.Action, 10)
+	lines := MessageLines(&a.Action, 10)
 	if len(lines) != 11 || lines[10].String() != "… and 57 lines more (--json has them)" {
 		t.Errorf("%d lines, last %q", len(lines), lines[len(lines)-1].String())
 	}
@@ -297,7 +268,7 @@ func TestRenderUnexplained(t *testing.T) {
 		Cut:       true, NotLookedUp: "too many attempts waited",
 	}
 	for _, width := range []int{80, 200} {
-		text := newActionTable(term.Theme{}, width).render(&a)
+		text := NewActionTable(term.Theme{}, width).Render(&a)
 		for _, want := range []string{"not looked into: too many attempts waited", "the record was too long and was shortened"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("at %d columns there is no %q in\n%s", width, want, text)

@@ -1,0 +1,45 @@
+package render
+
+import (
+	"fmt"
+
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/kbuild"
+)
+
+// Build is what build prints.
+type Build struct {
+	Verdict BuildVerdict `json:"result"`
+	*kbuild.Result
+	// Reason says why it was not built, and Next what to do about that.
+	Reason string `json:"reason,omitempty"`
+	Next   string `json:"next,omitempty"`
+}
+
+type BuildVerdict string
+
+const (
+	Built    BuildVerdict = "built"
+	NotBuilt BuildVerdict = "failed"
+	Unable   BuildVerdict = "unable" // this machine lacks what it needs
+)
+
+// Build renders the modules that were built. Why there are none goes to standard error.
+func (t *ResultText) Build(r *Build) string {
+	var lines []cells.Line
+	for i := range r.Modules {
+		m := &r.Modules[i]
+		word := "built"
+		if !m.Changed {
+			word = "unchanged"
+		}
+		lines = append(lines, cells.Line{}.Add(cells.Strong, m.Name).Spaced(cells.Good, word))
+		lines = append(lines, Labelled("file", cells.Plain, cells.CutFront(cells.Printable(m.Path), max(t.Width-labelColumns, 1))))
+		lines = append(lines, Labelled("size", cells.Plain, fmt.Sprintf("%d bytes", m.Size)))
+		lines = append(lines, Labelled("for", cells.Plain, m.Vermagic))
+	}
+	for i, text := range r.Notes {
+		lines = append(lines, t.Wrapped(first(i, "note"), cells.Unsure, text)...)
+	}
+	return t.Text(lines)
+}
