@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kernel"
@@ -32,7 +33,7 @@ func (o *actOptions) register(cmd *cobra.Command) {
 
 func (o *actOptions) check() error {
 	if o.timeout < 0 {
-		return usageErrorf("--timeout %v: want a time that is not negative", o.timeout)
+		return cli.Usagef("--timeout %v: want a time that is not negative", o.timeout)
 	}
 	return nil
 }
@@ -126,7 +127,7 @@ func (f failures) err() error {
 	if len(f) == 0 {
 		return nil
 	}
-	all := &exitError{hint: hintOf(f[0])}
+	all := &exitError{hint: cli.HintOf(f[0])}
 	var texts []error
 	for _, err := range f {
 		all.status = max(all.status, statusOf(err))

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"testing"
+
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 )
 
 func TestFailuresTakeTheWorstStatus(t *testing.T) {
@@ -14,7 +16,7 @@ func TestFailuresTakeTheWorstStatus(t *testing.T) {
 	f.add(&exitError{status: exitRefused, err: errors.New("unload a: in use"), hint: "wait"})
 	f.add(&exitError{status: exitUnconfirmed, err: errors.New("unload b: not seen")})
 	err := f.err()
-	if statusOf(err) != exitUnconfirmed || hintOf(err) != "wait" || err.Error() != "unload a: in use\nkmodtrace: unload b: not seen" {
-		t.Errorf("status %d, hint %q: %q", statusOf(err), hintOf(err), err)
+	if statusOf(err) != exitUnconfirmed || cli.HintOf(err) != "wait" || err.Error() != "unload a: in use\nkmodtrace: unload b: not seen" {
+		t.Errorf("status %d, hint %q: %q", statusOf(err), cli.HintOf(err), err)
 	}
 }

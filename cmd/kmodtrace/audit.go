@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
+	"github.com/kmodtrace/kmodtrace/internal/filter"
+	"github.com/kmodtrace/kmodtrace/internal/history"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/journal"
@@ -58,7 +61,7 @@ wrote. Of text, that cannot be seen: take it from a log that only root can write
 			return opts.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
 		},
 	}
-	addJournalFlag(cmd, &opts.journal)
+	history.AddJournalFlag(cmd, &opts.journal)
 	cmd.Flags().StringArrayVar(&opts.anchor, "anchor", nil, "compare with this anchor, the `TEXT` of a line of the system's log; repeatable")
 	cmd.Flags().StringVar(&opts.anchors, "anchors", "", "compare with the anchors in the lines of this `FILE`; - for standard input")
 	cmd.Flags().BoolVar(&opts.json, "json", false, "print one JSON object (docs/schema/verification.schema.json)")
@@ -81,7 +84,7 @@ func (o *verifyOptions) run(ctx context.Context, stdin io.Reader, out io.Writer)
 		return err
 	}
 	anchors = append(anchors, read...)
-	return withJournal(o.journal, func(r *journal.Reader) error {
+	return history.WithJournal(o.journal, func(r *journal.Reader) error {
 		report, err := r.Verify(ctx, anchors...)
 		if err != nil {
 			return err
@@ -101,10 +104,10 @@ func (o *verifyOptions) run(ctx context.Context, stdin io.Reader, out io.Writer)
 
 // parseAnchors reads those on the command line.
 func (o *verifyOptions) parseAnchors() ([]journal.Anchor, error) {
-	return parseAll(o.anchor, func(text string) (journal.Anchor, error) {
+	return filter.ParseAll(o.anchor, func(text string) (journal.Anchor, error) {
 		a, err := journal.ParseAnchor(text)
 		if err != nil {
-			return a, usageErrorf("--anchor: %w", err)
+			return a, cli.Usagef("--anchor: %w", err)
 		}
 		return a, nil
 	})
@@ -357,14 +360,14 @@ journal cannot write, it shows later on whether the journal was made anew or cut
   kmodtrace audit verify --anchor "$(cat anchor)"`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withJournal(path, func(r *journal.Reader) error {
+			return history.WithJournal(path, func(r *journal.Reader) error {
 				a, err := r.Anchor(cmd.Context(), time.Now())
 				if err != nil {
 					return err
 				}
 				return term.PrintTo(cmd.OutOrStdout(), func(w io.Writer) error {
 					if asJSON {
-						return writeJSONLine(w, anchorJSON{a.Journal, a.Count, a.Hash, a.Time.UTC().Truncate(time.Second), a.String()})
+						return history.WriteJSONLine(w, anchorJSON{a.Journal, a.Count, a.Hash, a.Time.UTC().Truncate(time.Second), a.String()})
 					}
 					_, err := fmt.Fprintln(w, cells.Printable(a.String()))
 					return err
@@ -372,7 +375,7 @@ journal cannot write, it shows later on whether the journal was made anew or cut
 			})
 		},
 	}
-	addJournalFlag(cmd, &path)
+	history.AddJournalFlag(cmd, &path)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object (docs/schema/anchor.schema.json)")
 	return cmd
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/history"
 	"github.com/kmodtrace/kmodtrace/journal"
 )
 
@@ -115,7 +116,7 @@ func TestKindsHaveALine(t *testing.T) {
 		if k == journal.KindAction {
 			continue
 		}
-		text := noteText(&journal.Record{Kind: k, Count: 3})
+		text := history.NoteText(&journal.Record{Kind: k, Count: 3})
 		if text == string(k) || strings.Contains(text, "\n") {
 			t.Errorf("%s: %q", k, text)
 		}

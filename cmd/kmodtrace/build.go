@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/kbuild"
 	"github.com/kmodtrace/kmodtrace/kernel"
@@ -62,7 +63,7 @@ line makes no sense; 4 this machine lacks what building needs, and nothing was d
 func noEmpty(cmd *cobra.Command, flags ...string) error {
 	for _, name := range flags {
 		if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "" {
-			return usageErrorf("--%s: want a value that is not empty, or no --%s", name, name)
+			return cli.Usagef("--%s: want a value that is not empty, or no --%s", name, name)
 		}
 	}
 	return nil
@@ -78,7 +79,7 @@ func (o *buildOptions) run(ctx context.Context, out, messages io.Writer, args []
 	paths, variables := buildTargets(args)
 	for _, v := range variables {
 		if _, err := os.Lstat(v); err == nil {
-			return usageErrorf("%s: a variable for make, or what is called so here? ./%s is the latter", cells.Short(v), cells.Short(v))
+			return cli.Usagef("%s: a variable for make, or what is called so here? ./%s is the latter", cells.Short(v), cells.Short(v))
 		}
 	}
 	built, err := kbuild.Build(ctx, paths, &kbuild.Options{
@@ -144,7 +145,7 @@ func buildError(err error) error {
 }
 
 func newBuildRecord(r *kbuild.Result, failure error) *render.Build {
-	record := &render.Build{Verdict: render.Built, Result: r, Next: hintOf(failure)}
+	record := &render.Build{Verdict: render.Built, Result: r, Next: cli.HintOf(failure)}
 	if failure != nil {
 		record.Verdict, record.Reason = render.NotBuilt, failure.Error()
 	}

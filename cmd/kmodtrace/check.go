@@ -8,6 +8,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kernel"
@@ -34,7 +35,7 @@ no sense; 3 something that decides could not be found out here.`,
 		Example: "  kmodtrace check ./hello.ko whom=Bob\n  kmodtrace check xfs --kernel 6.12.48+deb13-amd64\n  kmodtrace check ./*.ko --json",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usageErrorf("check takes FILES or a NAME, and parameters")
+				return cli.Usagef("check takes FILES or a NAME, and parameters")
 			}
 			return nil
 		},

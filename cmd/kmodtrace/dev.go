@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/reload"
@@ -63,7 +64,7 @@ func (o *devOptions) parse(args []string) error {
 	case 1:
 		o.dir = paths[0]
 	default:
-		return usageErrorf("%s: dev takes one folder", cells.Short(paths[1]))
+		return cli.Usagef("%s: dev takes one folder", cells.Short(paths[1]))
 	}
 	if _, err := o.params.Quote(); err != nil {
 		return targetError(err)
@@ -73,7 +74,7 @@ func (o *devOptions) parse(args []string) error {
 	case err != nil:
 		return &exitError{status: exitRefused, err: cells.OneLine(fmt.Errorf("dev %s: %w", cmp.Or(o.dir, `""`), errors.Unwrap(err)))}
 	case !info.IsDir():
-		return usageErrorf("%s: want the folder with the sources", cells.Short(o.dir))
+		return cli.Usagef("%s: want the folder with the sources", cells.Short(o.dir))
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/lab"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/trial"
@@ -31,7 +32,7 @@ func (d *dev) round(ctx context.Context) error {
 			return failure // it will not get better by saving
 		}
 		d.out.line(cells.Bad, "not built: "+failure.Error())
-		if hint := hintOf(failure); hint != "" {
+		if hint := cli.HintOf(failure); hint != "" {
 			d.out.line(cells.Plain, "  "+hint)
 		}
 		return d.tell()
@@ -67,9 +68,9 @@ func (d *dev) pick(modules []kbuild.Module) (*kbuild.Module, error) {
 	case d.module == "" && len(modules) == 1:
 		i = 0
 	case d.module == "":
-		return nil, usageErrorf("%s makes %s: --module names one of them", d.dir, strings.Join(names, ", "))
+		return nil, cli.Usagef("%s makes %s: --module names one of them", d.dir, strings.Join(names, ", "))
 	case i < 0:
-		return nil, usageErrorf("%s makes no module %s, but %s", d.dir, d.module, strings.Join(names, ", "))
+		return nil, cli.Usagef("%s makes no module %s, but %s", d.dir, d.module, strings.Join(names, ", "))
 	}
 	return &modules[i], nil
 }

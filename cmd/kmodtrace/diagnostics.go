@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/lab"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -40,13 +41,11 @@ func (f *logFormat) Set(s string) error {
 // hintField is what to do next, a line of its own in text.
 const hintField = "hint"
 
-const logFlag = "log"
-
 // addLogFlag adds --log to all commands.
 func addLogFlag(root *cobra.Command) {
 	format := logText
-	root.PersistentFlags().Var(&format, logFlag, "how to print diagnostics on standard error: text or json")
-	mustComplete(root, logFlag, []string{string(logText), string(logJSON)})
+	root.PersistentFlags().Var(&format, cli.LogFlag, "how to print diagnostics on standard error: text or json")
+	cli.MustComplete(root, cli.LogFlag, []string{string(logText), string(logJSON)})
 	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) {
 		cmd.SetContext(logger(root, cmd.ErrOrStderr()).WithContext(cmd.Context()))
 	}
@@ -54,7 +53,7 @@ func addLogFlag(root *cobra.Command) {
 
 // logger writes diagnostics to stderr in the format that was asked for.
 func logger(root *cobra.Command, stderr io.Writer) zerolog.Logger {
-	if root.PersistentFlags().Lookup(logFlag).Value.String() == string(logJSON) {
+	if root.PersistentFlags().Lookup(cli.LogFlag).Value.String() == string(logJSON) {
 		return zerolog.New(jsonLog{stderr}).With().Timestamp().Logger()
 	}
 	return zerolog.New(plainLog{stderr})

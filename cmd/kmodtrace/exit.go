@@ -2,9 +2,9 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"syscall"
 
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/reload"
@@ -30,20 +30,23 @@ type exitError struct {
 
 func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
-
-func usageErrorf(format string, args ...any) error {
-	return &exitError{status: exitUsage, err: fmt.Errorf(format, args...)}
-}
+func (e *exitError) Hint() string  { return e.hint }
 
 // statusOf maps an error to its exit status: a command's own errors have one, and those of
 // the libraries are in the table here.
 func statusOf(err error) int {
 	var e *exitError
+	var usage *cli.UsageError
+	var incomplete *cli.IncompleteError
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &e):
 		return e.status
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &incomplete):
+		return exitLost
 	case errors.Is(err, reload.ErrDown), errors.Is(err, proof.ErrUnconfirmed), errors.Is(err, proof.ErrContradicted):
 		return exitUnconfirmed
 	default: // proof.ErrRefused, and all that was not done at all
@@ -58,15 +61,6 @@ func statusOfTarget(err error) int {
 		return exitUsage
 	}
 	return statusOf(err)
-}
-
-// hintOf gives what to do next, or an empty string.
-func hintOf(err error) string {
-	var e *exitError
-	if errors.As(err, &e) {
-		return e.hint
-	}
-	return ""
 }
 
 // signalOf gives the signal by which this process has to end, or 0.

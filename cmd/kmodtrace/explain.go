@@ -13,6 +13,8 @@ import (
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
+	"github.com/kmodtrace/kmodtrace/internal/filter"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/tail"
 	"github.com/kmodtrace/kmodtrace/internal/term"
@@ -40,12 +42,12 @@ machine are, as they happen.`,
   kmodtrace explain --live --count 1`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 || opts.live && len(args) > 0 {
-				return usageErrorf("explain takes one CODE or FILE, or --live")
+				return cli.Usagef("explain takes one CODE or FILE, or --live")
 			}
 			return nil
 		},
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return codeNames(), cobra.ShellCompDirectiveDefault
+			return filter.CodeNames(), cobra.ShellCompDirectiveDefault
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			defer surviveBrokenPipe()()
@@ -73,7 +75,7 @@ type explainOptions struct {
 func (o *explainOptions) run(cmd *cobra.Command, args []string) error {
 	out := cmd.OutOrStdout()
 	if o.timeout < 0 {
-		return usageErrorf("--timeout %v: want a time that is not negative", o.timeout)
+		return cli.Usagef("--timeout %v: want a time that is not negative", o.timeout)
 	}
 	switch {
 	case o.live:
@@ -95,14 +97,6 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) error {
 	}
 	defer f.Close()
 	return o.stream(cmd.Context(), out, f, cells.Short(args[0]))
-}
-
-func codeNames() []string {
-	var names []string
-	for _, m := range cause.Codes() {
-		names = append(names, string(m.Code))
-	}
-	return names
 }
 
 // list gives all codes, a line each.

@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
+	"github.com/kmodtrace/kmodtrace/internal/history"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/journal"
@@ -29,7 +31,7 @@ with each other on standard output, nor with --json.`,
 		Example: "  kmodtrace history show 4711\n  kmodtrace history show 1f2e3d4c-123 --json\n  kmodtrace history show 4711 --timeline --html 4711.html",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usageErrorf("want one record: its id, the beginning of that, or its number")
+				return cli.Usagef("want one record: its id, the beginning of that, or its number")
 			}
 			return nil
 		},
@@ -37,11 +39,11 @@ with each other on standard output, nor with --json.`,
 			if err := picture.check(cmd, asJSON); err != nil {
 				return err
 			}
-			return withJournal(path, func(r *journal.Reader) error {
+			return history.WithJournal(path, func(r *journal.Reader) error {
 				rec, err := r.Get(cmd.Context(), args[0])
-				changed := isChangedRecord(rec, err)
+				changed := history.IsChangedRecord(rec, err)
 				if err != nil && !changed {
-					return journalError(fmt.Errorf("record %s: %w", cells.Short(args[0]), err))
+					return history.JournalError(fmt.Errorf("record %s: %w", cells.Short(args[0]), err))
 				}
 				if err := picture.drawRecord(cmd.OutOrStdout(), rec); err != nil {
 					return err
@@ -52,13 +54,13 @@ with each other on standard output, nor with --json.`,
 					}
 				}
 				if changed {
-					return changedError(1)
+					return history.ChangedError(1)
 				}
 				return nil
 			})
 		},
 	}
-	addJournalFlag(cmd, &path)
+	history.AddJournalFlag(cmd, &path)
 	picture.register(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object (docs/schema/record.schema.json)")
 	return cmd
@@ -67,11 +69,11 @@ with each other on standard output, nor with --json.`,
 func showRecord(out io.Writer, rec *journal.Record, changed, asJSON bool) error {
 	return term.PrintTo(out, func(w io.Writer) error {
 		if asJSON {
-			return writeJSONLine(w, documentOf(rec, changed))
+			return history.WriteJSONLine(w, history.Document(rec, changed))
 		}
 		t := render.NewResultText(term.ThemeOf(out), term.Columns(out))
 		var lines []cells.Line
-		if a := accountOf(rec); a != nil {
+		if a := history.Account(rec); a != nil {
 			lines = t.Explanation(a)
 			lines = lines[:len(lines)-1] // the empty one
 		} else {
@@ -87,7 +89,7 @@ func showRecord(out io.Writer, rec *journal.Record, changed, asJSON bool) error 
 // action that cannot be read.
 func saidBy(rec *journal.Record) string {
 	if rec.Kind != journal.KindAction {
-		return noteText(rec)
+		return history.NoteText(rec)
 	}
 	return fmt.Sprintf("%s %s %s, and what cannot be read: %.300q", rec.Action, rec.Outcome, rec.Cause, rec.Body)
 }

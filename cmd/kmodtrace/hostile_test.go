@@ -14,7 +14,9 @@ import (
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/doctor"
+	"github.com/kmodtrace/kmodtrace/internal/history"
 	"github.com/kmodtrace/kmodtrace/internal/lab"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/sample"
@@ -66,9 +68,9 @@ func shownTexts(text string) map[string]func(*render.ResultText) string {
 		}
 		return b.String()
 	}
-	history := func(record *journal.Record, changed bool) string {
-		return newHistoryText(term.Theme{}, 80, time.Now(), 1).render(record, changed) + printed(func(b *bytes.Buffer) error {
-			return errors.Join(recordCSVPrinter{}.record(b, record, changed), recordJSONPrinter{}.record(b, record, changed), showRecord(b, record, changed, false))
+	recorded := func(record *journal.Record, changed bool) string {
+		return history.NewText(term.Theme{}, 80, time.Now(), 1).Render(record, changed) + printed(func(b *bytes.Buffer) error {
+			return errors.Join(history.RecordCSVPrinter{}.Record(b, record, changed), history.RecordJSONPrinter{}.Record(b, record, changed), showRecord(b, record, changed, false))
 		})
 	}
 	return map[string]func(*render.ResultText) string{
@@ -108,17 +110,19 @@ func shownTexts(text string) map[string]func(*render.ResultText) string {
 			note.Kind, note.Body = journal.KindLost, mustJSON(map[string]string{"text": text})
 			broken := *record
 			broken.Body = []byte(text)
-			return history(record, false) + history(record, true) + history(&note, false) + history(&broken, false)
+			return recorded(record, false) + recorded(record, true) + recorded(&note, false) + recorded(&broken, false)
 		},
 		"first": func(t *render.ResultText) string {
 			return printed(func(b *bytes.Buffer) error {
-				f := all["first"].(*firstSeen)
-				return errors.Join((&firstPrinter{recordFormat{}, t.Theme, t.Width}).print(b, f, true),
-					(&firstPrinter{recordFormat{csv: true}, t.Theme, t.Width}).print(b, f, true))
+				f := all["first"].(*history.FirstSeen)
+				return errors.Join((&history.FirstPrinter{Theme: t.Theme, Width: t.Width}).Print(b, f, true),
+					(&history.FirstPrinter{Format: history.RecordFormat{CSV: true}, Theme: t.Theme, Width: t.Width}).Print(b, f, true))
 			})
 		},
 		"loaded": func(t *render.ResultText) string {
-			return printed(func(b *bytes.Buffer) error { return loadedTable(all["loaded"].(*loadedJSON), t.Theme, t.Width, b) })
+			return printed(func(b *bytes.Buffer) error {
+				return history.LoadedTable(all["loaded"].(*history.Loaded), t.Theme, t.Width, b)
+			})
 		},
 		"anchor": func(*render.ResultText) string { return cells.Printable(journal.Anchor{Journal: text}.String()) }, // as audit prints it
 		"verification": func(*render.ResultText) string {
@@ -225,7 +229,7 @@ func TestHostileDiagnostics(t *testing.T) {
 		"several":   {errors.Join(hostile, hostile, fmt.Errorf("a: %w", errors.Join(hostile, hostile))), 3},
 		"targets":   {failures{hostile, hostile}.err(), 2},
 		"crash":     {&exitError{status: 125, err: fmt.Errorf("run: %w", crash)}, 4},
-		"usage":     {usageErrorf("--svg %s", hostileText), 1},
+		"usage":     {cli.Usagef("--svg %s", hostileText), 1},
 	} {
 		text := said(c.err)
 		if name == "crash" {

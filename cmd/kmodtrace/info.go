@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/spf13/cobra"
@@ -26,7 +27,7 @@ func newInfoCommand() *cobra.Command {
 		Example: "  kmodtrace info ./hello.ko\n  kmodtrace info xfs --symbols\n  kmodtrace info dummy -F vermagic",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usageErrorf("info takes one FILE or NAME, and got %d", len(args))
+				return cli.Usagef("info takes one FILE or NAME, and got %d", len(args))
 			}
 			return nil
 		},
@@ -50,7 +51,7 @@ type infoOptions struct {
 
 func (o *infoOptions) run(ctx context.Context, out io.Writer, target string) error {
 	if o.json && (o.field != "" || o.symbols) {
-		return usageErrorf("--json prints everything: it goes with neither --field nor --symbols")
+		return cli.Usagef("--json prints everything: it goes with neither --field nor --symbols")
 	}
 	path, err := moduleFile(ctx, target)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/lab"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 )
@@ -32,7 +33,7 @@ cache is $KMODTRACE_CACHE, or kmodtrace below $XDG_CACHE_HOME.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if most < 0 || most > 1<<20 {
-				return usageErrorf("--most %d: want 0 to %d GiB", most, 1<<20)
+				return cli.Usagef("--most %d: want 0 to %d GiB", most, 1<<20)
 			}
 			cache, err := lab.CacheDir()
 			if err != nil {

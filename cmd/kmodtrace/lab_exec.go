@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/lab"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 )
@@ -38,7 +39,7 @@ counts instead of that.`,
 		Args:    func(_ *cobra.Command, args []string) error { return needCommand(args) },
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if stall < 0 {
-				return usageErrorf("--stall %v: must not be negative", stall)
+				return cli.Usagef("--stall %v: must not be negative", stall)
 			}
 			if err := flags.placeTest(args, cmd.Flags().Changed("timeout")); err != nil {
 				return labError(err)
@@ -101,7 +102,7 @@ func (f *machineFlags) placeTest(args []string, limited bool) error {
 		}
 		limit, err := time.ParseDuration(text)
 		if err != nil {
-			return usageErrorf("%s: %w", arg, err)
+			return cli.Usagef("%s: %w", arg, err)
 		}
 		if !limited {
 			f.timeout = 0 // of two, the last counts

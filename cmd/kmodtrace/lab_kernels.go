@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/lab"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 )
@@ -162,7 +163,7 @@ kernel's headers are fetched where they are missing; nothing is installed. With
 them.`,
 		RunE: func(cmd *cobra.Command, paths []string) error {
 			if specimens == (len(paths) > 0) {
-				return usageErrorf("name a module's folder or its .c files, or else give --specimens")
+				return cli.Usagef("name a module's folder or its .c files, or else give --specimens")
 			}
 			cache, err := lab.CacheDir()
 			if err != nil {
@@ -196,7 +197,7 @@ them.`,
 
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usageErrorf("%s takes no arguments: %.60q", cmd.CommandPath(), args[0])
+		return cli.Usagef("%s takes no arguments: %.60q", cmd.CommandPath(), args[0])
 	}
 	return nil
 }

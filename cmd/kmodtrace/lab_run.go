@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	xterm "golang.org/x/term"
 
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/lab"
 	"github.com/kmodtrace/kmodtrace/internal/lab/guest"
 	"github.com/kmodtrace/kmodtrace/internal/term"
@@ -83,7 +84,7 @@ runs: a Go program prints the stacks of its goroutines then.
 
 func needCommand(args []string) error {
 	if len(args) == 0 {
-		return usageErrorf("no command to run in the guest: give it after --")
+		return cli.Usagef("no command to run in the guest: give it after --")
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/lab"
 )
 
@@ -154,7 +155,7 @@ func TestLabResult(t *testing.T) {
 		status int
 		err    error
 		want   int
-	}{{0, nil, 0}, {3, nil, 3}, {139, nil, 139}, {127, trouble, 127}, {0, trouble, exitLab}, {-1, trouble, exitLab}, {-1, usageErrorf("x"), exitUsage}} {
+	}{{0, nil, 0}, {3, nil, 3}, {139, nil, 139}, {127, trouble, 127}, {0, trouble, exitLab}, {-1, trouble, exitLab}, {-1, cli.Usagef("x"), exitUsage}} {
 		if got := statusOf(labResult(c.status, c.err)); got != c.want {
 			t.Errorf("%d, %v: exit status %d, want %d", c.status, c.err, got, c.want)
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/modname"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kmod"
@@ -66,13 +67,13 @@ func selectModules(modules []kmod.Module, globs []string) ([]kmod.Module, error)
 		for i, module := range modules {
 			ok, err := path.Match(pattern, module.Name)
 			if err != nil {
-				return nil, usageErrorf("%s: not a glob: %w", cells.Printable(glob), err)
+				return nil, cli.Usagef("%s: not a glob: %w", cells.Printable(glob), err)
 			}
 			keep[i] = keep[i] || ok
 			matched = matched || ok
 		}
 		if _, err := path.Match(pattern, ""); err != nil {
-			return nil, usageErrorf("%s: not a glob: %w", cells.Printable(glob), err)
+			return nil, cli.Usagef("%s: not a glob: %w", cells.Printable(glob), err)
 		}
 		if !matched {
 			return nil, fmt.Errorf("no loaded module matches %s", cells.Short(glob))

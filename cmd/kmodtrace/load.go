@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kernel"
@@ -44,7 +45,7 @@ this user, cannot trace, and nothing was loaded.`,
   kmodtrace load ./hello.ko 'whom=big world' --json`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usageErrorf("load takes a FILE or NAME, and parameters")
+				return cli.Usagef("load takes a FILE or NAME, and parameters")
 			}
 			return nil
 		},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/history"
 	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/journal"
@@ -105,7 +106,7 @@ func loadedNow(ctx context.Context, path, root string) (map[string]*loadedBy, er
 	if err != nil {
 		return nil, err
 	}
-	l, err := loadedAt(ctx, r, time.Now())
+	l, err := history.LoadedAt(ctx, r, time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +164,7 @@ func (l *loadedBy) lines() []kmod.Field {
 	if l == nil {
 		return nil
 	}
-	when := dateTime(l.Time)
+	when := history.DateTime(l.Time)
 	if !l.Seen {
 		return []kmod.Field{{Key: "loaded", Value: "before " + when + ", when it was found; by whom is not known"}}
 	}

@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
 )
@@ -20,7 +21,7 @@ They bear the date of the commit that this was built from, so that a build again
 		Example: "  kmodtrace man /usr/local/share/man/man8",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usageErrorf("man takes one DIR, and got %d", len(args))
+				return cli.Usagef("man takes one DIR, and got %d", len(args))
 			}
 			return nil
 		},

@@ -12,6 +12,8 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
+	"github.com/kmodtrace/kmodtrace/internal/history"
 	"github.com/kmodtrace/kmodtrace/internal/outfile"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/journal"
@@ -42,7 +44,7 @@ func (o *pictureOptions) alone() bool { return o.svg == "-" || o.html == "-" }
 func (o *pictureOptions) check(cmd *cobra.Command, json bool) error {
 	for name, file := range map[string]string{"svg": o.svg, "html": o.html} {
 		if file == "" && cmd.Flags().Changed(name) {
-			return usageErrorf("--%s: want the name of a file, or -", name)
+			return cli.Usagef("--%s: want the name of a file, or -", name)
 		}
 	}
 	var printed []string
@@ -54,9 +56,9 @@ func (o *pictureOptions) check(cmd *cobra.Command, json bool) error {
 	switch {
 	case len(printed) > 1:
 		slices.Sort(printed)
-		return usageErrorf("%s print different things: want one of them", strings.Join(printed, " and "))
+		return cli.Usagef("%s print different things: want one of them", strings.Join(printed, " and "))
 	case o.svg != "" && o.html != "" && sameFile(o.svg, o.html):
-		return usageErrorf("--svg and --html name the same file, %s", cells.Short(o.svg))
+		return cli.Usagef("--svg and --html name the same file, %s", cells.Short(o.svg))
 	}
 	return nil
 }
@@ -152,7 +154,7 @@ func (o *pictureOptions) drawRecord(out io.Writer, rec *journal.Record) error {
 	if !o.wanted() {
 		return nil
 	}
-	a := accountOf(rec)
+	a := history.Account(rec)
 	if a == nil {
 		return fmt.Errorf("record %d: it is no action that can be read (%s): there is nothing to draw", rec.Seq, rec.Kind)
 	}

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/usernames"
 )
 
@@ -92,7 +93,7 @@ func (p *program) as(name string) error {
 func lookUser(name string) (*user.User, error) {
 	u, err := usernames.Find(name)
 	if err != nil {
-		return nil, usageErrorf("--user %q: no such user here", cells.Short(name))
+		return nil, cli.Usagef("--user %q: no such user here", cells.Short(name))
 	}
 	return u, nil
 }

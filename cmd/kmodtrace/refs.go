@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kmod"
@@ -31,7 +32,7 @@ paths of other work too. Exit status 5 says that there were more than could be k
 		Example: "  kmodtrace refs loop\n  kmodtrace refs tun --interval 2s\n  kmodtrace refs xfs --timeout 10s --json",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usageErrorf("refs takes the NAME of one module, and got %d", len(args))
+				return cli.Usagef("refs takes the NAME of one module, and got %d", len(args))
 			}
 			return nil
 		},
@@ -63,7 +64,7 @@ type refsOptions struct {
 func (o *refsOptions) check() error {
 	for name, d := range map[string]time.Duration{"timeout": o.timeout, "interval": o.interval} {
 		if d < 0 {
-			return usageErrorf("--%s %v: want a time that is not negative", name, d)
+			return cli.Usagef("--%s %v: want a time that is not negative", name, d)
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
@@ -47,7 +48,7 @@ trace, and nothing was done.`,
   make && sudo kmodtrace reload ./driver.ko --wait --timeout 10s`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usageErrorf("reload takes a FILE, and parameters")
+				return cli.Usagef("reload takes a FILE, and parameters")
 			}
 			if !kmod.IsFile(args[0]) {
 				return &exitError{status: exitUsage, err: fileError("reload", args[0], errNoFile), hint: "reload takes the file of the new build, such as ./NAME.ko"}

@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 )
@@ -54,11 +55,11 @@ func endingSignals() []os.Signal {
 // complain says what went wrong, and what to do next. An error without a text (of a
 // command in the lab, which has said it itself) only has a status.
 func complain(log zerolog.Logger, err error) {
-	if err.Error() == "" && hintOf(err) == "" {
+	if err.Error() == "" && cli.HintOf(err) == "" {
 		return
 	}
 	e := log.Error().Int("status", statusOf(err))
-	if hint := hintOf(err); hint != "" {
+	if hint := cli.HintOf(err); hint != "" {
 		e = e.Str(hintField, hint)
 	}
 	logError(e, err)
@@ -77,7 +78,7 @@ func newRootCommand() *cobra.Command {
 		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	addLogFlag(root)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageErrorf("%w", err) })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return cli.Usagef("%w", err) })
 	root.AddCommand(
 		newListCommand(),
 		newInfoCommand(),
@@ -108,7 +109,7 @@ func noSuchCommand(root *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	err := usageErrorf("no command %q", cells.Short(args[0]))
+	err := cli.Usagef("no command %q", cells.Short(args[0]))
 	if near := root.SuggestionsFor(args[0]); len(near) > 0 {
 		return &exitError{status: exitUsage, err: err, hint: "did you mean " + strings.Join(near, " or ") + "?"}
 	}

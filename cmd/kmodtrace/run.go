@@ -9,6 +9,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/outfile"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/tail"
@@ -48,7 +49,7 @@ traced: then nothing was run. Lost events are said on standard error.`,
   sudo kmodtrace run --user "$USER" -- make check`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usageErrorf("no command to run: give it after --")
+				return cli.Usagef("no command to run: give it after --")
 			}
 			return nil
 		},
@@ -83,7 +84,7 @@ func (o *runOptions) run(ctx context.Context, args []string, stderr io.Writer) e
 		return err
 	}
 	if o.toFile && o.output == "" {
-		return usageErrorf("--output %q: want the name of a file", "")
+		return cli.Usagef("--output %q: want the name of a file", "")
 	}
 	if o.asUser {
 		if err := p.as(o.user); err != nil {

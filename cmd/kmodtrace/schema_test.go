@@ -14,6 +14,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/docs/schema"
 	"github.com/kmodtrace/kmodtrace/internal/doctor"
+	"github.com/kmodtrace/kmodtrace/internal/history"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/sample"
 	"github.com/kmodtrace/kmodtrace/internal/term"
@@ -90,8 +91,8 @@ func filledTrial(text string) *trial.Report {
 	return r
 }
 
-func filledLoaded(text string) *loadedJSON {
-	l := sample.New[loadedJSON](text)
+func filledLoaded(text string) *history.Loaded {
+	l := sample.New[history.Loaded](text)
 	l.Modules[0].Kind = journal.KindPresent
 	return l
 }
@@ -126,7 +127,7 @@ func records(text string) map[string]any {
 		"build":    sample.New[render.Build](text),
 
 		"record":       filledRecord(text),
-		"first":        sample.New[firstSeen](text),
+		"first":        sample.New[history.FirstSeen](text),
 		"loaded":       filledLoaded(text),
 		"anchor":       sample.New[anchorJSON](text),
 		"verification": sample.New[verification](text),

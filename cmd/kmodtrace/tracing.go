@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/memory"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/spf13/cobra"
@@ -80,15 +81,7 @@ func (backendValue) Type() string { return "BACKEND" }
 func addBackendFlag(cmd *cobra.Command, backend *tracer.Backend) {
 	cmd.Flags().Var(backendValue{backend}, "backend", "how to hook the kernel: auto, fentry or kprobe")
 	words := []string{tracer.Auto.String(), tracer.Fentry.String(), tracer.Kprobe.String()}
-	mustComplete(cmd, "backend", words)
-}
-
-// mustComplete offers a shell the values of a flag. The only error that cobra has
-// is a flag that there is not.
-func mustComplete(cmd *cobra.Command, flag string, words []string) {
-	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
-		panic(err)
-	}
+	cli.MustComplete(cmd, "backend", words)
 }
 
 // surviveBrokenPipe makes a closed pipe on standard output a write that fails, as

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/lab"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
@@ -84,7 +85,7 @@ func (o *tryOptions) parse(args []string, dash int) error {
 	if dash >= 0 {
 		args, o.plan.Command = args[:dash], args[dash:]
 		if len(o.plan.Command) == 0 || o.plan.Command[0] == "" {
-			return usageErrorf("nothing after --: want a COMMAND to run in the machine")
+			return cli.Usagef("nothing after --: want a COMMAND to run in the machine")
 		}
 	}
 	for _, arg := range args {
@@ -92,23 +93,23 @@ func (o *tryOptions) parse(args []string, dash int) error {
 		case kmod.IsFile(arg) && len(o.plan.Params) == 0:
 			o.plan.Files = append(o.plan.Files, arg)
 		case kmod.IsFile(arg) && !strings.Contains(arg, "="):
-			return usageErrorf("%s: want the FILES before the parameters", cells.Short(arg))
+			return cli.Usagef("%s: want the FILES before the parameters", cells.Short(arg))
 		case len(o.plan.Files) == 0:
-			return usageErrorf("%s: want the FILE of a module: a path with a slash, or one that ends in .ko", cmp.Or(cells.Short(arg), `""`))
+			return cli.Usagef("%s: want the FILE of a module: a path with a slash, or one that ends in .ko", cmp.Or(cells.Short(arg), `""`))
 		default:
 			if _, err := kmod.ParseParams(arg); err != nil {
-				return usageErrorf("%w", err)
+				return cli.Usagef("%w", err)
 			}
 			o.plan.Params = append(o.plan.Params, arg)
 		}
 	}
 	switch {
 	case len(o.plan.Files) == 0:
-		return usageErrorf("try takes the FILES of modules")
+		return cli.Usagef("try takes the FILES of modules")
 	case o.plan.Times < 1 || o.plan.Times > maxTrials:
-		return usageErrorf("--times %d: want 1 to %d", o.plan.Times, maxTrials)
+		return cli.Usagef("--times %d: want 1 to %d", o.plan.Times, maxTrials)
 	case o.plan.Patience <= 0:
-		return usageErrorf("--patience %v: want some time, as 30s", o.plan.Patience)
+		return cli.Usagef("--patience %v: want some time, as 30s", o.plan.Patience)
 	}
 	return nil
 }

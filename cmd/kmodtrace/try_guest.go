@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/trial"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
@@ -28,11 +29,11 @@ func newTrialGuestCommand() *cobra.Command {
 		Args:   cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if os.Getenv("KMODTRACE_LAB") == "" {
-				return usageErrorf("%s is for a machine of the lab, where try calls it", trial.GuestCommand)
+				return cli.Usagef("%s is for a machine of the lab, where try calls it", trial.GuestCommand)
 			}
 			g := &trialGuest{out: json.NewEncoder(cmd.OutOrStdout())}
 			if err := json.Unmarshal([]byte(args[0]), &g.plan); err != nil {
-				return usageErrorf("plan: %w", err)
+				return cli.Usagef("plan: %w", err)
 			}
 			return g.run(cmd.Context())
 		},

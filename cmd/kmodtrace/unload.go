@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -28,7 +29,7 @@ trace, and nothing was unloaded.`,
   kmodtrace unload hello --wait --timeout 10s`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usageErrorf("unload takes the NAMES of modules")
+				return cli.Usagef("unload takes the NAMES of modules")
 			}
 			return nil
 		},

@@ -10,6 +10,8 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
+	"github.com/kmodtrace/kmodtrace/internal/filter"
 	"github.com/kmodtrace/kmodtrace/internal/memory"
 	"github.com/kmodtrace/kmodtrace/internal/outfile"
 	"github.com/kmodtrace/kmodtrace/internal/render"
@@ -57,7 +59,7 @@ the rest is counted, and said once a second on standard error.`,
 	flags.Uint64Var(&opts.count, "count", 0, "end after `N` were shown; 0 for never")
 	flags.DurationVar(&opts.timeout, "timeout", 0, "end after this `TIME`; 0 for never")
 	flags.StringVar(&opts.readyFile, "ready-file", "", "make `FILE` when everything is attached")
-	opts.filter.register(cmd)
+	opts.filter.Register(cmd)
 	addBackendFlag(cmd, &opts.backend)
 	return cmd
 }
@@ -68,23 +70,23 @@ type watchOptions struct {
 	count        uint64
 	timeout      time.Duration
 	readyFile    string
-	filter       filterFlags
+	filter       filter.Flags
 	backend      tracer.Backend
 }
 
 func (o *watchOptions) run(ctx context.Context, stdout io.Writer) error {
-	wanted, err := o.filter.parse()
+	wanted, err := o.filter.Parse()
 	if err != nil {
 		return err
 	}
 	if o.timeout < 0 {
-		return usageErrorf("--timeout %v: want a time that is not negative", o.timeout)
+		return cli.Usagef("--timeout %v: want a time that is not negative", o.timeout)
 	}
-	if o.events && wanted.ofActions() {
-		return usageErrorf("--events goes with --pid, --uid and --comm: an event alone has no action, no outcome, and often no module")
+	if o.events && wanted.OfActions() {
+		return cli.Usagef("--events goes with --pid, --uid and --comm: an event alone has no action, no outcome, and often no module")
 	}
 	if o.tree && (o.json || o.events) {
-		return usageErrorf("--tree goes without --json and --events: JSON has the requester with each load")
+		return cli.Usagef("--tree goes without --json and --events: JSON has the requester with each load")
 	}
 	if err := removeStale(o.readyFile); err != nil {
 		return err
@@ -159,7 +161,7 @@ func removeStale(name string) error {
 // watcher prints what comes.
 type watcher struct {
 	*watchOptions
-	wanted  *filter
+	wanted  *filter.Filter
 	out     batch
 	actions *render.ActionTable
 	raw     *render.EventTable
@@ -218,11 +220,11 @@ func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
 
 // take shows an action, if it is wanted.
 func (w *watcher) take(ctx context.Context, q *account.Inquiry, a *tracer.Action) error {
-	if !w.wanted.action(a) {
+	if !w.wanted.Action(a) {
 		return nil
 	}
 	e := q.Cause(ctx, a)
-	if !w.wanted.cause(e.Cause) {
+	if !w.wanted.Cause(e.Cause) {
 		return nil
 	}
 	e.Origin = q.Origin(ctx, a)
@@ -246,7 +248,7 @@ func (w *watcher) watchEvents(ctx context.Context, t *tracer.Tracer) error {
 	defer events.Skip()
 	for e := range events.Items {
 		w.tally.events++
-		if w.wanted.thread(e.Thread) {
+		if w.wanted.Thread(e.Thread) {
 			if err := w.show(e, func() string { return w.raw.Render(e) }); err != nil {
 				return err
 			}

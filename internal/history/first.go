@@ -1,4 +1,4 @@
-package main
+package history
 
 import (
 	"context"
@@ -11,14 +11,15 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/rs/zerolog"
 )
 
-// firstWords are the values of --first-seen.
-func firstWords() []string { return []string{"modules", "files", "contents"} }
+// FirstWords are the values of --first-seen.
+func FirstWords() []string { return []string{"modules", "files", "contents"} }
 
 func parseFirst(word string) (journal.What, error) {
 	switch word {
@@ -29,11 +30,11 @@ func parseFirst(word string) (journal.What, error) {
 	case "contents":
 		return journal.Contents, nil
 	}
-	return "", usageErrorf("--%s %q: want one of %s", firstSeenFlag, cells.Short(word), strings.Join(firstWords(), ", "))
+	return "", cli.Usagef("--%s %q: want one of %s", FirstSeenFlag, cells.Short(word), strings.Join(FirstWords(), ", "))
 }
 
-// firstSeen is something and its first record.
-type firstSeen struct {
+// FirstSeen is something and its first record.
+type FirstSeen struct {
 	What  journal.What `json:"what"`
 	Value string       `json:"value"`
 	Seq   int64        `json:"seq"`
@@ -52,38 +53,38 @@ type firstSeen struct {
 	Content string       `json:"content,omitempty"`
 }
 
-func firstColumns() []csvColumn[firstSeen] {
-	return []csvColumn[firstSeen]{
-		{"what", func(f *firstSeen) string { return string(f.What) }},
-		{"value", func(f *firstSeen) string { return f.Value }},
-		{"seq", func(f *firstSeen) string { return strconv.FormatInt(f.Seq, 10) }},
-		{"id", func(f *firstSeen) string { return f.ID }},
-		{"time", func(f *firstSeen) string { return utcText(f.Time) }},
-		{"removed", func(f *firstSeen) string { return yesOrNo(f.Removed) }},
-		{"changed", func(f *firstSeen) string { return yesOrNo(f.Changed) }},
-		{"kind", func(f *firstSeen) string { return string(f.Kind) }},
-		{"module", func(f *firstSeen) string { return f.Module }},
-		{"action", func(f *firstSeen) string { return f.Action }},
-		{"outcome", func(f *firstSeen) string { return f.Outcome }},
-		{"user", func(f *firstSeen) string { return f.User }},
-		{"uid", func(f *firstSeen) string { return uidText(f.UID) }},
-		{"file", func(f *firstSeen) string { return f.File }},
-		{"content", func(f *firstSeen) string { return f.Content }},
+func FirstColumns() []csvColumn[FirstSeen] {
+	return []csvColumn[FirstSeen]{
+		{"what", func(f *FirstSeen) string { return string(f.What) }},
+		{"value", func(f *FirstSeen) string { return f.Value }},
+		{"seq", func(f *FirstSeen) string { return strconv.FormatInt(f.Seq, 10) }},
+		{"id", func(f *FirstSeen) string { return f.ID }},
+		{"time", func(f *FirstSeen) string { return utcText(f.Time) }},
+		{"removed", func(f *FirstSeen) string { return yesOrNo(f.Removed) }},
+		{"changed", func(f *FirstSeen) string { return yesOrNo(f.Changed) }},
+		{"kind", func(f *FirstSeen) string { return string(f.Kind) }},
+		{"module", func(f *FirstSeen) string { return f.Module }},
+		{"action", func(f *FirstSeen) string { return f.Action }},
+		{"outcome", func(f *FirstSeen) string { return f.Outcome }},
+		{"user", func(f *FirstSeen) string { return f.User }},
+		{"uid", func(f *FirstSeen) string { return uidText(f.UID) }},
+		{"file", func(f *FirstSeen) string { return f.File }},
+		{"content", func(f *FirstSeen) string { return f.Content }},
 	}
 }
 
 // showFirst lists what was seen first in the time that is asked for.
-func (o *historyOptions) showFirst(ctx context.Context, out io.Writer, wanted *historyFilter) error {
-	what, err := parseFirst(o.firstSeen)
+func (o *Options) showFirst(ctx context.Context, out io.Writer, wanted *Selection) error {
+	what, err := parseFirst(o.FirstSeen)
 	if err != nil {
 		return err
 	}
-	return withJournal(o.journal, func(r *journal.Reader) error {
+	return WithJournal(o.Journal, func(r *journal.Reader) error {
 		shown, changed := 0, 0
-		p := &firstPrinter{format: o.format, theme: term.ThemeOf(out), width: term.Columns(out)}
+		p := &FirstPrinter{Format: o.Format, Theme: term.ThemeOf(out), Width: term.Columns(out)}
 		err := term.PrintTo(out, func(w io.Writer) error {
-			if o.format.csv {
-				if err := csvHeader(w, firstColumns()); err != nil {
+			if o.Format.CSV {
+				if err := csvHeader(w, FirstColumns()); err != nil {
 					return err
 				}
 			}
@@ -98,7 +99,7 @@ func (o *historyOptions) showFirst(ctx context.Context, out io.Writer, wanted *h
 				if shown++; one.Changed {
 					changed++
 				}
-				if err := p.print(w, one, shown == 1); err != nil {
+				if err := p.Print(w, one, shown == 1); err != nil {
 					return err
 				}
 			}
@@ -115,15 +116,15 @@ func (o *historyOptions) showFirst(ctx context.Context, out io.Writer, wanted *h
 			zerolog.Ctx(ctx).Info().Msgf("no %s was seen first then: %s", what, text)
 		}
 		if changed > 0 {
-			return changedError(changed)
+			return ChangedError(changed)
 		}
 		return nil
 	})
 }
 
 // firsts keeps the newest, in the order that is asked for.
-func (o *historyOptions) firsts(all iter.Seq2[journal.First, error]) iter.Seq2[journal.First, error] {
-	if o.limit == 0 && !o.reverse {
+func (o *Options) firsts(all iter.Seq2[journal.First, error]) iter.Seq2[journal.First, error] {
+	if o.Limit == 0 && !o.Reverse {
 		return all
 	}
 	return func(yield func(journal.First, error) bool) {
@@ -135,10 +136,10 @@ func (o *historyOptions) firsts(all iter.Seq2[journal.First, error]) iter.Seq2[j
 			}
 			kept = append(kept, f)
 		}
-		if o.limit > 0 {
-			kept = kept[max(len(kept)-o.limit, 0):]
+		if o.Limit > 0 {
+			kept = kept[max(len(kept)-o.Limit, 0):]
 		}
-		if o.reverse {
+		if o.Reverse {
 			slices.Reverse(kept)
 		}
 		for _, f := range kept {
@@ -150,14 +151,14 @@ func (o *historyOptions) firsts(all iter.Seq2[journal.First, error]) iter.Seq2[j
 }
 
 // firstSeenOf adds what its first record says, if that is still there.
-func firstSeenOf(ctx context.Context, r *journal.Reader, f journal.First) (*firstSeen, error) {
-	one := &firstSeen{What: f.What, Value: f.Value, Seq: f.Seq, ID: f.ID, Time: f.Time.UTC()}
+func firstSeenOf(ctx context.Context, r *journal.Reader, f journal.First) (*FirstSeen, error) {
+	one := &FirstSeen{What: f.What, Value: f.Value, Seq: f.Seq, ID: f.ID, Time: f.Time.UTC()}
 	rec, err := r.Get(ctx, f.ID)
 	switch {
 	case errors.Is(err, journal.ErrNotFound):
 		one.Removed = true
 		return one, nil
-	case err != nil && !isChangedRecord(rec, err):
+	case err != nil && !IsChangedRecord(rec, err):
 		return nil, err
 	}
 	one.Changed = err != nil
@@ -166,24 +167,24 @@ func firstSeenOf(ctx context.Context, r *journal.Reader, f journal.First) (*firs
 	return one, nil
 }
 
-func isChangedRecord(rec *journal.Record, err error) bool { return rec != nil && isChanged(rec, err) }
+func IsChangedRecord(rec *journal.Record, err error) bool { return rec != nil && isChanged(rec, err) }
 
-type firstPrinter struct {
-	format recordFormat
-	theme  term.Theme
-	width  int
+type FirstPrinter struct {
+	Format RecordFormat
+	Theme  term.Theme
+	Width  int
 }
 
-func (p *firstPrinter) print(w io.Writer, f *firstSeen, first bool) error {
+func (p *FirstPrinter) Print(w io.Writer, f *FirstSeen, first bool) error {
 	switch {
-	case p.format.json:
-		return writeJSONLine(w, f)
-	case p.format.csv:
-		return csvLine(w, firstColumns(), f)
+	case p.Format.json:
+		return WriteJSONLine(w, f)
+	case p.Format.CSV:
+		return csvLine(w, FirstColumns(), f)
 	}
 	text := p.text(f)
 	if first {
-		text = p.row(cells.Dim, "FIRST SEEN", "RECORD", "HOW", "BY").Add(cells.Dim, strings.ToUpper(string(f.What))).Paint(p.theme, p.width) + text
+		text = p.row(cells.Dim, "FIRST SEEN", "RECORD", "HOW", "BY").Add(cells.Dim, strings.ToUpper(string(f.What))).Paint(p.Theme, p.Width) + text
 	}
 	_, err := io.WriteString(w, text)
 	return err
@@ -197,40 +198,40 @@ const (
 	recordColumnWidth = len("RECORD")
 )
 
-func (p *firstPrinter) row(s cells.Style, at, number, how, by string) cells.Line {
+func (p *FirstPrinter) row(s cells.Style, at, number, how, by string) cells.Line {
 	return cells.Line{}.Cell(cells.Dim, at, dateTimeColumns).CellRight(s, number, max(recordColumnWidth, len(number))).
 		Cell(s, how, howColumnsFirst).Cell(s, by, userColumns)
 }
 
 // text gives the line of one. What does not fit there stands below it: nobody can ask
 // for half a hash.
-func (p *firstPrinter) text(f *firstSeen) string {
+func (p *FirstPrinter) text(f *FirstSeen) string {
 	s := cells.Plain
 	if f.Changed {
 		s = cells.Bad
 	}
-	l := p.row(s, dateTime(f.Time), strconv.FormatInt(f.Seq, 10), f.how(), cells.OrDash(f.User))
+	l := p.row(s, DateTime(f.Time), strconv.FormatInt(f.Seq, 10), f.how(), cells.OrDash(f.User))
 	values := render.NonEmpty(f.Value)
 	if f.What == journal.Contents {
 		values = render.NonEmpty(f.Value, f.File)
 	}
 	value := cells.Printable(strings.Join(values, "  "))
-	if cells.Count(l.String())+cells.Count(value) <= p.width {
-		return l.Add(cells.Strong, value).Paint(p.theme, p.width)
+	if cells.Count(l.String())+cells.Count(value) <= p.Width {
+		return l.Add(cells.Strong, value).Paint(p.Theme, p.Width)
 	}
-	text := l.Paint(p.theme, p.width)
+	text := l.Paint(p.Theme, p.Width)
 	for i, v := range values {
 		branch := cells.BranchMore
 		if i == len(values)-1 {
 			branch = cells.BranchLast
 		}
-		text += cells.Line{}.Add(cells.Dim, "  "+branch).Add(cells.Strong, cells.CutFront(cells.Printable(v), p.width-4)).Paint(p.theme, p.width)
+		text += cells.Line{}.Add(cells.Dim, "  "+branch).Add(cells.Strong, cells.CutFront(cells.Printable(v), p.Width-4)).Paint(p.Theme, p.Width)
 	}
 	return text
 }
 
 // how it became known.
-func (f *firstSeen) how() string {
+func (f *FirstSeen) how() string {
 	switch {
 	case f.Changed:
 		return "changed since"

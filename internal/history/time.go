@@ -1,4 +1,4 @@
-package main
+package history
 
 import (
 	"fmt"
@@ -82,5 +82,5 @@ func parseAgo(text string, now time.Time) (time.Time, bool) {
 	return now.Add(-d), err == nil && d >= 0 && !strings.HasPrefix(text, "+") && strings.TrimLeft(text, "0123456789.") != ""
 }
 
-// dateTime is a time in full, for people.
-func dateTime(t time.Time) string { return t.Local().Format(time.DateTime) }
+// DateTime is a time in full, for people.
+func DateTime(t time.Time) string { return t.Local().Format(time.DateTime) }

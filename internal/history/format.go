@@ -1,4 +1,4 @@
-package main
+package history
 
 import (
 	"bytes"
@@ -13,38 +13,39 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
-// recordFormat is how answers of the journal are printed.
-type recordFormat struct{ json, csv bool }
+// RecordFormat is how answers of the journal are printed.
+type RecordFormat struct{ json, CSV bool }
 
-func (f *recordFormat) register(cmd *cobra.Command) {
+func (f *RecordFormat) Register(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.json, "json", false, "print a JSON object a line (docs/schema/record.schema.json, first.schema.json); for --loaded-at one object (loaded.schema.json)")
-	cmd.Flags().BoolVar(&f.csv, "csv", false, "print comma-separated values (RFC 4180)")
+	cmd.Flags().BoolVar(&f.CSV, "csv", false, "print comma-separated values (RFC 4180)")
 }
 
-func (f *recordFormat) check() error {
-	if f.json && f.csv {
-		return usageErrorf("--json goes without --csv")
+func (f *RecordFormat) check() error {
+	if f.json && f.CSV {
+		return cli.Usagef("--json goes without --csv")
 	}
 	return nil
 }
 
-func (f *recordFormat) isText() bool { return !f.json && !f.csv }
+func (f *RecordFormat) isText() bool { return !f.json && !f.CSV }
 
-func (f *recordFormat) printer(ctx context.Context, r *journal.Reader, out io.Writer, now time.Time) (recordPrinter, error) {
+func (f *RecordFormat) printer(ctx context.Context, r *journal.Reader, out io.Writer, now time.Time) (recordPrinter, error) {
 	switch {
 	case f.json:
-		return recordJSONPrinter{}, nil
-	case f.csv:
-		return recordCSVPrinter{}, nil
+		return RecordJSONPrinter{}, nil
+	case f.CSV:
+		return RecordCSVPrinter{}, nil
 	}
 	size, err := r.Size(ctx)
-	return newHistoryText(term.ThemeOf(out), term.Columns(out), now, size.Last), err
+	return NewText(term.ThemeOf(out), term.Columns(out), now, size.Last), err
 }
 
 // changedFlags names the flags that were given.
@@ -53,22 +54,22 @@ func changedFlags(cmd *cobra.Command) (names []string) {
 	return names
 }
 
-// documentOf is a record as JSON, of which a terminal makes nothing else.
-func documentOf(r *journal.Record, changed bool) journal.Document {
+// Document is a record as JSON, of which a terminal makes nothing else.
+func Document(r *journal.Record, changed bool) journal.Document {
 	d := r.Document()
 	d.Changed, d.Raw = changed, cells.Printable(d.Raw)
 	return d
 }
 
-type recordJSONPrinter struct{}
+type RecordJSONPrinter struct{}
 
-func (recordJSONPrinter) begin(io.Writer) error { return nil }
+func (RecordJSONPrinter) begin(io.Writer) error { return nil }
 
-func (recordJSONPrinter) record(w io.Writer, r *journal.Record, changed bool) error {
-	return writeJSONLine(w, documentOf(r, changed))
+func (RecordJSONPrinter) Record(w io.Writer, r *journal.Record, changed bool) error {
+	return WriteJSONLine(w, Document(r, changed))
 }
 
-func writeJSONLine(w io.Writer, v any) error {
+func WriteJSONLine(w io.Writer, v any) error {
 	text, err := term.JSONLine(v)
 	if err != nil {
 		return err
@@ -83,7 +84,7 @@ type csvColumn[T any] struct {
 	of   func(*T) string
 }
 
-func columnsText[T any](columns []csvColumn[T]) string {
+func ColumnsText[T any](columns []csvColumn[T]) string {
 	names := make([]string, len(columns))
 	for i, c := range columns {
 		names[i] = c.name
@@ -98,7 +99,7 @@ type csvRecord struct {
 	account *account.Account // of an action that can be read; else nil
 }
 
-func recordColumns() []csvColumn[csvRecord] {
+func RecordColumns() []csvColumn[csvRecord] {
 	return []csvColumn[csvRecord]{
 		{"seq", func(r *csvRecord) string { return strconv.FormatInt(r.Seq, 10) }},
 		{"id", func(r *csvRecord) string { return r.ID }},
@@ -145,7 +146,7 @@ func (r *csvRecord) text() string {
 	case r.Kind == journal.KindAction:
 		return ""
 	}
-	return noteText(r.Record)
+	return NoteText(r.Record)
 }
 
 func utcText(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
@@ -171,16 +172,16 @@ func yesOrNo(b bool) string {
 	return "no"
 }
 
-type recordCSVPrinter struct{}
+type RecordCSVPrinter struct{}
 
-func (recordCSVPrinter) begin(w io.Writer) error { return csvHeader(w, recordColumns()) }
+func (RecordCSVPrinter) begin(w io.Writer) error { return csvHeader(w, RecordColumns()) }
 
-func (recordCSVPrinter) record(w io.Writer, r *journal.Record, changed bool) error {
-	return csvLine(w, recordColumns(), &csvRecord{r, changed, accountOf(r)})
+func (RecordCSVPrinter) Record(w io.Writer, r *journal.Record, changed bool) error {
+	return csvLine(w, RecordColumns(), &csvRecord{r, changed, Account(r)})
 }
 
-// accountOf gives what a record says of an action; nil where it cannot be read.
-func accountOf(r *journal.Record) *account.Account {
+// Account gives what a record says of an action; nil where it cannot be read.
+func Account(r *journal.Record) *account.Account {
 	a := new(account.Account)
 	if r.Kind != journal.KindAction || json.Unmarshal(r.Body, a) != nil || a.Kind == 0 {
 		return nil

@@ -1,4 +1,4 @@
-package main
+package history
 
 import (
 	"encoding/json"
@@ -15,9 +15,9 @@ import (
 	"github.com/kmodtrace/kmodtrace/journal"
 )
 
-// historyText renders records as watch does, with their numbers in place of how long
+// Text renders records as watch does, with their numbers in place of how long
 // they took, and a line wherever another day or boot begins.
-type historyText struct {
+type Text struct {
 	theme term.Theme
 	width int
 	table *render.ActionTable
@@ -26,25 +26,25 @@ type historyText struct {
 	boot *string // of the record before; nil: there was none
 }
 
-// newHistoryText takes the highest number that there is.
-func newHistoryText(t term.Theme, width int, now time.Time, last int64) *historyText {
+// NewText takes the highest number that there is.
+func NewText(t term.Theme, width int, now time.Time, last int64) *Text {
 	number := render.Column{Title: "RECORD", Width: max(len("RECORD"), len(strconv.FormatInt(last, 10)))}
-	return &historyText{theme: t, width: width, table: render.NewActionTableWith(t, width, number), day: now.Local().Format(time.DateOnly)}
+	return &Text{theme: t, width: width, table: render.NewActionTableWith(t, width, number), day: now.Local().Format(time.DateOnly)}
 }
 
-func (h *historyText) begin(w io.Writer) error {
+func (h *Text) begin(w io.Writer) error {
 	_, err := io.WriteString(w, h.table.Header())
 	return err
 }
 
-func (h *historyText) record(w io.Writer, r *journal.Record, changed bool) error {
-	_, err := io.WriteString(w, h.render(r, changed))
+func (h *Text) Record(w io.Writer, r *journal.Record, changed bool) error {
+	_, err := io.WriteString(w, h.Render(r, changed))
 	return err
 }
 
-func (h *historyText) render(r *journal.Record, changed bool) string {
+func (h *Text) Render(r *journal.Record, changed bool) string {
 	text := h.divider(r)
-	switch a := accountOf(r); {
+	switch a := Account(r); {
 	case changed:
 		return text + h.note(r, "changed", cells.Bad, fmt.Sprintf("record %d is not as it was written: what it says cannot be trusted (kmodtrace history show has it)", r.Seq))
 	case a != nil:
@@ -53,19 +53,19 @@ func (h *historyText) render(r *journal.Record, changed bool) string {
 		return text + h.note(r, cells.OrDash(r.Action), cells.Unsure, strings.Join(render.NonEmpty(r.Module, r.Outcome, r.Cause, render.LabelledWord("by ", r.User)), " ")+
 			"; what else was recorded cannot be read")
 	case r.Kind.Gap():
-		return text + h.note(r, string(r.Kind), cells.Unsure, noteText(r))
+		return text + h.note(r, string(r.Kind), cells.Unsure, NoteText(r))
 	}
-	return text + h.note(r, string(r.Kind), cells.Plain, noteText(r))
+	return text + h.note(r, string(r.Kind), cells.Plain, NoteText(r))
 }
 
-func (h *historyText) action(r *journal.Record, a *account.Account) string {
+func (h *Text) action(r *journal.Record, a *account.Account) string {
 	h.table.Side.Text = func(*account.Account) string { return strconv.FormatInt(r.Seq, 10) }
 	return h.table.Render(a)
 }
 
 // divider is the line where another day or boot begins. The first record needs none if
 // it is of today.
-func (h *historyText) divider(r *journal.Record) string {
+func (h *Text) divider(r *journal.Record) string {
 	day := r.Time.Local().Format(time.DateOnly)
 	newBoot := h.boot != nil && *h.boot != r.Boot
 	if day == h.day && !newBoot {
@@ -81,7 +81,7 @@ func (h *historyText) divider(r *journal.Record) string {
 }
 
 // note is what is no row of the table: as wide as the line.
-func (h *historyText) note(r *journal.Record, kind string, s cells.Style, said string) string {
+func (h *Text) note(r *journal.Record, kind string, s cells.Style, said string) string {
 	before := cells.Line{}.Cell(cells.Dim, render.ClockTime(r.Time.Local()), render.TimeColumns).Cell(s, kind, max(render.KindColumns, min(len(kind), len("inventory"))))
 	indent := cells.Count(before.String())
 	var b strings.Builder
@@ -92,8 +92,8 @@ func (h *historyText) note(r *journal.Record, kind string, s cells.Style, said s
 	return b.String()
 }
 
-// noteText is the sentence of what is no action: its own, or one for its kind.
-func noteText(r *journal.Record) string {
+// NoteText is the sentence of what is no action: its own, or one for its kind.
+func NoteText(r *journal.Record) string {
 	var body struct{ Text string }
 	_ = json.Unmarshal(r.Body, &body)
 	if body.Text == "" {

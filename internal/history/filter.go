@@ -1,4 +1,4 @@
-package main
+package history
 
 import (
 	"context"
@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
+	"github.com/kmodtrace/kmodtrace/internal/filter"
 	"github.com/kmodtrace/kmodtrace/internal/modname"
 	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/internal/usernames"
@@ -17,18 +19,18 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// historyFlags are the filter of history as the command line has it. What watch has too
+// Flags are the filter of history as the command line has it. What watch has too
 // is named and read as there.
-type historyFlags struct {
-	actionFlags
+type Flags struct {
+	filter.ActionFlags
 	users, containers, files, contents, kinds []string
 
 	boot, since, until string
 	gaps               bool
 }
 
-func (f *historyFlags) register(cmd *cobra.Command) {
-	f.actionFlags.register(cmd)
+func (f *Flags) Register(cmd *cobra.Command) {
+	f.ActionFlags.Register(cmd)
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.users, "user", nil, "only what these `USERS` were behind: who logged in, by name or number; a name that was recorded is found by the number that it has here, too")
 	flags.StringSliceVar(&f.containers, "container", nil, "only from these containers: the `ID` or its beginning, or any")
@@ -39,8 +41,8 @@ func (f *historyFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.boot, "boot", "", "only of one run of the kernel: its `ID` or the beginning of it, current for this one, 0 for the last in the journal, -1 for the one before that, 1 for the first")
 	flags.StringVar(&f.since, "since", "", "only from this `TIME` on: "+timeForms)
 	flags.StringVar(&f.until, "until", "", "only before this `TIME`")
-	mustComplete(cmd, "kind", append(kindWords(), gapWord))
-	mustComplete(cmd, "boot", []string{currentBoot, "0", "-1"})
+	cli.MustComplete(cmd, "kind", append(kindWords(), gapWord))
+	cli.MustComplete(cmd, "boot", []string{currentBoot, "0", "-1"})
 }
 
 // gapWord stands for all kinds of gaps.
@@ -59,12 +61,12 @@ func gapKinds() []journal.Kind {
 	return slices.DeleteFunc(recordKinds(), func(k journal.Kind) bool { return !k.Gap() })
 }
 
-// historyFilter is what is asked for, before it is known what the journal has of it.
-type historyFilter struct {
-	actionFilter
+// Selection is what is asked for, before it is known what the journal has of it.
+type Selection struct {
+	filter.ActionFilter
 	users      []string
 	containers []string
-	files      []glob
+	files      []filter.Glob
 	contents   []string
 	kinds      []journal.Kind
 	gaps       bool
@@ -74,12 +76,12 @@ type historyFilter struct {
 }
 
 // parse checks what the journal need not be asked for.
-func (f *historyFlags) parse(now time.Time) (w *historyFilter, err error) {
-	w = &historyFilter{users: f.users, containers: f.containers, contents: f.contents, gaps: f.gaps, boot: f.boot}
-	if w.actionFilter, err = f.actionFlags.parse(); err != nil {
+func (f *Flags) parse(now time.Time) (w *Selection, err error) {
+	w = &Selection{users: f.users, containers: f.containers, contents: f.contents, gaps: f.gaps, boot: f.boot}
+	if w.ActionFilter, err = f.ActionFlags.Parse(); err != nil {
 		return nil, err
 	}
-	if w.files, err = parseAll(f.files, parseFileGlob); err != nil {
+	if w.files, err = filter.ParseAll(f.files, parseFileGlob); err != nil {
 		return nil, err
 	}
 	if err := w.parseKinds(f.kinds); err != nil {
@@ -92,7 +94,7 @@ func (f *historyFlags) parse(now time.Time) (w *historyFilter, err error) {
 		return nil, err
 	}
 	if !w.since.IsZero() && !w.until.IsZero() && !w.since.Before(w.until) {
-		return nil, usageErrorf("--since %s is not before --until %s", dateTime(w.since), dateTime(w.until))
+		return nil, cli.Usagef("--since %s is not before --until %s", DateTime(w.since), DateTime(w.until))
 	}
 	return w, nil
 }
@@ -103,12 +105,12 @@ func parseTimeFlag(flag, text string, now time.Time) (time.Time, error) {
 	}
 	t, err := parseTime(text, now)
 	if err != nil {
-		return t, usageErrorf("%s: %w", flag, err)
+		return t, cli.Usagef("%s: %w", flag, err)
 	}
 	return t, nil
 }
 
-func (w *historyFilter) parseKinds(words []string) error {
+func (w *Selection) parseKinds(words []string) error {
 	for _, word := range words {
 		switch {
 		case word == gapWord:
@@ -116,28 +118,28 @@ func (w *historyFilter) parseKinds(words []string) error {
 		case slices.Contains(kindWords(), word):
 			w.kinds = append(w.kinds, journal.Kind(word))
 		default:
-			return usageErrorf("--kind %q: want one of %s, %s", cells.Short(word), strings.Join(kindWords(), ", "), gapWord)
+			return cli.Usagef("--kind %q: want one of %s, %s", cells.Short(word), strings.Join(kindWords(), ", "), gapWord)
 		}
 	}
 	slices.Sort(w.kinds)
 	w.kinds = slices.Compact(w.kinds)
 	switch {
 	case len(w.kinds) > 0 && w.gaps:
-		return usageErrorf("--gaps goes without --kind: --kind gap shows gaps alone")
+		return cli.Usagef("--gaps goes without --kind: --kind gap shows gaps alone")
 	case len(w.kinds) > 0 && w.ofActions() && !slices.ContainsFunc(w.kinds, func(k journal.Kind) bool { return !k.Gap() }):
-		return usageErrorf("--kind %s goes without what only actions have, such as a module or a user", strings.Join(words, ","))
+		return cli.Usagef("--kind %s goes without what only actions have, such as a module or a user", strings.Join(words, ","))
 	}
 	return nil
 }
 
 // ofActions tells whether it asks for what no gap has.
-func (w *historyFilter) ofActions() bool {
-	return len(w.modules)+len(w.actions)+len(w.outcomes)+len(w.causes)+len(w.users)+len(w.containers)+len(w.files)+len(w.contents) > 0
+func (w *Selection) ofActions() bool {
+	return len(w.Modules)+len(w.Actions)+len(w.Outcomes)+len(w.Causes)+len(w.users)+len(w.containers)+len(w.files)+len(w.contents) > 0
 }
 
 // parseFileGlob makes a path of this folder whole: the journal has no others. Without a
 // slash it is the name of a file, wherever that is.
-func parseFileGlob(s string) (glob, error) {
+func parseFileGlob(s string) (filter.Glob, error) {
 	if strings.Contains(s, "/") && !strings.HasPrefix(s, "/") {
 		whole, err := filepath.Abs(s)
 		if err != nil {
@@ -145,21 +147,21 @@ func parseFileGlob(s string) (glob, error) {
 		}
 		s = whole
 	}
-	return parseGlob(s)
+	return filter.ParseGlob(s)
 }
 
-func matchFile(g glob, path string) bool {
+func matchFile(g filter.Glob, path string) bool {
 	if !strings.Contains(string(g), "/") {
 		path = filepath.Base(path)
 	}
-	return g.match(path)
+	return g.Match(path)
 }
 
 // resolve asks the journal which of its values are meant. It tells false where none are,
 // and so nothing can be.
-func (w *historyFilter) resolve(ctx context.Context, r *journal.Reader) (f journal.Filter, some bool, err error) {
-	f = journal.Filter{Kinds: w.kinds, Actions: words(w.actions), Outcomes: words(w.outcomes), Since: w.since, Until: w.until}
-	for _, c := range w.causes {
+func (w *Selection) resolve(ctx context.Context, r *journal.Reader) (f journal.Filter, some bool, err error) {
+	f = journal.Filter{Kinds: w.kinds, Actions: filter.Words(w.Actions), Outcomes: filter.Words(w.Outcomes), Since: w.since, Until: w.until}
+	for _, c := range w.Causes {
 		f.Causes = append(f.Causes, string(c))
 	}
 	if len(f.Kinds) == 0 && !w.ofActions() {
@@ -179,7 +181,7 @@ func (w *historyFilter) resolve(ctx context.Context, r *journal.Reader) (f journ
 		match  func(string) bool
 		into   *[]string
 	}{
-		{journal.ByModule, len(w.modules), w.matchModule, &f.Modules},
+		{journal.ByModule, len(w.Modules), w.matchModule, &f.Modules},
 		{journal.ByUser, len(w.users), w.matchUser(), &f.Users},
 		{journal.ByContainer, len(w.containers), w.matchContainer, &f.Containers},
 		{journal.ByFile, len(w.files), w.matchFile, &f.Files},
@@ -199,25 +201,25 @@ func (w *historyFilter) resolve(ctx context.Context, r *journal.Reader) (f journ
 	return f, true, nil
 }
 
-func (w *historyFilter) matchModule(name string) bool {
-	return matchAny(w.modules, modname.Normal(name))
+func (w *Selection) matchModule(name string) bool {
+	return filter.MatchAny(w.Modules, modname.Normal(name))
 }
 
-func (w *historyFilter) matchContainer(id string) bool {
-	return slices.ContainsFunc(w.containers, func(c string) bool { return c == anyContainer || strings.HasPrefix(id, c) })
+func (w *Selection) matchContainer(id string) bool {
+	return slices.ContainsFunc(w.containers, func(c string) bool { return c == filter.AnyContainer || strings.HasPrefix(id, c) })
 }
 
-func (w *historyFilter) matchFile(path string) bool {
-	return slices.ContainsFunc(w.files, func(g glob) bool { return matchFile(g, path) })
+func (w *Selection) matchFile(path string) bool {
+	return slices.ContainsFunc(w.files, func(g filter.Glob) bool { return matchFile(g, path) })
 }
 
-func (w *historyFilter) matchContent(hash string) bool {
+func (w *Selection) matchContent(hash string) bool {
 	return slices.ContainsFunc(w.contents, func(c string) bool { return strings.HasPrefix(hash, strings.ToLower(c)) })
 }
 
 // matchUser takes a number and the name that it has here for the same, whichever of them
 // was recorded.
-func (w *historyFilter) matchUser() func(string) bool {
+func (w *Selection) matchUser() func(string) bool {
 	meant := slices.Clone(w.users)
 	for _, u := range w.users {
 		uid, ok := usernames.ID(u)
@@ -260,12 +262,11 @@ func findBoot(ctx context.Context, r *journal.Reader, word string) (string, erro
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) > 1:
-		return "", usageErrorf("--boot %s begins the ids of several: %s, %s", cells.Short(word), cells.Printable(found[0]), cells.Printable(found[1]))
+		return "", cli.Usagef("--boot %s begins the ids of several: %s, %s", cells.Short(word), cells.Printable(found[0]), cells.Printable(found[1]))
 	case here != "":
-		return "", &exitError{status: exitRefused, err: fmt.Errorf("--boot current: the journal has nothing of this boot, %s", cells.Printable(here)),
-			hint: "--boot 0 is the last one that it has; is kmodtrace serve running?"}
+		return "", cli.WithHint(fmt.Errorf("--boot current: the journal has nothing of this boot, %s", cells.Printable(here)), "--boot 0 is the last one that it has; is kmodtrace serve running?")
 	}
-	return "", &exitError{status: exitRefused, err: fmt.Errorf("--boot %s: the journal has no such boot", cells.Short(word)), hint: bootsText(boots)}
+	return "", cli.WithHint(fmt.Errorf("--boot %s: the journal has no such boot", cells.Short(word)), bootsText(boots))
 }
 
 func bootByOffset(boots []journal.Boot, n int) (string, error) {
@@ -274,7 +275,7 @@ func bootByOffset(boots []journal.Boot, n int) (string, error) {
 		i = len(boots) - 1 + n
 	}
 	if i < 0 || i >= len(boots) {
-		return "", &exitError{status: exitRefused, err: fmt.Errorf("--boot %d: the journal has %s", n, cells.Plural(uint64(len(boots)), "boot")), hint: bootsText(boots)}
+		return "", cli.WithHint(fmt.Errorf("--boot %d: the journal has %s", n, cells.Plural(uint64(len(boots)), "boot")), bootsText(boots))
 	}
 	return boots[i].ID, nil
 }

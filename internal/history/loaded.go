@@ -1,4 +1,4 @@
-package main
+package history
 
 import (
 	"context"
@@ -9,13 +9,14 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/rs/zerolog"
 )
 
-// loadedJSON is what was in the kernel at some time, as JSON.
-type loadedJSON struct {
+// Loaded is what was in the kernel at some time, as JSON.
+type Loaded struct {
 	At   time.Time `json:"at"`
 	Boot string    `json:"boot,omitempty"`
 	// AsOf is the number of the last record that matters.
@@ -36,7 +37,7 @@ type doubtJSON struct {
 // somebody did.
 const nobodyWrites journal.Reason = "not-watched"
 
-func loadedColumns() []csvColumn[journal.LoadedModule] {
+func LoadedColumns() []csvColumn[journal.LoadedModule] {
 	type m = journal.LoadedModule
 	return []csvColumn[m]{
 		{"module", func(l *m) string { return l.Module }},
@@ -53,33 +54,33 @@ func loadedColumns() []csvColumn[journal.LoadedModule] {
 	}
 }
 
-func (o *historyOptions) showLoaded(ctx context.Context, out io.Writer, now time.Time) error {
-	at, err := parseTimeFlag("--loaded-at", o.loadedAt, now)
+func (o *Options) showLoaded(ctx context.Context, out io.Writer, now time.Time) error {
+	at, err := parseTimeFlag("--loaded-at", o.LoadedAt, now)
 	if err != nil {
 		return err
 	}
 	if at.After(now) {
-		return usageErrorf("--loaded-at %s is still to come", dateTime(at))
+		return cli.Usagef("--loaded-at %s is still to come", DateTime(at))
 	}
-	return withJournal(o.journal, func(r *journal.Reader) error {
-		l, err := loadedAt(ctx, r, at)
+	return WithJournal(o.Journal, func(r *journal.Reader) error {
+		l, err := LoadedAt(ctx, r, at)
 		if err != nil {
 			return err
 		}
 		if err := o.printLoaded(out, l); err != nil {
 			return err
 		}
-		return l.sayDoubts(ctx, o.format.isText())
+		return l.sayDoubts(ctx, o.Format.isText())
 	})
 }
 
-// loadedAt asks what was loaded, and has a sentence for each doubt.
-func loadedAt(ctx context.Context, r *journal.Reader, at time.Time) (*loadedJSON, error) {
+// LoadedAt asks what was loaded, and has a sentence for each doubt.
+func LoadedAt(ctx context.Context, r *journal.Reader, at time.Time) (*Loaded, error) {
 	l, err := r.LoadedAt(ctx, at)
 	if err != nil {
 		return nil, err
 	}
-	j := &loadedJSON{At: at.UTC(), Boot: l.Boot, AsOf: l.AsOf, Modules: l.Modules, Doubts: []doubtJSON{}}
+	j := &Loaded{At: at.UTC(), Boot: l.Boot, AsOf: l.AsOf, Modules: l.Modules, Doubts: []doubtJSON{}}
 	if j.Modules == nil {
 		j.Modules = []journal.LoadedModule{}
 	}
@@ -107,7 +108,7 @@ func doubtOf(reason journal.Reason, text string, seq int64, at time.Time) doubtJ
 
 // doubtEnd adds that nobody writes the journal now, so that after its last record
 // nobody watched, perhaps: a service that is killed leaves no record.
-func (l *loadedJSON) doubtEnd(ctx context.Context, r *journal.Reader) error {
+func (l *Loaded) doubtEnd(ctx context.Context, r *journal.Reader) error {
 	for _, d := range l.Doubts {
 		if d.Reason == nobodyWrites || d.Reason == journal.NotYet {
 			return nil
@@ -125,14 +126,14 @@ func (l *loadedJSON) doubtEnd(ctx context.Context, r *journal.Reader) error {
 		}
 		l.Doubts = append(l.Doubts, doubtOf(nobodyWrites, fmt.Sprintf(
 			"no kmodtrace serve writes this journal now: whether anybody watched after its last record, %d of %s, it does not tell",
-			last.Seq, dateTime(last.Time)), last.Seq, last.Time))
+			last.Seq, DateTime(last.Time)), last.Seq, last.Time))
 	}
 	return nil
 }
 
 // doubtText says it in a sentence.
 func doubtText(ctx context.Context, r *journal.Reader, d journal.Doubt) (string, error) {
-	of := fmt.Sprintf("%d of %s", d.Seq, dateTime(d.Time))
+	of := fmt.Sprintf("%d of %s", d.Seq, DateTime(d.Time))
 	switch d.Reason {
 	case journal.NotYet:
 		text, err := extentText(ctx, r)
@@ -145,7 +146,7 @@ func doubtText(ctx context.Context, r *journal.Reader, d journal.Doubt) (string,
 		return "what had been loaded before the watching began was never looked at: more may have been loaded than is listed", nil
 	}
 	rec, err := r.Get(ctx, strconv.FormatInt(d.Seq, 10))
-	if err != nil && !isChangedRecord(rec, err) {
+	if err != nil && !IsChangedRecord(rec, err) {
 		if errors.Is(err, journal.ErrNotFound) {
 			return fmt.Sprintf("record %s, which is not there any more, makes it doubtful", of), nil
 		}
@@ -154,20 +155,20 @@ func doubtText(ctx context.Context, r *journal.Reader, d journal.Doubt) (string,
 	if d.Reason == journal.Unfinished {
 		return fmt.Sprintf("how the %s of %s ended was not seen (record %s)", cells.Short(rec.Action), cells.OrDash(cells.Short(rec.Module)), of), nil
 	}
-	return fmt.Sprintf("what was done meanwhile was not seen: %s (record %s)", cells.ShortLine(noteText(rec)), of), nil
+	return fmt.Sprintf("what was done meanwhile was not seen: %s (record %s)", cells.ShortLine(NoteText(rec)), of), nil
 }
 
-func (o *historyOptions) printLoaded(out io.Writer, l *loadedJSON) error {
+func (o *Options) printLoaded(out io.Writer, l *Loaded) error {
 	return term.PrintTo(out, func(w io.Writer) error {
 		switch {
-		case o.format.json:
-			return writeJSONLine(w, l)
-		case o.format.csv:
-			if err := csvHeader(w, loadedColumns()); err != nil {
+		case o.Format.json:
+			return WriteJSONLine(w, l)
+		case o.Format.CSV:
+			if err := csvHeader(w, LoadedColumns()); err != nil {
 				return err
 			}
 			for i := range l.Modules {
-				if err := csvLine(w, loadedColumns(), &l.Modules[i]); err != nil {
+				if err := csvLine(w, LoadedColumns(), &l.Modules[i]); err != nil {
 					return err
 				}
 			}
@@ -175,11 +176,11 @@ func (o *historyOptions) printLoaded(out io.Writer, l *loadedJSON) error {
 		case len(l.Modules) == 0:
 			return nil
 		}
-		return loadedTable(l, term.ThemeOf(out), term.Columns(out), w)
+		return LoadedTable(l, term.ThemeOf(out), term.Columns(out), w)
 	})
 }
 
-func loadedTable(l *loadedJSON, t term.Theme, width int, w io.Writer) error {
+func LoadedTable(l *Loaded, t term.Theme, width int, w io.Writer) error {
 	name := len("MODULE")
 	for i := range l.Modules {
 		name = max(name, min(cells.Count(cells.Printable(l.Modules[i].Module)), 24))
@@ -190,7 +191,7 @@ func loadedTable(l *loadedJSON, t term.Theme, width int, w io.Writer) error {
 	text := row(cells.Dim, cells.Dim, "MODULE", "LOADED", "BY", "RECORD").Add(cells.Dim, "FILE").Paint(t, width)
 	for i := range l.Modules {
 		m := &l.Modules[i]
-		s, since, by := cells.Plain, dateTime(m.Time), cells.OrDash(m.User)
+		s, since, by := cells.Plain, DateTime(m.Time), cells.OrDash(m.User)
 		if m.Kind != journal.KindAction { // an inventory found it, or it appeared
 			s, since, by = cells.Dim, "before "+since, "not known"
 		}
@@ -207,7 +208,7 @@ func loadedTable(l *loadedJSON, t term.Theme, width int, w io.Writer) error {
 const loadedColumnsSince = len("before ") + dateTimeColumns
 
 // sayDoubts makes them the command's error: its answer may be wrong.
-func (l *loadedJSON) sayDoubts(ctx context.Context, text bool) error {
+func (l *Loaded) sayDoubts(ctx context.Context, text bool) error {
 	log := zerolog.Ctx(ctx)
 	unwatched := 0
 	for i := range l.Modules {
@@ -228,9 +229,9 @@ func (l *loadedJSON) sayDoubts(ctx context.Context, text bool) error {
 	for _, d := range l.Doubts {
 		log.Warn().Str("reason", string(d.Reason)).Int64("seq", d.Seq).Msg(d.Text)
 	}
-	answer := "what was loaded at " + dateTime(l.At) + " is not known for certain"
+	answer := "what was loaded at " + DateTime(l.At) + " is not known for certain"
 	if l.Boot == "" {
-		answer = "what was loaded at " + dateTime(l.At) + " is not known"
+		answer = "what was loaded at " + DateTime(l.At) + " is not known"
 	}
-	return &exitError{status: exitLost, err: errors.New(answer)}
+	return &cli.IncompleteError{Text: answer}
 }

@@ -1,34 +1,34 @@
-package main
+package history
 
 import (
 	"errors"
 	"io/fs"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/outfile"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/service"
 	"github.com/spf13/cobra"
 )
 
-func addJournalFlag(cmd *cobra.Command, path *string) {
+func AddJournalFlag(cmd *cobra.Command, path *string) {
 	cmd.Flags().StringVar(path, "journal", service.DefaultJournal, "ask the journal in this `FILE`")
 }
 
-// withJournal opens a journal for questions. An error says what to do.
-func withJournal(path string, ask func(*journal.Reader) error) error {
+// WithJournal opens a journal for questions. An error says what to do.
+func WithJournal(path string, ask func(*journal.Reader) error) error {
 	r, err := journal.OpenReadOnly(path)
 	if err != nil {
-		return journalError(err)
+		return JournalError(err)
 	}
-	return journalError(errors.Join(ask(r), r.Close()))
+	return JournalError(errors.Join(ask(r), r.Close()))
 }
 
-// journalError adds what to do about an error of a journal.
-func journalError(err error) error {
-	var already *exitError
+// JournalError adds what to do about an error of a journal.
+func JournalError(err error) error {
 	var output *outfile.Error
-	if err == nil || errors.As(err, &already) || errors.As(err, &output) {
+	if err == nil || cli.Answered(err) || errors.As(err, &output) {
 		return err
 	}
 	for _, known := range []struct {
@@ -43,7 +43,7 @@ func journalError(err error) error {
 		{journal.ErrCorrupt, "kmodtrace audit verify says what is wrong, where the file can be read at all; kmodtrace serve sets it aside and begins a new one"},
 	} {
 		if errors.Is(err, known.is) {
-			return &exitError{status: exitRefused, err: cells.OneLine(err), hint: known.hint}
+			return cli.WithHint(cells.OneLine(err), known.hint)
 		}
 	}
 	return err

@@ -1,4 +1,4 @@
-package main
+package filter
 
 import (
 	"fmt"
@@ -7,51 +7,52 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/usernames"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/spf13/cobra"
 )
 
-// actionFlags ask after actions, of those that happen now and those that are recorded.
-type actionFlags struct{ modules, actions, outcomes, causes []string }
+// ActionFlags ask after actions, of those that happen now and those that are recorded.
+type ActionFlags struct{ modules, actions, outcomes, causes []string }
 
-func (f *actionFlags) register(cmd *cobra.Command) {
+func (f *ActionFlags) Register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.modules, "module", nil, "only modules (or requested aliases) that match `GLOB`; '-' and '_' are alike; repeatable")
 	flags.StringSliceVar(&f.actions, "action", nil, "only these `KINDS`: load, unload, request")
 	flags.StringSliceVar(&f.outcomes, "outcome", nil, "only these `OUTCOMES`: live, unloaded, failed, answered, pending")
 	flags.StringSliceVar(&f.causes, "cause", nil, "only what failed for these `CODES` (kmodtrace explain lists them)")
-	mustComplete(cmd, "action", words(actionKinds()))
-	mustComplete(cmd, "outcome", words(outcomes()))
-	mustComplete(cmd, "cause", codeNames())
+	cli.MustComplete(cmd, "action", Words(actionKinds()))
+	cli.MustComplete(cmd, "outcome", Words(outcomes()))
+	cli.MustComplete(cmd, "cause", CodeNames())
 }
 
-// parse gives the filter, or the first thing that makes no sense.
-func (f *actionFlags) parse() (wanted actionFilter, err error) {
-	if wanted.modules, err = parseAll(f.modules, parseModuleGlob); err != nil {
+// Parse gives the filter, or the first thing that makes no sense.
+func (f *ActionFlags) Parse() (wanted ActionFilter, err error) {
+	if wanted.Modules, err = ParseAll(f.modules, parseModuleGlob); err != nil {
 		return wanted, err
 	}
-	if wanted.actions, err = parseAll(f.actions, oneOf("--action", actionKinds())); err != nil {
+	if wanted.Actions, err = ParseAll(f.actions, oneOf("--action", actionKinds())); err != nil {
 		return wanted, err
 	}
-	if wanted.outcomes, err = parseAll(f.outcomes, oneOf("--outcome", outcomes())); err != nil {
+	if wanted.Outcomes, err = ParseAll(f.outcomes, oneOf("--outcome", outcomes())); err != nil {
 		return wanted, err
 	}
-	wanted.causes, err = parseAll(f.causes, parseCode)
+	wanted.Causes, err = ParseAll(f.causes, parseCode)
 	return wanted, err
 }
 
-// filterFlags are a filter as the command line has it.
-type filterFlags struct {
-	actionFlags
+// Flags are a filter as the command line has it.
+type Flags struct {
+	ActionFlags
 	comms, pids, uids []string
 
 	logins, containers, units, ancestors, requesters []string
 	autoloaded                                       string
 }
 
-func (f *filterFlags) register(cmd *cobra.Command) {
-	f.actionFlags.register(cmd)
+func (f *Flags) Register(cmd *cobra.Command) {
+	f.ActionFlags.Register(cmd)
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.pids, "pid", nil, "only what these processes or threads do, or ask for, by their `ID` in the first pid namespace")
 	flags.StringSliceVar(&f.uids, "uid", nil, "only what these `USERS` do, or ask for, by id or name")
@@ -62,7 +63,7 @@ func (f *filterFlags) register(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.ancestors, "ancestor", nil, "only from processes, and those below them, whose `NAME` matches or whose id it is; repeatable")
 	flags.StringArrayVar(&f.requesters, "requester", nil, "only what processes needed whose `NAME` matches or whose id it is; repeatable")
 	flags.StringVar(&f.autoloaded, "autoloaded", "", "yes: only what was done for a request of the kernel; no: only what was not")
-	mustComplete(cmd, "autoloaded", []string{"yes", "no"})
+	cli.MustComplete(cmd, "autoloaded", []string{"yes", "no"})
 }
 
 func actionKinds() []tracer.ActionKind {
@@ -73,7 +74,7 @@ func outcomes() []tracer.Outcome {
 	return []tracer.Outcome{tracer.Live, tracer.Unloaded, tracer.Failed, tracer.Answered, tracer.Pending}
 }
 
-func words[T fmt.Stringer](values []T) []string {
+func Words[T fmt.Stringer](values []T) []string {
 	all := make([]string, len(values))
 	for i, v := range values {
 		all[i] = v.String()
@@ -81,40 +82,40 @@ func words[T fmt.Stringer](values []T) []string {
 	return all
 }
 
-// parse gives the filter, or the first thing that makes no sense.
-func (f *filterFlags) parse() (*filter, error) {
-	var wanted filter
+// Parse gives the filter, or the first thing that makes no sense.
+func (f *Flags) Parse() (*Filter, error) {
+	var wanted Filter
 	var err error
-	if wanted.actionFilter, err = f.actionFlags.parse(); err != nil {
+	if wanted.ActionFilter, err = f.ActionFlags.Parse(); err != nil {
 		return nil, err
 	}
-	if wanted.comms, err = parseAll(f.comms, parseGlob); err != nil {
+	if wanted.comms, err = ParseAll(f.comms, ParseGlob); err != nil {
 		return nil, err
 	}
-	if wanted.pids, err = parseAll(f.pids, parsePID); err != nil {
+	if wanted.pids, err = ParseAll(f.pids, parsePID); err != nil {
 		return nil, err
 	}
-	if wanted.uids, err = parseAll(f.uids, parseUID("--uid")); err != nil {
+	if wanted.uids, err = ParseAll(f.uids, parseUID("--uid")); err != nil {
 		return nil, err
 	}
 	return &wanted, f.parseWho(&wanted)
 }
 
 // parseWho reads the flags that ask after processes.
-func (f *filterFlags) parseWho(wanted *filter) (err error) {
-	if wanted.logins, err = parseAll(f.logins, parseUID("--loginuid")); err != nil {
+func (f *Flags) parseWho(wanted *Filter) (err error) {
+	if wanted.logins, err = ParseAll(f.logins, parseUID("--loginuid")); err != nil {
 		return err
 	}
-	if wanted.containers, err = parseAll(f.containers, parseContainer); err != nil {
+	if wanted.containers, err = ParseAll(f.containers, parseContainer); err != nil {
 		return err
 	}
-	if wanted.units, err = parseAll(f.units, parseGlob); err != nil {
+	if wanted.units, err = ParseAll(f.units, ParseGlob); err != nil {
 		return err
 	}
-	if wanted.ancestors, err = parseAll(f.ancestors, parseProcess); err != nil {
+	if wanted.ancestors, err = ParseAll(f.ancestors, parseProcess); err != nil {
 		return err
 	}
-	if wanted.requesters, err = parseAll(f.requesters, parseProcess); err != nil {
+	if wanted.requesters, err = ParseAll(f.requesters, parseProcess); err != nil {
 		return err
 	}
 	switch f.autoloaded {
@@ -123,35 +124,35 @@ func (f *filterFlags) parseWho(wanted *filter) (err error) {
 		yes := f.autoloaded == "yes"
 		wanted.autoloaded = &yes
 	default:
-		return usageErrorf("--autoloaded %q: want yes or no", cells.Short(f.autoloaded))
+		return cli.Usagef("--autoloaded %q: want yes or no", cells.Short(f.autoloaded))
 	}
 	return nil
 }
 
 func parseContainer(s string) (string, error) {
 	if s == "" {
-		return "", usageErrorf("--container \"\": want an id, the beginning of one, a runtime, or any")
+		return "", cli.Usagef("--container \"\": want an id, the beginning of one, a runtime, or any")
 	}
 	return s, nil
 }
 
 // parseProcess takes a number for an id.
-func parseProcess(s string) (processFilter, error) {
+func parseProcess(s string) (ProcessFilter, error) {
 	if n, err := strconv.ParseUint(s, 10, 32); err == nil && n > 0 {
-		return processFilter{pid: uint32(n)}, nil
+		return ProcessFilter{pid: uint32(n)}, nil
 	}
-	g, err := parseGlob(s)
-	return processFilter{comm: g}, err
+	g, err := ParseGlob(s)
+	return ProcessFilter{comm: g}, err
 }
 
 func parseCode(s string) (cause.Code, error) {
 	if _, ok := cause.MeaningOf(cause.Code(s)); !ok {
-		return "", usageErrorf("--cause %q: no such code; kmodtrace explain lists them", cells.Short(s))
+		return "", cli.Usagef("--cause %q: no such code; kmodtrace explain lists them", cells.Short(s))
 	}
 	return cause.Code(s), nil
 }
 
-func parseAll[T any](texts []string, parse func(string) (T, error)) ([]T, error) {
+func ParseAll[T any](texts []string, parse func(string) (T, error)) ([]T, error) {
 	var values []T
 	for _, text := range texts {
 		v, err := parse(text)
@@ -172,14 +173,14 @@ func oneOf[T fmt.Stringer](flag string, values []T) func(string) (T, error) {
 			}
 		}
 		var none T
-		return none, usageErrorf("%s %q: want one of %s", flag, cells.Short(s), strings.Join(words(values), ", "))
+		return none, cli.Usagef("%s %q: want one of %s", flag, cells.Short(s), strings.Join(Words(values), ", "))
 	}
 }
 
 func parsePID(s string) (uint32, error) {
 	n, err := strconv.ParseUint(s, 10, 32)
 	if err != nil || n == 0 {
-		return 0, usageErrorf("--pid %q: want the number of a process", cells.Short(s))
+		return 0, cli.Usagef("--pid %q: want the number of a process", cells.Short(s))
 	}
 	return uint32(n), nil
 }
@@ -189,6 +190,14 @@ func parseUID(flag string) func(string) (uint32, error) {
 		if uid, ok := usernames.ID(s); ok {
 			return uid, nil
 		}
-		return 0, usageErrorf("%s %q: neither a user's number nor a name known here", flag, cells.Short(s))
+		return 0, cli.Usagef("%s %q: neither a user's number nor a name known here", flag, cells.Short(s))
 	}
+}
+
+func CodeNames() []string {
+	var names []string
+	for _, m := range cause.Codes() {
+		names = append(names, string(m.Code))
+	}
+	return names
 }
