@@ -5,6 +5,7 @@ import (
 	"syscall"
 
 	"github.com/kmodtrace/kmodtrace/internal/cli"
+	"github.com/kmodtrace/kmodtrace/internal/follow"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/reload"
@@ -18,6 +19,12 @@ const (
 	exitUnconfirmed = 3 // a system call's answer without the kernel event that proves it, or against it
 	exitNoTrace     = 4 // this kernel, or this user, cannot trace here; this machine cannot build
 	exitLost        = 5 // the answer may be incomplete: something was lost or not shown, hooks were disturbed, or nobody watched
+)
+
+// The exit statuses of programs that run programs (env, sudo, a shell).
+const (
+	exitCannotStart = 126 // it is there and cannot be started
+	exitNotFound    = 127
 )
 
 // exitError is an error that knows its exit status and what to do next.
@@ -37,12 +44,19 @@ func (e *exitError) Hint() string  { return e.hint }
 func statusOf(err error) int {
 	var e *exitError
 	var usage *cli.UsageError
+	var start *follow.StartError
 	var incomplete *cli.IncompleteError
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &e):
 		return e.status
+	case errors.As(err, &start) && start.NotFound:
+		return exitNotFound
+	case errors.As(err, &start):
+		return exitCannotStart
+	case errors.Is(err, follow.ErrNotSeen):
+		return exitNoTrace
 	case errors.As(err, &usage):
 		return exitUsage
 	case errors.As(err, &incomplete):

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/kmodtrace/kmodtrace/internal/follow"
 	"github.com/kmodtrace/kmodtrace/internal/outfile"
 )
 
@@ -19,31 +20,31 @@ func TestRunOutput(t *testing.T) {
 	if err := os.Link(path, other); err != nil {
 		t.Fatal(err)
 	}
-	r := new(runReport)
+	r := new(follow.Report)
 	var err error
-	if r.unbegun, err = outfile.Create(path); err != nil {
+	if r.Unbegun, err = outfile.Create(path); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.close(); err != nil {
+	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if got, _ := os.ReadFile(path); string(got) != "old" {
 		t.Errorf("%q", got)
 	}
-	r = new(runReport)
-	if r.unbegun, err = outfile.Create(path); err != nil {
+	r = new(follow.Report)
+	if r.Unbegun, err = outfile.Create(path); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.begin(); err != nil {
+	if err := r.Begin(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.file.WriteString("new"); err != nil {
+	if _, err := r.File.WriteString("new"); err != nil {
 		t.Fatal(err)
 	}
 	if got, _ := os.ReadFile(path); string(got) != "new" {
 		t.Errorf("while it is written: %q", got)
 	}
-	if err := r.close(); err != nil {
+	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if got, _ := os.ReadFile(other); string(got) != "old" {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/kmodtrace/kmodtrace/internal/follow"
 )
 
 func TestFindProgram(t *testing.T) {
@@ -37,14 +39,14 @@ func TestFindProgram(t *testing.T) {
 		"-x":                                  exitNotFound,
 		"\x1b[2J" + strings.Repeat("x", 5000): exitNotFound,
 	} {
-		p, err := findProgram([]string{name, "argument"})
+		p, err := follow.Find([]string{name, "argument"})
 		if statusOf(err) != want {
 			t.Errorf("%.80q: %v", name, err)
 		}
 		switch {
 		case err == nil:
-			if p.path != filepath.Join(dir, "good") || !slices.Equal(p.argv, []string{name, "argument"}) {
-				t.Errorf("%q: %q, %q", name, p.path, p.argv)
+			if p.Path != filepath.Join(dir, "good") || !slices.Equal(p.Argv, []string{name, "argument"}) {
+				t.Errorf("%q: %q, %q", name, p.Path, p.Argv)
 			}
 		case strings.ContainsAny(err.Error(), "\x1b\n") || len(err.Error()) > 300:
 			t.Errorf("not one clear line: %q", err.Error())
@@ -59,24 +61,24 @@ func TestFindProgramHere(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", ".")
-	if p, err := findProgram([]string{"here"}); err != nil || p.path != "./here" && p.path != "here" {
+	if p, err := follow.Find([]string{"here"}); err != nil || p.Path != "./here" && p.Path != "here" {
 		t.Errorf("%+v, %v", p, err)
 	}
 }
 
 func TestCredential(t *testing.T) {
-	c, err := credentialOf(&user.User{Uid: "0", Gid: "7", Username: "root"})
+	c, err := follow.CredentialOf(&user.User{Uid: "0", Gid: "7", Username: "root"})
 	if err != nil || c.Uid != 0 || c.Gid != 7 || c.NoSetGroups {
 		t.Errorf("%+v, %v", c, err)
 	}
-	if _, err := credentialOf(&user.User{Uid: "S-1-5", Gid: "0", Username: "root"}); err == nil {
+	if _, err := follow.CredentialOf(&user.User{Uid: "S-1-5", Gid: "0", Username: "root"}); err == nil {
 		t.Error("a user id that is no number")
 	}
 }
 
 func TestWithVariables(t *testing.T) {
 	env := []string{"HOME=/root", "HOMER=x", "USER=root", "A=", "HOME=/again"}
-	got := withVariables(env, "HOME=/home/alice", "USER=alice", "LOGNAME=alice")
+	got := follow.WithVariables(env, "HOME=/home/alice", "USER=alice", "LOGNAME=alice")
 	want := []string{"HOMER=x", "A=", "HOME=/home/alice", "USER=alice", "LOGNAME=alice"}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)

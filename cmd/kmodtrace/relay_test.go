@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/kmodtrace/kmodtrace/internal/await"
+	"github.com/kmodtrace/kmodtrace/internal/follow"
 	"github.com/kmodtrace/kmodtrace/internal/tail"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"golang.org/x/sys/unix"
@@ -27,28 +28,28 @@ func passThrough(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	err := func() error {
-		p, err := findProgram(args)
+		p, err := follow.Find(args)
 		if err != nil {
 			return err
 		}
 		if name := os.Getenv("PASSTHROUGH_USER"); name != "" {
-			if err := p.as(name); err != nil {
+			if err := p.As(name); err != nil {
 				return err
 			}
 		}
-		r := &runner{tail: &tail.Tail[tracer.Action]{}, signals: newRelay()}
-		defer r.signals.stop()
-		if err := becomeSubreaper(); err != nil {
+		r := &follow.Runner{Tail: &tail.Tail[tracer.Action]{}, Signals: follow.NewRelay()}
+		defer r.Signals.Stop()
+		if err := follow.BecomeSubreaper(); err != nil {
 			return err
 		}
-		pid, err := p.start()
+		pid, err := p.Start()
 		if err != nil {
 			return err
 		}
-		r.signals.has(p)
-		status := r.follow(ctx, pid)
-		if p.terminal != nil {
-			p.terminal.end()
+		r.Signals.Has(p)
+		status := r.Follow(ctx, pid)
+		if p.Terminal != nil {
+			p.Terminal.End()
 		}
 		return endError(status)
 	}()
@@ -56,7 +57,7 @@ func passThrough(args []string) int {
 		fmt.Fprintf(os.Stderr, "passthrough: %v\n", err)
 	}
 	if s := signalOf(err); s != 0 {
-		dieBy(s)
+		follow.DieBy(s)
 	}
 	return statusOf(err)
 }

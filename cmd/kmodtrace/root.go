@@ -10,6 +10,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
+	"github.com/kmodtrace/kmodtrace/internal/follow"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 )
@@ -37,7 +38,7 @@ func runIn(ctx context.Context, args []string, stdin io.Reader, stdout, stderr i
 	}
 	complain(logger(root, stderr), err)
 	if s := signalOf(err); s != 0 {
-		dieBy(s)
+		follow.DieBy(s)
 	}
 	return statusOf(err)
 }
@@ -46,7 +47,7 @@ func runIn(ctx context.Context, args []string, stdin io.Reader, stdout, stderr i
 // terminal that is closed asks too, unless whoever started the command chose that (nohup).
 func endingSignals() []os.Signal {
 	signals := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
-	if !ignores(syscall.SIGHUP) {
+	if !follow.Ignores(syscall.SIGHUP) {
 		signals = append(signals, syscall.SIGHUP)
 	}
 	return signals

@@ -10,6 +10,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
+	"github.com/kmodtrace/kmodtrace/internal/follow"
 	"github.com/kmodtrace/kmodtrace/internal/outfile"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/tail"
@@ -79,7 +80,7 @@ type runOptions struct {
 // run attaches first, then starts the command. Its error is the command's own end, once
 // it was started: what else went wrong then is only said.
 func (o *runOptions) run(ctx context.Context, args []string, stderr io.Writer) error {
-	p, err := findProgram(args)
+	p, err := follow.Find(args)
 	if err != nil {
 		return err
 	}
@@ -87,13 +88,13 @@ func (o *runOptions) run(ctx context.Context, args []string, stderr io.Writer) e
 		return cli.Usagef("--output %q: want the name of a file", "")
 	}
 	if o.asUser {
-		if err := p.as(o.user); err != nil {
+		if err := p.As(o.user); err != nil {
 			return err
 		}
 	}
 	// Signals are the command's from here on: what ends it ends all of this.
-	signals := newRelay()
-	defer signals.stop()
+	signals := follow.NewRelay()
+	defer signals.Stop()
 	ctx = context.WithoutCancel(ctx)
 	t, err := openTracerAside(o.backend)
 	if err != nil {
@@ -105,52 +106,52 @@ func (o *runOptions) run(ctx context.Context, args []string, stderr io.Writer) e
 	if err != nil {
 		return err
 	}
-	defer report.close()
-	r := &runner{tail: tail.New(ctx, t.Actions), report: report, signals: signals, log: zerolog.Ctx(ctx)}
-	defer r.tail.Finish()
-	if err := r.meet(ctx); err != nil {
+	defer report.Close()
+	r := &follow.Runner{Tail: tail.New(ctx, t.Actions), Report: report, Signals: signals, Log: zerolog.Ctx(ctx)}
+	defer r.Tail.Finish()
+	if err := r.Meet(ctx); err != nil {
 		return err
 	}
-	if s := signals.asked(); s != 0 {
+	if s := signals.Asked(); s != 0 {
 		return &exitError{status: 128 + int(s), err: errors.New("not begun: interrupted"), signal: s}
 	}
-	if err := report.begin(); err != nil {
+	if err := report.Begin(); err != nil {
 		return err
 	}
-	pid, err := p.start()
+	pid, err := p.Start()
 	if err != nil {
 		return err
 	}
-	signals.has(p)
-	status := r.follow(ctx, pid)
-	if p.terminal != nil {
-		p.terminal.end()
+	signals.Has(p)
+	status := r.Follow(ctx, pid)
+	if p.Terminal != nil {
+		p.Terminal.End()
 	}
 	o.end(r, t)
 	return endError(status)
 }
 
 // end detaches, and says what was seen and lost.
-func (o *runOptions) end(r *runner, t *tracer.Tracer) {
-	err := errors.Join(r.tail.Err, r.report.close(), t.Close())
+func (o *runOptions) end(r *follow.Runner, t *tracer.Tracer) {
+	err := errors.Join(r.Tail.Err, r.Report.Close(), t.Close())
 	loss, lossErr := t.Loss()
 	if err := errors.Join(err, lossErr); err != nil && err.Error() != "" {
-		logError(r.log.Error(), err)
+		logError(r.Log.Error(), err)
 	}
 	if loss.Any() {
-		r.log.Warn().Msgf("%s: what was shown may be incomplete", lossText(loss))
+		r.Log.Warn().Msgf("%s: what was shown may be incomplete", lossText(loss))
 	}
 	if all := t.Disturbances(); len(all) > 0 {
-		r.log.Warn().Msgf("hooks were disturbed: %s: what was shown may be incomplete", disturbancesText(all))
+		r.Log.Warn().Msgf("hooks were disturbed: %s: what was shown may be incomplete", disturbancesText(all))
 	}
 	if folded, err := t.Folded(); err == nil && len(folded) > 0 {
-		r.log.Warn().Msgf("counted, not shown one by one, and perhaps the command's: %s", render.FoldedText(folded, make(render.Users)))
+		r.Log.Warn().Msgf("counted, not shown one by one, and perhaps the command's: %s", render.FoldedText(folded, make(render.Users)))
 	}
-	if n := r.report.untold; n > 0 {
-		r.log.Warn().Msgf("%s more may be the command's: who caused that was not seen", cells.Plural(n, "action"))
+	if n := r.Report.Untold; n > 0 {
+		r.Log.Warn().Msgf("%s more may be the command's: who caused that was not seen", cells.Plural(n, "action"))
 	}
 	if !o.quiet {
-		r.log.Info().Uint64("shown", r.report.shown).Msg(r.report.summary())
+		r.Log.Info().Uint64("shown", r.Report.Shown).Msg(r.Report.Summary())
 	}
 }
 
@@ -183,18 +184,18 @@ func openTracerAside(backend tracer.Backend) (*tracer.Tracer, error) {
 }
 
 // newReport opens the file, if it is to be one, and gets ready to explain.
-func (o *runOptions) newReport(stderr io.Writer) (*runReport, error) {
+func (o *runOptions) newReport(stderr io.Writer) (*follow.Report, error) {
 	k, err := kernel.Open(nil)
 	if err != nil {
 		return nil, err
 	}
-	r := &runReport{json: o.json, out: stderr, inquiry: account.NewPatientInquiry(k, !o.json)}
+	r := &follow.Report{JSON: o.json, Out: stderr, Inquiry: account.NewPatientInquiry(k, !o.json)}
 	if o.toFile {
-		if r.unbegun, err = outfile.Create(o.output); err != nil {
+		if r.Unbegun, err = outfile.Create(o.output); err != nil {
 			return nil, fmt.Errorf("output: %w", err)
 		}
-		r.out = r.unbegun.Temp
+		r.Out = r.Unbegun.Temp
 	}
-	r.table = render.NewActionTable(term.ThemeOf(r.out), term.Columns(r.out))
+	r.Table = render.NewActionTable(term.ThemeOf(r.Out), term.Columns(r.Out))
 	return r, nil
 }

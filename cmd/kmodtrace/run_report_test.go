@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/internal/follow"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/sample"
 	"github.com/kmodtrace/kmodtrace/internal/term"
@@ -16,8 +17,8 @@ import (
 )
 
 func TestRunSummary(t *testing.T) {
-	var r runReport
-	if got := r.summary(); got != "no module activity" {
+	var r follow.Report
+	if got := r.Summary(); got != "no module activity" {
 		t.Errorf("%q", got)
 	}
 	for _, a := range []tracer.Action{
@@ -32,10 +33,10 @@ func TestRunSummary(t *testing.T) {
 		{Kind: tracer.Autoload, Outcome: tracer.Pending, End: time.Second},
 		{Kind: tracer.Load, Outcome: tracer.Pending},
 	} {
-		r.count(&a)
+		r.Count(&a)
 	}
 	const want = "2 modules loaded, 1 module unloaded, 1 load failed, 1 unload failed, 3 requests (1 failed), 1 not ended"
-	if got := r.summary(); got != want {
+	if got := r.Summary(); got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
@@ -56,26 +57,26 @@ func TestRunReport(t *testing.T) {
 	a := sample.Loaded().Action
 	a.Seen = []tracer.Kind{tracer.KindLeave}
 	var out strings.Builder
-	r := &runReport{out: &out, table: render.NewActionTable(term.Theme{}, 80), inquiry: account.NewInquiry(k, false)}
-	r.show(t.Context(), &a)
-	r.show(t.Context(), &a)
+	r := &follow.Report{Out: &out, Table: render.NewActionTable(term.Theme{}, 80), Inquiry: account.NewInquiry(k, false)}
+	r.Show(t.Context(), &a)
+	r.Show(t.Context(), &a)
 	if text := out.String(); strings.Count(text, "TIME") != 1 || strings.Count(text, " live ") != 2 || !strings.HasPrefix(text, "TIME") {
 		t.Errorf("%q", text)
 	}
 	out.Reset()
-	r.json = true
-	r.show(t.Context(), &a)
+	r.JSON = true
+	r.Show(t.Context(), &a)
 	if err := validateText("action", []byte(out.String())); err != nil {
 		t.Error(err)
 	}
-	if r.shown != 3 || r.close() != nil {
+	if r.Shown != 3 || r.Close() != nil {
 		t.Errorf("%+v", r)
 	}
 	failing := new(failingWriter)
-	r = &runReport{out: failing, table: r.table, inquiry: r.inquiry}
-	r.show(t.Context(), &a)
-	r.show(t.Context(), &a)
-	if failing.tries != 1 || r.shown != 0 || r.loaded != 2 || !errors.Is(r.close(), io.ErrShortWrite) {
+	r = &follow.Report{Out: failing, Table: r.Table, Inquiry: r.Inquiry}
+	r.Show(t.Context(), &a)
+	r.Show(t.Context(), &a)
+	if failing.tries != 1 || r.Shown != 0 || r.Loaded != 2 || !errors.Is(r.Close(), io.ErrShortWrite) {
 		t.Errorf("%d tries, %+v", failing.tries, r)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package follow
 
 import (
 	"context"
@@ -16,52 +16,52 @@ import (
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// runReport writes what the kernel did because of a command, and counts it.
-type runReport struct {
-	json    bool
-	out     io.Writer
-	file    *os.File      // out, if that has to be closed
-	unbegun *outfile.File // that it will be; nil where there is none
-	table   *render.ActionTable
-	inquiry *account.Inquiry
+// Report writes what the kernel did because of a command, and counts it.
+type Report struct {
+	JSON    bool
+	Out     io.Writer
+	File    *os.File      // out, if that has to be closed
+	Unbegun *outfile.File // that it will be; nil where there is none
+	Table   *render.ActionTable
+	Inquiry *account.Inquiry
 	err     error // of writing: then no more is written
 
-	shown, untold            uint64
-	loaded, unloaded         uint64
+	Shown, Untold            uint64
+	Loaded, unloaded         uint64
 	loadFailed, unloadFailed uint64
 	requests, requestFailed  uint64
 	pending                  uint64
 }
 
-// show writes one action, in one go: the command may be writing to the same place.
-func (r *runReport) show(ctx context.Context, a *tracer.Action) {
-	r.count(a)
+// Show writes one action, in one go: the command may be writing to the same place.
+func (r *Report) Show(ctx context.Context, a *tracer.Action) {
+	r.Count(a)
 	if r.err != nil {
 		return
 	}
-	text, err := r.render(r.inquiry.All(ctx, a))
+	text, err := r.render(r.Inquiry.All(ctx, a))
 	if err == nil {
-		_, err = io.WriteString(r.out, text)
+		_, err = io.WriteString(r.Out, text)
 	}
 	if r.err = term.OutputError(err); r.err == nil {
-		r.shown++
+		r.Shown++
 	}
 }
 
 // render has the table's header before the first: without any action there is nothing.
-func (r *runReport) render(e account.Account) (string, error) {
-	if r.json {
+func (r *Report) render(e account.Account) (string, error) {
+	if r.JSON {
 		line, err := term.JSONLine(e)
 		return string(line), err
 	}
-	text := r.table.Render(&e)
-	if r.shown == 0 {
-		text = r.table.Header() + text
+	text := r.Table.Render(&e)
+	if r.Shown == 0 {
+		text = r.Table.Header() + text
 	}
 	return text, nil
 }
 
-func (r *runReport) count(a *tracer.Action) {
+func (r *Report) Count(a *tracer.Action) {
 	if a.Kind == tracer.Autoload {
 		r.requests++
 	}
@@ -72,7 +72,7 @@ func (r *runReport) count(a *tracer.Action) {
 	case tracer.Live:
 		// Else it is another's load, or a module that is counted already.
 		if a.SharedWith == 0 {
-			r.loaded++
+			r.Loaded++
 		}
 	case tracer.Unloaded:
 		r.unloaded++
@@ -86,15 +86,15 @@ func (r *runReport) count(a *tracer.Action) {
 	}
 }
 
-// summary says in one line what there was.
-func (r *runReport) summary() string {
+// Summary says in one line what there was.
+func (r *Report) Summary() string {
 	var parts []string
 	add := func(n uint64, what, rest string) {
 		if n > 0 {
 			parts = append(parts, cells.Plural(n, what)+rest)
 		}
 	}
-	add(r.loaded, "module", " loaded")
+	add(r.Loaded, "module", " loaded")
 	add(r.unloaded, "module", " unloaded")
 	add(r.loadFailed, "load", " failed")
 	add(r.unloadFailed, "unload", " failed")
@@ -112,25 +112,25 @@ func (r *runReport) summary() string {
 	return strings.Join(parts, ", ")
 }
 
-// begin puts the file into its place: until then what was there before is.
-func (r *runReport) begin() (err error) {
-	if r.unbegun == nil {
+// Begin puts the file into its place: until then what was there before is.
+func (r *Report) Begin() (err error) {
+	if r.Unbegun == nil {
 		return nil
 	}
-	if r.file, err = r.unbegun.Begin(); err != nil {
+	if r.File, err = r.Unbegun.Begin(); err != nil {
 		return fmt.Errorf("output: %w", err)
 	}
 	return nil
 }
 
-// close closes the file, and gives the first error of all writing. Calling it again
+// Close closes the file, and gives the first error of all writing. Calling it again
 // gives that error again.
-func (r *runReport) close() error {
-	r.unbegun.Abandon()
-	if r.file == nil {
+func (r *Report) Close() error {
+	r.Unbegun.Abandon()
+	if r.File == nil {
 		return r.err
 	}
-	r.err = errors.Join(r.err, term.OutputError(r.file.Close()))
-	r.file = nil
+	r.err = errors.Join(r.err, term.OutputError(r.File.Close()))
+	r.File = nil
 	return r.err
 }

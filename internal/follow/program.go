@@ -1,4 +1,4 @@
-package main
+package follow
 
 import (
 	"errors"
@@ -18,28 +18,22 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/usernames"
 )
 
-// The exit statuses of programs that run programs (env, sudo, a shell).
-const (
-	exitCannotStart = 126 // it is there and cannot be started
-	exitNotFound    = 127
-)
-
 // program is what a command line names, ready to be started.
 type program struct {
-	path       string
-	argv, env  []string
+	Path       string
+	Argv, env  []string
 	credential *syscall.Credential // nil: as whom this process runs
-	terminal   *ownTerminal        // once it is started as another user on a terminal; else nil
+	Terminal   *ownTerminal        // once it is started as another user on a terminal; else nil
 }
 
-// findProgram looks for the first argument as a shell would.
-func findProgram(argv []string) (*program, error) {
+// Find looks for the first argument as a shell would.
+func Find(argv []string) (*program, error) {
 	path, err := exec.LookPath(argv[0])
 	// "." in PATH is the user's choice.
 	if err != nil && !errors.Is(err, exec.ErrDot) {
 		return nil, startError(argv[0], lookError(argv[0], err))
 	}
-	return &program{path: path, argv: argv, env: os.Environ()}, nil
+	return &program{Path: path, Argv: argv, env: os.Environ()}, nil
 }
 
 // lookError tells what PATH has and nobody can execute from what it has not.
@@ -63,29 +57,36 @@ func lookError(name string, err error) error {
 	return err
 }
 
-// startError says why a command was not started.
-func startError(name string, err error) error {
-	status := exitCannotStart
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, exec.ErrNotFound) {
-		status = exitNotFound
-	}
-	return &exitError{status: status, err: fmt.Errorf("run %s: %w", strconv.Quote(cells.Short(name)), err)}
+// StartError says why a command was not started.
+type StartError struct {
+	err      error
+	NotFound bool // there is no such command
 }
 
-// as has the program run as a user: with the user's ids and groups, and the variables
+func (e *StartError) Error() string { return e.err.Error() }
+func (e *StartError) Unwrap() error { return e.err }
+
+func startError(name string, err error) error {
+	return &StartError{
+		err:      fmt.Errorf("run %s: %w", strconv.Quote(cells.Short(name)), err),
+		NotFound: errors.Is(err, fs.ErrNotExist) || errors.Is(err, exec.ErrNotFound),
+	}
+}
+
+// As has the program run as a user: with the user's ids and groups, and the variables
 // that say who and where that is. All else stays as it is.
-func (p *program) as(name string) error {
+func (p *program) As(name string) error {
 	if os.Geteuid() != 0 {
-		return &exitError{status: exitRefused, err: errors.New("--user: only root can run a command as another user")}
+		return errors.New("--user: only root can run a command as another user")
 	}
 	u, err := lookUser(name)
 	if err != nil {
 		return err
 	}
-	if p.credential, err = credentialOf(u); err != nil {
+	if p.credential, err = CredentialOf(u); err != nil {
 		return fmt.Errorf("--user %s: %w", cells.Short(name), err)
 	}
-	p.env = withVariables(p.env, "HOME="+u.HomeDir, "LOGNAME="+u.Username, "USER="+u.Username)
+	p.env = WithVariables(p.env, "HOME="+u.HomeDir, "LOGNAME="+u.Username, "USER="+u.Username)
 	return nil
 }
 
@@ -98,7 +99,7 @@ func lookUser(name string) (*user.User, error) {
 	return u, nil
 }
 
-func credentialOf(u *user.User) (*syscall.Credential, error) {
+func CredentialOf(u *user.User) (*syscall.Credential, error) {
 	groups, err := u.GroupIds()
 	if err != nil {
 		return nil, err
@@ -114,8 +115,8 @@ func credentialOf(u *user.User) (*syscall.Credential, error) {
 	return &syscall.Credential{Uid: ids[0], Gid: ids[1], Groups: ids[2:]}, nil
 }
 
-// withVariables gives env with some variables set anew.
-func withVariables(env []string, pairs ...string) []string {
+// WithVariables gives env with some variables set anew.
+func WithVariables(env []string, pairs ...string) []string {
 	var kept []string
 	for _, old := range env {
 		name, _, _ := strings.Cut(old, "=")
@@ -140,31 +141,31 @@ func (p *program) apart() bool {
 	if err == nil {
 		f.Close()
 	}
-	return err == nil || p.terminal != nil
+	return err == nil || p.Terminal != nil
 }
 
-// start starts it with this process's own standard input, output and error, in the same
+// Start starts it with this process's own standard input, output and error, in the same
 // process group, and with no other descriptor than those that this process was itself
 // given to pass on. As another user it has a session and, in place of this process's
 // terminal, one of its own. The pid is as this process's own namespace has it.
-func (p *program) start() (pid int, err error) {
+func (p *program) Start() (pid int, err error) {
 	if p.credential != nil {
-		if p.terminal, err = newOwnTerminal(int(p.credential.Uid)); err != nil {
-			return 0, startError(p.argv[0], err)
+		if p.Terminal, err = NewOwnTerminal(int(p.credential.Uid)); err != nil {
+			return 0, startError(p.Argv[0], err)
 		}
 	}
 	files := []uintptr{0, 1, 2}
 	sys := &syscall.SysProcAttr{Credential: p.credential, Setsid: p.apart()}
-	if p.terminal != nil {
-		files = p.terminal.files()
-		sys.Setctty, sys.Ctty = true, slices.Index(files, p.terminal.slave.Fd())
+	if p.Terminal != nil {
+		files = p.Terminal.files()
+		sys.Setctty, sys.Ctty = true, slices.Index(files, p.Terminal.slave.Fd())
 	}
-	pid, err = syscall.ForkExec(p.path, p.argv, &syscall.ProcAttr{Env: p.env, Files: files, Sys: sys})
+	pid, err = syscall.ForkExec(p.Path, p.Argv, &syscall.ProcAttr{Env: p.env, Files: files, Sys: sys})
 	if err != nil {
-		return 0, startError(p.argv[0], err)
+		return 0, startError(p.Argv[0], err)
 	}
-	if p.terminal != nil {
-		p.terminal.begin(pid)
+	if p.Terminal != nil {
+		p.Terminal.begin(pid)
 	}
 	return pid, nil
 }

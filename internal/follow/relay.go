@@ -1,4 +1,4 @@
-package main
+package follow
 
 import (
 	"os"
@@ -26,9 +26,9 @@ type relay struct {
 	own   *ownTerminal
 }
 
-// newRelay catches signals from now on. Those that whoever started this process chose to
+// NewRelay catches signals from now on. Those that whoever started this process chose to
 // ignore (nohup, a shell's background job) stay ignored, here and in the command.
-func newRelay() *relay {
+func NewRelay() *relay {
 	r := &relay{
 		signals:  make(chan os.Signal, 64),
 		children: make(chan os.Signal, 1),
@@ -37,7 +37,7 @@ func newRelay() *relay {
 	// Until now these were caught to end a command of ours, the first ignored or not.
 	signal.Reset(syscall.SIGINT, syscall.SIGHUP)
 	for _, s := range relayedSignals() {
-		if !ignores(s) {
+		if !Ignores(s) {
 			signal.Notify(r.signals, s)
 		}
 	}
@@ -46,8 +46,8 @@ func newRelay() *relay {
 	return r
 }
 
-// stop ends all catching.
-func (r *relay) stop() {
+// Stop ends all catching.
+func (r *relay) Stop() {
 	signal.Stop(r.signals)
 	signal.Stop(r.children)
 	if r.terminal != nil {
@@ -69,8 +69,8 @@ func relayedSignals() []syscall.Signal {
 	return signals
 }
 
-// asked gives a signal that came meanwhile and asks to end; 0 if there was none.
-func (r *relay) asked() syscall.Signal {
+// Asked gives a signal that came meanwhile and asks to end; 0 if there was none.
+func (r *relay) Asked() syscall.Signal {
 	for {
 		select {
 		case s := <-r.signals:
@@ -87,9 +87,9 @@ func asksToEnd(s os.Signal) bool {
 	return slices.Contains([]os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM}, s)
 }
 
-// has tells of the program what matters to the relay, once it is started.
-func (r *relay) has(p *program) {
-	r.apart, r.own = p.apart(), p.terminal
+// Has tells of the program what matters to the relay, once it is started.
+func (r *relay) Has(p *program) {
+	r.apart, r.own = p.apart(), p.Terminal
 }
 
 // follow passes signals on to the command until it has ended, and gives how. No signal
@@ -226,15 +226,15 @@ func childOf(info *unix.Siginfo) int {
 	return int(*(*int32)(unsafe.Add(unsafe.Pointer(info), 16)))
 }
 
-// becomeSubreaper makes this process the parent of descendants whose parent ends, as
+// BecomeSubreaper makes this process the parent of descendants whose parent ends, as
 // long as it lives: a daemon of the command's stays a descendant.
-func becomeSubreaper() error {
+func BecomeSubreaper() error {
 	return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 }
 
-// dieBy ends this process by a signal, as it ended a command: whoever waits for this
+// DieBy ends this process by a signal, as it ended a command: whoever waits for this
 // process sees the same. It returns where the signal does not kill.
-func dieBy(s syscall.Signal) {
+func DieBy(s syscall.Signal) {
 	runtime.LockOSThread()
 	// The command has left its core file; another would take its place.
 	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
@@ -249,8 +249,8 @@ func dieBy(s syscall.Signal) {
 // default one is zero.
 type sigaction [4]uint64
 
-// ignores tells whether this process ignores a signal. os/signal knows only of some.
-func ignores(s syscall.Signal) bool {
+// Ignores tells whether this process ignores a signal. os/signal knows only of some.
+func Ignores(s syscall.Signal) bool {
 	const ignore = 1 // SIG_IGN
 	var now sigaction
 	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(s), 0, uintptr(unsafe.Pointer(&now)), 8, 0, 0)

@@ -1,4 +1,6 @@
-package main
+// Package follow runs a command and picks, from all that the kernel does with modules, what it does because of that
+// command: job control, signals and the terminal are the command's.
+package follow
 
 import (
 	"context"
@@ -14,41 +16,44 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// runner runs one command, and picks from all that the kernel does what it does because
+// Runner runs one command, and picks from all that the kernel does what it does because
 // of that command.
-type runner struct {
-	tail    *tail.Tail[tracer.Action]
-	report  *runReport
-	signals *relay
-	log     *zerolog.Logger
+type Runner struct {
+	Tail    *tail.Tail[tracer.Action]
+	Report  *Report
+	Signals *relay
+	Log     *zerolog.Logger
 
 	family  family
 	helpers helpers
 }
 
-// meet learns what the kernel calls this process, and becomes the one whose descendants
+// ErrNotSeen says that the kernel's events do not show this process itself.
+var ErrNotSeen = errors.New("cannot tell this process in the kernel's events")
+
+// Meet learns what the kernel calls this process, and becomes the one whose descendants
 // the command's are, whatever becomes of their parents.
-func (r *runner) meet(ctx context.Context) error {
+func (r *Runner) Meet(ctx context.Context) error {
 	own, err := r.fence(ctx)
 	if err != nil {
-		return &exitError{status: exitNoTrace, err: fmt.Errorf("cannot tell this process in the kernel's events: %w", err)}
+		return fmt.Errorf("%w: %w", ErrNotSeen, err)
 	}
 	r.family = family{pid: own.Thread.PID, start: own.Thread.Start}
-	if err := becomeSubreaper(); err != nil {
+	if err := BecomeSubreaper(); err != nil {
 		return fmt.Errorf("become a subreaper: %w", err)
 	}
 	return nil
 }
 
-// follow reports until the command has ended and all that it did before is shown.
-func (r *runner) follow(ctx context.Context, pid int) syscall.WaitStatus {
+// Follow reports until the command has ended and all that it did before is shown.
+func (r *Runner) Follow(ctx context.Context, pid int) syscall.WaitStatus {
 	ended := make(chan syscall.WaitStatus, 1)
-	go func() { ended <- r.signals.follow(pid) }()
+	go func() { ended <- r.Signals.follow(pid) }()
 	for {
 		select {
-		case a := <-r.tail.Items:
+		case a := <-r.Tail.Items:
 			r.take(ctx, a)
-		case <-r.signals.orphans:
+		case <-r.Signals.orphans:
 			reapOrphans(pid)
 		case status := <-ended:
 			r.finish(ctx)
@@ -58,9 +63,9 @@ func (r *runner) follow(ctx context.Context, pid int) syscall.WaitStatus {
 }
 
 // take shows an action if it is one of the family's. Before there is one, none is.
-func (r *runner) take(ctx context.Context, a *tracer.Action) {
+func (r *Runner) take(ctx context.Context, a *tracer.Action) {
 	if a == nil { // no more can be read
-		r.tail.Items = nil
+		r.Tail.Items = nil
 		return
 	}
 	if r.family == (family{}) {
@@ -69,33 +74,33 @@ func (r *runner) take(ctx context.Context, a *tracer.Action) {
 	switch r.family.tie(a) {
 	case related:
 		r.helpers.see(a)
-		r.report.show(ctx, a)
+		r.Report.Show(ctx, a)
 	case untold:
-		r.report.untold++
+		r.Report.Untold++
 	}
 }
 
 // finish takes what is there when the command has ended, waits a little for the helpers
 // that it left, and takes what is unfinished then.
-func (r *runner) finish(ctx context.Context) {
-	if r.tail.Items == nil {
+func (r *Runner) finish(ctx context.Context) {
+	if r.Tail.Items == nil {
 		return
 	}
 	if _, err := r.fence(ctx); err != nil {
-		r.log.Warn().Msgf("what was shown may be incomplete: %v", err)
+		r.Log.Warn().Msgf("what was shown may be incomplete: %v", err)
 	}
-	for r.tail.Items != nil {
+	for r.Tail.Items != nil {
 		left := r.helpers.until - tracer.SinceBoot()
-		if left <= 0 || r.signals.asked() != 0 {
+		if left <= 0 || r.Signals.Asked() != 0 {
 			break
 		}
 		select {
-		case a := <-r.tail.Items:
+		case a := <-r.Tail.Items:
 			r.take(ctx, a)
 		case <-time.After(min(left, 100*time.Millisecond)):
 		}
 	}
-	for _, a := range r.tail.Finish() {
+	for _, a := range r.Tail.Finish() {
 		r.take(ctx, a)
 	}
 }
@@ -105,18 +110,18 @@ const fenceWithin = 5 * time.Second
 
 // fence makes an unload that is refused, of a name that nothing else has, and gives its
 // action when that comes; what comes before has ended before, and is taken.
-func (r *runner) fence(ctx context.Context) (*tracer.Action, error) {
+func (r *Runner) fence(ctx context.Context) (*tracer.Action, error) {
 	name := "kmodtrace_fence_" + rand.Text()
 	go func() { _ = unix.DeleteModule(name, unix.O_NONBLOCK) }()
 	late := time.NewTimer(fenceWithin)
 	defer late.Stop()
 	for {
 		select {
-		case a := <-r.tail.Items:
+		case a := <-r.Tail.Items:
 			switch {
 			case a == nil:
 				r.take(ctx, a)
-				return nil, errors.Join(errors.New("no more of them can be read"), r.tail.Err)
+				return nil, errors.Join(errors.New("no more of them can be read"), r.Tail.Err)
 			case a.Module == name:
 				return a, nil
 			}

@@ -1,4 +1,4 @@
-package main
+package follow
 
 import (
 	"bytes"
@@ -32,9 +32,9 @@ type ownTerminal struct {
 	old *xterm.State // of the user's terminal while it is raw; nil when it is not
 }
 
-// newOwnTerminal gives a terminal where any of this process's own files is one, and nil
+// NewOwnTerminal gives a terminal where any of this process's own files is one, and nil
 // where none is.
-func newOwnTerminal(owner int) (*ownTerminal, error) {
+func NewOwnTerminal(owner int) (*ownTerminal, error) {
 	var shown *os.File
 	for _, f := range []*os.File{os.Stdout, os.Stderr, os.Stdin} {
 		if xterm.IsTerminal(int(f.Fd())) {
@@ -239,8 +239,8 @@ func (o *ownTerminal) continued() {
 	_ = unix.Kill(-o.pid, unix.SIGCONT)
 }
 
-// end shows what the command has still written, and gives the user's terminal back.
-func (o *ownTerminal) end() {
+// End shows what the command has still written, and gives the user's terminal back.
+func (o *ownTerminal) End() {
 	close(o.ended)
 	_ = o.master.SetReadDeadline(time.Now().Add(terminalQuiet))
 	<-o.copied
