@@ -21,11 +21,11 @@ import (
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// muchMore attempts have no room in a ring of events of smallRing: some 1,250 have. In the ring
+// muchMore attempts have no room in a ring of events of smallRing: some 600 have. In the ring
 // of the usual size a few thousand have, and to tell more takes a minute here.
 const (
-	smallRing = 2 << 20
-	muchMore  = 3000
+	smallRing = 1 << 20
+	muchMore  = 1500
 )
 
 // ringVariable names how many bytes the ring of events of a process's tracer has.
