@@ -47,7 +47,8 @@ func TestUntraceable(t *testing.T) {
 //	ended N                  waits until what is beside has ended with exit status N
 //	interrupted N            the same, after it was asked to end
 //
-// and the modules of the lab below $MODULES. $NOTUTF8 is bytes that are not text.
+// and the modules of the lab below $MODULES. $OTHER is the backend that auto does not choose
+// here, $NOTUTF8 bytes that are not text.
 //
 // A line that starts kmodtrace attaches a tracer of its own, as a user's does, which takes
 // seconds here. Lines whose subject is what a command does once it is attached share one.
@@ -65,9 +66,10 @@ func TestKernel(t *testing.T) {
 	}
 	scripts = slices.DeleteFunc(scripts, func(name string) bool { return filepath.Base(name) == wreck })
 	shared := &sharedTracer{t: t}
+	other := "OTHER=" + shared.other().String()
 	for _, script := range scripts {
 		// One after another, for they share the kernel: testscript would run them at once.
-		t.Run(filepath.Base(script), func(t *testing.T) { testscript.Run(t, kernelScript(shared, script, modules)) })
+		t.Run(filepath.Base(script), func(t *testing.T) { testscript.Run(t, kernelScript(shared, script, modules, other)) })
 	}
 }
 
@@ -84,10 +86,11 @@ func TestWreck(t *testing.T) {
 	testscript.Run(t, kernelScript(shared, filepath.Join("testdata", "kernel", wreck), os.Getenv("KMODTRACE_MODULES")))
 }
 
-func kernelScript(shared *sharedTracer, script, modules string) testscript.Params {
+func kernelScript(shared *sharedTracer, script, modules string, more ...string) testscript.Params {
 	return testscript.Params{
 		Files: []string{script},
 		Setup: func(env *testscript.Env) error {
+			env.Vars = append(env.Vars, more...)
 			env.Setenv("MODULES", modules)
 			env.Setenv("NOTUTF8", "\377\033[2J")
 			return addModules(env)

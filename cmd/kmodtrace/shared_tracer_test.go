@@ -57,6 +57,18 @@ func (s *sharedTracer) lend(backend tracer.Backend) (*tracer.Tracer, error) {
 	return s.tr, nil
 }
 
+// other is the backend that auto does not choose on this kernel, or the only one.
+func (s *sharedTracer) other() tracer.Backend {
+	t, err := s.lend(tracer.Auto)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if t.Coverage().Backend == tracer.Kprobe && tracer.HaveFentry() == nil {
+		return tracer.Fentry
+	}
+	return tracer.Kprobe
+}
+
 // context lends the tracer, and what was read of the kernel.
 func (s *sharedTracer) context(ctx context.Context) context.Context {
 	if s.kernel == nil {
