@@ -17,6 +17,9 @@ type Options struct {
 	Tracer *tracer.Tracer
 	// Backend is how a tracer that Open opens hooks the kernel.
 	Backend tracer.Backend
+	// Kernel is where causes are looked up. What it has read of the running kernel is not read
+	// again. Nil opens one.
+	Kernel *kernel.Kernel
 }
 
 // Session makes module calls and collects the kernel's events of them. It is for one
@@ -38,9 +41,11 @@ func Open(opts *Options) (_ *Session, err error) {
 	if opts == nil {
 		opts = &Options{}
 	}
-	s := &Session{tracer: opts.Tracer}
-	if s.kernel, err = kernel.Open(nil); err != nil {
-		return nil, err
+	s := &Session{tracer: opts.Tracer, kernel: opts.Kernel}
+	if s.kernel == nil {
+		if s.kernel, err = kernel.Open(nil); err != nil {
+			return nil, err
+		}
 	}
 	if s.tracer == nil {
 		if s.tracer, err = tracer.Open(&tracer.Options{Backend: opts.Backend}); err != nil {

@@ -32,6 +32,9 @@ type Options struct {
 	// LoadedFrom names the file from which a module was loaded, as a journal knows it, or
 	// gives "". It is asked where the Store does not have the file. Nil knows none.
 	LoadedFrom func(ctx context.Context, module string) (file string)
+	// Kernel is what files are checked against, and may be that of the [proof.Session]. Nil
+	// opens one.
+	Kernel *kernel.Kernel
 }
 
 // Reloader reloads modules, one after another. It is for one goroutine at a time.
@@ -48,9 +51,12 @@ func Open(opts *Options) (*Reloader, error) {
 	if opts == nil {
 		opts = &Options{}
 	}
-	k, err := kernel.Open(nil)
-	if err != nil {
-		return nil, err
+	k := opts.Kernel
+	if k == nil {
+		var err error
+		if k, err = kernel.Open(nil); err != nil {
+			return nil, err
+		}
 	}
 	r := &Reloader{options: *opts, kernel: k}
 	r.store, r.storeErr = OpenStore(opts.Store)

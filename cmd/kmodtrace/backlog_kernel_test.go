@@ -21,11 +21,11 @@ import (
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// muchMore attempts have no room in a ring of events of smallRing: some 1,250 have. In the ring
+// muchMore attempts have no room in a ring of events of smallRing: some 600 have. In the ring
 // of the usual size a few thousand have, and to tell more takes a minute here.
 const (
-	smallRing = 2 << 20
-	muchMore  = 3000
+	smallRing = 1 << 20
+	muchMore  = 1500
 )
 
 // ringVariable names how many bytes the ring of events of a process's tracer has.
@@ -49,15 +49,14 @@ func runWithRing(size string) int {
 	return status
 }
 
-// refuseUnloads makes refused unloads, two thousand a second: at full speed, twenty
-// thousand, whoever reads the ring cannot keep up on an emulated machine.
-func refuseUnloads(t *testing.T, n int) {
+// refuseUnloads makes refused unloads, and calls pause before each hundred.
+func refuseUnloads(t *testing.T, n int, pause func()) {
 	t.Helper()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	for i := range n {
 		if i%100 == 0 {
-			time.Sleep(50 * time.Millisecond)
+			pause()
 		}
 		// EINTR is by the runtime's own signals.
 		if err := unix.DeleteModule(fmt.Sprintf("nosuch%d", i), unix.O_NONBLOCK); err != unix.ENOENT && err != unix.EINTR {
@@ -72,14 +71,14 @@ type watching struct {
 	errs bytes.Buffer
 }
 
-func startWatching(t *testing.T, stdout *os.File) *watching {
+func startWatching(t *testing.T, stdout *os.File, env ...string) *watching {
 	t.Helper()
 	if os.Getenv("KMODTRACE_LAB") == "" {
 		t.Skip("runs only in a machine of the lab (kmodtrace lab exec)")
 	}
 	ready := filepath.Join(t.TempDir(), "ready")
 	w := &watching{Cmd: exec.Command("kmodtrace", "watch", "--json", "--ready-file", ready)}
-	w.Env = append(os.Environ(), fmt.Sprintf("%s=%d", ringVariable, smallRing))
+	w.Env = append(os.Environ(), env...)
 	w.Stdout, w.Stderr = stdout, &w.errs
 	if err := w.Start(); err != nil {
 		t.Fatal(err)
@@ -89,16 +88,35 @@ func startWatching(t *testing.T, stdout *os.File) *watching {
 	return w
 }
 
-// TestWatchUnread: a storm that nobody reads of until it is over is told in whole.
+// isIdle tells whether all its threads wait for something.
+func (w *watching) isIdle() bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", w.Process.Pid))
+	for _, thread := range threads {
+		text, err := os.ReadFile(thread)
+		_, state, _ := strings.Cut(string(text[bytes.LastIndexByte(text, ')')+1:]), " ")
+		if err == nil && !strings.HasPrefix(state, "S") {
+			return false
+		}
+	}
+	return len(threads) > 0
+}
+
+// TestWatchUnread: a storm that nobody reads of until it is over is told in whole. What has
+// no room in the ring waits in the process. The storm pauses until that has taken what there
+// was: at full speed no reader keeps up on an emulated machine, and at half of it none on a
+// busy one.
 func TestWatchUnread(t *testing.T) {
 	r, out, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	w := startWatching(t, out)
+	w := startWatching(t, out, fmt.Sprintf("%s=%d", ringVariable, smallRing))
 	out.Close()
-	refuseUnloads(t, muchMore)
+	refuseUnloads(t, muchMore, func() {
+		time.Sleep(50 * time.Millisecond) // longer than it waits by itself, to take more at once
+		await.Until(t, "it waits for more", w.isIdle)
+	})
 	if err := w.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +139,8 @@ func TestWatchHurry(t *testing.T) {
 	}
 	defer out.Close()
 	w := startWatching(t, out)
-	refuseUnloads(t, muchMore)
+	const made = 3000 // has room in the ring, and takes longer to show than to make
+	refuseUnloads(t, made, func() { time.Sleep(50 * time.Millisecond) })
 	for range 2 {
 		if err := w.Process.Signal(syscall.SIGINT); err != nil {
 			t.Fatal(err)
@@ -140,8 +159,8 @@ func TestWatchHurry(t *testing.T) {
 		t.Fatal(err)
 	}
 	shown := bytes.Count(text, []byte("\n"))
-	want := fmt.Sprintf("; %d more were not looked at: told twice to end", muchMore-shown)
+	want := fmt.Sprintf("; %d more were not looked at: told twice to end", made-shown)
 	if status := w.ProcessState.ExitCode(); status != exitLost || !strings.Contains(w.errs.String(), want) {
-		t.Errorf("after %d of %d it ended with %d: %s\nwant %d and %q", shown, muchMore, status, w.errs.Bytes(), exitLost, want)
+		t.Errorf("after %d of %d it ended with %d: %s\nwant %d and %q", shown, made, status, w.errs.Bytes(), exitLost, want)
 	}
 }

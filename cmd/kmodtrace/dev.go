@@ -92,7 +92,7 @@ func (o *devOptions) run(cmd *cobra.Command) (err error) {
 	}
 	defer sources.close()
 	// What the source says counts, not what an old copy had.
-	reloader, err := reload.Open(&reload.Options{Fresh: true, LoadedFrom: loadedFrom(service.DefaultJournal)})
+	reloader, err := reload.Open(&reload.Options{Kernel: session.Kernel(), Fresh: true, LoadedFrom: loadedFrom(service.DefaultJournal)})
 	if err != nil {
 		return err
 	}

@@ -222,15 +222,15 @@ func (o *explainOptions) watch(ctx context.Context, out io.Writer) error {
 	if err := removeStale(o.readyFile); err != nil {
 		return err
 	}
-	k, err := kernel.Open(nil)
+	k, err := borrowKernel(ctx)
 	if err != nil {
 		return err
 	}
-	t, err := openTracer(o.backend)
+	t, giveBack, err := borrowTracer(ctx, o.backend)
 	if err != nil {
 		return err
 	}
-	defer t.Close()
+	defer giveBack()
 	if o.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, o.timeout)
@@ -258,7 +258,7 @@ func (o *explainOptions) watch(ctx context.Context, out io.Writer) error {
 		}
 	}
 	actions.Finish()
-	return errors.Join(actions.Err, t.Close())
+	return errors.Join(actions.Err, giveBack())
 }
 
 // explained prints one action at length.

@@ -1,16 +1,13 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -43,12 +40,18 @@ func TestUntraceable(t *testing.T) {
 //	schemalines NAME FILE    so must each line of FILE
 //	actions FILE OUT         writes "kind module outcome" of each line of FILE to OUT
 //	shared N COMMAND...      as status N kmodtrace COMMAND..., in the test's own process, with
-//	                         a tracer that all such lines of the script share
+//	                         a tracer that all such lines of all scripts share; a last word
+//	                         >FILE says where standard output goes
+//	beside COMMAND...        begins kmodtrace COMMAND... --ready-file FILE with that tracer,
+//	                         and goes on when FILE is there
+//	ended N                  waits until what is beside has ended with exit status N
+//	interrupted N            the same, after it was asked to end
+//
+// and the modules of the lab below $MODULES. $OTHER is the backend that auto does not choose
+// here, $NOTUTF8 bytes that are not text.
 //
 // A line that starts kmodtrace attaches a tracer of its own, as a user's does, which takes
 // seconds here. Lines whose subject is what a command does once it is attached share one.
-//
-// and the modules of the lab below $MODULES.
 func TestKernel(t *testing.T) {
 	if os.Getenv("KMODTRACE_LAB") == "" {
 		t.Skip("loads modules into the kernel: runs only in a machine of the lab (kmodtrace lab exec)")
@@ -62,9 +65,11 @@ func TestKernel(t *testing.T) {
 		t.Fatalf("no scripts: %v", err)
 	}
 	scripts = slices.DeleteFunc(scripts, func(name string) bool { return filepath.Base(name) == wreck })
+	shared := &sharedTracer{t: t}
+	other := "OTHER=" + shared.other().String()
 	for _, script := range scripts {
 		// One after another, for they share the kernel: testscript would run them at once.
-		t.Run(filepath.Base(script), func(t *testing.T) { testscript.Run(t, kernelScript(t, script, modules)) })
+		t.Run(filepath.Base(script), func(t *testing.T) { testscript.Run(t, kernelScript(shared, script, modules, other)) })
 	}
 }
 
@@ -77,66 +82,24 @@ func TestWreck(t *testing.T) {
 	if os.Getenv("KMODTRACE_CRASH") == "" {
 		t.Skip("crashes the kernel: runs only when asked to, alone in a machine of the lab (KMODTRACE_CRASH)")
 	}
-	testscript.Run(t, kernelScript(t, filepath.Join("testdata", "kernel", wreck), os.Getenv("KMODTRACE_MODULES")))
+	shared := &sharedTracer{t: t}
+	testscript.Run(t, kernelScript(shared, filepath.Join("testdata", "kernel", wreck), os.Getenv("KMODTRACE_MODULES")))
 }
 
-func kernelScript(t *testing.T, script, modules string) testscript.Params {
-	shared := &sharedTracer{t: t}
+func kernelScript(shared *sharedTracer, script, modules string, more ...string) testscript.Params {
 	return testscript.Params{
 		Files: []string{script},
 		Setup: func(env *testscript.Env) error {
+			env.Vars = append(env.Vars, more...)
 			env.Setenv("MODULES", modules)
+			env.Setenv("NOTUTF8", "\377\033[2J")
 			return addModules(env)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": scriptStatus, "unable": scriptUnable, "await": scriptAwait, "actions": scriptActions,
 			"schema": kernelSchema, "schemalines": kernelSchemaLines, "shared": shared.script,
+			"beside": shared.begin, "ended": shared.ended, "interrupted": shared.interrupted,
 		},
-	}
-}
-
-// sharedTracer is attached when the first command of a test borrows it, and until that
-// test ends. What one command leaves unread the next one skips: it is of another thread.
-type sharedTracer struct {
-	t  *testing.T
-	tr *tracer.Tracer
-}
-
-// lend is a lentTracer.
-func (s *sharedTracer) lend(backend tracer.Backend) (*tracer.Tracer, error) {
-	if backend != tracer.Auto {
-		return nil, fmt.Errorf("--backend %s needs a tracer of its own", backend)
-	}
-	if s.tr == nil {
-		var err error
-		if s.tr, err = openTracer(backend); err != nil {
-			return nil, err
-		}
-		s.t.Cleanup(func() {
-			if err := s.tr.Close(); err != nil {
-				s.t.Error(err)
-			}
-		})
-	}
-	return s.tr, nil
-}
-
-// run is the whole command, but for attaching.
-func (s *sharedTracer) run(args []string, stdout, stderr io.Writer) int {
-	return runIn(lend(context.Background(), s.lend), args, nil, stdout, stderr)
-}
-
-// script is the command shared.
-func (s *sharedTracer) script(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 {
-		ts.Fatalf("usage: shared STATUS COMMAND...")
-	}
-	here, err := os.Getwd()
-	ts.Check(err)
-	ts.Check(os.Chdir(ts.MkAbs(".")))
-	defer func() { ts.Check(os.Chdir(here)) }()
-	if status := strconv.Itoa(s.run(args[1:], ts.Stdout(), ts.Stderr())); status != args[0] {
-		ts.Fatalf("exit status %s, want %s", status, args[0])
 	}
 }
 

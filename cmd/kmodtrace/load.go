@@ -154,7 +154,7 @@ func keepLoaded(step *kmod.Step) {
 // notPlanned is for what cannot even be tried: nothing is attached for it.
 func (o *loadOptions) notPlanned(cmd *cobra.Command, target string, why error) error {
 	refusal := targetError(why)
-	k, err := kernel.Open(nil)
+	k, err := borrowKernel(cmd.Context())
 	if err != nil || statusOf(refusal) != exitRefused {
 		return refusal
 	}

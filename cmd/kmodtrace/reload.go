@@ -86,7 +86,12 @@ func (o *reloadOptions) run(cmd *cobra.Command, file string, params kmod.Params)
 	if _, err := kmod.Plan(cmd.Context(), file, &kmod.LoadOptions{Params: params}); err != nil {
 		return fileError("reload", file, err)
 	}
-	o.LoadedFrom = loadedFrom(o.journal)
+	k, err := borrowKernel(cmd.Context())
+	if err != nil {
+		return err
+	}
+	cmd.SetContext(lendKernel(cmd.Context(), k))
+	o.Kernel, o.LoadedFrom = k, loadedFrom(o.journal)
 	r, err := reload.Open(&o.Options)
 	if err != nil {
 		return err

@@ -388,12 +388,12 @@ func testReloadInterrupted(l *reloadLab) {
 // testReloadAgain: one reloader in one session reloads again and again, whatever came of
 // the time before.
 func testReloadAgain(l *reloadLab) {
-	s, end, err := openSession(lend(l.Context(), l.shared.lend), tracer.Auto)
+	s, end, err := openSession(l.shared.context(l.Context()), tracer.Auto)
 	if err != nil {
 		l.Fatal(err)
 	}
 	defer end()
-	r, err := reload.Open(nil)
+	r, err := reload.Open(&reload.Options{Kernel: s.Kernel()})
 	if err != nil {
 		l.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
@@ -35,7 +36,7 @@ func TestServeKilled(t *testing.T) {
 	actions := stormActions
 	times, err := strconv.Atoi(os.Getenv("KMODTRACE_TIMES"))
 	if err != nil {
-		times, actions = 2, stormActions/5
+		times, actions = 2, stormActions/10
 	}
 	dir := t.TempDir()
 	passed := filepath.Join(dir, "passed.jsonl")
@@ -160,8 +161,10 @@ func TestServeDamaged(t *testing.T) {
 	}
 	unload(t, []string{"hello"})
 	s := serve(t, t.TempDir(), "")
-	refusedUnloads(1500)         // so that much is in the file, and not in the log beside it
+	refusedUnloads(100)
+	s.awaitCount("unload nosuch_storm failed by root not-loaded", 100)
 	time.Sleep(11 * time.Second) // for what is damaged at once it does not begin anew
+	moveLog(t, s.path)           // or the service finds in it all that was overwritten
 	overwrite(t, s.path)
 	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
@@ -205,7 +208,7 @@ func TestServeDiskFull(t *testing.T) {
 	if err := os.Mkdir(disk, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=2m,mode=0700"); err != nil {
+	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=1m,mode=0700"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(disk, unix.MNT_DETACH) })
@@ -217,7 +220,7 @@ func TestServeDiskFull(t *testing.T) {
 	}
 	socket := filepath.Join(dir, "metrics")
 	s := serve(t, disk, "metrics:\n  listen: unix:"+socket+"\n")
-	const made = 1500
+	const made = 500 // more than there is room for
 	refusedUnloads(made)
 	awaitHealth(t, socket, "503 ", "the journal cannot be written")
 	remount(0, "size=64m")
@@ -249,7 +252,7 @@ func TestServeDiskFull(t *testing.T) {
 func (s *served) awaitCount(line string, n int) (got int) {
 	s.t.Helper()
 	for start := time.Now(); time.Since(start) < await.Bound; time.Sleep(time.Second) {
-		if got = count(s.records(), line); got >= n {
+		if got = count(s.lines(), line); got >= n {
 			break
 		}
 	}
@@ -267,6 +270,21 @@ func awaitHealth(t *testing.T, socket, status, text string) {
 		}
 	}
 	t.Fatalf("it is %q, want %s%s", health, status, text)
+}
+
+// moveLog moves what is in the log beside a journal into the journal, as SQLite does once the
+// log has 4 MiB.
+func moveLog(t *testing.T, path string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+path+"?_busy_timeout=60000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var busy, frames, moved int
+	if err := db.QueryRow("PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &frames, &moved); err != nil || busy != 0 {
+		t.Fatalf("checkpoint: busy %d, %v", busy, err)
+	}
 }
 
 // overwrite puts other bytes into a file.

@@ -19,7 +19,11 @@ func openSession(ctx context.Context, backend tracer.Backend) (s *proof.Session,
 		return nil, nil, err
 	}
 	sayBlind(zerolog.Ctx(ctx), t.Coverage())
-	if s, err = proof.Open(&proof.Options{Tracer: t}); err != nil {
+	k, err := borrowKernel(ctx)
+	if err == nil {
+		s, err = proof.Open(&proof.Options{Tracer: t, Kernel: k})
+	}
+	if err != nil {
 		return nil, nil, errors.Join(err, giveBack())
 	}
 	return s, func() error { return errors.Join(s.Close(), giveBack()) }, nil

@@ -11,6 +11,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/memory"
+	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/spf13/cobra"
 )
@@ -50,6 +51,22 @@ func borrowTracer(ctx context.Context, backend tracer.Backend) (t *tracer.Tracer
 		return nil, nil, err
 	}
 	return t, t.Close, nil
+}
+
+type lentKernelKey struct{}
+
+// lendKernel gives the commands, and the parts of one, that run in the context the same facts
+// about this kernel. Its list of symbols alone takes longer to read than most causes to find.
+func lendKernel(ctx context.Context, k *kernel.Kernel) context.Context {
+	return context.WithValue(ctx, lentKernelKey{}, k)
+}
+
+// borrowKernel opens the running kernel, unless the context lends it.
+func borrowKernel(ctx context.Context) (*kernel.Kernel, error) {
+	if k, ok := ctx.Value(lentKernelKey{}).(*kernel.Kernel); ok {
+		return k, nil
+	}
+	return kernel.Open(nil)
 }
 
 // noTraceError says why tracing is not possible here, in one line.

@@ -17,7 +17,6 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/tail"
 	"github.com/kmodtrace/kmodtrace/internal/term"
-	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -93,11 +92,11 @@ func (o *watchOptions) run(ctx context.Context, stdout io.Writer) error {
 	}
 	memory.Frugal()
 	start := time.Now()
-	t, err := openTracer(o.backend)
+	t, giveBack, err := borrowTracer(ctx, o.backend)
 	if err != nil {
 		return err
 	}
-	defer t.Close()
+	defer giveBack()
 	if o.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, o.timeout)
@@ -116,7 +115,7 @@ func (o *watchOptions) run(ctx context.Context, stdout io.Writer) error {
 	defer attention.End()
 	err = w.watch(ctx, t)
 	attention.End()
-	return w.end(t, err, log)
+	return w.end(t, errors.Join(err, giveBack()), log)
 }
 
 // writeReady says that everything that begins from now on will be seen.
@@ -189,7 +188,7 @@ func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
 	if w.events {
 		return w.watchEvents(ctx, t)
 	}
-	k, err := kernel.Open(nil)
+	k, err := borrowKernel(ctx)
 	if err != nil {
 		return err
 	}
@@ -280,10 +279,10 @@ func (w *watcher) show(record any, text func() string) error {
 
 func (w *watcher) enough() bool { return w.count > 0 && w.tally.shown >= w.count }
 
-// end detaches, then says what was seen and lost.
+// end says what was seen and lost.
 func (w *watcher) end(t *tracer.Tracer, watchErr error, log *zerolog.Logger) error {
-	if err := errors.Join(watchErr, t.Close()); err != nil {
-		return err
+	if watchErr != nil {
+		return watchErr
 	}
 	loss, err := t.Loss()
 	if err != nil {
