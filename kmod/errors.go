@@ -47,6 +47,14 @@ var (
 	ErrNoModules = errors.New("this kernel loads no modules")
 )
 
+// RefcountError is an [ErrNegativeRefcount] with the count.
+type RefcountError struct{ Count int }
+
+func (e *RefcountError) Error() string { return fmt.Sprintf("%v (%d)", ErrNegativeRefcount, e.Count) }
+
+// Unwrap gives the sentinel.
+func (e *RefcountError) Unwrap() error { return ErrNegativeRefcount }
+
 // Error is the error of every operation of this package on a module or a module
 // file. Err holds the cause: a sentinel of this package, an errno, or both.
 type Error struct {

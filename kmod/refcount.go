@@ -33,7 +33,7 @@ func checkRefcount(root, module string) error {
 	case err != nil:
 		return fmt.Errorf("%w: %v", ErrUnreadRefcount, err)
 	case isNegative(count, leaving):
-		return fmt.Errorf("%w (%d)", ErrNegativeRefcount, count)
+		return &RefcountError{count}
 	}
 	return nil
 }
