@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/modname"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
@@ -18,6 +19,9 @@ import (
 // dependency under the name that was asked for; or, where there is none, why the
 // kernel was not even asked.
 func OfAttempt(ctx context.Context, k *kernel.Kernel, target string, err error, actions []Explained) *Cause {
+	if errors.Is(err, kmod.ErrNotAsked) { // the last time; the actions are of times before
+		return unasked(ctx, k, target, err)
+	}
 	for i := len(actions) - 1; i >= 0; i-- {
 		a := &actions[i]
 		if a.Kind == tracer.Autoload || a.Cause == nil {
@@ -64,7 +68,13 @@ func unasked(ctx context.Context, k *kernel.Kernel, target string, err error) *C
 	s := q.scene(ctx)
 	s.name("target", target)
 	s.prove("%s", bare(err))
+	var refcount *kmod.RefcountError
 	switch {
+	case errors.As(err, &refcount):
+		s.name("count", cells.Plural(refcount.Count, "reference"))
+		return s.say(RefcountNegative, sayRefcountNegative)
+	case errors.Is(err, kmod.ErrUnreadRefcount):
+		return s.say(RefcountUnread, sayRefcountUnread)
 	case errors.Is(err, kmod.ErrBuiltin):
 		return s.say(BuiltIn, "{target} is part of the kernel image: there is nothing to load or unload")
 	case errors.Is(err, kmod.ErrInstallCommand):

@@ -51,7 +51,11 @@ func attempts() map[string]attempted {
 		"install command":    {target: "hello", err: about(kmod.ErrInstallCommand), machine: files{"etc/modprobe.d/x.conf": "install hello /bin/false\n"}, code: BlockedByConfig, says: `x.conf:1 says "install hello /bin/false"`},
 		"install, of alias":  {target: "net-pf-1", err: about(kmod.ErrInstallCommand), machine: files{"etc/modprobe.d/x.conf": "\ninstall hello /bin/false\n"}, code: BlockedByConfig, says: "x.conf:2"},
 		"blacklisted, alias": {target: "net-pf-1", err: about(kmod.ErrNotFound), machine: files{"etc/modprobe.d/x.conf": "blacklist hello\n"}, code: BlockedByConfig, says: "keeps net-pf-1 out"},
-		"something else":     {target: "hello", err: errors.New("exec: no modprobe"), code: Unknown, says: "does not say why"},
+		"negative refcount":  {target: "hello", err: about(&kmod.RefcountError{Count: -1}), code: RefcountNegative, says: "the kernel counts -1 references to hello"},
+		"negative, later": {target: "hello", err: about(&kmod.RefcountError{Count: -1}), actions: []Explained{failed(tracer.Unload, "hello", broken)},
+			code: RefcountNegative, says: "-1 references"},
+		"unread refcount": {target: "hello", err: about(fmt.Errorf("%w: no such file", kmod.ErrUnreadRefcount)), code: RefcountUnread, says: "could not be counted"},
+		"something else":  {target: "hello", err: errors.New("exec: no modprobe"), code: Unknown, says: "does not say why"},
 	}
 }
 

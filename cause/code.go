@@ -49,6 +49,9 @@ const (
 	NoExit           Code = "no-exit"
 	ExitStuck        Code = "exit-stuck"
 	ExitCrashed      Code = "exit-crashed"
+	RefcountNegative Code = "refcount-negative"
+	RefcountUnread   Code = "refcount-unread"
+	KernelCrashed    Code = "kernel-crashed"
 )
 
 // The causes why a request of the kernel for a module fails, beside some of the
@@ -211,6 +214,15 @@ func Codes() []Meaning {
 		{ExitCrashed, "unload", "Its exit function crashed.",
 			"The kernel killed the thread that ran it for a fault (an oops); the system call never returns.",
 			"Mend the module, and reboot: it stays in the kernel, leaving for ever."},
+		{RefcountNegative, "unload", "The kernel counts fewer references to it than none: the module dropped one that it did not have.",
+			"delete_module takes the kernel's own reference from the count and has a BUG for a result below zero (try_release_module_ref), also when it is forced. The thread that calls it dies with the kernel's lock for modules, and nothing loads or unloads until reboot. Seen: the count in /sys/module/NAME/refcnt, of a module that is live. kmodtrace and rmmod then do not ask the kernel; a caller who does is seen to die.",
+			"Do not unload it by any tool; rmmod --force and busybox rmmod would ask the kernel. Reboot to be rid of it, and look in the module for a module_put without its try_module_get."},
+		{RefcountUnread, "unload", "Whether it can be unloaded is not known: its count of references cannot be read.",
+			"Neither /sys/module/NAME/refcnt nor /proc/modules gives a count, and a negative one would be a BUG in the kernel (refcount-negative): the kernel is not asked.",
+			"Mount /proc and /sys, or have them readable; then try again."},
+		{KernelCrashed, "load, unload", "The kernel crashed over it, outside the module's own code.",
+			"The kernel killed the thread for a fault (an oops or a BUG); the system call never returns. Seen: the instruction that failed is in the kernel or in another module, and no function of this one is among its callers.",
+			"Reboot: the kernel may hold its lock for modules for ever, so that nothing loads or unloads. Report the oops to those who maintain what is named."},
 
 		{NothingProvides, "request", "No installed module answers to that name or alias.",
 			"The kernel asked, modprobe found nothing and tried nothing; the kernel runs it with -q, so nothing was printed.",

@@ -201,6 +201,9 @@ func explainedLoads() map[string]explained {
 		"refused, silent":           {Action: also(failing(init, unix.ENOMEM), func(a *tracer.Action) { a.InitResult = result(-12) }), code: InitRefused, says: "returned ENOMEM"},
 		"refused, with a warning":   {Action: also(failing(init, unix.ENOMEM, "hello: before", "------------[ cut here ]------------", "proc_dir_entry '/proc/hello' already registered", "WARNING: CPU: 0 PID: 1 at fs/proc/generic.c:399", "Call Trace:", "---[ end trace 0000000000000000 ]---"), func(a *tracer.Action) { a.InitResult = result(-12) }), code: InitRefused, says: "proc_dir_entry '/proc/hello' already registered"},
 		"crashed":                   {Action: tracer.Action{Stage: init, Crashed: true, Messages: said("BUG: kernel NULL pointer dereference, address: 0000000000000000")}, code: InitCrashed, says: "NULL pointer"},
+		"crashed, elsewhere":        {Action: tracer.Action{Stage: verify, Crashed: true, Messages: elsewhere}, code: KernelCrashed, says: "crashed in notify [other], and not in hello"},
+		"crashed, setting":          {Action: tracer.Action{Stage: tracer.StageParams, Crashed: true, Messages: below}, code: InitCrashed, says: "NULL pointer"},
+		"crashed, in its init":      {Action: tracer.Action{Stage: init, Crashed: true, Messages: elsewhere}, code: InitCrashed, says: "page fault"},
 		"crashed, silent":           {Action: tracer.Action{Stage: init, Crashed: true}, code: InitCrashed, says: "its init crashed"},
 		"memory":                    {Action: failing(tracer.StageResolve, unix.ENOMEM), code: NoMemory, says: "no memory for hello"},
 		"memory, how much":          {Action: failing(verify, unix.ENOMEM, "vmap allocation for size 99999744 failed: use vmalloc=<size> to increase size"), code: NoMemory, says: "(99999744 bytes)"},
@@ -208,6 +211,24 @@ func explainedLoads() map[string]explained {
 		"signal, to be tried again": {Action: failing(read, tracer.ERESTARTSYS), code: Interrupted, says: "got a signal"},
 	}
 }
+
+// What kernels print of an oops in an unload of hello: the lines that count, and some between.
+var (
+	// 6.12, of a module whose refcount is negative.
+	inKernel = said("kernel BUG at kernel/module/main.c:692!", "Oops: invalid opcode: 0000 [#1] PREEMPT SMP NOPTI",
+		"RIP: 0010:__do_sys_delete_module+0x304/0x330", "Call Trace:", " <TASK>", " trace_clock_x86_tsc+0x20/0x20", " ? handle_mm_fault+0x1c0/0x2c0",
+		" entry_SYSCALL_64_after_hwframe+0x76/0x7e", "RIP: 0033:0x4cefc9", " </TASK>", "Modules linked in: hello(OE) other(OE)", "---[ end trace 0000000000000000 ]---")
+	inExit = said("kernel BUG at hello.c:1!", "RIP: 0010:hello_exit+0x5/0x10 [hello 0011223344556677]", "Call Trace:", " __do_sys_delete_module+0x1bb/0x330", "---[ end trace 0 ]---")
+	below  = said("BUG: kernel NULL pointer dereference, address: 0000000000000000", "RIP: 0010:mutex_lock+0x1d/0x30", "Call Trace:", " hello_exit+0x9/0x10 [hello]",
+		" __do_sys_delete_module+0x1bb/0x330", "---[ end trace 0 ]---")
+	onArm = said("Unable to handle kernel NULL pointer dereference at virtual address 0000000000000000", "pc : mutex_lock+0x1c/0x60", "lr : hello_exit+0x14/0x1000 [hello]",
+		"Call trace:", " mutex_lock+0x1c/0x60", " hello_exit+0x14/0x1000 [hello]", "---[ end trace 0 ]---")
+	elsewhere = said("BUG: unable to handle page fault for address: 00000000deadbeef", "RIP: 0010:notify+0x1/0x10 [other]", "Call Trace:", " notifier_call_chain+0x59/0xc0",
+		" __do_sys_delete_module+0x1bb/0x330", "---[ end trace 0 ]---")
+	guessed = said("BUG: unable to handle page fault for address: 00000000deadbeef", "RIP: 0010:mutex_lock+0x1d/0x30", "Call Trace:", " ? hello_exit+0x9/0x10 [hello]",
+		" __do_sys_delete_module+0x1bb/0x330", "Modules linked in: hello(OE)", "---[ end trace 0 ]---",
+		"RIP: 0010:hello_exit+0x5/0x10 [hello]") // of another oops
+)
 
 // explainedUnloads are attempts to unload.
 func explainedUnloads() map[string]explained {
@@ -220,6 +241,9 @@ func explainedUnloads() map[string]explained {
 	}
 	permanent := found(tracer.StateLive, 0)
 	permanent.HasExit = false
+	died := func(l *tracer.Lookup, messages ...string) tracer.Action {
+		return tracer.Action{Kind: tracer.Unload, Crashed: true, Lookup: l, Messages: messages}
+	}
 	many := found(tracer.StateLive, 9, "a", "b")
 	many.HoldersCut = true
 	return map[string]explained{
@@ -236,7 +260,17 @@ func explainedUnloads() map[string]explained {
 		"leaving":        {Action: unload(unix.EBUSY, found(tracer.StateGoing, 0)), code: NotLive, says: "an unload of it"},
 		"no exit":        {Action: unload(unix.EBUSY, permanent), code: NoExit, says: "no exit function"},
 		"stuck":          {Action: unload(0, found(tracer.StateLive, 0)), pending: true, code: ExitStuck, says: "has not come back for"},
-		"crashed":        {Action: also(unload(0, found(tracer.StateLive, 0)), func(a *tracer.Action) { a.Crashed = true; a.Messages = said("kernel BUG at hello.c:1!") }), code: ExitCrashed, says: "kernel BUG at hello.c:1!"},
+		"crashed":        {Action: died(found(tracer.StateLive, 0), inExit...), code: ExitCrashed, says: "kernel BUG at hello.c:1!"},
+		"crashed, below": {Action: died(found(tracer.StateLive, 0), below...), code: ExitCrashed, says: "NULL pointer"},
+		"crashed, arm64": {Action: died(found(tracer.StateLive, 0), onArm...), code: ExitCrashed, says: "NULL pointer"},
+		"elsewhere":      {Action: died(found(tracer.StateLive, 0), elsewhere...), code: KernelCrashed, says: "crashed in notify [other], and not in hello"},
+		"guessed":        {Action: died(found(tracer.StateLive, 0), guessed...), code: KernelCrashed, says: "crashed in mutex_lock"},
+		"crashed, cut":   {Action: also(died(found(tracer.StateLive, 0), inKernel[:4]...), func(a *tracer.Action) { a.MessagesDropped = 9 }), code: Unknown, remaining: []Code{ExitCrashed, KernelCrashed}},
+		"crashed, mute":  {Action: died(found(tracer.StateLive, 0)), code: Unknown, remaining: []Code{ExitCrashed, KernelCrashed}},
+		"below zero":     {Action: died(found(tracer.StateLive, -1), inKernel...), code: RefcountNegative, says: "counts -1 references to hello, and crashed over that: kernel BUG at kernel/module/main.c:692!"},
+		"without a BUG":  {Action: unload(unix.EAGAIN, found(tracer.StateLive, -1)), code: RefcountNegative, says: "counts -1 references to hello"},
+		"held, below":    {Action: unload(unix.EAGAIN, found(tracer.StateLive, -1, "other")), code: HeldByModules, says: "other uses hello"},
+		"leaving, at -1": {Action: unload(unix.EBUSY, found(tracer.StateGoing, -1)), code: NotLive, says: "an unload of it"},
 		"signal":         {Action: unload(unix.EINTR, nil), code: Interrupted, says: "got a signal"},
 		"nothing counts": {Action: unload(unix.EAGAIN, &tracer.Lookup{Name: "hello", Found: true}), code: Unknown, remaining: []Code{HeldByModules, HeldByReferences}},
 		"lookup unseen":  {Action: unload(unix.EBUSY, nil), code: Unknown, remaining: []Code{NotLive, NoExit}},

@@ -308,6 +308,42 @@ func noInitResult(s *scene) answer {
 
 func crashed(s *scene) answer { return answerOf(s.action.Crashed) }
 
+// crashedInside: code of the module itself ran when its thread died, whether the instruction
+// that failed is its own or that of a function which it called.
+func crashedInside(s *scene) answer {
+	if !s.action.Crashed {
+		return no
+	}
+	return s.ran()
+}
+
+// crashedOutside: none did. What a module's code breaks and others trip over is not seen.
+func crashedOutside(s *scene) answer {
+	if !s.action.Crashed {
+		return no
+	}
+	switch s.ran() {
+	case yes:
+		return no
+	case no:
+		return yes
+	}
+	return unsure
+}
+
+// ran tells whether code of the module ran when the thread died, and names the place.
+func (s *scene) ran() answer {
+	at := placeOf(s.action.Messages, s.action.Module)
+	s.name("place", at.function)
+	switch {
+	case at.own:
+		return yes
+	case at.function != "" && (at.ended || s.heardAll()):
+		return no
+	}
+	return unsure
+}
+
 // silentlyRejected: the kernel names a reason for each rejection that it makes
 // only because signatures are enforced. A signature that does not fit is the rest.
 func silentlyRejected(s *scene) answer {

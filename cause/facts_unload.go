@@ -3,6 +3,8 @@ package cause
 import (
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -44,6 +46,17 @@ func heldByReferences(s *scene) answer {
 	}
 	s.name("count", cells.Plural(int(*l.Refs), "reference"))
 	return yes
+}
+
+// refcountNegative: for the result below zero the kernel has a BUG; where it was built without
+// those it answers as for a module in use.
+func refcountNegative(s *scene) answer {
+	l := s.action.Lookup
+	if l == nil || l.Refs == nil || l.State != tracer.StateLive || *l.Refs >= 0 || len(l.Holders) > 0 {
+		return no
+	}
+	s.name("count", cells.Plural(int(*l.Refs), "reference"))
+	return answerOf(s.action.Crashed || s.action.Errno == unix.EAGAIN)
 }
 
 func notLive(s *scene) answer {

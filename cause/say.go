@@ -28,4 +28,8 @@ const (
 	saySymbolTwice          = "{module} exports {symbol}, which {owner} exports already"
 	sayParameterInvalid     = "{module} does not take \"{value}\" for its parameter {parameter}[ ({type})]"
 	sayNoMemory             = "no memory for {module}[ ({bytes} bytes)]"
+	sayRefcountNegative     = "the kernel counts {count} to {module}[, and crashed over that: {oops}]"
+	sayRefcountUnread       = "the references to {module} could not be counted, and an unload can be the end of this kernel"
+	sayKernelCrashed        = "the kernel crashed[ in {place}], and not in {module}[: {oops}]"
+	saysOutside             = "its thread was killed for a fault in {place}, and no code of {module} ran"
 )

@@ -41,11 +41,13 @@ var (
 	atResolve = []tracer.Stage{tracer.StageResolve}
 	atParams  = []tracer.Stage{tracer.StageParams}
 	atInit    = []tracer.Stage{tracer.StageInit}
-	toResolve = []tracer.Stage{before, tracer.StageRead, tracer.StageVerify, tracer.StageResolve}
-	toRead    = []tracer.Stage{before, tracer.StageRead}
-	toVerify  = []tracer.Stage{before, tracer.StageRead, tracer.StageVerify}
-	ofImage   = []tracer.Stage{tracer.StageVerify, tracer.StageResolve, tracer.StageRelocate, tracer.StageFinalize}
-	toFinal   = []tracer.Stage{tracer.StageResolve, tracer.StageRelocate, tracer.StageFinalize}
+	// beforeInit has what the kernel does itself; params run the module's code too.
+	beforeInit = []tracer.Stage{before, tracer.StageRead, tracer.StageVerify, tracer.StageResolve, tracer.StageRelocate, tracer.StageFinalize, tracer.StageParams, tracer.StageSysfs}
+	toResolve  = []tracer.Stage{before, tracer.StageRead, tracer.StageVerify, tracer.StageResolve}
+	toRead     = []tracer.Stage{before, tracer.StageRead}
+	toVerify   = []tracer.Stage{before, tracer.StageRead, tracer.StageVerify}
+	ofImage    = []tracer.Stage{tracer.StageVerify, tracer.StageResolve, tracer.StageRelocate, tracer.StageFinalize}
+	toFinal    = []tracer.Stage{tracer.StageResolve, tracer.StageRelocate, tracer.StageFinalize}
 )
 
 func errnos(e ...unix.Errno) []unix.Errno { return e }
@@ -59,6 +61,8 @@ func rules() []rule {
 func loadRules() []rule {
 	return []rule{
 		// Its thread died.
+		{code: KernelCrashed, when: when{stages: beforeInit, fact: factOf(saysOutside, crashedOutside)},
+			say: sayKernelCrashed, look: lookOops},
 		{code: InitCrashed, when: when{fact: factOf("its thread was killed for a fault", crashed)},
 			say: "its init crashed[: {oops}]", look: lookOops},
 
@@ -173,7 +177,9 @@ func unloadRules() []rule {
 		return rule{code: code, when: w, say: say, look: look}
 	}
 	return []rule{
-		unload(ExitCrashed, "its exit crashed[: {oops}]", when{fact: factOf("its thread was killed for a fault", crashed)}, lookOops),
+		unload(RefcountNegative, sayRefcountNegative, when{fact: factOf("the kernel counted {count} when it looked", refcountNegative)}, lookOops),
+		unload(ExitCrashed, "its exit crashed[: {oops}]", when{fact: factOf("its thread was killed for a fault[ in {place}] while code of {module} ran", crashedInside)}, lookOops),
+		unload(KernelCrashed, sayKernelCrashed, when{fact: factOf(saysOutside, crashedOutside)}, lookOops),
 		unload(NotPermitted, "{who} lacks CAP_SYS_MODULE",
 			when{errnos: errnos(unix.EPERM), fact: factOf("the caller's credentials lack CAP_SYS_MODULE in the first user namespace", notCapable)}, nil),
 		unload(ModulesDisabled, "kernel.modules_disabled is set: no module can be unloaded until the next boot",

@@ -36,9 +36,24 @@ var (
 	ErrInUse = errors.New("in use")
 	// ErrInstallCommand: the configuration of modprobe replaces the load by a command.
 	ErrInstallCommand = errors.New("the modprobe configuration runs a command instead of loading it")
+	// ErrNotAsked: the kernel was not asked, because it might not survive the answer.
+	ErrNotAsked = errors.New("the kernel was not asked")
+	// ErrNegativeRefcount: the kernel counts fewer references to the module than none. It
+	// is an ErrNotAsked too.
+	ErrNegativeRefcount = fmt.Errorf("%w: its refcount is negative", ErrNotAsked)
+	// ErrUnreadRefcount: whether it does cannot be found out. It is an ErrNotAsked too.
+	ErrUnreadRefcount = fmt.Errorf("%w: its refcount cannot be read", ErrNotAsked)
 	// ErrNoModules: this kernel cannot load modules now.
 	ErrNoModules = errors.New("this kernel loads no modules")
 )
+
+// RefcountError is an [ErrNegativeRefcount] with the count.
+type RefcountError struct{ Count int }
+
+func (e *RefcountError) Error() string { return fmt.Sprintf("%v (%d)", ErrNegativeRefcount, e.Count) }
+
+// Unwrap gives the sentinel.
+func (e *RefcountError) Unwrap() error { return ErrNegativeRefcount }
 
 // Error is the error of every operation of this package on a module or a module
 // file. Err holds the cause: a sentinel of this package, an errno, or both.

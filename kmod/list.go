@@ -43,11 +43,14 @@ func (a Address) MarshalText() ([]byte, error) { return []byte(a.String()), nil 
 // Module is one module that the kernel has in memory. Modules built into the kernel
 // are not among them.
 type Module struct {
-	Name    string   `json:"name"`     // the kernel's spelling, with underscores
-	Size    uint64   `json:"size"`     // bytes of memory it holds
-	State   State    `json:"state"`    // live, loading or unloading
-	Refs    *int     `json:"refcount"` // nil where the kernel cannot unload and so does not count
-	Holders []string `json:"holders"`  // loaded modules that use it
+	Name  string `json:"name"`     // the kernel's spelling, with underscores
+	Size  uint64 `json:"size"`     // bytes of memory it holds
+	State State  `json:"state"`    // live, loading or unloading
+	Refs  *int   `json:"refcount"` // nil where the kernel cannot unload and so does not count
+	// RefsNegative tells that Refs is below zero, though the module is not on its way out: it
+	// dropped a reference that it did not have. No unload of it ends well.
+	RefsNegative bool     `json:"refcount_negative,omitempty"`
+	Holders      []string `json:"holders"` // loaded modules that use it
 	// Permanent tells that it cannot be unloaded: it has an init and no exit.
 	Permanent bool    `json:"permanent"`
 	Address   Address `json:"address,omitzero"` // where its code begins; zero when hidden
@@ -147,8 +150,12 @@ func parseProcModule(line string) (Module, error) {
 	for i, field := range fields[3:] {
 		m.setField(i, field)
 	}
+	m.RefsNegative = m.Refs != nil && isNegative(*m.Refs, m.passing())
 	return m, nil
 }
+
+// passing tells whether it is on its way in or out.
+func (m *Module) passing() bool { return m.State == StateLoading || m.State == StateUnloading }
 
 // setField takes the fields after the refcount, which older and odder kernels lack.
 func (m *Module) setField(i int, field string) {

@@ -22,13 +22,18 @@ type UnloadOptions struct {
 	// is done here: kernels from 3.13 on never wait, whatever the flags of
 	// delete_module say.
 	Wait bool
-	// Root is the folder that holds proc and sys, read to explain a refusal; "" is /.
+	// Root is the folder that holds proc and sys, read to find out whether the kernel may
+	// be asked, and to explain a refusal; "" is /.
 	Root string
 }
 
 // Unload takes a module out of the kernel. The name may have dashes for underscores.
 // Each attempt is one delete_module system call of the calling thread, with
 // O_NONBLOCK always and O_TRUNC for Force.
+//
+// A module whose refcount is negative, or cannot be read, is refused before the kernel is
+// asked, also with Force: [ErrNegativeRefcount], [ErrUnreadRefcount]. The kernel does not
+// survive the call: see [ErrNotAsked].
 //
 // Errors: [ErrNotLoaded] (ENOENT), [ErrInUse] (EAGAIN), [ErrBuiltin] (ENOENT), EBUSY for a module
 // that is loading, unloading or without exit, EPERM without CAP_SYS_MODULE or after
@@ -47,7 +52,7 @@ func Unload(ctx context.Context, name string, opts *UnloadOptions) error {
 	}
 	err = ctx.Err()
 	if err == nil {
-		err = deleteModule(module, flags)
+		err = opts.ask(module, flags)
 	}
 	for pause := 5 * time.Millisecond; opts.Wait && opts.mayPass(module, err); pause = min(2*pause, 250*time.Millisecond) {
 		select {
@@ -55,7 +60,7 @@ func Unload(ctx context.Context, name string, opts *UnloadOptions) error {
 			return &Error{Op: "unload", Module: module, Err: because(opts.explain(module, err), ctx.Err())}
 		case <-time.After(pause):
 		}
-		err = deleteModule(module, flags)
+		err = opts.ask(module, flags)
 	}
 	if err != nil {
 		return &Error{Op: "unload", Module: module, Err: opts.explain(module, err)}
@@ -63,8 +68,15 @@ func Unload(ctx context.Context, name string, opts *UnloadOptions) error {
 	return nil
 }
 
-func deleteModule(module string, flags int) error {
-	return undisturbed(func() error { return unix.DeleteModule(module, flags) })
+// ask is the one place that calls delete_module. Right before that it looks at the count:
+// what the kernel would not survive it is not asked.
+func (o *UnloadOptions) ask(module string, flags int) error {
+	return undisturbed(func() error {
+		if err := checkRefcount(o.Root, module); err != nil {
+			return err
+		}
+		return unix.DeleteModule(module, flags)
+	})
 }
 
 // mayPass tells whether a refusal can end by itself. EBUSY stands for a module on its
@@ -80,6 +92,8 @@ func (o *UnloadOptions) mayPass(module string, err error) bool {
 // explain adds to the errno what /sys/module tells about the module.
 func (o *UnloadOptions) explain(module string, err error) error {
 	switch {
+	case errors.Is(err, ErrNotAsked):
+		return err
 	case errors.Is(err, unix.ENOENT) && isBuiltin(o.Root, module):
 		return because(ErrBuiltin, err)
 	case errors.Is(err, unix.ENOENT):

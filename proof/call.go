@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/internal/tail"
+	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"golang.org/x/sys/unix"
 )
@@ -117,10 +118,20 @@ func (c *call) last() *tracer.Action {
 }
 
 // settled tells whether no more is to come: the answer is there and the last
-// action agrees, or the thread that would bring the answer is dead.
+// action agrees, or the kernel was not asked, or the thread that would bring the
+// answer is dead.
 func (c *call) settled() bool {
 	last := c.last()
-	return last != nil && (last.Crashed || c.answered && c.agrees(last))
+	return c.unasked() || last != nil && (last.Crashed || c.answered && c.agrees(last))
+}
+
+// unasked tells whether the last time the kernel was not asked: no event will come of that.
+func (c *call) unasked() bool { return c.answered && errors.Is(c.err, kmod.ErrNotAsked) }
+
+// crashed tells whether the thread that made the last system call is dead.
+func (c *call) crashed() bool {
+	last := c.last()
+	return last != nil && last.Crashed
 }
 
 // agrees tells whether the action ended as the answer says.
@@ -141,8 +152,10 @@ func (c *call) agrees(last *tracer.Action) bool {
 func (c *call) verdict() (Verdict, error) {
 	last := c.last()
 	switch {
+	case c.unasked():
+		return Refused, c.err
 	case last != nil && last.Crashed:
-		return Refused, errors.New("its code crashed: the kernel killed the thread that ran it, and keeps the module as it is until reboot")
+		return Refused, errors.New("it crashed: the kernel killed the thread that did it, and keeps the module as it is until reboot")
 	case !c.answered:
 		return Unconfirmed, c.unanswered(last)
 	case c.err != nil && (last == nil || c.agrees(last)):

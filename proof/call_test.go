@@ -47,6 +47,8 @@ func TestVerdict(t *testing.T) {
 		"no and another errno":       {call{answered: true, err: enodev, actions: []tracer.Action{failedWith(unix.EPERM)}}, Contradicted, "ENODEV"},
 		"no and live":                {call{answered: true, err: enodev, actions: []tracer.Action{proven()}}, Contradicted, "live"},
 		"no and never ended":         {call{answered: true, err: enodev, actions: []tracer.Action{pending}}, Unconfirmed, "ENODEV"},
+		"not asked":                  {call{answered: true, err: &kmod.RefcountError{Count: -1}}, Refused, "refcount is negative (-1)"},
+		"not asked, the last time":   {call{answered: true, err: &kmod.RefcountError{Count: -1}, actions: []tracer.Action{failedWith(unix.EAGAIN)}}, Refused, "refcount is negative (-1)"},
 		"no answer, no event":        {call{}, Unconfirmed, "stopped waiting"},
 		"no answer, at its init":     {call{actions: []tracer.Action{pending}}, Unconfirmed, "stage init"},
 		"no answer: the thread died": {call{actions: []tracer.Action{crashed}}, Refused, "crashed"},
@@ -91,6 +93,25 @@ func TestCallWaitsForEvents(t *testing.T) {
 		return nil
 	})
 	if v, why := made.verdict(); v != Confirmed {
+		t.Errorf("%s: %v", v, why)
+	}
+}
+
+// TestCallNotAsked: where the kernel was not asked nobody waits for what it did. The test is
+// over at once, or ends by the five seconds that events may take.
+func TestCallNotAsked(t *testing.T) {
+	c, _ := play(t)
+	begun := time.Now()
+	made := c.call(t.Context(), tracer.Unload, func() error { return &kmod.RefcountError{Count: -1} })
+	if v, why := made.verdict(); v != Refused || !errors.Is(why, kmod.ErrNegativeRefcount) {
+		t.Errorf("%s: %v", v, why)
+	}
+	if took := time.Since(begun); took >= afterAnswer {
+		t.Errorf("waited %v for events", took)
+	}
+	// The thread goes on with the next.
+	made = c.call(t.Context(), tracer.Unload, func() error { return &kmod.RefcountError{Count: -2} })
+	if v, why := made.verdict(); v != Refused || !strings.Contains(why.Error(), "(-2)") {
 		t.Errorf("%s: %v", v, why)
 	}
 }

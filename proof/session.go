@@ -153,7 +153,7 @@ func (s *Session) call(ctx context.Context, kind tracer.ActionKind, do func() er
 		return &call{kind: kind, answered: true, err: ErrClosed}
 	}
 	c := s.collector.call(ctx, kind, do)
-	if !c.settled() || c.last().Crashed {
+	if !c.settled() || c.crashed() {
 		s.collector.close()
 		s.collector = newCollector(s.tracer.Actions)
 	}

@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
+
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 )
 
 // maxModuleName is the kernel's MODULE_NAME_LEN without the final NUL.
@@ -30,22 +31,17 @@ func refCount(root, module string) (int, error) {
 		return 0, err
 	}
 	dir := filepath.Join(root, "sys/module", module)
-	text, err := os.ReadFile(filepath.Join(dir, "refcnt"))
+	n, err := procfs.RefCount(root, module)
 	switch {
 	case err == nil:
+		return n, nil
 	case !errors.Is(err, os.ErrNotExist):
 		return 0, fmt.Errorf("read reference count of %s: %w", module, err)
-	default:
-		if _, err := os.Stat(dir); err == nil {
-			return 0, fmt.Errorf("%s: %w", module, ErrNotCounted)
-		}
-		return 0, fmt.Errorf("%s: %w", module, ErrNotLoaded)
 	}
-	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		return 0, fmt.Errorf("read reference count of %s: %w", module, err)
+	if _, err := os.Stat(dir); err == nil {
+		return 0, fmt.Errorf("%s: %w", module, ErrNotCounted)
 	}
-	return n, nil
+	return 0, fmt.Errorf("%s: %w", module, ErrNotLoaded)
 }
 
 // checkModuleName refuses what would name something else below /sys/module.

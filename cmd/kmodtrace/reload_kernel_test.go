@@ -458,7 +458,7 @@ func TestReloadCrash(t *testing.T) {
 	l.kmodtrace(exitOK, "load", l.build("hello", 1))
 	r, errs := l.reload(exitUnconfirmed, l.build("crash", 2, "crash", "hello"))
 	l.is(r, "down", "unfinished")
-	if r.Restore != nil || !strings.Contains(errs, "its code crashed") || !strings.Contains(errs, "until reboot") {
+	if r.Restore != nil || !strings.Contains(errs, ": it crashed") || !strings.Contains(errs, "until reboot") {
 		t.Errorf("%+v: %s", r.Restore, errs)
 	}
 	// Again: it is neither live nor to be removed, and nothing hangs.

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -89,6 +90,26 @@ func (r impatient) Read(p []byte) (n int, err error) {
 	}
 	return n, nil
 }
+
+// RefCount gives what sysfs counts of the references to a module, without the one that the
+// kernel itself holds. The name must be one of a module. It errs with [fs.ErrNotExist] where
+// there is no such count: the module is not loaded, or is a part of the kernel image, or this
+// kernel unloads none.
+func RefCount(root, module string) (int, error) {
+	path := filepath.Join(root, "sys/module", module, "refcnt")
+	text, err := ReadFile(path, maxCount)
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", path, err)
+	}
+	return n, nil
+}
+
+// maxCount bounds the text of a number.
+const maxCount = 64
 
 // BootIDFile is where the kernel names its run, below the root folder.
 const BootIDFile = "proc/sys/kernel/random/boot_id"
