@@ -135,14 +135,14 @@ func hostileArchives(t testing.TB) map[string]struct {
 	for i := range 200 {
 		many = append(many, tar.Header{Name: fmt.Sprint("0/a/", i), Typeflag: tar.TypeDir})
 	}
-	bomb := func() []byte { // 64 MiB of zeros
+	bomb := func() []byte { // 16 MiB of zeros
 		var out bytes.Buffer
 		packed := gzip.NewWriter(&out)
 		archive := tar.NewWriter(packed)
-		if err := archive.WriteHeader(&tar.Header{Name: "0/a", Size: 64 << 20, Mode: 0o644}); err != nil {
+		if err := archive.WriteHeader(&tar.Header{Name: "0/a", Size: 16 << 20, Mode: 0o644}); err != nil {
 			t.Fatal(err)
 		}
-		for range 64 {
+		for range 16 {
 			if _, err := archive.Write(make([]byte, 1<<20)); err != nil {
 				t.Fatal(err)
 			}
@@ -168,7 +168,7 @@ func hostileArchives(t testing.TB) map[string]struct {
 	zeros := func() []byte { // behind the archive's end
 		var out bytes.Buffer
 		packed := gzip.NewWriter(&out)
-		for range 64 {
+		for range 16 {
 			if _, err := packed.Write(make([]byte, 1<<20)); err != nil {
 				t.Fatal(err)
 			}

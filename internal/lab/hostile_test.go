@@ -3,6 +3,7 @@ package lab
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -346,8 +347,16 @@ func TestWeakerQEMU(t *testing.T) {
 }
 
 // hostileTime is how long a hostile program goes on once it has begun: its guest computes all
-// the time.
-const hostileTime = 5 * time.Second
+// the time. KMODTRACE_HOSTILE is another one, as in 1m.
+func hostileTime(t *testing.T) time.Duration {
+	t.Helper()
+	text := cmp.Or(os.Getenv("KMODTRACE_HOSTILE"), "2s")
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
 
 // hostileProgram is what a hostile module does in a guest, where it owns the ports. It begins
 // when the host has heard of it, which is when its input ends.
@@ -408,6 +417,7 @@ func gitHook() []byte {
 // TestHostileGuest: a program in a real guest that is as hostile as it can be harms nothing
 // here, and ends when it is to.
 func TestHostileGuest(t *testing.T) {
+	limit := hostileTime(t)
 	wants := map[string]string{
 		"noise": "", "trouble": context.Canceled.Error(), "escape": "/tmp/a was asked for", "kernel": context.Canceled.Error(),
 	}
@@ -434,7 +444,7 @@ func TestHostileGuest(t *testing.T) {
 						for what == "kernel" && !printed(m.Console) && ctx.Err() == nil {
 							time.Sleep(100 * time.Millisecond)
 						}
-						time.AfterFunc(hostileTime, cancel)
+						time.AfterFunc(limit, cancel)
 					}()
 				}
 			}}

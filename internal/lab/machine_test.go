@@ -65,40 +65,6 @@ func (m Machine) sh(t *testing.T, script string) outcome {
 	return m.try(t, "sh", "-c", script)
 }
 
-// Each supported kernel boots, has what a command expects, and loads modules.
-func TestBoot(t *testing.T) {
-	kernels := map[string][]string{
-		"amd64": {"5.10", "6.1", "6.12", "7.2", Newest},
-		"arm64": {"6.1", "6.12", Newest},
-	}
-	const script = `set -e
-		uname -r; id -u; ulimit -l
-		for d in /proc /sys /dev /dev/pts /sys/kernel/tracing /sys/kernel/debug /sys/kernel/security /sys/fs/bpf /sys/fs/cgroup; do
-			grep -q " $d " /proc/mounts || echo "$d is not mounted"
-		done
-		test -e /sys/kernel/btf/vmlinux || echo "no BTF"
-		test "$(cat /sys/class/net/lo/flags)" = 0x9 || echo "loopback is down"
-		test -z "$(cat /proc/modules)" || echo "modules before any was asked for"
-		readlink -f "$(command -v modprobe)"
-		modprobe dummy
-		lsmod | cut -d" " -f1
-		echo done >/dev/stdout`
-	for _, arch := range []string{"amd64", "arm64"} {
-		for _, series := range kernels[arch] {
-			t.Run(arch+"/"+series, func(t *testing.T) {
-				t.Parallel()
-				m := bootable(t, series, arch)
-				m.NoModules, m.Boot = false, true
-				got := m.sh(t, script)
-				want := m.Kernel.Release + "\n0\nunlimited\n/usr/bin/kmod\nModule\ndummy\ndone\n"
-				if got.err != nil || got.status != 0 || got.stdout != want || got.stderr != "" {
-					t.Errorf("got %+v\nwant stdout %q", got, want)
-				}
-			})
-		}
-	}
-}
-
 // TestHowCommandsEnd: guest's TestLookPath has more of what cannot be found.
 func TestHowCommandsEnd(t *testing.T) {
 	for _, c := range []struct {
