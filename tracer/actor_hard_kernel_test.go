@@ -105,17 +105,11 @@ func testActorCgroup1(t *testing.T, w *watch) {
 	}
 }
 
-// TestActorOfTheGone: all is known of processes that are gone before anybody reads,
-// a login's terminal among it. Its tracer is its own, because nothing reads the others so
-// late.
-func TestActorOfTheGone(t *testing.T) {
-	inLab(t)
+// testActorOfTheGone: all is known of processes that are gone before anybody reads,
+// a login's terminal among it.
+func testActorOfTheGone(t *testing.T, tr *tracer.Tracer) {
 	installRoles(t, "login", "sudo")
 	login, sudo := roles.Path("login"), roles.Path("sudo")
-	tr, err := tracer.Open(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	cmd := exec.Command(login, "1000", "sh", "-c", sudo+" insmod "+specimen("hello")+" && "+sudo+" ip link add gone0 type dummy")
 	onTerminal(t, cmd)
 	pid := uint32(cmd.Process.Pid)
@@ -138,9 +132,6 @@ func TestActorOfTheGone(t *testing.T) {
 	}
 	if want := []string{"load hello live", "load dummy live", "request rtnl-link-dummy answered"}; !slices.Equal(seen, want) {
 		t.Errorf("%q, want %q", seen, want)
-	}
-	if err := tr.Close(); err != nil {
-		t.Error(err)
 	}
 	sh(t, "ip", "link", "del", "gone0")
 	sh(t, "/sbin/rmmod", "hello")
@@ -197,7 +188,7 @@ func testActorIDsUsedAgain(t *testing.T, w *watch) {
 	}
 	var ids []uint32
 	got := w.during(t, func() {
-		for i := range 160 {
+		for i := range 90 { // and thirty shells, of the hundred ids that there are
 			name := fmt.Sprintf("nosuch_%d", i)
 			cmd := exec.Command("busybox", "rmmod", name)
 			if i%3 == 0 {

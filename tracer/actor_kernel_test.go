@@ -15,21 +15,10 @@ import (
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// times is how often each case of TestActor is made with each backend:
+// times is how often each case of testActors is made with each backend:
 // $KMODTRACE_TIMES (make attribution), or once. Of the second backend most cases are
 // left out then: it sees the same processes by the same code.
-func times(t *testing.T) int {
-	t.Helper()
-	text := os.Getenv("KMODTRACE_TIMES")
-	if text == "" {
-		return 1
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
+func times(t *testing.T) int { return max(1, count(t, "KMODTRACE_TIMES")) }
 
 const aContainer = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
@@ -50,42 +39,39 @@ type actorCase struct {
 	always bool // with each backend
 }
 
-// TestActor: whoever loads a module, or needs one, is said to be who it is, while
-// others load and unload meanwhile.
-func TestActor(t *testing.T) {
-	inLab(t)
-	for i, b := range backends() {
-		t.Run(b.String(), func(t *testing.T) {
-			w := open(t, &tracer.Options{Backend: b, RingSize: 16 << 20})
-			t.Run("among others", func(t *testing.T) {
-				defer noise(t)()
-				for _, c := range actorCases(t) {
-					if brief := times(t) == 1 && i > 0; brief && !c.always {
-						continue
-					}
-					t.Run(c.name, func(t *testing.T) {
-						for range times(t) {
-							testActor(t, w, c)
-						}
-					})
-				}
-				t.Run("two at once", func(t *testing.T) {
-					for range times(t) {
-						testTwoAsk(t, w)
-					}
-				})
-			})
-			w.during(t, func() {})  // ends what the others left
-			if b == tracer.Kprobe { // the other sees the same processes by the same code
-				t.Run("control group of version 1", func(t *testing.T) { testActorCgroup1(t, w) })
-				t.Run("ids used again", func(t *testing.T) { testActorIDsUsedAgain(t, w) })
-				t.Run("sets its login", func(t *testing.T) { testActorSetsLogin(t, w) })
+// testActors: whoever loads a module, or needs one, is said to be who it is, while
+// others load and unload meanwhile. again says that another backend has seen it all.
+func testActors(t *testing.T, w *watch, again bool) {
+	t.Run("among others", func(t *testing.T) {
+		defer noise(t)()
+		brief := again && times(t) == 1
+		for _, c := range actorCases(t) {
+			if brief && !c.always {
+				continue
 			}
-			loss, err := w.Loss()
-			if err != nil || loss.Any() && !mayMiss(b) {
-				t.Errorf("loss: %+v, %v", loss, err)
+			t.Run(c.name, func(t *testing.T) {
+				for range times(t) {
+					testActor(t, w, c)
+				}
+			})
+		}
+		if brief {
+			return
+		}
+		t.Run("two at once", func(t *testing.T) {
+			for range times(t) {
+				testTwoAsk(t, w)
 			}
 		})
+	})
+	w.during(t, func() {})            // ends what the others left
+	if w.backend() == tracer.Kprobe { // the other sees the same processes by the same code
+		t.Run("control group of version 1", func(t *testing.T) { testActorCgroup1(t, w) })
+		t.Run("ids used again", func(t *testing.T) { testActorIDsUsedAgain(t, w) })
+		t.Run("sets its login", func(t *testing.T) { testActorSetsLogin(t, w) })
+	}
+	if loss, err := w.Loss(); err != nil || loss.Any() && !mayMiss(w.backend()) {
+		t.Errorf("loss: %+v, %v", loss, err)
 	}
 }
 
@@ -137,10 +123,10 @@ func actorCases(t *testing.T) []actorCase {
 				expectArgs(t, who, roles.Path("loader"), hello)
 				expectExe(t, who, roles.Path("loader"))
 			}},
-		{name: "mount", command: []string{"mount", "-t", "xfs", "none", "/mnt"}, fails: true, asks: "fs-xfs", loads: []string{"xfs"}, undo: []string{"xfs"},
+		{name: "mount", command: []string{"mount", "-t", "vfat", "none", "/mnt"}, fails: true, asks: "fs-vfat", loads: []string{"fat", "vfat"}, undo: []string{"vfat"},
 			check: func(t *testing.T, who *tracer.Actor, pid uint32) {
 				expectLine(t, who, pid, 0, "mount")
-				expectArgs(t, who, "mount", "-t", "xfs", "none", "/mnt")
+				expectArgs(t, who, "mount", "-t", "vfat", "none", "/mnt")
 			}},
 		{name: "ip link", always: true, command: []string{"sh", "-c", "ip link add kmodtrace1 type dummy && ip link del kmodtrace1"}, asks: "rtnl-link-dummy", loads: []string{"dummy"}, undo: []string{"dummy"},
 			check: func(t *testing.T, who *tracer.Actor, pid uint32) { expectLine(t, who, pid, 1, "ip", "sh") }},
@@ -237,7 +223,7 @@ func testActor(t *testing.T, w *watch, c actorCase) {
 // checkSite: the place that asked is named, and is that of the kernel's which does so.
 func checkSite(t *testing.T, a tracer.Action) {
 	t.Helper()
-	functions := map[string]string{"fs-xfs": "get_fs_type", "net-pf-38": "sock_create", "rtnl-link-dummy": "rtnl_", "rtnl-link-nosuchkind": "rtnl_"}
+	functions := map[string]string{"fs-vfat": "get_fs_type", "net-pf-38": "sock_create", "rtnl-link-dummy": "rtnl_", "rtnl-link-nosuchkind": "rtnl_"}
 	if want := functions[a.Module]; !strings.Contains(a.Request.Symbol, want) || a.Request.Symbol == "" {
 		t.Errorf("%s: asked for in %q, want %s", brief(a), a.Request.Symbol, want)
 	}

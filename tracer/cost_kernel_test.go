@@ -79,14 +79,9 @@ func loadsSince(t testing.TB, tr *tracer.Tracer) (loads []tracer.Action, events 
 // eight stages, and the lines that a module prints.
 const mostEvents = 32
 
-// The hooks inside a load run hundreds of times in it, and tell only once.
-func TestNoEventPerSymbol(t *testing.T) {
-	inLab(t)
-	tr, err := tracer.Open(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tr.Close()
+// testNoEventPerSymbol: the hooks inside a load run hundreds of times in it, and tell only once.
+func testNoEventPerSymbol(t *testing.T, tr *tracer.Tracer) {
+	queued(t, tr)
 	loadXFS(t)
 	loads, events := loadsSince(t, tr)
 	unloadXFS(t)

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-
-	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
 // setSwitch writes to one of the kernel's switches, until the test ends.
@@ -19,56 +17,50 @@ func setSwitch(t *testing.T, file, value, before string) {
 	t.Cleanup(func() { _ = os.WriteFile(file, []byte(before), 0) })
 }
 
-// TestDisturbedSwitches: while hooks are switched off, and afterwards where the kernel side
+// testDisturbedSwitches: while hooks are switched off, and afterwards where the kernel side
 // can see it, that is said.
-func TestDisturbedSwitches(t *testing.T) {
-	inLab(t)
+func testDisturbedSwitches(t *testing.T, w *watch) {
 	const kprobes, ftrace = "/sys/kernel/debug/kprobes/enabled", "/proc/sys/kernel/ftrace_enabled"
-	for _, b := range backends() {
-		t.Run(b.String(), func(t *testing.T) {
-			w := open(t, &tracer.Options{Backend: b})
-			if all := w.Disturbances(); len(all) > 0 {
-				t.Fatalf("before: %v", all)
+	if all := w.Disturbances(); len(all) > 0 {
+		t.Fatalf("before: %v", all)
+	}
+	expectDisturbed := func(when string, counted uint64, states ...string) {
+		t.Helper()
+		var have []string
+		for _, d := range w.Disturbances() {
+			if d.Count == 0 {
+				have = append(have, d.What)
+			} else if d.What != "kprobes" || d.Count != counted {
+				t.Errorf("%s: %+v, want %d times", when, d, counted)
 			}
-			expectDisturbed := func(when string, counted uint64, states ...string) {
-				t.Helper()
-				var have []string
-				for _, d := range w.Disturbances() {
-					if d.Count == 0 {
-						have = append(have, d.What)
-					} else if d.What != "kprobes" || d.Count != counted {
-						t.Errorf("%s: %+v, want %d times", when, d, counted)
-					}
-				}
-				if strings.Join(have, " ") != strings.Join(states, " ") {
-					t.Errorf("%s: %q, want %q", when, have, states)
-				}
-			}
-			setSwitch(t, kprobes, "0", "1")
-			expectDisturbed("kprobes off", 1, "kprobes")
-			sh(t, "/sbin/insmod", specimen("hello"))
-			sh(t, "/sbin/rmmod", "hello")
-			setSwitch(t, kprobes, "1", "1")
-			expectDisturbed("kprobes on again", 1)
-			for _, a := range w.during(t, func() {}) {
-				t.Logf("seen while kprobes were off: %s, partial %t", brief(a), a.Partial)
-			}
+		}
+		if strings.Join(have, " ") != strings.Join(states, " ") {
+			t.Errorf("%s: %q, want %q", when, have, states)
+		}
+	}
+	setSwitch(t, kprobes, "0", "1")
+	expectDisturbed("kprobes off", 1, "kprobes")
+	sh(t, "/sbin/insmod", specimen("hello"))
+	sh(t, "/sbin/rmmod", "hello")
+	setSwitch(t, kprobes, "1", "1")
+	expectDisturbed("kprobes on again", 1)
+	for _, a := range w.during(t, func() {}) {
+		t.Logf("seen while kprobes were off: %s, partial %t", brief(a), a.Partial)
+	}
 
-			err := os.WriteFile(ftrace, []byte("0"), 0)
-			if err != nil {
-				t.Logf("ftrace cannot be switched off: %v", err)
-				return
-			}
-			t.Cleanup(func() { _ = os.WriteFile(ftrace, []byte("1"), 0) })
-			expectDisturbed("ftrace off", 1, "ftrace")
-			sh(t, "/sbin/insmod", specimen("hello"))
-			sh(t, "/sbin/rmmod", "hello")
-			setSwitch(t, ftrace, "1", "1")
-			expectDisturbed("ftrace on again", 1)
-			for _, a := range w.during(t, func() {}) {
-				t.Logf("seen while ftrace was off: %s, partial %t", brief(a), a.Partial)
-			}
-		})
+	err := os.WriteFile(ftrace, []byte("0"), 0)
+	if err != nil {
+		t.Logf("ftrace cannot be switched off: %v", err)
+		return
+	}
+	t.Cleanup(func() { _ = os.WriteFile(ftrace, []byte("1"), 0) })
+	expectDisturbed("ftrace off", 1, "ftrace")
+	sh(t, "/sbin/insmod", specimen("hello"))
+	sh(t, "/sbin/rmmod", "hello")
+	setSwitch(t, ftrace, "1", "1")
+	expectDisturbed("ftrace on again", 1)
+	for _, a := range w.during(t, func() {}) {
+		t.Logf("seen while ftrace was off: %s, partial %t", brief(a), a.Partial)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -103,6 +104,17 @@ func mayMiss(b tracer.Backend) bool {
 	return b == tracer.Fentry && tracer.HaveNoPreemption() != nil
 }
 
+// backend is the one that was taken.
+func (w *watch) backend() tracer.Backend { return w.Coverage().Backend }
+
+// skipWhereMissed skips what is of threads that preempt each other.
+func (w *watch) skipWhereMissed(t *testing.T) {
+	t.Helper()
+	if mayMiss(w.backend()) {
+		t.Skipf("trampolines miss threads that preempt each other, and say so (testStorm): %v", tracer.HaveNoPreemption())
+	}
+}
+
 // brief is an action in one line: what, which module, what became of it.
 func brief(a tracer.Action) string {
 	s := fmt.Sprintf("%s %s %s", a.Kind, a.Module, a.Outcome)
@@ -150,55 +162,108 @@ func finit(file, params string) error {
 	return unix.FinitModule(int(f.Fd()), params, 0)
 }
 
+// TestKernel does with one tracer of each backend whatever needs no tracer of its own: to
+// open one takes longer than most of it.
 func TestKernel(t *testing.T) {
 	inLab(t)
-	for _, backend := range []tracer.Backend{tracer.Auto, tracer.Fentry, tracer.Kprobe} {
+	for i, backend := range []tracer.Backend{tracer.Fentry, tracer.Kprobe} {
 		t.Run(backend.String(), func(t *testing.T) {
 			if backend == tracer.Fentry {
 				if err := tracer.HaveFentry(); err != nil {
 					skipKnown(t, err)
 				}
 			}
-			w := open(t, &tracer.Options{Backend: backend})
-			if backend == tracer.Auto {
-				testAuto(t, w)
-				return
+			// Under emulation storms are made sooner than they are told.
+			w := open(t, &tracer.Options{Backend: backend, RingSize: 64 << 20})
+			t.Run("coverage", func(t *testing.T) { testCoverage(t, w.Tracer) })
+			for _, test := range kernelTests() {
+				if test.only != tracer.Auto && test.only != backend {
+					continue
+				}
+				t.Run(test.name, func(t *testing.T) { test.run(t, w) })
 			}
-			if backend == tracer.Kprobe {
-				t.Run("probes share events", func(t *testing.T) { testProbesShareEvents(t, w) })
-			}
-			for _, test := range []struct {
-				name string
-				run  func(*testing.T, *watch)
-				many bool // threads at once
-			}{
-				{name: "load and unload", run: testLoadUnload},
-				{name: "distribution's modules", run: testModprobe},
-				{name: "refused", run: testRefused},
-				{name: "failed init", run: testFailedInit},
-				{name: "positive init", run: testPositiveInit},
-				{name: "parallel", run: testParallel, many: true},
-				{name: "one file at once", run: testOneFile, many: true},
-				{name: "messages", run: testMessages},
-				{name: "requests", run: testRequests},
-				{name: "nested", run: testNested},
-				{name: "32-bit", run: testCompat},
-				{name: "files", run: testFiles},
-				{name: "parameters", run: testParameters},
-			} {
-				t.Run(test.name, func(t *testing.T) {
-					if err := tracer.HaveNoPreemption(); test.many && backend == tracer.Fentry && err != nil {
-						t.Skipf("trampolines miss threads that preempt each other, and say so (TestStorm): %v", err)
-					}
-					test.run(t, w)
-				})
-			}
-			loss, err := w.Loss()
-			if err != nil || loss.Any() {
+			if loss, err := w.Loss(); err != nil || loss.Any() {
 				t.Errorf("loss: %+v, %v", loss, err)
 			}
+			for _, test := range kernelStorms() {
+				if test.only != tracer.Auto && test.only != backend {
+					continue
+				}
+				t.Run(test.name, func(t *testing.T) { test.run(t, w) })
+			}
+			t.Run("actor", func(t *testing.T) { testActors(t, w, i > 0 && tracer.HaveFentry() == nil) })
+			t.Run("disturbed switches", func(t *testing.T) { testDisturbedSwitches(t, w) }) // is told from then on
 		})
 	}
+}
+
+// kernelTest is what is done with a tracer that others use before and after.
+type kernelTest struct {
+	name string
+	run  func(*testing.T, *watch)
+	only tracer.Backend // Auto: each
+}
+
+// kernelTests lists those in which no tracer loses anything. Of one backend alone is what is
+// about its probes, or the same code for each.
+func kernelTests() []kernelTest {
+	return []kernelTest{
+		{name: "probes share events", run: testProbesShareEvents, only: tracer.Kprobe},
+		{name: "load and unload", run: testLoadUnload},
+		{name: "distribution's modules", run: testModprobe},
+		{name: "refused", run: testRefused},
+		{name: "refused for want of rights", run: testUnprivileged},
+		{name: "failed init", run: testFailedInit},
+		{name: "positive init", run: testPositiveInit},
+		{name: "one file at once", run: testOneFile},
+		{name: "messages", run: testMessages},
+		{name: "requests", run: testRequests},
+		{name: "nested", run: testNested},
+		{name: "32-bit", run: testCompat},
+		{name: "files", run: testFiles},
+		{name: "parameters", run: testParameters},
+		{name: "second tracer", run: testSecondTracer},
+		{name: "nothing is looked up", run: testNothingIsLookedUp},
+		{name: "programs cannot be taken out", run: testProgramsCannotBeTakenOut, only: tracer.Kprobe},
+	}
+}
+
+// kernelStorms lists those of many threads at once, of which trampolines miss some where the
+// kernel preempts itself.
+func kernelStorms() []kernelTest {
+	return []kernelTest{
+		{name: "storm", run: testStorm},
+		{name: "requests at once", run: testRequestStorm},
+		{name: "loads at once", run: testLoadsAtOnce},
+		{name: "module of many loads", run: testModuleOfManyLoads, only: tracer.Kprobe},
+	}
+}
+
+// storm is how many times over a test does what it does many times at once: $KMODTRACE_STORM,
+// or, where the kernel preempts itself, so that what is hit is chance, three times, or once.
+func storm(t *testing.T) int {
+	t.Helper()
+	if n := count(t, "KMODTRACE_STORM"); n > 0 {
+		return n
+	}
+	if tracer.HaveNoPreemption() != nil {
+		return 3
+	}
+	return 1
+}
+
+// count is the number in a variable, or 0 where there is none.
+func count(t *testing.T, variable string) int {
+	t.Helper()
+	text := os.Getenv(variable)
+	if text == "" {
+		return 0
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("%s=%s: want a number", variable, text)
+	}
+	return n
 }
 
 // skipKnown skips where the kernel is known to lack trampolines: arm64 before
@@ -213,19 +278,20 @@ func skipKnown(t *testing.T, err error) {
 }
 
 // testAuto: what Auto takes sees all that there is, and misses nothing. What it takes does
-// as when it is asked for by name, so no test is made with it once more.
-func testAuto(t *testing.T, w *watch) {
-	testCoverage(t, w)
-	if b := w.Coverage().Backend; mayMiss(b) {
+// as when it is asked for by name, so little more is done with it.
+func testAuto(t *testing.T, tr *tracer.Tracer) {
+	testCoverage(t, tr)
+	if b := tr.Coverage().Backend; mayMiss(b) {
 		t.Errorf("it took %s, which misses threads that preempt each other on this kernel", b)
 	}
-	t.Run("takes what shares events", func(t *testing.T) { testAutoTakesWhatSharesEvents(t, w) })
+	t.Run("takes what shares events", func(t *testing.T) { testAutoTakesWhatSharesEvents(t, tr) })
 }
 
 // testCoverage: on the kernels of the matrix every hook that is for them
 // attaches, except where the kernel lacks the function.
-func testCoverage(t *testing.T, w *watch) {
-	c := w.Coverage()
+func testCoverage(t *testing.T, tr *tracer.Tracer) {
+	t.Helper()
+	c := tr.Coverage()
 	t.Logf("backend %s %s", c.Backend, c.WhyKprobe)
 	for _, h := range c.Hooks {
 		switch {

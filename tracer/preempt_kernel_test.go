@@ -18,13 +18,24 @@ import (
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// TestMissedEnds: loads whose return no hook saw are told, with the outcome that the kernel
+// TestLittleRoom: what finds no room among that which the kernel side keeps in flight is
+// counted, and nothing is made up for it.
+func TestLittleRoom(t *testing.T) {
+	inLab(t)
+	const returns, requests = 4, 4
+	opts := &tracer.Options{Backend: tracer.Kprobe, Returns: returns}
+	opts.TrackRequests(requests)
+	w := open(t, opts)
+	t.Run("missed ends", func(t *testing.T) { testMissedEnds(t, w) })
+	t.Run("missed returns", func(t *testing.T) { testMissedReturns(t, w) })
+	t.Run("requests untracked", func(t *testing.T) { testRequestsUntracked(t, w, requests) })
+}
+
+// testMissedEnds: loads whose return no hook saw are told, with the outcome that the kernel
 // was seen to reach, although nothing follows in their threads: some are gone, and some wait
 // for something else.
-func TestMissedEnds(t *testing.T) {
-	inLab(t)
-	const slots, processes, threads = 2, 8, 4
-	w := open(t, &tracer.Options{Backend: tracer.Kprobe, Returns: slots})
+func testMissedEnds(t *testing.T, w *watch) {
+	const processes, threads = 8, 4 // more than returns that can be waited for
 	stay := make(chan struct{})
 	defer close(stay)
 	var loads sync.WaitGroup
@@ -76,12 +87,11 @@ func TestMissedEnds(t *testing.T) {
 	}
 }
 
-// TestModuleOfManyLoads: threads that preempt each other inside the tracepoint's program,
+// testModuleOfManyLoads: threads that preempt each other inside the tracepoint's program,
 // which the kernel then skips where it preempts itself: each load has its module all the same.
-func TestModuleOfManyLoads(t *testing.T) {
-	inLab(t)
-	const threads, each = 16, 25
-	w := open(t, &tracer.Options{Backend: tracer.Kprobe, RingSize: 32 << 20})
+func testModuleOfManyLoads(t *testing.T, w *watch) {
+	const threads = 16
+	each := 8 * storm(t)
 	got := w.during(t, func() {
 		var all sync.WaitGroup
 		for i := range threads {
@@ -118,42 +128,40 @@ func TestModuleOfManyLoads(t *testing.T) {
 	}
 }
 
-// TestNothingIsLookedUp: what a reader asks again and again while it watches takes no
+// testNothingIsLookedUp: what a reader asks again and again while it watches takes no
 // look-up by system call, which would keep probes from running.
-func TestNothingIsLookedUp(t *testing.T) {
-	inLab(t)
-	for _, b := range backends() {
-		t.Run(b.String(), func(t *testing.T) {
-			w := open(t, &tracer.Options{Backend: b})
-			m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer m.Close()
-			hits := countLookUps(t)
-			var value uint64
-			if err := m.Lookup(uint32(0), &value); err != nil {
-				t.Fatal(err)
-			}
-			before := hits()
-			if before != 1 {
-				t.Fatalf("%d look-ups, of one", before)
-			}
-			for range 10 {
-				if _, err := w.Loss(); err != nil {
-					t.Error(err)
-				}
-				if _, err := w.Folded(); err != nil {
-					t.Error(err)
-				}
-				if all := w.Disturbances(); len(all) > 0 {
-					t.Error(all)
-				}
-			}
-			if n := hits() - before; n != 0 {
-				t.Errorf("%d look-ups", n)
-			}
-		})
+func testNothingIsLookedUp(t *testing.T, w *watch) {
+	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	// What was folded before is looked up once more, by whoever asks next.
+	if _, err := w.Folded(); err != nil {
+		t.Error(err)
+	}
+	hits := countLookUps(t)
+	var value uint64
+	if err := m.Lookup(uint32(0), &value); err != nil {
+		t.Fatal(err)
+	}
+	before := hits()
+	if before != 1 {
+		t.Fatalf("%d look-ups, of one", before)
+	}
+	for range 10 {
+		if _, err := w.Loss(); err != nil {
+			t.Error(err)
+		}
+		if _, err := w.Folded(); err != nil {
+			t.Error(err)
+		}
+		if all := w.Disturbances(); len(all) > 0 {
+			t.Error(all)
+		}
+	}
+	if n := hits() - before; n != 0 {
+		t.Errorf("%d look-ups", n)
 	}
 }
 
@@ -202,12 +210,10 @@ func countLookUps(t *testing.T) (hits func() int) {
 	}
 }
 
-// TestProgramsCannotBeTakenOut: nobody takes the programs out that shared probes go on as,
+// testProgramsCannotBeTakenOut: nobody takes the programs out that shared probes go on as,
 // or the numbers of their functions, or puts others there.
-func TestProgramsCannotBeTakenOut(t *testing.T) {
-	inLab(t)
+func testProgramsCannotBeTakenOut(t *testing.T, w *watch) {
 	probesShareEvents(t)
-	w := open(t, &tracer.Options{Backend: tracer.Kprobe})
 	found := 0
 	for id := ebpf.MapID(0); ; {
 		next, err := ebpf.MapGetNextID(id)

@@ -64,21 +64,9 @@ func testNested(t *testing.T, w *watch) {
 		"unload nested unloaded", "unload dummy unloaded")
 }
 
-// TestAtOnce: many threads do the same at once.
-func TestAtOnce(t *testing.T) {
-	inLab(t)
-	for _, b := range backends() {
-		t.Run(b.String(), func(t *testing.T) {
-			w := open(t, &tracer.Options{Backend: b, RingSize: 64 << 20})
-			t.Run("requests", func(t *testing.T) { testRequestStorm(t, w, b) })
-			t.Run("loads", func(t *testing.T) { testLoadsAtOnce(t, w, b) })
-		})
-	}
-}
-
 // testRequestStorm: threads that ask for modules at once, and on kernels that preempt
 // themselves preempt each other inside the hooks, are all told, each as who it is.
-func testRequestStorm(t *testing.T, w *watch, b tracer.Backend) {
+func testRequestStorm(t *testing.T, w *watch) {
 	// With no helper to start, a request is over soon.
 	const helper = "/proc/sys/kernel/modprobe"
 	before, err := os.ReadFile(helper)
@@ -90,7 +78,8 @@ func testRequestStorm(t *testing.T, w *watch, b tracer.Backend) {
 	}
 	t.Cleanup(func() { _ = os.WriteFile(helper, before, 0) })
 
-	const threads, each = 8, 100
+	const threads = 8
+	each := 50 * storm(t)
 	got := w.during(t, func() {
 		var wg sync.WaitGroup
 		for range threads {
@@ -125,7 +114,7 @@ func testRequestStorm(t *testing.T, w *watch, b tracer.Backend) {
 	if told != threads*each {
 		t.Errorf("%d requests, want %d", told, threads*each)
 	}
-	if loss.Any() && !mayMiss(b) {
+	if loss.Any() && !mayMiss(w.backend()) {
 		t.Errorf("loss %+v", loss)
 	}
 }

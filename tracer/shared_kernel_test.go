@@ -78,9 +78,9 @@ func testProbesShareEvents(t *testing.T, w *watch) {
 }
 
 // Auto takes what is there sooner and gone sooner.
-func testAutoTakesWhatSharesEvents(t *testing.T, w *watch) {
+func testAutoTakesWhatSharesEvents(t *testing.T, tr *tracer.Tracer) {
 	probesShareEvents(t)
-	if c := w.Coverage(); c.Backend != tracer.Kprobe || c.WhyKprobe != "" || len(probeEvents(t)) != 2 {
+	if c := tr.Coverage(); c.Backend != tracer.Kprobe || c.WhyKprobe != "" || len(probeEvents(t)) != 2 {
 		t.Errorf("backend %s (%s), %d events", c.Backend, c.WhyKprobe, len(probeEvents(t)))
 	}
 }
@@ -99,16 +99,15 @@ func TestEachAloneWhereAddressesAreHidden(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.WriteFile(file, bytes.TrimSpace(before), 0) })
-	for _, b := range backends() {
-		w := open(t, &tracer.Options{Backend: b})
-		testCoverage(t, w)
-		for name, functions := range probeEvents(t) {
-			if len(functions) != 1 {
-				t.Errorf("%s: event %s is on %q", b, name, functions)
-			}
+	// The other backend's probes are some of these.
+	w := open(t, &tracer.Options{Backend: tracer.Kprobe})
+	testCoverage(t, w.Tracer)
+	for name, functions := range probeEvents(t) {
+		if len(functions) != 1 {
+			t.Errorf("event %s is on %q", name, functions)
 		}
-		testLoadUnload(t, w)
 	}
+	testLoadUnload(t, w)
 }
 
 // Whoever removes all probes by name, as perf probe --del '*' does, takes shared ones
@@ -160,16 +159,12 @@ func TestSharedProbesThatSomebodyRemoves(t *testing.T) {
 }
 
 // Whatever entry is seen has all its other hooks in place, while they are attached and
-// when they are: an attempt whose beginning was told is told whole.
+// when they are: an attempt whose beginning was told is told whole. Nor do modules that have
+// types of their own and come and go meanwhile keep a tracer from opening.
 func TestOpenWhileModulesLoad(t *testing.T) {
 	inLab(t)
 	for _, b := range backends() {
-		t.Run(b.String(), func(t *testing.T) {
-			if mayMiss(b) {
-				t.Skip("trampolines miss threads that preempt each other, and say so (TestStorm)")
-			}
-			testOpenWhileModulesLoad(t, b)
-		})
+		t.Run(b.String(), func(t *testing.T) { testOpenWhileModulesLoad(t, b) })
 	}
 }
 
@@ -180,6 +175,9 @@ func testOpenWhileModulesLoad(t *testing.T, b tracer.Backend) {
 	defer cycles.Wait()
 	defer stop()
 	for i := range threads {
+		if mayMiss(b) {
+			break // how they are told is not looked at
+		}
 		name := fmt.Sprintf("nap%d", i)
 		cycles.Go(func() {
 			for ctx.Err() == nil {
@@ -196,15 +194,25 @@ func testOpenWhileModulesLoad(t *testing.T, b tracer.Backend) {
 			}
 		})
 	}
-	whole := 0
-	for i := range 3 {
+	cycles.Go(func() {
+		for ctx.Err() == nil {
+			sh(t, "/sbin/modprobe", "dummy")
+			sh(t, "/sbin/modprobe", "-r", "dummy")
+		}
+	})
+	// Hundreds of loads are made while one opens.
+	whole, openings := 0, max(1, count(t, "KMODTRACE_OPENINGS"))
+	for i := range openings {
 		t.Run(strconv.Itoa(i), func(t *testing.T) {
 			// Under emulation loads are made sooner than they are told.
 			w := open(t, &tracer.Options{Backend: b, RingSize: 32 << 20})
+			w.skipWhereMissed(t)
 			// The first fence ends what began while the tracer opened.
 			for range 2 {
 				for _, a := range w.during(t, func() {}) {
-					whole += toldWhole(t, a)
+					if strings.HasPrefix(a.Module, "nap") {
+						whole += toldWhole(t, a)
+					}
 				}
 			}
 			if loss, err := w.Loss(); err != nil || loss.Any() {
@@ -212,7 +220,7 @@ func testOpenWhileModulesLoad(t *testing.T, b tracer.Backend) {
 			}
 		})
 	}
-	if whole < 3 {
+	if whole < openings && !mayMiss(b) {
 		t.Errorf("only %d actions began while the tracer was open", whole)
 	}
 }

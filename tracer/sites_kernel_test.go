@@ -16,20 +16,12 @@ import (
 // occupants are how many modules are loaded so that some lie where others were.
 const occupants = 32
 
-// TestSites: a request is said to come from the module that made it, which is gone when the
-// action is read, and never from another one that lies at its address by then. That does
-// not depend on the kernel's list of symbols, which is hidden meanwhile.
-func TestSites(t *testing.T) {
+// TestUnread does with one tracer what is about events that nobody reads until all is over.
+func TestUnread(t *testing.T) {
 	inLab(t)
-	for _, b := range backends() {
-		t.Run(b.String(), func(t *testing.T) { testSites(t, b) })
-	}
-}
-
-func testSites(t *testing.T, b tracer.Backend) {
-	asker, nested := specimen("asker"), specimen("nested")
-	sh(t, "/sbin/insmod", asker)
-	tr, err := tracer.Open(&tracer.Options{Backend: b})
+	sh(t, "/sbin/insmod", specimen("asker")) // is there before the tracer, for testSites
+	t.Cleanup(func() { _ = unix.DeleteModule("asker", unix.O_NONBLOCK) })
+	tr, err := tracer.Open(&tracer.Options{RingSize: 512 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,6 +30,19 @@ func testSites(t *testing.T, b tracer.Backend) {
 			t.Error(err)
 		}
 	}()
+	t.Run("auto", func(t *testing.T) { testAuto(t, tr) })
+	t.Run("actor of the gone", func(t *testing.T) { testActorOfTheGone(t, tr) }) // is told of each process once
+	t.Run("sites", func(t *testing.T) { testSites(t, tr) })
+	t.Run("no event per symbol", func(t *testing.T) { testNoEventPerSymbol(t, tr) })
+	t.Run("ring is kept for loads", func(t *testing.T) { testRingIsKeptForLoads(t, tr) }) // loses events
+}
+
+// testSites: a request is said to come from the module that made it, which is gone when the
+// action is read, and never from another one that lies at its address by then. That does
+// not depend on the kernel's list of symbols, which is hidden meanwhile. Where a hook reads
+// the caller from, with each backend, testActors sees.
+func testSites(t *testing.T, tr *tracer.Tracer) {
+	asker, nested := specimen("asker"), specimen("nested")
 	restore := hideAddresses(t)
 	defer restore()
 	// One that was there before the tracer, one in its init's code, and one in what stays.
@@ -50,8 +55,10 @@ func testSites(t *testing.T, b tracer.Backend) {
 	sh(t, "/sbin/insmod", asker, "want=site_core")
 	sh(t, "/sbin/rmmod", "asker")
 	for i := range occupants {
-		sh(t, "/sbin/insmod", specimen(fmt.Sprint("nap", i)), "ms=0")
-		defer sh(t, "/sbin/rmmod", fmt.Sprint("nap", i))
+		if err := finit(specimen(fmt.Sprint("nap", i)), "ms=0"); err != nil {
+			t.Error(err)
+		}
+		defer unix.DeleteModule(fmt.Sprint("nap", i), unix.O_NONBLOCK)
 	}
 	requests := requestsUntilNow(t, tr)
 	restore()
