@@ -86,16 +86,16 @@ func (o *verifyOptions) run(ctx context.Context, stdin io.Reader, out io.Writer)
 		if err != nil {
 			return err
 		}
-		v := verificationOf(o.journal, report, anchors)
+		v := history.VerificationOf(o.journal, report, anchors)
 		if o.json {
 			err = term.PrintJSON(out, v)
 		} else {
-			err = term.PrintTo(out, v.print)
+			err = term.PrintTo(out, v.Print)
 		}
 		if err != nil || v.OK {
 			return err
 		}
-		return &exitError{status: exitRefused, err: errors.New(v.verdict()), hint: v.hint()}
+		return &exitError{status: exitRefused, err: errors.New(v.Verdict()), hint: v.Hint()}
 	})
 }
 
@@ -129,8 +129,8 @@ func (o *verifyOptions) readAnchors(ctx context.Context, stdin io.Reader) (ancho
 	lines.Buffer(nil, 1<<20)
 	known := map[journal.Anchor]bool{}
 	for n := 1; lines.Scan(); n++ {
-		text, err := anchorLine(lines.Text())
-		if err == nil && !looksLikeAnchor(text) {
+		text, err := history.AnchorLine(lines.Text())
+		if err == nil && !history.LooksLikeAnchor(text) {
 			continue // of a log, most lines are about something else
 		}
 		var a journal.Anchor
@@ -144,8 +144,8 @@ func (o *verifyOptions) readAnchors(ctx context.Context, stdin io.Reader) (ancho
 		if known[a] {
 			continue
 		}
-		if len(anchors) == maxAnchors {
-			return nil, fmt.Errorf("more than %d anchors in %s: give those of this journal", maxAnchors, cells.Short(o.anchors))
+		if len(anchors) == history.MaxAnchors {
+			return nil, fmt.Errorf("more than %d anchors in %s: give those of this journal", history.MaxAnchors, cells.Short(o.anchors))
 		}
 		known[a], anchors = true, append(anchors, a)
 	}

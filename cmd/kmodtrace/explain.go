@@ -236,7 +236,7 @@ func (o *explainOptions) watch(ctx context.Context, out io.Writer) error {
 		ctx, cancel = context.WithTimeout(ctx, o.timeout)
 		defer cancel()
 	}
-	sayBlind(zerolog.Ctx(ctx), t.Coverage())
+	render.SayBlind(zerolog.Ctx(ctx), t.Coverage())
 	if err := writeReady(o.readyFile); err != nil {
 		return err
 	}

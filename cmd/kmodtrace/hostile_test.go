@@ -127,9 +127,9 @@ func shownTexts(text string) map[string]func(*render.ResultText) string {
 		"anchor": func(*render.ResultText) string { return cells.Printable(journal.Anchor{Journal: text}.String()) }, // as audit prints it
 		"verification": func(*render.ResultText) string {
 			return printed(func(b *bytes.Buffer) error {
-				v := all["verification"].(*verification)
-				v.Problems[0].line = text
-				return v.print(b)
+				v := all["verification"].(*history.Verification)
+				v.Problems[0].Line = text
+				return v.Print(b)
 			})
 		},
 		"module": func(*render.ResultText) string {
@@ -155,7 +155,7 @@ func shownTexts(text string) map[string]func(*render.ResultText) string {
 			p.Main.Facts = sample.New[timeline.Facts](text)
 			return paintedLines(t.Theme, p.Text(&timeline.TextOptions{Columns: t.Width})) + printed(func(b *bytes.Buffer) error { return errors.Join(p.SVG(b), p.HTML(b)) })
 		},
-		"loss": func(*render.ResultText) string { return lossText(tracer.Loss{Events: 1}) },
+		"loss": func(*render.ResultText) string { return render.LossText(tracer.Loss{Events: 1}) },
 	}
 }
 

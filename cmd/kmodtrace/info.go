@@ -9,6 +9,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
+	"github.com/kmodtrace/kmodtrace/internal/history"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/spf13/cobra"
@@ -38,7 +39,7 @@ func newInfoCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&opts.json, "json", false, "print one JSON object (docs/schema/file.schema.json)")
 	cmd.Flags().StringVarP(&opts.field, "field", "F", "", "print only the values of this field, one to a line")
 	cmd.Flags().BoolVar(&opts.symbols, "symbols", false, "list the imported and exported symbols too")
-	opts.loaded.register(cmd)
+	opts.loaded.Register(cmd)
 	return cmd
 }
 
@@ -46,7 +47,7 @@ type infoOptions struct {
 	json    bool
 	field   string
 	symbols bool
-	loaded  loadedFlags
+	loaded  history.LoadedFlags
 }
 
 func (o *infoOptions) run(ctx context.Context, out io.Writer, target string) error {
@@ -61,11 +62,11 @@ func (o *infoOptions) run(ctx context.Context, out io.Writer, target string) err
 	if err != nil {
 		return err
 	}
-	by := o.loaded.ofModule(ctx, file.Name)
+	by := o.loaded.OfModule(ctx, file.Name)
 	if o.json {
-		return term.PrintJSON(out, describedFile{file, by})
+		return term.PrintJSON(out, history.DescribedFile{file, by})
 	}
-	lines := append(infoLines(file), by.lines()...)
+	lines := append(infoLines(file), by.Lines()...)
 	if o.symbols {
 		lines = append(lines, symbolLines(file)...)
 	}

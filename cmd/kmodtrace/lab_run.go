@@ -65,7 +65,7 @@ runs: a Go program prints the stacks of its goroutines then.
 				}
 				if m.Terminal != nil {
 					stdout = f
-					m.Stdin = watchEscape(m.Stdin, func() { end(errEscape) })
+					m.Stdin = term.WatchEscape(m.Stdin, func() { end(term.ErrEscape) })
 				}
 			}
 			defer restore()

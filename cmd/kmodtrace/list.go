@@ -10,6 +10,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
+	"github.com/kmodtrace/kmodtrace/internal/history"
 	"github.com/kmodtrace/kmodtrace/internal/modname"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kmod"
@@ -18,7 +19,7 @@ import (
 
 func newListCommand() *cobra.Command {
 	var asJSON bool
-	var loaded loadedFlags
+	var loaded history.LoadedFlags
 	cmd := &cobra.Command{
 		Use:   "list [GLOB...]",
 		Short: "List the modules that the kernel has in memory",
@@ -28,7 +29,7 @@ func newListCommand() *cobra.Command {
 			"that not all was watched since, so that it may have been loaded again by somebody else.",
 		Example: "  kmodtrace list\n  kmodtrace list 'nf_*' --json",
 		RunE: func(cmd *cobra.Command, globs []string) error {
-			modules, err := kmod.List(&kmod.ListOptions{Root: loaded.root})
+			modules, err := kmod.List(&kmod.ListOptions{Root: loaded.Root})
 			if err != nil {
 				return err
 			}
@@ -36,9 +37,9 @@ func newListCommand() *cobra.Command {
 				return err
 			}
 			out := cmd.OutOrStdout()
-			known := loaded.modules(cmd.Context())
+			known := loaded.Modules(cmd.Context())
 			if asJSON {
-				return term.PrintJSON(out, listedModules(modules, known))
+				return term.PrintJSON(out, history.ListedModules(modules, known))
 			}
 			table := moduleTable(modules, term.Width(out))
 			if known != nil {
@@ -48,7 +49,7 @@ func newListCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON array (docs/schema/module.schema.json)")
-	loaded.register(cmd)
+	loaded.Register(cmd)
 	return cmd
 }
 
@@ -119,13 +120,13 @@ func taintWords(taints []kmod.Taint) string {
 }
 
 // addLoaded puts when, and by whom, after the state: what is on the right is cut first.
-func addLoaded(t *term.Table, modules []kmod.Module, known map[string]*loadedBy, now time.Time) {
+func addLoaded(t *term.Table, modules []kmod.Module, known map[string]*history.LoadedBy, now time.Time) {
 	const after = 4
 	t.Header = slices.Insert(t.Header, after, "LOADED", "BY")
 	for i := range t.Rows {
 		when, who := "-", "-"
 		if by := known[modules[i].Name]; by != nil {
-			when, who = by.when(now), by.who()
+			when, who = by.When(now), by.Who()
 		}
 		t.Rows[i] = slices.Insert(t.Rows[i], after, when, who)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/history"
 	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/journal"
 )
@@ -48,14 +49,14 @@ func TestLoadedNow(t *testing.T) {
 	}
 	expect := func(when, hello, ext4 string) {
 		t.Helper()
-		known, err := loadedNow(t.Context(), j.Path(), root)
+		known, err := history.LoadedNow(t.Context(), j.Path(), root)
 		if err != nil || known["hello"] == nil || known["ext4"] == nil || len(known) != 2 {
 			t.Fatalf("%s: %v, %v", when, known, err)
 		}
-		if got := known["hello"].who(); got != hello {
+		if got := known["hello"].Who(); got != hello {
 			t.Errorf("%s: hello by %q, want %q", when, got, hello)
 		}
-		if got := known["ext4"].who(); got != ext4 {
+		if got := known["ext4"].Who(); got != ext4 {
 			t.Errorf("%s: ext4 by %q, want %q", when, got, ext4)
 		}
 	}
@@ -84,15 +85,15 @@ func TestLoadedNow(t *testing.T) {
 func TestLoadedWhen(t *testing.T) {
 	now := time.Date(2026, 3, 1, 23, 0, 0, 0, time.Local)
 	for _, c := range []struct {
-		by   loadedBy
+		by   history.LoadedBy
 		want string
 	}{
-		{loadedBy{Seen: true, Time: now.Add(-time.Hour)}, "22:00:00"},
-		{loadedBy{Seen: true, Time: now.Add(-24 * time.Hour)}, "2026-02-28"},
-		{loadedBy{Time: now.Add(-time.Hour)}, "before 22:00:00"},
-		{loadedBy{Time: now.Add(-24 * time.Hour)}, "before 2026-02-28"},
+		{history.LoadedBy{Seen: true, Time: now.Add(-time.Hour)}, "22:00:00"},
+		{history.LoadedBy{Seen: true, Time: now.Add(-24 * time.Hour)}, "2026-02-28"},
+		{history.LoadedBy{Time: now.Add(-time.Hour)}, "before 22:00:00"},
+		{history.LoadedBy{Time: now.Add(-24 * time.Hour)}, "before 2026-02-28"},
 	} {
-		if got := c.by.when(now); got != c.want {
+		if got := c.by.When(now); got != c.want {
 			t.Errorf("%+v: %q, want %q", c.by, got, c.want)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/kmodtrace/kmodtrace/internal/cli"
+	"github.com/kmodtrace/kmodtrace/internal/history"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
@@ -125,7 +126,7 @@ func carryOut(ctx context.Context, r *reload.Reloader, s *proof.Session, plan *r
 // loadedFrom asks a journal from which file a module was loaded.
 func loadedFrom(path string) func(context.Context, string) string {
 	return func(ctx context.Context, module string) string {
-		known, err := loadedNow(ctx, path, "/")
+		known, err := history.LoadedNow(ctx, path, "/")
 		if err != nil || known[module] == nil {
 			return ""
 		}

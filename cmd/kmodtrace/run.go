@@ -101,7 +101,7 @@ func (o *runOptions) run(ctx context.Context, args []string, stderr io.Writer) e
 		return err
 	}
 	defer t.Close()
-	sayBlind(zerolog.Ctx(ctx), t.Coverage())
+	render.SayBlind(zerolog.Ctx(ctx), t.Coverage())
 	report, err := o.newReport(stderr)
 	if err != nil {
 		return err
@@ -139,10 +139,10 @@ func (o *runOptions) end(r *follow.Runner, t *tracer.Tracer) {
 		logError(r.Log.Error(), err)
 	}
 	if loss.Any() {
-		r.Log.Warn().Msgf("%s: what was shown may be incomplete", lossText(loss))
+		r.Log.Warn().Msgf("%s: what was shown may be incomplete", render.LossText(loss))
 	}
 	if all := t.Disturbances(); len(all) > 0 {
-		r.Log.Warn().Msgf("hooks were disturbed: %s: what was shown may be incomplete", disturbancesText(all))
+		r.Log.Warn().Msgf("hooks were disturbed: %s: what was shown may be incomplete", render.DisturbancesText(all))
 	}
 	if folded, err := t.Folded(); err == nil && len(folded) > 0 {
 		r.Log.Warn().Msgf("counted, not shown one by one, and perhaps the command's: %s", render.FoldedText(folded, make(render.Users)))

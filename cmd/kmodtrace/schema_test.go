@@ -138,7 +138,7 @@ func records(text string) map[string]any {
 		"first":        sample.New[history.FirstSeen](text),
 		"loaded":       filledLoaded(text),
 		"anchor":       sample.New[anchorJSON](text),
-		"verification": sample.New[verification](text),
+		"verification": sample.New[history.Verification](text),
 		"trial":        filledTrial(text),
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -18,7 +19,7 @@ func openSession(ctx context.Context, backend tracer.Backend) (s *proof.Session,
 	if err != nil {
 		return nil, nil, err
 	}
-	sayBlind(zerolog.Ctx(ctx), t.Coverage())
+	render.SayBlind(zerolog.Ctx(ctx), t.Coverage())
 	k, err := borrowKernel(ctx)
 	if err == nil {
 		s, err = proof.Open(&proof.Options{Tracer: t, Kernel: k})

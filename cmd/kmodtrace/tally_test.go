@@ -5,40 +5,41 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
 )
 
 func TestTally(t *testing.T) {
-	var none tally
-	if got := none.text(false); got != "saw no action of the kernel with modules" {
+	var none render.Tally
+	if got := none.Text(false); got != "saw no action of the kernel with modules" {
 		t.Errorf("%q", got)
 	}
-	var some tally
+	var some render.Tally
 	for _, a := range []tracer.Action{
 		{Kind: tracer.Load, Outcome: tracer.Live}, {Kind: tracer.Load, Outcome: tracer.Failed},
 		{Kind: tracer.Unload, Outcome: tracer.Unloaded}, {Kind: tracer.Autoload, Outcome: tracer.Pending},
 	} {
-		some.action(&a)
+		some.Action(&a)
 	}
-	if got, want := some.text(false), "saw 2 loads, 1 unload and 1 request (1 failed, 1 not ended), showed 0"; got != want {
+	if got, want := some.Text(false), "saw 2 loads, 1 unload and 1 request (1 failed, 1 not ended), showed 0"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	some.shown = 4
-	if got := some.text(false); strings.Contains(got, "showed") {
+	some.Shown = 4
+	if got := some.Text(false); strings.Contains(got, "showed") {
 		t.Errorf("all was shown: %q", got)
 	}
-	if got := (&tally{events: 1, shown: 1}).text(true); got != "saw 1 event, showed 1" {
+	if got := (&render.Tally{Events: 1, Shown: 1}).Text(true); got != "saw 1 event, showed 1" {
 		t.Errorf("%q", got)
 	}
 }
 
 func TestLossText(t *testing.T) {
-	if got := lossText(tracer.Loss{}); got != "lost nothing" {
+	if got := render.LossText(tracer.Loss{}); got != "lost nothing" {
 		t.Errorf("%q", got)
 	}
 	l := tracer.Loss{Events: 1, Untracked: 2, Missed: 3, MissedBy: map[string]uint64{"b": 1, "a": 2}, Dropped: 4}
-	if got, want := lossText(l), "lost 1 event, 2 untracked attempts, 3 probe runs (a: 2, b: 1), 4 unfinished actions"; got != want {
+	if got, want := render.LossText(l), "lost 1 event, 2 untracked attempts, 3 probe runs (a: 2, b: 1), 4 unfinished actions"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
@@ -56,7 +57,7 @@ func TestSayReady(t *testing.T) {
 	}
 	var out strings.Builder
 	log := zerolog.New(plainLog{&out})
-	sayReady(&log, c, 412*time.Millisecond)
+	render.SayReady(&log, c, 412*time.Millisecond)
 	text := out.String()
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	if len(lines) != 3 {

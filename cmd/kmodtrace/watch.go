@@ -103,7 +103,7 @@ func (o *watchOptions) run(ctx context.Context, stdout io.Writer) error {
 		defer cancel()
 	}
 	log := zerolog.Ctx(ctx)
-	sayReady(log, t.Coverage(), time.Since(start))
+	render.SayReady(log, t.Coverage(), time.Since(start))
 	w := &watcher{watchOptions: o, wanted: wanted, out: batch{out: stdout}}
 	if err := w.begin(); err != nil {
 		return err
@@ -165,7 +165,7 @@ type watcher struct {
 	actions *render.ActionTable
 	raw     *render.EventTable
 	forest  render.Forest
-	tally   tally
+	tally   render.Tally
 	skipped int // actions that were not looked at any more
 }
 
@@ -203,7 +203,7 @@ func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
 			w.skipped = 1 + actions.Skip()
 			break
 		}
-		w.tally.action(a)
+		w.tally.Action(a)
 		if err := w.take(ctx, q, a); err != nil {
 			return err
 		}
@@ -246,7 +246,7 @@ func (w *watcher) watchEvents(ctx context.Context, t *tracer.Tracer) error {
 	events := tail.New(ctx, t.Events)
 	defer events.Skip()
 	for e := range events.Items {
-		w.tally.events++
+		w.tally.Events++
 		if w.wanted.Thread(e.Thread) {
 			if err := w.show(e, func() string { return w.raw.Render(e) }); err != nil {
 				return err
@@ -264,7 +264,7 @@ func (w *watcher) watchEvents(ctx context.Context, t *tracer.Tracer) error {
 
 // show has one record written with the next pass, as JSON or as text.
 func (w *watcher) show(record any, text func() string) error {
-	w.tally.shown++
+	w.tally.Shown++
 	if !w.json {
 		w.out.add(text())
 		return nil
@@ -277,7 +277,7 @@ func (w *watcher) show(record any, text func() string) error {
 	return nil
 }
 
-func (w *watcher) enough() bool { return w.count > 0 && w.tally.shown >= w.count }
+func (w *watcher) enough() bool { return w.count > 0 && w.tally.Shown >= w.count }
 
 // end says what was seen and lost.
 func (w *watcher) end(t *tracer.Tracer, watchErr error, log *zerolog.Logger) error {
@@ -293,12 +293,12 @@ func (w *watcher) end(t *tracer.Tracer, watchErr error, log *zerolog.Logger) err
 		return err
 	}
 	disturbances := t.Disturbances()
-	said := fmt.Errorf("%s; %s", w.tally.text(w.events), lossText(loss))
+	said := fmt.Errorf("%s; %s", w.tally.Text(w.events), render.LossText(loss))
 	if n := render.FoldedTotal(folded); n > 0 {
 		said = fmt.Errorf("%w; counted %s of callers who may not load modules", said, cells.Plural(n, "more refusal"))
 	}
 	if len(disturbances) > 0 {
-		said = fmt.Errorf("%w; hooks were disturbed: %s", said, disturbancesText(disturbances))
+		said = fmt.Errorf("%w; hooks were disturbed: %s", said, render.DisturbancesText(disturbances))
 	}
 	if w.skipped > 0 {
 		said = fmt.Errorf("%w; %d more were not looked at: told twice to end", said, w.skipped)
@@ -306,6 +306,6 @@ func (w *watcher) end(t *tracer.Tracer, watchErr error, log *zerolog.Logger) err
 	if loss.Any() || w.skipped > 0 || len(disturbances) > 0 {
 		return &exitError{status: exitLost, err: said, hint: "what was shown may be incomplete"}
 	}
-	log.Info().Uint64("shown", w.tally.shown).Msg(said.Error())
+	log.Info().Uint64("shown", w.tally.Shown).Msg(said.Error())
 	return nil
 }

@@ -1,4 +1,4 @@
-package main
+package term
 
 import (
 	"errors"
@@ -18,7 +18,7 @@ const (
 	escapeKept = 64 << 10
 )
 
-var errEscape = errors.New("by Ctrl-] three times")
+var ErrEscape = errors.New("by Ctrl-] three times")
 
 // escapeReader gives what is typed, and reads on when nobody takes it.
 type escapeReader struct {
@@ -28,9 +28,9 @@ type escapeReader struct {
 	err  error
 }
 
-// watchEscape reads from a terminal, and calls end when the escape key is pressed often
+// WatchEscape reads from a terminal, and calls end when the escape key is pressed often
 // enough.
-func watchEscape(terminal io.Reader, end func()) io.Reader {
+func WatchEscape(terminal io.Reader, end func()) io.Reader {
 	r := newEscapeReader()
 	go r.watch(terminal, end, time.Now)
 	return r

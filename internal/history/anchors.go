@@ -1,4 +1,4 @@
-package main
+package history
 
 import (
 	"encoding/json"
@@ -9,13 +9,13 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/render"
 )
 
-// maxAnchors is how many are compared: a hundred years of one each hour.
-const maxAnchors = 1_000_000
+// MaxAnchors is how many are compared: a hundred years of one each hour.
+const MaxAnchors = 1_000_000
 
-// anchorLine gives the message of a line. In the JSON of journalctl, what journald found
+// AnchorLine gives the message of a line. In the JSON of journalctl, what journald found
 // out itself of who wrote it begins with _: there an anchor counts only if it is from
 // root's kmodtrace.
-func anchorLine(line string) (string, error) {
+func AnchorLine(line string) (string, error) {
 	if !strings.HasPrefix(line, "{") {
 		return line, nil
 	}
@@ -30,7 +30,7 @@ func anchorLine(line string) (string, error) {
 	}
 	text := messageText(entry.Message)
 	switch {
-	case !looksLikeAnchor(text):
+	case !LooksLikeAnchor(text):
 		return "", nil
 	case entry.UID != "0":
 		return "", fmt.Errorf("an anchor that user %s wrote, not root", orUnknownText(entry.UID))
@@ -67,9 +67,9 @@ func messageText(raw json.RawMessage) string {
 	return string(bytes)
 }
 
-// looksLikeAnchor tells lines apart in which other programs also say journal=. One whose
+// LooksLikeAnchor tells lines apart in which other programs also say journal=. One whose
 // end was cut off still looks like an anchor.
-func looksLikeAnchor(line string) bool {
+func LooksLikeAnchor(line string) bool {
 	_, rest, found := strings.Cut(line, "journal=")
 	return found && strings.Contains(rest, " records=")
 }

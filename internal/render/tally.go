@@ -1,4 +1,4 @@
-package main
+package render
 
 import (
 	"fmt"
@@ -12,14 +12,14 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// tally counts what a watch saw.
-type tally struct {
-	shown, events            uint64
+// Tally counts what a watch saw.
+type Tally struct {
+	Shown, Events            uint64
 	loads, unloads, requests uint64
 	failed, pending          uint64
 }
 
-func (t *tally) action(a *tracer.Action) {
+func (t *Tally) Action(a *tracer.Action) {
 	switch a.Kind {
 	case tracer.Unload:
 		t.unloads++
@@ -36,9 +36,9 @@ func (t *tally) action(a *tracer.Action) {
 	}
 }
 
-func (t *tally) text(events bool) string {
+func (t *Tally) Text(events bool) string {
 	if events {
-		return fmt.Sprintf("saw %s, showed %d", cells.Plural(t.events, "event"), t.shown)
+		return fmt.Sprintf("saw %s, showed %d", cells.Plural(t.Events, "event"), t.Shown)
 	}
 	total := t.loads + t.unloads + t.requests
 	if total == 0 {
@@ -55,14 +55,14 @@ func (t *tally) text(events bool) string {
 	if len(of) > 0 {
 		text += " (" + strings.Join(of, ", ") + ")"
 	}
-	if t.shown != total {
-		text += fmt.Sprintf(", showed %d", t.shown)
+	if t.Shown != total {
+		text += fmt.Sprintf(", showed %d", t.Shown)
 	}
 	return text
 }
 
-// lossText says what was lost, in one line.
-func lossText(l tracer.Loss) string {
+// LossText says what was lost, in one line.
+func LossText(l tracer.Loss) string {
 	if !l.Any() {
 		return "lost nothing"
 	}
@@ -85,8 +85,8 @@ func lossText(l tracer.Loss) string {
 	return "lost " + strings.Join(parts, ", ")
 }
 
-// disturbancesText says what disturbed the hooks, in one line.
-func disturbancesText(all []tracer.Disturbance) string {
+// DisturbancesText says what disturbed the hooks, in one line.
+func DisturbancesText(all []tracer.Disturbance) string {
 	texts := make([]string, len(all))
 	for i, d := range all {
 		texts[i] = d.String()
@@ -103,8 +103,8 @@ func missedText(missed map[string]uint64) string {
 	return strings.Join(parts, ", ")
 }
 
-// sayReady says what is attached, and what is not and therefore not seen.
-func sayReady(log *zerolog.Logger, c tracer.Coverage, took time.Duration) {
+// SayReady says what is attached, and what is not and therefore not seen.
+func SayReady(log *zerolog.Logger, c tracer.Coverage, took time.Duration) {
 	attached := 0
 	for _, h := range c.Hooks {
 		if h.Attached {
@@ -116,11 +116,11 @@ func sayReady(log *zerolog.Logger, c tracer.Coverage, took time.Duration) {
 		text += fmt.Sprintf(" (no fentry: %s)", cells.ShortLine(c.WhyKprobe))
 	}
 	log.Info().Int("hooks", attached).Stringer("backend", c.Backend).Int64("took_ns", int64(took)).Msg(text)
-	sayBlind(log, c)
+	SayBlind(log, c)
 }
 
-// sayBlind says what is not seen, a line for each hook that is not attached.
-func sayBlind(log *zerolog.Logger, c tracer.Coverage) {
+// SayBlind says what is not seen, a line for each hook that is not attached.
+func SayBlind(log *zerolog.Logger, c tracer.Coverage) {
 	for _, h := range c.Degraded() {
 		log.Warn().Str("target", h.Target).Str("how", h.How).
 			Msgf("not seen: %s (%s of %s: %s)", h.Tells, h.How, h.Target, whyNot(h))

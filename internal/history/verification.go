@@ -1,4 +1,4 @@
-package main
+package history
 
 import (
 	"fmt"
@@ -8,8 +8,8 @@ import (
 	"github.com/kmodtrace/kmodtrace/journal"
 )
 
-// verification is what audit verify found.
-type verification struct {
+// Verification is what audit verify found.
+type Verification struct {
 	Path    string `json:"path"`
 	Journal string `json:"journal"` // its own name
 	OK      bool   `json:"ok"`
@@ -41,11 +41,11 @@ type verifyProblem struct {
 	Through int64  `json:"through,omitempty"`
 	Text    string `json:"text"`
 
-	line string
+	Line string
 }
 
-func verificationOf(path string, r *journal.Report, anchors []journal.Anchor) *verification {
-	v := &verification{
+func VerificationOf(path string, r *journal.Report, anchors []journal.Anchor) *Verification {
+	v := &Verification{
 		Path: path, Journal: r.Journal, Records: r.Records, First: r.First, Removed: r.Removed, Thinned: r.Thinned,
 		Last: lastRecord{r.Last.Count, r.Last.Hash}, Anchors: len(anchors), Compared: r.Anchors,
 		Problems: []verifyProblem{}, More: r.More,
@@ -62,10 +62,10 @@ func verificationOf(path string, r *journal.Report, anchors []journal.Anchor) *v
 	return v
 }
 
-// print gives a line for each problem, and what was checked.
-func (v *verification) print(w io.Writer) error {
+// Print gives a line for each problem, and what was checked.
+func (v *Verification) Print(w io.Writer) error {
 	for _, p := range v.Problems {
-		fmt.Fprintln(w, cells.Printable(p.line))
+		fmt.Fprintln(w, cells.Printable(p.Line))
 	}
 	if v.More > 0 {
 		fmt.Fprintf(w, "and %s more\n", cells.Plural(uint64(v.More), "problem"))
@@ -75,7 +75,7 @@ func (v *verification) print(w io.Writer) error {
 }
 
 // summary says what there is, what is wrong, and what the anchors say.
-func (v *verification) summary() string {
+func (v *Verification) summary() string {
 	text := fmt.Sprintf("%s: %s", v.Path, cells.Plural(uint64(v.Records), "record"))
 	if v.Records > 0 {
 		text += fmt.Sprintf(" from number %d on", v.First)
@@ -103,14 +103,14 @@ func (v *verification) summary() string {
 	return text
 }
 
-func (v *verification) verdict() string {
+func (v *Verification) Verdict() string {
 	if len(v.Problems) == 0 {
 		return "no anchor could be compared, so it is not known whether this is the journal that they are about"
 	}
 	return "the journal is not as it was written"
 }
 
-func (v *verification) hint() string {
+func (v *Verification) Hint() string {
 	switch {
 	case len(v.Problems) > 0:
 		return "records before the first of those can be trusted, those after it only as far as an anchor covers them"

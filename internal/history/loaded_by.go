@@ -1,4 +1,4 @@
-package main
+package history
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
-	"github.com/kmodtrace/kmodtrace/internal/history"
 	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/journal"
@@ -18,8 +17,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// loadedBy is what the journal knows of how a module came into the kernel.
-type loadedBy struct {
+// LoadedBy is what the journal knows of how a module came into the kernel.
+type LoadedBy struct {
 	// Seen says that the load was; else an inventory found the module, and By is not
 	// known.
 	Seen      bool      `json:"seen"`
@@ -35,15 +34,15 @@ type loadedBy struct {
 	Doubtful bool `json:"doubtful,omitempty"`
 }
 
-func loadedByOf(m *journal.LoadedModule, doubtful bool) *loadedBy {
-	return &loadedBy{
+func loadedByOf(m *journal.LoadedModule, doubtful bool) *LoadedBy {
+	return &LoadedBy{
 		Seen: m.Kind == journal.KindAction, Time: m.Time.UTC(), User: m.User, UID: m.UID, Container: m.Container,
 		File: m.File, Content: m.Content, Record: m.ID, Doubtful: doubtful || m.Unwatched,
 	}
 }
 
-// who names the user, or says that nobody knows.
-func (l *loadedBy) who() string {
+// Who names the user, or says that nobody knows.
+func (l *LoadedBy) Who() string {
 	switch {
 	case !l.Seen:
 		return "not known"
@@ -53,8 +52,8 @@ func (l *loadedBy) who() string {
 	return cells.OrDash(l.User)
 }
 
-// when is a time of today, or a date; before it, where the load was not seen.
-func (l *loadedBy) when(now time.Time) string {
+// When is a time of today, or a date; before it, where the load was not seen.
+func (l *LoadedBy) When(now time.Time) string {
 	text := l.Time.Local().Format(time.DateOnly)
 	if text == now.Local().Format(time.DateOnly) {
 		text = render.ClockTime(l.Time)
@@ -65,28 +64,28 @@ func (l *loadedBy) when(now time.Time) string {
 	return text
 }
 
-// loadedFlags say where to look for a journal that is an addition to the answer, not
+// LoadedFlags say where to look for a journal that is an addition to the answer, not
 // the answer.
-type loadedFlags struct {
-	root, journal string
+type LoadedFlags struct {
+	Root, journal string
 	named         func() bool // the journal's file was given
 }
 
-func (f *loadedFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.root, "root", "/", "folder that holds proc and sys, such as a host's seen from a container")
+func (f *LoadedFlags) Register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.Root, "root", "/", "folder that holds proc and sys, such as a host's seen from a container")
 	cmd.Flags().StringVar(&f.journal, "journal", "", "who loaded what is in the journal in this `FILE` (default "+service.DefaultJournal+" in the root)")
 	f.named = func() bool { return cmd.Flags().Changed("journal") }
 }
 
-// modules gives what the journal knows of the modules that are in the kernel now; nil
+// Modules gives what the journal knows of the modules that are in the kernel now; nil
 // where there is no journal to ask. That there is none is no error, nor that this user
 // may not read the one of the system; all else is said, and no error either.
-func (f *loadedFlags) modules(ctx context.Context) map[string]*loadedBy {
+func (f *LoadedFlags) Modules(ctx context.Context) map[string]*LoadedBy {
 	path := f.journal
 	if !f.named() {
-		path = filepath.Join(f.root, service.DefaultJournal)
+		path = filepath.Join(f.Root, service.DefaultJournal)
 	}
-	known, err := loadedNow(ctx, path, f.root)
+	known, err := LoadedNow(ctx, path, f.Root)
 	usual := !f.named() && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission))
 	if err != nil && !usual {
 		zerolog.Ctx(ctx).Warn().Msgf("who loaded what is not known: %v", cells.OneLine(err))
@@ -94,9 +93,9 @@ func (f *loadedFlags) modules(ctx context.Context) map[string]*loadedBy {
 	return known
 }
 
-// loadedNow asks a journal what is loaded. Of another boot it knows nothing that
+// LoadedNow asks a journal what is loaded. Of another boot it knows nothing that
 // matters now.
-func loadedNow(ctx context.Context, path, root string) (map[string]*loadedBy, error) {
+func LoadedNow(ctx context.Context, path, root string) (map[string]*LoadedBy, error) {
 	r, err := journal.OpenReadOnly(path)
 	if err != nil {
 		return nil, err
@@ -106,11 +105,11 @@ func loadedNow(ctx context.Context, path, root string) (map[string]*loadedBy, er
 	if err != nil {
 		return nil, err
 	}
-	l, err := history.LoadedAt(ctx, r, time.Now())
+	l, err := LoadedAt(ctx, r, time.Now())
 	if err != nil {
 		return nil, err
 	}
-	known := map[string]*loadedBy{}
+	known := map[string]*LoadedBy{}
 	if l.Boot != boot {
 		return known, nil
 	}
@@ -124,10 +123,10 @@ func loadedNow(ctx context.Context, path, root string) (map[string]*loadedBy, er
 // listedModule is a module of list, and who loaded it.
 type listedModule struct {
 	kmod.Module
-	Loaded *loadedBy `json:"loaded,omitempty"`
+	Loaded *LoadedBy `json:"loaded,omitempty"`
 }
 
-func listedModules(modules []kmod.Module, known map[string]*loadedBy) []listedModule {
+func ListedModules(modules []kmod.Module, known map[string]*LoadedBy) []listedModule {
 	listed := make([]listedModule, len(modules))
 	for i := range modules {
 		listed[i] = listedModule{modules[i], known[modules[i].Name]}
@@ -135,19 +134,19 @@ func listedModules(modules []kmod.Module, known map[string]*loadedBy) []listedMo
 	return listed
 }
 
-// describedFile is a file of info, and who loaded the module of that name.
-type describedFile struct {
+// DescribedFile is a file of info, and who loaded the module of that name.
+type DescribedFile struct {
 	*kmod.File
-	Loaded *loadedBy `json:"loaded,omitempty"`
+	Loaded *LoadedBy `json:"loaded,omitempty"`
 }
 
-// ofModule gives what is known of one module, if it is in the kernel.
-func (f *loadedFlags) ofModule(ctx context.Context, name string) *loadedBy {
-	by := f.modules(ctx)[name]
+// OfModule gives what is known of one module, if it is in the kernel.
+func (f *LoadedFlags) OfModule(ctx context.Context, name string) *LoadedBy {
+	by := f.Modules(ctx)[name]
 	if by == nil {
 		return nil
 	}
-	modules, err := kmod.List(&kmod.ListOptions{Root: f.root})
+	modules, err := kmod.List(&kmod.ListOptions{Root: f.Root})
 	if err != nil {
 		return nil
 	}
@@ -159,12 +158,12 @@ func (f *loadedFlags) ofModule(ctx context.Context, name string) *loadedBy {
 	return nil
 }
 
-// lines tell it among those of a file.
-func (l *loadedBy) lines() []kmod.Field {
+// Lines tell it among those of a file.
+func (l *LoadedBy) Lines() []kmod.Field {
 	if l == nil {
 		return nil
 	}
-	when := history.DateTime(l.Time)
+	when := DateTime(l.Time)
 	if !l.Seen {
 		return []kmod.Field{{Key: "loaded", Value: "before " + when + ", when it was found; by whom is not known"}}
 	}
