@@ -64,7 +64,7 @@ func (o *infoOptions) run(ctx context.Context, out io.Writer, target string) err
 	}
 	by := o.loaded.OfModule(ctx, file.Name)
 	if o.json {
-		return term.PrintJSON(out, history.DescribedFile{file, by})
+		return term.PrintJSON(out, history.DescribedFile{File: file, Loaded: by})
 	}
 	lines := append(infoLines(file), by.Lines()...)
 	if o.symbols {

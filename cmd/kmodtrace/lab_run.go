@@ -112,7 +112,7 @@ func attachTerminal(m *lab.Machine, stdout io.Writer) (restore func(), err error
 
 // labError is a failure of the lab itself.
 func labError(err error) error {
-	if usage := (*exitError)(nil); errors.As(err, &usage) {
+	if usage := (*cli.UsageError)(nil); errors.As(err, &usage) {
 		return err
 	}
 	return &exitError{status: exitLab, err: err}
