@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/kernel"
+	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/spf13/cobra"
 )
@@ -21,7 +23,8 @@ func newDoctorCommand() *cobra.Command {
 		Short: "Say what this kernel lets kmodtrace see, and why not more",
 		Long: `Say what this kernel, and this user, let kmodtrace see. It asks for each thing that
 tracing needs, then really attaches, lists every hook with how it is attached or why it is
-not and what is not seen then, and detaches. It changes nothing and loads nothing.
+not and what is not seen then, and detaches. It changes nothing and loads nothing. It also
+says whether modules can be loaded, and which of those in the kernel nobody may unload.
 
 Exit status: 0 when tracing works, 4 when it does not.`,
 		Example: "  kmodtrace doctor\n  kmodtrace doctor --backend kprobe --json",
@@ -117,6 +120,7 @@ func checks() []check {
 		optional("fentry", tracer.HaveFentry(), privilege.Have == yes),
 		optional("BPF LSM", tracer.HaveBPFLSM(), true),
 		loadingCheck(),
+		refcountCheck(kmod.List(nil)),
 		signatureCheck(),
 		loginCheck(kernel.LoginUIDImmutable()),
 	}
@@ -169,6 +173,28 @@ func loadingCheck() check {
 		c.Have, c.Note = unknown, oneLineError{err}.Error()
 	case value != "0":
 		c.Have, c.Note = no, "kernel.modules_disabled is set: no module can be loaded or unloaded until reboot"
+	}
+	return c
+}
+
+// refcountCheck tells whether there is a module that no tool may unload: the kernel would
+// keep its lock for modules, and load and unload nothing until reboot.
+func refcountCheck(modules []kmod.Module, err error) check {
+	c := check{Name: "sound refcounts", Have: yes}
+	var broken []string
+	for i := range modules {
+		if m := &modules[i]; m.RefsNegative {
+			broken = append(broken, fmt.Sprintf("%s (%d)", m.Name, *m.Refs))
+		}
+	}
+	switch {
+	case errors.Is(err, kmod.ErrNoModules):
+		c.Note = "this kernel has no modules"
+	case err != nil:
+		c.Have, c.Note = unknown, oneLineError{err}.Error()
+	case len(broken) > 0:
+		c.Have = no
+		c.Note = strings.Join(broken, ", ") + ": an unload would be a BUG in the kernel, and kmodtrace refuses it; reboot (kmodtrace explain refcount-negative)"
 	}
 	return c
 }

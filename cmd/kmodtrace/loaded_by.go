@@ -135,22 +135,30 @@ func listedModules(modules []kmod.Module, known map[string]*loadedBy) []listedMo
 // describedFile is a file of info, and who loaded the module of that name.
 type describedFile struct {
 	*kmod.File
-	Loaded *loadedBy `json:"loaded,omitempty"`
+	// RefsNegative is that of the module in the kernel.
+	RefsNegative bool      `json:"refcount_negative,omitempty"`
+	Loaded       *loadedBy `json:"loaded,omitempty"`
 }
 
 // ofModule gives what is known of one module, if it is in the kernel.
 func (f *loadedFlags) ofModule(ctx context.Context, name string) *loadedBy {
 	by := f.modules(ctx)[name]
-	if by == nil {
+	if by == nil || f.inKernel(name) == nil {
 		return nil
 	}
+	return by
+}
+
+// inKernel gives the module of that name that is in the kernel; nil where there is none, or
+// no list of them.
+func (f *loadedFlags) inKernel(name string) *kmod.Module {
 	modules, err := kmod.List(&kmod.ListOptions{Root: f.root})
 	if err != nil {
 		return nil
 	}
 	for i := range modules {
 		if modules[i].Name == name {
-			return by
+			return &modules[i]
 		}
 	}
 	return nil
