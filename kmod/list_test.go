@@ -36,8 +36,9 @@ xfs 2097152 1 - Live 0x0000000000000000
 libcrc32c 12288 2 xfs,nf_conntrack, Live 0x0000000000000000
 stuck 4096 1 [permanent], Live 0x0000000000000000
 coming 4096 1 - Loading 0x0000000000000000 (POE+)
-going 4096 0 - Unloading 0x0000000000000000 (-)
+going 4096 -1 - Unloading 0x0000000000000000 (-)
 odd 4096 - -
+broken 4096 -1 - Live 0x0000000000000000
 `,
 		"sys/module/hello/version":    "1.0\n",
 		"sys/module/hello/srcversion": "533BB7E5866E52F63B9ACCB\n",
@@ -65,8 +66,9 @@ odd 4096 - -
 			Name: "coming", Size: 4096, State: StateLoading, Refs: number(1), Holders: none,
 			Taints: []Taint{{"P", "proprietary"}, {"O", "out-of-tree"}, {"E", "unsigned"}}, Unsigned: true,
 		},
-		{Name: "going", Size: 4096, State: StateUnloading, Refs: number(0), Holders: none, Taints: []Taint{}},
+		{Name: "going", Size: 4096, State: StateUnloading, Refs: number(-1), Holders: none, Taints: []Taint{}},
 		{Name: "odd", Size: 4096, Holders: none, Taints: []Taint{}},
+		{Name: "broken", Size: 4096, State: StateLive, Refs: number(-1), RefsNegative: true, Holders: none, Taints: []Taint{}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

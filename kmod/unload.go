@@ -118,8 +118,8 @@ func holders(root, module string) string {
 	if len(names) > 0 {
 		return " by " + strings.Join(names, ", ")
 	}
-	if refs := procfs.FirstLine(filepath.Join(dir, "refcnt")); refs != "" && refs != "0" {
-		return fmt.Sprintf(" (refcount %s)", refs)
+	if refs, err := procfs.RefCount(rooted(root), module); err == nil && refs != 0 {
+		return fmt.Sprintf(" (refcount %d)", refs)
 	}
 	return ""
 }

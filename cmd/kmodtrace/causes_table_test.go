@@ -12,6 +12,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/internal/await"
+	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
 // The machines that the cases happen in, by what they were booted with. scripts/causes
@@ -430,6 +431,25 @@ func unloadCases() []causeCase {
 				}
 				return func() {}
 			}},
+		{code: cause.RefcountNegative, boot: plainBoot, ways: []string{"unload"}, check: unasked, do: of("overput"), says: []string{"-1 references", "overput"},
+			setup: func(w *world, t *testing.T) func() {
+				undo := w.loaded(t, "overput.ko")
+				return func() {
+					mendRefcount(t)
+					undo()
+				}
+			}},
+		{code: cause.RefcountUnread, boot: plainBoot, ways: []string{"unload"}, check: unasked, do: of("hello"), says: []string{"hello"},
+			setup: func(w *world, t *testing.T) func() {
+				undo := w.loaded(t, "hello.ko")
+				shown := []func(){covered(t, "/sys/module/hello/refcnt", "many\n"), covered(t, "/proc/modules", "")}
+				return func() {
+					for _, show := range shown {
+						show()
+					}
+					undo()
+				}
+			}},
 		{code: cause.ExitStuck, boot: plainBoot, ways: ways, check: unasked, says: []string{"slowexit", " s"}, do: exitStuck,
 			setup: func(w *world, t *testing.T) func() {
 				quiet(t, "/sbin/insmod", w.specimen("slowexit.ko"), "ms=7000")
@@ -549,7 +569,62 @@ func crashCases() []causeCase {
 			},
 		})
 	}
-	return cases
+	// In this order: what the last one leaves keeps the kernel's lock for modules.
+	rmmod := func(code cause.Code, name string, says []string, files ...string) causeCase {
+		c := causeCase{code: code, name: "rmmod", boot: crashBoot + "-rmmod", ways: []string{"rmmod"}, check: unasked, says: says}
+		c.setup = func(w *world, t *testing.T) func() {
+			for _, file := range files {
+				quiet(t, "/sbin/insmod", strings.Fields(w.specimen(file))...)
+			}
+			return func() {}
+		}
+		c.do = func(w *world, t *testing.T, way string) seen { return w.unload(way, name) }
+		return c
+	}
+	below := rmmod(cause.RefcountNegative, "overput", []string{"-1 references", "kernel BUG at kernel/module"}, "overput.ko")
+	below.do = func(w *world, t *testing.T, _ string) seen {
+		command("/bin/busybox", "rmmod", "overput")
+		return ofActions(w.untilModule("overput"))
+	}
+	return append(cases,
+		rmmod(cause.ExitCrashed, "crash", []string{"BUG: kernel NULL pointer dereference"}, "crash.ko in_exit=1"),
+		rmmod(cause.KernelCrashed, "hello", []string{"tripper_notify [tripper]", "not in hello", "BUG: kernel NULL pointer dereference"}, "hello.ko", "tripper.ko"),
+		below)
+}
+
+// untilModule waits for an action about a module, where no fence can be made: a call for one
+// would wait for ever.
+func (w *world) untilModule(name string) []cause.Explained {
+	for {
+		select {
+		case e, ok := <-w.watch.actions:
+			if !ok || e.Module == name && e.Kind == tracer.Unload {
+				return []cause.Explained{e}
+			}
+		case <-time.After(await.Bound):
+			return nil
+		}
+	}
+}
+
+// mendRefcount has overput take back the reference that it did not have.
+func mendRefcount(t *testing.T) { setting(t, countParam, "0") }
+
+// covered hides a file behind one with another text.
+func covered(t *testing.T, path, text string) (show func()) {
+	t.Helper()
+	cover := filepath.Join(t.TempDir(), "cover")
+	if err := os.WriteFile(cover, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount(cover, path, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := unix.Unmount(path, 0); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // stillTraced loads and unloads hello by init_module, which does not look at the

@@ -17,7 +17,8 @@ func newDoctorCommand() *cobra.Command {
 		Short: "Say what this kernel lets kmodtrace see, and why not more",
 		Long: `Say what this kernel, and this user, let kmodtrace see. It asks for each thing that
 tracing needs, then really attaches, lists every hook with how it is attached or why it is
-not and what is not seen then, and detaches. It changes nothing and loads nothing.
+not and what is not seen then, and detaches. It changes nothing and loads nothing. It also
+says whether modules can be loaded, and which of those in the kernel nobody may unload.
 
 Exit status: 0 when tracing works, 4 when it does not.`,
 		Example: "  kmodtrace doctor\n  kmodtrace doctor --backend kprobe --json",

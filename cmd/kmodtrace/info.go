@@ -24,7 +24,8 @@ func newInfoCommand() *cobra.Command {
 			"exports and signature. A name or an alias is looked up by modprobe; anything with a slash, or\n" +
 			"ending in .ko, .ko.gz, .ko.xz or .ko.zst, is a file. The signature is shown, not verified.\n" +
 			"Where a module of that name is in the kernel, and the journal of kmodtrace serve can be read, also when it\n" +
-			"was loaded, from which file, and who was behind it.",
+			"was loaded, from which file, and who was behind it. Where its refcount is negative, that is said: no tool may\n" +
+			"unload it.",
 		Example: "  kmodtrace info ./hello.ko\n  kmodtrace info xfs --symbols\n  kmodtrace info dummy -F vermagic",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -63,10 +64,12 @@ func (o *infoOptions) run(ctx context.Context, out io.Writer, target string) err
 		return err
 	}
 	by := o.loaded.OfModule(ctx, file.Name)
+	m := o.loaded.InKernel(file.Name)
 	if o.json {
-		return term.PrintJSON(out, history.DescribedFile{File: file, Loaded: by})
+		return term.PrintJSON(out, history.DescribedFile{File: file, RefsNegative: m != nil && m.RefsNegative, Loaded: by})
 	}
 	lines := append(infoLines(file), by.Lines()...)
+	lines = append(lines, refcountLines(m)...)
 	if o.symbols {
 		lines = append(lines, symbolLines(file)...)
 	}
@@ -199,6 +202,14 @@ func symbolLines(f *kmod.File) []kmod.Field {
 		lines = append(lines, kmod.Field{Key: "export", Value: text})
 	}
 	return lines
+}
+
+// refcountLines warn of a module in the kernel that no tool may unload.
+func refcountLines(m *kmod.Module) []kmod.Field {
+	if m == nil || !m.RefsNegative {
+		return nil
+	}
+	return []kmod.Field{{Key: "loaded_refs", Value: fmt.Sprintf("%d: %s, so that it cannot be unloaded until reboot (kmodtrace explain refcount-negative)", *m.Refs, refcountNegative)}}
 }
 
 func versionText(crc *kmod.CRC) string {

@@ -25,6 +25,8 @@ func newListCommand() *cobra.Command {
 		Short: "List the modules that the kernel has in memory",
 		Long: "List the modules that the kernel has in memory, the last loaded first: what lsmod shows, and\n" +
 			"their state, taints, version and address (hidden, as kernel.kptr_restrict says, from users without privilege).\n" +
+			"The state of a module that dropped a reference which it did not have says \"refcount negative\": an unload of it\n" +
+			"would be a BUG in the kernel, and kmodtrace refuses it (kmodtrace explain refcount-negative).\n" +
 			"Where the journal of kmodtrace serve can be read, also when each was loaded and who was behind it; a ? says\n" +
 			"that not all was watched since, so that it may have been loaded again by somebody else.",
 		Example: "  kmodtrace list\n  kmodtrace list 'nf_*' --json",
@@ -99,17 +101,24 @@ func moduleTable(modules []kmod.Module, width int) *term.Table {
 		if m.Address != 0 {
 			address = m.Address.String()
 		}
+		state := m.State.String()
+		if m.RefsNegative {
+			state += ", " + refcountNegative
+		}
 		users := m.Holders
 		if m.Permanent {
 			users = append(users[:len(users):len(users)], "[permanent]")
 		}
 		t.Rows = append(t.Rows, []string{
-			m.Name, strconv.FormatUint(m.Size, 10), refs, m.State.String(), address,
+			m.Name, strconv.FormatUint(m.Size, 10), refs, state, address,
 			cells.OrDash(taintWords(m.Taints)), cells.OrDash(m.Version), cells.OrDash(strings.Join(users, ",")),
 		})
 	}
 	return t
 }
+
+// refcountNegative marks a module that no tool may unload.
+const refcountNegative = "refcount negative"
 
 func taintWords(taints []kmod.Taint) string {
 	words := make([]string, len(taints))

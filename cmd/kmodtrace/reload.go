@@ -32,7 +32,8 @@ line. For a copy that kmodtrace loaded they are those that it was given, and wha
 since; for another all that it shows below /sys/module.
 
 A file that this kernel would refuse, as kmodtrace check finds, leaves the old copy in the
-kernel, and so does an old copy that is in use or cannot be unloaded. Where the new one does not
+kernel, and so does an old copy that is in use or cannot be unloaded, or whose refcount is
+negative, of which the kernel is not even asked. Where the new one does not
 load, or somebody interrupts in between, the old one is put back, with its parameters. (What
 the kernel has begun nobody can stop: after an interrupt it has ten seconds to answer.) The
 old file is kept for that by content, for the build has overwritten it by then: kmodtrace keeps

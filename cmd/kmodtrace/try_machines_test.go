@@ -55,6 +55,7 @@ func TestTry(t *testing.T) {
 		"vmalloc":   {"leaky.ko what=vmalloc -n 2", trial.Leaking, []string{"leak_vmalloc", "leaky.c:"}},
 		"entries":   {"leaky.ko what=entries -n 2", trial.Leaking, []string{"not loaded in round 2"}},
 		"reference": {"leaky.ko what=reference -n 1", trial.Stuck, []string{"reference"}},
+		"refcount":  {"overput.ko -n 1", trial.Stuck, []string{"overput could not be unloaded in round 1", "refcount-negative"}},
 		"warning":   {"leaky.ko what=warning -n 1", trial.Warned, []string{"leaky_init", "leaky.c:"}},
 		"panic":     {"leaky.ko what=panic -n 1", trial.Panicked, []string{"told to panic", "leaky_init", "leaky.c:"}},
 		"no memory": {"hostile.ko what=memory -n 1", trial.Starved, []string{"invoked oom-killer", "hostile_init"}},

@@ -21,6 +21,10 @@ func newUnloadCommand() *cobra.Command {
 first; an unload is confirmed when the kernel both answered with yes and was seen to
 free the module. One that is refused does not keep the others from being tried.
 
+A module whose refcount is negative is refused before the kernel is asked, also with --force,
+as rmmod does: the kernel would not survive it (kmodtrace explain refcount-negative). So is one
+whose refcount can be read neither in /sys nor in /proc.
+
 Exit status: 0 all confirmed; 1 one refused; 2 the command line makes no sense; 3 one not
 confirmed, or contradicted by the kernel's events; 4 this kernel, or this user, cannot
 trace, and nothing was unloaded.`,

@@ -3,6 +3,7 @@ package doctor
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/kernel"
+	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -89,6 +91,7 @@ func checks() []check {
 		optional("fentry", tracer.HaveFentry(), privilege.Have == yes),
 		optional("BPF LSM", tracer.HaveBPFLSM(), true),
 		loadingCheck(),
+		refcountCheck(kmod.List(nil)),
 		signatureCheck(),
 		loginCheck(kernel.LoginUIDImmutable()),
 	}
@@ -141,6 +144,28 @@ func loadingCheck() check {
 		c.Have, c.Note = Unknown, cells.OneLine(err).Error()
 	case value != "0":
 		c.Have, c.Note = no, "kernel.modules_disabled is set: no module can be loaded or unloaded until reboot"
+	}
+	return c
+}
+
+// refcountCheck tells whether there is a module that no tool may unload: the kernel would
+// keep its lock for modules, and load and unload nothing until reboot.
+func refcountCheck(modules []kmod.Module, err error) check {
+	c := check{Name: "sound refcounts", Have: yes}
+	var broken []string
+	for i := range modules {
+		if m := &modules[i]; m.RefsNegative {
+			broken = append(broken, fmt.Sprintf("%s (%d)", m.Name, *m.Refs))
+		}
+	}
+	switch {
+	case errors.Is(err, kmod.ErrNoModules):
+		c.Note = "this kernel has no modules"
+	case err != nil:
+		c.Have, c.Note = Unknown, cells.OneLine(err).Error()
+	case len(broken) > 0:
+		c.Have = no
+		c.Note = strings.Join(broken, ", ") + ": an unload would be a BUG in the kernel, and kmodtrace refuses it; reboot (kmodtrace explain refcount-negative)"
 	}
 	return c
 }

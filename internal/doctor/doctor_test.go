@@ -5,7 +5,31 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/kmodtrace/kmodtrace/kmod"
 )
+
+func TestRefcountCheck(t *testing.T) {
+	number := func(n int) *int { return &n }
+	modules := []kmod.Module{{Name: "a", Refs: number(-1), RefsNegative: true}, {Name: "b", Refs: number(-1)}, {Name: "c", Refs: number(-2), RefsNegative: true}, {Name: "d"}}
+	for _, test := range []struct {
+		modules []kmod.Module
+		err     error
+		have    Have
+		note    string
+	}{
+		{modules, nil, no, "a (-1), c (-2): an unload"},
+		{modules[1:2], nil, yes, ""},
+		{nil, nil, yes, ""},
+		{nil, kmod.ErrNoModules, yes, "no modules"},
+		{nil, errors.New("two\nlines"), Unknown, "two lines"},
+	} {
+		c := refcountCheck(test.modules, test.err)
+		if c.Have != test.have || !strings.Contains(c.Note, test.note) || test.note == "" && c.Note != "" {
+			t.Errorf("%v: %+v, want %s and %q", test.err, c, test.have, test.note)
+		}
+	}
+}
 
 func TestLoginCheck(t *testing.T) {
 	for _, test := range []struct {

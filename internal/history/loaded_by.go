@@ -137,22 +137,30 @@ func ListedModules(modules []kmod.Module, known map[string]*LoadedBy) []listedMo
 // DescribedFile is a file of info, and who loaded the module of that name.
 type DescribedFile struct {
 	*kmod.File
-	Loaded *LoadedBy `json:"loaded,omitempty"`
+	// RefsNegative is that of the module in the kernel.
+	RefsNegative bool      `json:"refcount_negative,omitempty"`
+	Loaded       *LoadedBy `json:"loaded,omitempty"`
 }
 
 // OfModule gives what is known of one module, if it is in the kernel.
 func (f *LoadedFlags) OfModule(ctx context.Context, name string) *LoadedBy {
 	by := f.Modules(ctx)[name]
-	if by == nil {
+	if by == nil || f.InKernel(name) == nil {
 		return nil
 	}
+	return by
+}
+
+// InKernel gives the module of that name that is in the kernel; nil where there is none, or
+// no list of them.
+func (f *LoadedFlags) InKernel(name string) *kmod.Module {
 	modules, err := kmod.List(&kmod.ListOptions{Root: f.Root})
 	if err != nil {
 		return nil
 	}
 	for i := range modules {
 		if modules[i].Name == name {
-			return by
+			return &modules[i]
 		}
 	}
 	return nil

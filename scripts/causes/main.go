@@ -38,7 +38,7 @@ func boots() []boot {
 		{"plain", "module_blacklist=positive lsm=lockdown,yama,apparmor,bpf"},
 		{"enforce", "module.sig_enforce=1"},
 		{"lockdown", "lockdown=integrity"},
-		{"crash-insmod", ""}, {"crash-modprobe", ""}, {"crash-load", ""},
+		{"crash-insmod", ""}, {"crash-modprobe", ""}, {"crash-load", ""}, {"crash-rmmod", ""},
 	}
 }
 
