@@ -41,7 +41,7 @@ type verifyProblem struct {
 	Through int64  `json:"through,omitempty"`
 	Text    string `json:"text"`
 
-	Line string
+	Line string `json:"-"`
 }
 
 func VerificationOf(path string, r *journal.Report, anchors []journal.Anchor) *Verification {
