@@ -36,6 +36,13 @@ var directions = []struct {
 	{"tracer", "internal/lab", "the lab is a tool, not a part of the libraries"},
 	{"kmod", "internal/lab", "the lab is a tool, not a part of the libraries"},
 	{"service", "internal/lab", "the lab is a tool, not a part of the libraries"},
+	{"internal/cells", "internal/term", "text comes before where it is printed"},
+	{"internal/term", "tracer", "a terminal knows nothing of modules"},
+	{"internal/term", "kmod", "a terminal knows nothing of modules"},
+	{"internal/cli", "internal/render", "errors of usage come before what is printed"},
+	{"internal/render", "internal/filter", "what is shown is selected before"},
+	{"internal/render", "internal/history", "a rendering does not know who asked for it"},
+	{"internal/render", "internal/follow", "a rendering does not know who asked for it"},
 }
 
 // libraries have no command line, and no exit status.
