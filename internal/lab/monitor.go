@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"time"
@@ -112,13 +113,23 @@ func (m *monitor) save(ctx context.Context, to *os.File) error {
 }
 
 // restore has QEMU read the state of the machine, which goes on when that is done. What
-// its ports are sent before is lost.
-func (m *monitor) restore(ctx context.Context, from *os.File) error {
+// its ports are sent before is lost. QEMU reads from a pipe: from 11 on it takes no descriptor of a
+// file.
+func (m *monitor) restore(ctx context.Context, from io.Reader) error {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("pipe for the state: %w", err)
+	}
+	defer r.Close()
+	go func() {
+		_, _ = io.Copy(w, from) // QEMU says what is wrong with a state that is cut off
+		_ = w.Close()
+	}()
 	return m.until(ctx, func() error {
 		if err := m.begin(); err != nil {
 			return err
 		}
-		return m.migrate("migrate-incoming", from)
+		return m.migrate("migrate-incoming", r)
 	})
 }
 

@@ -156,7 +156,7 @@ func (q qemu) args(h hardware) []string {
 	if h.image != 0 {
 		args = append(args, "-initrd", descriptorPath(h.image))
 	}
-	args = append(args, h.snapshotArgs()...)
+	args = append(args, q.snapshotArgs(h)...)
 	if q.sandbox {
 		args = append(args, "-sandbox", sandboxOption)
 	}
@@ -172,7 +172,7 @@ func (q qemu) args(h hardware) []string {
 
 // snapshotArgs are those of a machine that is saved or restored. Its memory and its
 // payload are in files that QEMU shares with us, and does not save.
-func (h hardware) snapshotArgs() (args []string) {
+func (q qemu) snapshotArgs(h hardware) (args []string) {
 	if h.ram != 0 {
 		file := func(id string, mib, fd int, share string) string {
 			return fmt.Sprintf("memory-backend-file,id=%s,size=%dM,mem-path=%s,share=%s", id, mib, descriptorPath(fd), share)
@@ -188,12 +188,22 @@ func (h hardware) snapshotArgs() (args []string) {
 			"-object", file("payload", payloadSize>>20, h.payload, payload), "-device", "ivshmem-plain,memdev=payload,master=on")
 	}
 	if h.monitor != 0 {
-		args = append(args, "-chardev", fmt.Sprintf("socket,id=monitor,fd=%d", h.monitor), "-mon", "chardev=monitor,mode=control")
+		args = append(args, "-chardev", fmt.Sprintf("socket,id=monitor,fd=%d", h.monitor))
+		args = append(args, q.monitorArgs()...)
 	}
 	if h.restore {
 		args = append(args, "-incoming", "defer")
 	}
 	return args
+}
+
+// monitorArgs have the monitor speak QMP. QEMU 11 warns of the old way, which is the only one
+// before it.
+func (q qemu) monitorArgs() []string {
+	if q.major >= 11 {
+		return []string{"-object", "monitor-qmp,id=qmp,chardev=monitor"}
+	}
+	return []string{"-mon", "chardev=monitor,mode=control"}
 }
 
 // accelOption avoids the threads of QEMU before 10: with two CPUs they race
