@@ -212,7 +212,7 @@ func Codes() []Meaning {
 			"The kernel had agreed, and neither the free of the module nor the answer has come.",
 			"cat /proc/PID/stack shows where it waits. The module can neither be used nor loaded again meanwhile."},
 		{ExitCrashed, "unload", "Its exit function crashed.",
-			"The kernel killed the thread that ran it for a fault (an oops); the system call never returns.",
+			"The kernel killed the thread that ran it for a fault (an oops); the system call never returns. Seen: the instruction that failed, or one of its callers, is the module's.",
 			"Mend the module, and reboot: it stays in the kernel, leaving for ever."},
 		{RefcountNegative, "unload", "The kernel counts fewer references to it than none: the module dropped one that it did not have.",
 			"delete_module takes the kernel's own reference from the count and has a BUG for a result below zero (try_release_module_ref), also when it is forced. The thread that calls it dies with the kernel's lock for modules, and nothing loads or unloads until reboot. Seen: the count in /sys/module/NAME/refcnt, of a module that is live. kmodtrace and rmmod then do not ask the kernel; a caller who does is seen to die.",

@@ -110,10 +110,6 @@ func testRefcountShown(l *refcountLab) {
 			l.Errorf("%s does not say %q:\n%s", c.args, c.says, out)
 		}
 	}
-	l.mend()
-	if out, _ := l.kmodtrace(exitOK, "doctor"); strings.Contains(out, "overput") {
-		l.Errorf("mended: %s", out)
-	}
 }
 
 func testRefcountReload(l *refcountLab) {
