@@ -1,4 +1,4 @@
-package main
+package trial
 
 import (
 	"os/exec"
@@ -14,7 +14,7 @@ func TestKeptOutput(t *testing.T) {
 	if err := c.Run(); err != nil {
 		t.Fatal(err)
 	}
-	if len(k.text) != maxOutput {
+	if len(k.text) != maxKept {
 		t.Errorf("kept %d bytes", len(k.text))
 	}
 }
