@@ -9,18 +9,33 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 )
+
+// often says how often something is tried by chance: usual times, or $KMODTRACE_TIMES as many.
+func often(t *testing.T, short, usual int) int {
+	t.Helper()
+	if testing.Short() {
+		return short
+	}
+	text := os.Getenv("KMODTRACE_TIMES")
+	if text == "" {
+		return usual
+	}
+	times, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return usual * times
+}
 
 // Bytes that a disk has changed: the journal is refused, or Verify finds it, or all
 // records are what they were. It never panics.
 func TestRandomDamage(t *testing.T) {
 	t.Parallel()
-	times := 400
-	if testing.Short() {
-		times = 63
-	}
+	times := often(t, 63, 150)
 	for _, seed := range []uint64{1, rand.Uint64()} {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
@@ -63,14 +78,11 @@ func TestLoadedAtByChance(t *testing.T) {
 	}
 }
 
-// Every one of a thousand tamperings is found, and the records that it was done to are
+// Every one of hundreds of tamperings is found, and the records that it was done to are
 // named; a journal that nobody touched is accepted each time.
 func TestTamperings(t *testing.T) {
 	t.Parallel()
-	times := 1000
-	if testing.Short() {
-		times = 100
-	}
+	times := often(t, 100, 400)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -126,10 +138,7 @@ func TestThinningByChance(t *testing.T) {
 // it may be, and every load is there.
 func TestFlood(t *testing.T) {
 	t.Parallel()
-	floods := 1500
-	if testing.Short() {
-		floods = 600
-	}
+	floods := often(t, 400, 600)
 	const limit = 16 << 20
 	j := make1(t)
 	j.SetRoom(Room{Bytes: limit})
