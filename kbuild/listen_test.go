@@ -2,9 +2,7 @@ package kbuild
 
 import (
 	"bytes"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 )
 
@@ -14,33 +12,6 @@ func hear(l *listener, text string) {
 		l.Write([]byte(text[i : i+1]))
 	}
 	l.flush()
-}
-
-func TestNamesAreThoseTheUserWrote(t *testing.T) {
-	folder := t.TempDir()
-	writeFile(t, filepath.Join(folder, "a.c"), "")
-	writeFile(t, filepath.Join(folder, "sub/b.h"), "")
-	for _, c := range []struct{ shown, said, want string }{
-		{"x/y", folder + "/a.c:1:2: error: no\n", "x/y/a.c:1:2: error: no\n"},
-		{".", folder + "/a.c:1:2: error: no\n", "a.c:1:2: error: no\n"},
-		{".", "a.c:1:2: error: no\n", "a.c:1:2: error: no\n"},
-		{"/abs/x", "a.c:1:2: error: no\n", "/abs/x/a.c:1:2: error: no\n"},
-		{"x y", "\x1b[01m\x1b[Ka.c:1:2:\x1b[m\x1b[K error\n", "\x1b[01m\x1b[Kx y/a.c:1:2:\x1b[m\x1b[K error\n"},
-		{"x", "In file included from a.c:2:\n", "In file included from x/a.c:2:\n"},
-		{"x", "                 from \x1b[01m\x1b[Ksub/b.h:2\x1b[m\x1b[K,\n", "                 from \x1b[01m\x1b[Kx/sub/b.h:2\x1b[m\x1b[K,\n"},
-		{"x", "other.c:1:2: error: not of this folder\n", "other.c:1:2: error: not of this folder\n"},
-		{"x", "  CC [M]  a.o\n", "  CC [M]  a.o\n"},
-		{"x", "make[1]: *** [Makefile:1: " + folder + "] Error 2\n", "make[1]: *** [Makefile:1: x] Error 2\n"},
-		{"x", "no end of line", "no end of line"},
-		{"x\x1b[2J\ny", folder + "/a.c:1:2: error: no\n", "x\\x1b[2J\\ny/a.c:1:2: error: no\n"},
-		{"x", strings.Repeat("long ", 100_000) + "\n", strings.Repeat("long ", 100_000) + "\n"},
-	} {
-		var out bytes.Buffer
-		hear(newListener(&out, folder, c.shown), c.said)
-		if out.String() != c.want {
-			t.Errorf("%.80q for %q: %.80q, want %.80q", c.said, c.shown, out.String(), c.want)
-		}
-	}
 }
 
 // TestLineWithoutEnd: a flood without ends of lines is passed on as it comes, and not gathered.
