@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,7 +34,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, commands)
 }
 
-// TestScripts runs testdata/script. Beside testscript's own commands there are
+// TestScripts runs testdata/script: all but the commands that only ask, which TestScriptsOfQuestions
+// runs. Beside testscript's own commands there are
 //
 //	status N COMMAND...     the command must end with exit status N; its output is kept
 //	schema NAME FILE        FILE must follow docs/schema/NAME.schema.json
@@ -43,8 +45,24 @@ func TestMain(m *testing.M) {
 // the condition root, and the files hello.ko, hello.ko.gz and evil.ko in each script's
 // folder.
 func TestScripts(t *testing.T) {
+	runScripts(t, func(name string) bool { return !isQuestion(name) })
+}
+
+// isQuestion says whether a script is of a command that reads files and journals, and prints,
+// one thing after the other.
+func isQuestion(name string) bool {
+	return slices.Contains([]string{"check", "explain", "history", "info", "list", "loaded", "main", "refs", "timeline"}, name)
+}
+
+func runScripts(t *testing.T, wanted func(name string) bool) {
+	t.Helper()
+	all, err := filepath.Glob(filepath.Join("testdata", "script", "*.txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	scripts := slices.DeleteFunc(all, func(path string) bool { return !wanted(strings.TrimSuffix(filepath.Base(path), ".txtar")) })
 	testscript.Run(t, testscript.Params{
-		Dir:   filepath.Join("testdata", "script"),
+		Files: scripts,
 		Setup: addModules,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status":      scriptStatus,
