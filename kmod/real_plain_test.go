@@ -49,7 +49,7 @@ func moduleTrees(t *testing.T) []string {
 	return whole
 }
 
-// every is of how many compressed modules one is read: to decompress them takes ten times as long as
+// every is of how many compressed modules one is read: to decompress them takes several times as long as
 // the rest. It is another one each time. KMODTRACE_EVERY=1 has all read.
 func every(t *testing.T) int {
 	t.Helper()

@@ -2,11 +2,9 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kmodtrace/kmodtrace/internal/await"
-	"github.com/kmodtrace/kmodtrace/internal/lab"
 )
 
 // inShop is set where TestDev runs once more, in a machine whose disk has a workshop.
@@ -40,7 +37,7 @@ func TestDev(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command("../../bin/kmodtrace", "lab", "exec", "--kernel", series, "--arch", arch, "--disk", shopDisk(t, series), "--env", inShop+"=1",
+	c := exec.Command("../../bin/kmodtrace", "lab", "exec", "--kernel", series, "--arch", arch, "--disk", shopDisk(t, arch, series), "--env", inShop+"=1",
 		"--timeout", "40m", "--", self, "-test.timeout=40m", "-test.run=^TestDev$", "-test.v")
 	out, err := c.CombinedOutput()
 	t.Logf("%s", out)
@@ -49,66 +46,42 @@ func TestDev(t *testing.T) {
 	}
 }
 
-// shopDisk makes a disk of a workshop: a root folder with a compiler, the headers of the
-// kernel that will run, and hello's sources.
-func shopDisk(t *testing.T, series string) string {
-	t.Helper()
-	cache, err := lab.CacheDir()
-	if err != nil {
-		t.Fatal(err)
+// shopEdit is a change of hello.c.
+type shopEdit struct{ from, to string }
+
+// shopEdits are TestDev's, one after the other.
+func shopEdits() []shopEdit {
+	return []shopEdit{
+		{"Hello, ", "Howdy, "},
+		{"static int __init", "static nonsense __init"},
+		{"static nonsense __init", "static int __init"},
+		{"return 0;", "return -EIO;"},
+		{"return -EIO;", "return 0;"},
+		{"Howdy, ", "Welcome, "},
 	}
-	w, err := lab.OpenWorkshop(cache, series)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	root := filepath.Join(dir, "root")
-	if err := w.Copy(context.Background(), root); err != nil {
-		t.Fatal(err)
-	}
-	modules := filepath.Join(root, "usr/lib/modules", w.Kernel.Release)
-	for _, made := range []string{modules, filepath.Join(root, shopSources)} {
-		if err := os.MkdirAll(made, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Symlink("/usr/src/linux-headers-"+w.Kernel.Release, filepath.Join(modules, "build")); err != nil {
-		t.Fatal(err)
-	}
-	hello, err := os.ReadFile("../../examples/hello/hello.c")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(root, shopSources, "hello.c"), hello, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	disk := filepath.Join(dir, "disk")
-	if out, err := exec.Command("mke2fs", "-q", "-t", "ext4", "-d", root, disk, "1200M").CombinedOutput(); err != nil {
-		t.Fatalf("mke2fs: %v: %s", err, out)
-	}
-	return disk
 }
 
 // devInShop is TestDev in the machine.
 func devInShop(t *testing.T) {
 	enterShop(t)
+	edits := shopEdits()
 	d := startDev(t)
 	d.expect("in the kernel: hello, loaded at", "the new copy is in the kernel", "Hello, World!")
 
-	d.edit("Hello, ", "Howdy, ")
+	d.edit(edits[0]) // the greeting
 	d.expect("in the kernel: hello, loaded at", "Goodbye!", "Howdy, World!", "the new copy is in the kernel")
 
-	d.edit("static int __init", "static nonsense __init")
+	d.edit(edits[1]) // no C
 	d.expect("in the kernel: hello, loaded at", "error:", "not built: ")
 	d.loaded(true)
 
-	d.edit("static nonsense __init", "static int __init")
-	d.edit("return 0;", "return -EIO;")
+	d.edit(edits[2])
+	d.edit(edits[3]) // its init fails
 	d.expect("in the kernel: hello, loaded at", "failed EIO", "the old copy is back")
 	d.loaded(true)
 
-	d.edit("return -EIO;", "return 0;")
-	d.edit("Howdy, ", "Welcome, ")
+	d.edit(edits[4])
+	d.edit(edits[5]) // another greeting
 	d.expect("in the kernel: hello, loaded at", "Welcome, World!", "the new copy is in the kernel")
 
 	if _, err := d.terminal.Write([]byte{3}); err != nil { // Ctrl-C
@@ -217,17 +190,17 @@ func (d *devRun) expect(last string, others ...string) {
 }
 
 // edit saves as an editor does: another file takes the place of the old one.
-func (d *devRun) edit(from, to string) {
+func (d *devRun) edit(e shopEdit) {
 	d.t.Helper()
 	const path = shopSources + "/hello.c"
 	text, err := os.ReadFile(path)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	if !bytes.Contains(text, []byte(from)) {
-		d.t.Fatalf("no %q in hello.c", from)
+	if !bytes.Contains(text, []byte(e.from)) {
+		d.t.Fatalf("no %q in hello.c", e.from)
 	}
-	text = bytes.Replace(text, []byte(from), []byte(to), 1)
+	text = bytes.Replace(text, []byte(e.from), []byte(e.to), 1)
 	if err := os.WriteFile(shopSources+"/.hello.c.new", text, 0o644); err != nil {
 		d.t.Fatal(err)
 	}

@@ -31,7 +31,15 @@ func TestMain(m *testing.M) {
 	commands["passthrough"] = func() { os.Exit(passThrough(os.Args[1:])) }
 	commands["echoer"] = echoSignals
 	commands["steps"] = steps
-	testscript.Main(m, commands)
+	testscript.Main(cleaner{m}, commands)
+}
+
+// cleaner removes what tests have shared once all have run.
+type cleaner struct{ *testing.M }
+
+func (c cleaner) Run() int {
+	defer removeShop()
+	return c.M.Run()
 }
 
 // TestScripts runs testdata/script: all but the commands that only ask, which TestScriptsOfQuestions

@@ -34,7 +34,7 @@ func TestTutorial(t *testing.T) {
 	if err := os.WriteFile(script, []byte(tutorialScript(commands)), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command("../../bin/kmodtrace", "lab", "run", "--kernel", series, "--arch", arch, "--disk", shopDisk(t, series), "--timeout", "20m",
+	c := exec.Command("../../bin/kmodtrace", "lab", "run", "--kernel", series, "--arch", arch, "--disk", shopDisk(t, arch, series), "--timeout", "20m",
 		"--add", script, "--", "tutorial")
 	var said bytes.Buffer
 	c.Stderr = &said
