@@ -145,7 +145,7 @@ attribution: setup guest ## who did it: each case TIMES=20 times while others lo
 	@scripts/tally $(MAKE) -k -j$(MACHINES) -O $(addprefix attribution/,$(CAUSES))
 
 attribution/%:
-	@KMODTRACE_TIMES=$(TIMES) GOARCH=$(*D) $(GOTEST) -count=1 -run '^TestKernel$$/./^actor$$|^TestUnread$$/^actor_of_the_gone$$' \
+	@KMODTRACE_TIMES=$(TIMES) GOARCH=$(*D) $(GOTEST) -count=1 -run '^TestKernel$$/./^actor$$|^TestUnread$$/^gone$$' \
 		-exec "$(CURDIR)/bin/kmodtrace lab exec --arch $(*D) --kernel $(*F) --" ./tracer
 
 siege: setup guest ## ten minutes of users without rights who try to blind and fill the service, on KERNEL=6.12

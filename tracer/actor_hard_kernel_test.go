@@ -105,16 +105,22 @@ func testActorCgroup1(t *testing.T, w *watch) {
 	}
 }
 
-// testActorOfTheGone: all is known of processes that are gone before anybody reads,
-// a login's terminal among it.
-func testActorOfTheGone(t *testing.T, tr *tracer.Tracer) {
+// actAndGo loads modules from a login at a terminal, and gives the login's process id.
+func actAndGo(t *testing.T) (pid uint32) {
+	t.Helper()
 	installRoles(t, "login", "sudo")
 	login, sudo := roles.Path("login"), roles.Path("sudo")
 	cmd := exec.Command(login, "1000", "sh", "-c", sudo+" insmod "+specimen("hello")+" && "+sudo+" ip link add gone0 type dummy")
 	onTerminal(t, cmd)
-	pid := uint32(cmd.Process.Pid)
+	return uint32(cmd.Process.Pid)
+}
+
+// checkActorOfTheGone: all is known of processes that were gone before anybody read,
+// a login's terminal among it.
+func checkActorOfTheGone(t *testing.T, actions []tracer.Action, pid uint32) {
+	t.Helper()
 	var seen []string
-	for _, a := range queued(t, tr) {
+	for _, a := range actions {
 		seen = append(seen, brief(a))
 		if a.Actor == nil {
 			t.Errorf("%s: by nobody", brief(a))
@@ -133,9 +139,6 @@ func testActorOfTheGone(t *testing.T, tr *tracer.Tracer) {
 	if want := []string{"load hello live", "load dummy live", "request rtnl-link-dummy answered"}; !slices.Equal(seen, want) {
 		t.Errorf("%q, want %q", seen, want)
 	}
-	sh(t, "ip", "link", "del", "gone0")
-	sh(t, "/sbin/rmmod", "hello")
-	sh(t, "/sbin/rmmod", "dummy")
 }
 
 // onTerminal runs a command in a session of its own on a terminal.

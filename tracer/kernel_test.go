@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -36,15 +37,17 @@ type watch struct {
 	*tracer.Tracer
 	actions chan tracer.Action
 	fences  int
+	took    time.Duration // to open
 }
 
 func open(t *testing.T, opts *tracer.Options) *watch {
 	t.Helper()
+	start := time.Now()
 	tr, err := tracer.Open(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &watch{Tracer: tr, actions: make(chan tracer.Action, 1<<16)}
+	w := &watch{Tracer: tr, actions: make(chan tracer.Action, 1<<16), took: time.Since(start)}
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		defer close(w.actions)
@@ -102,6 +105,12 @@ func (w *watch) fence() string { return fmt.Sprintf("fence_%p_%d", w, w.fences) 
 // trampolines do where it preempts itself.
 func mayMiss(b tracer.Backend) bool {
 	return b == tracer.Fentry && tracer.HaveNoPreemption() != nil
+}
+
+// whileOpening is the parameter of a module that sleeps for longer than it takes to close one
+// tracer and open another, by what it took to open one: that depends on the machine.
+func whileOpening(took time.Duration) string {
+	return fmt.Sprint("ms=", (6*took + 3*time.Second).Milliseconds())
 }
 
 // backend is the one that was taken.

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -178,15 +179,17 @@ func TestInTheMiddle(t *testing.T) {
 }
 
 func testInTheMiddle(t *testing.T, b tracer.Backend, before int) {
+	start := time.Now()
 	tr, err := tracer.Open(&tracer.Options{Backend: b})
 	if err != nil {
 		t.Fatal(err)
 	}
+	took := time.Since(start)
 	if open := leftovers(t); len(open) < before+20 {
 		t.Errorf("only %q while open", open)
 	}
 	done := make(chan error, 1)
-	go func() { done <- finit(specimen("nap2"), "ms=20000") }()
+	go func() { done <- finit(specimen("nap2"), whileOpening(took)) }()
 	waitForModule(t, "nap2")
 	pending := queued(t, tr)
 	if len(pending) != 1 || brief(pending[0]) != "load nap2 pending" {

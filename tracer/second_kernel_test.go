@@ -14,7 +14,7 @@ import (
 // its init, and an unload in its exit, takes nothing from the first. Meanwhile both see the
 // same.
 func testSecondTracer(t *testing.T, w *watch) {
-	const ms = "ms=20000"
+	ms := whileOpening(w.took)
 	var fence string
 	got := w.during(t, func() {
 		sh(t, "/sbin/insmod", specimen("slowexit"), ms)

@@ -1,10 +1,10 @@
 package tracer_test
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,7 +19,7 @@ const occupants = 32
 // TestUnread does with one tracer what is about events that nobody reads until all is over.
 func TestUnread(t *testing.T) {
 	inLab(t)
-	sh(t, "/sbin/insmod", specimen("asker")) // is there before the tracer, for testSites
+	sh(t, "/sbin/insmod", specimen("asker")) // is there before the tracer, for askAndGo
 	t.Cleanup(func() { _ = unix.DeleteModule("asker", unix.O_NONBLOCK) })
 	tr, err := tracer.Open(&tracer.Options{RingSize: 512 << 10})
 	if err != nil {
@@ -31,21 +31,46 @@ func TestUnread(t *testing.T) {
 		}
 	}()
 	t.Run("auto", func(t *testing.T) { testAuto(t, tr) })
-	t.Run("actor of the gone", func(t *testing.T) { testActorOfTheGone(t, tr) }) // is told of each process once
-	t.Run("sites", func(t *testing.T) { testSites(t, tr) })
+	t.Run("gone", func(t *testing.T) { testGone(t, tr) }) // first: what is told once, or was there at first, one reader has
 	t.Run("no event per symbol", func(t *testing.T) { testNoEventPerSymbol(t, tr) })
 	t.Run("ring is kept for loads", func(t *testing.T) { testRingIsKeptForLoads(t, tr) }) // loses events
 }
 
-// testSites: a request is said to come from the module that made it, which is gone when the
-// action is read, and never from another one that lies at its address by then. That does
-// not depend on the kernel's list of symbols, which is hidden meanwhile. Where a hook reads
-// the caller from, with each backend, testActors sees.
-func testSites(t *testing.T, tr *tracer.Tracer) {
-	asker, nested := specimen("asker"), specimen("nested")
+// testGone: of processes and modules that are gone when their actions are read all is known.
+func testGone(t *testing.T, tr *tracer.Tracer) {
+	pid := actAndGo(t)
+	const between = "gone_fence"
+	if err := unix.DeleteModule(between, unix.O_NONBLOCK); err == nil {
+		t.Fatal("there is a module of the fence's name")
+	}
+	sh(t, "ip", "link", "del", "gone0")
+	sh(t, "/sbin/rmmod", "hello")
+	sh(t, "/sbin/rmmod", "dummy")
+
 	restore := hideAddresses(t)
 	defer restore()
-	// One that was there before the tracer, one in its init's code, and one in what stays.
+	askAndGo(t)
+	for i := range occupants {
+		if err := finit(specimen(fmt.Sprint("nap", i)), "ms=0"); err != nil {
+			t.Error(err)
+		}
+		defer unix.DeleteModule(fmt.Sprint("nap", i), unix.O_NONBLOCK)
+	}
+	all := queued(t, tr)
+	restore()
+	fence := slices.IndexFunc(all, func(a tracer.Action) bool { return a.Module == between })
+	if fence < 0 {
+		t.Fatalf("no %s in %d actions", between, len(all))
+	}
+	t.Run("actor", func(t *testing.T) { checkActorOfTheGone(t, all[:fence], pid) })
+	t.Run("sites", func(t *testing.T) { checkSites(t, all[fence:]) })
+}
+
+// askAndGo has modules make requests: one that was there before the tracer, one in its init's
+// code, and one in what stays.
+func askAndGo(t *testing.T) {
+	t.Helper()
+	asker, nested := specimen("asker"), specimen("nested")
 	if err := os.WriteFile("/sys/module/asker/parameters/ask", []byte("site_present"), 0); err != nil {
 		t.Fatal(err)
 	}
@@ -54,15 +79,6 @@ func testSites(t *testing.T, tr *tracer.Tracer) {
 	sh(t, "/sbin/rmmod", "nested")
 	sh(t, "/sbin/insmod", asker, "want=site_core")
 	sh(t, "/sbin/rmmod", "asker")
-	for i := range occupants {
-		if err := finit(specimen(fmt.Sprint("nap", i)), "ms=0"); err != nil {
-			t.Error(err)
-		}
-		defer unix.DeleteModule(fmt.Sprint("nap", i), unix.O_NONBLOCK)
-	}
-	requests := requestsUntilNow(t, tr)
-	restore()
-	checkSites(t, requests)
 }
 
 // hideAddresses has the kernel hide its addresses from everybody, root included.
@@ -82,30 +98,18 @@ func hideAddresses(t *testing.T) (restore func()) {
 	return func() { set(before) }
 }
 
-// requestsUntilNow reads what the tracer has seen, and gives the requests by what they ask for.
-func requestsUntilNow(t *testing.T, tr *tracer.Tracer) map[string]tracer.Request {
+// checkSites: a request is said to come from the module that made it, and never from another
+// one that lies at its address by now. That does not depend on the kernel's list of symbols,
+// which was hidden meanwhile. Where a hook reads the caller from, with each backend, testActors
+// sees.
+func checkSites(t *testing.T, actions []tracer.Action) {
 	t.Helper()
-	const fence = "sites_fence"
-	if err := unix.DeleteModule(fence, unix.O_NONBLOCK); err == nil {
-		t.Fatal("there is a module of the fence's name")
-	}
 	requests := make(map[string]tracer.Request)
-	for a, err := range tr.Actions(context.Background()) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if a.Module == fence {
-			break
-		}
+	for _, a := range actions {
 		if a.Request != nil {
 			requests[a.Request.Name] = *a.Request
 		}
 	}
-	return requests
-}
-
-func checkSites(t *testing.T, requests map[string]tracer.Request) {
-	t.Helper()
 	occupied := 0
 	for name, wanted := range map[string]struct{ function, module string }{
 		"site_present": {`asker_ask\+0x[0-9a-f]+ \[asker\]`, `\[asker\]\+0x[0-9a-f]+`},
