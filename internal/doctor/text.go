@@ -26,6 +26,7 @@ const (
 	howColumns    = len("tracepoint")
 )
 
+// Render gives a report as text.
 func (t Text) Render(r *Report) string {
 	lines := []cells.Line{cells.Line{}.Cell(cells.Dim, "kernel", checkColumns).Add(cells.Plain, r.Kernel.Release+", "+r.Kernel.Arch)}
 	for _, c := range r.Checks {

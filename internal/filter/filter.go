@@ -48,6 +48,7 @@ func (f ProcessFilter) match(p *tracer.Process) bool {
 	return f.pid != 0 && f.pid == p.PID || f.pid == 0 && f.comm.Match(p.Comm)
 }
 
+// Action tells whether an action is wanted.
 func (f *Filter) Action(a *tracer.Action) bool {
 	if len(f.Causes) > 0 && !cause.Needed(a) {
 		return false
@@ -134,6 +135,7 @@ func (f *Filter) container(a *tracer.Actor) bool {
 	})
 }
 
+// AnyContainer stands for every container.
 const AnyContainer = "any"
 
 func (f *Filter) unit(a *tracer.Actor) bool {
@@ -162,6 +164,7 @@ func anyOf[T comparable](wanted []T, v T) bool {
 	return len(wanted) == 0 || slices.Contains(wanted, v)
 }
 
+// MatchAny tells whether a name matches one of the globs; none match all.
 func MatchAny(globs []Glob, name string) bool {
 	return len(globs) == 0 || slices.ContainsFunc(globs, func(g Glob) bool { return g.Match(name) })
 }
@@ -169,6 +172,7 @@ func MatchAny(globs []Glob, name string) bool {
 // Glob is a pattern of path.Match that is known to be one.
 type Glob string
 
+// ParseGlob reads a glob, and refuses one that nothing matches.
 func ParseGlob(s string) (Glob, error) {
 	if s == "" {
 		return "", cli.Usagef("an empty glob matches nothing")

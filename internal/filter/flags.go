@@ -16,6 +16,7 @@ import (
 // ActionFlags ask after actions, of those that happen now and those that are recorded.
 type ActionFlags struct{ modules, actions, outcomes, causes []string }
 
+// Register adds the flags to a command.
 func (f *ActionFlags) Register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.modules, "module", nil, "only modules (or requested aliases) that match `GLOB`; '-' and '_' are alike; repeatable")
@@ -51,6 +52,7 @@ type Flags struct {
 	autoloaded                                       string
 }
 
+// Register adds the flags to a command.
 func (f *Flags) Register(cmd *cobra.Command) {
 	f.ActionFlags.Register(cmd)
 	flags := cmd.Flags()
@@ -74,6 +76,7 @@ func outcomes() []tracer.Outcome {
 	return []tracer.Outcome{tracer.Live, tracer.Unloaded, tracer.Failed, tracer.Answered, tracer.Pending}
 }
 
+// Words gives the values of a kind as they are written.
 func Words[T fmt.Stringer](values []T) []string {
 	all := make([]string, len(values))
 	for i, v := range values {
@@ -152,6 +155,7 @@ func parseCode(s string) (cause.Code, error) {
 	return cause.Code(s), nil
 }
 
+// ParseAll reads each text, up to the first that is wrong.
 func ParseAll[T any](texts []string, parse func(string) (T, error)) ([]T, error) {
 	var values []T
 	for _, text := range texts {
@@ -194,6 +198,7 @@ func parseUID(flag string) func(string) (uint32, error) {
 	}
 }
 
+// CodeNames lists the codes of all causes.
 func CodeNames() []string {
 	var names []string
 	for _, m := range cause.Codes() {

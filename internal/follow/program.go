@@ -99,6 +99,7 @@ func lookUser(name string) (*user.User, error) {
 	return u, nil
 }
 
+// CredentialOf gives the ids that a process of the user has.
 func CredentialOf(u *user.User) (*syscall.Credential, error) {
 	groups, err := u.GroupIds()
 	if err != nil {

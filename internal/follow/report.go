@@ -61,6 +61,7 @@ func (r *Report) render(e account.Account) (string, error) {
 	return text, nil
 }
 
+// Count counts an action that is shown.
 func (r *Report) Count(a *tracer.Action) {
 	if a.Kind == tracer.Autoload {
 		r.requests++

@@ -29,6 +29,7 @@ type Flags struct {
 	gaps               bool
 }
 
+// Register adds the flags to a command.
 func (f *Flags) Register(cmd *cobra.Command) {
 	f.ActionFlags.Register(cmd)
 	flags := cmd.Flags()

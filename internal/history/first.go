@@ -53,6 +53,7 @@ type FirstSeen struct {
 	Content string       `json:"content,omitempty"`
 }
 
+// FirstColumns are the columns of --first-seen in CSV.
 func FirstColumns() []csvColumn[FirstSeen] {
 	return []csvColumn[FirstSeen]{
 		{"what", func(f *FirstSeen) string { return string(f.What) }},
@@ -167,14 +168,17 @@ func firstSeenOf(ctx context.Context, r *journal.Reader, f journal.First) (*Firs
 	return one, nil
 }
 
+// IsChangedRecord tells a record that is not as it was written, and could be read.
 func IsChangedRecord(rec *journal.Record, err error) bool { return rec != nil && isChanged(rec, err) }
 
+// FirstPrinter prints what was never seen before.
 type FirstPrinter struct {
 	Format RecordFormat
 	Theme  term.Theme
 	Width  int
 }
 
+// Print prints one of them; the first one below the header.
 func (p *FirstPrinter) Print(w io.Writer, f *FirstSeen, first bool) error {
 	switch {
 	case p.Format.json:

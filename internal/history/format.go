@@ -23,6 +23,7 @@ import (
 // RecordFormat is how answers of the journal are printed.
 type RecordFormat struct{ json, CSV bool }
 
+// Register adds the flags to a command.
 func (f *RecordFormat) Register(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.json, "json", false, "print a JSON object a line (docs/schema/record.schema.json, first.schema.json); for --loaded-at one object (loaded.schema.json)")
 	cmd.Flags().BoolVar(&f.CSV, "csv", false, "print comma-separated values (RFC 4180)")
@@ -61,14 +62,17 @@ func Document(r *journal.Record, changed bool) journal.Document {
 	return d
 }
 
+// RecordJSONPrinter prints records as JSON, one a line.
 type RecordJSONPrinter struct{}
 
 func (RecordJSONPrinter) begin(io.Writer) error { return nil }
 
+// Record prints a record; changed says that it is not as it was written.
 func (RecordJSONPrinter) Record(w io.Writer, r *journal.Record, changed bool) error {
 	return WriteJSONLine(w, Document(r, changed))
 }
 
+// WriteJSONLine prints a value as one line of JSON.
 func WriteJSONLine(w io.Writer, v any) error {
 	text, err := term.JSONLine(v)
 	if err != nil {
@@ -84,6 +88,7 @@ type csvColumn[T any] struct {
 	of   func(*T) string
 }
 
+// ColumnsText lists columns for a help text.
 func ColumnsText[T any](columns []csvColumn[T]) string {
 	names := make([]string, len(columns))
 	for i, c := range columns {
@@ -99,6 +104,7 @@ type csvRecord struct {
 	account *account.Account // of an action that can be read; else nil
 }
 
+// RecordColumns are the columns of records in CSV.
 func RecordColumns() []csvColumn[csvRecord] {
 	return []csvColumn[csvRecord]{
 		{"seq", func(r *csvRecord) string { return strconv.FormatInt(r.Seq, 10) }},
@@ -172,10 +178,12 @@ func yesOrNo(b bool) string {
 	return "no"
 }
 
+// RecordCSVPrinter prints records as CSV.
 type RecordCSVPrinter struct{}
 
 func (RecordCSVPrinter) begin(w io.Writer) error { return csvHeader(w, RecordColumns()) }
 
+// Record prints a record; changed says that it is not as it was written.
 func (RecordCSVPrinter) Record(w io.Writer, r *journal.Record, changed bool) error {
 	return csvLine(w, RecordColumns(), &csvRecord{r, changed, Account(r)})
 }

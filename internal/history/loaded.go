@@ -37,6 +37,7 @@ type doubtJSON struct {
 // somebody did.
 const nobodyWrites journal.Reason = "not-watched"
 
+// LoadedColumns are the columns of --loaded-at in CSV.
 func LoadedColumns() []csvColumn[journal.LoadedModule] {
 	type m = journal.LoadedModule
 	return []csvColumn[m]{
@@ -180,6 +181,7 @@ func (o *Options) printLoaded(out io.Writer, l *Loaded) error {
 	})
 }
 
+// LoadedTable prints what was loaded as a table.
 func LoadedTable(l *Loaded, t term.Theme, width int, w io.Writer) error {
 	name := len("MODULE")
 	for i := range l.Modules {

@@ -71,6 +71,7 @@ type LoadedFlags struct {
 	named         func() bool // the journal's file was given
 }
 
+// Register adds the flags to a command.
 func (f *LoadedFlags) Register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.Root, "root", "/", "folder that holds proc and sys, such as a host's seen from a container")
 	cmd.Flags().StringVar(&f.journal, "journal", "", "who loaded what is in the journal in this `FILE` (default "+service.DefaultJournal+" in the root)")
@@ -126,6 +127,7 @@ type listedModule struct {
 	Loaded *LoadedBy `json:"loaded,omitempty"`
 }
 
+// ListedModules adds to modules what is known of their loads.
 func ListedModules(modules []kmod.Module, known map[string]*LoadedBy) []listedModule {
 	listed := make([]listedModule, len(modules))
 	for i := range modules {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// AddJournalFlag adds --journal to a command.
 func AddJournalFlag(cmd *cobra.Command, path *string) {
 	cmd.Flags().StringVar(path, "journal", service.DefaultJournal, "ask the journal in this `FILE`")
 }

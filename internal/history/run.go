@@ -20,8 +20,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// FirstSeenFlag is the name of the flag that asks for what was never seen before.
 const FirstSeenFlag = "first-seen"
 
+// Options are a question to a journal.
 type Options struct {
 	Journal             string
 	Asked               Flags
@@ -72,6 +74,7 @@ func noEmptyFlag(cmd *cobra.Command) error {
 	return nil
 }
 
+// Run asks, and prints the answer.
 func (o *Options) Run(ctx context.Context, out io.Writer) error {
 	now := time.Now()
 	wanted, err := o.Asked.parse(now)
@@ -264,6 +267,7 @@ func (h *historyRun) end(ctx context.Context) error {
 	return nil
 }
 
+// ChangedError says that records are not as they were written.
 func ChangedError(n int) error {
 	text := cells.Plural(uint64(n), "record") + " shown here are not as they were written"
 	if n == 1 {

@@ -37,11 +37,13 @@ func (h *Text) begin(w io.Writer) error {
 	return err
 }
 
+// Record prints a record; changed says that it is not as it was written.
 func (h *Text) Record(w io.Writer, r *journal.Record, changed bool) error {
 	_, err := io.WriteString(w, h.Render(r, changed))
 	return err
 }
 
+// Render gives the lines of a record.
 func (h *Text) Render(r *journal.Record, changed bool) string {
 	text := h.divider(r)
 	switch a := Account(r); {

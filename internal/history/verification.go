@@ -44,6 +44,7 @@ type verifyProblem struct {
 	Line string `json:"-"`
 }
 
+// VerificationOf gives what is printed of a report.
 func VerificationOf(path string, r *journal.Report, anchors []journal.Anchor) *Verification {
 	v := &Verification{
 		Path: path, Journal: r.Journal, Records: r.Records, First: r.First, Removed: r.Removed, Thinned: r.Thinned,
@@ -103,6 +104,7 @@ func (v *Verification) summary() string {
 	return text
 }
 
+// Verdict says in one line whether the journal is as it was written.
 func (v *Verification) Verdict() string {
 	if len(v.Problems) == 0 {
 		return "no anchor could be compared, so it is not known whether this is the journal that they are about"
@@ -110,6 +112,7 @@ func (v *Verification) Verdict() string {
 	return "the journal is not as it was written"
 }
 
+// Hint says what to do next.
 func (v *Verification) Hint() string {
 	switch {
 	case len(v.Problems) > 0:

@@ -51,10 +51,12 @@ func tookText(a *account.Account) string {
 	return cells.Duration(a.Took)
 }
 
+// NewActionTable renders for a width in columns.
 func NewActionTable(t term.Theme, width int) *ActionTable {
 	return NewActionTableWith(t, width, Column{"TOOK", tookColumns, tookText})
 }
 
+// NewActionTableWith is [NewActionTable] with a column more.
 func NewActionTableWith(t term.Theme, width int, side Column) *ActionTable {
 	free := width - (TimeColumns + KindColumns + outcomeColumns + side.Width + 5*cells.Gap)
 	table := &ActionTable{theme: t, users: Users{}, width: width, inline: width >= 140, Side: side}
@@ -66,6 +68,7 @@ func NewActionTableWith(t term.Theme, width int, side Column) *ActionTable {
 	return table
 }
 
+// Header names the columns.
 func (t *ActionTable) Header() string {
 	l := cells.Line{}.Cell(cells.Dim, "TIME", TimeColumns).Cell(cells.Dim, "ACTION", KindColumns).Cell(cells.Dim, "MODULE", t.module).
 		Cell(cells.Dim, "OUTCOME", outcomeColumns).CellRight(cells.Dim, t.Side.Title, t.Side.Width).Cell(cells.Dim, "BY", t.by)
@@ -199,6 +202,7 @@ func messageTexts(messages []string) []string {
 	return texts
 }
 
+// ClockTime gives a time of day as tables have it, in the local zone.
 func ClockTime(t time.Time) string {
 	if t.IsZero() {
 		return "-"

@@ -134,6 +134,7 @@ func FoldedText(folded []tracer.Folded, names Users) string {
 	return strings.Join(parts, ", ")
 }
 
+// FoldedTotal is how many actions were counted and not shown one by one.
 func FoldedTotal(folded []tracer.Folded) (n uint64) {
 	for _, f := range folded {
 		n += f.Count

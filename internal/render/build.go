@@ -16,6 +16,7 @@ type Build struct {
 	Next   string `json:"next,omitempty"`
 }
 
+// BuildVerdict says what a build came to.
 type BuildVerdict string
 
 const (

@@ -24,11 +24,13 @@ const (
 	eventColumns     = len("do_one_initcall_return")
 )
 
+// Header names the columns.
 func (t *EventTable) Header() string {
 	return cells.Line{}.CellRight(cells.Dim, "SINCE BOOT", sinceBootColumns).Cell(cells.Dim, "THREAD", threadColumns).
 		Cell(cells.Dim, "EVENT", eventColumns).Add(cells.Dim, "DETAILS").Paint(t.Theme, t.Width)
 }
 
+// Render gives the line of an event.
 func (t *EventTable) Render(e *tracer.Event) string {
 	return cells.Line{}.CellRight(cells.Dim, fmt.Sprintf("%.6f", e.Time.Seconds()), sinceBootColumns).
 		Cell(cells.Plain, fmt.Sprintf("%s[%d]", e.Thread.Comm, e.Thread.TID), threadColumns).

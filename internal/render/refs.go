@@ -45,6 +45,7 @@ const (
 	siteBeside    = 3*numberColumns + 4*cells.Gap
 )
 
+// Render gives the report of all that takes and gives references.
 func (t RefsText) Render(r *Refs) string {
 	lines := t.table(r)
 	for _, text := range refsNotes(r) {
@@ -118,4 +119,5 @@ func refsNotes(r *Refs) []string {
 	return notes
 }
 
+// References names a number of references.
 func References(n int) string { return cells.Plural(uint64(max(0, n)), "reference") }

@@ -25,6 +25,7 @@ type ResultText struct {
 // labelColumns is where the values of a block begin, after two blanks and a label.
 const labelColumns = len("  signature  ")
 
+// NewResultText renders for a width in columns.
 func NewResultText(t term.Theme, width int) *ResultText {
 	return &ResultText{Theme: t, users: Users{}, Width: width}
 }
@@ -43,6 +44,7 @@ func PrintResult(out io.Writer, asJSON bool, r any, render func(*ResultText) str
 	return term.OutputError(err)
 }
 
+// Render gives all that is known of a load or an unload of ours.
 func (t *ResultText) Render(r *proof.Result) string {
 	var lines []cells.Line
 	for i := range r.Actions {
@@ -69,6 +71,7 @@ func tellsCause(r *proof.Result) bool {
 	return len(r.Actions) > 0 && r.Actions[len(r.Actions)-1].Cause == r.Cause
 }
 
+// VerdictLine says in one line what became of it.
 func VerdictLine(r *proof.Result) cells.Line {
 	l := cells.Line{}.Add(cells.Plain, r.Command+" "+r.Target+": ")
 	switch r.Verdict {
@@ -193,6 +196,7 @@ func (t *ResultText) Origin(o *provenance.Origin) []cells.Line {
 	return append(lines, t.Wrapped("from", cells.Plain, from)...)
 }
 
+// LabelledWord is a label and a word in the columns of a result.
 func LabelledWord(label, word string) string {
 	if word == "" {
 		return ""
@@ -200,6 +204,7 @@ func LabelledWord(label, word string) string {
 	return label + word
 }
 
+// NonEmpty leaves out the texts with nothing in them.
 func NonEmpty(texts ...string) []string {
 	var kept []string
 	for _, s := range texts {

@@ -19,6 +19,7 @@ type Tally struct {
 	failed, pending          uint64
 }
 
+// Action counts an action.
 func (t *Tally) Action(a *tracer.Action) {
 	switch a.Kind {
 	case tracer.Unload:
@@ -36,6 +37,7 @@ func (t *Tally) Action(a *tracer.Action) {
 	}
 }
 
+// Text sums up what was seen: events, or else actions.
 func (t *Tally) Text(events bool) string {
 	if events {
 		return fmt.Sprintf("saw %s, showed %d", cells.Plural(t.Events, "event"), t.Shown)

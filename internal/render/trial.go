@@ -18,8 +18,10 @@ type TrialText struct {
 	*ResultText
 }
 
+// NewTrialText renders for a width in columns.
 func NewTrialText(t term.Theme, width int) *TrialText { return &TrialText{NewResultText(t, width)} }
 
+// Render gives what a trial found.
 func (t *TrialText) Render(r *trial.Report) string {
 	lines := []cells.Line{t.headline(r), Labelled("rounds", cells.Plain, fmt.Sprintf("%d of %d in %.1f s, %.1f s of them to boot (%s)",
 		r.Rounds, r.Times, r.Took.Seconds(), r.Booting.Seconds(), r.Accel))}

@@ -55,6 +55,7 @@ func person(p *tracer.Process) string {
 	return name
 }
 
+// ContainerText names the container of a process, if it is in one.
 func ContainerText(p *tracer.Process) string {
 	c := p.Cgroup.Container
 	switch {

@@ -25,6 +25,7 @@ func Events(text string) map[string]*tracer.Event {
 	return all
 }
 
+// Loaded is a load that went well.
 func Loaded() account.Account {
 	zero := int64(0)
 	return account.Account{Explained: cause.Explained{Action: tracer.Action{
@@ -39,6 +40,7 @@ func Loaded() account.Account {
 	}}}
 }
 
+// Process is a process of a user.
 func Process(comm string, pid, uid uint32) tracer.Process {
 	p := tracer.Process{Comm: comm, PID: pid, Start: time.Duration(pid), UID: uid, EUID: uid}
 	first := tracer.Namespace{ID: 1, Initial: true}

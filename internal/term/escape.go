@@ -18,6 +18,7 @@ const (
 	escapeKept = 64 << 10
 )
 
+// ErrEscape ends a machine at its user's wish.
 var ErrEscape = errors.New("by Ctrl-] three times")
 
 // escapeReader gives what is typed, and reads on when nobody takes it.
