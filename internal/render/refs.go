@@ -27,7 +27,7 @@ type Refs struct {
 	Sites       []tracer.RefSite `json:"sites"`
 }
 
-// RefsText renders a refsRecord.
+// RefsText renders a [Refs].
 type RefsText struct {
 	theme term.Theme
 	width int
