@@ -20,11 +20,11 @@ var directions = []struct {
 	{"tracer", "kmod", "the tracer knows what the kernel did, and kmod files and system calls: record joins them"},
 	{"kmod", "tracer", "the tracer knows what the kernel did, and kmod files and system calls: record joins them"},
 	{"kernel", "tracer", "facts about a kernel come first"},
-	{"tracer", "account", "a record is made of an action"},
-	{"cause", "account", "a record has a cause"},
-	{"provenance", "account", "a record has an origin"},
-	{"account", "proof", "a proof has records"},
-	{"account", "journal", "a record does not know where it is kept"},
+	{"tracer", "record", "a record is made of an action"},
+	{"cause", "record", "a record has a cause"},
+	{"provenance", "record", "a record has an origin"},
+	{"record", "proof", "a proof has records"},
+	{"record", "journal", "a record does not know where it is kept"},
 	{"journal", "tracer", "a journal keeps what it is given"},
 	{"proof", "reload", "a reload is made of proofs"},
 	{"proof", "service", "libraries serve the commands and the service"},
@@ -46,7 +46,7 @@ var directions = []struct {
 }
 
 // libraries have no command line, and no exit status.
-var libraries = []string{"account", "cause", "journal", "kbuild", "kernel", "kmod", "proof", "provenance", "reload", "timeline", "tracer"}
+var libraries = []string{"record", "cause", "journal", "kbuild", "kernel", "kmod", "proof", "provenance", "reload", "timeline", "tracer"}
 
 // notForLibraries are what a library has no use for, so that it cannot print, log or parse a
 // command line.

@@ -5,7 +5,7 @@ import (
 	"reflect"
 	"strings"
 
-	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -46,7 +46,7 @@ func rest(e *Entry) document {
 	d := document{}
 	d.set("kind", e.Kind)
 	d.put("hash", e.Hash)
-	a := e.Account
+	a := e.Known
 	if a == nil {
 		d.set("module", e.note().Module.Name)
 		d.put("record", e.record())
@@ -97,7 +97,7 @@ func rest(e *Entry) document {
 }
 
 // requesters are those for whose sake it was done, each in short.
-func requesters(a *account.Account) []document {
+func requesters(a *record.Record) []document {
 	var all []document
 	for r := range a.Requesters() {
 		d := document{}
@@ -106,7 +106,7 @@ func requesters(a *account.Account) []document {
 		d.put("pid", r.Thread.PID)
 		d.set("comm", r.Thread.Comm)
 		if r.Actor != nil {
-			d.set("user", account.User(&r.Actor.Process))
+			d.set("user", record.User(&r.Actor.Process))
 			d.set("exe", exePath(&r.Actor.Process))
 			if c := r.Actor.Cgroup.Container; c != nil {
 				d.set("container", c.ID)

@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -35,7 +35,7 @@ func ecs(h host, e *Entry) any {
 	d.put("event.action", orUnknown(string(e.Kind)))
 	ecsHost(d, h, e)
 	switch {
-	case e.Account != nil:
+	case e.Known != nil:
 		d.put("event.dataset", "kmodtrace.action")
 		ecsAction(d, e)
 	case e.Kind == journal.KindInventory, e.Kind == journal.KindPresent:
@@ -72,7 +72,7 @@ func ecsHost(d document, h host, e *Entry) {
 }
 
 func ecsAction(d document, e *Entry) {
-	a := e.Account
+	a := e.Known
 	d.put("event.action", a.Kind.String())
 	d.put("event.category", []string{"driver"})
 	kind := "info"
@@ -107,7 +107,7 @@ func ecsAction(d document, e *Entry) {
 	ecsWho(d, a)
 }
 
-func ecsFile(d document, a *account.Account) {
+func ecsFile(d document, a *record.Record) {
 	if f := a.File; f != nil {
 		name := baseName(f.Path)
 		d.set("file.name", name)
@@ -156,7 +156,7 @@ func ecsFile(d document, a *account.Account) {
 }
 
 func ecsDoer(d document, e *Entry) {
-	a := e.Account
+	a := e.Known
 	p := processOf(a)
 	ecsProcess(d, "process.", e, &p)
 	d.set("process.thread.id", int64(a.Thread.TID))
@@ -189,17 +189,17 @@ func ecsProcess(d document, at string, e *Entry, p *tracer.Process) {
 }
 
 // ecsWho is as the journal has it: who logged in, or else whose rights the process has.
-func ecsWho(d document, a *account.Account) {
+func ecsWho(d document, a *record.Record) {
 	who := a.Responsible()
 	if who == nil {
 		return
 	}
-	uid, name := account.Login(&who.Process)
+	uid, name := record.Login(&who.Process)
 	d.put("user.id", decimal(uid))
 	d.set("user.name", name)
 	d.put("user.effective.id", decimal(who.EUID))
 	d.set("user.effective.name", who.EffectiveUser)
-	d.put("related.user", []string{account.User(&who.Process)})
+	d.put("related.user", []string{record.User(&who.Process)})
 	if c := who.Cgroup.Container; c != nil {
 		d.set("container.id", c.ID)
 		d.set("container.runtime", c.Runtime)

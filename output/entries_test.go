@@ -12,10 +12,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/provenance"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -26,14 +26,14 @@ const hostile = "a\"]b\\c\n<14>1 - - - - - -\r\x00\x1b[31m\u2028é\u202e\xff\xfe
 
 var epoch = time.Date(2026, 3, 1, 14, 3, 22, 123456789, time.UTC)
 
-// testEntry makes an entry of an account as the service does.
-func testEntry(tb testing.TB, seq int64, a *account.Account, text string) Entry {
+// testEntry makes an entry of a record as the service does.
+func testEntry(tb testing.TB, seq int64, a *record.Record, text string) Entry {
 	tb.Helper()
 	body, err := json.Marshal(a)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return Entry{Record: journal.Record{Seq: seq, ID: "1f2e3d4c-123-4711", Time: epoch, Boot: boot, Kind: journal.KindAction, Body: body}, Account: a, Text: text}
+	return Entry{Record: journal.Record{Seq: seq, ID: "1f2e3d4c-123-4711", Time: epoch, Boot: boot, Kind: journal.KindAction, Body: body}, Known: a, Text: text}
 }
 
 func word(seq int64, kind, body string) Entry {
@@ -41,13 +41,13 @@ func word(seq int64, kind, body string) Entry {
 }
 
 // recorded are actions of real kernels.
-func recorded(tb testing.TB) []*account.Account {
+func recorded(tb testing.TB) []*record.Record {
 	tb.Helper()
 	paths, err := filepath.Glob("../tracer/testdata/records/*.actions.jsonl")
 	if err != nil || len(paths) == 0 {
 		tb.Fatalf("no recorded actions: %v", err)
 	}
-	var all []*account.Account
+	var all []*record.Record
 	for _, path := range paths {
 		f, err := os.Open(path)
 		if err != nil {
@@ -55,7 +55,7 @@ func recorded(tb testing.TB) []*account.Account {
 		}
 		defer f.Close()
 		for s := bufio.NewScanner(f); s.Scan(); {
-			a := new(account.Account)
+			a := new(record.Record)
 			if err := json.Unmarshal(s.Bytes(), a); err != nil {
 				tb.Fatal(err)
 			}
@@ -66,7 +66,7 @@ func recorded(tb testing.TB) []*account.Account {
 	return all
 }
 
-func first(tb testing.TB, kind tracer.ActionKind) account.Account {
+func first(tb testing.TB, kind tracer.ActionKind) record.Record {
 	tb.Helper()
 	for _, a := range recorded(tb) {
 		if a.Kind == kind {
@@ -74,7 +74,7 @@ func first(tb testing.TB, kind tracer.ActionKind) account.Account {
 		}
 	}
 	tb.Fatalf("no %v was recorded", kind)
-	return account.Account{}
+	return record.Record{}
 }
 
 func container() tracer.Cgroup {
@@ -85,9 +85,9 @@ func container() tracer.Cgroup {
 }
 
 // accounts are of every sort, by what is particular of them.
-func accounts(tb testing.TB) map[string]*account.Account {
+func accounts(tb testing.TB) map[string]*record.Record {
 	tb.Helper()
-	all := map[string]*account.Account{"zero": {}}
+	all := map[string]*record.Record{"zero": {}}
 	for i, a := range recorded(tb) {
 		all["recorded "+string(rune('a'+i))] = a
 	}
@@ -103,7 +103,7 @@ func accounts(tb testing.TB) map[string]*account.Account {
 	failed.Warnings = []cause.Cause{{Code: "unknown", Text: "odd"}}
 	all["failed"] = &failed
 
-	request := account.Account{}
+	request := record.Record{}
 	request.Kind, request.Module, request.Outcome = tracer.Autoload, "rtnl-link-dummy", tracer.Answered
 	request.Time, request.Thread = epoch, load.Thread
 	request.Request = &tracer.Request{Name: "rtnl-link-dummy", Wait: true, Site: 0xffffffff81000000, Meaning: "network link dummy"}
@@ -156,11 +156,11 @@ func accounts(tb testing.TB) map[string]*account.Account {
 	thread.Crashed, thread.Partial, thread.Lost, thread.EndLost, thread.Outcome = true, true, 3, true, tracer.Pending
 	all["kernel thread, crashed, with losses"] = &thread
 
-	full, evil := new(account.Account), new(account.Account)
+	full, evil := new(record.Record), new(record.Record)
 	fill(reflect.ValueOf(full).Elem(), "x", 0)
 	fill(reflect.ValueOf(evil).Elem(), hostile, 0)
 	all["everything"], all["hostile"] = full, evil
-	long := new(account.Account)
+	long := new(record.Record)
 	fill(reflect.ValueOf(long).Elem(), strings.Repeat("é]\"", 100<<10/4), 2)
 	all["long"] = long
 	return all

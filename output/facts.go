@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -34,7 +34,7 @@ func facts(e *Entry) []fact {
 	l.add("boot", e.Boot)
 	l.add("kind", string(e.Kind))
 	l.add("hash", e.Hash.String())
-	if e.Account == nil {
+	if e.Known == nil {
 		module := e.Module
 		if module == "" {
 			module = e.note().Module.Name
@@ -43,7 +43,7 @@ func facts(e *Entry) []fact {
 		l.folded(e)
 		return l
 	}
-	a := e.Account
+	a := e.Known
 	l.add("action", a.Kind.String())
 	l.add("module", a.Module)
 	l.add("outcome", a.Outcome.String())
@@ -83,12 +83,12 @@ func (l *factList) folded(e *Entry) {
 	}
 }
 
-func (l *factList) who(a *account.Account) {
+func (l *factList) who(a *record.Record) {
 	who := a.Responsible()
 	if who == nil {
 		return
 	}
-	l.add("user", account.User(&who.Process))
+	l.add("user", record.User(&who.Process))
 	l.number("uid", uint64(who.UID))
 	if who.LoginUID != nil {
 		l.number("loginuid", uint64(*who.LoginUID))
@@ -108,7 +108,7 @@ func (l *factList) who(a *account.Account) {
 	}
 }
 
-func (l *factList) process(a *account.Account) {
+func (l *factList) process(a *record.Record) {
 	p := processOf(a)
 	l.number("pid", uint64(p.PID))
 	l.add("comm", p.Comm)
@@ -121,7 +121,7 @@ func (l *factList) process(a *account.Account) {
 	}
 }
 
-func (l *factList) file(a *account.Account) {
+func (l *factList) file(a *record.Record) {
 	if f := a.File; f != nil {
 		l.add("file", f.Path)
 		if f.Memfd {
@@ -141,7 +141,7 @@ func (l *factList) file(a *account.Account) {
 }
 
 // processOf is who made the system call; where that event was lost, what its thread tells.
-func processOf(a *account.Account) tracer.Process {
+func processOf(a *record.Record) tracer.Process {
 	if a.Actor != nil {
 		return a.Actor.Process
 	}
@@ -156,10 +156,10 @@ func entityID(e *Entry, p *tracer.Process) string {
 
 // began is when a process did, on the wall clock; zero for not known.
 func began(e *Entry, p *tracer.Process) time.Time {
-	if e.Account.Time.IsZero() || p.Start == 0 {
+	if e.Known.Time.IsZero() || p.Start == 0 {
 		return time.Time{}
 	}
-	return e.Account.Time.Add(p.Start - e.Account.Start)
+	return e.Known.Time.Add(p.Start - e.Known.Start)
 }
 
 // moment gives a time as RFC 3339 has it, which knows four digits for a year.
@@ -191,7 +191,7 @@ type note struct {
 
 func (e *Entry) note() note {
 	var n note
-	if e.Account == nil {
+	if e.Known == nil {
 		// A body that is something else has none of it.
 		_ = json.Unmarshal(e.Body, &n)
 	}

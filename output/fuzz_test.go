@@ -8,8 +8,8 @@ import (
 
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/kmodtrace/kmodtrace/record"
 )
 
 // FuzzEncode: whatever is recorded, each format and place gets what is of its form.
@@ -23,8 +23,8 @@ func FuzzEncode(f *testing.F) {
 	s := newSyslog("syslog", "unix", "/x", 3, host{name: "box"})
 	f.Fuzz(func(t *testing.T, body []byte, text, kind, id string, seq int64) {
 		e := Entry{Record: journal.Record{Seq: seq, ID: id, Time: epoch, Boot: boot, Kind: journal.Kind(kind), Body: body}, Text: text}
-		if a := new(account.Account); json.Unmarshal(body, a) == nil {
-			e.Account = a
+		if a := new(record.Record); json.Unmarshal(body, a) == nil {
+			e.Known = a
 		}
 		for format, check := range map[string]func(map[string]any) []string{"json": nil, "ocsf": ocsf.checkOCSF, "ecs": ecs.checkECS} {
 			doc, err := parse(oneLine(t, format, e))

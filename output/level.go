@@ -30,7 +30,7 @@ func (l level) String() string {
 // level: what was lost is an error, what failed a warning, what changed the kernel or
 // what is known of it a notice.
 func (e *Entry) level() level {
-	if a := e.Account; a != nil {
+	if a := e.Known; a != nil {
 		switch {
 		case a.Crashed:
 			return levelError

@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -38,11 +38,11 @@ const (
 func ocsf(h host, e *Entry) any {
 	d := document{}
 	class, category, activity := 0, 0, ocsfOther
-	if e.Account != nil {
+	if e.Known != nil {
 		class, category = ocsfKernelExtension, ocsfSystem
 		d.put("class_name", "Kernel Extension Activity")
 		d.put("category_name", "System Activity")
-		switch e.Account.Kind {
+		switch e.Known.Kind {
 		case tracer.Load:
 			activity = ocsfLoad
 			d.put("activity_name", "Load")
@@ -50,7 +50,7 @@ func ocsf(h host, e *Entry) any {
 			activity = ocsfUnload
 			d.put("activity_name", "Unload")
 		default:
-			d.put("activity_name", e.Account.Kind.String())
+			d.put("activity_name", e.Known.Kind.String())
 		}
 		ocsfAction(d, e)
 	} else {
@@ -111,7 +111,7 @@ func ocsfDevice(h host, e *Entry) document {
 }
 
 func ocsfAction(d document, e *Entry) {
-	a := e.Account
+	a := e.Known
 	status, name := ocsfUnknown, "Unknown"
 	switch a.Outcome {
 	case tracer.Live, tracer.Unloaded, tracer.Answered:
@@ -131,7 +131,7 @@ func ocsfAction(d document, e *Entry) {
 
 // ocsfModule is the file of a module; where there is none, as in an unload, the schema
 // wants one nevertheless, and it has the module's name.
-func ocsfModule(a *account.Account) document {
+func ocsfModule(a *record.Record) document {
 	var d document
 	if a.File != nil {
 		d = ocsfFile(a.File)
@@ -193,7 +193,7 @@ func ocsfFile(f *tracer.File) document {
 }
 
 func ocsfActor(e *Entry) document {
-	a := e.Account
+	a := e.Known
 	d := document{}
 	p := processOf(a)
 	process := ocsfProcess(e, &p)
@@ -225,7 +225,7 @@ func ocsfActor(e *Entry) document {
 // ocsfUser is as the journal has it: who logged in, or else whose process it is.
 func ocsfUser(p *tracer.Process) document {
 	d := document{}
-	uid, name := account.Login(p)
+	uid, name := record.Login(p)
 	d.set("name", name)
 	d.put("uid", decimal(uid))
 	return d

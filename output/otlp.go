@@ -20,7 +20,7 @@ import (
 	collector "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/record"
 )
 
 // otlp sends OpenTelemetry log records to a collector. The SDK's own processors export
@@ -224,10 +224,10 @@ func otlpRecord(e *Entry) log.Record {
 	r.SetSeverityText(e.level().String())
 	r.AddAttributes(semconv.LogRecordUID(valid(e.ID)))
 	r.AddAttributes(ownAttributes(e)...)
-	if e.Account != nil {
-		r.AddAttributes(fileAttributes(e.Account)...)
+	if e.Known != nil {
+		r.AddAttributes(fileAttributes(e.Known)...)
 		r.AddAttributes(processAttributes(e)...)
-		r.AddAttributes(whoAttributes(e.Account)...)
+		r.AddAttributes(whoAttributes(e.Known)...)
 	}
 	return r
 }
@@ -250,13 +250,13 @@ func ownAttributes(e *Entry) []attribute.KeyValue {
 			all = append(all, attribute.String("kmodtrace."+f.name, valid(f.value)))
 		}
 	}
-	if a := e.Account; a != nil && a.Cause != nil {
+	if a := e.Known; a != nil && a.Cause != nil {
 		all = append(all, semconv.ErrorTypeKey.String(valid(string(a.Cause.Code))))
 	}
 	return append(all, attribute.String("kmodtrace.record", string(e.record())))
 }
 
-func fileAttributes(a *account.Account) []attribute.KeyValue {
+func fileAttributes(a *record.Record) []attribute.KeyValue {
 	f := a.File
 	if f == nil {
 		return nil
@@ -272,7 +272,7 @@ func fileAttributes(a *account.Account) []attribute.KeyValue {
 }
 
 func processAttributes(e *Entry) []attribute.KeyValue {
-	a := e.Account
+	a := e.Known
 	p := processOf(a)
 	all := []attribute.KeyValue{semconv.ProcessPID(int(p.PID)), semconv.ProcessTitle(valid(p.Comm)), semconv.ProcessUserID(int(p.EUID)), semconv.ProcessRealUserID(int(p.UID))}
 	if path := exePath(&p); path != "" {
@@ -297,13 +297,13 @@ func processAttributes(e *Entry) []attribute.KeyValue {
 	return all
 }
 
-func whoAttributes(a *account.Account) []attribute.KeyValue {
+func whoAttributes(a *record.Record) []attribute.KeyValue {
 	who := a.Responsible()
 	if who == nil {
 		return nil
 	}
-	uid, _ := account.Login(&who.Process)
-	all := []attribute.KeyValue{semconv.UserName(valid(account.User(&who.Process))), semconv.UserID(decimal(uid))}
+	uid, _ := record.Login(&who.Process)
+	all := []attribute.KeyValue{semconv.UserName(valid(record.User(&who.Process))), semconv.UserID(decimal(uid))}
 	if c := who.Cgroup.Container; c != nil {
 		all = append(all, semconv.ContainerID(valid(c.ID)))
 		if c.Runtime != "" {

@@ -8,7 +8,7 @@
 //
 // # Who did it
 //
-// The user and the container are those of [account.Account.Responsible], as in the
+// The user and the container are those of [record.Record.Responsible], as in the
 // journal; the process is the one that made the system call. Of a load that the kernel
 // had made for somebody's need these differ.
 //
@@ -23,17 +23,17 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/kmodtrace/kmodtrace/record"
 )
 
 // Entry is a record of the journal, as outputs see it. By its ID, which is the same
 // whenever it is sent, a receiver drops repeats.
 type Entry struct {
 	journal.Record
-	// Account is what Body says of an action; nil for what is none, and where it cannot
+	// Known is what Body says of an action; nil for what is none, and where it cannot
 	// be read.
-	Account *account.Account
+	Known *record.Record
 	// Text is a sentence for people.
 	Text string
 }

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"golang.org/x/sys/unix"
 )
@@ -28,7 +28,7 @@ type Result struct {
 	// [Session.Explain].
 	Cause *cause.Cause `json:"cause,omitempty"`
 	// Actions are what the kernel did for it, in the order of their ends.
-	Actions []account.Account `json:"actions"`
+	Actions []record.Record `json:"actions"`
 
 	err error // the reason
 }
@@ -36,7 +36,7 @@ type Result struct {
 // NewResult gives the Result of a load or an unload that no Session was asked for, because
 // it was known before what would come of it. The error is nil for [Confirmed] alone.
 func NewResult(kind tracer.ActionKind, target string, v Verdict, err error) *Result {
-	r := &Result{Command: kind.String(), Target: target, Actions: []account.Account{}}
+	r := &Result{Command: kind.String(), Target: target, Actions: []record.Record{}}
 	r.set(v, err)
 	return r
 }
@@ -55,7 +55,7 @@ func (r *Result) Err() error {
 // add takes what was seen of a call, and its verdict: the last one's is the Result's.
 func (r *Result) add(module string, c *call) {
 	for _, action := range c.actions {
-		r.Actions = append(r.Actions, account.Account{Explained: cause.Explained{Action: action}})
+		r.Actions = append(r.Actions, record.Record{Explained: cause.Explained{Action: action}})
 	}
 	v, why := c.verdict()
 	var named *kmod.Error
@@ -80,7 +80,7 @@ func (r *Result) set(v Verdict, why error) {
 // where there is no Session: see [NewResult].
 func (r *Result) ExplainRefusal(ctx context.Context, k *kernel.Kernel) { r.explain(ctx, k, nil) }
 
-func (r *Result) explain(ctx context.Context, k *kernel.Kernel, q *account.Inquiry) {
+func (r *Result) explain(ctx context.Context, k *kernel.Kernel, q *record.Inquiry) {
 	explained := make([]cause.Explained, len(r.Actions))
 	for i := range r.Actions {
 		r.Actions[i] = q.All(ctx, &r.Actions[i].Action)

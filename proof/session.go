@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -29,7 +29,7 @@ type Session struct {
 	owned     bool // the tracer is closed with the Session
 	collector *collector
 	kernel    *kernel.Kernel
-	inquiry   *account.Inquiry
+	inquiry   *record.Inquiry
 }
 
 // ErrClosed: the Session is closed, and nothing was asked of the kernel.
@@ -53,7 +53,7 @@ func Open(opts *Options) (_ *Session, err error) {
 		}
 		s.owned = true
 	}
-	s.inquiry = account.NewPatientInquiry(s.kernel, false)
+	s.inquiry = record.NewPatientInquiry(s.kernel, false)
 	s.collector = newCollector(s.tracer.Actions)
 	return s, nil
 }

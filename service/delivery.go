@@ -11,9 +11,9 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/output"
+	"github.com/kmodtrace/kmodtrace/record"
 )
 
 // delivery passes the journal's records on to one output, in order, from where it was:
@@ -234,9 +234,9 @@ func (d *delivery) skipped(first int64) {
 func entryOf(r *journal.Record) output.Entry {
 	e := output.Entry{Record: *r}
 	if r.Kind == journal.KindAction {
-		a := new(account.Account)
+		a := new(record.Record)
 		if json.Unmarshal(r.Body, a) == nil {
-			e.Account = a
+			e.Known = a
 		}
 		e.Text = sentence(r)
 		return e

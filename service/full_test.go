@@ -17,11 +17,11 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/await"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/output"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -118,7 +118,7 @@ func newFull(t *testing.T) *full {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.asker = newAsker(func() inquiry { return account.NewInquiry(k, false) })
+	f.asker = newAsker(func() inquiry { return record.NewInquiry(k, false) })
 	f.begun(t, f.out, 0)
 	go func() { f.ended <- f.record(t.Context()) }()
 	for f.keeper.failing() == 0 {

@@ -9,10 +9,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/provenance"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -241,12 +241,12 @@ type hungInquiry struct {
 	until <-chan struct{}
 }
 
-func (h hungInquiry) All(_ context.Context, a *tracer.Action) account.Account {
+func (h hungInquiry) All(_ context.Context, a *tracer.Action) record.Record {
 	if h.hangs(a.Module) {
 		<-h.until
 	}
 	a.Request = &tracer.Request{Name: "written late"} // what is left behind may write
-	return account.Account{Explained: cause.Explained{Action: *a}}
+	return record.Record{Explained: cause.Explained{Action: *a}}
 }
 
 func (hungInquiry) Hung() []provenance.Hung { return nil }
@@ -306,7 +306,7 @@ func TestLookUpHangs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var a account.Account
+		var a record.Record
 		if err := json.Unmarshal(r.Body, &a); err != nil {
 			t.Fatal(err)
 		}

@@ -6,9 +6,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/provenance"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -16,16 +16,16 @@ const (
 	// lookUpWithin is how long finding out about one action may take. An inquiry keeps
 	// deadlines of its own; where that does not hold, the action is recorded without, and
 	// nobody waits for it any more.
-	lookUpWithin = account.Within + time.Second
+	lookUpWithin = record.Within + time.Second
 	// maxStuck is how many look-ups may have had no answer. While there are so many, nothing
 	// is looked into.
 	maxStuck = 4
 )
 
-// inquiry finds out what an action does not say itself, as [account.Inquiry] does. All is
+// inquiry finds out what an action does not say itself, as [record.Inquiry] does. All is
 // for one goroutine.
 type inquiry interface {
-	All(ctx context.Context, a *tracer.Action) account.Account
+	All(ctx context.Context, a *tracer.Action) record.Record
 	// Hung are parts of it that had no answer and were left behind; Health errs while there
 	// are any.
 	Hung() []provenance.Hung
@@ -55,12 +55,12 @@ func (k *asker) inquiry() inquiry {
 }
 
 // ask gives all that is known of an action, in time.
-func (k *asker) ask(ctx context.Context, a *tracer.Action) account.Account {
+func (k *asker) ask(ctx context.Context, a *tracer.Action) record.Record {
 	if n, _ := k.unanswered(); n >= maxStuck {
 		return unasked(a, fmt.Sprintf("%d earlier look-ups have had no answer", n))
 	}
 	ctx, cancel := context.WithTimeout(ctx, k.within)
-	answer := make(chan account.Account, 1)
+	answer := make(chan record.Record, 1)
 	// What hangs must not write what its caller reads later.
 	own, by := ownCopy(a), k.inquiry()
 	go func() {
@@ -126,8 +126,8 @@ func (k *asker) unanswered() (n int, since time.Duration) {
 }
 
 // unasked is an action that nobody looked into, with the reason.
-func unasked(a *tracer.Action, reason string) account.Account {
-	return account.Account{Explained: cause.Explained{Action: *a}, NotLookedUp: reason}
+func unasked(a *tracer.Action, reason string) record.Record {
+	return record.Record{Explained: cause.Explained{Action: *a}, NotLookedUp: reason}
 }
 
 // ownCopy copies of an action what naming the places that asked writes.

@@ -17,8 +17,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/net/netutil"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/place"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -48,7 +48,7 @@ func newMetrics(s *Service) *metrics {
 }
 
 // count counts an action. Causes are few, and modules' names many: those are no label.
-func (m *metrics) count(a *account.Account) {
+func (m *metrics) count(a *record.Record) {
 	cause := ""
 	if a.Cause != nil {
 		cause = string(a.Cause.Code)

@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -35,7 +35,7 @@ func minorOf(a *tracer.Action) (minor, bool) {
 	if changes(a) {
 		return minor{}, false
 	}
-	who, thread := account.Responsible(a)
+	who, thread := record.Responsible(a)
 	known := thread != nil
 	if !known && a.ForRequest == 0 || known && mayLoad(a, who, thread) {
 		return minor{}, false
@@ -50,7 +50,7 @@ func minorOf(a *tracer.Action) (minor, bool) {
 	m.who = caller{uid: thread.UID, known: true}
 	m.program = thread.Comm
 	if who != nil {
-		m.who.uid, m.user, m.program = who.UID, account.User(&who.Process), who.Comm
+		m.who.uid, m.user, m.program = who.UID, record.User(&who.Process), who.Comm
 		if who.Exe != nil {
 			m.program = who.Exe.Path
 		}

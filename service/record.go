@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -43,7 +43,7 @@ func (r recorder) id(began uint64, thread uint32) string {
 }
 
 // action makes the record of an action. The journal shortens what is too long in it.
-func (r recorder) action(a *account.Account) (journal.Record, error) {
+func (r recorder) action(a *record.Record) (journal.Record, error) {
 	body, err := encode(a)
 	if err != nil {
 		return journal.Record{}, err
@@ -64,14 +64,14 @@ func (r recorder) action(a *account.Account) (journal.Record, error) {
 	if a.Origin != nil {
 		rec.Content = string(a.Origin.SHA256)
 	}
-	who, thread := account.Responsible(&a.Action)
+	who, thread := record.Responsible(&a.Action)
 	if thread != nil && thread.PID != 0 {
 		uid := thread.UID
 		rec.UID = &uid
 	}
 	if who != nil {
 		uid := who.UID
-		rec.UID, rec.User = &uid, account.User(&who.Process)
+		rec.UID, rec.User = &uid, record.User(&who.Process)
 		if c := who.Cgroup.Container; c != nil {
 			rec.Container = column(c.ID)
 		}

@@ -12,16 +12,16 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/provenance"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
 // enormous is an attempt of whose lists and texts each is as long as somebody could make it
 // of some text. All processes in it are different.
-func enormous(text string) *account.Account {
+func enormous(text string) *record.Record {
 	long := func(n int) string { return strings.Repeat(text, n/len(text)) }
 	count := uint32(0)
 	process := func() tracer.Process {
@@ -52,7 +52,7 @@ func enormous(text string) *account.Account {
 		a.Messages = append(a.Messages, long(1<<10))
 		a.MessageTimes = append(a.MessageTimes, time.Second)
 	}
-	return &account.Account{
+	return &record.Record{
 		Explained: cause.Explained{Action: a, Cause: &cause.Cause{Code: cause.Vermagic, Text: long(1000), Evidence: []string{long(1000)}, Next: "rebuild it"}},
 		Origin:    &provenance.Origin{State: provenance.Same, SHA256: provenance.Digest(strings.Repeat("0f", 32))},
 	}
@@ -92,7 +92,7 @@ func TestRecordTooLarge(t *testing.T) {
 				t.Fatal(err)
 			}
 			validate(t, "record", kept.Document())
-			var a account.Account
+			var a record.Record
 			if err := json.Unmarshal(kept.Body, &a); err != nil {
 				t.Fatal(err)
 			}
@@ -105,8 +105,8 @@ func TestRecordTooLarge(t *testing.T) {
 	}
 }
 
-// named checks that an account that was shortened names what the whole one does.
-func named(t *testing.T, a, whole *account.Account, paths bool) {
+// named checks that a record that was shortened names what the whole one does.
+func named(t *testing.T, a, whole *record.Record, paths bool) {
 	t.Helper()
 	if a.Module != whole.Module || a.Kind != whole.Kind || a.Outcome != whole.Outcome || a.Errno != whole.Errno {
 		t.Errorf("%s of %s, %s, %d", a.Kind, a.Module, a.Outcome, a.Errno)
@@ -142,7 +142,7 @@ func named(t *testing.T, a, whole *account.Account, paths bool) {
 // known of it, and nobody where the request was not seen.
 func TestRecordActorLost(t *testing.T) {
 	root := &tracer.Actor{Process: tracer.Process{PID: 21, Comm: "modprobe", User: "root"}}
-	a := account.Account{}
+	a := record.Record{}
 	a.Action = tracer.Action{ID: 1, Kind: tracer.Load, Module: "dummy", Actor: root, Thread: tracer.Thread{PID: 21}, ForRequest: 7, Seen: []tracer.Kind{}}
 	unseen, err := recorder{boot: "0123456789abcdef"}.action(&a)
 	if err != nil || unseen.UID != nil || unseen.User != "" {

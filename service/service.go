@@ -12,11 +12,11 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/memory"
 	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/kernel"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -130,7 +130,7 @@ func (s *Service) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.asker = newAsker(func() inquiry { return account.NewInquiry(k, false) })
+	s.asker = newAsker(func() inquiry { return record.NewInquiry(k, false) })
 	kept, err := s.openJournal()
 	if err != nil {
 		return err
@@ -316,7 +316,7 @@ func (s *Service) record(ctx context.Context) error {
 		}
 		var b batch
 		for until := time.Now().Add(batchWithin); ok; w, ok = s.intake.poll(&w) {
-			if err := s.account(ctx, &w, &b); err != nil {
+			if err := s.explain(ctx, &w, &b); err != nil {
 				return s.leave(&b, 1, err)
 			}
 			if b.len() >= most || !time.Now().Before(until) {
@@ -359,10 +359,10 @@ func (b *batch) count(f *folds) {
 	}
 }
 
-// account looks into an action, and adds its record to a batch.
-func (s *Service) account(ctx context.Context, w *waiting, b *batch) error {
+// explain looks into an action, and adds its record to a batch.
+func (s *Service) explain(ctx context.Context, w *waiting, b *batch) error {
 	m, isMinor := minorOf(w.action)
-	var whole account.Account
+	var whole record.Record
 	if why := s.hurry(w); why != "" {
 		whole = unasked(w.action, why)
 	} else {
@@ -383,7 +383,7 @@ func (s *Service) account(ctx context.Context, w *waiting, b *batch) error {
 }
 
 // look finds out about an action. A minor one gets less time: others wait behind it.
-func (s *Service) look(ctx context.Context, a *tracer.Action, isMinor bool) account.Account {
+func (s *Service) look(ctx context.Context, a *tracer.Action, isMinor bool) record.Record {
 	if isMinor {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, minorWithin)

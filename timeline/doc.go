@@ -2,7 +2,7 @@
 // call and a live module, or a refusal; when, for how long, and what was printed
 // meanwhile; where the bytes went, and who provided the symbols.
 //
-// A [Picture] is made of accounts, and of [Facts] where somebody has gathered them. It is
+// A [Picture] is made of records, and of [Facts] where somebody has gathered them. It is
 // rendered as lines for a terminal ([Picture.Text]), as a picture ([Picture.SVG]) and as a
 // page ([Picture.HTML]). These have everything in them: they load nothing, and run nothing.
 //

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/record"
 )
 
 // FuzzEscape: whatever a stranger wrote, the picture is well-formed, has no elements but
@@ -41,7 +41,7 @@ func TestFlood(t *testing.T) {
 		"many lines":    {strings.Repeat("flood\n", many), 1, many},
 		"a long line":   {strings.Repeat("flood ", many), 1, many},
 	} {
-		p := readPicture(t, "testdata/records/hello.json", func(a *account.Account) {
+		p := readPicture(t, "testdata/records/hello.json", func(a *record.Record) {
 			a.Messages, a.MessageTimes = nil, nil
 			for i := range message.times {
 				a.Messages = append(a.Messages, message.text)

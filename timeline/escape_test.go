@@ -14,16 +14,16 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
 // hostilePicture has a text wherever somebody else's may be.
 func hostilePicture(text string) *Picture {
-	failed := account.Account{Explained: cause.Explained{Action: tracer.Action{
+	failed := record.Record{Explained: cause.Explained{Action: tracer.Action{
 		Kind: tracer.Load, Module: text, Outcome: tracer.Failed, ErrnoName: "EINVAL", Stage: tracer.StageInit,
 		Start: 10, End: 1010, Took: 1000, Thread: tracer.Thread{PID: 1, Comm: text},
 		Actor: &tracer.Actor{Process: tracer.Process{PID: 1, User: text, Comm: text}},
@@ -36,7 +36,7 @@ func hostilePicture(text string) *Picture {
 	failed.Cause = &cause.Cause{Code: cause.InitRefused, Text: text, Next: text}
 	live := failed
 	live.Outcome, live.Start, live.Cause = tracer.Live, 0, nil
-	p := New([]account.Account{live, failed})
+	p := New([]record.Record{live, failed})
 	p.Main.Facts = &Facts{
 		FileSize: 1, Size: 2, Compression: text,
 		Sections:  []Section{{Name: text, Kind: kmod.SectionText, Size: 1}, {Name: text, Kind: kmod.SectionKind(text), Size: 1 << 62, Init: true}},
@@ -67,7 +67,7 @@ func FuzzRecord(f *testing.F) {
 	f.Add([]byte(`{"actions":[{"took_ns":-1,"start_boottime_ns":9223372036854775807,"stages":[{"stage":"init","after_ns":-5,"took_ns":9223372036854775807}]},{"end_boottime_ns":1,"took_ns":9223372036854775807,"start_boottime_ns":-9223372036854775808}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var record struct {
-			Actions []account.Account
+			Actions []record.Record
 			Facts   *Facts
 		}
 		if json.Unmarshal(text, &record) != nil || len(record.Actions) == 0 {

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/record"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -35,14 +35,14 @@ func recorded(t testing.TB) map[string]*Picture {
 }
 
 // readPicture makes a picture of a record, after change.
-func readPicture(t testing.TB, file string, change func(*account.Account)) *Picture {
+func readPicture(t testing.TB, file string, change func(*record.Record)) *Picture {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var record struct {
-		Actions []account.Account
+		Actions []record.Record
 		Facts   *Facts
 	}
 	if err := json.Unmarshal(text, &record); err != nil {

@@ -116,7 +116,7 @@ func share(a *Action, s Span) string {
 }
 
 func fate(a *Action, s Section) string {
-	one := Action{Account: a.Account, Facts: &Facts{Sections: []Section{s}}}
+	one := Action{Record: a.Record, Facts: &Facts{Sections: []Section{s}}}
 	p := one.parts()
 	if len(p) == 0 {
 		return ""

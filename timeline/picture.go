@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -21,7 +21,7 @@ type Picture struct {
 
 // Action is one action of a picture.
 type Action struct {
-	*account.Account
+	*record.Record
 	// Facts are nil where nobody gathered them: who has some adds them.
 	Facts *Facts
 	// After is when it began, counted from the picture's beginning.
@@ -45,7 +45,7 @@ type Mark struct {
 }
 
 // New makes a picture. It is nil where there is no action.
-func New(accounts []account.Account) *Picture {
+func New(accounts []record.Record) *Picture {
 	if len(accounts) == 0 {
 		return nil
 	}
@@ -74,8 +74,8 @@ func (p *Picture) main() *Action {
 	return p.Actions[len(p.Actions)-1]
 }
 
-func newAction(of *account.Account) *Action {
-	a := &Action{Account: of, Known: sane(of.Took), Open: of.End == 0 || of.EndLost}
+func newAction(of *record.Record) *Action {
+	a := &Action{Record: of, Known: sane(of.Took), Open: of.End == 0 || of.EndLost}
 	for _, s := range of.Stages {
 		a.Known = max(a.Known, sane(s.After)+sane(s.Took))
 	}

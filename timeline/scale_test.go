@@ -7,19 +7,19 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/kmodtrace/kmodtrace/account"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
 // stagedAction is a load whose stages take so long, one after the other.
 func stagedAction(took ...time.Duration) *Action {
-	var of account.Account
+	var of record.Record
 	of.Kind, of.Outcome, of.End = tracer.Load, tracer.Live, 1
 	for i, d := range took {
 		of.Stages = append(of.Stages, tracer.StageTime{Stage: tracer.StageRead + tracer.Stage(i), After: of.Took, Took: d})
 		of.Took += d
 	}
-	return New([]account.Account{of}).Main
+	return New([]record.Record{of}).Main
 }
 
 // TestScaleOrder: later is never further left, longer never drawn shorter, and outside a
@@ -102,22 +102,22 @@ func TestTicks(t *testing.T) {
 func TestUnknown(t *testing.T) {
 	const file = "testdata/records/hello.json"
 	for name, test := range map[string]struct {
-		change func(*account.Account)
+		change func(*record.Record)
 		doubt  string
 		drawn  string
 	}{
-		"end": {func(a *account.Account) {
+		"end": {func(a *record.Record) {
 			a.Outcome, a.End, a.Took, a.EndLost = tracer.Pending, 0, 0, true
 			a.Stages = a.Stages[:3]
 			a.Stages[2].Took = 0
 		}, "Its end was not seen: how long it took is not known.", "░"},
-		"begin": {func(a *account.Account) { a.Partial = true }, "It began before the tracing did: what was before its first event is not known, and times count from that.", "░"},
-		"stages": {func(a *account.Account) {
+		"begin": {func(a *record.Record) { a.Partial = true }, "It began before the tracing did: what was before its first event is not known, and times count from that.", "░"},
+		"stages": {func(a *record.Record) {
 			a.Lost = 2
 			a.Stages = append(a.Stages[:2], a.Stages[3:]...)
 		}, "Not seen: resolve. What these took is in the stage before.", "between"},
-		"no moments": {func(a *account.Account) { a.MessageTimes = nil }, "When its messages were printed was not recorded: they are listed, and not drawn.", " ?  "},
-		"shared":     {func(a *account.Account) { a.SharedWith, a.Stages = 7, nil }, "The kernel gave it the result of another load of the same file, which has the stages.", "load"},
+		"no moments": {func(a *record.Record) { a.MessageTimes = nil }, "When its messages were printed was not recorded: they are listed, and not drawn.", " ?  "},
+		"shared":     {func(a *record.Record) { a.SharedWith, a.Stages = 7, nil }, "The kernel gave it the result of another load of the same file, which has the stages.", "load"},
 	} {
 		p := readPicture(t, file, test.change)
 		found := false

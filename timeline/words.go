@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -56,12 +56,12 @@ func (a *Action) by() string {
 	}
 	user := strconv.FormatUint(uint64(t.UID), 10)
 	if a.Actor != nil {
-		user = account.Person(&a.Actor.Process)
+		user = record.Person(&a.Actor.Process)
 	}
 	text := fmt.Sprintf("%s: %s[%d]", user, t.Comm, t.PID)
-	switch who, thread := account.Responsible(&a.Action); {
+	switch who, thread := record.Responsible(&a.Action); {
 	case who != nil && who != a.Actor:
-		text += fmt.Sprintf(", for %s: %s[%d]", account.Person(&who.Process), who.Comm, who.PID)
+		text += fmt.Sprintf(", for %s: %s[%d]", record.Person(&who.Process), who.Comm, who.PID)
 	case who == nil && thread != nil && thread != &a.Thread:
 		text += fmt.Sprintf(", for %d: %s[%d]", thread.UID, thread.Comm, thread.PID)
 	}

@@ -10,7 +10,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
@@ -19,6 +18,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/tail"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kernel"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -154,7 +154,7 @@ func (o *explainOptions) stream(ctx context.Context, out io.Writer, in io.Reader
 	if err != nil {
 		return err
 	}
-	x := cause.NewExplainer(k, &cause.Options{Recorded: true, Timeout: account.Patience})
+	x := cause.NewExplainer(k, &cause.Options{Recorded: true, Timeout: record.Patience})
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, maxLine)
 	shown := 0
@@ -187,18 +187,18 @@ func (o *explainOptions) stream(ctx context.Context, out io.Writer, in io.Reader
 
 // recorded reads a line: an action, or a result with its actions. A result without
 // any (nothing was attempted) stands for one that failed.
-func recorded(text []byte) ([]account.Account, error) {
+func recorded(text []byte) ([]record.Record, error) {
 	var r struct {
 		Command, Target string
 		Cause           *cause.Cause
-		Actions         []account.Account
+		Actions         []record.Record
 	}
 	if err := json.Unmarshal(text, &r); err != nil {
 		return nil, fmt.Errorf("not what watch, load or unload print with --json: %w", err)
 	}
 	if r.Command != "" {
 		if len(r.Actions) == 0 && r.Cause != nil {
-			e := account.Account{Explained: cause.Explained{Cause: r.Cause}}
+			e := record.Record{Explained: cause.Explained{Cause: r.Cause}}
 			e.Kind, e.Module, e.Outcome = tracer.Load, r.Target, tracer.Failed
 			if r.Command == "unload" {
 				e.Kind = tracer.Unload
@@ -207,14 +207,14 @@ func recorded(text []byte) ([]account.Account, error) {
 		}
 		return r.Actions, nil
 	}
-	var e account.Account
+	var e record.Record
 	if err := json.Unmarshal(text, &e); err != nil {
 		return nil, fmt.Errorf("not what watch, load or unload print with --json: %w", err)
 	}
 	if e.Kind == 0 {
 		return nil, errors.New("not what watch, load or unload print with --json: it has no action")
 	}
-	return []account.Account{e}, nil
+	return []record.Record{e}, nil
 }
 
 // watch explains failures as they happen.
@@ -240,7 +240,7 @@ func (o *explainOptions) watch(ctx context.Context, out io.Writer) error {
 	if err := writeReady(o.readyFile); err != nil {
 		return err
 	}
-	q := account.NewPatientInquiry(k, false)
+	q := record.NewPatientInquiry(k, false)
 	shown := uint64(0)
 	actions := tail.New(ctx, t.Actions)
 	defer actions.Finish()
@@ -262,7 +262,7 @@ func (o *explainOptions) watch(ctx context.Context, out io.Writer) error {
 }
 
 // explained prints one action at length.
-func (o *explainOptions) explained(out io.Writer, e account.Account) error {
+func (o *explainOptions) explained(out io.Writer, e record.Record) error {
 	if o.json {
 		text, err := term.JSONLine(e)
 		if err != nil {

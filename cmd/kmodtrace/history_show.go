@@ -73,7 +73,7 @@ func showRecord(out io.Writer, rec *journal.Record, changed, asJSON bool) error 
 		}
 		t := render.NewResultText(term.ThemeOf(out), term.Columns(out))
 		var lines []cells.Line
-		if a := history.Account(rec); a != nil {
+		if a := history.ActionOf(rec); a != nil {
 			lines = t.Explanation(a)
 			lines = lines[:len(lines)-1] // the empty one
 		} else {

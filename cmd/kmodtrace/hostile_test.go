@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
@@ -25,6 +24,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/reload"
 	"github.com/kmodtrace/kmodtrace/timeline"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -59,8 +59,8 @@ func checkShown(t *testing.T, what, shown string) {
 // shownTexts are how each of the values that commands print becomes text.
 func shownTexts(text string) map[string]func(*render.ResultText) string {
 	all := records(text)
-	a := all["action"].(*account.Account)
-	record := filledRow(text)
+	a := all["action"].(*record.Record)
+	row := filledRow(text)
 	printed := func(print func(*bytes.Buffer) error) string {
 		var b bytes.Buffer
 		if err := print(&b); err != nil {
@@ -68,9 +68,9 @@ func shownTexts(text string) map[string]func(*render.ResultText) string {
 		}
 		return b.String()
 	}
-	recorded := func(record *journal.Record, changed bool) string {
-		return history.NewText(term.Theme{}, 80, time.Now(), 1).Render(record, changed) + printed(func(b *bytes.Buffer) error {
-			return errors.Join(history.RecordCSVPrinter{}.Record(b, record, changed), history.RecordJSONPrinter{}.Record(b, record, changed), showRecord(b, record, changed, false))
+	recorded := func(row *journal.Record, changed bool) string {
+		return history.NewText(term.Theme{}, 80, time.Now(), 1).Render(row, changed) + printed(func(b *bytes.Buffer) error {
+			return errors.Join(history.RecordCSVPrinter{}.Record(b, row, changed), history.RecordJSONPrinter{}.Record(b, row, changed), showRecord(b, row, changed, false))
 		})
 	}
 	return map[string]func(*render.ResultText) string{
@@ -106,11 +106,11 @@ func shownTexts(text string) map[string]func(*render.ResultText) string {
 			return (&render.TrialText{ResultText: t}).Render(all["trial"].(*trial.Report))
 		},
 		"record": func(*render.ResultText) string {
-			note := *record
+			note := *row
 			note.Kind, note.Body = journal.KindLost, mustJSON(map[string]string{"text": text})
-			broken := *record
+			broken := *row
 			broken.Body = []byte(text)
-			return recorded(record, false) + recorded(record, true) + recorded(&note, false) + recorded(&broken, false)
+			return recorded(row, false) + recorded(row, true) + recorded(&note, false) + recorded(&broken, false)
 		},
 		"first": func(t *render.ResultText) string {
 			return printed(func(b *bytes.Buffer) error {
@@ -151,7 +151,7 @@ func shownTexts(text string) map[string]func(*render.ResultText) string {
 			return printed(func(b *bytes.Buffer) error { return printKernels(b, []kernelRow{*sample.New[kernelRow](text)}) })
 		},
 		"picture": func(t *render.ResultText) string {
-			p := timeline.New([]account.Account{*a, *a})
+			p := timeline.New([]record.Record{*a, *a})
 			p.Main.Facts = sample.New[timeline.Facts](text)
 			return paintedLines(t.Theme, p.Text(&timeline.TextOptions{Columns: t.Width})) + printed(func(b *bytes.Buffer) error { return errors.Join(p.SVG(b), p.HTML(b)) })
 		},

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/history"
@@ -18,6 +17,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/proof"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/timeline"
 	"github.com/spf13/cobra"
 )
@@ -154,7 +154,7 @@ func (o *pictureOptions) drawRecord(out io.Writer, rec *journal.Record) error {
 	if !o.wanted() {
 		return nil
 	}
-	a := history.Account(rec)
+	a := history.ActionOf(rec)
 	if a == nil {
 		return fmt.Errorf("record %d: it is no action that can be read (%s): there is nothing to draw", rec.Seq, rec.Kind)
 	}
@@ -163,7 +163,7 @@ func (o *pictureOptions) drawRecord(out io.Writer, rec *journal.Record) error {
 		return err
 	}
 	defer files.abandon()
-	p := timeline.New([]account.Account{*a})
+	p := timeline.New([]record.Record{*a})
 	if o.timeline {
 		if _, err := io.WriteString(out, timelineText(out, p)); err != nil {
 			return term.OutputError(err)

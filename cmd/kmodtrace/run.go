@@ -7,7 +7,6 @@ import (
 	"io"
 	"syscall"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/follow"
@@ -16,6 +15,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/tail"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kernel"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -189,7 +189,7 @@ func (o *runOptions) newReport(stderr io.Writer) (*follow.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &follow.Report{JSON: o.json, Out: stderr, Inquiry: account.NewPatientInquiry(k, !o.json)}
+	r := &follow.Report{JSON: o.json, Out: stderr, Inquiry: record.NewPatientInquiry(k, !o.json)}
 	if o.toFile {
 		if r.Unbegun, err = outfile.Create(o.output); err != nil {
 			return nil, fmt.Errorf("output: %w", err)

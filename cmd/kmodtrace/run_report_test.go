@@ -7,12 +7,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/follow"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/sample"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/kernel"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -57,7 +57,7 @@ func TestRunReport(t *testing.T) {
 	a := sample.Loaded().Action
 	a.Seen = []tracer.Kind{tracer.KindLeave}
 	var out strings.Builder
-	r := &follow.Report{Out: &out, Table: render.NewActionTable(term.Theme{}, 80), Inquiry: account.NewInquiry(k, false)}
+	r := &follow.Report{Out: &out, Table: render.NewActionTable(term.Theme{}, 80), Inquiry: record.NewInquiry(k, false)}
 	r.Show(t.Context(), &a)
 	r.Show(t.Context(), &a)
 	if text := out.String(); strings.Count(text, "TIME") != 1 || strings.Count(text, " live ") != 2 || !strings.HasPrefix(text, "TIME") {

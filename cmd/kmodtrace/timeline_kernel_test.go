@@ -13,11 +13,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/await"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/timeline"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -59,7 +59,7 @@ func TestTimeline(t *testing.T) {
 				test.check(t, p)
 			}
 			checkDrawn(t, p)
-			record(t, name, p)
+			leave(t, name, p)
 		})
 	}
 	if err := end(); err != nil {
@@ -212,12 +212,12 @@ func testPartial(t *testing.T) {
 			continue
 		}
 		found = true
-		p := timeline.New([]account.Account{account.NewInquiry(k, false).All(context.Background(), &a)})
+		p := timeline.New([]record.Record{record.NewInquiry(k, false).All(context.Background(), &a)})
 		if !a.Partial || len(p.Main.Doubts()) == 0 || len(p.Main.Spans) != 1 || !p.Main.Spans[0].Partly {
 			t.Errorf("partial %v, doubts %q, spans %+v", a.Partial, p.Main.Doubts(), p.Main.Spans)
 		}
 		checkDrawn(t, p)
-		record(t, "partial", p)
+		leave(t, "partial", p)
 	}
 	if !found {
 		t.Error("no action of the load")
@@ -260,19 +260,19 @@ func checkDrawn(t *testing.T, p *timeline.Picture) {
 	t.Log("\n" + text.String())
 }
 
-// record leaves what a picture is made of.
-func record(t *testing.T, name string, p *timeline.Picture) {
+// leave keeps, where that is asked for, what a picture is made of.
+func leave(t *testing.T, name string, p *timeline.Picture) {
 	t.Helper()
 	dir := os.Getenv("KMODTRACE_RECORD")
 	if dir == "" {
 		return
 	}
 	var recorded struct {
-		Actions []*account.Account `json:"actions"`
-		Facts   *timeline.Facts    `json:"facts"`
+		Actions []*record.Record `json:"actions"`
+		Facts   *timeline.Facts  `json:"facts"`
 	}
 	for _, a := range p.Actions {
-		recorded.Actions = append(recorded.Actions, a.Account)
+		recorded.Actions = append(recorded.Actions, a.Record)
 	}
 	recorded.Facts = p.Main.Facts
 	text, err := json.Marshal(recorded)

@@ -8,7 +8,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/filter"
@@ -17,6 +16,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/tail"
 	"github.com/kmodtrace/kmodtrace/internal/term"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -192,7 +192,7 @@ func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
 	if err != nil {
 		return err
 	}
-	q := account.NewPatientInquiry(k, !w.json)
+	q := record.NewPatientInquiry(k, !w.json)
 	actions := tail.New(ctx, t.Actions)
 	defer actions.Skip()
 	// What ends the watching does not end the looking for reasons.
@@ -218,7 +218,7 @@ func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
 }
 
 // take shows an action, if it is wanted.
-func (w *watcher) take(ctx context.Context, q *account.Inquiry, a *tracer.Action) error {
+func (w *watcher) take(ctx context.Context, q *record.Inquiry, a *tracer.Action) error {
 	if !w.wanted.Action(a) {
 		return nil
 	}

@@ -8,11 +8,11 @@ import (
 	"os"
 	"strings"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/outfile"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -23,7 +23,7 @@ type Report struct {
 	File    *os.File      // out, if that has to be closed
 	Unbegun *outfile.File // that it will be; nil where there is none
 	Table   *render.ActionTable
-	Inquiry *account.Inquiry
+	Inquiry *record.Inquiry
 	err     error // of writing: then no more is written
 
 	Shown, Untold            uint64
@@ -49,7 +49,7 @@ func (r *Report) Show(ctx context.Context, a *tracer.Action) {
 }
 
 // render has the table's header before the first: without any action there is nothing.
-func (r *Report) render(e account.Account) (string, error) {
+func (r *Report) render(e record.Record) (string, error) {
 	if r.JSON {
 		line, err := term.JSONLine(e)
 		return string(line), err

@@ -11,11 +11,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -101,7 +101,7 @@ func ColumnsText[T any](columns []csvColumn[T]) string {
 type csvRecord struct {
 	*journal.Record
 	changed bool
-	account *account.Account // of an action that can be read; else nil
+	action  *record.Record // of an action that can be read; else nil
 }
 
 // RecordColumns are the columns of records in CSV.
@@ -131,24 +131,24 @@ func RecordColumns() []csvColumn[csvRecord] {
 }
 
 func (r *csvRecord) errno() string {
-	if r.account == nil {
+	if r.action == nil {
 		return ""
 	}
-	return r.account.ErrnoName
+	return r.action.ErrnoName
 }
 
 func (r *csvRecord) process() string {
-	if r.account == nil {
+	if r.action == nil {
 		return ""
 	}
-	return fmt.Sprintf("%s[%d]", r.account.Thread.Comm, r.account.Thread.PID)
+	return fmt.Sprintf("%s[%d]", r.action.Thread.Comm, r.action.Thread.PID)
 }
 
 // text is why an action failed, or what a gap is.
 func (r *csvRecord) text() string {
 	switch {
-	case r.account != nil && r.account.Cause != nil:
-		return r.account.Cause.Text
+	case r.action != nil && r.action.Cause != nil:
+		return r.action.Cause.Text
 	case r.Kind == journal.KindAction:
 		return ""
 	}
@@ -185,12 +185,12 @@ func (RecordCSVPrinter) begin(w io.Writer) error { return csvHeader(w, RecordCol
 
 // Record prints a record; changed says that it is not as it was written.
 func (RecordCSVPrinter) Record(w io.Writer, r *journal.Record, changed bool) error {
-	return csvLine(w, RecordColumns(), &csvRecord{r, changed, Account(r)})
+	return csvLine(w, RecordColumns(), &csvRecord{r, changed, ActionOf(r)})
 }
 
-// Account gives what a record says of an action; nil where it cannot be read.
-func Account(r *journal.Record) *account.Account {
-	a := new(account.Account)
+// ActionOf gives what a record says of an action; nil where it cannot be read.
+func ActionOf(r *journal.Record) *record.Record {
+	a := new(record.Record)
 	if r.Kind != journal.KindAction || json.Unmarshal(r.Body, a) != nil || a.Kind == 0 {
 		return nil
 	}

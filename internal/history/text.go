@@ -8,11 +8,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/kmodtrace/kmodtrace/record"
 )
 
 // Text renders records as watch does, with their numbers in place of how long
@@ -46,7 +46,7 @@ func (h *Text) Record(w io.Writer, r *journal.Record, changed bool) error {
 // Render gives the lines of a record.
 func (h *Text) Render(r *journal.Record, changed bool) string {
 	text := h.divider(r)
-	switch a := Account(r); {
+	switch a := ActionOf(r); {
 	case changed:
 		return text + h.note(r, "changed", cells.Bad, fmt.Sprintf("record %d is not as it was written: what it says cannot be trusted (kmodtrace history show has it)", r.Seq))
 	case a != nil:
@@ -60,8 +60,8 @@ func (h *Text) Render(r *journal.Record, changed bool) string {
 	return text + h.note(r, string(r.Kind), cells.Plain, NoteText(r))
 }
 
-func (h *Text) action(r *journal.Record, a *account.Account) string {
-	h.table.Side.Text = func(*account.Account) string { return strconv.FormatInt(r.Seq, 10) }
+func (h *Text) action(r *journal.Record, a *record.Record) string {
+	h.table.Side.Text = func(*record.Record) string { return strconv.FormatInt(r.Seq, 10) }
 	return h.table.Render(a)
 }
 

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/term"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -41,10 +41,10 @@ const (
 type Column struct {
 	Title string
 	Width int
-	Text  func(*account.Account) string
+	Text  func(*record.Record) string
 }
 
-func tookText(a *account.Account) string {
+func tookText(a *record.Record) string {
 	if a.End == 0 {
 		return "-"
 	}
@@ -79,10 +79,10 @@ func (t *ActionTable) Header() string {
 }
 
 // Render gives the lines of one action.
-func (t *ActionTable) Render(a *account.Account) string { return t.rows(a, nil) }
+func (t *ActionTable) Render(a *record.Record) string { return t.rows(a, nil) }
 
 // rows gives the lines of one action with those of what is drawn below it.
-func (t *ActionTable) rows(a *account.Account, drawn []cells.Line) string {
+func (t *ActionTable) rows(a *record.Record, drawn []cells.Line) string {
 	row := cells.Line{}.Cell(cells.Dim, ClockTime(a.Time), TimeColumns).Cell(cells.Plain, a.Kind.String(), KindColumns).
 		Cell(cells.Strong, cells.OrDash(a.Module), t.module).
 		Cell(outcomeStyle(a.Outcome), outcomeText(&a.Action, outcomeColumns), outcomeColumns).
@@ -114,7 +114,7 @@ func (t *ActionTable) rows(a *account.Account, drawn []cells.Line) string {
 // details gives the rest of what is known: what it was about, and what there is
 // to say about it, which for a failure comes first. The path is shortened from
 // its front to fit into room.
-func (t *ActionTable) details(a *account.Account, room int) []cells.Line {
+func (t *ActionTable) details(a *record.Record, room int) []cells.Line {
 	said := t.said(a, room)
 	rest := cells.Line{}.Spaced(cells.Plain, paramsText(&a.Action)).Spaced(cells.Unsure, actionTaints(&a.Action))
 	if t.inline {
@@ -133,7 +133,7 @@ func (t *ActionTable) details(a *account.Account, room int) []cells.Line {
 
 // said tells the cause, in as many lines as it takes, then what else there is to
 // note, then what is odd about its file, and what was warned of.
-func (t *ActionTable) said(a *account.Account, room int) []cells.Line {
+func (t *ActionTable) said(a *record.Record, room int) []cells.Line {
 	if t.inline {
 		room = math.MaxInt32
 	}

@@ -3,13 +3,13 @@ package render
 import (
 	"strings"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/provenance"
+	"github.com/kmodtrace/kmodtrace/record"
 )
 
 // suspicions says what an auditor would stumble at in where a file comes from, beside
 // what fileText says.
-func suspicions(a *account.Account) string {
+func suspicions(a *record.Record) string {
 	f, o := a.File, a.Origin
 	if f == nil || o == nil {
 		return ""

@@ -6,18 +6,18 @@ import (
 	"os"
 	"testing"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/term"
+	"github.com/kmodtrace/kmodtrace/record"
 )
 
 // recordedActions are the actions of a recording of a real kernel.
-func recordedActions(b *testing.B) (actions []account.Account) {
+func recordedActions(b *testing.B) (actions []record.Record) {
 	text, err := os.ReadFile("../../tracer/testdata/records/hello-newest.actions.jsonl")
 	if err != nil {
 		b.Fatal(err)
 	}
 	for line := range bytes.Lines(text) {
-		var a account.Account
+		var a record.Record
 		if err := json.Unmarshal(line, &a); err != nil {
 			b.Fatal(err)
 		}

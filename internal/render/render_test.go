@@ -9,13 +9,13 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/doctor"
 	"github.com/kmodtrace/kmodtrace/internal/sample"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/proof"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"golang.org/x/sys/unix"
 )
@@ -42,7 +42,7 @@ func hostile() map[string]string {
 // renderings gives what every renderer makes of a text that is everywhere.
 func renderings(text string, width int) map[string]string {
 	th := term.Theme{}
-	action := sample.New[account.Account](text)
+	action := sample.New[record.Record](text)
 	r := sample.New[proof.Result](text)
 	r.Target = text
 	failed := *action
@@ -143,7 +143,7 @@ func TestJSONLine(t *testing.T) {
 	}
 }
 
-func refusedLoad() account.Account {
+func refusedLoad() record.Record {
 	a := sample.Loaded()
 	code := int64(-19)
 	a.Module, a.Outcome, a.Errno, a.ErrnoName, a.InitResult = "refuse", tracer.Failed, unix.ENODEV, "ENODEV", &code
@@ -251,7 +251,7 @@ func TestShortLine(t *testing.T) {
 // TestRenderUnexplained: what nobody looked into, and what was shortened, says so: a failure
 // without a cause is not left without a word.
 func TestRenderUnexplained(t *testing.T) {
-	a := account.Account{
+	a := record.Record{
 		Explained: cause.Explained{Action: tracer.Action{Kind: tracer.Load, Module: "hello", Outcome: tracer.Failed}},
 		Cut:       true, NotLookedUp: "too many attempts waited",
 	}

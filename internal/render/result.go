@@ -5,12 +5,12 @@ import (
 	"io"
 	"strings"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/provenance"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -85,7 +85,7 @@ func VerdictLine(r *proof.Result) cells.Line {
 
 // Block gives an action's lines: a headline, then what is known, each with its
 // label. A dependency that went well is told in short.
-func (t *ResultText) Block(a *account.Account, short bool) []cells.Line {
+func (t *ResultText) Block(a *record.Record, short bool) []cells.Line {
 	head := cells.Line{}.Add(cells.Strong, cells.OrDash(a.Module)).Spaced(cells.Plain, a.Kind.String()).
 		Spaced(outcomeStyle(a.Outcome), outcomeText(&a.Action, t.Width))
 	if a.End != 0 {
@@ -126,7 +126,7 @@ func (t *ResultText) Wrapped(label string, s cells.Style, text string) []cells.L
 }
 
 // facts are what a load tells about its module; an unload and a request have none.
-func (t *ResultText) facts(a *account.Account) []cells.Line {
+func (t *ResultText) facts(a *record.Record) []cells.Line {
 	if a.Kind != tracer.Load {
 		return nil
 	}

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -21,7 +21,7 @@ type Forest struct {
 
 // Tree is a request or a load, with what was done for it.
 type Tree struct {
-	account.Account
+	record.Record
 	below []*Tree
 }
 
@@ -32,8 +32,8 @@ const (
 )
 
 // Add takes the next action, and gives the trees that are whole now.
-func (f *Forest) Add(e account.Account) []*Tree {
-	t := &Tree{Account: e}
+func (f *Forest) Add(e record.Record) []*Tree {
+	t := &Tree{Record: e}
 	if e.Kind == tracer.Autoload {
 		t.below = f.held[e.ID]
 		f.count -= len(t.below)
@@ -70,7 +70,7 @@ func (f *Forest) Rest() []*Tree {
 
 // RenderTree gives a row for the action, and below it who did what for it.
 func (t *ActionTable) RenderTree(root *Tree) string {
-	return t.rows(&root.Account, t.branches(root, ""))
+	return t.rows(&root.Record, t.branches(root, ""))
 }
 
 // branches draws what is below an action: each helper once, its loads below it.

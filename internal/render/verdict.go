@@ -3,9 +3,9 @@ package render
 import (
 	"fmt"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/record"
 )
 
 // Verdict renders what is to be expected of a file.
@@ -47,7 +47,7 @@ func (t *ResultText) Evidence(c *cause.Cause) []cells.Line {
 }
 
 // Explanation is a block with everything about the cause.
-func (t *ResultText) Explanation(e *account.Account) []cells.Line {
+func (t *ResultText) Explanation(e *record.Record) []cells.Line {
 	lines := t.Block(e, true)
 	if c := e.Cause; c != nil {
 		lines = append(lines, t.Evidence(c)...)

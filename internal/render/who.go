@@ -5,14 +5,14 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
 // by says in n columns who is responsible for an action.
 func (u Users) by(a *tracer.Action, n int) string {
-	who, thread := account.Responsible(a)
+	who, thread := record.Responsible(a)
 	switch {
 	case who != nil:
 		return lineage(who, n)
@@ -48,7 +48,7 @@ func lineage(a *tracer.Actor, n int) string {
 
 // person is whose process it is, with the container that it is in.
 func person(p *tracer.Process) string {
-	name := account.Person(p)
+	name := record.Person(p)
 	if where := ContainerText(p); where != "" {
 		name += " in " + where
 	}

@@ -4,9 +4,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/sample"
 	"github.com/kmodtrace/kmodtrace/internal/term"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -71,7 +71,7 @@ func TestTree(t *testing.T) {
 	other.Thread, other.ForRequest = tracer.Thread{PID: 99, Comm: "modprobe"}, 50
 	var f Forest
 	var got []*Tree
-	for _, e := range []account.Account{dep, load, other, request} {
+	for _, e := range []record.Record{dep, load, other, request} {
 		got = append(got, f.Add(e)...)
 	}
 	if len(got) != 1 || len(got[0].below) != 2 {

@@ -4,8 +4,8 @@ import (
 	"reflect"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -26,9 +26,9 @@ func Events(text string) map[string]*tracer.Event {
 }
 
 // Loaded is a load that went well.
-func Loaded() account.Account {
+func Loaded() record.Record {
 	zero := int64(0)
-	return account.Account{Explained: cause.Explained{Action: tracer.Action{
+	return record.Record{Explained: cause.Explained{Action: tracer.Action{
 		Kind: tracer.Load, Module: "hello", NameFrom: tracer.NameKernel, Outcome: tracer.Live, Stage: tracer.StageInit,
 		Time: time.Date(2026, 1, 2, 14, 3, 22, 0, time.Local), End: time.Second, Took: 3100 * time.Microsecond,
 		Thread:     tracer.Thread{PID: 4121, TID: 4121, UID: 4000000001, Comm: "insmod"},
@@ -60,7 +60,7 @@ func LoggedIn(comm string, pid uint32) *tracer.Actor {
 }
 
 // Requested is a load that a helper made for ip's sake, and the request.
-func Requested() (load, request account.Account) {
+func Requested() (load, request record.Record) {
 	ask := tracer.Request{Name: "rtnl-link-dummy", Meaning: "network link type dummy", Wait: true, Symbol: "rtnl_newlink+0x1"}
 	load = Loaded()
 	load.Module, load.Params, load.Messages, load.ForRequest = "dummy", nil, nil, 7

@@ -6,13 +6,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/kbuild"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/provenance"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/reload"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -25,8 +25,8 @@ func New[T any](text string) *T {
 }
 
 // Action has a requester who has one, and that one has none.
-func Action(text string) *account.Account {
-	e := New[account.Account](text)
+func Action(text string) *record.Record {
+	e := New[record.Record](text)
 	inner := *e.Requester
 	e.Requester.Requester = &inner
 	e.AwaitedBy[0].Requester = &inner

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -174,14 +174,14 @@ func (j *judge) result(e *Event) {
 	}
 }
 
-func stageText(a *account.Account) string {
+func stageText(a *record.Record) string {
 	if a == nil || a.Stage == 0 {
 		return ""
 	}
 	return fmt.Sprintf(": it is at its stage %v", a.Stage)
 }
 
-func lastAction(r *proof.Result, step Step) *account.Account {
+func lastAction(r *proof.Result, step Step) *record.Record {
 	kind := tracer.Load
 	if step == StepUnload {
 		kind = tracer.Unload
@@ -194,7 +194,7 @@ func lastAction(r *proof.Result, step Step) *account.Account {
 	return nil
 }
 
-func outcomeText(r *proof.Result, last *account.Account) string {
+func outcomeText(r *proof.Result, last *record.Record) string {
 	switch {
 	case last != nil && last.Crashed:
 		return "crashed"
@@ -222,7 +222,7 @@ func counted(all []Outcome, text string) []Outcome {
 	return append(all, Outcome{text, 1})
 }
 
-func (t *moduleTally) took(step Step, a *account.Account) {
+func (t *moduleTally) took(step Step, a *record.Record) {
 	switch {
 	case a == nil:
 	case step == StepUnload:

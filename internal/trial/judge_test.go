@@ -7,22 +7,22 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/kmodtrace/kmodtrace/account"
 	"github.com/kmodtrace/kmodtrace/proof"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-func attempt(round int, step Step, verdict proof.Verdict, change func(*account.Account)) Event {
+func attempt(round int, step Step, verdict proof.Verdict, change func(*record.Record)) Event {
 	kind, outcome := tracer.Load, tracer.Live
 	if step == StepUnload {
 		kind, outcome = tracer.Unload, tracer.Unloaded
 	}
-	var a account.Account
+	var a record.Record
 	a.Kind, a.Module, a.Outcome, a.Took = kind, "x", outcome, time.Duration(round)*time.Millisecond
 	if change != nil {
 		change(&a)
 	}
-	of := &proof.Result{Command: string(step), Verdict: verdict, Actions: []account.Account{a}}
+	of := &proof.Result{Command: string(step), Verdict: verdict, Actions: []record.Record{a}}
 	if a.Errno != 0 {
 		of.ErrnoName = tracer.ErrnoName(a.Errno)
 	}
@@ -31,7 +31,7 @@ func attempt(round int, step Step, verdict proof.Verdict, change func(*account.A
 
 func left(round int, l Leftovers) Event { return Event{Round: round, Step: StepLook, Left: &l} }
 
-func failed(a *account.Account) { a.Outcome, a.Errno = tracer.Failed, unix.ENOMEM }
+func failed(a *record.Record) { a.Outcome, a.Errno = tracer.Failed, unix.ENOMEM }
 
 // Verdicts of what a guest told: the worst that happened is the trial's.
 func TestJudge(t *testing.T) {
@@ -69,8 +69,8 @@ func TestJudge(t *testing.T) {
 		"refused":     {all(one(attempt(1, StepLoad, proof.Refused, failed), left(1, clean))), Console{}, Ended{}, NotLive, "x was not loaded in round 1"},
 		"left it":     {all(round(1, proc), one(attempt(2, StepLoad, proof.Refused, failed), left(2, proc))), Console{}, Ended{}, Leaking, "/proc/x was left, and then x was not loaded in round 2"},
 		"stuck":       {all(one(attempt(1, StepLoad, proof.Confirmed, nil), attempt(1, StepUnload, proof.Refused, failed))), Console{}, Ended{}, Stuck, "could not be unloaded"},
-		"hung":        {all(one(attempt(1, StepLoad, "unconfirmed", func(a *account.Account) { a.Outcome, a.Stage = tracer.Pending, tracer.StageInit }))), Console{}, Ended{}, HungUp, "stage init"},
-		"crashed":     {all(one(attempt(1, StepLoad, proof.Refused, func(a *account.Account) { a.Crashed = true }))), Console{}, Ended{}, Crashed, "the load of x crashed"},
+		"hung":        {all(one(attempt(1, StepLoad, "unconfirmed", func(a *record.Record) { a.Outcome, a.Stage = tracer.Pending, tracer.StageInit }))), Console{}, Ended{}, HungUp, "stage init"},
+		"crashed":     {all(one(attempt(1, StepLoad, proof.Refused, func(a *record.Record) { a.Crashed = true }))), Console{}, Ended{}, Crashed, "the load of x crashed"},
 		"oops":        {all(round(1, clean)), fault(Oops, "Oops: 0"), Ended{}, Crashed, "Oops: 0, at the load of round 1"},
 		"warning":     {all(round(1, clean)), fault(Warning, "WARNING: x"), Ended{}, Warned, "WARNING: x"},
 		"tainted":     {all(round(1, Leftovers{Taints: 1 << 9})), Console{}, Ended{}, Warned, "tainted: warned"},

@@ -1,11 +1,11 @@
-// Package account gives the whole account of an action: what the kernel's events say of
+// Package record joins all that is known of an action: what the kernel's events say of
 // it, why it failed, and where its file comes from. It is what every output shows.
 //
 // It joins what [github.com/kmodtrace/kmodtrace/tracer],
 // [github.com/kmodtrace/kmodtrace/cause] and
 // [github.com/kmodtrace/kmodtrace/provenance] find out; none of these knows the others'
 // consumers.
-package account
+package record
 
 import (
 	"context"
@@ -19,9 +19,9 @@ import (
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// Account is an action with all that was found out about it. As JSON it is what
+// Record is an action with all that was found out about it. As JSON it is what
 // docs/schema/action.schema.json describes.
-type Account struct {
+type Record struct {
 	cause.Explained
 	// NotLookedUp says why nobody looked for its cause and its origin; empty where somebody
 	// did.
@@ -70,16 +70,16 @@ func newInquiry(k *kernel.Kernel, brief bool, within time.Duration) *Inquiry {
 // All finds out everything: the origin first, because a file may go at any time. The
 // file is found once, for the origin and for the cause. It takes no longer than [Within],
 // and what this machine needs to compute.
-func (q *Inquiry) All(ctx context.Context, a *tracer.Action) Account {
+func (q *Inquiry) All(ctx context.Context, a *tracer.Action) Record {
 	file := q.origins.Find(a)
 	defer file.Close()
 	origin := file.Origin(ctx)
-	return Account{Explained: q.causes.ExplainFile(ctx, *a, file), Origin: origin}
+	return Record{Explained: q.causes.ExplainFile(ctx, *a, file), Origin: origin}
 }
 
 // Cause leaves the origin out.
-func (q *Inquiry) Cause(ctx context.Context, a *tracer.Action) Account {
-	return Account{Explained: q.causes.Explain(ctx, *a)}
+func (q *Inquiry) Cause(ctx context.Context, a *tracer.Action) Record {
+	return Record{Explained: q.causes.Explain(ctx, *a)}
 }
 
 // Origin gives where the file of a load comes from; nil where there is none.

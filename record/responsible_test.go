@@ -1,4 +1,4 @@
-package account
+package record
 
 import (
 	"testing"
@@ -58,7 +58,7 @@ func TestResponsible(t *testing.T) {
 		if by != nil {
 			gotThread = by.Comm
 		}
-		whole := Account{}
+		whole := Record{}
 		whole.Action = test.a
 		if gotWho != test.who || gotThread != test.thread || whole.Responsible() != who {
 			t.Errorf("%s: %q and %q, want %q and %q", name, gotWho, gotThread, test.who, test.thread)

@@ -1,4 +1,4 @@
-package account
+package record
 
 import (
 	"strconv"
@@ -22,7 +22,7 @@ func Responsible(a *tracer.Action) (*tracer.Actor, *tracer.Thread) {
 }
 
 // Responsible is the actor of [Responsible]; nil where that is not known.
-func (a *Account) Responsible() *tracer.Actor {
+func (a *Record) Responsible() *tracer.Actor {
 	who, _ := Responsible(&a.Action)
 	return who
 }
