@@ -241,7 +241,7 @@ func raceCases() []causeCase {
 			setup: func(w *world, t *testing.T) func() {
 				w.write(t, "/tmp/nap1.ko", w.readSpecimen(t, "nap1.ko"))
 				w.installVariant(t, "nap1.ko")
-				return w.loading(t, "nap1.ko", "ms=4000")
+				return w.loading(t, "nap1.ko", "ms=12000")
 			},
 			do: func(w *world, t *testing.T, way string) seen {
 				args := map[string][]string{"insmod": {"/sbin/insmod", "/tmp/nap1.ko"}, "modprobe": {"/sbin/modprobe", "-d", w.tree, "nap1"}}[way]
@@ -250,7 +250,7 @@ func raceCases() []causeCase {
 					if err := cmd.Start(); err != nil {
 						t.Fatal(err)
 					}
-					time.Sleep(time.Second) // it waits by then, and would for three more
+					waitsToLoad(t, cmd.Process.Pid)
 					_ = cmd.Process.Kill()
 					_ = cmd.Wait()
 				})

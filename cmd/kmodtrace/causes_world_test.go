@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -265,6 +266,17 @@ func (w *world) loading(t *testing.T, file string, params ...string) (undo func(
 		_ = cmd.Wait()
 		w.remove(t, name)
 	}
+}
+
+// waitsToLoad returns when a process sleeps in its finit_module: behind the other load of its
+// module, since it has read the file from memory.
+func waitsToLoad(t *testing.T, pid int) {
+	t.Helper()
+	prefix := strconv.Itoa(unix.SYS_FINIT_MODULE) + " "
+	await.Until(t, "a load that waits", func() bool {
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", pid))
+		return strings.HasPrefix(string(text), prefix)
+	})
 }
 
 func waitFor(t *testing.T, path string) {
