@@ -475,7 +475,10 @@ func exitStuck(w *world, t *testing.T, way string) seen {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(time.Second) // the exit takes seven
+	await.Until(t, "an exit that runs", func() bool {
+		text, _ := os.ReadFile("/sys/module/slowexit/initstate")
+		return string(text) == "going\n"
+	})
 	s := ofActions(watch.stop(t))
 	_ = cmd.Wait()
 	return s
