@@ -309,6 +309,10 @@ func testFoldedOfManyUsers(t *testing.T, w *watch) {
 func testRingIsKeptForLoads(t *testing.T, tr *tracer.Tracer) {
 	const loads = 5
 	queued(t, tr)
+	before, err := tr.Loss()
+	if err != nil || before.Any() {
+		t.Errorf("loss %+v, %v: before anything was to be lost", before, err)
+	}
 	defer withoutHelpers(t)()
 	var wg sync.WaitGroup
 	for i := range 8 { // each with a budget of its own, as far as that of all reaches

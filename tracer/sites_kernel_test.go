@@ -1,10 +1,12 @@
 package tracer_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -13,8 +15,9 @@ import (
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// occupants are how many modules are loaded so that some lie where others were.
-const occupants = 32
+// occupants are how many modules are loaded at once so that one lies where another was. Nobody
+// reads meanwhile: all rounds have room in the ring.
+const occupants = 8
 
 // TestUnread does with one tracer what is about events that nobody reads until all is over.
 func TestUnread(t *testing.T) {
@@ -47,17 +50,20 @@ func testGone(t *testing.T, tr *tracer.Tracer) {
 	sh(t, "/sbin/rmmod", "hello")
 	sh(t, "/sbin/rmmod", "dummy")
 
+	const most = 5 // the kernel may put code of its own there first, such as a trampoline that is late
+	for range most {
+		if at := askAndGo(t); occupy(t, at) {
+			break
+		}
+	}
+	defer vacate()
 	restore := hideAddresses(t)
 	defer restore()
-	askAndGo(t)
-	for i := range occupants {
-		if err := finit(specimen(fmt.Sprint("nap", i)), "ms=0"); err != nil {
-			t.Error(err)
-		}
-		defer unix.DeleteModule(fmt.Sprint("nap", i), unix.O_NONBLOCK)
-	}
 	all := queued(t, tr)
 	restore()
+	if loss, err := tr.Loss(); err != nil || loss.Any() {
+		t.Errorf("loss %+v, %v", loss, err)
+	}
 	fence := slices.IndexFunc(all, func(a tracer.Action) bool { return a.Module == between })
 	if fence < 0 {
 		t.Fatalf("no %s in %d actions", between, len(all))
@@ -66,19 +72,54 @@ func testGone(t *testing.T, tr *tracer.Tracer) {
 	t.Run("sites", func(t *testing.T) { checkSites(t, all[fence:]) })
 }
 
-// askAndGo has modules make requests: one that was there before the tracer, one in its init's
-// code, and one in what stays.
-func askAndGo(t *testing.T) {
+// askAndGo has modules make requests: one that was there before the tracer, if it still is, one
+// in its init's code, and one in what stays, whose address it gives.
+func askAndGo(t *testing.T) tracer.Address {
 	t.Helper()
 	asker, nested := specimen("asker"), specimen("nested")
-	if err := os.WriteFile("/sys/module/asker/parameters/ask", []byte("site_present"), 0); err != nil {
+	switch err := os.WriteFile("/sys/module/asker/parameters/ask", []byte("site_present"), 0); {
+	case err == nil:
+		sh(t, "/sbin/rmmod", "asker")
+	case !errors.Is(err, os.ErrNotExist):
 		t.Fatal(err)
 	}
-	sh(t, "/sbin/rmmod", "asker")
 	sh(t, "/sbin/insmod", nested, "want=site_init")
 	sh(t, "/sbin/rmmod", "nested")
 	sh(t, "/sbin/insmod", asker, "want=site_core")
+	text, err := os.ReadFile("/sys/module/asker/sections/.text")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := strconv.ParseUint(strings.TrimSpace(string(text)), 0, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
 	sh(t, "/sbin/rmmod", "asker")
+	return tracer.Address(at + 1) // as that of a call there
+}
+
+// occupy loads modules, and tells whether one of them lies at an address; else it takes them
+// away again.
+func occupy(t *testing.T, at tracer.Address) bool {
+	t.Helper()
+	for i := range occupants {
+		if err := finit(specimen(fmt.Sprint("nap", i)), "ms=0"); err != nil {
+			t.Error(err)
+		}
+	}
+	lies := liesThere(t, at)
+	if strings.HasPrefix(lies, "nap") {
+		return true
+	}
+	t.Logf("where asker lay, %q is now", lies)
+	vacate()
+	return false
+}
+
+func vacate() {
+	for i := range occupants {
+		_ = unix.DeleteModule(fmt.Sprint("nap", i), unix.O_NONBLOCK)
+	}
 }
 
 // hideAddresses has the kernel hide its addresses from everybody, root included.
@@ -135,7 +176,7 @@ func checkSites(t *testing.T, actions []tracer.Action) {
 		}
 	}
 	if occupied == 0 {
-		t.Errorf("of %d modules none lies where one was that asked", occupants)
+		t.Error("no module lies where one was that asked")
 	}
 }
 
