@@ -47,7 +47,7 @@ static __always_inline int go_on_as_actor(void *ctx)
 	struct request *r;
 
 	bpf_tail_call(ctx, &due_actor, 0);
-	/* A tail call returns only when there is no program. */
+	/* A tail call returns only if the map has no program. */
 	r = current_request();
 	if (r && r->over)
 		end_request(r, r->ret);

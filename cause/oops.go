@@ -13,8 +13,8 @@ type place struct {
 }
 
 var (
-	// faultLine has the instruction that failed, on x86-64 (with the kernel's segment, for the
-	// registers of the program follow) and on arm64.
+	// faultLine has the instruction that failed, on x86-64 and on arm64. 0010 is the kernel's code
+	// segment: a later RIP line has the program's registers.
 	faultLine = regexp.MustCompile(`^\s*(?:RIP: 0010:|pc : )([A-Za-z_][\w.]*)\+0x[0-9a-f]+/0x[0-9a-f]+(?: \[(\w+)[^\]]*\])?`)
 	// frameLine is a caller. One with "?" is a guess: an address that lay on the stack. Newer
 	// kernels have a build ID behind the module's name.

@@ -33,7 +33,7 @@ func (o *actOptions) register(cmd *cobra.Command) {
 
 func (o *actOptions) check() error {
 	if o.timeout < 0 {
-		return cli.Usagef("--timeout %v: want a time that is not negative", o.timeout)
+		return cli.Usagef("--timeout %v: must not be negative", o.timeout)
 	}
 	return nil
 }

@@ -101,9 +101,9 @@ func (w *watching) isIdle() bool {
 	return len(threads) > 0
 }
 
-// TestWatchUnread: a storm that nobody reads of until it is over is told in whole. What has
-// no room in the ring waits in the process. The storm pauses until that has taken what there
-// was: at full speed no reader keeps up on an emulated machine, and at half of it none on a
+// TestWatchUnread: all of a storm is reported, although nobody reads the output before it is over.
+// What has no room in the ring waits in the process. The storm pauses until the process has read the
+// ring: at full speed no reader keeps up on an emulated machine, and at half of it none on a
 // busy one.
 func TestWatchUnread(t *testing.T) {
 	r, out, err := os.Pipe()

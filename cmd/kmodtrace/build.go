@@ -63,7 +63,7 @@ line makes no sense; 4 this machine lacks what building needs, and nothing was d
 func noEmpty(cmd *cobra.Command, flags ...string) error {
 	for _, name := range flags {
 		if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "" {
-			return cli.Usagef("--%s: want a value that is not empty, or no --%s", name, name)
+			return cli.Usagef("--%s: must not be empty; give a value, or no --%s", name, name)
 		}
 	}
 	return nil

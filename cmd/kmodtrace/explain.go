@@ -75,7 +75,7 @@ type explainOptions struct {
 func (o *explainOptions) run(cmd *cobra.Command, args []string) error {
 	out := cmd.OutOrStdout()
 	if o.timeout < 0 {
-		return cli.Usagef("--timeout %v: want a time that is not negative", o.timeout)
+		return cli.Usagef("--timeout %v: must not be negative", o.timeout)
 	}
 	switch {
 	case o.live:

@@ -39,7 +39,7 @@ func TestRefcount(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			l := &refcountLab{newReloadLab(t, shared)}
-			t.Cleanup(l.mend)
+			t.Cleanup(l.repair)
 			test.run(l)
 			l.goesOn()
 		})
@@ -53,8 +53,8 @@ type refcountLab struct{ *reloadLab }
 
 const countParam = "/sys/module/overput/parameters/count"
 
-// mend makes the module sound, and takes it out.
-func (l *refcountLab) mend() {
+// repair puts the refcount right, and unloads the module.
+func (l *refcountLab) repair() {
 	if _, err := os.Stat(countParam); err != nil {
 		return
 	}

@@ -64,7 +64,7 @@ type refsOptions struct {
 func (o *refsOptions) check() error {
 	for name, d := range map[string]time.Duration{"timeout": o.timeout, "interval": o.interval} {
 		if d < 0 {
-			return cli.Usagef("--%s %v: want a time that is not negative", name, d)
+			return cli.Usagef("--%s %v: must not be negative", name, d)
 		}
 	}
 	return nil

@@ -79,7 +79,7 @@ func (o *watchOptions) run(ctx context.Context, stdout io.Writer) error {
 		return err
 	}
 	if o.timeout < 0 {
-		return cli.Usagef("--timeout %v: want a time that is not negative", o.timeout)
+		return cli.Usagef("--timeout %v: must not be negative", o.timeout)
 	}
 	if o.events && wanted.OfActions() {
 		return cli.Usagef("--events goes with --pid, --uid and --comm: an event alone has no action, no outcome, and often no module")

@@ -164,7 +164,7 @@ func anyOf[T comparable](wanted []T, v T) bool {
 	return len(wanted) == 0 || slices.Contains(wanted, v)
 }
 
-// MatchAny tells whether a name matches one of the globs; every name does where there are none.
+// MatchAny reports whether a name matches one of the globs. Without globs, every name matches.
 func MatchAny(globs []Glob, name string) bool {
 	return len(globs) == 0 || slices.ContainsFunc(globs, func(g Glob) bool { return g.Match(name) })
 }

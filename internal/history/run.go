@@ -36,7 +36,7 @@ type Options struct {
 // Check tells which flags do not go together.
 func (o *Options) Check(cmd *cobra.Command) error {
 	if o.Limit < 0 {
-		return cli.Usagef("--limit %d: want a number that is not negative", o.Limit)
+		return cli.Usagef("--limit %d: must not be negative", o.Limit)
 	}
 	if err := o.Format.check(); err != nil {
 		return err
@@ -68,7 +68,7 @@ func noEmptyFlag(cmd *cobra.Command) error {
 	for _, name := range changedFlags(cmd) {
 		switch cmd.Flags().Lookup(name).Value.String() {
 		case "", "[]", "[\"\"]":
-			return cli.Usagef("--%s \"\": want what is not empty", name)
+			return cli.Usagef("--%s \"\": must not be empty", name)
 		}
 	}
 	return nil
