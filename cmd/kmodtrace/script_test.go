@@ -50,8 +50,8 @@ func (c cleaner) Run() int {
 //	schemalines NAME FILE   so must each line of FILE
 //	mkjournal FILE RECORDS  FILE becomes a journal of the records in RECORDS, one a line
 //
-// the condition root, and the files hello.ko, hello.ko.gz and evil.ko in each script's
-// folder.
+// the condition root, the files hello.ko, hello.ko.gz and evil.ko in each script's
+// folder, and in $VERSION0 what a release printed and recorded before JSON had a version.
 func TestScripts(t *testing.T) {
 	runScripts(t, func(name string) bool { return !isQuestion(name) })
 }
@@ -59,7 +59,7 @@ func TestScripts(t *testing.T) {
 // isQuestion says whether a script is of a command that reads files and journals, and prints,
 // one thing after the other.
 func isQuestion(name string) bool {
-	return slices.Contains([]string{"check", "explain", "history", "info", "list", "loaded", "main", "refs", "timeline"}, name)
+	return slices.Contains([]string{"check", "earlier", "explain", "history", "info", "list", "loaded", "main", "refs", "timeline"}, name)
 }
 
 func runScripts(t *testing.T, wanted func(name string) bool) {
@@ -68,10 +68,17 @@ func runScripts(t *testing.T, wanted func(name string) bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	version0, err := filepath.Abs(filepath.Join("testdata", "version0"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	scripts := slices.DeleteFunc(all, func(path string) bool { return !wanted(strings.TrimSuffix(filepath.Base(path), ".txtar")) })
 	testscript.Run(t, testscript.Params{
 		Files: scripts,
-		Setup: addModules,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("VERSION0", version0)
+			return addModules(env)
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status":      scriptStatus,
 			"schema":      scriptSchema,
