@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
 )
 
 func gzipped(t testing.TB, text string) string {
@@ -77,21 +78,21 @@ func bzImage(packed []byte, size int) []byte {
 	return append(append(image, packed...), "what follows"...)
 }
 
-// lz4Literals packs without finding anything to repeat.
-func lz4Literals(data []byte) []byte {
-	out := bytes.Clone(lz4Magic)
-	for len(data) > 0 {
-		n := min(len(data), 100000)
-		block := []byte{0xf0}
-		rest := n - 15
-		for ; rest >= 255; rest -= 255 {
-			block = append(block, 255)
-		}
-		block = append(append(block, byte(rest)), data[:n]...)
-		out = append(binary.LittleEndian.AppendUint32(out, uint32(len(block))), block...)
-		data = data[n:]
+// lz4Packed packs as the kernel's build does.
+func lz4Packed(t testing.TB, data []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := lz4.NewWriter(&out)
+	if err := w.Apply(lz4.LegacyOption(true)); err != nil {
+		t.Fatal(err)
 	}
-	return out
+	if _, err := w.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
 }
 
 func TestBootImage(t *testing.T) {
@@ -104,7 +105,7 @@ func TestBootImage(t *testing.T) {
 		"plain": plain,
 		"gzip":  bzImage([]byte(gzipped(t, string(plain))), len(plain)),
 		"zstd":  bzImage(encoder.EncodeAll(plain, nil), len(plain)),
-		"lz4":   bzImage(lz4Literals(plain), len(plain)),
+		"lz4":   bzImage(lz4Packed(t, plain), len(plain)),
 	} {
 		k := running(files{"boot/vmlinuz-9.9": string(image)}).openRelease(t, "9.9")
 		if s, err := k.Symbol("spaced"); err != nil || *s.GPL || s.Namespace != "SPACE" || *s.CRC != 0x12 || !strings.HasSuffix(s.Source, "vmlinuz-9.9") {
@@ -153,38 +154,41 @@ func TestBootImageDamaged(t *testing.T) {
 }
 
 func TestUnpackLZ4(t *testing.T) {
+	block := func(text string) string {
+		return string(binary.LittleEndian.AppendUint32(nil, uint32(len(text)))) + text
+	}
+	bomb := block("\x1fa\x01\x00" + strings.Repeat("\xff", 1<<16) + "\x00\x00")
+	large := strings.Repeat("more than one block", 1<<20)
 	for name, c := range map[string]struct {
 		in   string
 		want string
 		ok   bool
 	}{
-		"literals":       {"\x30abc", "abc", true},
-		"overlap":        {"\x14a\x01\x00\x10z", "aaaaaaaaaz", true},
-		"two back":       {"\x20ab\x02\x00\x10z", "abababz", true},
-		"too far":        {"\x10a\x02\x00\x10z", "", false},
-		"distance zero":  {"\x10a\x00\x00\x10z", "", false},
-		"no end":         {"\x10a\x01\x00", "", false},
-		"cut distance":   {"\x10a\x01", "", false},
-		"cut length":     {"\xf0\xff\xff", "", false},
-		"cut literals":   {"\x50abc", "", false},
-		"nothing":        {"", "", false},
-		"a long literal": {"\xf0\x01" + strings.Repeat("x", 16), strings.Repeat("x", 16), true},
+		"literals":       {block("\x30abc"), "abc", true},
+		"overlap":        {block("\x14a\x01\x00\x50zzzzz"), "aaaaaaaaazzzzz", true},
+		"a long literal": {block("\xf0\x01" + strings.Repeat("x", 16)), strings.Repeat("x", 16), true},
+		"blocks":         {string(lz4Packed(t, []byte(large))[len(lz4Magic):]), large, true},
+		"too far":        {block("\x10a\x02\x00\x10z"), "", false},
+		"distance zero":  {block("\x10a\x00\x00\x10z"), "", false},
+		"cut distance":   {block("\x10a\x01"), "", false},
+		"cut length":     {block("\xf0\xff\xff"), "", false},
+		"cut literals":   {block("\x50abc"), "", false},
+		"cut block":      {"\x05\x00\x00\x00\x30abc", "", false},
+		"over 8 MiB":     {bomb, "", false},
 	} {
-		got, err := unpackLZ4Block(nil, []byte(c.in))
-		if (err == nil) != c.ok || string(got) != c.want && c.ok {
-			t.Errorf("%s: %q, %v", name, got, err)
+		for size, end := range map[string]string{"": "", " and a size": string(binary.LittleEndian.AppendUint32(nil, uint32(len(c.want))))} {
+			got, err := unpackVmlinux([]byte(string(lz4Magic) + c.in + end))
+			if (err == nil) != c.ok || string(got) != c.want && c.ok {
+				t.Errorf("%s%s: %.80q, %v", name, size, got, err)
+			}
 		}
-	}
-	bomb := append([]byte{0x1f, 'a', 1, 0}, bytes.Repeat([]byte{255}, 1<<16)...)
-	if _, err := unpackLZ4Block(nil, append(bomb, 0, 0)); !errors.Is(err, errLZ4) {
-		t.Errorf("a block of more than 8 MiB: %v", err)
 	}
 }
 
 func FuzzBootImage(f *testing.F) {
 	plain := fakeKernel().vmlinux(f)
 	f.Add(plain)
-	f.Add(bzImage(lz4Literals(plain), len(plain)))
+	f.Add(bzImage(lz4Packed(f, plain), len(plain)))
 	f.Add(bzImage([]byte(gzipped(f, string(plain))), len(plain)))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		image, err := parseBootImage(data)

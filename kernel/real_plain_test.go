@@ -11,7 +11,7 @@ import (
 )
 
 // realKernels gives the roots of kernels in the lab's cache.
-func realKernels(t *testing.T) []string {
+func realKernels(t testing.TB) []string {
 	t.Helper()
 	cache := os.Getenv("KMODTRACE_CACHE")
 	if cache == "" {
@@ -100,5 +100,24 @@ func checkRealExports(t *testing.T, k *Kernel, symvers string) {
 		if !ok || *g.GPL != *w.GPL || g.Namespace != w.Namespace || !sameCRC(g.CRC, w.CRC) {
 			t.Errorf("%+v in the image, %+v in %s", g, w, symvers)
 		}
+	}
+}
+
+// BenchmarkBootImage unpacks the kernels of the lab's cache and reads what is wanted of them.
+func BenchmarkBootImage(b *testing.B) {
+	for _, root := range realKernels(b) {
+		release := filepath.Base(root)
+		k, err := Open(&Options{Root: root, Release: release})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(release, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := k.readBootImage(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

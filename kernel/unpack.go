@@ -3,12 +3,12 @@ package kernel
 import (
 	"bytes"
 	"compress/gzip"
-	"encoding/binary"
 	"errors"
 	"io"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/kmodtrace/kmodtrace/internal/procfs"
+	"github.com/pierrec/lz4/v4"
 )
 
 // unpackVmlinux unpacks a kernel by its first bytes: gzip, zstd or lz4, or plain. What
@@ -25,7 +25,7 @@ func unpackVmlinux(data []byte) ([]byte, error) {
 	case bytes.HasPrefix(data, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		return unpackZstd(data)
 	case bytes.HasPrefix(data, lz4Magic):
-		return unpackLZ4(data[len(lz4Magic):])
+		return procfs.ReadBounded(lz4.NewReader(bytes.NewReader(data)), "the kernel in it", maxVmlinux)
 	case bytes.HasPrefix(data, []byte("\xfd7zXZ\x00")), bytes.HasPrefix(data, []byte("BZh")),
 		bytes.HasPrefix(data, []byte{0x5d, 0, 0}), bytes.HasPrefix(data, []byte("\x89LZO")):
 		return nil, errors.New("it is packed by xz, bzip2, lzma or lzo, which is not read here")
@@ -57,81 +57,6 @@ func unpackZstd(data []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// lz4Magic begins the format that the kernel's build makes, lz4's legacy one: blocks
-// with their packed size before each, of 8 MiB unpacked but for the last.
+// lz4Magic begins the legacy format of lz4, which the kernel's build makes. The library
+// takes the unpacked size that the build puts behind it for the end.
 var lz4Magic = []byte{0x02, 0x21, 0x4c, 0x18}
-
-const lz4Block = 8 << 20
-
-var errLZ4 = errors.New("damaged lz4 data")
-
-func unpackLZ4(data []byte) ([]byte, error) {
-	var out []byte
-	for len(data) > 4 { // the last four bytes are the unpacked size
-		size := uint64(binary.LittleEndian.Uint32(data))
-		if size == 0 || size > uint64(len(data)-4) {
-			return nil, errLZ4
-		}
-		if len(out) > maxVmlinux-lz4Block {
-			return nil, errors.New("it unpacks to more than 512 MiB")
-		}
-		var err error
-		if out, err = unpackLZ4Block(out, data[4:4+size]); err != nil {
-			return nil, err
-		}
-		data = data[4+size:]
-	}
-	return out, nil
-}
-
-// unpackLZ4Block appends one block: sequences of a token (lengths, four bits each), literals, and a
-// distance back from where bytes are repeated; the last ends after its literals.
-func unpackLZ4Block(out, in []byte) ([]byte, error) {
-	start := len(out)
-	for {
-		if len(in) == 0 {
-			return nil, errLZ4
-		}
-		token := in[0]
-		literals, rest, ok := lz4Length(int(token>>4), in[1:])
-		if !ok || literals > len(rest) || len(out)-start+literals > lz4Block {
-			return nil, errLZ4
-		}
-		out, in = append(out, rest[:literals]...), rest[literals:]
-		if len(in) == 0 {
-			return out, nil
-		}
-		if len(in) < 2 {
-			return nil, errLZ4
-		}
-		back := int(binary.LittleEndian.Uint16(in))
-		length, rest, ok := lz4Length(int(token&15), in[2:])
-		length += 4
-		if !ok || back == 0 || back > len(out)-start || len(out)-start+length > lz4Block {
-			return nil, errLZ4
-		}
-		in = rest
-		for length > 0 { // what is repeated may overlap what it makes
-			n := min(length, back)
-			from := len(out) - back
-			out = append(out, out[from:from+n]...)
-			length -= n
-		}
-	}
-}
-
-// lz4Length reads the bytes that continue a length of 15.
-func lz4Length(n int, in []byte) (length int, rest []byte, ok bool) {
-	if n < 15 {
-		return n, in, true
-	}
-	for i, b := range in {
-		if n += int(b); n > lz4Block {
-			return 0, nil, false
-		}
-		if b != 255 {
-			return n, in[i+1:], true
-		}
-	}
-	return 0, nil, false
-}
