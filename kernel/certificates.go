@@ -18,7 +18,11 @@ const maxCertificates = 256
 // other in DER, and then, aligned, the length of all. That length
 // tells them from other certificates in the image, which are trusted for other things.
 //
-// The running kernel has this list no more: it lies in memory that is freed after boot.
+// They are searched for because nothing leads to them. The kernel's own tool,
+// scripts/extract-sys-certs.pl, needs the symbol system_certificate_list, from the image or
+// from System.map: a boot image has no symbols, and Debian's System.map only names the package that has the real one. The running
+// kernel has freed the list after boot. Only the search is written here; crypto/x509 reads
+// what is found.
 func (v *vmlinux) certificates() ([]*x509.Certificate, error) {
 	// A certificate of version 3: two sequences of two-byte lengths, and the version.
 	tail := []byte{0xa0, 3, 2, 1, 2}

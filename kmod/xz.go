@@ -31,9 +31,11 @@ func xzCheck(data []byte) byte {
 	return data[7]
 }
 
-// xzReader reads one xz stream. The container is read here, and only its LZMA2 content
-// by the library: the library's own container reader allocates whatever dictionary a
-// block asks for, up to 4 GiB, and a damaged file must not take that.
+// xzReader reads one xz stream. The container is read here, and only its LZMA2 content by
+// the library ulikunitz/xz. No well-kept library bounds the dictionary: that one's reader of
+// containers allocates whatever a block asks for, up to 4 GiB (its DictCap is a minimum), and
+// a damaged file must not take that. xi2/xz and the copy of it at therootcompany/xz have a
+// bound, and no release since 2017 and 2020.
 type xzReader struct {
 	file  io.ReaderAt
 	size  int64

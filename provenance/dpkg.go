@@ -12,7 +12,11 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/modname"
 )
 
-// dpkg is what dpkg's database says about module files.
+// dpkg is what dpkg's database says about module files. The lists of files are read here and
+// not by dpkg-query, because that reads all of them for every question, and in a process of
+// its own. With 749 packages, on a busy machine, it takes 0.5 to 0.8 s for one file; here the
+// first question takes 0.16 s, and each further one 0.03 ms (BenchmarkDpkg). The lists, the
+// diversions and the status file are plain text, a path or a field on each line.
 type dpkg struct {
 	root string
 

@@ -3,6 +3,7 @@ package provenance
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -157,4 +158,38 @@ func TestPackageOfLoad(t *testing.T) {
 	if o := NewLookup(&Options{Root: root, Brief: true}).Of(t.Context(), a); o.Package != nil || o.SHA256 != "" || !o.InTree {
 		t.Errorf("brief: %+v", o)
 	}
+}
+
+// BenchmarkDpkg compares the reading of dpkg's database with dpkg's own program, on this
+// machine's packages: the first question, each further one, and what the program takes for
+// one.
+func BenchmarkDpkg(b *testing.B) {
+	const path = "/usr/bin/dpkg-query" // no module: the program's work is the same for every path
+	if _, err := os.Stat(path); err != nil {
+		b.Skip("no dpkg here")
+	}
+	b.Run("first", func(b *testing.B) {
+		for b.Loop() {
+			(&dpkg{root: "/"}).owner(path)
+		}
+	})
+	b.Run("further", func(b *testing.B) {
+		d := &dpkg{root: "/"}
+		d.owner(path)
+		for b.Loop() {
+			d.owner(path)
+		}
+	})
+	b.Run("program", func(b *testing.B) {
+		for b.Loop() {
+			out, err := exec.Command(path, "-S", path).Output()
+			if err != nil {
+				b.Fatal(err)
+			}
+			name, _, _ := strings.Cut(string(out), ":")
+			if _, err := exec.Command(path, "-W", "-f", "${Version}", name).Output(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

@@ -11,6 +11,11 @@
 // has a mark of its own; and each time is there as a number too. What is not known is drawn
 // as unknown, and said: nothing is filled in.
 //
+// The page is made by html/template. The drawings are written here, because libraries that
+// draw charts draw series of numbers; what is needed is rectangles, lines and text on an axis
+// that can break inside one bar. The golden files are whole, with their styles, because
+// `make screenshots` shows these very files in a browser, and README.md shows one of them.
+//
 // Names, paths and messages are the words of strangers: whatever they are, they come out as
 // text, with escapes for what is not printable.
 package timeline

@@ -14,6 +14,12 @@ import (
 // relay stands between a command and whoever sends signals to it: what comes to this
 // process is passed on, and where the command stops, so does this process, for the
 // shell that both are a job of.
+//
+// Neither os/exec nor os/signal can do that, which is why system calls are made here.
+// os/exec reports only that a command has ended, not that it was stopped or continued, and
+// does not wait for descendants that were left to this process. os/signal knows of a
+// signal that was ignored from the start only for SIGHUP and SIGINT, and cannot give one the
+// kernel's own effect; golang.org/x/sys has no sigaction, and its Siginfo no pid.
 type relay struct {
 	signals  chan os.Signal
 	children chan os.Signal
