@@ -106,7 +106,7 @@ type checkup struct {
 func checks() []func(*checkup) *Cause {
 	return []func(*checkup) *Cause{
 		(*checkup).disabled, (*checkup).readable, (*checkup).signed, (*checkup).wellFormed, (*checkup).machine,
-		(*checkup).blacklisted, (*checkup).layout, (*checkup).vermagic, (*checkup).present, (*checkup).room,
+		(*checkup).structSize, (*checkup).blacklisted, (*checkup).layout, (*checkup).vermagic, (*checkup).present, (*checkup).room,
 		(*checkup).symbols, (*checkup).exports, (*checkup).parameters,
 	}
 }

@@ -2,6 +2,7 @@ package cause
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/kernel"
@@ -61,6 +62,30 @@ func (c *checkup) untrusted(code Code, say string) *Cause {
 		c.name("mode", mode)
 		return c.refuse(Lockdown, sayLockdown, "lockdown is in mode {mode}")
 	}
+	return nil
+}
+
+// structSize compares the size of struct module, as kernels do from 6.4 on. Older ones copy what
+// the module brings, whatever its size: that is a warning.
+func (c *checkup) structSize() *Cause {
+	theirs := c.file.StructSize
+	ours, err := c.kernel.StructSize()
+	if err != nil {
+		c.leave("the size of this kernel's struct module: %v", err)
+		return nil
+	}
+	if theirs == ours {
+		return nil
+	}
+	c.name("theirs", fmt.Sprint(theirs))
+	c.name("ours", fmt.Sprint(ours))
+	c.name("built", strings.TrimSpace(c.file.Value("vermagic")))
+	cause := c.refuse(ModuleLayout, sayOtherStruct, "[built for: {built}]")
+	if c.kernel.AtLeast(6, 4) {
+		return cause
+	}
+	cause.Evidence = append(cause.Evidence, "this kernel is older than 6.4, and does not compare these sizes")
+	c.warnings = append(c.warnings, *cause)
 	return nil
 }
 

@@ -83,23 +83,28 @@ func checkedFiles() map[string]checked {
 			m.Imports = append(m.Imports, koimage.Symbol{Name: "gpl_only", CRC: 0x12}, koimage.Symbol{Name: "dep_gives", CRC: 0x20}, koimage.Symbol{Name: "nothing", Weak: true})
 		}), verdict: Loads},
 
-		"disabled":       {machine: files{"proc/sys/kernel/modules_disabled": "1\n"}, verdict: Refused, code: ModulesDisabled, says: "until the next boot"},
-		"empty":          {data: []byte{}, verdict: Refused, code: NotELF, says: "is empty"},
-		"text":           {data: []byte("hello\n"), verdict: Refused, code: NotELF, says: "no ELF file"},
-		"gzip of text":   {data: zipped([]byte("hello\n")), verdict: Refused, code: NotELF, says: "no ELF file"},
-		"gzip of gzip":   {data: zipped(zipped(image)), verdict: Refused, code: NotELF, says: "no ELF file"},
-		"half":           {data: image[:len(image)/2], verdict: Refused, code: ELFDamaged, says: "cut short"},
-		"header":         {data: image[:64], verdict: Refused, code: ELFDamaged, says: "cut short"},
-		"half a gzip":    {data: zipped(image)[:100], verdict: Refused, code: CompressionUnsupported, says: "compression is damaged"},
-		"no module":      {module: changed(func(m *koimage.Module) { m.This = false }), verdict: Refused, code: ELFDamaged, says: "no struct module"},
-		"bomb":           {data: zipped(make([]byte, 20<<20)), verdict: Undecided, open: []string{"too big"}},
-		"unsigned":       {machine: enforced, verdict: Refused, code: SignatureMissing, says: "no signature"},
-		"foreign kind":   {data: otherKind(koimage.Sign(image, []byte("x"))), machine: enforced, verdict: Refused, code: SignatureUnsupported, says: "cannot check"},
-		"damaged":        {data: koimage.Sign(image, []byte("junk")), verdict: Refused, code: SignatureUnreadable, says: "is damaged"},
-		"lockdown":       {machine: locked, verdict: Refused, code: Lockdown, says: "(mode integrity)"},
-		"no signatures":  {machine: files{"boot/config-" + release: "CONFIG_MODULES=y\n", "sys/kernel/security/lockdown": "none [integrity]\n"}, verdict: Loads},
-		"arm64":          {data: machineOf(image, 183), verdict: Refused, code: WrongArchitecture, says: "built for aarch64, and this kernel runs on x86-64"},
-		"blacklist":      {machine: files{"proc/cmdline": "module_blacklist=x,hello\n"}, verdict: Refused, code: Blacklisted, says: "hello is in module_blacklist="},
+		"disabled":      {machine: files{"proc/sys/kernel/modules_disabled": "1\n"}, verdict: Refused, code: ModulesDisabled, says: "until the next boot"},
+		"empty":         {data: []byte{}, verdict: Refused, code: NotELF, says: "is empty"},
+		"text":          {data: []byte("hello\n"), verdict: Refused, code: NotELF, says: "no ELF file"},
+		"gzip of text":  {data: zipped([]byte("hello\n")), verdict: Refused, code: NotELF, says: "no ELF file"},
+		"gzip of gzip":  {data: zipped(zipped(image)), verdict: Refused, code: NotELF, says: "no ELF file"},
+		"half":          {data: image[:len(image)/2], verdict: Refused, code: ELFDamaged, says: "cut short"},
+		"header":        {data: image[:64], verdict: Refused, code: ELFDamaged, says: "cut short"},
+		"half a gzip":   {data: zipped(image)[:100], verdict: Refused, code: CompressionUnsupported, says: "compression is damaged"},
+		"no module":     {module: changed(func(m *koimage.Module) { m.This = false }), verdict: Refused, code: ELFDamaged, says: "no struct module"},
+		"bomb":          {data: zipped(make([]byte, 20<<20)), verdict: Undecided, open: []string{"too big"}},
+		"unsigned":      {machine: enforced, verdict: Refused, code: SignatureMissing, says: "no signature"},
+		"foreign kind":  {data: otherKind(koimage.Sign(image, []byte("x"))), machine: enforced, verdict: Refused, code: SignatureUnsupported, says: "cannot check"},
+		"damaged":       {data: koimage.Sign(image, []byte("junk")), verdict: Refused, code: SignatureUnreadable, says: "is damaged"},
+		"lockdown":      {machine: locked, verdict: Refused, code: Lockdown, says: "(mode integrity)"},
+		"no signatures": {machine: files{"boot/config-" + release: "CONFIG_MODULES=y\n", "sys/kernel/security/lockdown": "none [integrity]\n"}, verdict: Loads},
+		"arm64":         {data: machineOf(image, 183), verdict: Refused, code: WrongArchitecture, says: "built for aarch64, and this kernel runs on x86-64"},
+		"blacklist":     {machine: files{"proc/cmdline": "module_blacklist=x,hello\n"}, verdict: Refused, code: Blacklisted, says: "hello is in module_blacklist="},
+		"struct":        {module: larger(), verdict: Refused, code: ModuleLayout, says: "another struct module (128 bytes, where this kernel's has 64)"},
+		"struct, another release": {module: changed(func(m *koimage.Module) {
+			m.Struct = make([]byte, 64)
+			m.Info[2] = "vermagic=6.1.0 SMP preempt mod_unload modversions "
+		}), verdict: Refused, code: ModuleLayout, says: `built for "6.1.0 SMP preempt mod_unload modversions", a kernel`},
 		"layout":         {module: changed(func(m *koimage.Module) { m.Imports[0].CRC++ }), verdict: Refused, code: ModuleLayout, says: "struct module"},
 		"loaded":         {machine: files{"proc/modules": "hello 4096 0 - Live 0x0\n"}, verdict: Refused, code: AlreadyLoaded, says: "hello is loaded already"},
 		"replaced":       {machine: files{"proc/modules": "hello 4096 0 - Live 0x0\n"}, replacing: true, verdict: Loads},
@@ -214,6 +219,19 @@ func TestCheckNames(t *testing.T) {
 		}
 		checkCause(t, &v.Warnings[i], ParameterUnknown, "no parameter "+name)
 	}
+}
+
+// TestCheckStructOfOldKernel: a kernel that does not compare sizes takes the module, which is
+// worth a warning.
+func TestCheckStructOfOldKernel(t *testing.T) {
+	const old = "5.10.0-test"
+	m := larger()
+	m.Info[2] = strings.ReplaceAll(m.Info[2], release, old)
+	v, err := Check(t.Context(), file(t, "hello.ko", m.Bytes()), older(old).open(t), nil)
+	if err != nil || v.Judgement != Loads || len(v.Warnings) != 1 {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	checkCause(t, &v.Warnings[0], ModuleLayout, "(128 bytes, where this kernel's has 64)")
 }
 
 // TestCheckUnreadable tries what is there and no file.

@@ -127,7 +127,7 @@ func Codes() []Meaning {
 			"The text of the kernel's release and main options in the module is not this kernel's: ENOEXEC at stage verify, and \"version magic 'A' should be 'B'\".",
 			"Build it against this kernel's headers, or boot the kernel that it was built for. DKMS rebuilds out-of-tree modules at upgrades."},
 		{ModuleLayout, "load", "The module was built for a kernel whose struct module is laid out otherwise.",
-			"The version (CRC) of module_layout differs: ENOEXEC at stage verify, and \"disagrees about version of symbol module_layout\". The vermagic may be alike.",
+			"The version (CRC) of module_layout differs: ENOEXEC at stage verify, and \"disagrees about version of symbol module_layout\". From 6.4 on the kernel first compares sizes, before the vermagic: \".gnu.linkonce.this_module section size must match the kernel's built struct module size\". The vermagic may be alike.",
 			"Build it against exactly this kernel's headers and configuration."},
 		{SymbolMissing, "load", "The module needs a symbol that nothing in the kernel exports now.",
 			"ENOENT at stage resolve, and \"Unknown symbol S (err -2)\".",

@@ -2,6 +2,7 @@ package cause
 
 import (
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -156,14 +157,19 @@ func explainedLoads() map[string]explained {
 		"lockdown, in words":  {Action: failing(verify, unix.EPERM, "Lockdown: insmod: unsigned module loading is restricted; see man kernel_lockdown.7"), code: Lockdown, says: "lockdown"},
 		"lockdown, silent":    {Action: failing(verify, unix.EPERM), machine: files{"sys/kernel/security/lockdown": "none [integrity] confidentiality\n"}, code: Lockdown, says: "(mode integrity)"},
 
-		"text file":                 {Action: also(failing(verify, unix.ENOEXEC, `Invalid ELF header magic: != \x7fELF`), inImage(tracer.FormatUnknown)), code: NotELF, says: "no ELF file"},
-		"text file, 5.10":           {Action: also(failing(verify, unix.ENOEXEC, "Module has invalid ELF structures"), inImage(tracer.FormatUnknown)), code: NotELF, says: "no ELF file"},
-		"arm64":                     {Action: also(failing(verify, unix.ENOEXEC, "Invalid architecture in ELF header: 183"), func(a *tracer.Action) { a.Image = elfImage(1000); a.Image.Machine = 183 }), code: WrongArchitecture, says: "built for aarch64, and this kernel runs on x86-64"},
-		"arm64, 5.10":               {Action: also(failing(verify, unix.ENOEXEC), func(a *tracer.Action) { a.Image = elfImage(1000); a.Image.Machine = 183 }), code: WrongArchitecture, says: "aarch64"},
-		"x32":                       {Action: also(failing(verify, unix.ENOEXEC), func(a *tracer.Action) { a.Image = elfImage(1000); a.Image.Bits = 32 }), code: WrongArchitecture, says: "x86-64"},
-		"blacklist":                 {Action: failing(verify, unix.EPERM, "Module hello is blacklisted"), code: Blacklisted, says: "module_blacklist="},
-		"blacklist, silent":         {Action: failing(verify, unix.EPERM), machine: files{"proc/cmdline": "module_blacklist=a,hello\n"}, code: Blacklisted, says: "hello is in"},
-		"layout":                    {Action: failing(verify, unix.ENOEXEC, "hello: disagrees about version of symbol module_layout"), code: ModuleLayout, says: "struct module"},
+		"text file":         {Action: also(failing(verify, unix.ENOEXEC, `Invalid ELF header magic: != \x7fELF`), inImage(tracer.FormatUnknown)), code: NotELF, says: "no ELF file"},
+		"text file, 5.10":   {Action: also(failing(verify, unix.ENOEXEC, "Module has invalid ELF structures"), inImage(tracer.FormatUnknown)), code: NotELF, says: "no ELF file"},
+		"arm64":             {Action: also(failing(verify, unix.ENOEXEC, "Invalid architecture in ELF header: 183"), func(a *tracer.Action) { a.Image = elfImage(1000); a.Image.Machine = 183 }), code: WrongArchitecture, says: "built for aarch64, and this kernel runs on x86-64"},
+		"arm64, 5.10":       {Action: also(failing(verify, unix.ENOEXEC), func(a *tracer.Action) { a.Image = elfImage(1000); a.Image.Machine = 183 }), code: WrongArchitecture, says: "aarch64"},
+		"x32":               {Action: also(failing(verify, unix.ENOEXEC), func(a *tracer.Action) { a.Image = elfImage(1000); a.Image.Bits = 32 }), code: WrongArchitecture, says: "x86-64"},
+		"blacklist":         {Action: failing(verify, unix.EPERM, "Module hello is blacklisted"), code: Blacklisted, says: "module_blacklist="},
+		"blacklist, silent": {Action: failing(verify, unix.EPERM), machine: files{"proc/cmdline": "module_blacklist=a,hello\n"}, code: Blacklisted, says: "hello is in"},
+		"layout":            {Action: failing(verify, unix.ENOEXEC, "hello: disagrees about version of symbol module_layout"), code: ModuleLayout, says: "struct module"},
+		"struct": {Action: failing(verify, unix.ENOEXEC, "module hello: .gnu.linkonce.this_module section size must match the kernel's built struct module size at run time"), data: larger().Bytes(), code: ModuleLayout,
+			says: `built for "` + strings.TrimSpace(vermagic) + `", a kernel with another struct module (128 bytes, where this kernel's has 64)`},
+		"struct, file is gone": {Action: also(failing(verify, unix.ENOEXEC, "module hello: .gnu.linkonce.this_module section size must match the kernel's built struct module size at run time"), func(a *tracer.Action) { a.File = &tracer.File{Path: "/x", Deleted: true} }), code: ModuleLayout,
+			says: "hello was built for a kernel with another struct module"},
+		"struct, twice":             {Action: failing(verify, unix.ENOEXEC, "module hello: Only one .gnu.linkonce.this_module section must exist."), code: ELFDamaged, says: "must exist"},
 		"vermagic":                  {Action: failing(verify, unix.ENOEXEC, "hello: version magic '6.1.0 SMP ' should be '6.12.0 SMP '"), code: Vermagic, says: `built for kernel "6.1.0 SMP "`},
 		"vermagic, after a warning": {Action: failing(verify, unix.ENOEXEC, "hello: no symbol version for module_layout", "hello: version magic '6.1.0 SMP ' should be '6.12.0 SMP '"), code: Vermagic, says: "6.1.0"},
 		"cut":                       {Action: failing(verify, unix.ENOEXEC, "hello.ko: Module len 7 truncated"), code: ELFDamaged, says: "Module len 7 truncated"},

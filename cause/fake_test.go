@@ -126,6 +126,18 @@ func changed(change func(*koimage.Module)) koimage.Module {
 	return m
 }
 
+// larger is hello for a kernel whose struct module is larger than the ordinary one's.
+func larger() koimage.Module { return changed(func(m *koimage.Module) { m.Struct = make([]byte, 64) }) }
+
+// older is the ordinary machine with a kernel of another version, of as many letters.
+func older(version string) files {
+	f := make(files)
+	for path, text := range ordinary() {
+		f[strings.ReplaceAll(path, release, version)] = strings.ReplaceAll(text, release, version)
+	}
+	return f
+}
+
 // wanting is hello with another import.
 func wanting(s koimage.Symbol) koimage.Module {
 	return changed(func(m *koimage.Module) { m.Imports = append(m.Imports, s) })

@@ -121,6 +121,22 @@ func lookBuilt(s *scene) {
 	}
 }
 
+// lookStruct compares the sizes of struct module.
+func lookStruct(s *scene) {
+	lookBuilt(s)
+	if file, _ := s.inspect(); file != nil {
+		s.name("module", file.Name) // the kernel refused it before it had come to the name
+		s.name("built", strings.TrimSpace(file.Value("vermagic")))
+		s.name("theirs", fmt.Sprint(file.StructSize))
+	}
+	ours, err := s.ask("the size of struct module").StructSize()
+	if err != nil {
+		s.prove("the size of this kernel's struct module is not known: %v", err)
+		return
+	}
+	s.name("ours", fmt.Sprint(ours))
+}
+
 // lookRival names who made the other load.
 func lookRival(s *scene) {
 	if s.action.Rival == 0 {

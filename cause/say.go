@@ -18,6 +18,7 @@ const (
 	sayWrongMachine         = "{file}: built for {machine}, and this kernel runs on {wanted}"
 	sayBlacklisted          = "{module} is in module_blacklist= on the kernel's command line"
 	sayOtherLayout          = "{module} was built for a kernel with another struct module (the version of module_layout differs)"
+	sayOtherStruct          = "{module} was built for[ \"{built}\",] a kernel with another struct module[ ({theirs} bytes, where this kernel's has {ours})]"
 	sayOtherVermagic        = "{module} was built for kernel \"{theirs}\", and this one is \"{ours}\""
 	sayDamaged              = "{file}: damaged[: {problem}]"
 	sayAlreadyLoaded        = "{module} is loaded already"

@@ -19,6 +19,7 @@ var (
 	machineText    = regexp.MustCompile(`Invalid architecture in ELF header`)
 	vermagicText   = regexp.MustCompile(`(?:^|\s)(?P<module>[^:\s]+): version magic '(?P<theirs>[^']*)' should be '(?P<ours>[^']*)'`)
 	layoutText     = regexp.MustCompile(`(?:^|\s)(?P<module>[^:\s]+): disagrees about version of symbol module_layout`)
+	structSizeText = regexp.MustCompile(`section size must match the kernel's built struct module size`)
 	unknownSymbol  = regexp.MustCompile(`Unknown symbol (?P<symbol>\S+) \(err -2\)`)
 	versionText    = regexp.MustCompile(`disagrees about version of symbol (?P<symbol>\S+)`)
 	namespaceText  = regexp.MustCompile(`uses symbol \(?(?P<symbol>[^\s)]+)\)? from namespace (?P<namespace>\S+), but does not import it`)
@@ -125,6 +126,8 @@ func loadRules() []rule {
 			say: sayWrongMachine, look: lookMachine},
 		{code: Blacklisted, when: when{stages: atVerify, errnos: errnos(unix.EPERM), text: blacklistText, fact: factOf("module_blacklist= on the kernel's command line has it", blacklisted)},
 			say: sayBlacklisted},
+		{code: ModuleLayout, when: when{stages: atVerify, errnos: errnos(unix.ENOEXEC), text: structSizeText},
+			say: sayOtherStruct, look: lookStruct},
 		{code: ModuleLayout, when: when{stages: atVerify, errnos: errnos(unix.ENOEXEC), text: layoutText},
 			say: sayOtherLayout, look: lookBuilt},
 		{code: Vermagic, when: when{stages: atVerify, errnos: errnos(unix.ENOEXEC), text: vermagicText},

@@ -63,6 +63,7 @@ func TestMachine(t *testing.T) {
 // hello has one module installed for a kernel.
 func hello(release string) files {
 	m := koimage.Hello()
+	m.This = true
 	for i, line := range m.Info {
 		m.Info[i] = strings.Replace(line, "vermagic=6.12.0 ", "vermagic="+release+" ", 1)
 	}
@@ -92,6 +93,27 @@ func TestVermagic(t *testing.T) {
 	image := "Linux version 9.9 (x) #1\n\x009.9 (no)\x009.9 SMP \x01\x009.9 SMP mod_unload \x00"
 	if got, err := running(files{"boot/vmlinuz-9.9": image}).openRelease(t, "9.9").Vermagic(); err != nil || got != "9.9 SMP mod_unload " {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func TestStructSize(t *testing.T) {
+	if got, err := hello("9.9").openRelease(t, "9.9").StructSize(); err != nil || got != 64 {
+		t.Errorf("of another kernel: %d, %v", got, err)
+	}
+	if got, err := running(files{"sys/kernel/btf/vmlinux": string(fakeTypes(t))}).open(t).StructSize(); err != nil || got != moduleSize {
+		t.Errorf("of the running kernel: %d, %v", got, err)
+	}
+	if got, err := running(nil).open(t).StructSize(); !errors.Is(err, ErrUnknown) {
+		t.Errorf("%d, %v", got, err)
+	}
+}
+
+func TestAtLeast(t *testing.T) {
+	for release, want := range map[string]bool{"6.4": true, "6.12.1-x": true, "7.0": true, "6.3.9": false, "5.10.0": false, "odd": false} {
+		k := &Kernel{release: release}
+		if got := k.AtLeast(6, 4); got != want {
+			t.Errorf("%s: %v", release, got)
+		}
 	}
 }
 

@@ -195,6 +195,41 @@ func (k *Kernel) Vermagic() (string, error) {
 	return "", k.fail("vermagic", "", unknown("%w", append(why, orElse(err, errors.New("the boot image does not show it")))))
 }
 
+// StructSize gives the size of the kernel's struct module, which modules that were built for it
+// have too (kmod.File.StructSize). It is read from the kernel's types (BTF), or else
+// from an installed module of the kernel's own.
+func (k *Kernel) StructSize() (uint64, error) {
+	var why reasons
+	if k.running {
+		types, err := k.layout()
+		if err == nil {
+			if structs := types.structs("module"); len(structs) == 1 {
+				return uint64(structs[0].Size), nil
+			}
+			err = errors.New("the kernel's types do not have one struct module")
+		}
+		why = append(why, err)
+	}
+	f, err := k.anyModule()
+	if err == nil {
+		if f.StructSize != 0 {
+			return f.StructSize, nil
+		}
+		err = fmt.Errorf("%s has no struct module", f.Path)
+	}
+	return 0, k.fail("size of struct module", "", unknown("%w", append(why, err)))
+}
+
+// AtLeast tells whether the kernel's version is that one or later. It is false for a release that
+// does not begin with a version.
+func (k *Kernel) AtLeast(major, minor int) bool {
+	var have [2]int
+	if n, _ := fmt.Sscanf(k.release, "%d.%d", &have[0], &have[1]); n != 2 {
+		return false
+	}
+	return slices.Compare(have[:], []int{major, minor}) >= 0
+}
+
 // Loaded gives a module that the running kernel has in memory; nil where it has not,
 // or the kernel does not run.
 func (k *Kernel) Loaded(name string) (*kmod.Module, error) {

@@ -177,7 +177,7 @@ func (img *image) readTables() error {
 
 // tables are the sections that are looked into, beside symbols.
 var tables = map[string]bool{
-	".modinfo": true, ".gnu.linkonce.this_module": true, ".note.gnu.build-id": true,
+	".modinfo": true, thisModule: true, ".note.gnu.build-id": true,
 	"__versions": true, "__version_ext_crcs": true, "__version_ext_names": true, "__kflagstab": true,
 }
 

@@ -30,6 +30,9 @@ type File struct {
 	// MemorySize is what its sections take in the kernel, in bytes, before they are
 	// set out in pages: what only its init needs is in it.
 	MemorySize uint64 `json:"memory_size"`
+	// StructSize is how large struct module is in the kernel that it was built for; zero
+	// where it has none.
+	StructSize uint64 `json:"-"`
 	// Sections are the parts that the kernel puts into memory, in the file's order.
 	Sections []Section `json:"sections"`
 
@@ -306,6 +309,7 @@ func (f *File) describe(img *image) error {
 	f.BuildID = buildID(img)
 	f.lacks = missingParts(img)
 	f.MemorySize = memorySize(img)
+	f.StructSize = structSize(img)
 	f.Sections = sections(img)
 	crcs := importVersions(img)
 	f.Layout = crcs["module_layout"]
@@ -329,12 +333,25 @@ func (f *File) Complete() error {
 	return fmt.Errorf("%w: %s", ErrNotModule, f.lacks)
 }
 
+// thisModule is the section that becomes struct module.
+const thisModule = ".gnu.linkonce.this_module"
+
+// structSize gives the size of struct module.
+func structSize(img *image) uint64 {
+	for _, s := range img.sections {
+		if s.name == thisModule {
+			return s.size
+		}
+	}
+	return 0
+}
+
 // missingParts names what a kernel misses: struct module, as the build leaves it, in
 // exactly one section, and symbols.
 func missingParts(img *image) string {
 	structs, symbols := 0, 0
 	for _, s := range img.sections {
-		if s.name == ".gnu.linkonce.this_module" {
+		if s.name == thisModule {
 			structs++
 		}
 		if s.kind == elf.SHT_SYMTAB {
@@ -402,7 +419,7 @@ func noteID(text []byte, order binary.ByteOrder) string {
 // that the kernel goes by. Nothing else in it is set then, so that its place in the
 // struct, which kernels choose, does not matter. Empty where that is not so.
 func structName(img *image) string {
-	name := string(bytes.Trim(img.section(".gnu.linkonce.this_module"), "\x00"))
+	name := string(bytes.Trim(img.section(thisModule), "\x00"))
 	if name, err := NormalName(name); err == nil && utf8.ValidString(name) && !strings.ContainsRune(name, 0) {
 		return name
 	}

@@ -254,6 +254,13 @@ func lacksModversions(w *world) string {
 	return "it was built without CONFIG_MODVERSIONS"
 }
 
+func lacksStructSize(w *world) string {
+	if w.kernel.AtLeast(6, 4) {
+		return ""
+	}
+	return "kernels before 6.4 do not compare the size of struct module"
+}
+
 func lacksLSM(w *world) string {
 	if strings.Contains(w.kernel.LSMs(), "bpf") {
 		return ""

@@ -83,6 +83,8 @@ func fileCases() []causeCase {
 		{code: cause.WrongArchitecture, boot: plainBoot, file: "wrong_arch.ko", says: []string{"aarch64", "x86-64"}},
 		{code: cause.Vermagic, boot: plainBoot, file: "bad_vermagic.ko", says: []string{"0.0.0-specimen", "hello"}},
 		{code: cause.ModuleLayout, boot: plainBoot, file: "bad_layout.ko", lacks: lacksModversions, says: []string{"hello", "module_layout"}},
+		{code: cause.ModuleLayout, name: "size, same vermagic", boot: plainBoot, file: "other_struct.ko", lacks: lacksStructSize, says: []string{"hello", "another struct module", " bytes, where this kernel's has "}},
+		{code: cause.ModuleLayout, name: "size, another kernel's", boot: plainBoot, file: "other_kernel.ko", lacks: lacksStructSize, says: []string{"0.0.0-specimen", "another struct module", " bytes, where this kernel's has "}},
 		{
 			code: cause.FileBusy, boot: plainBoot, file: "hello.ko", says: []string{"hello.ko"}, check: unknowable,
 			setup: func(w *world, t *testing.T) func() {

@@ -60,6 +60,9 @@ func variants() []variant {
 		{"headonly.ko", "hello.ko", anything, keepHeader},
 		{"damaged.ko", "hello.ko", anything, moveSection(".modinfo")},
 		{"stripped.ko", "hello.ko", anything, hideSymbols},
+		// Kernels before 6.4 do not compare the size: there the first loads.
+		{"other_struct.ko", "hello.ko", anything, growStruct},
+		{"other_kernel.ko", "other_struct.ko", anything, setInfo("vermagic", "vermagic=0.0.0-specimen mod_unload ")},
 		{"object.ko", "hello.ko", anything, renameSection(".gnu.linkonce.this_module", ".gnu.linkonce.that_module")},
 
 		// Other files.

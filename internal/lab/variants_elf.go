@@ -17,7 +17,7 @@ const (
 	elfType, elfMachine, elfSections = 16, 18, 40
 	elfHeaderSize, sectionHeaderSize = 64, 64
 
-	sectionType, sectionOffset = 4, 24
+	sectionType, sectionOffset, sectionSize = 4, 24, 32
 )
 
 // sectionOf gives the content of a section, which shares the module's memory, and
@@ -151,6 +151,18 @@ func moveSection(name string) func([]byte) ([]byte, error) {
 		binary.LittleEndian.PutUint64(sectionHeader(module, number)[sectionOffset:], uint64(len(module)+4096))
 		return module, nil
 	}
+}
+
+// growStruct makes struct module larger by what comes behind it in the file, as in a module
+// that was built for a kernel with a larger one.
+func growStruct(module []byte) ([]byte, error) {
+	_, number, err := sectionOf(module, ".gnu.linkonce.this_module")
+	if err != nil {
+		return nil, err
+	}
+	size := sectionHeader(module, number)[sectionSize:]
+	binary.LittleEndian.PutUint64(size, binary.LittleEndian.Uint64(size)+64)
+	return module, nil
 }
 
 // hideSymbols makes the kernel find no table of symbols, as after strip.

@@ -59,6 +59,15 @@ var variantChecks = map[string]func(t *testing.T, of, got []byte){
 	},
 	"bad_crc.ko":    crcChanged("param_ops_charp"),
 	"bad_layout.ko": crcChanged("module_layout"),
+	"other_struct.ko": func(t *testing.T, of, got []byte) {
+		wantChanged(t, of, got, 8)
+		before, _, err := sectionOf(of, ".gnu.linkonce.this_module")
+		after, _, err2 := sectionOf(got, ".gnu.linkonce.this_module")
+		if err != nil || err2 != nil || len(after) != len(before)+64 {
+			t.Errorf("struct module has %d bytes of %d, %v, %v", len(after), len(before), err, err2)
+		}
+	},
+	"other_kernel.ko": infoBecomes("vermagic", "6.12.0-some-kernel SMP preempt mod_unload modversions ", "0.0.0-specimen mod_unload "),
 	"no_versions.ko": func(t *testing.T, of, got []byte) {
 		wantChanged(t, of, got, 1)
 		for _, i := range parsed(t, got).Imports {
