@@ -17,6 +17,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/doctor"
 	"github.com/kmodtrace/kmodtrace/internal/history"
 	"github.com/kmodtrace/kmodtrace/internal/lab"
+	"github.com/kmodtrace/kmodtrace/internal/lab/cmdline"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/sample"
 	"github.com/kmodtrace/kmodtrace/internal/term"
@@ -148,7 +149,9 @@ func shownTexts(text string) map[string]func(*render.ResultText) string {
 			})
 		},
 		"kernels": func(*render.ResultText) string {
-			return printed(func(b *bytes.Buffer) error { return printKernels(b, []kernelRow{*sample.New[kernelRow](text)}) })
+			return printed(func(b *bytes.Buffer) error {
+				return cmdline.PrintKernels(b, []cmdline.KernelRow{*sample.New[cmdline.KernelRow](text)})
+			})
 		},
 		"picture": func(t *render.ResultText) string {
 			p := timeline.New([]record.Record{*a, *a})

@@ -1,23 +1,17 @@
 package main
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"io"
-	"os"
 
 	"github.com/spf13/cobra"
-	xterm "golang.org/x/term"
 
 	"github.com/kmodtrace/kmodtrace/internal/cli"
-	"github.com/kmodtrace/kmodtrace/internal/lab"
-	"github.com/kmodtrace/kmodtrace/internal/lab/guest"
+	"github.com/kmodtrace/kmodtrace/internal/lab/cmdline"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 )
 
 func newLabRunCommand() *cobra.Command {
-	flags, asText := new(machineFlags), false
+	flags, asText := new(cmdline.Machine), false
 	cmd := &cobra.Command{
 		Use:   "run [flags] -- COMMAND [ARGUMENT]...",
 		Short: "Boot a kernel, run a command in it, and give its exit status",
@@ -46,39 +40,13 @@ runs: a Go program prints the stacks of its goroutines then.
   kmodtrace lab run -- sh`,
 		Args: func(_ *cobra.Command, args []string) error { return needCommand(args) },
 		RunE: func(cmd *cobra.Command, args []string) error {
-			m, err := flags.machine(cmd.Context(), cmd.ErrOrStderr())
-			if err != nil {
-				return labError(err)
-			}
-			m.Stdin = cmd.InOrStdin()
-			var unlisten func()
-			m.Signals, unlisten = quitSignals()
-			defer unlisten()
-			ctx, end := context.WithCancelCause(cmd.Context())
-			defer end(nil)
-			stdout, flush := term.GuestText(cmd.OutOrStdout())
-			stderr, flushErrors := term.GuestText(cmd.ErrOrStderr())
-			restore := func() {}
-			if f, ok := term.File(cmd.OutOrStdout()); ok && !asText {
-				if restore, err = attachTerminal(&m, f); err != nil {
-					return labError(err)
-				}
-				if m.Terminal != nil {
-					stdout = f
-					m.Stdin = term.WatchEscape(m.Stdin, func() { end(term.ErrEscape) })
-				}
-			}
-			defer restore()
-			status, err := lab.Run(ctx, m, args, stdout, stderr)
-			restore()
-			flush()
-			flushErrors()
+			status, err := flags.Run(cmd.Context(), args, asText, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 			return labResult(status, err)
 		},
 	}
 	cmd.Flags().SetInterspersed(false)
 	cmd.Flags().BoolVar(&asText, "text", false, "do not give the command the terminal: show what it writes as text")
-	flags.register(cmd.Flags())
+	flags.Register(cmd.Flags())
 	return cmd
 }
 
@@ -89,29 +57,11 @@ func needCommand(args []string) error {
 	return nil
 }
 
-// attachTerminal runs the command on a terminal when both ends are one here. What
-// it gives back puts the user's terminal right again, and may be called twice.
-func attachTerminal(m *lab.Machine, stdout io.Writer) (restore func(), err error) {
-	in, inOK := m.Stdin.(*os.File)
-	out, outOK := term.File(stdout)
-	if !inOK || !outOK || !xterm.IsTerminal(int(in.Fd())) || !xterm.IsTerminal(int(out.Fd())) {
-		return func() {}, nil
-	}
-	columns, rows, err := xterm.GetSize(int(out.Fd()))
-	if err != nil {
-		return nil, fmt.Errorf("size of the terminal: %w", err)
-	}
-	old, err := xterm.MakeRaw(int(in.Fd()))
-	if err != nil {
-		return nil, fmt.Errorf("raw mode of the terminal: %w", err)
-	}
-	m.Terminal = &guest.Size{Rows: uint16(rows), Columns: uint16(columns)}
-	m.Env = append(m.Env, "TERM="+os.Getenv("TERM"))
-	return func() { _ = xterm.Restore(int(in.Fd()), old) }, nil
-}
-
-// labError is a failure of the lab itself.
+// labError is a failure of the lab itself; nil for nil.
 func labError(err error) error {
+	if err == nil {
+		return nil
+	}
 	if usage := (*cli.UsageError)(nil); errors.As(err, &usage) {
 		return err
 	}
@@ -132,5 +82,3 @@ func labResult(status int, err error) error {
 		return labError(err)
 	}
 }
-
-// term.ErrSilent adds nothing to what the guest's command has printed itself.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 )
@@ -19,4 +20,14 @@ func JSONLine(v any) ([]byte, error) {
 		return nil, fmt.Errorf("encode JSON: %w", err)
 	}
 	return append(cells.EscapeJSON(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), '\n'), nil
+}
+
+// PrintJSONLine prints a value as [JSONLine] gives it.
+func PrintJSONLine(w io.Writer, v any) error {
+	line, err := JSONLine(v)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(line)
+	return OutputError(err)
 }

@@ -1,4 +1,6 @@
-package main
+// Package cmdline is what the commands below kmodtrace lab do: machines as a command line describes
+// them, what goes along with a compiled Go test, the terminal of a command, and lists as text.
+package cmdline
 
 import (
 	"context"
@@ -18,8 +20,8 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/lab"
 )
 
-// machineFlags are the flags that describe a machine of the lab.
-type machineFlags struct {
+// Machine are the flags that describe a machine of the lab.
+type Machine struct {
 	kernel, arch, append string
 	add, get, env        []string
 	memory, cpus         int
@@ -32,7 +34,8 @@ type machineFlags struct {
 	getLimit             int64
 }
 
-func (f *machineFlags) register(flags *pflag.FlagSet) {
+// Register adds the flags.
+func (f *Machine) Register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.kernel, "kernel", "6.12", "`SERIES` or release to boot, or \"newest\"; fetched when absent")
 	flags.StringVar(&f.arch, "arch", runtime.GOARCH, "architecture of the guest: amd64 or arm64")
 	flags.StringVar(&f.append, "append", "", "more kernel command `LINE`")
@@ -53,7 +56,7 @@ func (f *machineFlags) register(flags *pflag.FlagSet) {
 }
 
 // machine turns the flags into a machine, fetching its kernel if need be.
-func (f *machineFlags) machine(ctx context.Context, progress io.Writer) (lab.Machine, error) {
+func (f *Machine) machine(ctx context.Context, progress io.Writer) (lab.Machine, error) {
 	m := lab.Machine{
 		Append: f.append, Memory: f.memory, CPUs: f.cpus, Timeout: f.timeout,
 		Dir: f.dir, Console: f.console, Disk: f.disk, Init: f.init, NoModules: f.noModules, Boot: f.boot, Progress: progress,
