@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kmodtrace/kmodtrace/internal/await"
+	"github.com/kmodtrace/kmodtrace/internal/tracing"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -38,7 +39,7 @@ func runWithRing(size string) int {
 		panic(err)
 	}
 	var t *tracer.Tracer
-	ctx := lend(context.Background(), func(backend tracer.Backend) (*tracer.Tracer, error) {
+	ctx := tracing.Lend(context.Background(), func(backend tracer.Backend) (*tracer.Tracer, error) {
 		t, err = tracer.Open(&tracer.Options{Backend: backend, RingSize: uint32(bytes)})
 		return t, err
 	})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
+	"github.com/kmodtrace/kmodtrace/internal/ending"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/kbuild"
 	"github.com/kmodtrace/kmodtrace/kernel"
@@ -46,7 +47,7 @@ line makes no sense; 4 this machine lacks what building needs, and nothing was d
 			if err := noEmpty(cmd, "kernel", "out"); err != nil {
 				return err
 			}
-			defer surviveBrokenPipe()()
+			defer ending.SurviveBrokenPipe()()
 			return opts.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args)
 		},
 	}
@@ -86,14 +87,14 @@ func (o *buildOptions) run(ctx context.Context, out, messages io.Writer, args []
 		Kernel: o.kernel, Out: o.out, Symbols: o.symbols, Variables: variables, Output: messages,
 	})
 	if err != nil && ctx.Err() != nil { // what was built before a signal came, is built
-		return &exitError{status: exitRefused, err: cells.OneLine(err), hint: "nothing was written"}
+		return cli.WithHint(cells.OneLine(err), "nothing was written")
 	}
 	o.compare(built)
-	failure := buildError(err)
-	if statusOf(failure) == exitUsage {
+	failure := render.BuildError(err)
+	if errors.Is(err, kbuild.ErrBadTarget) {
 		return failure
 	}
-	if err := o.print(out, newBuildRecord(built, failure)); err != nil {
+	if err := o.print(out, render.NewBuild(built, failure)); err != nil {
 		return err
 	}
 	return failure
@@ -125,34 +126,6 @@ func buildTargets(args []string) (paths, variables []string) {
 		}
 	}
 	return paths, variables
-}
-
-// buildError gives a build's error its exit status, and says what to do next.
-func buildError(err error) error {
-	var missing *kbuild.MissingError
-	var failed *kbuild.FailedError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &missing):
-		return &exitError{status: exitNoTrace, err: cells.OneLine(err), hint: missing.Hint()}
-	case errors.As(err, &failed):
-		return &exitError{status: exitRefused, err: cells.OneLine(err), hint: failed.Advice}
-	case errors.Is(err, kbuild.ErrBadTarget):
-		return &exitError{status: exitUsage, err: cells.OneLine(err)}
-	}
-	return &exitError{status: exitRefused, err: cells.OneLine(err)}
-}
-
-func newBuildRecord(r *kbuild.Result, failure error) *render.Build {
-	record := &render.Build{Verdict: render.Built, Result: r, Next: cli.HintOf(failure)}
-	if failure != nil {
-		record.Verdict, record.Reason = render.NotBuilt, failure.Error()
-	}
-	if statusOf(failure) == exitNoTrace {
-		record.Verdict = render.Unable
-	}
-	return record
 }
 
 func (o *buildOptions) print(out io.Writer, r *render.Build) error {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/internal/act"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/render"
@@ -63,22 +64,22 @@ func (o *checkOptions) run(ctx context.Context, out io.Writer, args []string) er
 	}
 	targets, params := splitTargets(args)
 	if _, err := params.Quote(); err != nil {
-		return targetError(err)
+		return act.TargetError(err)
 	}
-	var failed failures
+	var failed cli.Failures
 	for _, target := range targets {
 		verdicts, err := checkTarget(ctx, k, target, params)
 		if err != nil {
 			return err
 		}
 		for _, v := range verdicts {
-			failed.add(verdictFailure(v))
+			failed.Add(verdictFailure(v))
 			if err := o.print(out, v); err != nil {
 				return err
 			}
 		}
 	}
-	return failed.err()
+	return failed.Err()
 }
 
 // splitTargets takes what is NAME=VALUE for a parameter, and the first word for a
@@ -102,7 +103,7 @@ func checkTarget(ctx context.Context, k *kernel.Kernel, target string, params km
 	}
 	verdicts, err := cause.CheckName(ctx, target, k, params)
 	if err != nil && ctx.Err() == nil {
-		err = targetError(err)
+		err = act.TargetError(err)
 	}
 	return verdicts, err
 }

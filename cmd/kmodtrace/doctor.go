@@ -4,7 +4,9 @@ import (
 	"io"
 
 	"github.com/kmodtrace/kmodtrace/internal/doctor"
+	"github.com/kmodtrace/kmodtrace/internal/ending"
 	"github.com/kmodtrace/kmodtrace/internal/term"
+	"github.com/kmodtrace/kmodtrace/internal/tracing"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/spf13/cobra"
 )
@@ -24,16 +26,16 @@ Exit status: 0 when tracing works, 4 when it does not.`,
 		Example: "  kmodtrace doctor\n  kmodtrace doctor --backend kprobe --json",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			defer surviveBrokenPipe()()
+			defer ending.SurviveBrokenPipe()()
 			report, err := doctor.Examine(backend)
 			if printErr := printReport(cmd.OutOrStdout(), report, asJSON); printErr != nil {
 				return printErr
 			}
-			return noTraceError(err)
+			return tracing.Error(err)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object (docs/schema/doctor.schema.json)")
-	addBackendFlag(cmd, &backend)
+	tracing.AddBackendFlag(cmd, &backend)
 	return cmd
 }
 

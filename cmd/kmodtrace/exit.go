@@ -6,7 +6,6 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/follow"
-	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/reload"
 )
@@ -46,16 +45,24 @@ func statusOf(err error) int {
 	var usage *cli.UsageError
 	var start *follow.StartError
 	var incomplete *cli.IncompleteError
+	var unable *cli.UnableError
+	var failures *cli.FailuresError
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.As(err, &failures):
+		worst := exitOK
+		for _, one := range failures.All {
+			worst = max(worst, statusOf(one))
+		}
+		return worst
 	case errors.As(err, &e):
 		return e.status
 	case errors.As(err, &start) && start.NotFound:
 		return exitNotFound
 	case errors.As(err, &start):
 		return exitCannotStart
-	case errors.Is(err, follow.ErrNotSeen):
+	case errors.Is(err, follow.ErrNotSeen), errors.As(err, &unable):
 		return exitNoTrace
 	case errors.As(err, &usage):
 		return exitUsage
@@ -66,15 +73,6 @@ func statusOf(err error) int {
 	default: // proof.ErrRefused, and all that was not done at all
 		return exitRefused
 	}
-}
-
-// statusOfTarget is statusOf for an error about what was asked for, before the kernel was:
-// names and parameters that cannot be are the command line's fault.
-func statusOfTarget(err error) int {
-	if errors.Is(err, kmod.ErrBadName) || errors.Is(err, kmod.ErrBadParams) {
-		return exitUsage
-	}
-	return statusOf(err)
 }
 
 // signalOf gives the signal by which this process has to end, or 0.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/kmodtrace/kmodtrace/internal/act"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/reload"
@@ -34,12 +35,12 @@ func TestStatuses(t *testing.T) {
 		if got := statusOf(test.err); got != test.want {
 			t.Errorf("%s: status %d, want %d", name, got, test.want)
 		}
-		if got := statusOf(failure(test.err, "")); got != test.want {
+		if got := statusOf(act.Failure(test.err, "")); got != test.want {
 			t.Errorf("%s: a failure has status %d, want %d", name, got, test.want)
 		}
 	}
 	for err, want := range map[error]int{kmod.ErrBadName: exitUsage, kmod.ErrBadParams: exitUsage, kmod.ErrNotFound: exitRefused} {
-		if got := statusOf(targetError(&kmod.Error{Op: "load", Module: "x", Err: err})); got != want {
+		if got := statusOf(act.TargetError(&kmod.Error{Op: "load", Module: "x", Err: err})); got != want {
 			t.Errorf("%v: status %d, want %d", err, got, want)
 		}
 	}

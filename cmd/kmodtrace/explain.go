@@ -13,10 +13,12 @@ import (
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
+	"github.com/kmodtrace/kmodtrace/internal/ending"
 	"github.com/kmodtrace/kmodtrace/internal/filter"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/tail"
 	"github.com/kmodtrace/kmodtrace/internal/term"
+	"github.com/kmodtrace/kmodtrace/internal/tracing"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -50,7 +52,7 @@ machine are, as they happen.`,
 			return filter.CodeNames(), cobra.ShellCompDirectiveDefault
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			defer surviveBrokenPipe()()
+			defer ending.SurviveBrokenPipe()()
 			return opts.run(cmd, args)
 		},
 	}
@@ -60,7 +62,7 @@ machine are, as they happen.`,
 	flags.Uint64Var(&opts.count, "count", 0, "with --live: end after `N` failures; 0 for never")
 	flags.DurationVar(&opts.timeout, "timeout", 0, "with --live: end after this `TIME`; 0 for never")
 	flags.StringVar(&opts.readyFile, "ready-file", "", "with --live: make `FILE` when everything is attached")
-	addBackendFlag(cmd, &opts.backend)
+	tracing.AddBackendFlag(cmd, &opts.backend)
 	return cmd
 }
 
@@ -222,11 +224,11 @@ func (o *explainOptions) watch(ctx context.Context, out io.Writer) error {
 	if err := removeStale(o.readyFile); err != nil {
 		return err
 	}
-	k, err := borrowKernel(ctx)
+	k, err := tracing.Kernel(ctx)
 	if err != nil {
 		return err
 	}
-	t, giveBack, err := borrowTracer(ctx, o.backend)
+	t, giveBack, err := tracing.Borrow(ctx, o.backend)
 	if err != nil {
 		return err
 	}

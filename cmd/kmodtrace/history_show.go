@@ -8,6 +8,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/history"
+	"github.com/kmodtrace/kmodtrace/internal/picture"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/journal"
@@ -17,7 +18,7 @@ import (
 func newHistoryShowCommand() *cobra.Command {
 	var path string
 	var asJSON bool
-	var picture pictureOptions
+	var picture picture.Options
 	cmd := &cobra.Command{
 		Use:   "show RECORD",
 		Short: "Show one record in full",
@@ -36,7 +37,7 @@ with each other on standard output, nor with --json.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := picture.check(cmd, asJSON); err != nil {
+			if err := picture.Check(asJSON); err != nil {
 				return err
 			}
 			return history.WithJournal(path, func(r *journal.Reader) error {
@@ -45,10 +46,16 @@ with each other on standard output, nor with --json.`,
 				if err != nil && !changed {
 					return history.JournalError(fmt.Errorf("record %s: %w", cells.Short(args[0]), err))
 				}
-				if err := picture.drawRecord(cmd.OutOrStdout(), rec); err != nil {
-					return err
+				if picture.Wanted() {
+					a := history.ActionOf(rec)
+					if a == nil {
+						return fmt.Errorf("record %d: it is no action that can be read (%s): there is nothing to draw", rec.Seq, rec.Kind)
+					}
+					if err := picture.DrawRecord(cmd.OutOrStdout(), a); err != nil {
+						return err
+					}
 				}
-				if !picture.timeline && !picture.alone() {
+				if !picture.Timeline && !picture.Alone() {
 					if err := showRecord(cmd.OutOrStdout(), rec, changed, asJSON); err != nil {
 						return err
 					}
@@ -61,7 +68,7 @@ with each other on standard output, nor with --json.`,
 		},
 	}
 	history.AddJournalFlag(cmd, &path)
-	picture.register(cmd)
+	picture.Register(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object (docs/schema/record.schema.json)")
 	return cmd
 }

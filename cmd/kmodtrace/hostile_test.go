@@ -18,6 +18,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/history"
 	"github.com/kmodtrace/kmodtrace/internal/lab"
 	"github.com/kmodtrace/kmodtrace/internal/lab/cmdline"
+	"github.com/kmodtrace/kmodtrace/internal/picture"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/sample"
 	"github.com/kmodtrace/kmodtrace/internal/term"
@@ -156,7 +157,7 @@ func shownTexts(text string) map[string]func(*render.ResultText) string {
 		"picture": func(t *render.ResultText) string {
 			p := timeline.New([]record.Record{*a, *a})
 			p.Main.Facts = sample.New[timeline.Facts](text)
-			return paintedLines(t.Theme, p.Text(&timeline.TextOptions{Columns: t.Width})) + printed(func(b *bytes.Buffer) error { return errors.Join(p.SVG(b), p.HTML(b)) })
+			return picture.Painted(t.Theme, p.Text(&timeline.TextOptions{Columns: t.Width})) + printed(func(b *bytes.Buffer) error { return errors.Join(p.SVG(b), p.HTML(b)) })
 		},
 		"loss": func(*render.ResultText) string { return render.LossText(tracer.Loss{Events: 1}) },
 	}
@@ -230,7 +231,7 @@ func TestHostileDiagnostics(t *testing.T) {
 		"of a file": {&kmod.Error{Op: "load", Module: hostileText, Err: hostile}, 1},
 		"hint":      {&exitError{status: 1, err: hostile, hint: hostileText}, 2},
 		"several":   {errors.Join(hostile, hostile, fmt.Errorf("a: %w", errors.Join(hostile, hostile))), 3},
-		"targets":   {failures{hostile, hostile}.err(), 2},
+		"targets":   {cli.Failures{hostile, hostile}.Err(), 2},
 		"crash":     {&exitError{status: 125, err: fmt.Errorf("run: %w", crash)}, 4},
 		"usage":     {cli.Usagef("--svg %s", hostileText), 1},
 	} {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/internal/dev"
 	"github.com/kmodtrace/kmodtrace/internal/trial"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
@@ -141,19 +142,20 @@ func testRefcountDev(l *refcountLab) {
 	}
 	defer reloader.Close()
 	var screen bytes.Buffer
-	d := &dev{devOptions: &devOptions{params: kmod.Params{"count=0"}}, session: session, reloader: reloader, out: newDevScreen(&screen), name: "overput"}
-	if err := d.replace(l.Context(), l.build("overput", 1), []byte("1")); err != nil || !d.ours {
+	d := dev.NewLoop(&dev.Options{Params: kmod.Params{"count=0"}}, session, reloader, &screen)
+	d.Name = "overput"
+	if err := d.Replace(l.Context(), l.build("overput", 1), []byte("1")); err != nil || !d.Copy.Ours {
 		l.Fatalf("%v: %s", err, screen.String())
 	}
 	if err := os.WriteFile(countParam, []byte("-1"), 0); err != nil {
 		l.Fatal(err)
 	}
 	// A save goes on with what is there, and the end leaves it.
-	if err := d.replace(l.Context(), l.build("overput", 2), []byte("2")); err != nil || !d.ours || string(d.image) != "1" || !strings.Contains(screen.String(), "refcount-negative: ") {
-		l.Errorf("%v, ours %t: %s", err, d.ours, screen.String())
+	if err := d.Replace(l.Context(), l.build("overput", 2), []byte("2")); err != nil || !d.Copy.Ours || string(d.Copy.Image) != "1" || !strings.Contains(screen.String(), "refcount-negative: ") {
+		l.Errorf("%v, ours %t: %s", err, d.Copy.Ours, screen.String())
 	}
 	l.shows("overput", 1)
-	if err := d.end(l.Context()); err == nil || statusOf(err) != exitRefused || !strings.Contains(err.Error(), "refcount is negative (-1)") {
+	if err := d.End(l.Context()); err == nil || statusOf(err) != exitRefused || !strings.Contains(err.Error(), "refcount is negative (-1)") {
 		l.Errorf("the end: %v", err)
 	}
 	l.shows("overput", 1)

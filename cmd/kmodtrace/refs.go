@@ -7,10 +7,13 @@ import (
 	"io"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/act"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
+	"github.com/kmodtrace/kmodtrace/internal/ending"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
+	"github.com/kmodtrace/kmodtrace/internal/tracing"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
@@ -40,10 +43,10 @@ paths of other work too. Exit status 5 says that there were more than could be k
 			if len(args) > 0 {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
-			return loadedNames(), cobra.ShellCompDirectiveNoFileComp
+			return act.LoadedNames(), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			defer surviveBrokenPipe()()
+			defer ending.SurviveBrokenPipe()()
 			return opts.run(cmd.Context(), cmd.OutOrStdout(), args[0])
 		},
 	}
@@ -106,7 +109,7 @@ func refsModule(name string) (string, error) {
 		err = fmt.Errorf("%w: it is a file's", kmod.ErrBadName)
 	}
 	if err != nil {
-		return "", targetError(&kmod.Error{Op: "refs", Module: name, Err: err})
+		return "", act.TargetError(&kmod.Error{Op: "refs", Module: name, Err: err})
 	}
 	return module, nil
 }
@@ -120,7 +123,7 @@ func refsError(module string, err error) error {
 	case errors.Is(err, tracer.ErrNotCounted):
 		return &exitError{status: exitRefused, err: &kmod.Error{Op: "refs", Module: module, Err: tracer.ErrNotCounted}}
 	}
-	return noTraceError(err)
+	return tracing.Error(err)
 }
 
 // refsWatcher shows the balance, each interval and at the end.

@@ -1,25 +1,19 @@
 package main
 
 import (
-	"context"
 	"errors"
-	"io"
 
+	"github.com/kmodtrace/kmodtrace/internal/act"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
-	"github.com/kmodtrace/kmodtrace/internal/history"
-	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/kmod"
-	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/reload"
-	"github.com/kmodtrace/kmodtrace/service"
-	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 )
 
 var errNoFile = errors.New("not a file's name")
 
 func newReloadCommand() *cobra.Command {
-	opts := new(reloadOptions)
+	opts := new(act.ReloadOptions)
 	cmd := &cobra.Command{
 		Use:   "reload FILE [PARAM=VALUE]...",
 		Short: "Take the old copy of a module out and load the new one, or put the old one back",
@@ -53,7 +47,7 @@ trace, and nothing was done.`,
 				return cli.Usagef("reload takes a FILE, and parameters")
 			}
 			if !kmod.IsFile(args[0]) {
-				return &exitError{status: exitUsage, err: fileError("reload", args[0], errNoFile), hint: "reload takes the file of the new build, such as ./NAME.ko"}
+				return cli.WithHint(cli.Usagef("%w", act.FileError("reload", args[0], errNoFile)), "reload takes the file of the new build, such as ./NAME.ko")
 			}
 			return nil
 		},
@@ -61,88 +55,9 @@ trace, and nothing was done.`,
 			return []string{"ko", "gz", "xz", "zst"}, cobra.ShellCompDirectiveFilterFileExt
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return opts.run(cmd, args[0], kmod.Params(args[1:]))
+			return opts.Run(cmd.Context(), cmd.OutOrStdout(), args[0], kmod.Params(args[1:]))
 		},
 	}
-	opts.register(cmd)
-	flags := cmd.Flags()
-	flags.BoolVar(&opts.Wait, "wait", false, "while the old copy is in use, ask again (see --timeout)")
-	flags.BoolVar(&opts.Fresh, "fresh", false, "do not take the old copy's parameters over")
-	flags.BoolVar(&opts.Unchecked, "unchecked", false, "take the old copy out even if this kernel would refuse the file")
-	flags.StringVar(&opts.journal, "journal", service.DefaultJournal, "look in the journal in this `FILE` for where the old copy was loaded from")
-	flags.Lookup("json").Usage = "print a JSON object (docs/schema/reload.schema.json)"
+	opts.Register(cmd)
 	return cmd
-}
-
-type reloadOptions struct {
-	actOptions
-	reload.Options
-	journal string
-}
-
-func (o *reloadOptions) run(cmd *cobra.Command, file string, params kmod.Params) error {
-	if err := o.check(); err != nil {
-		return err
-	}
-	// What cannot even be tried is refused before anything is attached.
-	if _, err := kmod.Plan(cmd.Context(), file, &kmod.LoadOptions{Params: params}); err != nil {
-		return fileError("reload", file, err)
-	}
-	k, err := borrowKernel(cmd.Context())
-	if err != nil {
-		return err
-	}
-	cmd.SetContext(lendKernel(cmd.Context(), k))
-	o.Kernel, o.LoadedFrom = k, loadedFrom(o.journal)
-	r, err := reload.Open(&o.Options)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	plan, err := r.Plan(cmd.Context(), file, params)
-	if err != nil {
-		return o.conclude(cmd.OutOrStdout(), plan.Result)
-	}
-	return o.attached(cmd, func(ctx context.Context, s *proof.Session) error {
-		return o.conclude(cmd.OutOrStdout(), carryOut(ctx, r, s, plan))
-	})
-}
-
-// conclude prints what came of a reload, and gives the command's error for it.
-func (o *reloadOptions) conclude(out io.Writer, r *reload.Result) error {
-	err := render.PrintResult(out, o.json, r, func(t *render.ResultText) string { return t.Reload(r) })
-	return errors.Join(err, reloadFailure(r))
-}
-
-// carryOut says that there is no way back before it removes anything.
-func carryOut(ctx context.Context, r *reload.Reloader, s *proof.Session, plan *reload.Plan) *reload.Result {
-	if why := plan.NoWayBack(); why != "" {
-		module := plan.Result.Module
-		zerolog.Ctx(ctx).Warn().Str("module", module).Msgf("there is no way back to the copy of %s that is loaded: %s", module, why)
-	}
-	res, _ := r.Do(ctx, s, plan) // the result has the error
-	return res
-}
-
-// loadedFrom asks a journal from which file a module was loaded.
-func loadedFrom(path string) func(context.Context, string) string {
-	return func(ctx context.Context, module string) string {
-		known, err := history.LoadedNow(ctx, path, "/")
-		if err != nil || known[module] == nil {
-			return ""
-		}
-		return known[module].File
-	}
-}
-
-// reloadFailure is failure for a reload.
-func reloadFailure(r *reload.Result) error {
-	hint := ""
-	switch {
-	case r.Check != nil:
-		hint = "kmodtrace check says more; --unchecked asks the kernel all the same"
-	case r.Decisive() != nil:
-		hint = resultHint(r.Decisive())
-	}
-	return failure(r.Err(), hint)
 }

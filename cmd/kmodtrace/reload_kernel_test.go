@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/act"
 	"github.com/kmodtrace/kmodtrace/internal/await"
 	"github.com/kmodtrace/kmodtrace/internal/roles"
 	"github.com/kmodtrace/kmodtrace/kmod"
@@ -388,7 +389,7 @@ func testReloadInterrupted(l *reloadLab) {
 // testReloadAgain: one reloader in one session reloads again and again, whatever came of
 // the time before.
 func testReloadAgain(l *reloadLab) {
-	s, end, err := openSession(l.shared.context(l.Context()), tracer.Auto)
+	s, end, err := act.OpenSession(l.shared.context(l.Context()), tracer.Auto)
 	if err != nil {
 		l.Fatal(err)
 	}

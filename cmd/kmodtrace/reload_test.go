@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kmodtrace/kmodtrace/internal/act"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/proof"
@@ -36,7 +37,7 @@ func TestReloadText(t *testing.T) {
 				r.Target = "x"
 			}
 			r.After = reload.After{Copy: test.after, BuildID: "0123456789abcdef"}
-			err := reloadFailure(&r)
+			err := act.ReloadError(&r)
 			if statusOf(err) != test.status || (err == nil) != (test.status == exitOK) || err != nil && err.Error() != "why" {
 				t.Errorf("status %d: %v", statusOf(err), err)
 			}

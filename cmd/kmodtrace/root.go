@@ -3,13 +3,12 @@ package main
 import (
 	"context"
 	"io"
-	"os"
 	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
+	"github.com/kmodtrace/kmodtrace/internal/ending"
 	"github.com/kmodtrace/kmodtrace/internal/follow"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -22,7 +21,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 
 // runIn is run, in a context that may lend what the command needs.
 func runIn(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(ctx, endingSignals()...)
+	ctx, stop := signal.NotifyContext(ctx, ending.Signals()...)
 	defer stop()
 
 	root := newRootCommand()
@@ -41,16 +40,6 @@ func runIn(ctx context.Context, args []string, stdin io.Reader, stdout, stderr i
 		follow.DieBy(s)
 	}
 	return statusOf(err)
-}
-
-// endingSignals are those by which a command is asked to end, and cleans up before it does. A
-// terminal that is closed asks too, unless whoever started the command chose that (nohup).
-func endingSignals() []os.Signal {
-	signals := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
-	if !follow.Ignores(syscall.SIGHUP) {
-		signals = append(signals, syscall.SIGHUP)
-	}
-	return signals
 }
 
 // complain says what went wrong, and what to do next. An error without a text (of a

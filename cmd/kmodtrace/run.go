@@ -9,11 +9,13 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
+	"github.com/kmodtrace/kmodtrace/internal/ending"
 	"github.com/kmodtrace/kmodtrace/internal/follow"
 	"github.com/kmodtrace/kmodtrace/internal/outfile"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/tail"
 	"github.com/kmodtrace/kmodtrace/internal/term"
+	"github.com/kmodtrace/kmodtrace/internal/tracing"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -55,7 +57,7 @@ traced: then nothing was run. Lost events are said on standard error.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			defer surviveBrokenPipe()()
+			defer ending.SurviveBrokenPipe()()
 			opts.toFile, opts.asUser = cmd.Flags().Changed("output"), cmd.Flags().Changed("user")
 			return opts.run(cmd.Context(), args, cmd.ErrOrStderr())
 		},
@@ -66,7 +68,7 @@ traced: then nothing was run. Lost events are said on standard error.`,
 	flags.BoolVar(&opts.json, "json", false, "report a JSON object a line (docs/schema/action.schema.json)")
 	flags.BoolVarP(&opts.quiet, "quiet", "q", false, "do not sum up")
 	flags.StringVarP(&opts.user, "user", "u", "", "run the command as `USER`, with that user's groups, HOME, USER and LOGNAME")
-	addBackendFlag(cmd, &opts.backend)
+	tracing.AddBackendFlag(cmd, &opts.backend)
 	return cmd
 }
 
@@ -173,7 +175,7 @@ func openTracerAside(backend tracer.Backend) (*tracer.Tracer, error) {
 	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit); err != nil {
 		return nil, fmt.Errorf("limit of locked memory: %w", err)
 	}
-	t, err := openTracer(backend)
+	t, err := tracing.Open(backend)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/term"
+	"github.com/kmodtrace/kmodtrace/internal/tracing"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/service"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -97,7 +98,7 @@ func serveError(err error) error {
 		return nil
 	case errors.Is(err, tracer.ErrPrivilege), errors.Is(err, tracer.ErrNoModules), errors.Is(err, tracer.ErrNoKprobes),
 		errors.Is(err, tracer.ErrKprobesOff), errors.Is(err, tracer.ErrNoBTF), errors.Is(err, tracer.ErrLockdown), errors.As(err, &coverage):
-		return noTraceError(err)
+		return tracing.Error(err)
 	case errors.Is(err, journal.ErrLocked):
 		return &exitError{status: exitRefused, err: err, hint: "one service is enough: systemctl status kmodtrace"}
 	case errors.Is(err, os.ErrNotExist):

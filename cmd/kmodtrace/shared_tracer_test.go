@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/kmodtrace/kmodtrace/internal/await"
+	"github.com/kmodtrace/kmodtrace/internal/tracing"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -45,7 +46,7 @@ func (s *sharedTracer) lend(backend tracer.Backend) (*tracer.Tracer, error) {
 	}
 	if s.tr == nil {
 		var err error
-		if s.tr, err = openTracer(backend); err != nil {
+		if s.tr, err = tracing.Open(backend); err != nil {
 			return nil, err
 		}
 		s.t.Cleanup(func() {
@@ -75,10 +76,10 @@ func (s *sharedTracer) context(ctx context.Context) context.Context {
 		var err error
 		if s.kernel, err = kernel.Open(nil); err != nil {
 			s.t.Error(err) // as each command would say
-			return lend(ctx, s.lend)
+			return tracing.Lend(ctx, s.lend)
 		}
 	}
-	return lendKernel(lend(ctx, s.lend), s.kernel)
+	return tracing.LendKernel(tracing.Lend(ctx, s.lend), s.kernel)
 }
 
 // run is the whole command, but for attaching.

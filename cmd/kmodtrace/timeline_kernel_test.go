@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/act"
 	"github.com/kmodtrace/kmodtrace/internal/await"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
@@ -31,7 +32,7 @@ func TestTimeline(t *testing.T) {
 	}
 	modules := os.Getenv("KMODTRACE_MODULES")
 	unload(t, []string{"hello", "wants_garp", "8021q", "mrp", "garp", "stp", "llc"}) // earlier tests may have left them
-	session, end, err := openSession(t.Context(), tracer.Auto)
+	session, end, err := act.OpenSession(t.Context(), tracer.Auto)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +83,7 @@ func loadedPicture(t *testing.T, session *proof.Session, target string, params k
 		t.Fatalf("%s: no action: %v", target, err)
 	}
 	session.Kernel().Refresh()
-	p.Main.Facts = timeline.Gather(session.Kernel(), &p.Main.Action, fileOf(&p.Main.Action, steps))
+	p.Main.Facts = timeline.Gather(session.Kernel(), &p.Main.Action, act.FileOf(&p.Main.Action, steps))
 	for _, a := range slices.Backward(p.Actions) {
 		if a.Outcome != tracer.Live {
 			continue

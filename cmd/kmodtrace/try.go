@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/kmodtrace/kmodtrace/internal/act"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/lab"
@@ -138,41 +138,30 @@ func (o *tryOptions) run(cmd *cobra.Command) error {
 		})
 	}
 	if err == nil && r.Verdict != trial.Passed {
-		err = &exitError{status: exitRefused, err: cells.OneLine(fmt.Errorf("%s: %s", r.Verdict, r.Why))}
+		err = cells.OneLine(fmt.Errorf("%s: %s", r.Verdict, r.Why))
 	}
 	return err
 }
 
-// machine is one with the kernel that the last file was built for.
+// machine is one with the kernel that the last file was built for, unless --kernel names another.
 func (o *tryOptions) machine(ctx context.Context, progress io.Writer) (m lab.Machine, err error) {
-	wanted, arch := o.kernel, runtime.GOARCH
-	for _, path := range o.plan.Files {
-		f, err := kmod.Inspect(path)
-		if err == nil {
-			err = f.Complete()
-		}
-		if err != nil {
-			return m, fileError("try", path, err)
-		}
-		if known, ok := map[string]string{"x86-64": "amd64", "aarch64": "arm64"}[f.Machine]; ok {
-			arch = known
-		}
-		if o.kernel == "" {
-			wanted, _, _ = strings.Cut(f.Value("vermagic"), " ")
-		}
+	target, err := trial.BuiltFor(o.plan.Files)
+	if err != nil {
+		return m, act.TargetError(err)
 	}
-	if wanted == "" {
-		return m, &exitError{status: exitRefused, err: errors.New("the file does not say which kernel it was built for"), hint: "--kernel names one: kmodtrace lab kernels lists them"}
+	hint := "it was built for " + cells.Short(target.Release) + "; --kernel boots another: kmodtrace lab kernels lists them"
+	if o.kernel != "" {
+		target.Release, hint = o.kernel, ""
 	}
-	m = lab.Machine{Progress: progress}
-	if m.Cache, err = lab.CacheDir(); err != nil {
+	cache, err := lab.CacheDir()
+	if err != nil {
 		return m, labError(err)
 	}
-	if m.Kernel, err = lab.EnsureKernel(ctx, m.Cache, wanted, arch, m.Progress); err != nil {
-		hint := ""
-		if o.kernel == "" {
-			hint = "it was built for " + cells.Short(wanted) + "; --kernel boots another: kmodtrace lab kernels lists them"
-		}
+	m, err = target.Machine(ctx, cache, progress)
+	switch {
+	case errors.Is(err, trial.ErrNoRelease):
+		return m, cli.WithHint(err, "--kernel names one: kmodtrace lab kernels lists them")
+	case err != nil:
 		return m, &exitError{status: exitLab, err: err, hint: hint}
 	}
 	return m, nil

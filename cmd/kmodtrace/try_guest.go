@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kmodtrace/kmodtrace/internal/act"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/trial"
 	"github.com/kmodtrace/kmodtrace/proof"
@@ -29,7 +30,7 @@ func newTrialGuestCommand() *cobra.Command {
 				return cli.Usagef("plan: %w", err)
 			}
 			return plan.CarryOut(cmd.Context(), cmd.OutOrStdout(), func(ctx context.Context) (*proof.Session, error) {
-				s, _, err := openSession(ctx, tracer.Auto)
+				s, _, err := act.OpenSession(ctx, tracer.Auto)
 				return s, err
 			})
 		},

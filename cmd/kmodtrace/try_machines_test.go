@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kmodtrace/kmodtrace/internal/dev"
 	"github.com/kmodtrace/kmodtrace/internal/lab"
 	"github.com/kmodtrace/kmodtrace/internal/trial"
 	"github.com/kmodtrace/kmodtrace/kmod"
@@ -130,8 +131,8 @@ func TestTryBefore(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var screen bytes.Buffer
-			d := &dev{devOptions: &devOptions{params: kmod.Params{c.param}, try: true}, out: newDevScreen(&screen)}
-			if got := d.passes(t.Context(), filepath.Join(dir, c.file)); got != c.passes || !strings.Contains(screen.String(), c.says) {
+			d := dev.NewLoop(&dev.Options{Params: kmod.Params{c.param}, Try: true}, nil, nil, &screen)
+			if got := d.Passes(t.Context(), filepath.Join(dir, c.file)); got != c.passes || !strings.Contains(screen.String(), c.says) {
 				t.Errorf("passes: %t, want %t, and %q:\n%s", got, c.passes, c.says, screen.String())
 			}
 		})

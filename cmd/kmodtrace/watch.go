@@ -10,12 +10,14 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
+	"github.com/kmodtrace/kmodtrace/internal/ending"
 	"github.com/kmodtrace/kmodtrace/internal/filter"
 	"github.com/kmodtrace/kmodtrace/internal/memory"
 	"github.com/kmodtrace/kmodtrace/internal/outfile"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/tail"
 	"github.com/kmodtrace/kmodtrace/internal/term"
+	"github.com/kmodtrace/kmodtrace/internal/tracing"
 	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
@@ -47,7 +49,7 @@ the rest is counted, and said once a second on standard error.`,
   kmodtrace watch --events --timeout 10s`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			defer surviveBrokenPipe()()
+			defer ending.SurviveBrokenPipe()()
 			return opts.run(cmd.Context(), cmd.OutOrStdout())
 		},
 	}
@@ -59,7 +61,7 @@ the rest is counted, and said once a second on standard error.`,
 	flags.DurationVar(&opts.timeout, "timeout", 0, "end after this `TIME`; 0 for never")
 	flags.StringVar(&opts.readyFile, "ready-file", "", "make `FILE` when everything is attached")
 	opts.filter.Register(cmd)
-	addBackendFlag(cmd, &opts.backend)
+	tracing.AddBackendFlag(cmd, &opts.backend)
 	return cmd
 }
 
@@ -92,7 +94,7 @@ func (o *watchOptions) run(ctx context.Context, stdout io.Writer) error {
 	}
 	memory.Frugal()
 	start := time.Now()
-	t, giveBack, err := borrowTracer(ctx, o.backend)
+	t, giveBack, err := tracing.Borrow(ctx, o.backend)
 	if err != nil {
 		return err
 	}
@@ -188,7 +190,7 @@ func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
 	if w.events {
 		return w.watchEvents(ctx, t)
 	}
-	k, err := borrowKernel(ctx)
+	k, err := tracing.Kernel(ctx)
 	if err != nil {
 		return err
 	}
@@ -196,7 +198,7 @@ func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
 	actions := tail.New(ctx, t.Actions)
 	defer actions.Skip()
 	// What ends the watching does not end the looking for reasons.
-	ctx, stop := hurry(ctx)
+	ctx, stop := ending.Hurry(ctx)
 	defer stop()
 	for a := range actions.Items {
 		if ctx.Err() != nil {

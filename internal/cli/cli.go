@@ -26,6 +26,20 @@ type IncompleteError struct{ Text string }
 
 func (e *IncompleteError) Error() string { return e.Text }
 
+// UnableError says that this kernel, this user or this machine lacks what a command needs, so that
+// nothing was done.
+type UnableError struct {
+	err  error
+	hint string
+}
+
+func (e *UnableError) Error() string { return e.err.Error() }
+func (e *UnableError) Unwrap() error { return e.err }
+func (e *UnableError) Hint() string  { return e.hint }
+
+// Unable makes an [UnableError], with what to do about it.
+func Unable(err error, hint string) error { return &UnableError{err, hint} }
+
 type hinted struct {
 	error
 	hint string

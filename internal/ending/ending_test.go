@@ -1,4 +1,4 @@
-package main
+package ending
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 // TestHurry: the signal that ended the first context does not count, the next one does.
 func TestHurry(t *testing.T) {
 	all := make(chan os.Signal, 8) // so that none of them ends the test
-	signal.Notify(all, endingSignals()...)
+	signal.Notify(all, Signals()...)
 	defer signal.Stop(all)
 	ask := func() {
 		t.Helper()
@@ -24,7 +24,7 @@ func TestHurry(t *testing.T) {
 		<-all
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	hurried, stop := hurry(ctx)
+	hurried, stop := Hurry(ctx)
 	defer stop()
 	ask()
 	cancel()
@@ -33,7 +33,7 @@ func TestHurry(t *testing.T) {
 		t.Fatal("asked once, and it hurries")
 	case <-time.After(100 * time.Millisecond):
 	}
-	signal.Notify(all, endingSignals()...)
+	signal.Notify(all, Signals()...)
 	ask()
 	select {
 	case <-hurried.Done():

@@ -1,4 +1,4 @@
-package main
+package dev
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/act"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/lab"
@@ -20,15 +21,16 @@ import (
 )
 
 // round builds what is saved now, and brings it into the kernel. An error ends it all.
-func (d *dev) round(ctx context.Context) error {
-	d.out.later("build " + d.dir)
-	built, err := kbuild.Build(ctx, []string{d.dir}, &kbuild.Options{Output: d.out.compiler()})
+func (d *Loop) round(ctx context.Context) error {
+	d.out.later("build " + d.Dir)
+	built, err := kbuild.Build(ctx, []string{d.Dir}, &kbuild.Options{Output: d.out.compiler()})
 	if ctx.Err() != nil {
 		return nil
 	}
 	if err != nil {
-		failure := buildError(err)
-		if s := statusOf(failure); d.name == "" && (s == exitNoTrace || s == exitUsage) {
+		failure := render.BuildError(err)
+		var missing *kbuild.MissingError
+		if d.Name == "" && (errors.As(err, &missing) || errors.Is(err, kbuild.ErrBadTarget)) {
 			return failure // it will not get better by saving
 		}
 		d.out.line(cells.Bad, "not built: "+failure.Error())
@@ -46,43 +48,38 @@ func (d *dev) round(ctx context.Context) error {
 		d.out.line(cells.Bad, err.Error())
 		return d.tell()
 	}
-	if d.ours && bytes.Equal(image, d.image) {
+	if d.Copy.Ours && bytes.Equal(image, d.Copy.Image) {
 		return nil // what was saved changes nothing
 	}
 	d.out.line(cells.Good, fmt.Sprintf("%s built in %.1f s", m.Name, built.Took.Seconds()))
-	d.name = m.Name
-	if d.try && !d.passes(ctx, m.Path) {
+	d.Name = m.Name
+	if d.Try && !d.Passes(ctx, m.Path) {
 		return d.tell()
 	}
-	return d.replace(ctx, m.Path, image)
+	return d.Replace(ctx, m.Path, image)
 }
 
 // pick is the module that is meant.
-func (d *dev) pick(modules []kbuild.Module) (*kbuild.Module, error) {
+func (d *Loop) pick(modules []kbuild.Module) (*kbuild.Module, error) {
 	names := make([]string, len(modules))
 	for i := range modules {
 		names[i] = modules[i].Name
 	}
-	i := slices.Index(names, d.module)
+	i := slices.Index(names, d.Module)
 	switch {
-	case d.module == "" && len(modules) == 1:
+	case d.Module == "" && len(modules) == 1:
 		i = 0
-	case d.module == "":
-		return nil, cli.Usagef("%s makes %s: --module names one of them", d.dir, strings.Join(names, ", "))
+	case d.Module == "":
+		return nil, cli.Usagef("%s makes %s: --module names one of them", d.Dir, strings.Join(names, ", "))
 	case i < 0:
-		return nil, cli.Usagef("%s makes no module %s, but %s", d.dir, d.module, strings.Join(names, ", "))
+		return nil, cli.Usagef("%s makes no module %s, but %s", d.Dir, d.Module, strings.Join(names, ", "))
 	}
 	return &modules[i], nil
 }
 
-// passes tries the new copy in a machine that can be thrown away.
-func (d *dev) passes(ctx context.Context, path string) bool {
-	o := &tryOptions{plan: trial.Plan{Files: []string{path}, Params: d.params, Times: 1, Patience: 30 * time.Second}}
-	m, err := o.machine(ctx, d.out.messages())
-	var r *trial.Report
-	if err == nil {
-		r, err = trial.Run(ctx, m, o.plan)
-	}
+// Passes tries the new copy in a machine that can be thrown away.
+func (d *Loop) Passes(ctx context.Context, path string) bool {
+	r, err := d.trial(ctx, path)
 	if err != nil {
 		var crash *lab.CrashError
 		text := err.Error()
@@ -101,12 +98,29 @@ func (d *dev) passes(ctx context.Context, path string) bool {
 	return false
 }
 
-// replace brings the new copy into the kernel.
-func (d *dev) replace(ctx context.Context, path string, image []byte) error {
-	plan, err := d.reloader.Plan(ctx, path, d.params)
+func (d *Loop) trial(ctx context.Context, path string) (*trial.Report, error) {
+	plan := trial.Plan{Files: []string{path}, Params: d.Params, Times: 1, Patience: 30 * time.Second}
+	target, err := trial.BuiltFor(plan.Files)
+	if err != nil {
+		return nil, act.TargetError(err)
+	}
+	cache, err := lab.CacheDir()
+	if err != nil {
+		return nil, err
+	}
+	m, err := target.Machine(ctx, cache, d.out.messages())
+	if err != nil {
+		return nil, err
+	}
+	return trial.Run(ctx, m, plan)
+}
+
+// Replace brings the new copy into the kernel.
+func (d *Loop) Replace(ctx context.Context, path string, image []byte) error {
+	plan, err := d.reloader.Plan(ctx, path, d.Params)
 	r := plan.Result
 	if err == nil {
-		r = carryOut(ctx, d.reloader, d.session, plan)
+		r = act.CarryOut(ctx, d.reloader, d.session, plan)
 	}
 	d.out.text(d.out.result().Reload(r))
 	if r.Reason != "" {
@@ -114,27 +128,27 @@ func (d *dev) replace(ctx context.Context, path string, image []byte) error {
 	}
 	switch r.After.Copy {
 	case reload.CopyNew:
-		d.there, d.ours, d.since, d.image = true, true, time.Now(), image
+		d.Copy.There, d.Copy.Ours, d.Copy.Since, d.Copy.Image = true, true, time.Now(), image
 	case reload.CopyBack, reload.CopyUntouched: // the last good one, or what was there when this began
-		d.there = r.Before != nil
-		d.ours = d.ours && d.there
+		d.Copy.There = r.Before != nil
+		d.Copy.Ours = d.Copy.Ours && d.Copy.There
 	case reload.CopyNone:
-		d.there, d.ours = false, false
+		d.Copy.There, d.Copy.Ours = false, false
 	case reload.CopyOther:
-		d.there, d.ours = true, false
+		d.Copy.There, d.Copy.Ours = true, false
 	case reload.CopyUnfinished:
-		return errors.Join(d.out.err, reloadFailure(r))
+		return errors.Join(d.out.err, act.ReloadError(r))
 	}
 	return d.tell()
 }
 
 // tell ends a round by what is in the kernel now.
-func (d *dev) tell() error {
+func (d *Loop) tell() error {
 	switch {
-	case d.ours:
-		d.out.line(cells.Strong, fmt.Sprintf("in the kernel: %s, loaded at %s", d.name, d.since.Format(time.TimeOnly)))
-	case d.there:
-		d.out.line(cells.Strong, fmt.Sprintf("in the kernel: %s, not loaded here", d.name))
+	case d.Copy.Ours:
+		d.out.line(cells.Strong, fmt.Sprintf("in the kernel: %s, loaded at %s", d.Name, d.Copy.Since.Format(time.TimeOnly)))
+	case d.Copy.There:
+		d.out.line(cells.Strong, fmt.Sprintf("in the kernel: %s, not loaded here", d.Name))
 	default:
 		d.out.line(cells.Strong, "in the kernel: no copy")
 	}

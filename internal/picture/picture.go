@@ -1,4 +1,6 @@
-package main
+// Package picture draws what was done with a module where a command line asks for it: on a terminal,
+// and into files.
+package picture
 
 import (
 	"bytes"
@@ -12,43 +14,45 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
-	"github.com/kmodtrace/kmodtrace/internal/history"
 	"github.com/kmodtrace/kmodtrace/internal/outfile"
 	"github.com/kmodtrace/kmodtrace/internal/term"
-	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/timeline"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
-// pictureOptions are those of the commands that can draw what happened.
-type pictureOptions struct {
-	timeline  bool
+// Options are those of the commands that can draw what happened.
+type Options struct {
+	Timeline  bool
 	svg, html string
+	flags     *pflag.FlagSet
 }
 
-func (o *pictureOptions) register(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&o.timeline, "timeline", false, "print what happened to scale, stage by stage, instead")
+// Register adds the flags.
+func (o *Options) Register(cmd *cobra.Command) {
+	o.flags = cmd.Flags()
+	cmd.Flags().BoolVar(&o.Timeline, "timeline", false, "print what happened to scale, stage by stage, instead")
 	cmd.Flags().StringVar(&o.svg, "svg", "", "also draw that into `FILE` as an SVG picture; - prints it, and nothing else")
 	cmd.Flags().StringVar(&o.html, "html", "", "also write that into `FILE` as a page with tables; - prints it, and nothing else")
 }
 
-// wanted tells whether there is anything to draw.
-func (o *pictureOptions) wanted() bool { return o.timeline || o.svg != "" || o.html != "" }
+// Wanted tells whether there is anything to draw.
+func (o *Options) Wanted() bool { return o.Timeline || o.svg != "" || o.html != "" }
 
-// alone tells whether standard output is for a picture.
-func (o *pictureOptions) alone() bool { return o.svg == "-" || o.html == "-" }
+// Alone tells whether standard output is for a picture.
+func (o *Options) Alone() bool { return o.svg == "-" || o.html == "-" }
 
-// check refuses what cannot be on standard output together.
-func (o *pictureOptions) check(cmd *cobra.Command, json bool) error {
+// Check refuses what cannot be on standard output together.
+func (o *Options) Check(json bool) error {
 	for name, file := range map[string]string{"svg": o.svg, "html": o.html} {
-		if file == "" && cmd.Flags().Changed(name) {
+		if file == "" && o.flags.Changed(name) {
 			return cli.Usagef("--%s: want the name of a file, or -", name)
 		}
 	}
 	var printed []string
-	for flag, is := range map[string]bool{"--json": json, "--timeline": o.timeline, "--svg -": o.svg == "-", "--html -": o.html == "-"} {
+	for flag, is := range map[string]bool{"--json": json, "--timeline": o.Timeline, "--svg -": o.svg == "-", "--html -": o.html == "-"} {
 		if is {
 			printed = append(printed, flag)
 		}
@@ -73,12 +77,13 @@ func sameFile(a, b string) bool {
 	return err == nil && otherErr == nil && os.SameFile(one, other) && one.Mode().IsRegular()
 }
 
-// pictureFiles are the files to be drawn into, opened before anything is done: who asked
+// Files are the files to be drawn into, opened before anything is done: who asked
 // for a picture of what happens but once learns in time that there can be none.
-type pictureFiles struct{ svg, html *outfile.File }
+type Files struct{ svg, html *outfile.File }
 
-func (o *pictureOptions) open() (*pictureFiles, error) {
-	f := new(pictureFiles)
+// Open opens the files that are wanted.
+func (o *Options) Open() (*Files, error) {
+	f := new(Files)
 	for _, one := range []struct {
 		path string
 		file **outfile.File
@@ -88,7 +93,7 @@ func (o *pictureOptions) open() (*pictureFiles, error) {
 		}
 		file, err := outfile.Create(one.path)
 		if err != nil {
-			f.abandon()
+			f.Abandon()
 			return nil, err
 		}
 		*one.file = file
@@ -96,13 +101,14 @@ func (o *pictureOptions) open() (*pictureFiles, error) {
 	return f, nil
 }
 
-func (f *pictureFiles) abandon() {
+// Abandon leaves those files as they were that were not drawn into.
+func (f *Files) Abandon() {
 	f.svg.Abandon()
 	f.html.Abandon()
 }
 
-// draw writes the pictures that are wanted, other than on a terminal.
-func (o *pictureOptions) draw(out io.Writer, p *timeline.Picture, files *pictureFiles) error {
+// Draw writes the pictures that are wanted, other than on a terminal.
+func (o *Options) Draw(out io.Writer, p *timeline.Picture, files *Files) error {
 	var errs []error
 	for _, one := range []struct {
 		path  string
@@ -127,21 +133,22 @@ func (o *pictureOptions) draw(out io.Writer, p *timeline.Picture, files *picture
 	return errors.Join(errs...)
 }
 
-// missing says that there is no picture of what was done; where it was refused, that says
+// Missing says that there is no picture of what was done; where it was refused, that says
 // enough.
-func (o *pictureOptions) missing(p *timeline.Picture, r *proof.Result) error {
-	if p != nil || !o.wanted() || r.Verdict != proof.Confirmed {
+func (o *Options) Missing(p *timeline.Picture, r *proof.Result) error {
+	if p != nil || !o.Wanted() || r.Verdict != proof.Confirmed {
 		return nil
 	}
 	return fmt.Errorf("draw %s: nothing was done for it that could be drawn", cells.Short(r.Target))
 }
 
-// timelineText gives a picture for a terminal.
-func timelineText(out io.Writer, p *timeline.Picture) string {
-	return paintedLines(term.ThemeOf(out), p.Text(&timeline.TextOptions{Columns: term.Columns(out), ASCII: term.ASCIIOnly()}))
+// Text gives a picture for a terminal.
+func Text(out io.Writer, p *timeline.Picture) string {
+	return Painted(term.ThemeOf(out), p.Text(&timeline.TextOptions{Columns: term.Columns(out), ASCII: term.ASCIIOnly()}))
 }
 
-func paintedLines(t term.Theme, lines []timeline.Line) string {
+// Painted gives lines of a picture with their colours.
+func Painted(t term.Theme, lines []timeline.Line) string {
 	var b strings.Builder
 	for _, l := range lines {
 		b.WriteString(l.Painted(t))
@@ -149,25 +156,18 @@ func paintedLines(t term.Theme, lines []timeline.Line) string {
 	return b.String()
 }
 
-// drawRecord draws a recorded action: nothing is known of it but what was recorded.
-func (o *pictureOptions) drawRecord(out io.Writer, rec *journal.Record) error {
-	if !o.wanted() {
-		return nil
-	}
-	a := history.ActionOf(rec)
-	if a == nil {
-		return fmt.Errorf("record %d: it is no action that can be read (%s): there is nothing to draw", rec.Seq, rec.Kind)
-	}
-	files, err := o.open()
+// DrawRecord draws a recorded action: nothing is known of it but what was recorded.
+func (o *Options) DrawRecord(out io.Writer, a *record.Record) error {
+	files, err := o.Open()
 	if err != nil {
 		return err
 	}
-	defer files.abandon()
+	defer files.Abandon()
 	p := timeline.New([]record.Record{*a})
-	if o.timeline {
-		if _, err := io.WriteString(out, timelineText(out, p)); err != nil {
+	if o.Timeline {
+		if _, err := io.WriteString(out, Text(out, p)); err != nil {
 			return term.OutputError(err)
 		}
 	}
-	return o.draw(out, p, files)
+	return o.Draw(out, p, files)
 }

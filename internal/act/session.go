@@ -1,26 +1,28 @@
-package main
+package act
 
 import (
 	"context"
 	"errors"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/render"
+	"github.com/kmodtrace/kmodtrace/internal/tracing"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
 )
 
-// openSession attaches, and gives a session with what ends it and detaches. Where tracing is
+// OpenSession attaches, and gives a session with what ends it and detaches. Where tracing is
 // not possible nothing is to be done at all.
-func openSession(ctx context.Context, backend tracer.Backend) (s *proof.Session, end func() error, err error) {
-	t, giveBack, err := borrowTracer(ctx, backend)
+func OpenSession(ctx context.Context, backend tracer.Backend) (s *proof.Session, end func() error, err error) {
+	t, giveBack, err := tracing.Borrow(ctx, backend)
 	if err != nil {
 		return nil, nil, err
 	}
 	render.SayBlind(zerolog.Ctx(ctx), t.Coverage())
-	k, err := borrowKernel(ctx)
+	k, err := tracing.Kernel(ctx)
 	if err == nil {
 		s, err = proof.Open(&proof.Options{Tracer: t, Kernel: k})
 	}
@@ -30,26 +32,25 @@ func openSession(ctx context.Context, backend tracer.Backend) (s *proof.Session,
 	return s, func() error { return errors.Join(s.Close(), giveBack()) }, nil
 }
 
-// explain adds the causes. What became of it is known then: the reason is looked for
+// Explain adds the causes. What became of it is known then: the reason is looked for
 // even if somebody has stopped waiting.
-func explain(ctx context.Context, s *proof.Session, r *proof.Result) {
+func Explain(ctx context.Context, s *proof.Session, r *proof.Result) {
 	s.Explain(context.WithoutCancel(ctx), r)
 }
 
-// failure gives the command's error for what is not confirmed, on one line; nil for nil. Its
-// exit status is that of the error: see statusOf.
-func failure(err error, hint string) error {
+// Failure gives the command's error for what is not confirmed, on one line; nil for nil.
+func Failure(err error, hint string) error {
 	if err == nil {
 		return nil
 	}
-	return &exitError{status: statusOf(err), err: cells.OneLine(err), hint: hint}
+	return cli.WithHint(cells.OneLine(err), hint)
 }
 
-// resultFailure is failure for one result.
-func resultFailure(r *proof.Result) error { return failure(r.Err(), resultHint(r)) }
+// ResultError is failure for one result.
+func ResultError(r *proof.Result) error { return Failure(r.Err(), Hint(r)) }
 
-// resultHint says what to do next about a result.
-func resultHint(r *proof.Result) string {
+// Hint says what to do next about a result.
+func Hint(r *proof.Result) string {
 	err := r.Err()
 	var named *kmod.Error
 	switch {

@@ -1,4 +1,4 @@
-package main
+package dev
 
 import (
 	"bytes"
@@ -118,7 +118,7 @@ func TestPick(t *testing.T) {
 		"several": {"", two, "", "makes a, b: --module names one"},
 		"other":   {"c", two, "", "makes no module c, but a, b"},
 	} {
-		d := &dev{devOptions: &devOptions{dir: ".", module: c.module}}
+		d := &Loop{Options: &Options{Dir: ".", Module: c.module}}
 		m, err := d.pick(c.modules)
 		switch {
 		case c.want != "" && (err != nil || m.Name != c.want), c.want == "" && (err == nil || !strings.Contains(err.Error(), c.says)):
@@ -130,7 +130,7 @@ func TestPick(t *testing.T) {
 // TestDevScreen: a round that says nothing leaves no heading.
 func TestDevScreen(t *testing.T) {
 	var b bytes.Buffer
-	s := newDevScreen(&b)
+	s := newScreen(&b)
 	s.later("build 1")
 	s.later("build 2")
 	s.kernel("hello: \x1b[2JHello!")

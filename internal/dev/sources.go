@@ -1,4 +1,4 @@
-package main
+package dev
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 )
 
 // sourceWatch tells when something is saved in a folder, or below.
@@ -37,7 +38,7 @@ func watchSources(dir string) (*sourceWatch, error) {
 }
 
 func watchError(dir string, err error) error {
-	return &exitError{status: exitRefused, err: cells.OneLine(fmt.Errorf("watch %s: %w", dir, err)), hint: "fs.inotify.max_user_watches bounds how many folders can be watched"}
+	return cli.WithHint(cells.OneLine(fmt.Errorf("watch %s: %w", dir, err)), "fs.inotify.max_user_watches bounds how many folders can be watched")
 }
 
 // add watches a folder and those below it. One that goes away meanwhile is none.

@@ -1,4 +1,4 @@
-package main
+package dev
 
 import (
 	"io"
@@ -12,9 +12,9 @@ import (
 	xterm "golang.org/x/term"
 )
 
-// devScreen is where dev prints: a terminal shows one round at a time, another output all
+// screen is where dev prints: a terminal shows one round at a time, another output all
 // of them. What the kernel prints comes in between, as it comes.
-type devScreen struct {
+type screen struct {
 	mu       sync.Mutex
 	to       io.Writer
 	theme    term.Theme
@@ -23,29 +23,29 @@ type devScreen struct {
 	err      error  // the first of writing
 }
 
-func newDevScreen(to io.Writer) *devScreen {
+func newScreen(to io.Writer) *screen {
 	f, ok := term.File(to)
-	return &devScreen{to: to, theme: term.ThemeOf(to), terminal: ok && xterm.IsTerminal(int(f.Fd()))}
+	return &screen{to: to, theme: term.ThemeOf(to), terminal: ok && xterm.IsTerminal(int(f.Fd()))}
 }
 
-func (s *devScreen) width() int { return term.Columns(s.to) }
+func (s *screen) width() int { return term.Columns(s.to) }
 
-func (s *devScreen) result() *render.ResultText { return render.NewResultText(s.theme, s.width()) }
+func (s *screen) result() *render.ResultText { return render.NewResultText(s.theme, s.width()) }
 
 // later begins a round when it prints something.
-func (s *devScreen) later(title string) {
+func (s *screen) later(title string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.title = title
 }
 
 // begin begins a round at once.
-func (s *devScreen) begin(title string) {
+func (s *screen) begin(title string) {
 	s.later(title)
 	s.text("")
 }
 
-func (s *devScreen) text(text string) {
+func (s *screen) text(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.title != "" {
@@ -62,18 +62,18 @@ func (s *devScreen) text(text string) {
 	}
 }
 
-func (s *devScreen) line(style cells.Style, text string) {
+func (s *screen) line(style cells.Style, text string) {
 	s.text(cells.Line{}.Add(style, text).Paint(s.theme, s.width()))
 }
 
 // kernel shows a line that the kernel printed.
-func (s *devScreen) kernel(text string) {
+func (s *screen) kernel(text string) {
 	s.text(cells.Line{}.Add(cells.Dim, "kernel │ ").Add(cells.Plain, text).Paint(s.theme, s.width()))
 }
 
 // compiler is for what a build prints. It has the descriptor of a terminal, by which the
 // compiler shows its colours.
-func (s *devScreen) compiler() io.Writer {
+func (s *screen) compiler() io.Writer {
 	if f, ok := term.File(s.to); ok && s.terminal {
 		return struct {
 			io.Writer
@@ -84,7 +84,7 @@ func (s *devScreen) compiler() io.Writer {
 }
 
 // messages is for text of others.
-func (s *devScreen) messages() io.Writer {
+func (s *screen) messages() io.Writer {
 	return writerFunc(func(text []byte) { s.text(string(text)) })
 }
 
