@@ -179,12 +179,12 @@ screenshots: ## draw the pictures of package timeline in a browser: into bin/scr
 	@scripts/setup screenshots
 	@scripts/screenshots
 
-readme: setup guest ## put what the programs print into README.md, docs/audit.md and docs/lab.md
+readme: setup guest ## put what the programs print into the pages that show it (README.md, docs)
 	@scripts/setup lab matrix
 	@scripts/lab-kernels $(CAUSES)
 	@MATRIX="$(MATRIX)" CAUSES="$(CAUSES)" scripts/readme
 
-check-readme: setup guest ## fail when README.md or docs/audit.md shows what the programs do not print
+check-readme: setup guest ## fail when a page shows what the programs do not print
 	@$(STEP) scripts/readme --check
 
 ##@ Package
