@@ -1,21 +1,17 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
-	"github.com/kmodtrace/kmodtrace/internal/filter"
 	"github.com/kmodtrace/kmodtrace/internal/history"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/journal"
-	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 )
 
@@ -72,11 +68,11 @@ type verifyOptions struct {
 }
 
 func (o *verifyOptions) run(ctx context.Context, stdin io.Reader, out io.Writer) error {
-	anchors, err := o.parseAnchors()
+	anchors, err := history.ParseAnchors(o.anchor)
 	if err != nil {
 		return err
 	}
-	read, err := o.readAnchors(ctx, stdin)
+	read, err := history.ReadAnchors(ctx, o.anchors, stdin)
 	if err != nil {
 		return err
 	}
@@ -95,67 +91,8 @@ func (o *verifyOptions) run(ctx context.Context, stdin io.Reader, out io.Writer)
 		if err != nil || v.OK {
 			return err
 		}
-		return &exitError{status: exitRefused, err: errors.New(v.Verdict()), hint: v.Hint()}
+		return cli.WithHint(errors.New(v.Verdict()), v.Hint())
 	})
-}
-
-// parseAnchors reads those on the command line.
-func (o *verifyOptions) parseAnchors() ([]journal.Anchor, error) {
-	return filter.ParseAll(o.anchor, func(text string) (journal.Anchor, error) {
-		a, err := journal.ParseAnchor(text)
-		if err != nil {
-			return a, cli.Usagef("--anchor: %w", err)
-		}
-		return a, nil
-	})
-}
-
-// readAnchors reads those in a log. What only looks like one is said and passed over:
-// anybody can write to a log, and nobody is to keep others from verifying by that.
-func (o *verifyOptions) readAnchors(ctx context.Context, stdin io.Reader) (anchors []journal.Anchor, err error) {
-	switch o.anchors {
-	case "":
-		return nil, nil
-	case "-":
-	default:
-		f, err := os.Open(o.anchors)
-		if err != nil {
-			return nil, fmt.Errorf("anchors: %w", err)
-		}
-		defer f.Close()
-		stdin = f
-	}
-	lines := bufio.NewScanner(stdin)
-	lines.Buffer(nil, 1<<20)
-	known := map[journal.Anchor]bool{}
-	for n := 1; lines.Scan(); n++ {
-		text, err := history.AnchorLine(lines.Text())
-		if err == nil && !history.LooksLikeAnchor(text) {
-			continue // of a log, most lines are about something else
-		}
-		var a journal.Anchor
-		if err == nil {
-			a, err = journal.ParseAnchor(text)
-		}
-		if err != nil {
-			zerolog.Ctx(ctx).Warn().Msgf("%s, line %d is left out: %v", cells.Short(o.anchors), n, cells.OneLine(err))
-			continue
-		}
-		if known[a] {
-			continue
-		}
-		if len(anchors) == history.MaxAnchors {
-			return nil, fmt.Errorf("more than %d anchors in %s: give those of this journal", history.MaxAnchors, cells.Short(o.anchors))
-		}
-		known[a], anchors = true, append(anchors, a)
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("anchors: %w", err)
-	}
-	if len(anchors) == 0 {
-		return nil, fmt.Errorf("no anchor in %s: the service writes lines with journal=", cells.Short(o.anchors))
-	}
-	return anchors, nil
 }
 
 func newAnchorCommand() *cobra.Command {
@@ -177,7 +114,7 @@ journal cannot write, it shows later on whether the journal was made anew or cut
 				}
 				return term.PrintTo(cmd.OutOrStdout(), func(w io.Writer) error {
 					if asJSON {
-						return history.WriteJSONLine(w, anchorJSON{a.Journal, a.Count, a.Hash, a.Time.UTC().Truncate(time.Second), a.String()})
+						return history.WriteJSONLine(w, history.NewAnchorJSON(a))
 					}
 					_, err := fmt.Fprintln(w, cells.Printable(a.String()))
 					return err
@@ -188,13 +125,4 @@ journal cannot write, it shows later on whether the journal was made anew or cut
 	history.AddJournalFlag(cmd, &path)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object (docs/schema/anchor.schema.json)")
 	return cmd
-}
-
-// anchorJSON is an anchor as JSON.
-type anchorJSON struct {
-	Journal string      `json:"journal"`
-	Records int64       `json:"records"`
-	Hash    journal.Sum `json:"hash"`
-	Time    time.Time   `json:"time"`
-	Text    string      `json:"text"` // what --anchor takes
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/follow"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/reload"
 )
@@ -43,6 +44,7 @@ func (e *exitError) Hint() string  { return e.hint }
 func statusOf(err error) int {
 	var e *exitError
 	var usage *cli.UsageError
+	var notBegun *follow.NotBegunError
 	var start *follow.StartError
 	var incomplete *cli.IncompleteError
 	var unable *cli.UnableError
@@ -58,6 +60,8 @@ func statusOf(err error) int {
 		return worst
 	case errors.As(err, &e):
 		return e.status
+	case errors.As(err, &notBegun):
+		return 128 + int(notBegun.Signal)
 	case errors.As(err, &start) && start.NotFound:
 		return exitNotFound
 	case errors.As(err, &start):
@@ -78,8 +82,23 @@ func statusOf(err error) int {
 // signalOf gives the signal by which this process has to end, or 0.
 func signalOf(err error) syscall.Signal {
 	var e *exitError
-	if errors.As(err, &e) {
+	var notBegun *follow.NotBegunError
+	switch {
+	case errors.As(err, &e):
 		return e.signal
+	case errors.As(err, &notBegun):
+		return notBegun.Signal
 	}
 	return 0
+}
+
+// endError ends this process as the command ended.
+func endError(status syscall.WaitStatus) error {
+	switch {
+	case status.Signaled():
+		return &exitError{status: 128 + int(status.Signal()), err: term.ErrSilent, signal: status.Signal()}
+	case status.ExitStatus() != 0:
+		return &exitError{status: status.ExitStatus(), err: term.ErrSilent}
+	}
+	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
+	"github.com/kmodtrace/kmodtrace/internal/diag"
 	"github.com/kmodtrace/kmodtrace/internal/doctor"
 	"github.com/kmodtrace/kmodtrace/internal/history"
 	"github.com/kmodtrace/kmodtrace/internal/lab"
@@ -30,7 +31,6 @@ import (
 	"github.com/kmodtrace/kmodtrace/reload"
 	"github.com/kmodtrace/kmodtrace/timeline"
 	"github.com/kmodtrace/kmodtrace/tracer"
-	"github.com/rs/zerolog"
 )
 
 // forged begins a line of its own in what is printed where a text could make one.
@@ -72,7 +72,7 @@ func shownTexts(text string) map[string]func(*render.ResultText) string {
 	}
 	recorded := func(row *journal.Record, changed bool) string {
 		return history.NewText(term.Theme{}, 80, time.Now(), 1).Render(row, changed) + printed(func(b *bytes.Buffer) error {
-			return errors.Join(history.RecordCSVPrinter{}.Record(b, row, changed), history.RecordJSONPrinter{}.Record(b, row, changed), showRecord(b, row, changed, false))
+			return errors.Join(history.RecordCSVPrinter{}.Record(b, row, changed), history.RecordJSONPrinter{}.Record(b, row, changed), history.PrintRecord(b, row, changed, false))
 		})
 	}
 	return map[string]func(*render.ResultText) string{
@@ -136,7 +136,7 @@ func shownTexts(text string) map[string]func(*render.ResultText) string {
 		},
 		"module": func(*render.ResultText) string {
 			return printed(func(b *bytes.Buffer) error {
-				table := moduleTable([]kmod.Module{*sample.New[kmod.Module](text)}, 0)
+				table := render.ModuleTable([]kmod.Module{*sample.New[kmod.Module](text)}, 0)
 				return table.Print(b)
 			})
 		},
@@ -145,8 +145,8 @@ func shownTexts(text string) map[string]func(*render.ResultText) string {
 				f := sample.New[kmod.File](text)
 				problem := *f
 				f.Signature.Problem = ""
-				lines := append(append(infoLines(f), infoLines(&problem)...), symbolLines(f)...)
-				return errors.Join((&infoOptions{}).print(b, lines), (&infoOptions{field: text}).print(b, lines))
+				lines := append(append(render.FileFields(f), render.FileFields(&problem)...), render.SymbolFields(f)...)
+				return errors.Join(render.PrintFields(b, lines, ""), render.PrintFields(b, lines, text))
 			})
 		},
 		"kernels": func(*render.ResultText) string {
@@ -214,7 +214,7 @@ func TestHostileText(t *testing.T) {
 // errors stay several lines, and so does a guest's console.
 func TestHostileDiagnostics(t *testing.T) {
 	var b bytes.Buffer
-	log := zerolog.New(plainLog{&b})
+	log := diag.New(diag.Text, &b)
 	said := func(err error) string {
 		b.Reset()
 		complain(log, err)
@@ -248,7 +248,7 @@ func TestHostileDiagnostics(t *testing.T) {
 	log.Warn().Msg(hostileText)
 	checkShown(t, "a warning", b.String())
 	b.Reset()
-	asJSON := zerolog.New(jsonLog{&b})
+	asJSON := diag.New(diag.JSON, &b)
 	complain(asJSON, hostile)
 	checkShown(t, "--log json", b.String())
 	var got struct{ Message string }

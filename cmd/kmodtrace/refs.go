@@ -11,6 +11,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/ending"
+	"github.com/kmodtrace/kmodtrace/internal/outfile"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/internal/tracing"
@@ -81,7 +82,7 @@ func (o *refsOptions) run(ctx context.Context, stdout io.Writer, name string) er
 	if err != nil {
 		return err
 	}
-	if err := removeStale(o.readyFile); err != nil {
+	if err := outfile.RemoveStale(o.readyFile); err != nil {
 		return err
 	}
 	refs, err := tracer.OpenRefs(module)
@@ -96,7 +97,7 @@ func (o *refsOptions) run(ctx context.Context, stdout io.Writer, name string) er
 	zerolog.Ctx(ctx).Info().Str("module", module).Int("refcount", count).
 		Msgf("ready: watching %s, which has %s now", module, render.References(count))
 	w := &refsWatcher{refsOptions: o, refs: refs, out: stdout, record: render.Refs{Module: module, Time: time.Now(), CountBefore: count}}
-	if err := writeReady(o.readyFile); err != nil {
+	if err := outfile.WriteReady(o.readyFile); err != nil {
 		return err
 	}
 	return w.watch(ctx)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
+	"github.com/kmodtrace/kmodtrace/internal/diag"
 	"github.com/kmodtrace/kmodtrace/internal/ending"
 	"github.com/kmodtrace/kmodtrace/internal/follow"
 	"github.com/rs/zerolog"
@@ -35,7 +36,7 @@ func runIn(ctx context.Context, args []string, stdin io.Reader, stdout, stderr i
 	if err == nil {
 		return exitOK
 	}
-	complain(logger(root, stderr), err)
+	complain(diag.Of(root, stderr), err)
 	if s := signalOf(err); s != 0 {
 		follow.DieBy(s)
 	}
@@ -50,9 +51,9 @@ func complain(log zerolog.Logger, err error) {
 	}
 	e := log.Error().Int("status", statusOf(err))
 	if hint := cli.HintOf(err); hint != "" {
-		e = e.Str(hintField, hint)
+		e = e.Str(diag.HintField, hint)
 	}
-	logError(e, err)
+	diag.Error(e, err)
 }
 
 func newRootCommand() *cobra.Command {
@@ -67,7 +68,7 @@ func newRootCommand() *cobra.Command {
 		SuggestionsMinimumDistance: 2,
 		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	addLogFlag(root)
+	diag.AddFlag(root)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return cli.Usagef("%w", err) })
 	root.AddCommand(
 		newListCommand(),

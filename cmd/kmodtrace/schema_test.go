@@ -137,7 +137,7 @@ func records(text string) map[string]any {
 		"record":       filledRecord(text),
 		"first":        sample.New[history.FirstSeen](text),
 		"loaded":       filledLoaded(text),
-		"anchor":       sample.New[anchorJSON](text),
+		"anchor":       sample.New[history.AnchorJSON](text),
 		"verification": sample.New[history.Verification](text),
 		"trial":        filledTrial(text),
 	}

@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/diag"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/tracer"
-	"github.com/rs/zerolog"
 )
 
 func TestTally(t *testing.T) {
@@ -56,7 +56,7 @@ func TestSayReady(t *testing.T) {
 		},
 	}
 	var out strings.Builder
-	log := zerolog.New(plainLog{&out})
+	log := diag.New(diag.Text, &out)
 	render.SayReady(&log, c, 412*time.Millisecond)
 	text := out.String()
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")

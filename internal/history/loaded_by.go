@@ -5,11 +5,13 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/internal/render"
+	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/service"
@@ -188,4 +190,17 @@ func (l *LoadedBy) Lines() []kmod.Field {
 		lines = append(lines, kmod.Field{Key: "loaded_from", Value: l.File})
 	}
 	return append(lines, kmod.Field{Key: "loaded_record", Value: l.Record})
+}
+
+// AddLoaded puts when, and by whom, after the state: what is on the right is cut first.
+func AddLoaded(t *term.Table, modules []kmod.Module, known map[string]*LoadedBy, now time.Time) {
+	const after = 4
+	t.Header = slices.Insert(t.Header, after, "LOADED", "BY")
+	for i := range t.Rows {
+		when, who := "-", "-"
+		if by := known[modules[i].Name]; by != nil {
+			when, who = by.When(now), by.Who()
+		}
+		t.Rows[i] = slices.Insert(t.Rows[i], after, when, who)
+	}
 }

@@ -1,4 +1,7 @@
-package main
+// Package diag prints diagnostics: all that a command says beside its results, on standard error, as
+// lines for people or, by --log json, as objects for whatever collects logs. A command finds
+// its logger in its context (zerolog.Ctx).
+package diag
 
 import (
 	"encoding/json"
@@ -14,57 +17,58 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Diagnostics are all that a command says beside its results: on standard error, as
-// lines for people or, by --log json, as objects for whatever collects logs. A
-// command finds its logger in its context (zerolog.Ctx).
-
-// logFormat is the value of --log.
-type logFormat string
+// Format is the value of --log.
+type Format string
 
 const (
-	logText logFormat = "text"
-	logJSON logFormat = "json"
+	Text Format = "text"
+	JSON Format = "json"
 )
 
-func (f *logFormat) String() string { return string(*f) }
-func (f *logFormat) Type() string   { return "FORMAT" }
+func (f *Format) String() string { return string(*f) }
+func (f *Format) Type() string   { return "FORMAT" }
 
-func (f *logFormat) Set(s string) error {
-	switch logFormat(s) {
-	case logText, logJSON:
-		*f = logFormat(s)
+func (f *Format) Set(s string) error {
+	switch Format(s) {
+	case Text, JSON:
+		*f = Format(s)
 		return nil
 	}
-	return fmt.Errorf("want %s or %s", logText, logJSON)
+	return fmt.Errorf("want %s or %s", Text, JSON)
 }
 
-// hintField is what to do next, a line of its own in text.
-const hintField = "hint"
+// HintField is what to do next, a line of its own in text.
+const HintField = "hint"
 
-// addLogFlag adds --log to all commands.
-func addLogFlag(root *cobra.Command) {
-	format := logText
+// AddFlag adds --log to all commands.
+func AddFlag(root *cobra.Command) {
+	format := Text
 	root.PersistentFlags().Var(&format, cli.LogFlag, "how to print diagnostics on standard error: text or json")
-	cli.MustComplete(root, cli.LogFlag, []string{string(logText), string(logJSON)})
+	cli.MustComplete(root, cli.LogFlag, []string{string(Text), string(JSON)})
 	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) {
-		cmd.SetContext(logger(root, cmd.ErrOrStderr()).WithContext(cmd.Context()))
+		cmd.SetContext(Of(root, cmd.ErrOrStderr()).WithContext(cmd.Context()))
 	}
 }
 
-// logger writes diagnostics to stderr in the format that was asked for.
-func logger(root *cobra.Command, stderr io.Writer) zerolog.Logger {
-	if root.PersistentFlags().Lookup(cli.LogFlag).Value.String() == string(logJSON) {
-		return zerolog.New(jsonLog{stderr}).With().Timestamp().Logger()
+// Of writes diagnostics to stderr in the format that was asked for.
+func Of(root *cobra.Command, stderr io.Writer) zerolog.Logger {
+	return New(Format(root.PersistentFlags().Lookup(cli.LogFlag).Value.String()), stderr)
+}
+
+// New writes diagnostics in a format.
+func New(format Format, out io.Writer) zerolog.Logger {
+	if format == JSON {
+		return zerolog.New(jsonLog{out}).With().Timestamp().Logger()
 	}
-	return zerolog.New(plainLog{stderr})
+	return zerolog.New(plainLog{out})
 }
 
 // linesField has what an error says in more than one line. A line end in a message is
 // somebody's name or an error's text, and no further line.
 const linesField = "lines"
 
-// logError makes an error a diagnostic.
-func logError(e *zerolog.Event, err error) {
+// Error makes an error a diagnostic.
+func Error(e *zerolog.Event, err error) {
 	if lines := errorLines(err); len(lines) > 1 {
 		e = e.Strs(linesField, lines)
 	}

@@ -1,4 +1,4 @@
-package main
+package term
 
 import (
 	"errors"
@@ -18,22 +18,22 @@ func (w *writes) Write(p []byte) (int, error) {
 // TestBatch: nothing is written twice or late, and a record never in parts.
 func TestBatch(t *testing.T) {
 	var out writes
-	b := batch{out: &out}
+	b := Batch{Out: &out}
 	pass := func(more bool) {
 		t.Helper()
-		if err := b.pass(more); err != nil {
+		if err := b.Pass(more); err != nil {
 			t.Fatal(err)
 		}
 	}
 	pass(false)
-	b.add("one\n")
+	b.Add("one\n")
 	pass(true)
 	if len(out) != 0 {
 		t.Errorf("written although more was to come: %q", out)
 	}
-	b.add("two\n")
+	b.Add("two\n")
 	pass(false)
-	b.add("three\n")
+	b.Add("three\n")
 	pass(false)
 	pass(false)
 	if len(out) != 2 || out[0] != "one\ntwo\n" || out[1] != "three\n" {
@@ -41,7 +41,7 @@ func TestBatch(t *testing.T) {
 	}
 	record := strings.Repeat("x", batchBytes/2-1) + "\n"
 	for range 5 {
-		b.add(record)
+		b.Add(record)
 		pass(true)
 	}
 	if len(out) != 4 || out[2] != record+record || out[3] != record+record {
@@ -54,11 +54,12 @@ type broken struct{ err error }
 func (b broken) Write([]byte) (int, error) { return 0, b.err }
 
 func TestBatchBroken(t *testing.T) {
-	for err, want := range map[error]int{syscall.EPIPE: exitRefused, syscall.ENOSPC: 1} {
-		b := batch{out: broken{err}}
-		b.add("one\n")
-		if got := b.pass(false); got == nil || statusOf(got) != want || (err == syscall.ENOSPC && !errors.Is(got, err)) {
-			t.Errorf("%v: %v, status %d", err, got, statusOf(got))
+	for _, err := range []error{syscall.EPIPE, syscall.ENOSPC} {
+		b := Batch{Out: broken{err}}
+		b.Add("one\n")
+		switch got := b.Pass(false); {
+		case got == nil, err == syscall.EPIPE && got != ErrSilent, err == syscall.ENOSPC && !errors.Is(got, err):
+			t.Errorf("%v: %v", err, got)
 		}
 	}
 }

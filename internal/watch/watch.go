@@ -1,0 +1,234 @@
+// Package watch prints what the kernel does with modules as it happens.
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
+	"github.com/kmodtrace/kmodtrace/internal/ending"
+	"github.com/kmodtrace/kmodtrace/internal/filter"
+	"github.com/kmodtrace/kmodtrace/internal/memory"
+	"github.com/kmodtrace/kmodtrace/internal/outfile"
+	"github.com/kmodtrace/kmodtrace/internal/render"
+	"github.com/kmodtrace/kmodtrace/internal/tail"
+	"github.com/kmodtrace/kmodtrace/internal/term"
+	"github.com/kmodtrace/kmodtrace/internal/tracing"
+	"github.com/kmodtrace/kmodtrace/record"
+	"github.com/kmodtrace/kmodtrace/tracer"
+	"github.com/rs/zerolog"
+)
+
+// Options say what is shown, and until when.
+type Options struct {
+	JSON, Events bool   // objects; events instead of actions
+	Tree         bool   // what was done for a request below it
+	Count        uint64 // how many are shown; 0 for all
+	Timeout      time.Duration
+	ReadyFile    string // made when everything is attached; see [outfile.WriteReady]
+	Filter       filter.Flags
+	Backend      tracer.Backend
+}
+
+// Run shows what the kernel does until ctx is done, and says what was seen and lost.
+func (o *Options) Run(ctx context.Context, stdout io.Writer) error {
+	wanted, err := o.Filter.Parse()
+	if err != nil {
+		return err
+	}
+	if o.Timeout < 0 {
+		return cli.Usagef("--timeout %v: must not be negative", o.Timeout)
+	}
+	if o.Events && wanted.OfActions() {
+		return cli.Usagef("--events goes with --pid, --uid and --comm: an event alone has no action, no outcome, and often no module")
+	}
+	if o.Tree && (o.JSON || o.Events) {
+		return cli.Usagef("--tree goes without --json and --events: JSON has the requester with each load")
+	}
+	if err := outfile.RemoveStale(o.ReadyFile); err != nil {
+		return err
+	}
+	memory.Frugal()
+	start := time.Now()
+	t, giveBack, err := tracing.Borrow(ctx, o.Backend)
+	if err != nil {
+		return err
+	}
+	defer giveBack()
+	if o.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.Timeout)
+		defer cancel()
+	}
+	log := zerolog.Ctx(ctx)
+	render.SayReady(log, t.Coverage(), time.Since(start))
+	w := &watcher{Options: o, wanted: wanted, out: term.Batch{Out: stdout}}
+	if err := w.begin(); err != nil {
+		return err
+	}
+	if err := outfile.WriteReady(o.ReadyFile); err != nil {
+		return err
+	}
+	attention := render.Attend(t, log)
+	defer attention.End()
+	err = w.watch(ctx, t)
+	attention.End()
+	return w.end(t, errors.Join(err, giveBack()), log)
+}
+
+// watcher prints what comes.
+type watcher struct {
+	*Options
+	wanted  *filter.Filter
+	out     term.Batch
+	actions *render.ActionTable
+	raw     *render.EventTable
+	forest  render.Forest
+	tally   render.Tally
+	skipped int // actions that were not looked at any more
+}
+
+// begin writes the header, and so finds out early when nothing can be written.
+func (w *watcher) begin() error {
+	theme, width := term.ThemeOf(w.out.Out), term.Columns(w.out.Out)
+	w.actions, w.raw = render.NewActionTable(theme, width), &render.EventTable{Theme: theme, Width: width}
+	switch {
+	case w.JSON:
+		return nil
+	case w.Events:
+		w.out.Add(w.raw.Header())
+	default:
+		w.out.Add(w.actions.Header())
+	}
+	return w.out.Flush()
+}
+
+func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
+	if w.Events {
+		return w.watchEvents(ctx, t)
+	}
+	k, err := tracing.Kernel(ctx)
+	if err != nil {
+		return err
+	}
+	q := record.NewPatientInquiry(k, !w.JSON)
+	actions := tail.New(ctx, t.Actions)
+	defer actions.Skip()
+	// What ends the watching does not end the looking for reasons.
+	ctx, stop := ending.Hurry(ctx)
+	defer stop()
+	for a := range actions.Items {
+		if ctx.Err() != nil {
+			w.skipped = 1 + actions.Skip()
+			break
+		}
+		w.tally.Action(a)
+		if err := w.take(ctx, q, a); err != nil {
+			return err
+		}
+		if w.enough() {
+			return w.out.Flush()
+		}
+		if err := w.out.Pass(len(actions.Items) > 0); err != nil {
+			return err
+		}
+	}
+	return errors.Join(actions.Err, w.showTrees(w.forest.Rest()), w.out.Flush())
+}
+
+// take shows an action, if it is wanted.
+func (w *watcher) take(ctx context.Context, q *record.Inquiry, a *tracer.Action) error {
+	if !w.wanted.Action(a) {
+		return nil
+	}
+	e := q.Cause(ctx, a)
+	if !w.wanted.Cause(e.Cause) {
+		return nil
+	}
+	e.Origin = q.Origin(ctx, a)
+	if w.Tree {
+		return w.showTrees(w.forest.Add(e))
+	}
+	return w.show(e, func() string { return w.actions.Render(&e) })
+}
+
+func (w *watcher) showTrees(trees []*render.Tree) error {
+	for _, t := range trees {
+		if err := w.show(t, func() string { return w.actions.RenderTree(t) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *watcher) watchEvents(ctx context.Context, t *tracer.Tracer) error {
+	events := tail.New(ctx, t.Events)
+	defer events.Skip()
+	for e := range events.Items {
+		w.tally.Events++
+		if w.wanted.Thread(e.Thread) {
+			if err := w.show(e, func() string { return w.raw.Render(e) }); err != nil {
+				return err
+			}
+		}
+		if w.enough() {
+			return w.out.Flush()
+		}
+		if err := w.out.Pass(len(events.Items) > 0); err != nil {
+			return err
+		}
+	}
+	return errors.Join(events.Err, w.out.Flush())
+}
+
+// show has one record written with the next pass, as JSON or as text.
+func (w *watcher) show(record any, text func() string) error {
+	w.tally.Shown++
+	if !w.JSON {
+		w.out.Add(text())
+		return nil
+	}
+	line, err := term.JSONLine(record)
+	if err != nil {
+		return err
+	}
+	w.out.Add(string(line))
+	return nil
+}
+
+func (w *watcher) enough() bool { return w.Count > 0 && w.tally.Shown >= w.Count }
+
+// end says what was seen and lost.
+func (w *watcher) end(t *tracer.Tracer, watchErr error, log *zerolog.Logger) error {
+	if watchErr != nil {
+		return watchErr
+	}
+	loss, err := t.Loss()
+	if err != nil {
+		return err
+	}
+	folded, err := t.Folded()
+	if err != nil {
+		return err
+	}
+	disturbances := t.Disturbances()
+	said := fmt.Errorf("%s; %s", w.tally.Text(w.Events), render.LossText(loss))
+	if n := render.FoldedTotal(folded); n > 0 {
+		said = fmt.Errorf("%w; counted %s of callers who may not load modules", said, cells.Plural(n, "more refusal"))
+	}
+	if len(disturbances) > 0 {
+		said = fmt.Errorf("%w; hooks were disturbed: %s", said, render.DisturbancesText(disturbances))
+	}
+	if w.skipped > 0 {
+		said = fmt.Errorf("%w; %d more were not looked at: told twice to end", said, w.skipped)
+	}
+	if loss.Any() || w.skipped > 0 || len(disturbances) > 0 {
+		return cli.WithHint(&cli.IncompleteError{Text: said.Error()}, "what was shown may be incomplete")
+	}
+	log.Info().Uint64("shown", w.tally.Shown).Msg(said.Error())
+	return nil
+}
