@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -296,7 +298,15 @@ func initResult(s *scene) answer {
 	if s.action.InitResult == nil && !s.heardAll() {
 		return unsure
 	}
-	return answerOf(s.action.InitResult != nil && *s.action.InitResult < 0)
+	if r := s.action.InitResult; r == nil || *r >= 0 || *r < -4095 {
+		return no
+	}
+	returned := unix.Errno(-*s.action.InitResult)
+	s.name("returned", tracer.ErrnoName(returned))
+	if returned != s.action.Errno {
+		s.name("turned", s.action.ErrnoName)
+	}
+	return yes
 }
 
 func noInitResult(s *scene) answer {

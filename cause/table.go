@@ -161,8 +161,8 @@ func loadRules() []rule {
 			say: sayParameterInvalid, look: lookParameter},
 		{code: BuiltIn, when: when{stages: []tracer.Stage{tracer.StageSysfs}, errnos: errnos(unix.EINVAL), text: builtInText},
 			say: "{module} is part of this kernel's image already"},
-		{code: InitRefused, when: when{stages: atInit, fact: factOf("its own init returned {errno}", initResult)},
-			say: "its own init returned {errno}[: \"{said}\"]", look: lookSaid},
+		{code: InitRefused, when: when{stages: atInit, fact: factOf("its own init returned {returned}[, of which the kernel made {turned}]", initResult)},
+			say: "its own init returned {returned}[: \"{said}\"]", look: lookSaid},
 		{code: InitRefused, when: when{stages: atInit}, // the hook on its return is missing
 			say: "its init failed with {errno}[: \"{said}\"]", look: lookSaid},
 

@@ -28,7 +28,8 @@ var (
 	ErrTooBig = errors.New("too big")
 	// ErrBuiltin: the module is part of the kernel image: nothing to load, nothing to unload.
 	ErrBuiltin = errors.New("built into the kernel")
-	// ErrLoaded: the kernel has a module of that name already (errno EEXIST).
+	// ErrLoaded: the kernel has a module of that name already (errno EEXIST, which an init may
+	// return too).
 	ErrLoaded = errors.New("already loaded")
 	// ErrNotLoaded: the kernel has no module of that name (errno ENOENT).
 	ErrNotLoaded = errors.New("not loaded")

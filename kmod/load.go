@@ -43,7 +43,7 @@ func Load(ctx context.Context, target string, opts *LoadOptions) ([]Step, error)
 //
 // It blocks until the module's init has returned; nothing can interrupt that.
 //
-// Errors have the kernel's errno: [ErrLoaded] with EEXIST, [ErrNotModule] with ENOEXEC
+// Errors have the kernel's errno: [ErrLoaded] with EEXIST where a module of that name is there, [ErrNotModule] with ENOEXEC
 // where the file is none, ENOEXEC alone for another kernel's module, ENOENT for a missing symbol, EINVAL,
 // EPERM without CAP_SYS_MODULE, EKEYREJECTED for a missing signature where one is
 // required, or whatever the module's own init returned.
@@ -61,7 +61,7 @@ func (s *Step) Do() error {
 		return nil
 	}
 	err := s.load()
-	if errors.Is(err, unix.EEXIST) && !s.Target {
+	if errors.Is(err, unix.EEXIST) && !s.Target && s.inKernel() {
 		s.Kind = StepLoaded // someone was faster
 		return nil
 	}
@@ -76,12 +76,22 @@ func (s *Step) explain(err error) error {
 	switch {
 	case errors.Is(err, unix.EEXIST) && isBuiltin(s.root, s.Module):
 		return because(ErrBuiltin, err)
-	case errors.Is(err, unix.EEXIST):
+	case errors.Is(err, unix.EEXIST) && s.inKernel():
 		return because(ErrLoaded, err)
 	case s.suspect != nil && errors.Is(err, unix.ENOEXEC):
 		return because(s.suspect, err)
 	}
 	return refusal(s.root, err)
+}
+
+// inKernel tells whether a module of the file's name is in the kernel. EEXIST alone does not: an
+// init may return it too, and then nothing is there.
+func (s *Step) inKernel() bool {
+	name := s.Module
+	if f, err := Inspect(s.Path); err == nil && f.Name != "" {
+		name = f.Name
+	}
+	return initState(s.root, name) != ""
 }
 
 func (s *Step) load() error {

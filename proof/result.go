@@ -76,6 +76,28 @@ func (r *Result) set(v Verdict, why error) {
 	}
 }
 
+// causedError says why by the cause, which comes from what the kernel was seen to do. The errno
+// alone can stand for something else, and stays reachable.
+type causedError struct {
+	command, target string
+	cause           *cause.Cause
+	err             error
+}
+
+func (e *causedError) Error() string {
+	if e.cause.Code == cause.Unknown { // then the answer is all there is
+		return e.err.Error()
+	}
+	why := e.cause.String()
+	if errors.Is(e.err, context.DeadlineExceeded) || errors.Is(e.err, context.Canceled) {
+		why += " (stopped waiting)"
+	}
+	return (&kmod.Error{Op: e.command, Module: e.target, Err: errors.New(why)}).Error()
+}
+
+// Unwrap gives the answer.
+func (e *causedError) Unwrap() error { return e.err }
+
 // ExplainRefusal adds the cause of a load that was refused before the kernel was asked,
 // where there is no Session: see [NewResult].
 func (r *Result) ExplainRefusal(ctx context.Context, k *kernel.Kernel) { r.explain(ctx, k, nil) }
@@ -91,5 +113,9 @@ func (r *Result) explain(ctx context.Context, k *kernel.Kernel, q *record.Inquir
 		r.Cause = r.Actions[len(r.Actions)-1].Cause // of what has not ended
 	case r.Verdict == Refused:
 		r.Cause = cause.OfAttempt(ctx, k, r.Target, r.err, explained)
+		if len(r.Actions) > 0 || !kmod.IsFile(r.Target) { // why a file cannot be read, the error says best
+			r.err = &causedError{r.Command, r.Target, r.Cause, r.err}
+			r.Reason = r.err.Error()
+		}
 	}
 }

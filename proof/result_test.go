@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"golang.org/x/sys/unix"
 )
@@ -48,6 +51,37 @@ func TestErrMatchesItsVerdict(t *testing.T) {
 	}
 	if err := NewResult(tracer.Load, "x", Confirmed, nil).Err(); err != nil || !Confirmed.Known() {
 		t.Errorf("confirmed: %v", err)
+	}
+}
+
+// TestReasonIsTheCause: the errno of a refusal can stand for something else, and the reason is that
+// of the cause; what the errno and the library's sentinel are stays reachable.
+func TestReasonIsTheCause(t *testing.T) {
+	k, err := kernel.Open(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	minus := int64(-17)
+	refused := tracer.Action{
+		Kind: tracer.Load, Module: "hello", Outcome: tracer.Failed, Stage: tracer.StageInit,
+		Errno: unix.EEXIST, ErrnoName: "EEXIST", InitResult: &minus,
+	}
+	r := NewResult(tracer.Load, "./hello.ko", Refused, &kmod.Error{Op: "load", Module: "hello", Err: unix.EEXIST})
+	r.Actions = []record.Record{{Explained: cause.Explained{Action: refused}}}
+	r.explain(t.Context(), k, record.NewPatientInquiry(k, false))
+	if want := "load ./hello.ko: init-refused: its own init returned EEXIST"; r.Reason != want || r.Err().Error() != want {
+		t.Errorf("%q, %v; want %q", r.Reason, r.Err(), want)
+	}
+	if !errors.Is(r.Err(), unix.EEXIST) || !errors.Is(r.Err(), ErrRefused) || r.Errno != unix.EEXIST {
+		t.Errorf("%+v", r)
+	}
+	waited := fmt.Errorf("%w: %w", kmod.ErrInUse, context.DeadlineExceeded)
+	if err := (&causedError{"unload", "base", &cause.Cause{Code: cause.HeldByModules, Text: "user uses base"}, waited}); err.Error() != "unload base: held-by-modules: user uses base (stopped waiting)" {
+		t.Error(err)
+	}
+	// Of what cannot be told, the answer is all there is.
+	if err := (&causedError{"load", "x", &cause.Cause{Code: cause.Unknown}, unix.EIO}); err.Error() != unix.EIO.Error() {
+		t.Error(err)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/kernel"
+	"github.com/kmodtrace/kmodtrace/proof"
 )
 
 // TestCauses makes every cause happen on a real kernel, in every way in which a user
@@ -198,9 +199,14 @@ func ofResult(out []byte) seen {
 	var r struct {
 		Cause   *cause.Cause
 		Actions []cause.Explained
+		Result  string
+		Reason  string // which the last line on standard error is made of
 	}
 	if err := json.Unmarshal(out, &r); err != nil {
 		return seen{problem: fmt.Sprintf("%v: %q", err, out)}
+	}
+	if r.Cause != nil && r.Result == string(proof.Refused) && !strings.Contains(r.Reason, r.Cause.String()) {
+		return seen{problem: fmt.Sprintf("the last line says %q, the cause %q", r.Reason, r.Cause)}
 	}
 	s := seen{cause: r.Cause}
 	for _, a := range r.Actions {

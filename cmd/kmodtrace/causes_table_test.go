@@ -206,6 +206,17 @@ func symbolCases() []causeCase {
 				return ofResult(w.kmodtrace("load", "--json", "failuser"))
 			},
 		},
+		{
+			code: cause.DependencyFailed, name: "EEXIST of its own", boot: plainBoot, ways: []string{"load"}, check: unasked, says: []string{"failuser", "failbase", "init-refused", "EEXIST"},
+			setup: func(w *world, t *testing.T) func() {
+				w.installVariant(t, "failbase.ko")
+				away, options := w.installed(t), setting(t, "/etc/modprobe.d/case.conf", "options failbase err=17\n")
+				return func() { options(); away() }
+			},
+			do: func(w *world, t *testing.T, way string) seen {
+				return ofResult(w.kmodtrace("load", "--json", "failuser"))
+			},
+		},
 	}
 }
 
@@ -218,6 +229,7 @@ func ownCases() []causeCase {
 		{code: cause.ParameterUnknown, boot: plainBoot, file: "params.ko", params: []string{"nosuch=1"}, says: []string{"nosuch", "params"},
 			setup: func(w *world, t *testing.T) func() { return func() { command("/sbin/rmmod", "params") } }},
 		{code: cause.InitRefused, boot: plainBoot, file: "refuse.ko", params: []string{"err=19"}, says: []string{"ENODEV", "refusing with 19"}, check: unknowable},
+		{code: cause.InitRefused, name: "EEXIST of its own", boot: plainBoot, file: "refuse.ko", params: []string{"err=17"}, says: []string{"returned EEXIST", "refusing with 17"}, check: unknowable},
 		{code: cause.InitRefused, name: "ENOMEM of its own", boot: plainBoot, file: "refuse.ko", params: []string{"err=12"}, says: []string{"ENOMEM"}, check: unknowable},
 	}
 }

@@ -300,7 +300,7 @@ func testReloadInUse(l *reloadLab) {
 	r, errs := l.reload(exitRefused, l.build("base", 2))
 	l.is(r, "refused", "untouched")
 	l.shows("base", 1)
-	if r.Cause.Code != "held-by-modules" || !strings.Contains(r.Cause.Text, "user") || !strings.Contains(errs, "in use by user") || r.Load != nil {
+	if r.Cause.Code != "held-by-modules" || !strings.Contains(r.Cause.Text, "user") || !strings.Contains(errs, "held-by-modules: user uses base") || r.Load != nil {
 		l.Errorf("%+v: %s", r.Cause, errs)
 	}
 

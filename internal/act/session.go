@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 
+	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/tracing"
-	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
@@ -51,17 +51,15 @@ func ResultError(r *proof.Result) error { return Failure(r.Err(), Hint(r)) }
 
 // Hint says what to do next about a result.
 func Hint(r *proof.Result) string {
-	err := r.Err()
-	var named *kmod.Error
 	switch {
 	case !r.Verdict.Known():
 		return "kmodtrace list shows what is loaded now"
-	case errors.Is(err, kmod.ErrLoaded) && errors.As(err, &named):
-		return "take it out first: kmodtrace unload " + cells.Short(named.Module)
-	case errors.Is(err, kmod.ErrInUse):
+	case r.Cause == nil:
+		return ""
+	case r.Cause.Code == cause.AlreadyLoaded:
+		return "take it out first: kmodtrace unload " + cells.Short(r.Cause.Names["module"])
+	case r.Cause.Code == cause.HeldByModules, r.Cause.Code == cause.HeldByReferences:
 		return "--wait asks again until its last user is gone"
-	case r.Cause != nil:
-		return "kmodtrace explain " + string(r.Cause.Code) + " says more"
 	}
-	return ""
+	return "kmodtrace explain " + string(r.Cause.Code) + " says more"
 }
