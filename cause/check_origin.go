@@ -28,6 +28,9 @@ func (c *checkup) signed() *Cause {
 		return c.untrusted(SignatureUnknownKey, sayUnknownKey)
 	case errors.Is(err, kernel.ErrSignatureUnsupported):
 		return c.untrusted(SignatureUnsupported, sayUnsupportedSignature)
+	case errors.Is(err, kernel.ErrSignatureForm):
+		c.name("problem", "it has signed attributes")
+		return c.refuse(SignatureForm, saySignatureForm, "{problem}")
 	case errors.Is(err, kernel.ErrSignature):
 		return c.refuse(SignatureMismatch, saySignatureMismatch, "a trusted key is named, and its signature is of other bytes")
 	case errors.Is(err, kernel.ErrSignatureDamaged):

@@ -12,6 +12,7 @@ const (
 	SignatureMismatch      Code = "signature-mismatch"
 	SignatureUnreadable    Code = "signature-unreadable"
 	SignatureUnsupported   Code = "signature-unsupported"
+	SignatureForm          Code = "signature-form"
 	NotELF                 Code = "not-elf"
 	ELFDamaged             Code = "elf-damaged"
 	WrongArchitecture      Code = "wrong-architecture"
@@ -114,6 +115,9 @@ func Codes() []Meaning {
 		{SignatureUnsupported, "load", "The signature is of a kind that this kernel cannot check.",
 			"The kernel lacks the algorithm of the signature or of its digest: \"Loading of module with unsupported crypto is rejected\".",
 			"Sign the module with the algorithms that this kernel was built with (CONFIG_MODULE_SIG_HASH)."},
+		{SignatureForm, "load", "The signature is in a form that the kernel takes for no module.",
+			"The kernel wants a signature of the file's bytes alone, without signed attributes, as openssl makes them by default: EKEYREJECTED at stage verify, whatever the key, even where signatures are not enforced, and \"Invalid module sig (has authattrs)\" or another complaint that begins with \"PKCS7:\".",
+			"Sign it with the kernel's own scripts/sign-file or with kmodsign; by openssl, with cms -sign -binary -noattr -nocerts -outform DER."},
 		{NotELF, "load", "The file is not a kernel module at all.",
 			"It does not begin as an ELF file: text, random bytes, nothing. ENOEXEC (an empty file: EINVAL on some kernels).",
 			"Give the .ko file. Downloads that saved an error page are text."},

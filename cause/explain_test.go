@@ -152,6 +152,8 @@ func explainedLoads() map[string]explained {
 		"foreign key":         {Action: also(failing(verify, unix.EKEYREJECTED, "Loading of module with unavailable key is rejected"), signedImage), code: SignatureUnknownKey, says: "does not trust"},
 		"foreign key, ENOKEY": {Action: also(failing(verify, unix.ENOKEY), signedImage), code: SignatureUnknownKey, says: "does not trust"},
 		"foreign crypto":      {Action: also(failing(verify, unix.EKEYREJECTED, "Loading of module with unsupported crypto is rejected"), signedImage), code: SignatureUnsupported, says: "cannot check"},
+		"signed attributes":   {Action: also(failing(verify, unix.EKEYREJECTED, "PKCS7: Invalid module sig (has authattrs)"), signedImage), code: SignatureForm, says: "takes for no module: has authattrs"},
+		"signed otherwise":    {Action: also(failing(verify, unix.EKEYREJECTED, "PKCS7: Message signed outside of X.509 validity window"), signedImage), code: SignatureForm, says: "validity window"},
 		"changed":             {Action: also(failing(verify, unix.EKEYREJECTED), signedImage), code: SignatureMismatch, says: "changed after signing"},
 		"damaged signature":   {Action: also(failing(verify, unix.EBADMSG), signedImage), code: SignatureUnreadable, says: "is damaged"},
 		"lockdown, in words":  {Action: failing(verify, unix.EPERM, "Lockdown: insmod: unsigned module loading is restricted; see man kernel_lockdown.7"), code: Lockdown, says: "lockdown"},
@@ -346,7 +348,7 @@ func honest() map[string]explained {
 	partial := func(a *tracer.Action) { a.Partial = true; a.Call = nil }
 	deleted := func(a *tracer.Action) { a.File = &tracer.File{Path: "/x/hello.ko", Deleted: true, Size: 1} }
 	smaller := func(a *tracer.Action) { a.File = &tracer.File{Path: "/dev/null", Size: 1} }
-	signatures := []Code{SignatureMissing, SignatureUnknownKey, SignatureUnsupported, SignatureMismatch}
+	signatures := []Code{SignatureMissing, SignatureUnknownKey, SignatureUnsupported, SignatureForm, SignatureMismatch}
 	symbols := []Code{SymbolGPLOnly, SymbolMissing}
 	unknownSymbol := failing(resolve, unix.ENOENT, "hello: Unknown symbol elsewhere (err -2)")
 	return map[string]explained{

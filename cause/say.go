@@ -11,6 +11,7 @@ const (
 	sayUnsigned             = "{file}: no signature, and this kernel takes only signed modules"
 	sayUnknownKey           = "{file}: signed[ by {signer}][ with key {key}], which this kernel does not trust"
 	sayUnsupportedSignature = "{file}: the signature[ ({hash})] is of a kind that this kernel cannot check"
+	saySignatureForm        = "{file}: the signature[ by {signer}] is in a form that the kernel takes for no module[: {problem}]"
 	saySignatureMismatch    = "{file}: the signature[ by {signer}] does not fit the bytes: they were changed after signing"
 	saySignatureDamaged     = "{file}: the block at its end that should be a signature is damaged[ ({signature})]"
 	sayLockdown             = "{file}: no signature that this kernel trusts, and lockdown[ (mode {mode})] wants one"

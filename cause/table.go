@@ -15,6 +15,7 @@ var (
 	unsignedText   = regexp.MustCompile(`oading of unsigned module is rejected`)
 	noKeyText      = regexp.MustCompile(`oading of module with unavailable key is rejected`)
 	cryptoText     = regexp.MustCompile(`oading of module with unsupported crypto is rejected`)
+	formText       = regexp.MustCompile(`PKCS7: (?:Invalid module sig )?\(?(?P<problem>[^()]+)`)
 	magicText      = regexp.MustCompile(`Invalid ELF header magic`)
 	machineText    = regexp.MustCompile(`Invalid architecture in ELF header`)
 	vermagicText   = regexp.MustCompile(`(?:^|\s)(?P<module>[^:\s]+): version magic '(?P<theirs>[^']*)' should be '(?P<ours>[^']*)'`)
@@ -110,6 +111,8 @@ func loadRules() []rule {
 			say: sayUnknownKey, look: lookKeys},
 		{code: SignatureUnsupported, when: when{stages: atVerify, errnos: errnos(unix.EKEYREJECTED, unix.ENOPKG), text: cryptoText},
 			say: sayUnsupportedSignature, look: lookKeys},
+		{code: SignatureForm, when: when{stages: atVerify, errnos: errnos(unix.EKEYREJECTED), text: formText},
+			say: saySignatureForm, look: lookKeys},
 		{code: SignatureMismatch, when: when{stages: atVerify, errnos: errnos(unix.EKEYREJECTED), fact: factOf("it is signed, and the kernel named no reason, as it does for every other", silentlyRejected)},
 			say: saySignatureMismatch, look: lookKeys},
 		{code: SignatureUnreadable, when: when{stages: atVerify, errnos: errnos(unix.EBADMSG, unix.EINVAL), fact: factOf("it ends with the mark of a signature", isSigned)},

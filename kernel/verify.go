@@ -19,7 +19,7 @@ import (
 )
 
 // Verify checks the signature of a module's decompressed image as the kernel would: nil
-// when a trusted key made it. It errs with [ErrUnsigned], [ErrSignatureDamaged], [ErrSignatureUnsupported], [ErrNoKey],
+// when a trusted key made it. It errs with [ErrUnsigned], [ErrSignatureDamaged], [ErrSignatureUnsupported], [ErrSignatureForm], [ErrNoKey],
 // [ErrSignature], and [ErrUnknown] where the keys cannot be known here or the algorithm is not
 // known to this package. Hashes of single files that the kernel has on its list of revoked ones are not looked at.
 func (k *Kernel) Verify(image []byte) error {
@@ -28,6 +28,10 @@ func (k *Kernel) Verify(image []byte) error {
 	}
 	return nil
 }
+
+// mlDSA begins the object identifiers of ML-DSA, whose signatures some kernels from 7.0 on take with
+// signed attributes too.
+const mlDSA = "2.16.840.1.101.3.4.3."
 
 func (k *Kernel) verify(image []byte) error {
 	content, signature := kmod.CutSignature(image)
@@ -38,6 +42,8 @@ func (k *Kernel) verify(image []byte) error {
 		return fmt.Errorf("%w: %s", ErrSignatureUnsupported, signature.Kind)
 	case signature.Problem != "":
 		return fmt.Errorf("%w: %s %s", ErrSignatureDamaged, signature.Kind, signature.Problem)
+	case signature.Attributes && !strings.HasPrefix(signature.Algorithm, mlDSA):
+		return ErrSignatureForm
 	case signature.Attributes || signature.Signers != 1:
 		return unknown("the signature has attributes or several signers")
 	}

@@ -31,6 +31,8 @@ type Signature struct {
 	Signers int `json:"-"`
 	// Attributes tells that Value is of a list of attributes, and not of the content.
 	Attributes bool `json:"-"`
+	// Algorithm is the object identifier of that by which the key signs.
+	Algorithm string `json:"-"`
 	// Problem tells what could not be read of it, or is empty.
 	Problem string `json:"problem,omitempty"`
 }
@@ -142,6 +144,7 @@ func (s *Signature) parsePKCS7(der []byte) error {
 	s.Hash = hashName(signer.Digest.Algorithm)
 	s.Value = signer.Value
 	s.Signers = len(data.Signers)
+	s.Algorithm = signer.Algorithm.Algorithm.String()
 	s.Attributes = len(signer.Signed.FullBytes) > 0
 	return s.parseKey(signer.Key)
 }

@@ -172,6 +172,8 @@ func signatureCases() []causeCase {
 		{code: cause.SignatureMissing, boot: enforceBoot, file: "hello.ko", says: []string{"hello.ko", "no signature"}},
 		{code: cause.SignatureUnknownKey, boot: enforceBoot, file: "signed_unknown.ko", says: []string{"signed_unknown.ko", "signed by"}},
 		{code: cause.SignatureUnsupported, boot: enforceBoot, file: "unsupported_signature.ko", says: []string{"unsupported_signature.ko"}},
+		{code: cause.SignatureForm, name: "enforced", boot: enforceBoot, file: "signed_attributes.ko", says: []string{"signed_attributes.ko", "form"}},
+		{code: cause.SignatureForm, name: "not enforced", boot: plainBoot, file: "signed_attributes.ko", says: []string{"signed_attributes.ko", "form"}},
 		{code: cause.SignatureMismatch, name: "enforced", boot: enforceBoot, file: "flipped.ko", says: []string{"flipped.ko", "changed"}},
 		{code: cause.SignatureMismatch, name: "not enforced", boot: plainBoot, file: "flipped.ko", says: []string{"flipped.ko", "signature by"}},
 		{code: cause.SignatureUnreadable, name: "cut short", boot: plainBoot, file: "cut_signature.ko", says: []string{"cut_signature.ko"}},

@@ -82,6 +82,8 @@ func variants() []variant {
 		// Signatures. signed_ok is sound, and loads. Of an unknown key, or of a kind that
 		// the kernel does not know, they load where signatures are not enforced.
 		{"signed_unknown.ko", "hello.ko", anything, signByStranger},
+		// The kernel looks at the form before the key, and refuses it whatever its policy.
+		{"signed_attributes.ko", "hello.ko", anything, signWithAttributes},
 		{"signed_ok.ko", treeFile, signedTree, unchanged},
 		{"unsupported_signature.ko", "signed_ok.ko", signedTree, setSignatureKind(1)}, // an X.509 key's
 		{"flipped.ko", "signed_ok.ko", signedTree, setInfo("intree", "intree=N")},

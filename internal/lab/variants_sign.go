@@ -23,7 +23,13 @@ const (
 )
 
 // signByStranger signs a module with a key that is made for it and forgotten.
-func signByStranger(module []byte) ([]byte, error) {
+func signByStranger(module []byte) ([]byte, error) { return signByNobody(module, false) }
+
+// signWithAttributes does so as openssl and others do when nobody tells them otherwise: the
+// signature is of a list of attributes, in which the digest of the module is one.
+func signWithAttributes(module []byte) ([]byte, error) { return signByNobody(module, true) }
+
+func signByNobody(module []byte, attributes bool) ([]byte, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		return nil, err
@@ -32,7 +38,7 @@ func signByStranger(module []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	signature, err := signDetached(module, key, name, big.NewInt(0x5bec))
+	signature, err := signDetached(module, key, name, big.NewInt(0x5bec), attributes)
 	if err != nil {
 		return nil, err
 	}
@@ -43,6 +49,8 @@ var (
 	oidData       = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 1}
 	oidSignedData = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}
 	oidRSA        = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}
+	oidContent    = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 3}
+	oidDigest     = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 4}
 	oidSHA256     = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}
 )
 
@@ -59,11 +67,16 @@ type (
 		Signers []pkcs7Signer `asn1:"set"`
 	}
 	pkcs7Signer struct {
-		Version   int
-		Key       pkcs7Key
-		Digest    pkix.AlgorithmIdentifier
-		Algorithm pkix.AlgorithmIdentifier
-		Signature []byte
+		Version    int
+		Key        pkcs7Key
+		Digest     pkix.AlgorithmIdentifier
+		Attributes asn1.RawValue `asn1:"optional"`
+		Algorithm  pkix.AlgorithmIdentifier
+		Signature  []byte
+	}
+	pkcs7Attribute struct {
+		Type   asn1.ObjectIdentifier
+		Values []any `asn1:"set"`
 	}
 	pkcs7Key struct {
 		Issuer asn1.RawValue
@@ -72,20 +85,30 @@ type (
 )
 
 // signDetached signs in the form that the kernel's build uses: the content stays
-// outside, no certificate comes along, and no attributes are signed with it.
-func signDetached(content []byte, key *rsa.PrivateKey, issuer []byte, serial *big.Int) ([]byte, error) {
+// outside, no certificate comes along, and no attributes are signed with it, unless asked for.
+func signDetached(content []byte, key *rsa.PrivateKey, issuer []byte, serial *big.Int, attributes bool) ([]byte, error) {
 	digest := sha256.Sum256(content)
+	var signed asn1.RawValue
+	if attributes {
+		list, err := asn1.MarshalWithParams([]pkcs7Attribute{{oidContent, []any{oidData}}, {oidDigest, []any{digest[:]}}}, "set")
+		if err != nil {
+			return nil, err
+		}
+		digest = sha256.Sum256(list)
+		signed.FullBytes = append([]byte{0xa0}, list[1:]...) // the tag that it has in its place
+	}
 	signature, err := key.Sign(rand.Reader, digest[:], crypto.SHA256)
 	if err != nil {
 		return nil, err
 	}
 	sha := pkix.AlgorithmIdentifier{Algorithm: oidSHA256}
 	data := pkcs7SignedData{Version: 1, Digests: []pkix.AlgorithmIdentifier{sha}, Signers: []pkcs7Signer{{
-		Version:   1,
-		Key:       pkcs7Key{asn1.RawValue{FullBytes: issuer}, serial},
-		Digest:    sha,
-		Algorithm: pkix.AlgorithmIdentifier{Algorithm: oidRSA, Parameters: asn1.NullRawValue},
-		Signature: signature,
+		Version:    1,
+		Key:        pkcs7Key{asn1.RawValue{FullBytes: issuer}, serial},
+		Digest:     sha,
+		Attributes: signed,
+		Algorithm:  pkix.AlgorithmIdentifier{Algorithm: oidRSA, Parameters: asn1.NullRawValue},
+		Signature:  signature,
 	}}}
 	data.Content.Type = oidData
 	return asn1.Marshal(pkcs7{oidSignedData, data})

@@ -133,6 +133,15 @@ var variantChecks = map[string]func(t *testing.T, of, got []byte){
 			t.Error("the module itself changed")
 		}
 	},
+	"signed_attributes.ko": func(t *testing.T, of, got []byte) {
+		s := parsed(t, got).Signature
+		if s == nil || s.Problem != "" || s.Kind != "PKCS#7" || s.Hash != "sha256" || !s.Attributes || len(s.Value) != 256 {
+			t.Errorf("signature %+v", s)
+		}
+		if !bytes.HasPrefix(got, of) {
+			t.Error("the module itself changed")
+		}
+	},
 	"signed_ok.ko": func(t *testing.T, of, got []byte) { wantChanged(t, of, got, 0) },
 	"cut_signature.ko": func(t *testing.T, of, got []byte) {
 		whole, s := parsed(t, of).Signature, parsed(t, got).Signature
