@@ -205,7 +205,7 @@ func changeOf(pid int) (status syscall.WaitStatus, ended bool) {
 func continued(pid int) bool {
 	var info unix.Siginfo
 	err := unix.Waitid(unix.P_PID, pid, &info, unix.WCONTINUED|unix.WNOHANG, nil)
-	return err == nil && childOf(&info) == pid
+	return err == nil && info.Signo == int32(unix.SIGCHLD)
 }
 
 // reapOrphans waits for all that have ended but the command. No other child of this
@@ -226,11 +226,16 @@ func reapOrphans(command int) {
 	}
 }
 
-// childOf gives the pid in what waitid says, which Go's type leaves unnamed: it follows
-// the three numbers that all signals have, on a word's boundary.
-func childOf(info *unix.Siginfo) int {
-	return int(*(*int32)(unsafe.Add(unsafe.Pointer(info), 16)))
+// childInfo is the beginning of siginfo_t as waitid fills it on kernels of 64 bits. Go's type
+// has a name only for the three numbers that all signals have.
+type childInfo struct {
+	_, _, _ int32
+	_       int32 // aligns what follows
+	pid     int32
 }
+
+// childOf gives the child that waitid speaks of; 0 is none.
+func childOf(info *unix.Siginfo) int { return int((*childInfo)(unsafe.Pointer(info)).pid) }
 
 // BecomeSubreaper makes this process the parent of descendants whose parent ends, as
 // long as it lives: a daemon of the command's stays a descendant.
