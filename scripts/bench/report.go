@@ -220,7 +220,7 @@ func (r report) growth() table {
 func (r report) actions() table {
 	own := r.samples.of(growthPart).by("kmodtrace")
 	t := table{title: "Growth with the actions watched", head: []string{"after", "µs each", "reader's CPU s for 1,000", "MiB resident"}}
-	t.note = fmt.Sprintf("Refused unloads, one every %v, all watched by one process, which told %s of them.",
+	t.note = fmt.Sprintf("Refused unloads, one every %v, all watched by one process, which reported %s of them.",
 		unloadPace, number(own.values("actions told")))
 	for i, n := range own.values("actions until now") {
 		t.rows = append(t.rows, []string{fmt.Sprintf("%.0f", n), fmt.Sprintf("%.0f", own.values("seconds each")[i]*1e6),
