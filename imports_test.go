@@ -21,6 +21,8 @@ var directions = []struct {
 	{"kmod", "tracer", "the tracer knows what the kernel did, and kmod files and system calls: record joins them"},
 	{"kernel", "tracer", "facts about a kernel come first"},
 	{"tracer", "record", "a record is made of an action"},
+	{"tracer", "holders", "what watches one module is apart from what watches all"},
+	{"holders", "cause", "who holds a module is evidence of a cause"},
 	{"cause", "record", "a record has a cause"},
 	{"provenance", "record", "a record has an origin"},
 	{"record", "proof", "a proof has records"},
@@ -50,7 +52,7 @@ var directions = []struct {
 }
 
 // libraries have no command line, and no exit status.
-var libraries = []string{"record", "cause", "journal", "kbuild", "kernel", "kmod", "proof", "provenance", "reload", "timeline", "tracer"}
+var libraries = []string{"record", "cause", "holders", "journal", "kbuild", "kernel", "kmod", "proof", "provenance", "reload", "timeline", "tracer"}
 
 // notForLibraries are what a library has no use for, so that it cannot print, log or parse a
 // command line.

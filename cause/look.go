@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/holders"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -250,7 +251,7 @@ func lookUsers(s *scene) {
 		return
 	}
 	s.question.now("who uses the module")
-	users, err := tracer.FindUsers(s.action.Module, nil)
+	users, err := holders.Find(s.action.Module, nil)
 	var texts []string
 	for _, u := range users {
 		texts = append(texts, userText(&u))
@@ -273,7 +274,7 @@ func lookStuck(s *scene) {
 }
 
 // userText says who uses a module, and how.
-func userText(u *tracer.User) string {
+func userText(u *holders.User) string {
 	text := u.Kind.String()
 	for _, word := range []string{u.Name, u.Path} {
 		if word != "" {

@@ -6,12 +6,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kmodtrace/kmodtrace/internal/wire"
 )
 
 // longest is the longest text that the kernel side sends in room bytes, each of which
 // takes four once it is printable; all different.
 func longest(room, n int) string {
-	return fmt.Sprintf("%08x", n) + strings.Repeat(printable("\xff"), room-8)
+	return fmt.Sprintf("%08x", n) + strings.Repeat(wire.Printable("\xff"), room-8)
 }
 
 // worstProcess is a process with the longest texts.

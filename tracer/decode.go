@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 	"unsafe"
 
+	"github.com/kmodtrace/kmodtrace/internal/wire"
 	"golang.org/x/sys/unix"
 )
 
@@ -15,7 +15,7 @@ import (
 // the bytes, which are in the byte order and layout of this machine. What lies behind
 // them, up to the slice's capacity, is not kept.
 func decode(raw []byte) (Event, error) {
-	h, err := view[bpfHeader](raw)
+	h, err := wire.View[bpfHeader](raw)
 	if err != nil {
 		return Event{}, err
 	}
@@ -31,7 +31,7 @@ func decode(raw []byte) (Event, error) {
 			Start:    time.Duration(h.Start),
 			UID:      h.Uid,
 			GID:      h.Gid,
-			Comm:     cString(h.Comm[:]),
+			Comm:     wire.Text(h.Comm[:]),
 			CgroupID: h.Cgroup,
 		},
 	}
@@ -80,28 +80,8 @@ func decodePayload(e *Event, raw []byte) (err error) {
 	return err
 }
 
-// view looks at raw as the generated type of the wire format.
-func view[T any](raw []byte) (*T, error) {
-	var t T
-	if uintptr(len(raw)) < unsafe.Sizeof(t) {
-		return nil, fmt.Errorf("record of %d bytes, want %d", len(raw), unsafe.Sizeof(t))
-	}
-	if p := unsafe.Pointer(unsafe.SliceData(raw)); uintptr(p)%unsafe.Alignof(t) == 0 {
-		return (*T)(p), nil
-	}
-	return aligned[T](raw), nil
-}
-
-// aligned is a copy, for records that begin anywhere. It is apart from [view] so that
-// only who needs the copy allocates it.
-func aligned[T any](raw []byte) *T {
-	t := new(T)
-	copy(unsafe.Slice((*byte)(unsafe.Pointer(t)), unsafe.Sizeof(*t)), raw)
-	return t
-}
-
 func payload[W, T any](raw []byte, convert func(*W) T) (*T, error) {
-	w, err := view[W](raw)
+	w, err := wire.View[W](raw)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +126,7 @@ func decodeEnter(w *bpfEnterEvent) Enter {
 		Flags:          w.Flags,
 		FD:             w.Fd,
 		Size:           w.Size,
-		Text:           cString(w.Text[:]),
+		Text:           wire.Text(w.Text[:]),
 		TextCut:        has(&w.H, bpfFlagFLAG_CUT),
 		TextUnreadable: has(&w.H, bpfFlagFLAG_UNREADABLE),
 	}
@@ -161,7 +141,7 @@ func decodeStep(w *bpfStageEvent) Step {
 }
 
 func decodeParams(w *bpfParamsEvent) Params {
-	return Params{Module: cString(w.Name[:]), Text: cString(w.Text[:]), Cut: has(&w.H, bpfFlagFLAG_CUT)}
+	return Params{Module: wire.Text(w.Name[:]), Text: wire.Text(w.Text[:]), Cut: has(&w.H, bpfFlagFLAG_CUT)}
 }
 
 func decodeFile(w *bpfFileEvent) File { return fileOf(&w.H, &w.File) }
@@ -195,7 +175,7 @@ func decodeDenial(w *bpfDeniedEvent) Denial {
 
 func decodeLookup(w *bpfLookupEvent) Lookup {
 	l := Lookup{
-		Name:       cString(w.Name[:]),
+		Name:       wire.Text(w.Name[:]),
 		Found:      has(&w.H, bpfFlagFLAG_FOUND),
 		State:      State(w.State),
 		HasInit:    has(&w.H, bpfFlagFLAG_HAS_INIT),
@@ -207,7 +187,7 @@ func decodeLookup(w *bpfLookupEvent) Lookup {
 		l.Refs = &refs
 	}
 	for i := range min(int(w.Holders), len(w.Holder)) {
-		l.Holders = append(l.Holders, cString(w.Holder[i][:]))
+		l.Holders = append(l.Holders, wire.Text(w.Holder[i][:]))
 	}
 	return l
 }
@@ -226,16 +206,16 @@ func joinPath(names []byte, cut bool) string {
 		path.Write(names[begin:end])
 		end = begin - 1
 	}
-	return printable(path.String())
+	return wire.Printable(path.String())
 }
 
 func decodeModule(w *bpfModuleEvent) Module {
 	m := Module{
-		Name:       cString(w.Name[:]),
+		Name:       wire.Text(w.Name[:]),
 		State:      State(w.State),
 		Taints:     Taints(w.Taints),
-		Version:    cString(w.Version[:]),
-		SrcVersion: cString(w.Srcversion[:]),
+		Version:    wire.Text(w.Version[:]),
+		SrcVersion: wire.Text(w.Srcversion[:]),
 		Address:    Address(w.Address),
 		Size:       w.Size,
 		InitSize:   w.InitSize,
@@ -251,7 +231,7 @@ func decodeModule(w *bpfModuleEvent) Module {
 }
 
 func decodeRequest(w *bpfRequestEvent) Request {
-	name := cString(w.Name[:])
+	name := wire.Text(w.Name[:])
 	return Request{
 		Name:         name,
 		Meaning:      meaning(name),
@@ -259,16 +239,16 @@ func decodeRequest(w *bpfRequestEvent) Request {
 		Denied:       has(&w.H, bpfFlagFLAG_DENIED),
 		Unprivileged: has(&w.H, bpfFlagFLAG_LIMITED),
 		Site:         Address(w.Site),
-		Symbol:       siteSymbol(cString(w.Symbol[:])),
+		Symbol:       siteSymbol(wire.Text(w.Symbol[:])),
 	}
 }
 
 func decodeFormat(w *bpfFormatEvent) Request {
 	arguments := make([]argument, len(w.Arg))
 	for i := range arguments {
-		arguments[i] = argument{number: w.Arg[i], text: string(untilNUL(w.Text[i][:]))}
+		arguments[i] = argument{number: w.Arg[i], text: string(wire.UntilNUL(w.Text[i][:]))}
 	}
-	name := printable(formatted(string(untilNUL(w.Format[:])), arguments))
+	name := wire.Printable(formatted(string(wire.UntilNUL(w.Format[:])), arguments))
 	return Request{
 		Name:         name,
 		Meaning:      meaning(name),
@@ -276,45 +256,16 @@ func decodeFormat(w *bpfFormatEvent) Request {
 		Refused:      true,
 		Unprivileged: has(&w.H, bpfFlagFLAG_LIMITED),
 		Site:         Address(w.Site),
-		Symbol:       siteSymbol(cString(w.Symbol[:])),
+		Symbol:       siteSymbol(wire.Text(w.Symbol[:])),
 	}
 }
 
 func decodeMessage(w *bpfTextEvent) Message {
 	text := w.Text[:min(int(w.Length), len(w.Text))]
 	return Message{
-		Text: printable(strings.TrimRight(string(text), "\x00\n")),
+		Text: wire.Printable(strings.TrimRight(string(text), "\x00\n")),
 		Cut:  has(&w.H, bpfFlagFLAG_CUT),
 
 		Record: w.Record,
 	}
-}
-
-// cString is the text up to the first NUL.
-func cString(b []byte) string { return printable(string(untilNUL(b))) }
-
-func untilNUL(b []byte) []byte {
-	if i := bytes.IndexByte(b, 0); i >= 0 {
-		b = b[:i]
-	}
-	return b
-}
-
-// printable writes each byte that is not UTF-8 as \xNN, so that a name or a
-// parameter of any bytes survives JSON and can be told from others.
-func printable(s string) string {
-	if utf8.ValidString(s) {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); {
-		r, size := utf8.DecodeRuneInString(s[i:])
-		if r == utf8.RuneError && size == 1 {
-			fmt.Fprintf(&b, `\x%02x`, s[i])
-		} else {
-			b.WriteString(s[i : i+size])
-		}
-		i += size
-	}
-	return b.String()
 }

@@ -3,6 +3,8 @@ package tracer
 import (
 	"strings"
 	"time"
+
+	"github.com/kmodtrace/kmodtrace/internal/wire"
 )
 
 func decodeDoer(w *bpfActorEvent) Doer {
@@ -26,14 +28,14 @@ func arguments(memory []byte) []string {
 	}
 	args := strings.Split(text, "\x00")
 	for i := range args {
-		args[i] = printable(args[i])
+		args[i] = wire.Printable(args[i])
 	}
 	return args
 }
 
 func processOf(w *bpfProcess) Process {
 	p := Process{
-		PID: w.Pid, Start: time.Duration(w.Start), Execs: w.Exec, Comm: cString(w.Comm[:]),
+		PID: w.Pid, Start: time.Duration(w.Start), Execs: w.Exec, Comm: wire.Text(w.Comm[:]),
 		UID: w.Uid, EUID: w.Euid, LoginUID: idOf(w.Loginuid), Session: idOf(w.Session),
 		Cgroup: Cgroup{ID: w.Cgroup},
 	}
@@ -54,7 +56,7 @@ func decodeProcess(w *bpfProcessEvent) Process {
 	p.KernelThread = trait(bpfTraitTRAIT_KTHREAD)
 	p.Namespaces.PID = Namespace{ID: w.PidNs, Initial: trait(bpfTraitTRAIT_FIRST_PID_NS)}
 	p.Namespaces.User.Initial = trait(bpfTraitTRAIT_FIRST_USER_NS)
-	p.Terminal = cString(w.Tty[:])
+	p.Terminal = wire.Text(w.Tty[:])
 	cut := trait(bpfTraitTRAIT_CGROUP_CUT)
 	p.Cgroup = parseCgroup(w.Process.Cgroup, joinPath(w.Cgroup[:min(int(w.CgroupLength), len(w.Cgroup))], cut), cut)
 	if w.Exe.Ino != 0 {

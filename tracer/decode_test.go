@@ -15,6 +15,7 @@ import (
 	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/kmodtrace/kmodtrace/internal/wire"
 )
 
 var update = flag.Bool("update", false, "rewrite what recordings decode to")
@@ -290,7 +291,7 @@ func TestPrintable(t *testing.T) {
 		"a\xed\xa0\x80b":     `a\xed\xa0\x80b`,
 		"control\x1b[31mred": "control\x1b[31mred", // the renderer's business, not data's
 	} {
-		if got := printable(in); got != want {
+		if got := wire.Printable(in); got != want {
 			t.Errorf("printable(%q) = %q, want %q", in, got, want)
 		}
 	}

@@ -36,15 +36,8 @@
 // required; [Tracer.Coverage] lists all of them.
 //
 // Nothing is paid by a machine that loads no modules: no hook is on a path that
-// other work uses, and there are no system call tracepoints. [OpenRefs] is the
-// exception, for one module and as long as somebody asks.
-//
-// # Who holds a module
-//
-// A module with references cannot be unloaded. [FindUsers] looks for what the
-// kernel exposes of its users now: open files, sockets, mounts. A [Refs] watches
-// who takes and drops references from now on, by process and by the place in the
-// kernel. Neither tells who took a reference that nothing exposes.
+// other work uses, and there are no system call tracepoints. Package holders
+// has the exception, for one module and as long as somebody asks.
 //
 // # What can be lost
 //

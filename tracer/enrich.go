@@ -3,6 +3,8 @@ package tracer
 import (
 	"os/user"
 	"strconv"
+
+	"github.com/kmodtrace/kmodtrace/internal/wire"
 )
 
 // maxNames bounds what an Enricher remembers.
@@ -81,7 +83,7 @@ func (en *Enricher) user(uid uint32) string {
 		return name
 	}
 	if found, err := user.LookupId(strconv.FormatUint(uint64(uid), 10)); err == nil {
-		name = printable(found.Username)
+		name = wire.Printable(found.Username)
 	}
 	if len(en.users) >= maxNames {
 		clear(en.users)

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/kmodtrace/kmodtrace/internal/wire"
 )
 
 // Symbols names addresses of the kernel's code, as /proc/kallsyms has them at the
@@ -211,9 +213,9 @@ func (s *Symbols) Find(address Address) (Symbol, bool) {
 	}
 	e := s.entries[i]
 	return Symbol{
-		Name:   printable(s.text[e.at:][:e.length]),
+		Name:   wire.Printable(s.text[e.at:][:e.length]),
 		Offset: uint64(address) - s.starts[i],
-		Module: printable(s.modules[e.module]),
+		Module: wire.Printable(s.modules[e.module]),
 	}, true
 }
 

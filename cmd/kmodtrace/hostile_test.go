@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/holders"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/diag"
@@ -100,7 +101,7 @@ func shownTexts(text string) map[string]func(*render.ResultText) string {
 			return doctor.NewText(t.Theme, t.Width).Render(all["doctor"].(*doctor.Report))
 		},
 		"refs": func(t *render.ResultText) string {
-			return render.NewRefsText(t.Theme, t.Width).Render(all["refs"].(*render.Refs))
+			return render.NewRefsText(t.Theme, t.Width).Render(all["refs"].(*holders.Report))
 		},
 		"reload": func(t *render.ResultText) string { return t.Reload(all["reload"].(*reload.Result)) },
 		"build":  func(t *render.ResultText) string { return t.Build(all["build"].(*render.Build)) },

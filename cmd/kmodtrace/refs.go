@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/holders"
 	"github.com/kmodtrace/kmodtrace/internal/act"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
@@ -16,7 +17,6 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/internal/tracing"
 	"github.com/kmodtrace/kmodtrace/kmod"
-	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 )
@@ -85,22 +85,35 @@ func (o *refsOptions) run(ctx context.Context, stdout io.Writer, name string) er
 	if err := outfile.RemoveStale(o.readyFile); err != nil {
 		return err
 	}
-	refs, err := tracer.OpenRefs(module)
+	refs, err := holders.OpenRefs(module)
 	if err != nil {
 		return refsError(module, err)
 	}
 	defer refs.Close()
-	count, err := tracer.RefCount(module)
-	if err != nil {
-		return refsError(module, err)
-	}
-	zerolog.Ctx(ctx).Info().Str("module", module).Int("refcount", count).
-		Msgf("ready: watching %s, which has %s now", module, render.References(count))
-	w := &refsWatcher{refsOptions: o, refs: refs, out: stdout, record: render.Refs{Module: module, Time: time.Now(), CountBefore: count}}
+	zerolog.Ctx(ctx).Info().Str("module", module).Int("refcount", refs.CountBefore()).
+		Msgf("ready: watching %s, which has %s now", module, render.References(refs.CountBefore()))
 	if err := outfile.WriteReady(o.readyFile); err != nil {
 		return err
 	}
-	return w.watch(ctx)
+	if o.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.timeout)
+		defer cancel()
+	}
+	var lost uint64
+	for report, err := range refs.Watch(ctx, o.interval) {
+		if err != nil {
+			return err
+		}
+		if err := o.print(stdout, report); err != nil {
+			return err
+		}
+		lost = report.Totals.Lost
+	}
+	if lost > 0 {
+		return cli.WithHint(&cli.IncompleteError{Text: cells.Plural(lost, "change") + " of references found no room"}, "the balance is incomplete")
+	}
+	return nil
 }
 
 // refsModule checks a name before anything is attached.
@@ -119,113 +132,18 @@ func refsModule(name string) (string, error) {
 // not a kernel that cannot be traced.
 func refsError(module string, err error) error {
 	switch {
-	case errors.Is(err, tracer.ErrNotLoaded):
-		return &exitError{status: exitRefused, err: &kmod.Error{Op: "refs", Module: module, Err: kmod.ErrNotLoaded}, hint: "kmodtrace list shows what is loaded"}
-	case errors.Is(err, tracer.ErrNotCounted):
-		return &exitError{status: exitRefused, err: &kmod.Error{Op: "refs", Module: module, Err: tracer.ErrNotCounted}}
+	case errors.Is(err, holders.ErrNotLoaded):
+		return cli.WithHint(&kmod.Error{Op: "refs", Module: module, Err: kmod.ErrNotLoaded}, "kmodtrace list shows what is loaded")
+	case errors.Is(err, holders.ErrNotCounted):
+		return &kmod.Error{Op: "refs", Module: module, Err: holders.ErrNotCounted}
 	}
 	return tracing.Error(err)
 }
 
-// refsWatcher shows the balance, each interval and at the end.
-type refsWatcher struct {
-	*refsOptions
-	refs   *tracer.Refs
-	out    io.Writer
-	record render.Refs
-}
-
-// unloadCheck is how often it is looked whether the module has gone: nothing tells.
-const unloadCheck = 100 * time.Millisecond
-
-func (w *refsWatcher) watch(ctx context.Context) error {
-	if w.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, w.timeout)
-		defer cancel()
+func (o *refsOptions) print(out io.Writer, r *holders.Report) error {
+	if o.json {
+		return term.PrintJSONLine(out, r)
 	}
-	check := time.NewTicker(unloadCheck)
-	defer check.Stop()
-	var each <-chan time.Time
-	if w.interval > 0 {
-		ticker := time.NewTicker(w.interval)
-		defer ticker.Stop()
-		each = ticker.C
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return w.end()
-		case <-each:
-			if err := w.show(); err != nil {
-				return err
-			}
-		case <-check.C:
-			total, err := w.refs.Totals()
-			if err != nil {
-				return err
-			}
-			if total.Unloaded {
-				return w.end()
-			}
-		}
-	}
-}
-
-// end detaches, shows the last balance, and says what is missing in it.
-func (w *refsWatcher) end() error {
-	count, countErr := tracer.RefCount(w.record.Module)
-	if err := w.refs.Close(); err != nil {
-		return err
-	}
-	w.record.Final = true
-	if err := w.take(count, countErr); err != nil {
-		return err
-	}
-	if err := w.print(); err != nil {
-		return err
-	}
-	if n := w.record.Totals.Lost; n > 0 {
-		return &exitError{status: exitLost, err: fmt.Errorf("%s of references found no room", cells.Plural(n, "change")), hint: "the balance is incomplete"}
-	}
-	return nil
-}
-
-func (w *refsWatcher) show() error {
-	if err := w.take(tracer.RefCount(w.record.Module)); err != nil {
-		return err
-	}
-	return w.print()
-}
-
-// take completes the record. A module that went has no count any more, and one of
-// its name that came since is another.
-func (w *refsWatcher) take(count int, countErr error) (err error) {
-	r := &w.record
-	if r.Sites, err = w.refs.Balance(); err != nil {
-		return err
-	}
-	if r.Totals, err = w.refs.Totals(); err != nil {
-		return err
-	}
-	r.Took = time.Since(r.Time)
-	r.CountNow = &count
-	if r.Totals.Unloaded || errors.Is(countErr, tracer.ErrNotLoaded) {
-		r.CountNow = nil
-		return nil
-	}
-	return countErr
-}
-
-func (w *refsWatcher) print() error {
-	if !w.json {
-		_, err := io.WriteString(w.out, render.NewRefsText(term.ThemeOf(w.out), term.Columns(w.out)).Render(&w.record))
-		return term.OutputError(err)
-	}
-	line, err := term.JSONLine(&w.record)
-	if err != nil {
-		return err
-	}
-	_, err = w.out.Write(line)
+	_, err := io.WriteString(out, render.NewRefsText(term.ThemeOf(out), term.Columns(out)).Render(r))
 	return term.OutputError(err)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/docs/schema"
+	"github.com/kmodtrace/kmodtrace/holders"
 	"github.com/kmodtrace/kmodtrace/internal/doctor"
 	"github.com/kmodtrace/kmodtrace/internal/history"
 	"github.com/kmodtrace/kmodtrace/internal/render"
@@ -130,7 +131,7 @@ func records(text string) map[string]any {
 		"coverage": sample.New[tracer.Coverage](text),
 		"result":   r,
 		"doctor":   sample.New[doctor.Report](text),
-		"refs":     sample.New[render.Refs](text),
+		"refs":     sample.New[holders.Report](text),
 		"reload":   filledReload(text),
 		"build":    sample.New[render.Build](text),
 

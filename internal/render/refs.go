@@ -4,30 +4,13 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
+	"github.com/kmodtrace/kmodtrace/holders"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/term"
-	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// Refs is what refs prints, as text or as JSON.
-type Refs struct {
-	Module string `json:"module"`
-	// Time is when the watching began, Took how long it went on until now.
-	Time time.Time     `json:"time"`
-	Took time.Duration `json:"took_ns"`
-	// Final says that this is the last one.
-	Final bool `json:"final"`
-	// CountBefore and CountNow are the module's references as the kernel counts
-	// them; CountNow is nil when it was unloaded.
-	CountBefore int              `json:"refcount_before"`
-	CountNow    *int             `json:"refcount_now,omitempty"`
-	Totals      tracer.RefTotals `json:"totals"`
-	Sites       []tracer.RefSite `json:"sites"`
-}
-
-// RefsText renders a [Refs].
+// RefsText renders a [holders.Report].
 type RefsText struct {
 	theme term.Theme
 	width int
@@ -46,7 +29,7 @@ const (
 )
 
 // Render gives the report of all that takes and gives references.
-func (t RefsText) Render(r *Refs) string {
+func (t RefsText) Render(r *holders.Report) string {
 	lines := t.table(r)
 	for _, text := range refsNotes(r) {
 		for _, part := range cells.Wrap(text, t.width) {
@@ -63,7 +46,7 @@ func (t RefsText) Render(r *Refs) string {
 	return b.String()
 }
 
-func (t RefsText) table(r *Refs) []cells.Line {
+func (t RefsText) table(r *holders.Report) []cells.Line {
 	if len(r.Sites) == 0 {
 		return []cells.Line{cells.Line{}.Add(cells.Unsure, fmt.Sprintf("no reference to %s was taken or dropped in %s", r.Module, cells.Duration(r.Took)))}
 	}
@@ -88,7 +71,7 @@ func (t RefsText) table(r *Refs) []cells.Line {
 	return lines
 }
 
-func processText(s tracer.RefSite) string { return fmt.Sprintf("%s[%d]", s.Comm, s.PID) }
+func processText(s holders.Site) string { return fmt.Sprintf("%s[%d]", s.Comm, s.PID) }
 
 func balanceText(n int64) string {
 	if n == 0 {
@@ -98,7 +81,7 @@ func balanceText(n int64) string {
 }
 
 // refsNotes says what the numbers come to, and what is not in them.
-func refsNotes(r *Refs) []string {
+func refsNotes(r *holders.Report) []string {
 	balance := int64(r.Totals.Gets - r.Totals.Puts)
 	var notes []string
 	switch {

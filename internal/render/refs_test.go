@@ -5,20 +5,20 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/kmodtrace/kmodtrace/holders"
 	"github.com/kmodtrace/kmodtrace/internal/sample"
 	"github.com/kmodtrace/kmodtrace/internal/term"
-	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-func watchedRefs() *Refs {
+func watchedRefs() *holders.Report {
 	now := 3
-	return &Refs{
+	return &holders.Report{
 		Module: "loop", Took: 2500 * time.Millisecond, Final: true, CountBefore: 1, CountNow: &now,
-		Totals: tracer.RefTotals{Gets: 13, Puts: 11},
-		Sites: []tracer.RefSite{
-			{Call: tracer.RefCall{Address: 0xffffffff81000184, Function: "blkdev_get_no_open", Offset: 0x84}, PID: 4121, Comm: "mount", Gets: 2, Balance: 2},
-			{Call: tracer.RefCall{Address: 0xffffffffc0000184, Function: "loop_configure", Offset: 0x1e, Module: "loop"}, PID: 77, Comm: "losetup", Gets: 11, Puts: 10, Balance: 1},
-			{Call: tracer.RefCall{Address: 0xffffffffc0901060}, Comm: "swapper/0", Puts: 1, Balance: -1},
+		Totals: holders.Totals{Gets: 13, Puts: 11},
+		Sites: []holders.Site{
+			{Call: holders.Call{Address: 0xffffffff81000184, Function: "blkdev_get_no_open", Offset: 0x84}, PID: 4121, Comm: "mount", Gets: 2, Balance: 2},
+			{Call: holders.Call{Address: 0xffffffffc0000184, Function: "loop_configure", Offset: 0x1e, Module: "loop"}, PID: 77, Comm: "losetup", Gets: 11, Puts: 10, Balance: 1},
+			{Call: holders.Call{Address: 0xffffffffc0901060}, Comm: "swapper/0", Puts: 1, Balance: -1},
 		},
 	}
 }
@@ -53,16 +53,16 @@ func TestRefsNotes(t *testing.T) {
 	two := 2
 	for _, test := range []struct {
 		name   string
-		change func(*Refs)
+		change func(*holders.Report)
 		want   []string
 	}{
-		{"unloaded", func(r *Refs) { r.CountNow, r.CountBefore = nil, 0 }, []string{
+		{"unloaded", func(r *holders.Report) { r.CountNow, r.CountBefore = nil, 0 }, []string{
 			"loop was unloaded while it was watched; it had 0 references at the start"}},
-		{"more than was seen", func(r *Refs) { r.CountNow, r.CountBefore = &two, 1 }, []string{
+		{"more than was seen", func(r *holders.Report) { r.CountNow, r.CountBefore = &two, 1 }, []string{
 			"loop had 1 reference at the start and has 2 now; the balance of 2.5s is +2",
 			"the count moved by -1 beside that, at the moment of the start or the end",
 			"references taken before it began are not attributed"}},
-		{"lost", func(r *Refs) { r.Totals.Lost, r.CountBefore = 1, 0; r.CountNow = &two }, []string{
+		{"lost", func(r *holders.Report) { r.Totals.Lost, r.CountBefore = 1, 0; r.CountNow = &two }, []string{
 			"loop had 0 references at the start and has 2 now; the balance of 2.5s is +2",
 			"1 change found no room in this table"}},
 	} {
@@ -80,7 +80,7 @@ func TestRefsTextFits(t *testing.T) {
 	for name, text := range hostile() {
 		for _, width := range []int{1, 2, 7, 20, 40, 80, 139, 1000} {
 			for _, sites := range []bool{true, false} {
-				r := sample.New[Refs](text)
+				r := sample.New[holders.Report](text)
 				if !sites {
 					r.Sites = nil
 				}

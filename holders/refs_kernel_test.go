@@ -1,4 +1,4 @@
-package tracer_test
+package holders_test
 
 import (
 	"errors"
@@ -12,14 +12,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/kmodtrace/kmodtrace/tracer"
+	"github.com/kmodtrace/kmodtrace/holders"
 )
 
 const takerHold = "/sys/module/taker/parameters/hold"
 
-func openRefs(t *testing.T, module string) *tracer.Refs {
+func openRefs(t *testing.T, module string) *holders.Refs {
 	t.Helper()
-	r, err := tracer.OpenRefs(module)
+	r, err := holders.OpenRefs(module)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,24 +62,24 @@ func TestRefs(t *testing.T) {
 }
 
 // testRefsOfOthers: what happens to other modules is not counted.
-func testRefsOfOthers(t *testing.T, r *tracer.Refs) {
+func testRefsOfOthers(t *testing.T, r *holders.Refs) {
 	sh(t, "/sbin/modprobe", "dummy")
 	sh(t, "/sbin/modprobe", "-r", "dummy")
-	if total, err := r.Totals(); err != nil || total != (tracer.RefTotals{Gets: 1}) {
+	if total, err := r.Totals(); err != nil || total != (holders.Totals{Gets: 1}) {
 		t.Errorf("totals %+v, %v", total, err)
 	}
 }
 
 // testRefsUnload: another process drops it; the module goes, its names stay; one
 // of the same name that comes later is not counted.
-func testRefsUnload(t *testing.T, r *tracer.Refs) {
+func testRefsUnload(t *testing.T, r *holders.Refs) {
 	if err := os.WriteFile(takerHold, []byte("0"), 0); err != nil {
 		t.Fatal(err)
 	}
 	sh(t, "/sbin/rmmod", "taker")
 	sh(t, "/sbin/insmod", specimen("taker"))
 	total, err := r.Totals()
-	if want := (tracer.RefTotals{Gets: 1, Puts: 1, Unloaded: true}); err != nil || total != want {
+	if want := (holders.Totals{Gets: 1, Puts: 1, Unloaded: true}); err != nil || total != want {
 		t.Errorf("totals %+v, %v; want %+v", total, err, want)
 	}
 	if err := r.Close(); err != nil {
@@ -105,7 +105,7 @@ func testRefsUnload(t *testing.T, r *tracer.Refs) {
 
 func refCount(t *testing.T, module string) int {
 	t.Helper()
-	n, err := tracer.RefCount(module)
+	n, err := holders.RefCount(module)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,16 +187,16 @@ func TestRefsDependency(t *testing.T) {
 
 func TestRefsOfNothing(t *testing.T) {
 	inLab(t)
-	for module, want := range map[string]error{"nosuch": tracer.ErrNotLoaded, "kernel": tracer.ErrNotCounted} {
+	for module, want := range map[string]error{"nosuch": holders.ErrNotLoaded, "kernel": holders.ErrNotCounted} {
 		if module == "kernel" {
 			module = builtin(t)
 		}
-		if r, err := tracer.OpenRefs(module); !errors.Is(err, want) {
+		if r, err := holders.OpenRefs(module); !errors.Is(err, want) {
 			t.Errorf("%s: %v, %v, want %v", module, r, err, want)
 		}
 	}
 	for _, bad := range []string{"", "..", "a/b", strings.Repeat("x", 56), "a\x00b"} {
-		if _, err := tracer.OpenRefs(bad); err == nil {
+		if _, err := holders.OpenRefs(bad); err == nil {
 			t.Errorf("%q is a module", bad)
 		}
 	}

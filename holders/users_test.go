@@ -1,4 +1,4 @@
-package tracer
+package holders
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
 // fakeRoot is a folder with these files; those whose text begins with "-> " are
@@ -37,7 +38,7 @@ func fakeRoot(t *testing.T, files map[string]string) string {
 
 // busyRoot is a machine on which much is in use.
 func busyRoot(t *testing.T) string {
-	release, err := Release()
+	release, err := tracer.Release()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +108,7 @@ func TestFindUsersInText(t *testing.T) {
 		"xfs":           {},
 		"nosuch":        {},
 	} {
-		users, err := FindUsers(module, &UsersOptions{Root: root})
+		users, err := Find(module, &Options{Root: root})
 		if !errors.Is(err, ErrOpenFiles) {
 			t.Errorf("%s: %v", module, err)
 		}
@@ -118,25 +119,25 @@ func TestFindUsersInText(t *testing.T) {
 }
 
 func TestFindUsersByGivenTypes(t *testing.T) {
-	o := &UsersOptions{Root: busyRoot(t), FileSystemModule: func(fsType string) string {
+	o := &Options{Root: busyRoot(t), FileSystemModule: func(fsType string) string {
 		return map[string]string{"iso9660": "my-isofs"}[fsType]
 	}}
-	if users, _ := FindUsers("my_isofs", o); len(users) != 1 || users[0].Kind != Mounted {
+	if users, _ := Find("my_isofs", o); len(users) != 1 || users[0].Kind != Mounted {
 		t.Errorf("users %+v", users)
 	}
-	if users, _ := FindUsers("isofs", o); len(users) != 0 {
+	if users, _ := Find("isofs", o); len(users) != 0 {
 		t.Errorf("users %+v", users)
 	}
 }
 
 // TestFindUsersNowhere: a machine that shows nothing is no error of its own.
 func TestFindUsersNowhere(t *testing.T) {
-	users, err := FindUsers("loop", &UsersOptions{Root: t.TempDir()})
+	users, err := Find("loop", &Options{Root: t.TempDir()})
 	if len(users) != 0 || err == nil || err.Error() != ErrOpenFiles.Error() {
 		t.Errorf("users %+v, %v", users, err)
 	}
 	for _, bad := range []string{"", ".", "..", "../x", "a\x00", strings.Repeat("x", 56)} {
-		if _, err := FindUsers(bad, &UsersOptions{Root: t.TempDir()}); err == nil || errors.Is(err, ErrOpenFiles) {
+		if _, err := Find(bad, &Options{Root: t.TempDir()}); err == nil || errors.Is(err, ErrOpenFiles) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
@@ -153,13 +154,13 @@ func TestFindUsersHostile(t *testing.T) {
 			"sys/class/net/a/uevent": text, "sys/block/loop0/loop/backing_file": "",
 			"sys/module/evil": text, "proc/1/mountinfo/folder": text,
 		})
-		users, err := FindUsers("evil", &UsersOptions{Root: root})
+		users, err := Find("evil", &Options{Root: root})
 		if len(users) != 0 || err == nil {
 			t.Errorf("users %+v, %v", users, err)
 		}
 	}
 	root := fakeRoot(t, map[string]string{"proc/self/mountinfo": "1 1 0:1 / /\xff\\134\\012\\9z\\0 rw - evil \x1b rw\n"})
-	users, _ := FindUsers("evil", &UsersOptions{Root: root})
+	users, _ := Find("evil", &Options{Root: root})
 	if len(users) != 1 || users[0].Path != "/\\xff\\\n\\9z\\0" {
 		t.Errorf("users %+v", users)
 	}

@@ -1,4 +1,4 @@
-package tracer
+package holders
 
 import (
 	"errors"
@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/kmodtrace/kmodtrace/internal/wire"
+	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
 // maxNamespaces bounds the mount namespaces that are looked into.
@@ -82,7 +85,7 @@ func (m *mountSet) add(line, pid string) {
 	if !m.types(rest[0]) && !m.disks(fields[2]) {
 		return
 	}
-	device := printable(fields[2])
+	device := wire.Printable(fields[2])
 	if i, ok := m.at[device]; ok {
 		m.more[i]++
 		return
@@ -90,8 +93,8 @@ func (m *mountSet) add(line, pid string) {
 	m.at[device] = len(m.users)
 	m.more = append(m.more, 0)
 	u := User{
-		Kind: Mounted, Holds: true, Device: device, Path: printable(unescapeMount(fields[4])),
-		Name: printable(rest[0]), Detail: "from " + printable(unescapeMount(rest[1])),
+		Kind: Mounted, Holds: true, Device: device, Path: wire.Printable(unescapeMount(fields[4])),
+		Name: wire.Printable(rest[0]), Detail: "from " + wire.Printable(unescapeMount(rest[1])),
 	}
 	if n, err := strconv.ParseUint(pid, 10, 32); err == nil && n != 1 {
 		u.PID = uint32(n)
@@ -148,7 +151,7 @@ func (s *textSources) types() func(string) bool {
 // Where the table cannot be read, names have to do.
 func (s *textSources) typeAliases() map[string]bool {
 	types := make(map[string]bool)
-	release, err := Release()
+	release, err := tracer.Release()
 	if err != nil {
 		return types
 	}

@@ -1,13 +1,15 @@
-package tracer
+package holders
 
 import (
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
 // Refs watches who takes and drops references to one module: the balance of
@@ -20,20 +22,22 @@ import (
 // return at once for other modules. The methods may be called from any goroutine.
 type Refs struct {
 	module string
+	began  time.Time
+	before int // references that it had then
 	coll   *ebpf.Collection
 	links  []link.Link
 
 	mu      sync.Mutex
 	closed  bool
-	symbols Symbols
-	named   map[Address]RefCall
+	symbols tracer.Symbols
+	named   map[tracer.Address]Call
 	final   refsTotal
-	sites   []RefSite
+	sites   []Site
 }
 
 // OpenRefs watches a module, which must be loaded. When it returns, everything
 // that is taken and dropped from now on will be counted. Errors are those of
-// [Open], [ErrNotLoaded] and [ErrNotCounted].
+// [tracer.Open], [ErrNotLoaded] and [ErrNotCounted].
 func OpenRefs(module string) (*Refs, error) {
 	if err := haveReading(); err != nil {
 		return nil, err
@@ -45,7 +49,7 @@ func OpenRefs(module string) (*Refs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read programs: %w", err)
 	}
-	r := &Refs{module: module, named: make(map[Address]RefCall)}
+	r := &Refs{module: module, named: make(map[tracer.Address]Call)}
 	if r.coll, err = loadWanted(spec, module); err != nil {
 		return nil, err
 	}
@@ -53,9 +57,10 @@ func OpenRefs(module string) (*Refs, error) {
 		return nil, errors.Join(err, r.detach())
 	}
 	// It may have gone before its end could be seen.
-	if _, err := RefCount(module); err != nil {
+	if r.before, err = RefCount(module); err != nil {
 		return nil, errors.Join(err, r.detach())
 	}
+	r.began = time.Now()
 	// What unloads while it is watched keeps its names. Without symbols there are
 	// addresses.
 	_ = r.symbols.Read()
@@ -78,6 +83,9 @@ func (r *Refs) attach(spec *ebpf.CollectionSpec) error {
 
 // Module is the name that is watched.
 func (r *Refs) Module() string { return r.module }
+
+// CountBefore is how many references the module had when the watching began.
+func (r *Refs) CountBefore() int { return r.before }
 
 // Close detaches; what was counted can still be asked for. Calling it again does
 // nothing.

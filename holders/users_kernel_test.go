@@ -1,4 +1,4 @@
-package tracer_test
+package holders_test
 
 import (
 	"errors"
@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/kmodtrace/kmodtrace/tracer"
+	"github.com/kmodtrace/kmodtrace/holders"
 )
 
 // TestUsers: what this process has open by a module is found, with its number and
@@ -22,13 +22,13 @@ func TestUsers(t *testing.T) {
 	for _, test := range []struct {
 		name, module string
 		use          func(*testing.T) (stop func())
-		want         tracer.User
+		want         holders.User
 	}{
-		{"character device", "tun", useTun, tracer.User{Kind: tracer.OpenFile, Path: "/dev/net/tun", Device: "10:200", Detail: "character device"}},
-		{"block device", "loop", useLoop, tracer.User{Kind: tracer.OpenBlockDevice, Path: "/dev/loop7", Device: "7:7"}},
-		{"socket", "af_alg", useAlg, tracer.User{Kind: tracer.OpenSocket, Detail: "address family 38, protocol 0"}},
-		{"socket of a protocol", "sctp", useSCTP, tracer.User{Kind: tracer.OpenSocket, Detail: "address family 2, protocol 132"}},
-		{"congestion control", "tcp_bbr", useBBR, tracer.User{Kind: tracer.OpenSocket, Detail: "congestion control of TCP"}},
+		{"character device", "tun", useTun, holders.User{Kind: holders.OpenFile, Path: "/dev/net/tun", Device: "10:200", Detail: "character device"}},
+		{"block device", "loop", useLoop, holders.User{Kind: holders.OpenBlockDevice, Path: "/dev/loop7", Device: "7:7"}},
+		{"socket", "af_alg", useAlg, holders.User{Kind: holders.OpenSocket, Detail: "address family 38, protocol 0"}},
+		{"socket of a protocol", "sctp", useSCTP, holders.User{Kind: holders.OpenSocket, Detail: "address family 2, protocol 132"}},
+		{"congestion control", "tcp_bbr", useBBR, holders.User{Kind: holders.OpenSocket, Detail: "congestion control of TCP"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			loadFor(t, test.module)
@@ -56,9 +56,9 @@ func loadFor(t *testing.T, module string) {
 	t.Cleanup(func() { _ = exec.Command("/sbin/modprobe", "-r", module).Run() })
 }
 
-func findUsers(t *testing.T, module string) []tracer.User {
+func findUsers(t *testing.T, module string) []holders.User {
 	t.Helper()
-	users, err := tracer.FindUsers(module, nil)
+	users, err := holders.Find(module, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,12 +69,12 @@ func findUsers(t *testing.T, module string) []tracer.User {
 }
 
 // ownUser is the one that is an open file of this process.
-func ownUser(users []tracer.User) (tracer.User, bool) {
-	i := slices.IndexFunc(users, func(u tracer.User) bool {
-		return int(u.PID) == os.Getpid() && u.FD != nil && u.Kind != tracer.FileOnMount
+func ownUser(users []holders.User) (holders.User, bool) {
+	i := slices.IndexFunc(users, func(u holders.User) bool {
+		return int(u.PID) == os.Getpid() && u.FD != nil && u.Kind != holders.FileOnMount
 	})
 	if i < 0 {
-		return tracer.User{}, false
+		return holders.User{}, false
 	}
 	return users[i], true
 }
@@ -188,12 +188,12 @@ func TestUsersNamespace(t *testing.T) {
 		}
 		return
 	}
-	if users, err := tracer.FindUsers("tun", nil); len(users) != 0 || !errors.Is(err, tracer.ErrNamespace) {
+	if users, err := holders.Find("tun", nil); len(users) != 0 || !errors.Is(err, holders.ErrNamespace) {
 		t.Errorf("users %+v, %v", users, err)
 	}
 	defer useTun(t)()
-	users, err := tracer.FindUsers("tun", nil)
-	if len(users) != 1 || int(users[0].PID) == os.Getpid() || users[0].Path != "/dev/net/tun" || !errors.Is(err, tracer.ErrNamespace) {
+	users, err := holders.Find("tun", nil)
+	if len(users) != 1 || int(users[0].PID) == os.Getpid() || users[0].Path != "/dev/net/tun" || !errors.Is(err, holders.ErrNamespace) {
 		t.Errorf("users %+v, %v", users, err)
 	}
 }
@@ -221,13 +221,13 @@ func TestUsersMount(t *testing.T) {
 	}
 	defer f.Close()
 	users := findUsers(t, "overlay")
-	if len(users) != 1 || users[0].Kind != tracer.Mounted || users[0].Path != at || users[0].Name != "overlay" || users[0].Detail != "from over, also mounted elsewhere" {
+	if len(users) != 1 || users[0].Kind != holders.Mounted || users[0].Path != at || users[0].Name != "overlay" || users[0].Detail != "from over, also mounted elsewhere" {
 		t.Errorf("mounted: %+v", users)
 	}
 	sh(t, "umount", again)
 	sh(t, "umount", "-l", at)
 	users = findUsers(t, "overlay")
-	if len(users) != 1 || users[0].Kind != tracer.FileOnMount || *users[0].FD != int(f.Fd()) || int(users[0].PID) != os.Getpid() {
+	if len(users) != 1 || users[0].Kind != holders.FileOnMount || *users[0].FD != int(f.Fd()) || int(users[0].PID) != os.Getpid() {
 		t.Errorf("unmounted and open: %+v", users)
 	}
 	if err := f.Close(); err != nil {
@@ -244,7 +244,7 @@ func TestUsersText(t *testing.T) {
 	sh(t, "/sbin/insmod", specimen("base"))
 	sh(t, "/sbin/insmod", specimen("user"))
 	users := findUsers(t, "base")
-	if len(users) != 1 || users[0].Kind != tracer.HolderModule || users[0].Name != "user" {
+	if len(users) != 1 || users[0].Kind != holders.HolderModule || users[0].Name != "user" {
 		t.Errorf("users of base: %+v", users)
 	}
 	sh(t, "/sbin/rmmod", "user", "base")
@@ -257,7 +257,7 @@ func TestUsersText(t *testing.T) {
 	node(t, "/dev/loop6", unix.S_IFBLK, 7, 6)
 	sh(t, "losetup", "/dev/loop6", file)
 	users = findUsers(t, "loop")
-	if len(users) != 1 || users[0].Kind != tracer.LoopDevice || users[0].Name != "loop6" || users[0].Path != file || users[0].Device != "7:6" {
+	if len(users) != 1 || users[0].Kind != holders.LoopDevice || users[0].Name != "loop6" || users[0].Path != file || users[0].Device != "7:6" {
 		t.Errorf("users of loop: %+v", users)
 	}
 	testUsersDisk(t)
@@ -271,7 +271,7 @@ func testUsersDisk(t *testing.T) {
 	sh(t, "mkdosfs", "/dev/loop6")
 	sh(t, "mount", "-t", "vfat", "/dev/loop6", at)
 	users := findUsers(t, "loop")
-	if len(users) != 2 || len(users) != refCount(t, "loop") || users[0].Kind != tracer.Mounted || users[0].Path != at || users[0].Device != "7:6" {
+	if len(users) != 2 || len(users) != refCount(t, "loop") || users[0].Kind != holders.Mounted || users[0].Path != at || users[0].Device != "7:6" {
 		t.Errorf("users of loop, mounted: %+v, %d references", users, refCount(t, "loop"))
 	}
 	sh(t, "umount", at)

@@ -1,15 +1,18 @@
-package tracer
+package holders
 
 import (
 	"cmp"
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/kmodtrace/kmodtrace/internal/wire"
+	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// RefSite is what one process did at one place in the kernel.
-type RefSite struct {
-	Call RefCall `json:"call"`
+// Site is what one process did at one place in the kernel.
+type Site struct {
+	Call Call `json:"call"`
 	// PID, in the first pid namespace, and Start, since boot, name the process;
 	// Comm is its thread's name. What happens in an interrupt is put down to the
 	// process that it hit.
@@ -25,26 +28,26 @@ type RefSite struct {
 	Last time.Duration `json:"last_boottime_ns"`
 }
 
-// RefCall is the place that a reference was taken or dropped at: where
+// Call is the place that a reference was taken or dropped at: where
 // try_module_get, __module_get or module_put return to. Function and Module are
 // empty where the symbol is not known.
-type RefCall struct {
-	Address  Address `json:"address"`
-	Function string  `json:"function,omitempty"`
-	Offset   uint64  `json:"offset,omitempty"`
-	Module   string  `json:"module,omitempty"` // empty for the kernel itself
+type Call struct {
+	Address  tracer.Address `json:"address"`
+	Function string         `json:"function,omitempty"`
+	Offset   uint64         `json:"offset,omitempty"`
+	Module   string         `json:"module,omitempty"` // empty for the kernel itself
 }
 
 // String gives the symbol, or the address where there is none.
-func (c RefCall) String() string {
+func (c Call) String() string {
 	if c.Function == "" {
 		return c.Address.String()
 	}
-	return Symbol{Name: c.Function, Offset: c.Offset, Module: c.Module}.String()
+	return tracer.Symbol{Name: c.Function, Offset: c.Offset, Module: c.Module}.String()
 }
 
-// RefTotals are the sums over all sites.
-type RefTotals struct {
+// Totals are the sums over all sites.
+type Totals struct {
 	Gets uint64 `json:"gets"`
 	Puts uint64 `json:"puts"`
 	// Lost counts the gets and puts that are missing among the sites for want of
@@ -57,7 +60,7 @@ type RefTotals struct {
 
 // Balance gives the sites as they are now, the largest balance first. After
 // Close, as they were then.
-func (r *Refs) Balance() ([]RefSite, error) {
+func (r *Refs) Balance() ([]Site, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -66,17 +69,17 @@ func (r *Refs) Balance() ([]RefSite, error) {
 	return r.readSites()
 }
 
-func (r *Refs) readSites() ([]RefSite, error) {
-	sites := []RefSite{}
+func (r *Refs) readSites() ([]Site, error) {
+	sites := []Site{}
 	var site refsSite
 	var balance refsBalance
 	all := r.coll.Maps[refsMapSites].Iterate()
 	for all.Next(&site, &balance) {
-		sites = append(sites, RefSite{
-			Call:    RefCall{Address: Address(site.Ip)},
+		sites = append(sites, Site{
+			Call:    Call{Address: tracer.Address(site.Ip)},
 			PID:     site.Pid,
 			Start:   time.Duration(site.Start),
-			Comm:    cString(site.Comm[:]),
+			Comm:    wire.Text(site.Comm[:]),
 			Gets:    balance.Gets,
 			Puts:    balance.Puts,
 			Balance: int64(balance.Gets - balance.Puts),
@@ -91,14 +94,14 @@ func (r *Refs) readSites() ([]RefSite, error) {
 	return sites, nil
 }
 
-func compareSites(a, b RefSite) int {
+func compareSites(a, b Site) int {
 	return cmp.Or(cmp.Compare(b.Balance, a.Balance), cmp.Compare(b.Gets, a.Gets), cmp.Compare(b.Puts, a.Puts),
 		cmp.Compare(a.PID, b.PID), cmp.Compare(a.Call.Address, b.Call.Address), cmp.Compare(a.Comm, b.Comm))
 }
 
 // name names the calls, each once. A module that was loaded since the symbols were
 // read has its own: then they are read again, at most once.
-func (r *Refs) name(sites []RefSite) {
+func (r *Refs) name(sites []Site) {
 	fresh := false
 	for i := range sites {
 		address := sites[i].Call.Address
@@ -111,7 +114,7 @@ func (r *Refs) name(sites []RefSite) {
 					symbol, _ = r.symbols.FindCall(address)
 				}
 			}
-			call = RefCall{Address: address, Function: symbol.Name, Offset: symbol.Offset, Module: symbol.Module}
+			call = Call{Address: address, Function: symbol.Name, Offset: symbol.Offset, Module: symbol.Module}
 			r.named[address] = call
 		}
 		sites[i].Call = call
@@ -119,14 +122,14 @@ func (r *Refs) name(sites []RefSite) {
 }
 
 // Totals gives the sums as they are now, or were at Close.
-func (r *Refs) Totals() (RefTotals, error) {
+func (r *Refs) Totals() (Totals, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	total, err := r.final, error(nil)
 	if !r.closed {
 		total, err = r.readTotal()
 	}
-	return RefTotals{Gets: total.Gets, Puts: total.Puts, Lost: total.Untold, Unloaded: total.Freed != 0}, err
+	return Totals{Gets: total.Gets, Puts: total.Puts, Lost: total.Untold, Unloaded: total.Freed != 0}, err
 }
 
 func (r *Refs) readTotal() (refsTotal, error) {

@@ -1,16 +1,17 @@
-package tracer
+package holders
 
 import (
 	"fmt"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
+	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
 // haveReading asks for what reading the kernel's memory takes; kprobes are not
 // among it.
 func haveReading() error {
-	for _, have := range []func() error{HaveModules, HaveBTF, HavePrivilege, HaveNoLockdown} {
+	for _, have := range []func() error{tracer.HaveModules, tracer.HaveBTF, tracer.HavePrivilege, tracer.HaveNoLockdown} {
 		if err := have(); err != nil {
 			return err
 		}

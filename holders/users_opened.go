@@ -1,4 +1,4 @@
-package tracer
+package holders
 
 import (
 	"bufio"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"github.com/kmodtrace/kmodtrace/internal/wire"
 	"golang.org/x/sys/unix"
 )
 
@@ -88,7 +89,7 @@ func readOpened(r io.Reader, most int) ([]usersOpened, error) {
 		case len(records) >= most:
 			return records, fmt.Errorf("%w: %d", ErrMoreUsers, most)
 		}
-		record, err := view[usersOpened](raw)
+		record, err := wire.View[usersOpened](raw)
 		if err != nil {
 			return records, err
 		}
@@ -103,7 +104,7 @@ func newOpenedFile(r *usersOpened) openedFile {
 			Holds: true,
 			PID:   r.Pid,
 			Start: time.Duration(r.Start),
-			Comm:  cString(r.Comm[:]),
+			Comm:  wire.Text(r.Comm[:]),
 			FD:    &fd,
 		},
 		onDevice: deviceText(r.Dev),
@@ -120,7 +121,7 @@ func newOpenedFile(r *usersOpened) openedFile {
 }
 
 // usage says by what a file uses the module.
-func usage(r *usersOpened) (UserKind, string) {
+func usage(r *usersOpened) (Kind, string) {
 	socket := fmt.Sprintf("address family %d, protocol %d", r.Family, r.Protocol)
 	switch usersUsage(r.Usage) {
 	case usersUsageUSAGE_DISK:
@@ -157,7 +158,7 @@ func openedPath(r *usersOpened) (path string, gone bool) {
 	if err := unix.Statx(unix.AT_FDCWD, name, unix.AT_STATX_DONT_SYNC, unix.STATX_INO, &stat); err != nil || stat.Ino != r.Ino {
 		return "", true
 	}
-	return printable(path), false
+	return wire.Printable(path), false
 }
 
 // inFirstPIDNamespace asks by the inode that the first pid namespace has on every

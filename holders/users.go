@@ -1,36 +1,46 @@
-package tracer
+// Package holders finds out who holds a module, so that it cannot be unloaded: [Find] looks for what
+// uses it now, as open files, mounts and sockets, and a [Refs] watches who takes and drops references,
+// by process and by the place in the kernel. Neither tells who took a reference that nothing exposes.
+//
+//	refs, err := holders.OpenRefs("loop")
+//	if err != nil {
+//		return err
+//	}
+//	defer refs.Close()
+//	for report, err := range refs.Watch(ctx, 0) { … }
+package holders
 
 import (
 	"errors"
 	"time"
 )
 
-//go:generate go tool stringer -type=UserKind -linecomment -output=users_string.go
+//go:generate go tool stringer -type=Kind -linecomment -output=kind_string.go
 
-// UserKind says in what way something uses a module.
-type UserKind uint8
+// Kind says in what way something uses a module.
+type Kind uint8
 
 // The kinds of users.
 const (
-	OpenFile        UserKind = iota + 1 // open file
-	OpenBlockDevice                     // block device
-	OpenSocket                          // socket
-	FileOnMount                         // file on an unmounted file system
-	Mounted                             // mount
-	LoopDevice                          // loop device
-	Protocol                            // protocol
-	CryptoAlgorithm                     // crypto algorithm
-	NetworkDevice                       // network device
-	HolderModule                        // module
+	OpenFile        Kind = iota + 1 // open file
+	OpenBlockDevice                 // block device
+	OpenSocket                      // socket
+	FileOnMount                     // file on an unmounted file system
+	Mounted                         // mount
+	LoopDevice                      // loop device
+	Protocol                        // protocol
+	CryptoAlgorithm                 // crypto algorithm
+	NetworkDevice                   // network device
+	HolderModule                    // module
 )
 
 // MarshalText gives the name that [UserKind.String] gives.
-func (k UserKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
 // User is something that uses a module, as far as the kernel shows it. Which fields
 // are set depends on the kind.
 type User struct {
-	Kind UserKind `json:"kind"`
+	Kind Kind `json:"kind"`
 	// Holds says that it keeps the module from being unloaded, by at least one
 	// reference. What does not hold it goes when the module goes: a network device.
 	Holds bool `json:"holds"`
@@ -59,9 +69,9 @@ type User struct {
 	Detail string `json:"detail,omitempty"`
 }
 
-// UsersOptions change how [FindUsers] looks. The zero value, and nil, are the
+// Options change how [FindUsers] looks. The zero value, and nil, are the
 // default.
-type UsersOptions struct {
+type Options struct {
 	// Root is the folder that holds proc, sys and lib; empty for /. With any other
 	// the running kernel's open files are not asked for.
 	Root string
@@ -82,17 +92,17 @@ var (
 	ErrMoreUsers = errors.New("more open files than are kept")
 )
 
-// FindUsers looks for what uses a module now: open files, block devices and
+// Find looks for what uses a module now: open files, block devices and
 // sockets, mounts, other modules, and what the kernel lists as text. It needs the
-// privilege of [Open]; without it, or on a kernel without iterators, the result is
+// privilege of [tracer.Open]; without it, or on a kernel without iterators, the result is
 // what text tells, and the error says what could not be asked.
 //
 // An empty result without an error means that no user is exposed, not that there
 // is none: code inside the kernel holds references that nothing shows, and files
 // that are only mapped, or on their way through a socket, are in no table of open
 // files. [OpenRefs] shows who takes and drops references.
-func FindUsers(module string, opts *UsersOptions) ([]User, error) {
-	var o UsersOptions
+func Find(module string, opts *Options) ([]User, error) {
+	var o Options
 	if opts != nil {
 		o = *opts
 	}

@@ -1,4 +1,4 @@
-package tracer
+package holders
 
 import (
 	"bufio"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/modname"
 	"github.com/kmodtrace/kmodtrace/internal/procfs"
+	"github.com/kmodtrace/kmodtrace/internal/wire"
 )
 
 // textSources are the files in which the kernel lists users of a module.
@@ -77,7 +78,7 @@ func (s *textSources) holders() ([]User, error) {
 	}
 	var users []User
 	for _, e := range entries {
-		users = append(users, User{Kind: HolderModule, Holds: true, Name: printable(e.Name())})
+		users = append(users, User{Kind: HolderModule, Holds: true, Name: wire.Printable(e.Name())})
 	}
 	return users, nil
 }
@@ -96,8 +97,8 @@ func (s *textSources) loopDevices() ([]User, error) {
 	for _, file := range files {
 		dir := filepath.Dir(filepath.Dir(file))
 		users = append(users, User{
-			Kind: LoopDevice, Holds: true, Name: printable(filepath.Base(dir)),
-			Path: printable(procfs.FirstLine(file)), Device: printable(procfs.FirstLine(filepath.Join(dir, "dev"))),
+			Kind: LoopDevice, Holds: true, Name: wire.Printable(filepath.Base(dir)),
+			Path: wire.Printable(procfs.FirstLine(file)), Device: wire.Printable(procfs.FirstLine(filepath.Join(dir, "dev"))),
 		})
 	}
 	return users, nil
@@ -115,7 +116,7 @@ func (s *textSources) protocols() ([]User, error) {
 			return
 		}
 		if n, err := strconv.Atoi(fields[2]); err == nil && n > 0 {
-			users = append(users, User{Kind: Protocol, Holds: true, Name: printable(fields[0]), Count: n, Detail: "sockets"})
+			users = append(users, User{Kind: Protocol, Holds: true, Name: wire.Printable(fields[0]), Count: n, Detail: "sockets"})
 		}
 	}, "proc/net/protocols")
 	return users, err
@@ -138,7 +139,7 @@ func (s *textSources) crypto() ([]User, error) {
 			module = value
 		case "refcnt":
 			if n, err := strconv.Atoi(value); err == nil && n > 1 && s.is(module) {
-				users = append(users, User{Kind: CryptoAlgorithm, Holds: true, Name: printable(name), Count: n - 1, Detail: "users"})
+				users = append(users, User{Kind: CryptoAlgorithm, Holds: true, Name: wire.Printable(name), Count: n - 1, Detail: "users"})
 			}
 		}
 	}, "proc/crypto")
@@ -157,7 +158,7 @@ func (s *textSources) networkDevices() ([]User, error) {
 		dir := s.path("sys/class/net", e.Name())
 		driver, _ := os.Readlink(filepath.Join(dir, "device/driver/module"))
 		if s.is(filepath.Base(driver)) || s.is(deviceType(filepath.Join(dir, "uevent"))) {
-			users = append(users, User{Kind: NetworkDevice, Name: printable(e.Name()), Detail: "goes with the module"})
+			users = append(users, User{Kind: NetworkDevice, Name: wire.Printable(e.Name()), Detail: "goes with the module"})
 		}
 	}
 	return users, nil
