@@ -13,24 +13,31 @@ import (
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
+// Failure is a load, an unload or a request that the kernel was seen to end with a cause.
+type Failure struct {
+	Kind   tracer.ActionKind
+	Module string
+	Cause  *Cause
+}
+
 // OfAttempt says why what was asked for (a file or a name to load, a name to unload)
-// was refused with err. The actions are those that the kernel was seen to make for
+// was refused with err. The failures are those that the kernel was seen to make for
 // it: the cause of the last one, if that was about what was asked for; that of a
 // dependency under the name that was asked for; or, where there is none, why the
 // kernel was not even asked.
-func OfAttempt(ctx context.Context, k *kernel.Kernel, target string, err error, actions []Explained) *Cause {
-	if errors.Is(err, kmod.ErrNotAsked) { // the last time; the actions are of times before
+func OfAttempt(ctx context.Context, k *kernel.Kernel, target string, err error, failures []Failure) *Cause {
+	if errors.Is(err, kmod.ErrNotAsked) { // the last time; the failures are of times before
 		return unasked(ctx, k, target, err)
 	}
-	for i := len(actions) - 1; i >= 0; i-- {
-		a := &actions[i]
-		if a.Kind == tracer.Autoload || a.Cause == nil {
+	for i := len(failures) - 1; i >= 0; i-- {
+		f := &failures[i]
+		if f.Kind == tracer.Autoload {
 			continue
 		}
-		if a.Kind == tracer.Load && !kmod.IsFile(target) && !isTarget(ctx, k, target, a.Module) {
-			return dependencyFailed(target, a)
+		if f.Kind == tracer.Load && !kmod.IsFile(target) && !isTarget(ctx, k, target, f.Module) {
+			return dependencyFailed(target, f)
 		}
-		return a.Cause
+		return f.Cause
 	}
 	return unasked(ctx, k, target, err)
 }
@@ -52,13 +59,13 @@ func isTarget(ctx context.Context, k *kernel.Kernel, target, module string) bool
 	return false
 }
 
-func dependencyFailed(target string, a *Explained) *Cause {
-	names := map[string]string{"target": target, "dependency": a.Module, "inner": a.Cause.String()}
+func dependencyFailed(target string, f *Failure) *Cause {
+	names := map[string]string{"target": target, "dependency": f.Module, "inner": f.Cause.String()}
 	return &Cause{
 		Code:     DependencyFailed,
-		Text:     sentence("{target} needs {dependency}, which could not be loaded", names) + ": " + a.Cause.String(),
-		Evidence: append([]string{sentence("the load of {dependency} failed before {target} was tried", names)}, a.Cause.Evidence...),
-		Next:     a.Cause.Next, Names: names, Inner: a.Cause,
+		Text:     sentence("{target} needs {dependency}, which could not be loaded", names) + ": " + f.Cause.String(),
+		Evidence: append([]string{sentence("the load of {dependency} failed before {target} was tried", names)}, f.Cause.Evidence...),
+		Next:     f.Cause.Next, Names: names, Inner: f.Cause,
 	}
 }
 

@@ -14,20 +14,18 @@ import (
 
 // attempted is a row: what was asked for, and what became of it.
 type attempted struct {
-	target  string
-	err     error
-	actions []Explained
-	machine files
-	code    Code
-	says    string
+	target   string
+	err      error
+	failures []Failure
+	machine  files
+	code     Code
+	says     string
 }
 
 // attempts are what a command asked for and did not get.
 func attempts() map[string]attempted {
-	failed := func(kind tracer.ActionKind, module string, c *Cause) Explained {
-		e := Explained{Cause: c}
-		e.Kind, e.Module, e.Outcome = kind, module, tracer.Failed
-		return e
+	failed := func(kind tracer.ActionKind, module string, c *Cause) Failure {
+		return Failure{Kind: kind, Module: module, Cause: c}
 	}
 	missing := &Cause{Code: SymbolMissing, Text: "dep wants x", Evidence: []string{"seen"}, Next: "Do."}
 	broken := &Cause{Code: ELFDamaged, Text: "no", Evidence: []string{}, Next: "Do."}
@@ -35,12 +33,12 @@ func attempts() map[string]attempted {
 	gone := files{modules + "build/Module.symvers": gone, modules + "modules.builtin": gone, modules + "modules.dep": gone, modules + "modules.symbols": gone,
 		modules + "kernel/own.ko": gone, modules + "kernel/dep.ko": gone, modules + "kernel/giver.ko": gone}
 	return map[string]attempted{
-		"its own cause":      {target: "hello", err: unix.ENOENT, actions: []Explained{failed(tracer.Load, "hello", missing)}, code: SymbolMissing, says: "dep wants x"},
-		"file":               {target: "./x.ko", err: unix.ENOENT, actions: []Explained{failed(tracer.Load, "hello", missing)}, code: SymbolMissing, says: "dep wants x"},
-		"dashes":             {target: "snd-seq", err: unix.ENOENT, actions: []Explained{failed(tracer.Load, "snd_seq", missing)}, code: SymbolMissing, says: "dep wants x"},
-		"alias":              {target: "net-pf-1", err: unix.ENOENT, actions: []Explained{failed(tracer.Load, "hello", missing)}, code: SymbolMissing, says: "dep wants x"},
-		"last of two":        {target: "hello", err: unix.ENOENT, actions: []Explained{failed(tracer.Load, "hello", broken), failed(tracer.Load, "hello", missing), failed(tracer.Autoload, "x", broken)}, code: SymbolMissing, says: "dep wants x"},
-		"dependency":         {target: "net-pf-1", err: unix.ENOENT, actions: []Explained{failed(tracer.Load, "dep", missing)}, code: DependencyFailed, says: "net-pf-1 needs dep, which could not be loaded: symbol-missing: dep wants x"},
+		"its own cause":      {target: "hello", err: unix.ENOENT, failures: []Failure{failed(tracer.Load, "hello", missing)}, code: SymbolMissing, says: "dep wants x"},
+		"file":               {target: "./x.ko", err: unix.ENOENT, failures: []Failure{failed(tracer.Load, "hello", missing)}, code: SymbolMissing, says: "dep wants x"},
+		"dashes":             {target: "snd-seq", err: unix.ENOENT, failures: []Failure{failed(tracer.Load, "snd_seq", missing)}, code: SymbolMissing, says: "dep wants x"},
+		"alias":              {target: "net-pf-1", err: unix.ENOENT, failures: []Failure{failed(tracer.Load, "hello", missing)}, code: SymbolMissing, says: "dep wants x"},
+		"last of two":        {target: "hello", err: unix.ENOENT, failures: []Failure{failed(tracer.Load, "hello", broken), failed(tracer.Load, "hello", missing), failed(tracer.Autoload, "x", broken)}, code: SymbolMissing, says: "dep wants x"},
+		"dependency":         {target: "net-pf-1", err: unix.ENOENT, failures: []Failure{failed(tracer.Load, "dep", missing)}, code: DependencyFailed, says: "net-pf-1 needs dep, which could not be loaded: symbol-missing: dep wants x"},
 		"nothing of it":      {target: "nothing", err: about(kmod.ErrNotFound), code: NotFound, says: "no installed module is called nothing"},
 		"no folder":          {target: "nothing", err: about(kmod.ErrNotFound), machine: gone, code: NotFound, says: "after an upgrade"},
 		"no file":            {target: "./x.ko", err: about(fmt.Errorf("%w: %w", kmod.ErrNotFound, fs.ErrNotExist)), code: NotFound, says: "there is no file ./x.ko"},
@@ -52,7 +50,7 @@ func attempts() map[string]attempted {
 		"install, of alias":  {target: "net-pf-1", err: about(kmod.ErrInstallCommand), machine: files{"etc/modprobe.d/x.conf": "\ninstall hello /bin/false\n"}, code: BlockedByConfig, says: "x.conf:2"},
 		"blacklisted, alias": {target: "net-pf-1", err: about(kmod.ErrNotFound), machine: files{"etc/modprobe.d/x.conf": "blacklist hello\n"}, code: BlockedByConfig, says: "keeps net-pf-1 out"},
 		"negative refcount":  {target: "hello", err: about(&kmod.RefcountError{Count: -1}), code: RefcountNegative, says: "the kernel counts -1 references to hello"},
-		"negative, later": {target: "hello", err: about(&kmod.RefcountError{Count: -1}), actions: []Explained{failed(tracer.Unload, "hello", broken)},
+		"negative, later": {target: "hello", err: about(&kmod.RefcountError{Count: -1}), failures: []Failure{failed(tracer.Unload, "hello", broken)},
 			code: RefcountNegative, says: "-1 references"},
 		"unread refcount": {target: "hello", err: about(fmt.Errorf("%w: no such file", kmod.ErrUnreadRefcount)), code: RefcountUnread, says: "could not be counted"},
 		"something else":  {target: "hello", err: errors.New("exec: no modprobe"), code: Unknown, says: "does not say why"},
@@ -62,7 +60,7 @@ func attempts() map[string]attempted {
 func TestOfAttempt(t *testing.T) {
 	for name, c := range attempts() {
 		t.Run(name, func(t *testing.T) {
-			got := OfAttempt(t.Context(), ordinary().with(c.machine).open(t), c.target, c.err, c.actions)
+			got := OfAttempt(t.Context(), ordinary().with(c.machine).open(t), c.target, c.err, c.failures)
 			checkCause(t, got, c.code, c.says)
 			if (got.Inner != nil) != (c.code == DependencyFailed) {
 				t.Errorf("inner: %v", got.Inner)

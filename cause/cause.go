@@ -1,9 +1,5 @@
 package cause
 
-import (
-	"github.com/kmodtrace/kmodtrace/tracer"
-)
-
 // Code names a cause. Codes are stable: programs may rely on them.
 type Code string
 
@@ -30,12 +26,3 @@ type Cause struct {
 
 // String gives the code and the sentence.
 func (c *Cause) String() string { return string(c.Code) + ": " + c.Text }
-
-// Explained is an action with its cause.
-type Explained struct {
-	tracer.Action
-	// Cause is why it failed; nil where it did not.
-	Cause *Cause `json:"cause,omitempty"`
-	// Warnings are what went wrong without making it fail.
-	Warnings []Cause `json:"warnings,omitempty"`
-}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
 // CheckName says whether a name or an alias would load, as modprobe does it: a
@@ -83,7 +84,6 @@ func dependentVerdict(v *Verdict, s *kmod.Step, name string, k *kernel.Kernel) [
 	if s.Target || s.Kind != kmod.StepLoad {
 		return nil
 	}
-	a := &Explained{Cause: v.Cause}
-	a.Module = v.Module
-	return []*Verdict{{File: name, Module: name, Kernel: k.Release(), Judgement: Refused, Later: []string{}, Cause: dependencyFailed(name, a)}}
+	f := &Failure{Kind: tracer.Load, Module: v.Module, Cause: v.Cause}
+	return []*Verdict{{File: name, Module: name, Kernel: k.Release(), Judgement: Refused, Later: []string{}, Cause: dependencyFailed(name, f)}}
 }

@@ -70,18 +70,24 @@ func NewExplainer(k *kernel.Kernel, opts *Options) *Explainer {
 	return x
 }
 
-// Explain gives an action with its cause, where it failed, and with what the
+// Explanation is what was found out about an action.
+type Explanation struct {
+	Cause    *Cause  // why it failed; nil where it did not
+	Warnings []Cause // what went wrong without making it fail
+}
+
+// Explain gives the cause of an action, where it failed, and what the
 // kernel warned of. What has to be looked up for it may not answer: that is left behind
 // when Options.Timeout has passed, and the cause says so.
-func (x *Explainer) Explain(ctx context.Context, a tracer.Action) Explained {
+func (x *Explainer) Explain(ctx context.Context, a tracer.Action) Explanation {
 	file := x.opts.Lookup.Find(&a)
 	defer file.Close()
 	return x.ExplainFile(ctx, a, file)
 }
 
 // ExplainFile is Explain of an action whose file the Lookup found already.
-func (x *Explainer) ExplainFile(ctx context.Context, a tracer.Action, file *provenance.Subject) Explained {
-	e := Explained{Action: a}
+func (x *Explainer) ExplainFile(ctx context.Context, a tracer.Action, file *provenance.Subject) Explanation {
+	var e Explanation
 	if Needed(&a) {
 		e.Cause = x.cause(ctx, &a, file)
 	}

@@ -55,7 +55,7 @@ func (r *Result) Err() error {
 // add takes what was seen of a call, and its verdict: the last one's is the Result's.
 func (r *Result) add(module string, c *call) {
 	for _, action := range c.actions {
-		r.Actions = append(r.Actions, record.Record{Explained: cause.Explained{Action: action}})
+		r.Actions = append(r.Actions, record.Record{Action: action})
 	}
 	v, why := c.verdict()
 	var named *kmod.Error
@@ -103,16 +103,18 @@ func (e *causedError) Unwrap() error { return e.err }
 func (r *Result) ExplainRefusal(ctx context.Context, k *kernel.Kernel) { r.explain(ctx, k, nil) }
 
 func (r *Result) explain(ctx context.Context, k *kernel.Kernel, q *record.Inquiry) {
-	explained := make([]cause.Explained, len(r.Actions))
+	var failures []cause.Failure
 	for i := range r.Actions {
 		r.Actions[i] = q.All(ctx, &r.Actions[i].Action)
-		explained[i] = r.Actions[i].Explained
+		if a := &r.Actions[i]; a.Cause != nil {
+			failures = append(failures, cause.Failure{Kind: a.Kind, Module: a.Module, Cause: a.Cause})
+		}
 	}
 	switch {
 	case r.Verdict != Refused && len(r.Actions) > 0:
 		r.Cause = r.Actions[len(r.Actions)-1].Cause // of what has not ended
 	case r.Verdict == Refused:
-		r.Cause = cause.OfAttempt(ctx, k, r.Target, r.err, explained)
+		r.Cause = cause.OfAttempt(ctx, k, r.Target, r.err, failures)
 		if len(r.Actions) > 0 || !kmod.IsFile(r.Target) { // why a file cannot be read, the error says best
 			r.err = &causedError{r.Command, r.Target, r.Cause, r.err}
 			r.Reason = r.err.Error()

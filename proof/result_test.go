@@ -67,7 +67,7 @@ func TestReasonIsTheCause(t *testing.T) {
 		Errno: unix.EEXIST, ErrnoName: "EEXIST", InitResult: &minus,
 	}
 	r := NewResult(tracer.Load, "./hello.ko", Refused, &kmod.Error{Op: "load", Module: "hello", Err: unix.EEXIST})
-	r.Actions = []record.Record{{Explained: cause.Explained{Action: refused}}}
+	r.Actions = []record.Record{{Action: refused}}
 	r.explain(t.Context(), k, record.NewPatientInquiry(k, false))
 	if want := "load ./hello.ko: init-refused: its own init returned EEXIST"; r.Reason != want || r.Err().Error() != want {
 		t.Errorf("%q, %v; want %q", r.Reason, r.Err(), want)

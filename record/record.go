@@ -22,7 +22,11 @@ import (
 // Record is an action with all that was found out about it. As JSON it is what
 // docs/schema/action.schema.json describes.
 type Record struct {
-	cause.Explained
+	tracer.Action
+	// Cause is why it failed; nil where it did not.
+	Cause *cause.Cause `json:"cause,omitempty"`
+	// Warnings are what went wrong without making it fail.
+	Warnings []cause.Cause `json:"warnings,omitempty"`
 	// NotLookedUp says why nobody looked for its cause and its origin; empty where somebody
 	// did.
 	NotLookedUp string `json:"not_looked_up,omitempty"`
@@ -74,12 +78,14 @@ func (q *Inquiry) All(ctx context.Context, a *tracer.Action) Record {
 	file := q.origins.Find(a)
 	defer file.Close()
 	origin := file.Origin(ctx)
-	return Record{Explained: q.causes.ExplainFile(ctx, *a, file), Origin: origin}
+	e := q.causes.ExplainFile(ctx, *a, file)
+	return Record{Action: *a, Cause: e.Cause, Warnings: e.Warnings, Origin: origin}
 }
 
 // Cause leaves the origin out.
 func (q *Inquiry) Cause(ctx context.Context, a *tracer.Action) Record {
-	return Record{Explained: q.causes.Explain(ctx, *a)}
+	e := q.causes.Explain(ctx, *a)
+	return Record{Action: *a, Cause: e.Cause, Warnings: e.Warnings}
 }
 
 // Origin gives where the file of a load comes from; nil where there is none.

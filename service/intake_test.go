@@ -9,7 +9,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/record"
@@ -246,7 +245,7 @@ func (h hungInquiry) All(_ context.Context, a *tracer.Action) record.Record {
 		<-h.until
 	}
 	a.Request = &tracer.Request{Name: "written late"} // what is left behind may write
-	return record.Record{Explained: cause.Explained{Action: *a}}
+	return record.Record{Action: *a}
 }
 
 func (hungInquiry) Hung() []provenance.Hung { return nil }

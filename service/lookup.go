@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -127,7 +126,7 @@ func (k *asker) unanswered() (n int, since time.Duration) {
 
 // unasked is an action that nobody looked into, with the reason.
 func unasked(a *tracer.Action, reason string) record.Record {
-	return record.Record{Explained: cause.Explained{Action: *a}, NotLookedUp: reason}
+	return record.Record{Action: *a, NotLookedUp: reason}
 }
 
 // ownCopy copies of an action what naming the places that asked writes.

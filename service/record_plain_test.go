@@ -53,8 +53,8 @@ func enormous(text string) *record.Record {
 		a.MessageTimes = append(a.MessageTimes, time.Second)
 	}
 	return &record.Record{
-		Explained: cause.Explained{Action: a, Cause: &cause.Cause{Code: cause.Vermagic, Text: long(1000), Evidence: []string{long(1000)}, Next: "rebuild it"}},
-		Origin:    &provenance.Origin{State: provenance.Same, SHA256: provenance.Digest(strings.Repeat("0f", 32))},
+		Action: a, Cause: &cause.Cause{Code: cause.Vermagic, Text: long(1000), Evidence: []string{long(1000)}, Next: "rebuild it"},
+		Origin: &provenance.Origin{State: provenance.Same, SHA256: provenance.Digest(strings.Repeat("0f", 32))},
 	}
 }
 

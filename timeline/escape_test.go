@@ -23,7 +23,7 @@ import (
 
 // hostilePicture has a text wherever somebody else's may be.
 func hostilePicture(text string) *Picture {
-	failed := record.Record{Explained: cause.Explained{Action: tracer.Action{
+	failed := record.Record{Action: tracer.Action{
 		Kind: tracer.Load, Module: text, Outcome: tracer.Failed, ErrnoName: "EINVAL", Stage: tracer.StageInit,
 		Start: 10, End: 1010, Took: 1000, Thread: tracer.Thread{PID: 1, Comm: text},
 		Actor: &tracer.Actor{Process: tracer.Process{PID: 1, User: text, Comm: text}},
@@ -32,7 +32,7 @@ func hostilePicture(text string) *Picture {
 		Messages:     []string{text, text + "\n" + text, ""},
 		MessageTimes: []time.Duration{5, 20, 999},
 		Details:      &tracer.Module{Name: text, Version: text, SrcVersion: text, Size: 1, InitSize: 1},
-	}}}
+	}}
 	failed.Cause = &cause.Cause{Code: cause.InitRefused, Text: text, Next: text}
 	live := failed
 	live.Outcome, live.Start, live.Cause = tracer.Live, 0, nil

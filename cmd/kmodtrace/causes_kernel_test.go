@@ -12,6 +12,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/proof"
+	"github.com/kmodtrace/kmodtrace/record"
 )
 
 // TestCauses makes every cause happen on a real kernel, in every way in which a user
@@ -198,7 +199,7 @@ func (c *causeCase) judge(s seen, way string) (verdict, why string) {
 func ofResult(out []byte) seen {
 	var r struct {
 		Cause   *cause.Cause
-		Actions []cause.Explained
+		Actions []record.Record
 		Result  string
 		Reason  string // which the last line on standard error is made of
 	}
@@ -230,7 +231,7 @@ func ofVerdict(out []byte) seen {
 
 // ofActions takes the cause of what was tried: of the last action of that kind that
 // has one.
-func ofActions(actions []cause.Explained) seen {
+func ofActions(actions []record.Record) seen {
 	var s seen
 	var all []string
 	for _, a := range actions {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/internal/await"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -314,7 +315,7 @@ func (w *world) notReady(t *testing.T) seen {
 	verdict, why := c.judge(s, "load")
 	w.report(t, &c, "load", verdict, why)
 	for way, module := range map[string]string{"insmod": "slowuser0", "modprobe": "slowuser1"} {
-		var of []cause.Explained
+		var of []record.Record
 		var all []string
 		for _, a := range actions {
 			all = append(all, a.Kind.String()+" "+a.Module+" "+a.ErrnoName)
@@ -506,7 +507,7 @@ func requestCases() []causeCase {
 	ask := func(kind string) func(*world, *testing.T, string) seen {
 		return func(w *world, t *testing.T, _ string) seen {
 			actions := w.during(func() { command("ip", "link", "add", "case0", "type", kind) })
-			var requests []cause.Explained
+			var requests []record.Record
 			for _, a := range actions {
 				if a.Request != nil && a.Module == "rtnl-link-"+kind {
 					requests = append(requests, a)
@@ -613,12 +614,12 @@ func crashCases() []causeCase {
 
 // untilModule waits for an action about a module, where no fence can be made: a call for one
 // would wait for ever.
-func (w *world) untilModule(name string) []cause.Explained {
+func (w *world) untilModule(name string) []record.Record {
 	for {
 		select {
 		case e, ok := <-w.watch.actions:
 			if !ok || e.Module == name && e.Kind == tracer.Unload {
-				return []cause.Explained{e}
+				return []record.Record{e}
 			}
 		case <-time.After(await.Bound):
 			return nil

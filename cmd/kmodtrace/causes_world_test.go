@@ -22,10 +22,10 @@ import (
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
-	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/internal/await"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/record"
 )
 
 // world is a machine of the lab in which things are made to fail, beside a
@@ -309,14 +309,14 @@ func setting(t *testing.T, path, text string) (undo func()) {
 // watched is a running kmodtrace watch.
 type watched struct {
 	cmd     *exec.Cmd
-	actions chan cause.Explained
+	actions chan record.Record
 	errs    bytes.Buffer
 }
 
 func startWatch(t *testing.T) *watched {
 	t.Helper()
 	ready := filepath.Join(t.TempDir(), "ready")
-	w := &watched{actions: make(chan cause.Explained, 1<<12)}
+	w := &watched{actions: make(chan record.Record, 1<<12)}
 	w.cmd = exec.Command("kmodtrace", "watch", "--json", "--ready-file", ready)
 	out, err := w.cmd.StdoutPipe()
 	if err != nil {
@@ -347,7 +347,7 @@ func (w *watched) read(out io.Reader) {
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 1<<24)
 	for lines.Scan() {
-		var e cause.Explained
+		var e record.Record
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 			panic(fmt.Sprintf("%v: %s", err, lines.Bytes()))
 		}
@@ -356,7 +356,7 @@ func (w *watched) read(out io.Reader) {
 }
 
 // stop ends the watching and gives what was left.
-func (w *watched) stop(t *testing.T) (rest []cause.Explained) {
+func (w *watched) stop(t *testing.T) (rest []record.Record) {
 	t.Helper()
 	if err := w.cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatalf("watch: %v", err)
@@ -377,7 +377,7 @@ func (w *world) seenDuring(do func()) seen {
 }
 
 // during gives what watch saw while do ran, and not what came before.
-func (w *world) during(do func()) (seen []cause.Explained) {
+func (w *world) during(do func()) (seen []record.Record) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -396,11 +396,11 @@ func (w *world) during(do func()) (seen []cause.Explained) {
 	return seen
 }
 
-func (w *world) untilFence() []cause.Explained {
+func (w *world) untilFence() []record.Record {
 	w.fences++
 	fence := fmt.Sprintf("fence_%d", w.fences)
 	_ = unix.DeleteModule(fence, unix.O_NONBLOCK)
-	var actions []cause.Explained
+	var actions []record.Record
 	for {
 		select {
 		case e, ok := <-w.watch.actions:

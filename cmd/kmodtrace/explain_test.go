@@ -50,7 +50,7 @@ func FuzzRecorded(f *testing.F) {
 		x := cause.NewExplainer(k, &cause.Options{Recorded: true})
 		for _, e := range actions {
 			if e.Cause == nil && e.File == nil { // whose file is not looked for on this machine
-				e.Explained = x.Explain(t.Context(), e.Action)
+				e.Cause = x.Explain(t.Context(), e.Action).Cause
 			}
 			for _, json := range []bool{false, true} {
 				var out bytes.Buffer

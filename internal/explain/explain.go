@@ -124,7 +124,8 @@ func (o *Options) stream(ctx context.Context, out io.Writer, in io.Reader, name 
 		}
 		for _, e := range actions {
 			if e.Cause == nil {
-				e.Explained = x.Explain(ctx, e.Action)
+				why := x.Explain(ctx, e.Action)
+				e.Cause, e.Warnings = why.Cause, why.Warnings
 			}
 			if e.Cause == nil && len(e.Warnings) == 0 {
 				continue
@@ -157,7 +158,7 @@ func Recorded(text []byte) ([]record.Record, error) {
 	}
 	if r.Command != "" {
 		if len(r.Actions) == 0 && r.Cause != nil {
-			e := record.Record{Explained: cause.Explained{Cause: r.Cause}}
+			e := record.Record{Cause: r.Cause}
 			e.Kind, e.Module, e.Outcome = tracer.Load, r.Target, tracer.Failed
 			if r.Command == "unload" {
 				e.Kind = tracer.Unload

@@ -159,7 +159,7 @@ func (t *ActionTable) said(a *record.Record, room int) []cells.Line {
 	if text := strings.Join(need, ", "); text != "" {
 		add(cells.Plain, text)
 	}
-	if text := strings.Join(remarks(&a.Explained), ", "); text != "" {
+	if text := strings.Join(remarks(a), ", "); text != "" {
 		add(outcomeNote(a.Outcome), text)
 	}
 	add(cells.Unsure, suspicions(a))

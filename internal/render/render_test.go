@@ -252,8 +252,8 @@ func TestShortLine(t *testing.T) {
 // without a cause is not left without a word.
 func TestRenderUnexplained(t *testing.T) {
 	a := record.Record{
-		Explained: cause.Explained{Action: tracer.Action{Kind: tracer.Load, Module: "hello", Outcome: tracer.Failed}},
-		Cut:       true, NotLookedUp: "too many attempts waited",
+		Action: tracer.Action{Kind: tracer.Load, Module: "hello", Outcome: tracer.Failed},
+		Cut:    true, NotLookedUp: "too many attempts waited",
 	}
 	for _, width := range []int{80, 200} {
 		text := NewActionTable(term.Theme{}, width).Render(&a)

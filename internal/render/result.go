@@ -95,7 +95,7 @@ func (t *ResultText) Block(a *record.Record, short bool) []cells.Line {
 	if a.Cause != nil {
 		lines = append(lines, t.CauseLines(a.Cause, outcomeNote(a.Outcome))...)
 	}
-	if why := strings.Join(remarks(&a.Explained), ", "); why != "" {
+	if why := strings.Join(remarks(a), ", "); why != "" {
 		lines = append(lines, Labelled("note", outcomeNote(a.Outcome), why))
 	}
 	for i := range a.Warnings {

@@ -9,6 +9,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/usernames"
+	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"golang.org/x/sys/unix"
 )
@@ -57,7 +58,7 @@ func outcomeStyle(o tracer.Outcome) cells.Style {
 }
 
 // remarks are the notes without those that a cause has said in other words.
-func remarks(a *cause.Explained) []string {
+func remarks(a *record.Record) []string {
 	if a.Cause == nil || a.Cause.Code == cause.Unknown {
 		return notes(&a.Action)
 	}

@@ -4,7 +4,6 @@ import (
 	"reflect"
 	"time"
 
-	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -28,7 +27,7 @@ func Events(text string) map[string]*tracer.Event {
 // Loaded is a load that went well.
 func Loaded() record.Record {
 	zero := int64(0)
-	return record.Record{Explained: cause.Explained{Action: tracer.Action{
+	return record.Record{Action: tracer.Action{
 		Kind: tracer.Load, Module: "hello", NameFrom: tracer.NameKernel, Outcome: tracer.Live, Stage: tracer.StageInit,
 		Time: time.Date(2026, 1, 2, 14, 3, 22, 0, time.Local), End: time.Second, Took: 3100 * time.Microsecond,
 		Thread:     tracer.Thread{PID: 4121, TID: 4121, UID: 4000000001, Comm: "insmod"},
@@ -37,7 +36,7 @@ func Loaded() record.Record {
 		Details:    &tracer.Module{Name: "hello", Taints: 1<<12 | 1<<13, Address: 0xffffffffc0801000, Size: 12288},
 		Stages:     []tracer.StageTime{{Stage: tracer.StageVerify, Took: 100 * time.Microsecond}, {Stage: tracer.StageInit, After: 100 * time.Microsecond, Took: 3 * time.Millisecond}},
 		InitResult: &zero, Messages: []string{"hello: Hello, big world!"},
-	}}}
+	}}
 }
 
 // Process is a process of a user.
