@@ -56,7 +56,7 @@ func Check(ctx context.Context, path string, k *kernel.Kernel, opts *CheckOption
 		opts = &CheckOptions{}
 	}
 	k.Refresh()
-	c := &checkup{path: path, kernel: k, opts: opts, names: map[string]string{"file": path, "module": kmod.NameOfFile(path)}}
+	c := &checkup{path: path, kernel: k, opts: opts, owners: make(map[string]*kmod.Module), names: map[string]string{"file": path, "module": kmod.NameOfFile(path)}}
 	v := &Verdict{File: path, Kernel: k.Release(), Judgement: Loads, Later: later()}
 	for _, step := range checks() {
 		if err := ctx.Err(); err != nil {
@@ -96,7 +96,8 @@ type checkup struct {
 	content   []byte // of the image, without its signature
 	signature *kmod.Signature
 	image     []byte
-	unseen    bool // the file is more than is looked at here
+	unseen    bool                    // the file is more than is looked at here
+	owners    map[string]*kmod.Module // those of symbols, as they are loaded now
 	names     map[string]string
 	warnings  []Cause
 	open      []string

@@ -15,6 +15,7 @@ import (
 func (c *checkup) symbols() *Cause {
 	unknown := 0
 	var why error
+	var both proprietary
 	for _, i := range c.file.Imports {
 		if i.Weak {
 			continue
@@ -28,11 +29,61 @@ func (c *checkup) symbols() *Cause {
 		if cause := c.judge(i, symbol, err); cause != nil {
 			return cause
 		}
+		if err == nil {
+			if cause := c.together(&both, symbol); cause != nil {
+				return cause
+			}
+		}
 	}
 	if unknown > 0 {
 		c.leave("whether this kernel exports %s that it needs: %v", cells.Plural(unknown, "symbol"), why)
 	}
 	return nil
+}
+
+// proprietary is what a kernel keeps in mind about the symbols that a module uses.
+type proprietary struct {
+	gpl           string // one for GPL-compatible modules only
+	symbol, owner string // one of a proprietary module
+}
+
+// together refuses what uses symbols for GPL-compatible modules only, and those of a proprietary
+// module.
+func (c *checkup) together(p *proprietary, symbol kernel.Symbol) *Cause {
+	if !c.kernel.AtLeast(5, 9) || !gplCompatible(c.file.Value("license")) {
+		return nil
+	}
+	if symbol.GPL != nil && *symbol.GPL {
+		p.gpl = symbol.Name
+	}
+	if symbol.Owner != "" && c.proprietaryOwner(symbol.Owner) {
+		p.symbol, p.owner = symbol.Name, symbol.Owner
+	}
+	if p.gpl == "" || p.symbol == "" {
+		return nil
+	}
+	c.name("gpl", p.gpl)
+	c.name("symbol", p.symbol)
+	c.name("owner", p.owner)
+	return c.refuse(SymbolProprietary, sayBoth, "{gpl} is for GPL-compatible modules only", "{owner} is proprietary")
+}
+
+// proprietaryOwner tells whether a module that is loaded, or will be before, is proprietary.
+func (c *checkup) proprietaryOwner(owner string) bool {
+	if m := c.loaded(owner); m != nil {
+		return slices.ContainsFunc(m.Taints, func(t kmod.Taint) bool { return t.Letter == "P" })
+	}
+	return slices.ContainsFunc(c.opts.Given, func(f *kmod.File) bool { return f.Name == owner && !gplCompatible(f.Value("license")) })
+}
+
+// loaded gives a module that is loaded, or nil. Several imports have one owner: it is asked once.
+func (c *checkup) loaded(owner string) *kmod.Module {
+	m, known := c.owners[owner]
+	if !known && owner != "" {
+		m, _ = c.kernel.Loaded(owner) // what cannot be asked is not said
+		c.owners[owner] = m
+	}
+	return m
 }
 
 // lookup asks the kernel, and then the modules that are loaded before.
@@ -68,6 +119,10 @@ func (c *checkup) judge(i kmod.Import, symbol kernel.Symbol, err error) *Cause {
 	if symbol.GPL != nil && *symbol.GPL && !gplCompatible(licence) {
 		c.name("licence", orUnknown(licence))
 		return c.refuse(SymbolGPLOnly, sayGPLOnly, "known from {source}")
+	}
+	if m := c.loaded(symbol.Owner); m != nil && m.State == kmod.StateUnloading {
+		c.name("unloader", unloader(symbol.Owner))
+		return c.refuse(DependencyLeaving, sayLeaving, "/proc/modules has {owner} as unloading")
 	}
 	if c.modversions() && i.CRC != nil && symbol.CRC != nil && *i.CRC != *symbol.CRC {
 		c.name("theirs", i.CRC.String())

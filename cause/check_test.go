@@ -75,6 +75,9 @@ func checkedFiles() map[string]checked {
 	locked := files{"sys/kernel/security/lockdown": "none [integrity] confidentiality\n"}
 	unversioned := files{"boot/config-" + release: "CONFIG_MODULES=y\n"}
 	forced := files{"boot/config-" + release: "CONFIG_MODULES=y\nCONFIG_MODVERSIONS=y\nCONFIG_MODULE_FORCE_LOAD=y\n"}
+	tainted := files{"proc/modules": "dep 4096 0 - Live 0x0 (PO)\n"}
+	unfree := withExport("giver", koimage.Symbol{Name: "given"})
+	unfree.Info[0] = "license=Proprietary"
 	plain := koimage.Module{This: true, Info: []string{"license=GPL", "name=hello", "vermagic=" + vermagic}}
 	return map[string]checked{
 		"hello":         {verdict: Loads},
@@ -129,9 +132,14 @@ func checkedFiles() map[string]checked {
 			m.Info = m.Info[1:]
 			m.Imports = append(m.Imports, koimage.Symbol{Name: "gpl_only", CRC: 0x12})
 		}), verdict: Refused, code: SymbolGPLOnly, says: `its licence is "`},
-		"Dual BSD/GPL": {module: licensed("Dual BSD/GPL", koimage.Symbol{Name: "gpl_only", CRC: 0x12}), verdict: Loads},
-		"version":      {module: changed(func(m *koimage.Module) { m.Imports[1].CRC = 0x99 }), verdict: Refused, code: SymbolVersion, says: "another version of free (0x00000099"},
-		"namespace":    {module: wanting(koimage.Symbol{Name: "spaced", CRC: 0x13}), verdict: Refused, code: SymbolNamespace, says: "uses spaced of the namespace SPACE"},
+		"both":                 {module: mixture("gpl_only", "dep_gives"), machine: tainted, verdict: Refused, code: SymbolProprietary, says: "(gpl_only), and dep_gives of dep, which is proprietary"},
+		"both, the other way":  {module: mixture("dep_gives", "gpl_only"), machine: tainted, verdict: Refused, code: SymbolProprietary, says: "(gpl_only), and dep_gives of dep, which is proprietary"},
+		"proprietary's alone":  {module: mixture("dep_gives"), machine: tainted, verdict: Loads},
+		"both, not yet loaded": {module: mixture("gpl_only", "given"), given: []koimage.Module{unfree}, verdict: Refused, code: SymbolProprietary, says: "given of giver"},
+		"owner leaves":         {module: mixture("dep_gives"), machine: files{"proc/modules": "dep 4096 -1 - Unloading 0x0\n"}, verdict: Refused, code: DependencyLeaving, says: "which dep exports: it is being unloaded"},
+		"Dual BSD/GPL":         {module: licensed("Dual BSD/GPL", koimage.Symbol{Name: "gpl_only", CRC: 0x12}), verdict: Loads},
+		"version":              {module: changed(func(m *koimage.Module) { m.Imports[1].CRC = 0x99 }), verdict: Refused, code: SymbolVersion, says: "another version of free (0x00000099"},
+		"namespace":            {module: wanting(koimage.Symbol{Name: "spaced", CRC: 0x13}), verdict: Refused, code: SymbolNamespace, says: "uses spaced of the namespace SPACE"},
 		"namespace, imported": {module: changed(func(m *koimage.Module) {
 			m.Imports = append(m.Imports, koimage.Symbol{Name: "spaced", CRC: 0x13})
 			m.Info = append(m.Info, "import_ns=SPACE")

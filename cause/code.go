@@ -20,10 +20,12 @@ const (
 	ModuleLayout           Code = "module-layout"
 	SymbolMissing          Code = "symbol-missing"
 	SymbolGPLOnly          Code = "symbol-gpl-only"
+	SymbolProprietary      Code = "symbol-proprietary"
 	SymbolVersion          Code = "symbol-version"
 	SymbolNamespace        Code = "symbol-namespace"
 	SymbolDuplicate        Code = "symbol-duplicate"
 	DependencyNotReady     Code = "dependency-not-ready"
+	DependencyLeaving      Code = "dependency-leaving"
 	DependencyFailed       Code = "dependency-failed"
 	AlreadyLoaded          Code = "already-loaded"
 	LoadingElsewhere       Code = "loading-elsewhere"
@@ -139,6 +141,9 @@ func Codes() []Meaning {
 		{SymbolGPLOnly, "load", "The symbol exists, and is for modules under a GPL-compatible licence only.",
 			"ENOENT at stage resolve and the very message of a symbol that does not exist: the kernel hides EXPORT_SYMBOL_GPL symbols from other modules.",
 			"Use a symbol without that limit, or the licence: MODULE_LICENSE is what the kernel looks at."},
+		{SymbolProprietary, "load", "The module uses a symbol for GPL-compatible modules only, and one that a proprietary module exports: the kernel allows no module both.",
+			"A module that uses a symbol of a proprietary module counts as proprietary itself (from 5.9 on). ENOENT at stage resolve, and \"module using GPL-only symbols uses symbols S from proprietary module Y\"; where the proprietary module's symbol comes first, \"uses symbols S from proprietary module Y, inheriting taint\" and \"Unknown symbol\" for the other. As a warning: the load went on, and the module counts as proprietary now.",
+			"Do without one of the two symbols. What the proprietary module offers is for modules that use no GPL-only symbol."},
 		{SymbolVersion, "load", "A symbol that the module uses has changed since it was built.",
 			"With CONFIG_MODVERSIONS each symbol's type has a checksum; the module's differs from this kernel's: EINVAL at stage resolve, and \"disagrees about version of symbol S\".",
 			"Build it against this kernel's headers (and against the Module.symvers of the module that exports the symbol)."},
@@ -151,6 +156,9 @@ func Codes() []Meaning {
 		{DependencyNotReady, "load", "A module that this one needs has not finished its own init.",
 			"The kernel waits 30 seconds for the init of the module that owns a needed symbol: EBUSY at stage resolve, and \"gave up waiting for init of module Y\".",
 			"Find out why the other's init takes so long (kmodtrace watch shows it as pending), and load this one again."},
+		{DependencyLeaving, "load", "A module that this one needs is being unloaded.",
+			"The module that exports a needed symbol is in the kernel, and its exit runs: the kernel gives no references to it. ENOENT at stage resolve and the very message of a symbol that does not exist. Seen: the owner's state.",
+			"Wait until it has left (kmodtrace list NAME), and try again: modprobe and kmodtrace load NAME load it anew."},
 		{DependencyFailed, "load", "A module that this one needs could not be loaded.",
 			"The module asked for was never tried: its dependencies come first, and one of them failed for its own cause.",
 			"Mend what keeps the dependency from loading."},

@@ -122,6 +122,7 @@ func explainedLoads() map[string]explained {
 		read, verify, resolve = tracer.StageRead, tracer.StageVerify, tracer.StageResolve
 		params, sysfs, init   = tracer.StageParams, tracer.StageSysfs, tracer.StageInit
 	)
+	leaving := files{"proc/modules": "dep 4096 -1 - Unloading 0x0\n", "sys/module/dep/initstate": "going\n"}
 	proprietary := licensed("Proprietary", koimage.Symbol{Name: "gpl_only", CRC: 0x12}).Bytes()
 	return map[string]explained{
 		"no capability":   {Action: also(failing(before, unix.EPERM), func(a *tracer.Action) { a.Call = &tracer.Enter{Call: tracer.FinitModule} }), code: NotPermitted, says: "insmod[41] lacks CAP_SYS_MODULE"},
@@ -188,6 +189,10 @@ func explainedLoads() map[string]explained {
 
 		"GPL only":                  {Action: failing(resolve, unix.ENOENT, "hello: Unknown symbol gpl_only (err -2)"), data: proprietary, code: SymbolGPLOnly, says: `wants gpl_only, which the kernel exports only to GPL-compatible modules; its licence is "Proprietary"`},
 		"GPL only, file is gone":    {Action: also(failing(resolve, unix.ENOENT, "hello: module license 'Proprietary' taints kernel.", "hello: Unknown symbol gpl_only (err -2)"), func(a *tracer.Action) { a.File = &tracer.File{Path: "/x", Deleted: true} }), code: SymbolGPLOnly, says: `"Proprietary"`},
+		"both":                      {Action: failing(resolve, unix.ENOENT, "hello: module using GPL-only symbols uses symbols dep_gives from proprietary module dep.", "hello: Unknown symbol dep_gives (err -2)"), data: mixture("gpl_only", "dep_gives").Bytes(), code: SymbolProprietary, says: "for GPL-compatible modules only (gpl_only), and dep_gives of dep, which is proprietary"},
+		"both, the other way":       {Action: failing(resolve, unix.ENOENT, "hello: module uses symbols dep_gives from proprietary module dep, inheriting taint.", "hello: Unknown symbol gpl_only (err -2)"), code: SymbolProprietary, says: "for GPL-compatible modules only (gpl_only), and dep_gives of dep, which is proprietary"},
+		"inherited, and missing":    {Action: failing(resolve, unix.ENOENT, "hello: module uses symbols dep_gives from proprietary module dep, inheriting taint.", "hello: Unknown symbol nothing (err -2)"), code: SymbolMissing, says: "wants nothing"},
+		"owner leaves":              {Action: failing(resolve, unix.ENOENT, "hello: Unknown symbol dep_gives (err -2)"), machine: leaving, code: DependencyLeaving, says: "wants dep_gives, which dep exports: it is being unloaded"},
 		"missing":                   {Action: failing(resolve, unix.ENOENT, "hello: Unknown symbol nothing (err -2)"), code: SymbolMissing, says: "wants nothing, which nothing in this kernel exports"},
 		"missing, to be had":        {Action: failing(resolve, unix.ENOENT, "hello: Unknown symbol given (err -2)"), code: SymbolMissing, says: "exports; giver would"},
 		"missing, proprietary":      {Action: failing(resolve, unix.ENOENT, "hello: Unknown symbol nothing (err -2)"), data: proprietary, code: SymbolMissing, says: "wants nothing"},
@@ -349,13 +354,14 @@ func honest() map[string]explained {
 	deleted := func(a *tracer.Action) { a.File = &tracer.File{Path: "/x/hello.ko", Deleted: true, Size: 1} }
 	smaller := func(a *tracer.Action) { a.File = &tracer.File{Path: "/dev/null", Size: 1} }
 	signatures := []Code{SignatureMissing, SignatureUnknownKey, SignatureUnsupported, SignatureForm, SignatureMismatch}
-	symbols := []Code{SymbolGPLOnly, SymbolMissing}
+	symbols := []Code{SymbolGPLOnly, DependencyLeaving, SymbolMissing}
+	unheard := append([]Code{SymbolProprietary}, symbols...)
 	unknownSymbol := failing(resolve, unix.ENOENT, "hello: Unknown symbol elsewhere (err -2)")
 	return map[string]explained{
 		"EKEYREJECTED, messages lost":    {Action: also(also(failing(verify, unix.EKEYREJECTED), signedImage), lost), code: Unknown, remaining: signatures},
 		"EKEYREJECTED, messages dropped": {Action: also(also(failing(verify, unix.EKEYREJECTED), signedImage), dropped), code: Unknown, remaining: signatures},
-		"ENOENT, messages lost":          {Action: also(failing(resolve, unix.ENOENT), lost), code: Unknown, remaining: symbols},
-		"ENOENT, no words":               {Action: failing(resolve, unix.ENOENT), code: Unknown, remaining: symbols},
+		"ENOENT, messages lost":          {Action: also(failing(resolve, unix.ENOENT), lost), code: Unknown, remaining: unheard},
+		"ENOENT, no words":               {Action: failing(resolve, unix.ENOENT), code: Unknown, remaining: unheard},
 		"ENOENT, no privilege":           {Action: unknownSymbol, machine: unprivileged(), bare: true, data: licensed("Proprietary", koimage.Symbol{Name: "elsewhere"}).Bytes(), code: Unknown, remaining: symbols},
 		"ENOENT, file gone":              {Action: also(unknownSymbol, deleted), machine: unprivileged(), bare: true, code: Unknown, remaining: symbols},
 		"ENOENT, file changed":           {Action: also(unknownSymbol, smaller), machine: unprivileged(), bare: true, code: Unknown, remaining: symbols},
@@ -408,6 +414,19 @@ func TestWarnings(t *testing.T) {
 			t.Errorf("%v", e.Warnings[i].Names)
 		}
 	}
+}
+
+// TestInheritedTaint: a load that went well has made its module proprietary.
+func TestInheritedTaint(t *testing.T) {
+	x := NewExplainer(ordinary().open(t), nil)
+	e := x.Explain(t.Context(), tracer.Action{
+		Kind: tracer.Load, Module: "hello", Outcome: tracer.Live,
+		Messages: said("hello: module uses symbols owned_answer from proprietary module owned, inheriting taint."),
+	})
+	if e.Cause != nil || len(e.Warnings) != 1 {
+		t.Fatalf("%v, %v", e.Cause, e.Warnings)
+	}
+	checkCause(t, &e.Warnings[0], SymbolProprietary, "uses owned_answer of owned, which is proprietary, and counts as proprietary now")
 }
 
 // TestLoadOfRequest: the cause of a load is told to the request that it was made for,

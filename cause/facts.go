@@ -234,6 +234,9 @@ func missing(s *scene) answer {
 	if !s.find(unknownSymbol) {
 		return unsure
 	}
+	if ownerLeaves(s) == yes || inheritedTaint(s) == yes {
+		return no
+	}
 	switch gplOnly(s) {
 	case yes:
 		return no
@@ -241,6 +244,60 @@ func missing(s *scene) answer {
 		return yes
 	}
 	return unsure
+}
+
+// inheritedTaint: a symbol of a proprietary module came first, after which the kernel hides those
+// for GPL-compatible modules, and finds one of them no more.
+func inheritedTaint(s *scene) answer {
+	if !s.find(unknownSymbol) {
+		return unsure
+	}
+	gpl := s.names["symbol"]
+	if !s.find(inheritText) {
+		if s.heardAll() {
+			return no
+		}
+		return unsure
+	}
+	symbol, err := s.ask("the symbols of the kernel").Symbol(gpl)
+	switch {
+	case errors.Is(err, kernel.ErrNoSymbol):
+		return no
+	case err != nil || symbol.GPL == nil:
+		return unsure
+	}
+	s.name("gpl", gpl)
+	return answerOf(*symbol.GPL)
+}
+
+// ownerLeaves: the symbol is exported, by a module whose exit runs. What is loaded now says
+// nothing about the past.
+func ownerLeaves(s *scene) answer {
+	if !s.find(unknownSymbol) {
+		return unsure
+	}
+	if !s.live || gplOnly(s) == yes {
+		return no
+	}
+	k := s.ask("the symbols of the kernel")
+	symbol, err := k.Symbol(s.names["symbol"])
+	switch {
+	case errors.Is(err, kernel.ErrNoSymbol):
+		return no
+	case err != nil:
+		return unsure
+	case symbol.Owner == "":
+		return no
+	}
+	m, err := k.Loaded(symbol.Owner)
+	if err != nil {
+		return unsure
+	}
+	if m == nil || m.State != kmod.StateUnloading {
+		return no
+	}
+	s.name("owner", symbol.Owner)
+	return yes
 }
 
 // proprietaryModule asks the file for its licence, or the kernel's own complaint

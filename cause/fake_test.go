@@ -143,6 +143,15 @@ func wanting(s koimage.Symbol) koimage.Module {
 	return changed(func(m *koimage.Module) { m.Imports = append(m.Imports, s) })
 }
 
+// mixture is hello with imports of the ordinary machine's, in this order.
+func mixture(names ...string) koimage.Module {
+	return changed(func(m *koimage.Module) {
+		for _, name := range names {
+			m.Imports = append(m.Imports, koimage.Symbol{Name: name, CRC: map[string]uint32{"gpl_only": 0x12, "dep_gives": 0x20}[name]})
+		}
+	})
+}
+
 // licensed is hello under another licence, with another import.
 func licensed(licence string, s koimage.Symbol) koimage.Module {
 	m := wanting(s)

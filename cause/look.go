@@ -161,6 +161,32 @@ func lookWriters(s *scene) {
 	}
 }
 
+// lookBoth names a symbol for GPL-compatible modules only: the kernel had met it, without saying so,
+// when it came to that of the proprietary module.
+func lookBoth(s *scene) {
+	file, _ := s.inspect()
+	if file == nil {
+		return
+	}
+	k := s.ask("the symbols of the kernel")
+	for _, i := range file.Imports {
+		if i.Name == s.names["symbol"] {
+			return
+		}
+		if symbol, err := k.Symbol(i.Name); err == nil && symbol.GPL != nil && *symbol.GPL {
+			s.name("gpl", i.Name)
+			s.prove("%s is for GPL-compatible modules only", i.Name)
+			return
+		}
+	}
+}
+
+// lookLeaving looks for who unloads the owner.
+func lookLeaving(s *scene) {
+	s.question.now("who unloads " + s.names["owner"])
+	s.name("unloader", unloader(s.names["owner"]))
+}
+
 // lookOwner names the exporter of a symbol.
 func lookOwner(s *scene) {
 	if s.names["owner"] == "" {

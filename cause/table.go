@@ -22,6 +22,8 @@ var (
 	layoutText     = regexp.MustCompile(`(?:^|\s)(?P<module>[^:\s]+): disagrees about version of symbol module_layout`)
 	structSizeText = regexp.MustCompile(`section size must match the kernel's built struct module size`)
 	unknownSymbol  = regexp.MustCompile(`Unknown symbol (?P<symbol>\S+) \(err -2\)`)
+	bothText       = regexp.MustCompile(`module using GPL-only symbols uses symbols? (?P<symbol>\S+) from proprietary module (?P<owner>[^.\s]+)`)
+	inheritText    = regexp.MustCompile(`uses symbols? (?P<symbol>\S+) from proprietary module (?P<owner>[^,\s]+), inheriting taint`)
 	versionText    = regexp.MustCompile(`disagrees about version of symbol (?P<symbol>\S+)`)
 	namespaceText  = regexp.MustCompile(`uses symbol \(?(?P<symbol>[^\s)]+)\)? from namespace (?P<namespace>\S+), but does not import it`)
 	duplicateText  = regexp.MustCompile(`exports duplicate symbol (?P<symbol>\S+) \(owned by (?P<owner>[^)]+)\)`)
@@ -143,8 +145,14 @@ func loadRules() []rule {
 			say: sayAlreadyLoaded},
 
 		// Symbols.
+		{code: SymbolProprietary, when: when{stages: atResolve, errnos: errnos(unix.ENOENT), text: bothText},
+			say: sayBoth, look: lookBoth},
+		{code: SymbolProprietary, when: when{stages: atResolve, errnos: errnos(unix.ENOENT), fact: factOf("{gpl} is for GPL-compatible modules only", inheritedTaint)},
+			say: sayBoth},
 		{code: SymbolGPLOnly, when: when{stages: atResolve, errnos: errnos(unix.ENOENT), fact: factOf("the symbol is exported for GPL-compatible modules, and this one's licence is \"{licence}\"", gplOnly)},
 			say: sayGPLOnly, look: lookOwner},
+		{code: DependencyLeaving, when: when{stages: atResolve, errnos: errnos(unix.ENOENT), fact: factOf("{owner} exports {symbol}, and is in state going", ownerLeaves)},
+			say: sayLeaving, look: lookLeaving},
 		{code: SymbolMissing, when: when{stages: atResolve, errnos: errnos(unix.ENOENT), fact: factOf("nothing in the kernel exports the symbol", missing)},
 			say: saySymbolMissing, look: lookProviders},
 		{code: SymbolNamespace, when: when{stages: atResolve, errnos: errnos(unix.EINVAL), text: namespaceText},

@@ -189,6 +189,11 @@ func symbolCases() []causeCase {
 		{code: cause.SymbolMissing, name: "nobody's", boot: plainBoot, file: "wants_nothing.ko", says: []string{"wants_nothing", "specimen_nowhere"}},
 		{code: cause.SymbolMissing, name: "an installed module's", boot: plainBoot, file: "wants_garp.ko", says: []string{"garp_request_join", "garp would"}},
 		{code: cause.SymbolGPLOnly, boot: plainBoot, file: "gpl_only.ko", says: []string{"ktime_get_raw_fast_ns", "Proprietary"}},
+		{code: cause.SymbolProprietary, name: "GPL-only first", boot: plainBoot, file: "mixed_2.ko", says: []string{"mixed_2", "(ktime_get_raw_fast_ns)", "owned_lock of owned"},
+			setup: func(w *world, t *testing.T) func() { return w.loaded(t, "owned.ko") }},
+		{code: cause.SymbolProprietary, name: "proprietary first", boot: plainBoot, file: "mixed_1.ko", says: []string{"mixed_1", "(ktime_get_raw_fast_ns)", "owned_answer of owned"},
+			setup: func(w *world, t *testing.T) func() { return w.loaded(t, "owned.ko") }},
+		{code: cause.DependencyLeaving, boot: plainBoot, file: "lateuser.ko", says: []string{"lateuser", "slowexit_answer", "slowexit exports", "by busybox["}, setup: leavingSlowly},
 		{code: cause.SymbolVersion, boot: plainBoot, file: "bad_crc.ko", lacks: lacksModversions, says: []string{"hello", "param_ops_charp"}},
 		{
 			code: cause.SymbolNamespace, boot: plainBoot, file: "ns_missing.ko", says: []string{"specimen_in_namespace", "SPECIMEN"},
@@ -478,6 +483,20 @@ func unloadCases() []causeCase {
 				}
 			}},
 	}
+}
+
+// leavingSlowly has a module whose exit takes longer than what is tried meanwhile.
+func leavingSlowly(w *world, t *testing.T) func() {
+	quiet(t, "/sbin/insmod", w.specimen("slowexit.ko"), "ms=10000")
+	cmd := exec.Command("/bin/busybox", "rmmod", "slowexit")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await.Until(t, "an exit that runs", func() bool {
+		text, _ := os.ReadFile("/sys/module/slowexit/initstate")
+		return string(text) == "going\n"
+	})
+	return func() { _ = cmd.Wait() }
 }
 
 // exitStuck looks at an unload that does not come back: a watch that ends

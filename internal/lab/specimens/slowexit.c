@@ -1,16 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
-/* slowexit: sleeps in its exit. */
+/* slowexit: exports a symbol, and sleeps in its exit. */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/delay.h>
+#include <linux/export.h>
 #include <linux/init.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 
+#include "slowexit.h"
+
 static unsigned int ms = 1000;
 module_param(ms, uint, 0444);
 MODULE_PARM_DESC(ms, "How long the exit sleeps, in milliseconds");
+
+int slowexit_answer(void)
+{
+	return 42;
+}
+EXPORT_SYMBOL_GPL(slowexit_answer);
 
 static int __init slowexit_init(void)
 {
