@@ -69,7 +69,7 @@ type User struct {
 	Detail string `json:"detail,omitempty"`
 }
 
-// Options change how [FindUsers] looks. The zero value, and nil, are the
+// Options change how [Find] looks. The zero value, and nil, are the
 // default.
 type Options struct {
 	// Root is the folder that holds proc, sys and lib; empty for /. With any other
@@ -82,7 +82,7 @@ type Options struct {
 	Most int
 }
 
-// What [FindUsers] could not ask.
+// What [Find] could not ask.
 var (
 	// ErrOpenFiles: nothing is known about open files.
 	ErrOpenFiles = errors.New("open files not asked for")

@@ -86,7 +86,7 @@ func testRefcountUnload(l *refcountLab) {
 		if r.Verdict != proof.Refused || r.Errno != 0 || len(r.Actions) != 0 || r.Cause == nil || r.Cause.Code != cause.RefcountNegative {
 			l.Errorf("%q: %s", args, out)
 		}
-		if !strings.Contains(errs, "kmodtrace: unload overput: the kernel was not asked: its refcount is negative (-1)") || !strings.Contains(errs, "kmodtrace explain refcount-negative") {
+		if !strings.Contains(errs, "kmodtrace: unload overput: refcount-negative: the kernel counts -1 references to overput\n") || !strings.Contains(errs, "kmodtrace explain refcount-negative") {
 			l.Errorf("%q: %s", args, errs)
 		}
 	}
@@ -119,7 +119,7 @@ func testRefcountReload(l *refcountLab) {
 	for _, args := range [][]string{{}, {"--wait"}, {"--unchecked"}} {
 		r, errs := l.reload(exitRefused, append([]string{l.build("overput", 2)}, args...)...)
 		l.is(r, "refused", "untouched")
-		if r.Cause.Code != string(cause.RefcountNegative) || r.ErrnoName != "" || r.Load != nil || !strings.Contains(errs, "its refcount is negative (-1); nothing was touched") {
+		if r.Cause.Code != string(cause.RefcountNegative) || r.ErrnoName != "" || r.Load != nil || !strings.Contains(errs, "refcount-negative: the kernel counts -1 references to overput; nothing was touched") {
 			l.Errorf("%q: %+v: %s", args, r, errs)
 		}
 	}
@@ -155,7 +155,7 @@ func testRefcountDev(l *refcountLab) {
 		l.Errorf("%v, ours %t: %s", err, d.Copy.Ours, screen.String())
 	}
 	l.shows("overput", 1)
-	if err := d.End(l.Context()); err == nil || statusOf(err) != exitRefused || !strings.Contains(err.Error(), "refcount is negative (-1)") {
+	if err := d.End(l.Context()); err == nil || statusOf(err) != exitRefused || !strings.Contains(err.Error(), "refcount-negative: the kernel counts -1 references to overput") {
 		l.Errorf("the end: %v", err)
 	}
 	l.shows("overput", 1)

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,7 +16,6 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/internal/trial"
-	"github.com/kmodtrace/kmodtrace/kmod"
 )
 
 func newTryCommand() *cobra.Command {
@@ -58,7 +55,7 @@ itself failed, or its kernel cannot be had.`,
   kmodtrace try ./base.ko ./user.ko debug=1
   kmodtrace try ./mydev.ko -- sh -c 'echo hello > /dev/mydev && cat /dev/mydev'
   kmodtrace try ./hello.ko --kernel 6.12 --json`,
-		Args: func(cmd *cobra.Command, args []string) error { return opts.parse(args, cmd.ArgsLenAtDash()) },
+		Args: func(cmd *cobra.Command, args []string) error { return opts.plan.Parse(args, cmd.ArgsLenAtDash()) },
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := noEmpty(cmd, "kernel"); err != nil {
 				return err
@@ -79,42 +76,6 @@ type tryOptions struct {
 	kernel string
 	json   bool
 }
-
-// parse tells files, parameters and the command apart.
-func (o *tryOptions) parse(args []string, dash int) error {
-	if dash >= 0 {
-		args, o.plan.Command = args[:dash], args[dash:]
-		if len(o.plan.Command) == 0 || o.plan.Command[0] == "" {
-			return cli.Usagef("nothing after --: want a COMMAND to run in the machine")
-		}
-	}
-	for _, arg := range args {
-		switch {
-		case kmod.IsFile(arg) && len(o.plan.Params) == 0:
-			o.plan.Files = append(o.plan.Files, arg)
-		case kmod.IsFile(arg) && !strings.Contains(arg, "="):
-			return cli.Usagef("%s: want the FILES before the parameters", cells.Short(arg))
-		case len(o.plan.Files) == 0:
-			return cli.Usagef("%s: want the FILE of a module: a path with a slash, or one that ends in .ko", cmp.Or(cells.Short(arg), `""`))
-		default:
-			if _, err := kmod.ParseParams(arg); err != nil {
-				return cli.Usagef("%w", err)
-			}
-			o.plan.Params = append(o.plan.Params, arg)
-		}
-	}
-	switch {
-	case len(o.plan.Files) == 0:
-		return cli.Usagef("try takes the FILES of modules")
-	case o.plan.Times < 1 || o.plan.Times > maxTrials:
-		return cli.Usagef("--times %d: want 1 to %d", o.plan.Times, maxTrials)
-	case o.plan.Patience <= 0:
-		return cli.Usagef("--patience %v: want some time, as 30s", o.plan.Patience)
-	}
-	return nil
-}
-
-const maxTrials = 10_000
 
 func (o *tryOptions) run(cmd *cobra.Command) error {
 	m, err := o.machine(cmd.Context(), cmd.ErrOrStderr())

@@ -17,7 +17,7 @@ func TargetError(err error) error {
 	return cells.OneLine(err)
 }
 
-// FileError is targetError for a file that a command was given, in that command's words
+// FileError is [TargetError] for a file that a command was given, in that command's words
 // whatever found it out.
 func FileError(command, file string, err error) error {
 	return TargetError(&kmod.Error{Op: command, Module: file, Err: bareCause(err)})

@@ -49,7 +49,7 @@ func (o *Options) Run(ctx context.Context, args []string, stderr io.Writer) (sta
 	signals := NewRelay()
 	defer signals.Stop()
 	ctx = context.WithoutCancel(ctx)
-	t, err := openTracerAside(o.Backend)
+	t, err := openAside(o.Backend)
 	if err != nil {
 		return 0, err
 	}
@@ -113,9 +113,9 @@ func (o *Options) end(r *Runner, t *tracer.Tracer) {
 	}
 }
 
-// openTracerAside is openTracer without a trace in what a child inherits: old kernels
+// openAside is [tracing.Open] without a trace in what a child inherits: old kernels
 // count the memory of BPF against a limit, which attaching takes away.
-func openTracerAside(backend tracer.Backend) (*tracer.Tracer, error) {
+func openAside(backend tracer.Backend) (*tracer.Tracer, error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit); err != nil {
 		return nil, fmt.Errorf("limit of locked memory: %w", err)

@@ -1,4 +1,4 @@
-package main
+package render
 
 import (
 	"strings"
@@ -6,16 +6,15 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/internal/diag"
-	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
 func TestTally(t *testing.T) {
-	var none render.Tally
+	var none Tally
 	if got := none.Text(false); got != "saw no action of the kernel with modules" {
 		t.Errorf("%q", got)
 	}
-	var some render.Tally
+	var some Tally
 	for _, a := range []tracer.Action{
 		{Kind: tracer.Load, Outcome: tracer.Live}, {Kind: tracer.Load, Outcome: tracer.Failed},
 		{Kind: tracer.Unload, Outcome: tracer.Unloaded}, {Kind: tracer.Autoload, Outcome: tracer.Pending},
@@ -29,17 +28,17 @@ func TestTally(t *testing.T) {
 	if got := some.Text(false); strings.Contains(got, "showed") {
 		t.Errorf("all was shown: %q", got)
 	}
-	if got := (&render.Tally{Events: 1, Shown: 1}).Text(true); got != "saw 1 event, showed 1" {
+	if got := (&Tally{Events: 1, Shown: 1}).Text(true); got != "saw 1 event, showed 1" {
 		t.Errorf("%q", got)
 	}
 }
 
 func TestLossText(t *testing.T) {
-	if got := render.LossText(tracer.Loss{}); got != "lost nothing" {
+	if got := LossText(tracer.Loss{}); got != "lost nothing" {
 		t.Errorf("%q", got)
 	}
 	l := tracer.Loss{Events: 1, Untracked: 2, Missed: 3, MissedBy: map[string]uint64{"b": 1, "a": 2}, Dropped: 4}
-	if got, want := render.LossText(l), "lost 1 event, 2 untracked attempts, 3 probe runs (a: 2, b: 1), 4 unfinished actions"; got != want {
+	if got, want := LossText(l), "lost 1 event, 2 untracked attempts, 3 probe runs (a: 2, b: 1), 4 unfinished actions"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
@@ -57,7 +56,7 @@ func TestSayReady(t *testing.T) {
 	}
 	var out strings.Builder
 	log := diag.New(diag.Text, &out)
-	render.SayReady(&log, c, 412*time.Millisecond)
+	SayReady(&log, c, 412*time.Millisecond)
 	text := out.String()
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	if len(lines) != 3 {
