@@ -38,6 +38,7 @@ var directions = []struct {
 	{"tracer", "internal/lab", "the lab is a tool, not a part of the libraries"},
 	{"kmod", "internal/lab", "the lab is a tool, not a part of the libraries"},
 	{"service", "internal/lab", "the lab is a tool, not a part of the libraries"},
+	{"internal/jsonline", "tracer", "a line of JSON knows nothing of what it holds"},
 	{"internal/cells", "internal/term", "text comes before where it is printed"},
 	{"internal/term", "tracer", "a terminal knows nothing of modules"},
 	{"internal/term", "kmod", "a terminal knows nothing of modules"},

@@ -200,19 +200,19 @@ static __always_inline void tell_once(struct process *p, __u64 task, bool limite
 #define LINE_CUT     (1 << 1) /* its process alone is told, none of the ancestors */
 #define LINE_BEHIND  (1 << 2) /* that is because the reader is behind */
 
-/* send_kin reports a process of an actor's line. A function of its own for the same
+/* send_ancestor reports a process of an actor's line. A function of its own for the same
  * reason as tell_process, which it calls. */
-__noinline int send_kin(__u64 task, __u64 of, __u32 index, __u32 line)
+__noinline int send_ancestor(__u64 task, __u64 of, __u32 index, __u32 line)
 {
 	struct task_struct *leader = (void *)task;
 	struct attempt *a = current_attempt();
 	bool limited = line & LINE_LIMITED;
-	struct kin_event *e = reserve(struct kin_event, limited);
+	struct ancestor_event *e = reserve(struct ancestor_event, limited);
 	struct process p;
 
 	if (!e)
 		return lose(a, limited);
-	stamp(&e->h, KIND_KIN, a);
+	stamp(&e->h, KIND_ANCESTOR, a);
 	if (line & LINE_CUT)
 		e->h.flags = FLAG_CUT;
 	read_process(&p, leader);
@@ -244,7 +244,7 @@ static __always_inline int send_arguments(struct attempt *a, __u64 of, struct ta
 	return 0;
 }
 
-static __always_inline int send_doer(struct attempt *a, __u64 of, struct task_struct *task, bool limited)
+static __always_inline int send_caller(struct attempt *a, __u64 of, struct task_struct *task, bool limited)
 {
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
 	__u64 start = BPF_CORE_READ(mm, arg_start);
@@ -262,13 +262,13 @@ static __always_inline int send_actor(struct attempt *a, __u64 of, __u32 line)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 
-	send_doer(a, of, task, line & LINE_LIMITED);
+	send_caller(a, of, task, line & LINE_LIMITED);
 	for (int i = 0; i < ANCESTRY; i++) {
 		struct task_struct *leader = BPF_CORE_READ(task, group_leader);
 
 		if (!BPF_CORE_READ(leader, tgid)) /* of each processor, parent of the first process */
 			break;
-		send_kin((__u64)leader, of, i, line);
+		send_ancestor((__u64)leader, of, i, line);
 		if (line & LINE_CUT)
 			break;
 		task = BPF_CORE_READ(leader, real_parent);

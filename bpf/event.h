@@ -39,7 +39,7 @@ enum kind {
 	KIND_MESSAGE,	     /* struct text_event: printed by a thread inside a load or unload */
 	KIND_DIED,	     /* struct return_event: the thread was killed for a fault */
 	KIND_ACTOR,	     /* struct actor_event: who makes the attempt or request */
-	KIND_KIN,	     /* struct kin_event: its process, then the parent of that, and so on */
+	KIND_ANCESTOR,	     /* struct ancestor_event: its process, then the parent of that, and so on */
 	KIND_PROCESS,	     /* struct process_event: the rest about one of them, the first time */
 };
 
@@ -135,7 +135,7 @@ struct actor_event {
 };
 _Static_assert(sizeof(struct actor_event) == 104 + ARGS_LEN, "wire format");
 
-struct kin_event {
+struct ancestor_event {
 	struct header h;
 	__u64 of;
 	__u64 request; /* whose helper it is: when that request was made; 0 of none */
@@ -143,7 +143,7 @@ struct kin_event {
 	__u32 unused;
 	struct process process;
 };
-_Static_assert(sizeof(struct kin_event) == 104 + 64, "wire format");
+_Static_assert(sizeof(struct ancestor_event) == 104 + 64, "wire format");
 
 struct return_event {
 	struct header h;

@@ -38,7 +38,7 @@ const struct return_event *unused_return __attribute__((unused));
 const struct stage_event *unused_stage_event __attribute__((unused));
 const struct actor_event *unused_actor __attribute__((unused));
 const struct process *unused_process __attribute__((unused));
-const struct kin_event *unused_kin __attribute__((unused));
+const struct ancestor_event *unused_ancestor __attribute__((unused));
 const struct process_event *unused_process_event __attribute__((unused));
 const enum trait *unused_trait __attribute__((unused));
 const struct file_facts *unused_file_facts __attribute__((unused));

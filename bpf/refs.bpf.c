@@ -42,7 +42,7 @@ struct {
 struct total {
 	__u64 gets; /* of all sites, also of those without room */
 	__u64 puts;
-	__u64 untold; /* gets and puts that found no room among the sites */
+	__u64 dropped; /* gets and puts that found no room among the sites */
 	__u64 freed;  /* when the module's memory went; zero while it is there */
 };
 
@@ -94,7 +94,7 @@ static __always_inline int count(struct bpf_raw_tracepoint_args *ctx, bool get)
 	__sync_fetch_and_add(get ? &t->gets : &t->puts, 1);
 	b = balance_of(ctx->args[1]);
 	if (!b) {
-		__sync_fetch_and_add(&t->untold, 1);
+		__sync_fetch_and_add(&t->dropped, 1);
 		return 0;
 	}
 	__sync_fetch_and_add(get ? &b->gets : &b->puts, 1);

@@ -37,8 +37,8 @@ type Explainer struct {
 	opts   Options
 	rules  []rule
 	slots  *slots.Slots
-	causes map[uint64]*Cause
-	order  []uint64
+	causes map[tracer.ID]*Cause
+	order  []tracer.ID
 }
 
 // remembered is how many causes of loads an Explainer keeps.
@@ -58,7 +58,7 @@ func NewExplainer(k *kernel.Kernel, opts *Options) *Explainer {
 		opts = &Options{}
 	}
 	x := &Explainer{
-		kernel: k, opts: *opts, rules: rules(), causes: make(map[uint64]*Cause),
+		kernel: k, opts: *opts, rules: rules(), causes: make(map[tracer.ID]*Cause),
 		slots: slots.New(slots.Options{Each: maxEach, Total: maxPending, Reserved: maxReserved}),
 	}
 	if x.opts.Lookup == nil {
@@ -117,7 +117,7 @@ func Needed(a *tracer.Action) bool {
 	return a.Kind == tracer.Unload && a.Outcome == tracer.Pending
 }
 
-func (x *Explainer) remember(id uint64, c *Cause) {
+func (x *Explainer) remember(id tracer.ID, c *Cause) {
 	if len(x.order) == remembered {
 		delete(x.causes, x.order[0])
 		x.order = x.order[1:]
@@ -132,8 +132,8 @@ func (x *Explainer) cause(ctx context.Context, a *tracer.Action, file *provenanc
 	if with.Kind == tracer.Autoload && with.Request == nil { // a saved action that somebody changed
 		with.Request = &tracer.Request{Name: with.Module}
 	}
-	q := &question{kernel: x.kernel, rules: x.rules, action: &with, live: !x.opts.Recorded, file: file, known: make(map[uint64]*Cause)}
-	for _, id := range append([]uint64{with.SharedWith}, with.Loads...) {
+	q := &question{kernel: x.kernel, rules: x.rules, action: &with, live: !x.opts.Recorded, file: file, known: make(map[tracer.ID]*Cause)}
+	for _, id := range append([]tracer.ID{with.SharedWith}, with.Loads...) {
 		if c := x.causes[id]; c != nil {
 			q.known[id] = c
 		}

@@ -390,7 +390,7 @@ func TestNoCauseWithoutFailure(t *testing.T) {
 		"under way":     {Kind: tracer.Load, Module: "hello"},
 		"unloaded":      {Kind: tracer.Unload, Module: "hello", Outcome: tracer.Unloaded},
 		"end lost":      {Kind: tracer.Unload, Module: "hello", EndLost: true},
-		"answered":      {Kind: tracer.Autoload, Module: "net-pf-1", Outcome: tracer.Answered, Loads: []uint64{1}, Request: &tracer.Request{}},
+		"answered":      {Kind: tracer.Autoload, Module: "net-pf-1", Outcome: tracer.Answered, Loads: []tracer.ID{1}, Request: &tracer.Request{}},
 		"answered, why": {Kind: tracer.Autoload, Module: "net-pf-1", Outcome: tracer.Answered, Request: &tracer.Request{Wait: true}, HelperStatus: result(0)},
 	} {
 		if got := x.Explain(t.Context(), a).Cause; got != nil {
@@ -440,7 +440,7 @@ func TestLoadOfRequest(t *testing.T) {
 	checkCause(t, cause, SymbolMissing, "nothing")
 
 	request := tracer.Action{
-		ID: 5, Kind: tracer.Autoload, Module: "net-pf-1", Outcome: tracer.Failed, Loads: []uint64{6, 7},
+		ID: 5, Kind: tracer.Autoload, Module: "net-pf-1", Outcome: tracer.Failed, Loads: []tracer.ID{6, 7},
 		Request: &tracer.Request{Name: "net-pf-1", Wait: true}, HelperStatus: result(256),
 	}
 	got := x.Explain(t.Context(), request).Cause
@@ -460,15 +460,15 @@ func TestLoadOfRequest(t *testing.T) {
 // TestMemoryIsBounded: the oldest causes are forgotten, and not made up.
 func TestMemoryIsBounded(t *testing.T) {
 	x := NewExplainer(ordinary().open(t), nil)
-	for id := range uint64(remembered + 50) {
+	for id := range tracer.ID(remembered + 50) {
 		x.Explain(t.Context(), tracer.Action{ID: id + 1, Kind: tracer.Load, Module: "hello", Outcome: tracer.Failed, Errno: unix.ETXTBSY, ErrnoName: "ETXTBSY"})
 	}
 	if len(x.causes) != remembered || len(x.order) != remembered {
 		t.Errorf("%d causes, %d in order", len(x.causes), len(x.order))
 	}
-	for id, want := range map[uint64]Code{1: Unknown, 50: Unknown, 51: LoadFailed, remembered + 50: LoadFailed} {
+	for id, want := range map[tracer.ID]Code{1: Unknown, 50: Unknown, 51: LoadFailed, remembered + 50: LoadFailed} {
 		request := tracer.Action{
-			ID: 9999, Kind: tracer.Autoload, Module: "net-pf-1", Outcome: tracer.Failed, Loads: []uint64{id},
+			ID: 9999, Kind: tracer.Autoload, Module: "net-pf-1", Outcome: tracer.Failed, Loads: []tracer.ID{id},
 			Request: &tracer.Request{}, HelperStatus: result(256),
 		}
 		if got := x.Explain(t.Context(), request).Cause; got.Code != want {

@@ -23,7 +23,7 @@ type question struct {
 	rules  []rule
 	action *tracer.Action
 	live   bool
-	known  map[uint64]*Cause // of loads that the action has to do with
+	known  map[tracer.ID]*Cause // of loads that the action has to do with
 	file   *provenance.Subject
 
 	asks    atomic.Pointer[string] // what is being looked up

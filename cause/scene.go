@@ -50,7 +50,7 @@ func (s *scene) ask(what string) *kernel.Kernel {
 }
 
 // recall gives the cause of another load; nil where it is not known.
-func (s *scene) recall(id uint64) *Cause { return s.question.known[id] }
+func (s *scene) recall(id tracer.ID) *Cause { return s.question.known[id] }
 
 // name keeps a name for the sentence.
 func (s *scene) name(key, value string) {

@@ -30,11 +30,11 @@ type refsSite struct {
 }
 
 type refsTotal struct {
-	_      structs.HostLayout
-	Gets   uint64
-	Puts   uint64
-	Untold uint64
-	Freed  uint64
+	_       structs.HostLayout
+	Gets    uint64
+	Puts    uint64
+	Dropped uint64
+	Freed   uint64
 }
 
 // Names of all BPF objects in the ELF.

@@ -17,7 +17,7 @@ type Site struct {
 	// Comm is its thread's name. What happens in an interrupt is put down to the
 	// process that it hit.
 	PID   uint32        `json:"pid"`
-	Start time.Duration `json:"start_boottime_ns"`
+	Start time.Duration `json:"start_boottime_ns,string"`
 	Comm  string        `json:"comm"`
 	Gets  uint64        `json:"gets"`
 	Puts  uint64        `json:"puts"`
@@ -25,7 +25,7 @@ type Site struct {
 	// what was taken before.
 	Balance int64 `json:"balance"`
 	// Last is when either last happened, since boot.
-	Last time.Duration `json:"last_boottime_ns"`
+	Last time.Duration `json:"last_boottime_ns,string"`
 }
 
 // Call is the place that a reference was taken or dropped at: where
@@ -129,7 +129,7 @@ func (r *Refs) Totals() (Totals, error) {
 	if !r.closed {
 		total, err = r.readTotal()
 	}
-	return Totals{Gets: total.Gets, Puts: total.Puts, Lost: total.Untold, Unloaded: total.Freed != 0}, err
+	return Totals{Gets: total.Gets, Puts: total.Puts, Lost: total.Dropped, Unloaded: total.Freed != 0}, err
 }
 
 func (r *Refs) readTotal() (refsTotal, error) {
@@ -139,7 +139,7 @@ func (r *Refs) readTotal() (refsTotal, error) {
 	}
 	for _, p := range r.coll.Programs {
 		if stats, err := p.Stats(); err == nil {
-			total.Untold += stats.RecursionMisses
+			total.Dropped += stats.RecursionMisses
 		}
 	}
 	return total, nil

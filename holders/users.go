@@ -49,7 +49,7 @@ type User struct {
 	// sees it.
 	PID   uint32        `json:"pid,omitempty"`
 	TID   uint32        `json:"tid,omitempty"`
-	Start time.Duration `json:"start_boottime_ns,omitempty"` // since boot
+	Start time.Duration `json:"start_boottime_ns,string,omitempty"` // since boot
 	Comm  string        `json:"comm,omitempty"`
 	// FD is the open file's number.
 	FD *int `json:"fd,omitempty"`

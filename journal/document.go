@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"strings"
 	"time"
+
+	"github.com/kmodtrace/kmodtrace/internal/jsonline"
 )
 
 // Document is a record as JSON: what history prints and outputs pass on
@@ -35,13 +37,22 @@ func (r *Record) Document() Document {
 	isObject := len(body) > 0 && body[0] == '{' && json.Valid(body)
 	switch {
 	case isObject && r.Kind != KindAction:
-		d.Note = body
+		d.Note = upgraded(body)
 	case isObject && tellsAction(body):
-		d.Action = body
+		d.Action = upgraded(body)
 	default:
 		d.Raw = strings.ToValidUTF8(string(body), "\uFFFD")
 	}
 	return d
+}
+
+// upgraded gives a body that an earlier release wrote by the names of this one. The hash is
+// that of the body as it was written.
+func upgraded(body []byte) []byte {
+	if upgraded, err := jsonline.Upgrade(body); err == nil {
+		return upgraded
+	}
+	return body
 }
 
 func tellsAction(body []byte) bool {

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/internal/jsonline"
 	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -44,6 +45,7 @@ func (d document) set(path string, v any) {
 // rest is what there is no published field for, by the names of kmodtrace's own JSON.
 func rest(e *Entry) document {
 	d := document{}
+	d.put("schema", jsonline.Version)
 	d.set("kind", e.Kind)
 	d.put("hash", e.Hash)
 	a := e.Known
@@ -64,9 +66,7 @@ func rest(e *Entry) document {
 	}
 	d.set("took_ns", int64(a.Took))
 	if a.Call != nil {
-		call := *a.Call
-		call.Size = uint64(long(call.Size)) // the caller's word, whatever that is
-		d.put("call", call)
+		d.put("call", a.Call)
 	}
 	d.set("request", a.Request)
 	d.set("requesters", requesters(a))

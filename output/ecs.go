@@ -103,7 +103,7 @@ func ecsAction(d document, e *Entry) {
 	}
 	d.set("error.code", a.ErrnoName)
 	ecsFile(d, a)
-	ecsDoer(d, e)
+	ecsActor(d, e)
 	ecsWho(d, a)
 }
 
@@ -155,7 +155,7 @@ func ecsFile(d document, a *record.Record) {
 	}
 }
 
-func ecsDoer(d document, e *Entry) {
+func ecsActor(d document, e *Entry) {
 	a := e.Known
 	p := processOf(a)
 	ecsProcess(d, "process.", e, &p)

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/internal/jsonline"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/record"
@@ -29,7 +30,7 @@ var epoch = time.Date(2026, 3, 1, 14, 3, 22, 123456789, time.UTC)
 // testEntry makes an entry of a record as the service does.
 func testEntry(tb testing.TB, seq int64, a *record.Record, text string) Entry {
 	tb.Helper()
-	body, err := json.Marshal(a)
+	body, err := jsonline.Marshal(a)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+
+	"github.com/kmodtrace/kmodtrace/internal/jsonline"
 )
 
 // format makes the JSON document of an entry.
@@ -22,7 +24,7 @@ var formats = map[string]format{
 func plain(_ host, e *Entry) any {
 	d := e.Document()
 	d.Text = e.Text
-	return d
+	return jsonline.Object{Value: d}
 }
 
 // record is the body; as a JSON string where somebody made something else of it.
@@ -30,6 +32,9 @@ func (e *Entry) record() json.RawMessage {
 	body := bytes.ToValidUTF8(e.Body, []byte("\uFFFD"))
 	if !json.Valid(body) {
 		body, _ = json.Marshal(string(body)) // of a string: no error
+	}
+	if upgraded, err := jsonline.Upgrade(body); err == nil {
+		return upgraded
 	}
 	return body
 }

@@ -377,7 +377,7 @@ func TestMapped(t *testing.T) {
 		{"ecs", "signed, of a package, in a container", "file.code_signature.trusted", "true"},
 		{"ecs", "signed, of a package, in a container", "package.name", "linux-image"},
 		{"ecs", "memfd", "kmodtrace.memfd", "true"},
-		{"ecs", "memfd", "kmodtrace.call.size", "9223372036854775807"},
+		{"ecs", "memfd", "kmodtrace.call.size", "18446744073709551615"},
 	} {
 		doc, err := parse(oneLine(t, c.format, testEntry(t, 1, all[c.account], "")))
 		if err != nil {

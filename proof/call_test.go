@@ -215,7 +215,7 @@ func TestCollectorTakesItsOwn(t *testing.T) {
 	c.read(func(context.Context) iter.Seq2[tracer.Action, error] {
 		return func(yield func(tracer.Action, error) bool) {
 			for _, tid := range []uint32{c.caller.tid + 1, c.caller.tid, c.caller.tid + 1} {
-				if !yield(tracer.Action{ID: uint64(tid), Thread: threadOf(c.caller, tid)}, nil) {
+				if !yield(tracer.Action{ID: tracer.ID(tid), Thread: threadOf(c.caller, tid)}, nil) {
 					return
 				}
 			}

@@ -207,14 +207,14 @@ func TestDisturbances(t *testing.T) {
 // TestDisturbancesUnwritten: gaps that cannot be written wait, with their times, in bounds.
 func TestDisturbancesUnwritten(t *testing.T) {
 	var w watched
-	for i := range 2 * maxUntold {
+	for i := range 2 * maxUnrecorded {
 		w.update([]tracer.Disturbance{{What: "x", Why: "y", Count: uint64(i + 1)}})
 		w.tell(func(blind) error { return fmt.Errorf("no room") })
 	}
 	n := 0
 	var last blind
 	w.tell(func(b blind) error { n++; last = b; return nil })
-	if n != maxUntold || !strings.Contains(last.text, "so often") || time.Since(last.at) > time.Hour {
+	if n != maxUnrecorded || !strings.Contains(last.text, "so often") || time.Since(last.at) > time.Hour {
 		t.Errorf("%d, the last %+v", n, last)
 	}
 }

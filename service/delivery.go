@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/kmodtrace/kmodtrace/internal/jsonline"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/output"
 	"github.com/kmodtrace/kmodtrace/record"
@@ -234,15 +234,14 @@ func (d *delivery) skipped(first int64) {
 func entryOf(r *journal.Record) output.Entry {
 	e := output.Entry{Record: *r}
 	if r.Kind == journal.KindAction {
-		a := new(record.Record)
-		if json.Unmarshal(r.Body, a) == nil {
+		if a, err := record.Parse(r.Body); err == nil {
 			e.Known = a
 		}
 		e.Text = sentence(r)
 		return e
 	}
 	var n note
-	_ = json.Unmarshal(r.Body, &n)
+	_ = jsonline.Unmarshal(r.Body, &n)
 	e.Text = n.Text
 	switch r.Kind {
 	case journal.KindPresent, journal.KindAppeared, journal.KindVanished:

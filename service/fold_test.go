@@ -2,7 +2,6 @@ package service
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"path"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kmodtrace/kmodtrace/docs/schema"
+	"github.com/kmodtrace/kmodtrace/internal/jsonline"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -79,7 +79,7 @@ func TestMinor(t *testing.T) {
 		{"a helper's load for a user, that went well", helped(user, tracer.Live), false, 0},
 		{"a helper's load for root, failed", helped(root, tracer.Failed), false, 0},
 		{"a helper's load, for whom is not known", with(load(root, true, tracer.Failed), func(a *tracer.Action) { a.ForRequest = 7 }), true, 0},
-		{"a request that was answered by loads", with(request(user), func(a *tracer.Action) { a.Outcome, a.Loads = tracer.Answered, []uint64{1} }), false, 0},
+		{"a request that was answered by loads", with(request(user), func(a *tracer.Action) { a.Outcome, a.Loads = tracer.Answered, []tracer.ID{1} }), false, 0},
 		{"a request that was answered without", with(request(user), func(a *tracer.Action) { a.Outcome = tracer.Answered }), true, 1000},
 		{"refused, and who is lost", &tracer.Action{Kind: tracer.Load, Outcome: tracer.Failed, Errno: unix.EPERM, Thread: tracer.Thread{UID: 1000}}, true, 1000},
 		{"failed, and who is lost", &tracer.Action{Kind: tracer.Load, Outcome: tracer.Failed, Errno: unix.ENOEXEC, Thread: tracer.Thread{UID: 1000}}, false, 0},
@@ -198,7 +198,7 @@ func TestFoldMany(t *testing.T) {
 	sum, size := int64(0), 0
 	for _, d := range f.take(true) {
 		sum += d.Count
-		text, err := encode(note{Text: d.text(), Folded: &d.Folded})
+		text, err := jsonline.Marshal(note{Text: d.text(), Folded: &d.Folded})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -276,7 +276,7 @@ func validate(t *testing.T, name string, v any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := json.Marshal(v)
+	text, err := jsonline.Marshal(v)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -134,7 +134,7 @@ func newFull(t *testing.T) *full {
 func (f *full) act(t *testing.T) {
 	t.Helper()
 	f.sent++
-	a := &tracer.Action{ID: uint64(f.sent), Kind: tracer.Load, Module: "some", Outcome: tracer.Live, Time: time.Now()}
+	a := &tracer.Action{ID: tracer.ID(f.sent), Kind: tracer.Load, Module: "some", Outcome: tracer.Live, Time: time.Now()}
 	put := make(chan struct{})
 	go func() {
 		f.intake.put(a)

@@ -16,7 +16,7 @@ import (
 )
 
 // loadOf is a load by root that went well.
-func loadOf(id uint64, module string) *tracer.Action {
+func loadOf(id tracer.ID, module string) *tracer.Action {
 	return &tracer.Action{ID: id, Kind: tracer.Load, Module: module, Outcome: tracer.Live, Time: time.Now(), Seen: []tracer.Kind{}, Call: &tracer.Enter{Call: tracer.FinitModule, Capable: true}, Actor: someone(0, allCapabilities, true)}
 }
 
@@ -28,7 +28,7 @@ func TestIntakeOrder(t *testing.T) {
 	for i := range 3 {
 		q.put(with(refused(1000, fmt.Sprint("minor", i)), func(*tracer.Action) {}))
 		q.put(with(request(root), func(a *tracer.Action) { a.Module = fmt.Sprint("request", i) }))
-		q.put(loadOf(uint64(i), fmt.Sprint("load", i)))
+		q.put(loadOf(tracer.ID(i), fmt.Sprint("load", i)))
 	}
 	var got []string
 	for range 9 {
@@ -140,7 +140,7 @@ func TestIntakeFull(t *testing.T) {
 				done := false
 				go func() {
 					for i := range 2 * inMemory {
-						q.put(with(loadOf(uint64(i), "m"), func(a *tracer.Action) { a.Messages = []string{text} }))
+						q.put(with(loadOf(tracer.ID(i), "m"), func(a *tracer.Action) { a.Messages = []string{text} }))
 					}
 					done = true
 				}()
@@ -221,7 +221,7 @@ func TestStuck(t *testing.T) {
 		}
 		// What waited for long is no reason as long as something is done.
 		for i := range uint64(3) {
-			s.intake.put(loadOf(i, "b"))
+			s.intake.put(loadOf(tracer.ID(i), "b"))
 		}
 		for range 3 {
 			time.Sleep(idleAfter - time.Second)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/kmodtrace/kmodtrace/internal/jsonline"
 	"github.com/kmodtrace/kmodtrace/journal"
 )
 
@@ -69,7 +70,7 @@ func (k *keeper) withoutTooLarge(records []journal.Record) []journal.Record {
 			continue
 		}
 		k.log.Error().Msg(err.Error())
-		body, _ := encode(note{Text: "an attempt could not be recorded: its record is too large"})
+		body, _ := jsonline.Marshal(note{Text: "an attempt could not be recorded: its record is too large"})
 		all[i] = journal.Record{ID: cutText(r.ID, 100), Time: r.Time, Boot: r.Boot, Kind: journal.KindLost, Count: 1, Body: body}
 	}
 	return all

@@ -1,11 +1,10 @@
 package service
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/jsonline"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/record"
@@ -23,28 +22,17 @@ type note struct {
 	Folded *Folded `json:"folded,omitempty"`
 }
 
-// encode gives a body: one line.
-func encode(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, fmt.Errorf("encode record: %w", err)
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
-}
-
 // recorder makes records of one run of the kernel.
 type recorder struct{ boot string }
 
 // id names what began at a time since boot in a thread; nothing else did.
-func (r recorder) id(began uint64, thread uint32) string {
+func (r recorder) id(began tracer.ID, thread uint32) string {
 	return fmt.Sprintf("%.8s-%d-%d", r.boot, began, thread)
 }
 
 // action makes the record of an action. The journal shortens what is too long in it.
 func (r recorder) action(a *record.Record) (journal.Record, error) {
-	body, err := encode(a)
+	body, err := jsonline.Marshal(a)
 	if err != nil {
 		return journal.Record{}, err
 	}
@@ -82,7 +70,7 @@ func (r recorder) action(a *record.Record) (journal.Record, error) {
 // note makes the record of something that is no action. There is one of a kind at a
 // time.
 func (r recorder) note(kind journal.Kind, at time.Time, count int64, n note) (journal.Record, error) {
-	body, err := encode(n)
+	body, err := jsonline.Marshal(n)
 	if err != nil {
 		return journal.Record{}, err
 	}
@@ -107,7 +95,7 @@ const maxColumn = 4096
 
 // fold makes the record of a fold.
 func (r recorder) fold(d *fold) (journal.Record, error) {
-	body, err := encode(note{Text: d.text(), Folded: &d.Folded})
+	body, err := jsonline.Marshal(note{Text: d.text(), Folded: &d.Folded})
 	if err != nil {
 		return journal.Record{}, err
 	}
@@ -123,7 +111,7 @@ func (r recorder) module(kind journal.Kind, m *kmod.Module, at time.Time, text s
 	if kind == journal.KindAppeared {
 		n.Module = m
 	}
-	body, err := encode(n)
+	body, err := jsonline.Marshal(n)
 	if err != nil {
 		return journal.Record{}, err
 	}
@@ -135,7 +123,7 @@ func (r recorder) module(kind journal.Kind, m *kmod.Module, at time.Time, text s
 
 // present makes the record of a module that an inventory found.
 func (r recorder) present(m *kmod.Module, at time.Time) (journal.Record, error) {
-	body, err := encode(note{Text: "is loaded", Module: m})
+	body, err := jsonline.Marshal(note{Text: "is loaded", Module: m})
 	if err != nil {
 		return journal.Record{}, err
 	}

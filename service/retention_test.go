@@ -37,7 +37,7 @@ func TestRetainedAtOnce(t *testing.T) {
 	for n := range actions {
 		// Random text, for records are compressed.
 		message := strings.Join(randomWords(1500), "")
-		s.intake.put(&tracer.Action{ID: uint64(n + 1), Kind: tracer.Load, Module: "some", Outcome: tracer.Live, Time: time.Now(), Messages: []string{message}})
+		s.intake.put(&tracer.Action{ID: tracer.ID(n + 1), Kind: tracer.Load, Module: "some", Outcome: tracer.Live, Time: time.Now(), Messages: []string{message}})
 	}
 	s.intake.end()
 	if err := <-ended; err != nil {

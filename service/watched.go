@@ -18,10 +18,10 @@ type watched struct {
 	mu sync.Mutex
 	// lasting are the disturbances that last, by what and why; counted is how often others
 	// were.
-	lasting map[string]string
-	counted map[string]uint64
-	last    time.Time // when one last began, ended or was counted
-	untold  []blind   // what is not recorded yet
+	lasting    map[string]string
+	counted    map[string]uint64
+	last       time.Time // when one last began, ended or was counted
+	unrecorded []blind   // what is not recorded yet
 
 	inventoryDue atomic.Bool
 	unseen       atomic.Int64 // modules that appeared or vanished
@@ -33,8 +33,8 @@ type blind struct {
 	text string
 }
 
-// maxUntold is how many gaps wait until the journal can be written.
-const maxUntold = 1000
+// maxUnrecorded is how many gaps wait until the journal can be written.
+const maxUnrecorded = 1000
 
 // update takes over what disturbs the hooks now, and tells what has changed.
 func (w *watched) update(now []tracer.Disturbance) (changed []string) {
@@ -68,11 +68,11 @@ func (w *watched) update(now []tracer.Disturbance) (changed []string) {
 	at := time.Now()
 	for _, text := range changed {
 		w.last = at
-		if len(w.untold) == maxUntold {
-			w.untold[maxUntold-1].text = "hooks were disturbed so often that not every time could be kept"
+		if len(w.unrecorded) == maxUnrecorded {
+			w.unrecorded[maxUnrecorded-1].text = "hooks were disturbed so often that not every time could be kept"
 			continue
 		}
-		w.untold = append(w.untold, blind{at, text})
+		w.unrecorded = append(w.unrecorded, blind{at, text})
 	}
 	return changed
 }
@@ -81,17 +81,17 @@ func (w *watched) update(now []tracer.Disturbance) (changed []string) {
 func (w *watched) tell(f func(blind) error) {
 	for {
 		w.mu.Lock()
-		if len(w.untold) == 0 {
+		if len(w.unrecorded) == 0 {
 			w.mu.Unlock()
 			return
 		}
-		b := w.untold[0]
+		b := w.unrecorded[0]
 		w.mu.Unlock()
 		if f(b) != nil {
 			return
 		}
 		w.mu.Lock()
-		w.untold = w.untold[1:]
+		w.unrecorded = w.unrecorded[1:]
 		w.mu.Unlock()
 	}
 }

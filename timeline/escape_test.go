@@ -1,7 +1,6 @@
 package timeline
 
 import (
-	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"io"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/jsonline"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -70,7 +70,7 @@ func FuzzRecord(f *testing.F) {
 			Actions []record.Record
 			Facts   *Facts
 		}
-		if json.Unmarshal(text, &record) != nil || len(record.Actions) == 0 {
+		if jsonline.Unmarshal(text, &record) != nil || len(record.Actions) == 0 {
 			return
 		}
 		p := New(record.Actions)

@@ -1,7 +1,6 @@
 package timeline
 
 import (
-	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/kmodtrace/kmodtrace/internal/jsonline"
 	"github.com/kmodtrace/kmodtrace/record"
 )
 
@@ -45,7 +45,7 @@ func readPicture(t testing.TB, file string, change func(*record.Record)) *Pictur
 		Actions []record.Record
 		Facts   *Facts
 	}
-	if err := json.Unmarshal(text, &record); err != nil {
+	if err := jsonline.Unmarshal(text, &record); err != nil {
 		t.Fatal(err)
 	}
 	if change != nil {

@@ -3,6 +3,7 @@ package tracer
 import (
 	"iter"
 	"slices"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -63,12 +64,28 @@ func (n *NameSource) UnmarshalText(text []byte) error {
 	return parseName(n, text, NameUnknown, NameClaimed)
 }
 
+// ID names an attempt, and the action that comes of it: the time, in nanoseconds since boot, at
+// which its thread entered the system call. In JSON it is a string, because most readers of
+// JSON round numbers of this size.
+type ID uint64
+
+func (id ID) String() string { return strconv.FormatUint(uint64(id), 10) }
+
+// MarshalText gives what [ID.String] gives.
+func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// UnmarshalText reads what [ID.String] gives.
+func (id *ID) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 10, 64)
+	*id = ID(n)
+	return err
+}
+
 // Action is one attempt to load, unload or request a module, from its first
 // event to its last.
 type Action struct {
-	// ID is the attempt's: the time, in nanoseconds since boot, at which its
-	// thread entered the system call.
-	ID   uint64     `json:"id"`
+	// ID is the attempt's.
+	ID   ID         `json:"id"`
 	Kind ActionKind `json:"action"`
 	// Module is the name. NameFrom tells whether the kernel said it, or it was
 	// taken from the file's name or from the caller because the attempt died
@@ -87,8 +104,8 @@ type Action struct {
 	// Start and End are the kernel's times since boot; Time is Start on the wall
 	// clock, set by [Tracer.Actions].
 	Time  time.Time     `json:"time,omitzero"`
-	Start time.Duration `json:"start_boottime_ns"`
-	End   time.Duration `json:"end_boottime_ns,omitempty"`
+	Start time.Duration `json:"start_boottime_ns,string"`
+	End   time.Duration `json:"end_boottime_ns,string,omitempty"`
 	Took  time.Duration `json:"took_ns,omitempty"`
 
 	Thread Thread `json:"thread"`
@@ -98,7 +115,7 @@ type Action struct {
 	// ForRequest is the ID of the request for whose sake it was made: by the helper
 	// that the kernel started, or below that. Requester is who made that request; nil
 	// where it is not known any more.
-	ForRequest uint64     `json:"for_request,omitempty"`
+	ForRequest ID         `json:"for_request,omitempty"`
 	Requester  *Requester `json:"requester,omitempty"`
 	// AwaitedBy are others who waited for a load to give them the module too.
 	AwaitedBy []Requester `json:"awaited_by,omitempty"`
@@ -138,17 +155,17 @@ type Action struct {
 
 	// SharedWith is the attempt whose load gave this one its result: from 6.5
 	// the kernel runs concurrent loads of one file once.
-	SharedWith uint64 `json:"shared_with,omitempty"`
+	SharedWith ID `json:"shared_with,omitempty"`
 	// Rival is another load of a module of that name which was under way when this
 	// one began, where that is why this one failed.
-	Rival uint64 `json:"rival,omitempty"`
+	Rival ID `json:"rival,omitempty"`
 	// FirstTry is an attempt with the compressed file, which the kernel refused,
 	// and which the same thread made again with what is in it: one wish of its
 	// user, and this is its outcome.
 	FirstTry *FirstTry `json:"first_try,omitempty"`
 	// Loads are the loads that the helper of a request made, as far as they ended
 	// before it.
-	Loads []uint64 `json:"loads,omitempty"`
+	Loads []ID `json:"loads,omitempty"`
 	// Request is what the kernel asked for; HelperStatus the wait status of the
 	// helper, once it is known.
 	Request      *Request `json:"request,omitempty"`
@@ -179,7 +196,7 @@ type StageTime struct {
 
 // FirstTry is an attempt that was made again.
 type FirstTry struct {
-	ID        uint64        `json:"id"`
+	ID        ID            `json:"id"`
 	Format    Format        `json:"format"` // how the file was compressed
 	Errno     unix.Errno    `json:"errno"`
 	ErrnoName string        `json:"errno_name"`

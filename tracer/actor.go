@@ -40,7 +40,7 @@ type Process struct {
 	PID uint32 `json:"pid"`
 	// Start is when it began, since boot: with PID it names the process even after
 	// the number is used again.
-	Start time.Duration `json:"start_boottime_ns"`
+	Start time.Duration `json:"start_boottime_ns,string"`
 	Comm  string        `json:"comm"`
 	// Execs counts the programs that it was before, and those that its ancestors were.
 	Execs uint32 `json:"execs"`
@@ -67,10 +67,9 @@ type Process struct {
 	Session *uint32 `json:"session,omitempty"`
 	// Terminal is the terminal that controls it, "pts/0".
 	Terminal string `json:"terminal,omitempty"`
-	// Untold says that what the kernel side tells once of a process was lost, or given up
-	// for want of memory: its program, terminal, control group and namespace of process ids
-	// are not known.
-	Untold bool `json:"untold,omitempty"`
+	// Incomplete says that the event that describes the process was lost or dropped: its
+	// program, terminal, control group and pid namespace are not known.
+	Incomplete bool `json:"incomplete,omitempty"`
 
 	Cgroup     Cgroup     `json:"cgroup"`
 	Namespaces Namespaces `json:"namespaces"`
@@ -108,33 +107,35 @@ func (p *Process) identity() identity {
 	return id
 }
 
-// Doer is who makes an attempt or a request, beside the process: the payload of an
-// event actor. Events kin follow it.
-type Doer struct {
+// ActorDetails is the payload of an event actor: what is known of the thread that makes an
+// attempt or a request, beside its process. Events ancestor follow it.
+type ActorDetails struct {
 	// Of is the attempt's or the request's [Action.ID].
-	Of           uint64       `json:"of"`
+	Of           ID           `json:"of"`
 	Capabilities Capabilities `json:"capabilities"`
 	Args         []string     `json:"args,omitempty"`
 	ArgsCut      bool         `json:"args_cut,omitempty"`
 }
 
-// Kin is one of the line of processes of an actor: itself, its parent, and so on.
-type Kin struct {
+// Ancestor is the payload of an event ancestor: the process of an actor (Index 0), its parent
+// (Index 1), and so on.
+type Ancestor struct {
 	// Of is the attempt's or the request's [Action.ID].
-	Of    uint64 `json:"of"`
-	Index int    `json:"index"` // its place in the line
-	// ForRequest is the [Action.ID] of the request that it is the helper for: the kernel
+	Of    ID  `json:"of"`
+	Index int `json:"index"`
+	// ForRequest is the [Action.ID] of the request whose helper this process is: the kernel
 	// started it.
-	ForRequest uint64 `json:"for_request,omitempty"`
+	ForRequest ID `json:"for_request,omitempty"`
 	// AncestorsCut says that none of its ancestors follow: see [Actor].
 	AncestorsCut bool `json:"ancestors_cut,omitempty"`
-	// Process lacks what the event process says (Exe, Terminal, the path of its Cgroup,
-	// most of Namespaces): that comes before the end of the first action that the process
-	// has a part in, and not again until it execs, or changes its user or namespaces.
+	// Process lacks the fields that the event process has: Exe, Terminal, the path of its
+	// Cgroup, and most of Namespaces. That event comes before the end of the first action in
+	// which the process has a part. It is repeated only when the process execs, or changes its
+	// user or namespaces.
 	Process Process `json:"process"`
 }
 
-// maxProcesses is how many of an actor's line the kernel side tells of (ANCESTRY).
+// maxProcesses is how many processes of an actor the kernel side reports (ANCESTRY).
 const maxProcesses = 32
 
 // Namespaces are those that a process is in.
@@ -161,7 +162,7 @@ func (n Namespaces) Contained() bool {
 // to load it.
 type Requester struct {
 	// ID is that of the request's own action.
-	ID uint64 `json:"id"`
+	ID ID `json:"id"`
 	// Request is what was asked for.
 	Request Request `json:"request"`
 	Thread  Thread  `json:"thread"`

@@ -24,10 +24,10 @@ const defaultReturns = 1024
 
 // attachment is one hook in the kernel.
 type attachment struct {
-	target  string
-	spare   bool
-	program *ebpf.Program
-	link    link.Link
+	target   string
+	backedUp bool
+	program  *ebpf.Program
+	link     link.Link
 	// event is the name in kprobe_profile, for kretprobes. All that probe the
 	// same function have the same there: another reader's misses count too.
 	event string
@@ -90,20 +90,20 @@ func (at *attacher) attach(h hook) HookStatus {
 	return status
 }
 
-// markSpares finds the hooks that others back up, once all are attached.
-func (at *attacher) markSpares() {
+// markBackedUp finds the hooks that others back up, once all are attached.
+func (at *attacher) markBackedUp() {
 	entries := make(map[string]bool)
 	for _, h := range at.hooks {
-		if h.place == probe {
+		if h.hookType == probe {
 			entries[h.name] = at.attached[h.programs(at.backend)[0]] != nil
 		}
 	}
 	for _, h := range at.hooks {
 		a := at.attached[h.programs(at.backend)[0]]
-		if a == nil || len(h.spare) == 0 {
+		if a == nil || len(h.backups) == 0 {
 			continue
 		}
-		a.spare = !slices.ContainsFunc(h.spare, func(name string) bool { return !entries[name] })
+		a.backedUp = !slices.ContainsFunc(h.backups, func(name string) bool { return !entries[name] })
 	}
 }
 

@@ -29,6 +29,16 @@ type bpfActorEvent struct {
 	Args         [512]uint8
 }
 
+type bpfAncestorEvent struct {
+	_       structs.HostLayout
+	H       bpfHeader
+	Of      uint64
+	Request uint64
+	Index   uint32
+	Unused  uint32
+	Process bpfProcess
+}
+
 type bpfAttempt struct {
 	_       structs.HostLayout
 	Id      uint64
@@ -196,16 +206,6 @@ type bpfImageEvent struct {
 	Tail [40]uint8
 }
 
-type bpfKinEvent struct {
-	_       structs.HostLayout
-	H       bpfHeader
-	Of      uint64
-	Request uint64
-	Index   uint32
-	Unused  uint32
-	Process bpfProcess
-}
-
 type bpfKind uint32
 
 const (
@@ -229,7 +229,7 @@ const (
 	bpfKindKIND_MESSAGE        bpfKind = 18
 	bpfKindKIND_DIED           bpfKind = 19
 	bpfKindKIND_ACTOR          bpfKind = 20
-	bpfKindKIND_KIN            bpfKind = 21
+	bpfKindKIND_ANCESTOR       bpfKind = 21
 	bpfKindKIND_PROCESS        bpfKind = 22
 )
 
@@ -484,6 +484,7 @@ const (
 	bpfProgTracepointModuleLoad                 = "tracepoint_module_load"
 	bpfProgTracepointModuleRequest              = "tracepoint_module_request"
 	bpfVarUnusedActor                           = "unused_actor"
+	bpfVarUnusedAncestor                        = "unused_ancestor"
 	bpfVarUnusedCall                            = "unused_call"
 	bpfVarUnusedDenied                          = "unused_denied"
 	bpfVarUnusedDoor                            = "unused_door"
@@ -495,7 +496,6 @@ const (
 	bpfVarUnusedFormat                          = "unused_format"
 	bpfVarUnusedHeader                          = "unused_header"
 	bpfVarUnusedImage                           = "unused_image"
-	bpfVarUnusedKin                             = "unused_kin"
 	bpfVarUnusedKind                            = "unused_kind"
 	bpfVarUnusedLookup                          = "unused_lookup"
 	bpfVarUnusedLoss                            = "unused_loss"
@@ -653,6 +653,7 @@ type bpfMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfVariableSpecs struct {
 	UnusedActor        *ebpf.VariableSpec `ebpf:"unused_actor"`
+	UnusedAncestor     *ebpf.VariableSpec `ebpf:"unused_ancestor"`
 	UnusedCall         *ebpf.VariableSpec `ebpf:"unused_call"`
 	UnusedDenied       *ebpf.VariableSpec `ebpf:"unused_denied"`
 	UnusedDoor         *ebpf.VariableSpec `ebpf:"unused_door"`
@@ -664,7 +665,6 @@ type bpfVariableSpecs struct {
 	UnusedFormat       *ebpf.VariableSpec `ebpf:"unused_format"`
 	UnusedHeader       *ebpf.VariableSpec `ebpf:"unused_header"`
 	UnusedImage        *ebpf.VariableSpec `ebpf:"unused_image"`
-	UnusedKin          *ebpf.VariableSpec `ebpf:"unused_kin"`
 	UnusedKind         *ebpf.VariableSpec `ebpf:"unused_kind"`
 	UnusedLookup       *ebpf.VariableSpec `ebpf:"unused_lookup"`
 	UnusedLoss         *ebpf.VariableSpec `ebpf:"unused_loss"`
@@ -753,6 +753,7 @@ func (m *bpfMaps) Close() error {
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfVariables struct {
 	UnusedActor        *ebpf.Variable `ebpf:"unused_actor"`
+	UnusedAncestor     *ebpf.Variable `ebpf:"unused_ancestor"`
 	UnusedCall         *ebpf.Variable `ebpf:"unused_call"`
 	UnusedDenied       *ebpf.Variable `ebpf:"unused_denied"`
 	UnusedDoor         *ebpf.Variable `ebpf:"unused_door"`
@@ -764,7 +765,6 @@ type bpfVariables struct {
 	UnusedFormat       *ebpf.Variable `ebpf:"unused_format"`
 	UnusedHeader       *ebpf.Variable `ebpf:"unused_header"`
 	UnusedImage        *ebpf.Variable `ebpf:"unused_image"`
-	UnusedKin          *ebpf.Variable `ebpf:"unused_kin"`
 	UnusedKind         *ebpf.Variable `ebpf:"unused_kind"`
 	UnusedLookup       *ebpf.Variable `ebpf:"unused_lookup"`
 	UnusedLoss         *ebpf.Variable `ebpf:"unused_loss"`

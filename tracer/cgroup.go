@@ -4,7 +4,7 @@ import "strings"
 
 // Cgroup is the control group of a process, and what its path says.
 type Cgroup struct {
-	ID uint64 `json:"id"`
+	ID uint64 `json:"id,string"`
 	// Path is from the root of the hierarchy: the unified one, or that of memory where
 	// the unified one is not used.
 	Path string `json:"path,omitempty"`

@@ -27,7 +27,7 @@ type Correlator struct {
 	loads    []*Action          // that read their file, oldest first
 	held     map[uint32]*Action // by thread id: ended, and perhaps there is more to come
 	asked    []*Action          // requests, also those that have ended, oldest first
-	over     []uint64           // attempts that were given up, oldest first
+	over     []ID               // attempts that were given up, oldest first
 	known    known
 	ranges   *moduleRanges // nil where the kernel names who asks
 }
@@ -63,16 +63,16 @@ func (c *Correlator) Add(e Event) []Action {
 		c.known.add(e.Process, e.Unprivileged)
 		return done
 	case KindActor:
-		if a := c.open(e, e.Doer.Of); a != nil {
+		if a := c.open(e, e.Actor.Of); a != nil {
 			a.Seen = append(a.Seen, KindActor)
-			a.lineage.doer = e.Doer
+			a.lineage.actor = e.Actor
 			c.grow(a, &e)
 		}
 		return done
-	case KindKin:
-		c.known.touch(&e.Kin.Process)
-		if a := c.open(e, e.Kin.Of); a != nil {
-			a.kin(e.Kin)
+	case KindAncestor:
+		c.known.touch(&e.Ancestor.Process)
+		if a := c.open(e, e.Ancestor.Of); a != nil {
+			a.ancestor(e.Ancestor)
 			c.grow(a, &e)
 		}
 		return done
@@ -156,7 +156,7 @@ func (c *Correlator) begin(e Event) (*Action, []Action) {
 		a.Partial = true
 	}
 	if a.ID == 0 {
-		a.ID = uint64(e.Time)
+		a.ID = ID(e.Time)
 		a.Partial = true
 	}
 	if e.Kind == KindFree || e.Kind == KindModuleFree {

@@ -13,13 +13,13 @@ const (
 
 // lineage is what events have told of an action's actor.
 type lineage struct {
-	doer *Doer
-	line []Process
-	cut  bool // one is missing in it
+	actor *ActorDetails
+	line  []Process
+	cut   bool // one is missing in it
 }
 
-// kin adds the next of the line. Behind a gap nobody's parent would be right.
-func (a *Action) kin(k *Kin) {
+// ancestor adds the next of the line. Behind a gap nobody's parent would be right.
+func (a *Action) ancestor(k *Ancestor) {
 	if a.ForRequest == 0 {
 		a.ForRequest = k.ForRequest
 	}
@@ -46,7 +46,7 @@ func (k *known) actor(l *lineage) *Actor {
 	}
 	k.learn(l)
 	a := &Actor{Process: k.find(l.line[0])}
-	if d := l.doer; d != nil {
+	if d := l.actor; d != nil {
 		a.Args, a.ArgsCut, a.Capabilities = d.Args, d.ArgsCut, d.Capabilities
 	}
 	for _, p := range l.line[1:] {
@@ -62,7 +62,7 @@ func (k *known) actor(l *lineage) *Actor {
 }
 
 // open gives the action of that ID which is open in the event's thread.
-func (c *Correlator) open(e Event, id uint64) *Action {
+func (c *Correlator) open(e Event, id ID) *Action {
 	for _, open := range []map[uint32]*Action{c.attempts, c.requests} {
 		if a := open[e.Thread.TID]; a != nil && a.ID == id && a.Thread.Start == e.Thread.Start {
 			return a
@@ -104,7 +104,7 @@ func (c *Correlator) leastAsked() int {
 	return least
 }
 
-func (c *Correlator) askedFor(id uint64) *Action {
+func (c *Correlator) askedFor(id ID) *Action {
 	i := slices.IndexFunc(c.asked, func(r *Action) bool { return id != 0 && r.ID == id })
 	if i < 0 {
 		return nil
@@ -142,8 +142,8 @@ func (c *Correlator) attribute(a *Action) {
 
 // sharing gives the requests whose own helper is about to load the same file, and so
 // gets this load's result.
-func (c *Correlator) sharing(a *Action) map[uint64]bool {
-	requests := make(map[uint64]bool)
+func (c *Correlator) sharing(a *Action) map[ID]bool {
+	requests := make(map[ID]bool)
 	for _, l := range c.attempts {
 		if l != a && l.ForRequest != 0 && l.Kind == Load && sameFile(l.File, a.File) {
 			requests[l.ForRequest] = true

@@ -74,7 +74,7 @@ func (c *Correlator) retry(a *Action, e Event) []Action {
 		return []Action{*first}
 	}
 	for _, r := range c.requests {
-		r.Loads = slices.DeleteFunc(r.Loads, func(id uint64) bool { return id == first.ID })
+		r.Loads = slices.DeleteFunc(r.Loads, func(id ID) bool { return id == first.ID })
 	}
 	a.FirstTry = &FirstTry{
 		ID: first.ID, Format: first.Image.Format, Errno: first.Errno, ErrnoName: first.ErrnoName, Took: first.Took,

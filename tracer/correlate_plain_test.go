@@ -19,7 +19,7 @@ func TestCorrelatorTakesAnything(t *testing.T) {
 		"init-return|init-return ret=-5|request name=b|request-refused name=b|request-return|read|init|release", "|")
 	random := rand.New(rand.NewPCG(5, 6))
 	c := NewCorrelator(0)
-	given := make(map[uint64]bool)
+	given := make(map[ID]bool)
 	entered := make(map[int]int) // by thread, until it returns
 	take := func(actions []Action) {
 		for _, a := range actions {

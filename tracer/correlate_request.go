@@ -15,7 +15,7 @@ func (c *Correlator) request(e Event) (done []Action) {
 		e.Request = &named
 	}
 	r := &Action{
-		ID:       uint64(e.Time),
+		ID:       ID(e.Time),
 		Kind:     Autoload,
 		Module:   e.Request.Name,
 		NameFrom: NameKernel,

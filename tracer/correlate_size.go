@@ -61,9 +61,9 @@ func (e *Event) bytes() int {
 	case KindMessage:
 		return texts([]string{e.Message.Text})
 	case KindActor:
-		return size(e.Doer) + texts(e.Doer.Args)
-	case KindKin:
-		return size(&e.Kin.Process) + len(e.Kin.Process.Comm)
+		return size(e.Actor) + texts(e.Actor.Args)
+	case KindAncestor:
+		return size(&e.Ancestor.Process) + len(e.Ancestor.Process.Comm)
 	default:
 		return 0
 	}

@@ -17,7 +17,7 @@ func TestSmallSharesOfMemory(t *testing.T) {
 	c.Add(Event{Kind: KindProcess, Time: 1, Process: &whole})
 	thread := Thread{TID: 1 << 20, PID: 1 << 20}
 	c.Add(Event{Kind: KindEnter, Time: 1, Attempt: 1, Thread: thread, Enter: &Enter{Call: FinitModule, Capable: true}})
-	c.Add(Event{Kind: KindKin, Time: 1, Attempt: 1, Thread: thread, Kin: &Kin{Of: 1, ForRequest: 2, Process: root}})
+	c.Add(Event{Kind: KindAncestor, Time: 1, Attempt: 1, Thread: thread, Ancestor: &Ancestor{Of: 1, ForRequest: 2, Process: root}})
 	asker := Thread{TID: 1<<20 + 1, PID: 1<<20 + 1}
 	c.Add(Event{Kind: KindRequest, Time: 2, Thread: asker, Request: &Request{Name: "fs-xfs", Wait: true}})
 	for n := range 5000 {

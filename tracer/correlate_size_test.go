@@ -33,9 +33,9 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// TestUntold: of a process that was given up nothing is made up. The kernel side has
+// TestIncomplete: of a process that was given up nothing is made up. The kernel side has
 // forgotten it before; where it need not have, for memory was short, it is told to.
-func TestUntold(t *testing.T) {
+func TestIncomplete(t *testing.T) {
 	c := NewCorrelator(0)
 	forgotten := make(map[uint32]bool)
 	c.known.forgot = func(p *Process) { forgotten[p.PID] = true }
@@ -55,10 +55,10 @@ func TestUntold(t *testing.T) {
 		p.Namespaces.User.ID = firstUserNamespace
 		return c.known.find(p)
 	}
-	if p := find(1); !p.Untold || p.Exe != nil || !p.Namespaces.User.Initial {
+	if p := find(1); !p.Incomplete || p.Exe != nil || !p.Namespaces.User.Initial {
 		t.Errorf("given up: %+v", p)
 	}
-	if p := find(11); p.Untold || p.Exe == nil {
+	if p := find(11); p.Incomplete || p.Exe == nil {
 		t.Errorf("kept: %+v", p)
 	}
 	for n := range 4 {
@@ -82,14 +82,14 @@ func TestKnownByUse(t *testing.T) {
 		k.touch(&Process{PID: 2})
 	}
 	// 4,095 others have come since: the kernel side may know it still after 1,024.
-	if p := k.find(Process{PID: 1}); p.Untold {
+	if p := k.find(Process{PID: 1}); p.Incomplete {
 		t.Error("the first was given up")
 	}
 	add(1 << 20)
-	if p := k.find(Process{PID: 1}); p.Untold {
+	if p := k.find(Process{PID: 1}); p.Incomplete {
 		t.Error("the one used last was given up")
 	}
-	if p := k.find(Process{PID: 3}); !p.Untold {
+	if p := k.find(Process{PID: 3}); !p.Incomplete {
 		t.Error("the one used longest ago was not given up")
 	}
 }

@@ -185,7 +185,7 @@ func parseEvent(t *testing.T, fields []string) Event {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := Event{Time: time.Duration(at), Attempt: uint64(number("attempt"))}
+	e := Event{Time: time.Duration(at), Attempt: ID(number("attempt"))}
 	e.Thread = Thread{TID: uint32(tid), PID: uint32(tid), Start: time.Duration(number("start"))}
 	text := strings.ReplaceAll(values["text"], "_", " ")
 	switch fields[2] {
@@ -201,13 +201,13 @@ func parseEvent(t *testing.T, fields []string) Event {
 			e.Enter.Call = InitModule
 		}
 		if values["attempt"] == "" {
-			e.Attempt = uint64(at)
+			e.Attempt = ID(at)
 		}
 	case "actor":
-		e.Kind, e.Doer = KindActor, &Doer{Of: uint64(number("of"))}
-	case "kin":
-		e.Kind, e.Kin = KindKin, &Kin{Of: uint64(number("of")), Index: int(number("index")), ForRequest: uint64(number("for_request"))}
-		e.Kin.Process = parseProcess(t, values["process"])
+		e.Kind, e.Actor = KindActor, &ActorDetails{Of: ID(number("of"))}
+	case "ancestor":
+		e.Kind, e.Ancestor = KindAncestor, &Ancestor{Of: ID(number("of")), Index: int(number("index")), ForRequest: ID(number("for_request"))}
+		e.Ancestor.Process = parseProcess(t, values["process"])
 	case "process":
 		e.Kind = KindProcess
 		p := parseProcess(t, values["process"])
@@ -283,14 +283,14 @@ func TestCorrelatorIsBounded(t *testing.T) {
 	c := NewCorrelator(10)
 	var done []Action
 	for i := range 100 {
-		done = append(done, c.Add(Event{Kind: KindEnter, Time: time.Duration(i + 1), Attempt: uint64(i + 1),
+		done = append(done, c.Add(Event{Kind: KindEnter, Time: time.Duration(i + 1), Attempt: ID(i + 1),
 			Thread: Thread{TID: uint32(i)}, Enter: &Enter{Call: FinitModule}})...)
 	}
 	if len(c.Pending()) != 10 || c.Dropped() != 90 || len(done) != 90 {
 		t.Errorf("%d pending, %d dropped, %d given up", len(c.Pending()), c.Dropped(), len(done))
 	}
 	for i, a := range done {
-		if !a.EndLost || a.Outcome != Pending || a.ID != uint64(i+1) {
+		if !a.EndLost || a.Outcome != Pending || a.ID != ID(i+1) {
 			t.Fatalf("given up %d: %+v", i, a)
 		}
 	}
@@ -301,20 +301,20 @@ func TestCorrelatorIsBounded(t *testing.T) {
 func TestHeldIsBounded(t *testing.T) {
 	c := NewCorrelator(10)
 	enter := func(i int) []Action {
-		return c.Add(Event{Kind: KindEnter, Time: time.Duration(i), Attempt: uint64(i), Thread: Thread{TID: uint32(i)}, Enter: &Enter{Call: FinitModule}})
+		return c.Add(Event{Kind: KindEnter, Time: time.Duration(i), Attempt: ID(i), Thread: Thread{TID: uint32(i)}, Enter: &Enter{Call: FinitModule}})
 	}
 	var done []Action
 	for i := range 30 {
 		thread := Thread{TID: uint32(i + 1)}
 		done = append(done, enter(i+1)...)
-		done = append(done, c.Add(Event{Kind: KindImage, Time: time.Duration(i + 1), Attempt: uint64(i + 1), Thread: thread, Image: &Image{Format: FormatXz}})...)
-		done = append(done, c.Add(Event{Kind: KindLeave, Time: time.Duration(i + 1), Attempt: uint64(i + 1), Thread: thread, Return: &Return{Value: -8, Call: FinitModule}})...)
+		done = append(done, c.Add(Event{Kind: KindImage, Time: time.Duration(i + 1), Attempt: ID(i + 1), Thread: thread, Image: &Image{Format: FormatXz}})...)
+		done = append(done, c.Add(Event{Kind: KindLeave, Time: time.Duration(i + 1), Attempt: ID(i + 1), Thread: thread, Return: &Return{Value: -8, Call: FinitModule}})...)
 	}
 	if len(done) != 20 || len(c.Pending()) != 10 || c.Dropped() != 0 || !c.Holds() {
 		t.Errorf("%d done, %d held, %d dropped", len(done), len(c.Pending()), c.Dropped())
 	}
 	for i, a := range done {
-		if a.ID != uint64(i+1) || a.EndLost {
+		if a.ID != ID(i+1) || a.EndLost {
 			t.Errorf("given back %d: %+v", i, a)
 		}
 	}

@@ -27,7 +27,7 @@ func TestCorrelatorBytes(t *testing.T) {
 		}},
 		{name: "messages", most: most, n: 64 * 300, feed: func(c *Correlator, n int) {
 			thread := Thread{TID: uint32(1 + n/300), PID: uint32(1 + n/300)}
-			id := uint64(1 + n/300)
+			id := ID(1 + n/300)
 			if n%300 == 0 {
 				c.Add(Event{Kind: KindEnter, Time: time.Duration(id), Attempt: id, Thread: thread, Enter: &Enter{Call: FinitModule, Capable: true}})
 			}
@@ -35,18 +35,18 @@ func TestCorrelatorBytes(t *testing.T) {
 		}},
 		{name: "attempts", most: most, n: 20000, feed: func(c *Correlator, n int) {
 			thread := Thread{TID: uint32(n), PID: uint32(n)}
-			c.Add(Event{Kind: KindEnter, Time: time.Duration(n), Attempt: uint64(n), Thread: thread, Enter: &Enter{Call: FinitModule, Text: longest(1020, n)}})
-			c.Add(Event{Kind: KindActor, Time: time.Duration(n), Attempt: uint64(n), Thread: thread, Doer: &Doer{Of: uint64(n), Args: arguments(make([]byte, 512))}})
-			c.Add(Event{Kind: KindFile, Time: time.Duration(n), Attempt: uint64(n), Thread: thread, File: &File{Path: longest(1279, n)}})
+			c.Add(Event{Kind: KindEnter, Time: time.Duration(n), Attempt: ID(n), Thread: thread, Enter: &Enter{Call: FinitModule, Text: longest(1020, n)}})
+			c.Add(Event{Kind: KindActor, Time: time.Duration(n), Attempt: ID(n), Thread: thread, Actor: &ActorDetails{Of: ID(n), Args: arguments(make([]byte, 512))}})
+			c.Add(Event{Kind: KindFile, Time: time.Duration(n), Attempt: ID(n), Thread: thread, File: &File{Path: longest(1279, n)}})
 		}},
 		{name: "requests", most: most, n: 1500, feed: func(c *Correlator, n int) {
 			thread := Thread{TID: uint32(n), PID: uint32(n)}
 			c.Add(Event{Kind: KindRequest, Time: time.Duration(n), Thread: thread, Request: &Request{Name: longest(55, n), Wait: true, Unprivileged: true}})
-			c.Add(Event{Kind: KindActor, Time: time.Duration(n), Thread: thread, Doer: &Doer{Of: uint64(n), Args: arguments(make([]byte, 512))}})
+			c.Add(Event{Kind: KindActor, Time: time.Duration(n), Thread: thread, Actor: &ActorDetails{Of: ID(n), Args: arguments(make([]byte, 512))}})
 			for i := range maxProcesses {
 				p := worstProcess(n*maxProcesses + i)
-				kin := Process{PID: p.PID, Start: p.Start, Comm: p.Comm, UID: p.UID, Cgroup: Cgroup{ID: p.Cgroup.ID}}
-				c.Add(Event{Kind: KindKin, Time: time.Duration(n), Thread: thread, Kin: &Kin{Of: uint64(n), Index: i, Process: kin}})
+				member := Process{PID: p.PID, Start: p.Start, Comm: p.Comm, UID: p.UID, Cgroup: Cgroup{ID: p.Cgroup.ID}}
+				c.Add(Event{Kind: KindAncestor, Time: time.Duration(n), Thread: thread, Ancestor: &Ancestor{Of: ID(n), Index: i, Process: member}})
 				c.Add(Event{Kind: KindProcess, Time: time.Duration(n), Thread: thread, Unprivileged: true, Process: &p})
 			}
 			c.Add(Event{Kind: KindRequestReturn, Time: time.Duration(n), Thread: thread, Return: &Return{Value: -int64(unix.ENOENT)}})

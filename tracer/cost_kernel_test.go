@@ -50,11 +50,11 @@ func median(times []time.Duration) time.Duration {
 // loadsSince returns the loads that came to live since it was last called, and
 // how many events each took. It reads what is queued: nothing runs beside the
 // loads themselves.
-func loadsSince(t testing.TB, tr *tracer.Tracer) (loads []tracer.Action, events map[uint64]int) {
+func loadsSince(t testing.TB, tr *tracer.Tracer) (loads []tracer.Action, events map[tracer.ID]int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	events = make(map[uint64]int)
+	events = make(map[tracer.ID]int)
 	c := tracer.NewCorrelator(0)
 	var done []tracer.Action
 	for e, err := range tr.Events(ctx) {
@@ -88,7 +88,7 @@ func testNoEventPerSymbol(t *testing.T, tr *tracer.Tracer) {
 	checkEvents(t, loads, events)
 }
 
-func checkEvents(t testing.TB, loads []tracer.Action, events map[uint64]int) {
+func checkEvents(t testing.TB, loads []tracer.Action, events map[tracer.ID]int) {
 	t.Helper()
 	if len(loads) == 0 || loads[len(loads)-1].Module != "xfs" {
 		t.Fatalf("the last load is not of xfs: %v", loads)

@@ -22,7 +22,7 @@ func decode(raw []byte) (Event, error) {
 	e := Event{
 		Kind:    Kind(h.Kind),
 		Time:    time.Duration(h.Time),
-		Attempt: h.Attempt,
+		Attempt: ID(h.Attempt),
 		CPU:     h.Cpu,
 		Lost:    h.Lost,
 		Thread: Thread{
@@ -69,9 +69,9 @@ func decodePayload(e *Event, raw []byte) (err error) {
 	case KindMessage:
 		e.Message, err = textPayload(raw, unsafe.Offsetof(bpfTextEvent{}.Text), decodeMessage)
 	case KindActor:
-		e.Doer, err = textPayload(raw, unsafe.Offsetof(bpfActorEvent{}.Args), decodeDoer)
-	case KindKin:
-		e.Kin, err = payload(raw, decodeKin)
+		e.Actor, err = textPayload(raw, unsafe.Offsetof(bpfActorEvent{}.Args), decodeActor)
+	case KindAncestor:
+		e.Ancestor, err = payload(raw, decodeAncestor)
 	case KindProcess:
 		e.Process, err = payload(raw, decodeProcess)
 	default:

@@ -7,16 +7,16 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/wire"
 )
 
-func decodeDoer(w *bpfActorEvent) Doer {
-	d := Doer{Of: w.Of, Capabilities: Capabilities(w.Capabilities), ArgsCut: has(&w.H, bpfFlagFLAG_CUT)}
+func decodeActor(w *bpfActorEvent) ActorDetails {
+	d := ActorDetails{Of: ID(w.Of), Capabilities: Capabilities(w.Capabilities), ArgsCut: has(&w.H, bpfFlagFLAG_CUT)}
 	if !has(&w.H, bpfFlagFLAG_UNREADABLE) {
 		d.Args = arguments(w.Args[:min(int(w.Length), len(w.Args))])
 	}
 	return d
 }
 
-func decodeKin(w *bpfKinEvent) Kin {
-	return Kin{Of: w.Of, ForRequest: w.Request, Index: int(w.Index), AncestorsCut: has(&w.H, bpfFlagFLAG_CUT), Process: processOf(&w.Process)}
+func decodeAncestor(w *bpfAncestorEvent) Ancestor {
+	return Ancestor{Of: ID(w.Of), ForRequest: ID(w.Request), Index: int(w.Index), AncestorsCut: has(&w.H, bpfFlagFLAG_CUT), Process: processOf(&w.Process)}
 }
 
 // arguments takes a command line apart, each argument of which is ended by NUL,

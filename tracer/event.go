@@ -35,7 +35,7 @@ const (
 	KindMessage       = Kind(bpfKindKIND_MESSAGE)        // message
 	KindDied          = Kind(bpfKindKIND_DIED)           // died
 	KindActor         = Kind(bpfKindKIND_ACTOR)          // actor
-	KindKin           = Kind(bpfKindKIND_KIN)            // kin
+	KindAncestor      = Kind(bpfKindKIND_ANCESTOR)       // ancestor
 	KindProcess       = Kind(bpfKindKIND_PROCESS)        // process
 )
 
@@ -108,30 +108,30 @@ func parseName[T interface {
 type Event struct {
 	Kind Kind `json:"event"`
 	// Time is the kernel's time of the event since boot (CLOCK_BOOTTIME).
-	Time time.Duration `json:"boottime_ns"`
+	Time time.Duration `json:"boottime_ns,string"`
 	// Attempt names the system call that the thread is inside, by the time at
 	// which it entered; zero outside one, or where the entry was not seen.
-	Attempt uint64 `json:"attempt,omitempty"`
+	Attempt ID `json:"attempt,omitempty"`
 	// Thread is the one that did it. All events of an attempt share it.
 	Thread Thread `json:"thread"`
 	CPU    uint32 `json:"cpu"`
 	// Lost counts the events that this CPU could not deliver before this one.
 	Lost uint64 `json:"lost"`
 
-	Enter   *Enter   `json:"enter,omitempty"`   // enter
-	Return  *Return  `json:"return,omitempty"`  // leave, *_return, died
-	File    *File    `json:"file,omitempty"`    // file
-	Image   *Image   `json:"image,omitempty"`   // image
-	Denial  *Denial  `json:"denial,omitempty"`  // denied
-	Lookup  *Lookup  `json:"lookup,omitempty"`  // lookup
-	Step    *Step    `json:"stage,omitempty"`   // stage
-	Params  *Params  `json:"params,omitempty"`  // parse_args
-	Module  *Module  `json:"module,omitempty"`  // module_load, do_init_module, free_module, module_free
-	Request *Request `json:"request,omitempty"` // module_request, request_refused
-	Message *Message `json:"message,omitempty"` // message
-	Doer    *Doer    `json:"actor,omitempty"`   // actor
-	Kin     *Kin     `json:"kin,omitempty"`     // kin
-	Process *Process `json:"process,omitempty"` // process
+	Enter    *Enter        `json:"enter,omitempty"`    // enter
+	Return   *Return       `json:"return,omitempty"`   // leave, *_return, died
+	File     *File         `json:"file,omitempty"`     // file
+	Image    *Image        `json:"image,omitempty"`    // image
+	Denial   *Denial       `json:"denial,omitempty"`   // denied
+	Lookup   *Lookup       `json:"lookup,omitempty"`   // lookup
+	Step     *Step         `json:"stage,omitempty"`    // stage
+	Params   *Params       `json:"params,omitempty"`   // parse_args
+	Module   *Module       `json:"module,omitempty"`   // module_load, do_init_module, free_module, module_free
+	Request  *Request      `json:"request,omitempty"`  // module_request, request_refused
+	Message  *Message      `json:"message,omitempty"`  // message
+	Actor    *ActorDetails `json:"actor,omitempty"`    // actor
+	Ancestor *Ancestor     `json:"ancestor,omitempty"` // ancestor
+	Process  *Process      `json:"process,omitempty"`  // process
 
 	// Unprivileged says of a process that it was told for the sake of a thread without
 	// CAP_SYS_MODULE in the first user namespace.
@@ -145,11 +145,11 @@ type Thread struct {
 	PID uint32 `json:"pid"`
 	// Start is when its process began, since boot: with PID it names the
 	// process even after the number is used again.
-	Start    time.Duration `json:"start_boottime_ns"`
+	Start    time.Duration `json:"start_boottime_ns,string"`
 	UID      uint32        `json:"uid"`
 	GID      uint32        `json:"gid"`
 	Comm     string        `json:"comm"`
-	CgroupID uint64        `json:"cgroup_id"`
+	CgroupID uint64        `json:"cgroup_id,string"`
 }
 
 // Enter is a system call as its caller made it. Every field is the caller's
@@ -163,8 +163,8 @@ type Enter struct {
 	// namespace, which is what the kernel asks for first.
 	Capable bool   `json:"capable"`
 	Flags   uint32 `json:"flags"`
-	FD      int32  `json:"fd"`   // finit_module; -1 otherwise
-	Size    uint64 `json:"size"` // init_module: bytes of the image
+	FD      int32  `json:"fd"`          // finit_module; -1 otherwise
+	Size    uint64 `json:"size,string"` // init_module: bytes of the image
 	// Text is the parameter string, or for delete_module the module's name.
 	Text string `json:"text"`
 	// TextCut says that the text was longer than what was kept of it.
@@ -196,7 +196,7 @@ type File struct {
 	PathCut bool `json:"path_cut,omitempty"`
 	// Device is of the superblock: for an overlay the overlay's own.
 	Device Device `json:"device"`
-	Inode  uint64 `json:"inode"`
+	Inode  uint64 `json:"inode,string"`
 	Size   uint64 `json:"size"` // bytes
 	// FSMagic is the file system's magic number (statfs(2)).
 	FSMagic uint64 `json:"fs_magic"`
@@ -205,7 +205,7 @@ type File struct {
 	UID  uint32 `json:"uid"`
 	GID  uint32 `json:"gid"`
 	// ChangeTimeNS is its change time in nanoseconds since 1970; zero for unknown.
-	ChangeTimeNS int64 `json:"change_time_ns,omitempty"`
+	ChangeTimeNS int64 `json:"change_time_ns,string,omitempty"`
 	// Memfd tells a file that only ever lived in memory.
 	Memfd bool `json:"memfd,omitempty"`
 	// Deleted tells a file whose name is gone.
@@ -356,7 +356,7 @@ type Message struct {
 	Cut  bool   `json:"cut,omitempty"`
 	// Record is where the kernel's log keeps it: a later message of the same
 	// record has grown, and replaces this one. Zero where not known.
-	Record uint64 `json:"record,omitempty"`
+	Record uint64 `json:"record,string,omitempty"`
 }
 
 // State is a module's state.

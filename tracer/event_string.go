@@ -28,13 +28,13 @@ func _() {
 	_ = x[KindMessage-18]
 	_ = x[KindDied-19]
 	_ = x[KindActor-20]
-	_ = x[KindKin-21]
+	_ = x[KindAncestor-21]
 	_ = x[KindProcess-22]
 }
 
-const _Kind_name = "enterleavefileimagedeniedlookupstageparse_argsmodule_loaddo_init_moduledo_one_initcall_returndo_init_module_returnfree_modulemodule_freemodule_requestrequest_refusedmodule_request_returnmessagediedactorkinprocess"
+const _Kind_name = "enterleavefileimagedeniedlookupstageparse_argsmodule_loaddo_init_moduledo_one_initcall_returndo_init_module_returnfree_modulemodule_freemodule_requestrequest_refusedmodule_request_returnmessagediedactorancestorprocess"
 
-var _Kind_index = [...]uint8{0, 5, 10, 14, 19, 25, 31, 36, 46, 57, 71, 93, 114, 125, 136, 150, 165, 186, 193, 197, 202, 205, 212}
+var _Kind_index = [...]uint8{0, 5, 10, 14, 19, 25, 31, 36, 46, 57, 71, 93, 114, 125, 136, 150, 165, 186, 193, 197, 202, 210, 217}
 
 func (i Kind) String() string {
 	idx := int(i) - 1

@@ -30,8 +30,8 @@ type Folded struct {
 	// Unread counts those of Count which would have been told, had the reader not been behind.
 	Unread uint64 `json:"unread,omitempty"`
 	// First and Last are the kernel's times since boot of the first and the last of them.
-	First time.Duration `json:"first_boottime_ns"`
-	Last  time.Duration `json:"last_boottime_ns"`
+	First time.Duration `json:"first_boottime_ns,string"`
+	Last  time.Duration `json:"last_boottime_ns,string"`
 }
 
 // Folded reads the counters as they are now, those of all users since Open, in the order

@@ -24,28 +24,28 @@ const (
 // MarshalText gives the name that [Need.String] gives.
 func (n Need) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
 
-// place is where in the kernel a hook sits, and so which programs can be
+// hookType is where in a kernel function a hook is attached, and so which programs can be
 // attached there.
-type place uint8
+type hookType uint8
 
 const (
-	entry       place = iota // fentry or kprobe
-	exit                     // fexit or kretprobe
-	probe                    // kprobe in every mode
-	probeReturn              // kretprobe in every mode
-	tracepoint               // raw tracepoint in every mode
+	entry       hookType = iota // fentry or kprobe
+	exit                        // fexit or kretprobe
+	probe                       // kprobe in every mode
+	probeReturn                 // kretprobe in every mode
+	tracepoint                  // raw tracepoint in every mode
 )
 
-// hook names one place in the kernel. The programs and their targets are in
+// hook is one BPF program that is attached to one function of the kernel. The programs and their targets are in
 // bpf/hooks; here is only what its absence costs.
 type hook struct {
-	name  string
-	place place
-	need  Need
-	tells string
-	// spare names other hooks that tell the same: where they are attached, what this
+	name     string
+	hookType hookType
+	need     Need
+	tells    string
+	// backups names other hooks that report the same: where they are attached, what this
 	// one misses is not missing.
-	spare []string
+	backups []string
 	// from and before bound the kernels that the hook is for; zero for no bound.
 	from, before version
 }
@@ -75,64 +75,64 @@ func hooks() []hook {
 	const security = "that a security module refused the bytes of a module"
 	const messages = "what the kernel and the module print meanwhile"
 	return []hook{
-		{name: "write_enabled_file_bool", place: probe, need: Optional, tells: "that somebody switches all kprobes off for a moment"},
-		{name: "security_kernel_read_file", place: entry, need: Optional, tells: "the file that the kernel itself reads, and the stage read"},
-		{name: "security_kernel_load_data", place: entry, need: Optional, tells: "the stage read of init_module"},
-		{name: "security_kernel_read_file", place: exit, need: Optional, tells: security},
-		{name: "security_kernel_post_read_file", place: exit, need: Optional, tells: security},
-		{name: "security_kernel_load_data", place: exit, need: Optional, tells: security},
-		{name: "security_kernel_post_load_data", place: exit, need: Optional, tells: security},
-		{name: "idempotent_init_module", place: entry, need: WherePresent, from: version{6, 5}, tells: "that a load which shares another's result is of the file that its caller named"},
-		{name: "load_module", place: entry, need: Optional, tells: "the stage verify, and what kind of file it is"},
-		{name: "find_module_all", place: exit, need: Optional, tells: "the module that is in the way of a load or unload, and who holds it"},
-		{name: "find_module_all", place: entry, need: Optional, tells: "the module that is in the way of a load or unload, and who holds it"},
-		{name: "resolve_symbol", place: entry, need: Optional, tells: "the stage resolve, and how many symbols"},
-		{name: "apply_relocate_add", place: entry, need: Optional, tells: "the stage relocate"},
-		{name: "module_finalize", place: entry, need: Optional, tells: "the stage finalize"},
-		{name: "parse_args", place: probe, need: Optional, tells: "the stage params, and the parameters as the kernel has them"},
-		{name: "mod_sysfs_setup", place: entry, need: Optional, tells: "the stage sysfs"},
-		{name: "console", place: tracepoint, tells: messages, from: messagesMoved(), need: Optional},
-		{name: "prb_commit", place: entry, tells: messages, before: messagesMoved(), need: Optional},
-		{name: "prb_final_commit", place: entry, tells: messages, before: messagesMoved(), need: Optional},
-		{name: "make_task_dead", place: entry, need: Optional, tells: "that a thread died in a load"},
-		{name: "module_load", place: tracepoint, need: Required, tells: "the module before its init", spare: []string{"do_init_module"}},
-		{name: "do_init_module", place: probe, need: Required, tells: "the module before its init, and the stage init"},
-		{name: "do_one_initcall", place: probeReturn, need: Optional, tells: "what the module's own init returned"},
-		{name: "do_init_module", place: probeReturn, need: Required, tells: "the end of the init"},
-		{name: "free_module", place: probe, need: Required, tells: "that a module's memory goes"},
-		{name: "module_free", place: tracepoint, need: Required, tells: "that a module's memory goes", spare: []string{"free_module"}},
-		{name: "request_module", place: probeReturn, need: Optional, tells: "how a request ended"},
-		{name: "call_usermodehelper_exec_async", place: entry, need: Optional, tells: "for which request a load is made"},
-		{name: "call_usermodehelper_exec", place: probe, need: Optional, tells: "for which request a load is made"},
-		{name: "security_kernel_module_request", place: exit, need: Optional, tells: "that a security module refused a request"},
-		{name: "security_kernel_module_request", place: entry, need: Optional, tells: "that a security module refused a request"},
-		{name: "module_request", place: tracepoint, need: Required, tells: "requests for modules", spare: []string{"call_usermodehelper_exec", "request_module"}},
-		{name: "request_module", place: probe, need: Optional, tells: "requests that come to no helper, and for which request a load is made"},
-		{name: "finit_module", place: probeReturn, need: Required, tells: "the result of a load"},
-		{name: "init_module", place: probeReturn, need: Required, tells: "the result of a load"},
-		{name: "delete_module", place: probeReturn, need: Required, tells: "the result of an unload"},
-		{name: "finit_module32", place: probeReturn, need: WherePresent, tells: "the result of a 32-bit program's load"},
-		{name: "init_module32", place: probeReturn, need: WherePresent, tells: "the result of a 32-bit program's load"},
-		{name: "delete_module32", place: probeReturn, need: WherePresent, tells: "the result of a 32-bit program's unload"},
-		{name: "finit_module", place: entry, need: Required, tells: "attempts to load"},
-		{name: "init_module", place: entry, need: Required, tells: "attempts to load"},
-		{name: "delete_module", place: entry, need: Required, tells: "attempts to unload"},
-		{name: "finit_module32", place: entry, need: WherePresent, tells: "attempts to load by 32-bit programs"},
-		{name: "init_module32", place: entry, need: WherePresent, tells: "attempts to load by 32-bit programs"},
-		{name: "delete_module32", place: entry, need: WherePresent, tells: "attempts to unload by 32-bit programs"},
+		{name: "write_enabled_file_bool", hookType: probe, need: Optional, tells: "that somebody switches all kprobes off for a moment"},
+		{name: "security_kernel_read_file", hookType: entry, need: Optional, tells: "the file that the kernel itself reads, and the stage read"},
+		{name: "security_kernel_load_data", hookType: entry, need: Optional, tells: "the stage read of init_module"},
+		{name: "security_kernel_read_file", hookType: exit, need: Optional, tells: security},
+		{name: "security_kernel_post_read_file", hookType: exit, need: Optional, tells: security},
+		{name: "security_kernel_load_data", hookType: exit, need: Optional, tells: security},
+		{name: "security_kernel_post_load_data", hookType: exit, need: Optional, tells: security},
+		{name: "idempotent_init_module", hookType: entry, need: WherePresent, from: version{6, 5}, tells: "that a load which shares another's result is of the file that its caller named"},
+		{name: "load_module", hookType: entry, need: Optional, tells: "the stage verify, and what kind of file it is"},
+		{name: "find_module_all", hookType: exit, need: Optional, tells: "the module that is in the way of a load or unload, and who holds it"},
+		{name: "find_module_all", hookType: entry, need: Optional, tells: "the module that is in the way of a load or unload, and who holds it"},
+		{name: "resolve_symbol", hookType: entry, need: Optional, tells: "the stage resolve, and how many symbols"},
+		{name: "apply_relocate_add", hookType: entry, need: Optional, tells: "the stage relocate"},
+		{name: "module_finalize", hookType: entry, need: Optional, tells: "the stage finalize"},
+		{name: "parse_args", hookType: probe, need: Optional, tells: "the stage params, and the parameters as the kernel has them"},
+		{name: "mod_sysfs_setup", hookType: entry, need: Optional, tells: "the stage sysfs"},
+		{name: "console", hookType: tracepoint, tells: messages, from: messagesMoved(), need: Optional},
+		{name: "prb_commit", hookType: entry, tells: messages, before: messagesMoved(), need: Optional},
+		{name: "prb_final_commit", hookType: entry, tells: messages, before: messagesMoved(), need: Optional},
+		{name: "make_task_dead", hookType: entry, need: Optional, tells: "that a thread died in a load"},
+		{name: "module_load", hookType: tracepoint, need: Required, tells: "the module before its init", backups: []string{"do_init_module"}},
+		{name: "do_init_module", hookType: probe, need: Required, tells: "the module before its init, and the stage init"},
+		{name: "do_one_initcall", hookType: probeReturn, need: Optional, tells: "what the module's own init returned"},
+		{name: "do_init_module", hookType: probeReturn, need: Required, tells: "the end of the init"},
+		{name: "free_module", hookType: probe, need: Required, tells: "that a module's memory goes"},
+		{name: "module_free", hookType: tracepoint, need: Required, tells: "that a module's memory goes", backups: []string{"free_module"}},
+		{name: "request_module", hookType: probeReturn, need: Optional, tells: "how a request ended"},
+		{name: "call_usermodehelper_exec_async", hookType: entry, need: Optional, tells: "for which request a load is made"},
+		{name: "call_usermodehelper_exec", hookType: probe, need: Optional, tells: "for which request a load is made"},
+		{name: "security_kernel_module_request", hookType: exit, need: Optional, tells: "that a security module refused a request"},
+		{name: "security_kernel_module_request", hookType: entry, need: Optional, tells: "that a security module refused a request"},
+		{name: "module_request", hookType: tracepoint, need: Required, tells: "requests for modules", backups: []string{"call_usermodehelper_exec", "request_module"}},
+		{name: "request_module", hookType: probe, need: Optional, tells: "requests that come to no helper, and for which request a load is made"},
+		{name: "finit_module", hookType: probeReturn, need: Required, tells: "the result of a load"},
+		{name: "init_module", hookType: probeReturn, need: Required, tells: "the result of a load"},
+		{name: "delete_module", hookType: probeReturn, need: Required, tells: "the result of an unload"},
+		{name: "finit_module32", hookType: probeReturn, need: WherePresent, tells: "the result of a 32-bit program's load"},
+		{name: "init_module32", hookType: probeReturn, need: WherePresent, tells: "the result of a 32-bit program's load"},
+		{name: "delete_module32", hookType: probeReturn, need: WherePresent, tells: "the result of a 32-bit program's unload"},
+		{name: "finit_module", hookType: entry, need: Required, tells: "attempts to load"},
+		{name: "init_module", hookType: entry, need: Required, tells: "attempts to load"},
+		{name: "delete_module", hookType: entry, need: Required, tells: "attempts to unload"},
+		{name: "finit_module32", hookType: entry, need: WherePresent, tells: "attempts to load by 32-bit programs"},
+		{name: "init_module32", hookType: entry, need: WherePresent, tells: "attempts to load by 32-bit programs"},
+		{name: "delete_module32", hookType: entry, need: WherePresent, tells: "attempts to unload by 32-bit programs"},
 	}
 }
 
 // programs gives the names of the programs that can serve the hook, best first.
 func (h hook) programs(b Backend) []string {
 	switch {
-	case h.place == tracepoint:
+	case h.hookType == tracepoint:
 		return []string{"tracepoint_" + h.name}
-	case h.place == probe, h.place == entry && b == Kprobe:
+	case h.hookType == probe, h.hookType == entry && b == Kprobe:
 		return []string{"kprobe_" + h.name}
-	case h.place == probeReturn:
+	case h.hookType == probeReturn:
 		return []string{"kretprobe_" + h.name}
-	case h.place == entry:
+	case h.hookType == entry:
 		return []string{"fentry_" + h.name, "kprobe_" + h.name}
 	case b == Kprobe:
 		return []string{"kretprobe_" + h.name}

@@ -114,7 +114,7 @@ func (k *known) find(p Process) Process {
 	}
 	found := p
 	if told == nil {
-		found.Untold = true
+		found.Incomplete = true
 		found.Namespaces.User.Initial = p.Namespaces.User.ID == firstUserNamespace
 	} else {
 		found = *told

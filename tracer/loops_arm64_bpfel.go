@@ -191,6 +191,7 @@ const (
 	loopsProgTracepointModuleLoad                 = "tracepoint_module_load"
 	loopsProgTracepointModuleRequest              = "tracepoint_module_request"
 	loopsVarUnusedActor                           = "unused_actor"
+	loopsVarUnusedAncestor                        = "unused_ancestor"
 	loopsVarUnusedCall                            = "unused_call"
 	loopsVarUnusedDenied                          = "unused_denied"
 	loopsVarUnusedDoor                            = "unused_door"
@@ -202,7 +203,6 @@ const (
 	loopsVarUnusedFormat                          = "unused_format"
 	loopsVarUnusedHeader                          = "unused_header"
 	loopsVarUnusedImage                           = "unused_image"
-	loopsVarUnusedKin                             = "unused_kin"
 	loopsVarUnusedKind                            = "unused_kind"
 	loopsVarUnusedLookup                          = "unused_lookup"
 	loopsVarUnusedLoss                            = "unused_loss"
@@ -360,6 +360,7 @@ type loopsMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type loopsVariableSpecs struct {
 	UnusedActor        *ebpf.VariableSpec `ebpf:"unused_actor"`
+	UnusedAncestor     *ebpf.VariableSpec `ebpf:"unused_ancestor"`
 	UnusedCall         *ebpf.VariableSpec `ebpf:"unused_call"`
 	UnusedDenied       *ebpf.VariableSpec `ebpf:"unused_denied"`
 	UnusedDoor         *ebpf.VariableSpec `ebpf:"unused_door"`
@@ -371,7 +372,6 @@ type loopsVariableSpecs struct {
 	UnusedFormat       *ebpf.VariableSpec `ebpf:"unused_format"`
 	UnusedHeader       *ebpf.VariableSpec `ebpf:"unused_header"`
 	UnusedImage        *ebpf.VariableSpec `ebpf:"unused_image"`
-	UnusedKin          *ebpf.VariableSpec `ebpf:"unused_kin"`
 	UnusedKind         *ebpf.VariableSpec `ebpf:"unused_kind"`
 	UnusedLookup       *ebpf.VariableSpec `ebpf:"unused_lookup"`
 	UnusedLoss         *ebpf.VariableSpec `ebpf:"unused_loss"`
@@ -460,6 +460,7 @@ func (m *loopsMaps) Close() error {
 // It can be passed to loadLoopsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type loopsVariables struct {
 	UnusedActor        *ebpf.Variable `ebpf:"unused_actor"`
+	UnusedAncestor     *ebpf.Variable `ebpf:"unused_ancestor"`
 	UnusedCall         *ebpf.Variable `ebpf:"unused_call"`
 	UnusedDenied       *ebpf.Variable `ebpf:"unused_denied"`
 	UnusedDoor         *ebpf.Variable `ebpf:"unused_door"`
@@ -471,7 +472,6 @@ type loopsVariables struct {
 	UnusedFormat       *ebpf.Variable `ebpf:"unused_format"`
 	UnusedHeader       *ebpf.Variable `ebpf:"unused_header"`
 	UnusedImage        *ebpf.Variable `ebpf:"unused_image"`
-	UnusedKin          *ebpf.Variable `ebpf:"unused_kin"`
 	UnusedKind         *ebpf.Variable `ebpf:"unused_kind"`
 	UnusedLookup       *ebpf.Variable `ebpf:"unused_lookup"`
 	UnusedLoss         *ebpf.Variable `ebpf:"unused_loss"`

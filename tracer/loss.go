@@ -58,7 +58,7 @@ func (t *Tracer) readLoss() (Loss, error) {
 	}
 	profile := kprobeProfile()
 	for name, a := range t.attached {
-		if !a.spare {
+		if !a.backedUp {
 			l.miss(a.target, a.missed(profile)+absent[name]-t.absent[name])
 		}
 		if shared, ok := a.link.(*sharedLink); ok {

@@ -39,9 +39,9 @@ type ring struct {
 }
 
 const (
-	recordHeader = 8 // the length with its flags, and an offset that is the kernel's own
-	recordBusy   = unix.BPF_RINGBUF_BUSY_BIT
-	recordTossed = unix.BPF_RINGBUF_DISCARD_BIT
+	recordHeader    = 8 // the length with its flags, and an offset that is the kernel's own
+	recordBusy      = unix.BPF_RINGBUF_BUSY_BIT
+	recordDiscarded = unix.BPF_RINGBUF_DISCARD_BIT
 )
 
 // gatherFor is how long an empty ring is left alone when something comes: an action has a
@@ -131,12 +131,12 @@ func (r *ring) take(b *batch) error {
 		if !ok {
 			return nil
 		}
-		size := uint64(header &^ (recordBusy | recordTossed))
+		size := uint64(header &^ (recordBusy | recordDiscarded))
 		if size > r.size {
 			return fmt.Errorf("record of %d bytes in a ring of %d", size, r.size)
 		}
 		end := at + recordHeader + (size+7)&^7
-		if header&recordTossed == 0 {
+		if header&recordDiscarded == 0 {
 			head, tail := r.record(at+recordHeader, size)
 			b.add(end, head, tail)
 		}

@@ -40,7 +40,7 @@ func (w writtenRing) room() uint64 {
 }
 
 // TestRingTake: records of all sizes come out as they went in, also those that wrap round,
-// and those that the kernel tossed do not; each with its place. What was read is room again.
+// and those that the kernel discarded do not; each with its place. What was read is room again.
 func TestRingTake(t *testing.T) {
 	w := newWrittenRing(8192)
 	random := rand.New(rand.NewPCG(3, 4))
@@ -56,7 +56,7 @@ func TestRingTake(t *testing.T) {
 			}
 			w.write(record, 0)
 			want.add(w.written().Load(), record, nil)
-			w.write([]byte("tossed"), recordTossed)
+			w.write([]byte("discarded"), recordDiscarded)
 		}
 		var got batch
 		if err := w.take(&got); err != nil {

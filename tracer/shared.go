@@ -41,7 +41,7 @@ func (at *attacher) newSharing(running version) (*sharing, error) {
 	defer finder.Close()
 	s := &sharing{functions: make(map[string]uint32)}
 	for _, h := range at.hooks {
-		if h.place == tracepoint {
+		if h.hookType == tracepoint {
 			continue
 		}
 		if err := s.find(finder, at.maps[bpfMapFunctions], at.spec.Programs[h.programs(Kprobe)[0]].AttachTo); err != nil {

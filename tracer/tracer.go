@@ -231,7 +231,7 @@ func (t *Tracer) attachAll(at *attacher) error {
 	for _, h := range at.hooks {
 		t.coverage.Hooks = append(t.coverage.Hooks, at.attach(h))
 	}
-	at.markSpares()
+	at.markBackedUp()
 	return due
 }
 

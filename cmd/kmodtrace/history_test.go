@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/jsonline"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/service"
 )
@@ -116,7 +117,11 @@ func TestHistoryOfRecordedActions(t *testing.T) {
 				t.Errorf("%v\n%s", err, line)
 			}
 			var got struct{ Action json.RawMessage }
-			if err := json.Unmarshal([]byte(line), &got); err != nil || !sameJSON(got.Action, lines[i]) {
+			want, err := jsonline.Upgrade(lines[i])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := json.Unmarshal([]byte(line), &got); err != nil || !sameJSON(got.Action, want) {
 				t.Errorf("what was recorded: %s\nwhat is told: %s", lines[i], got.Action)
 			}
 		}
@@ -206,7 +211,7 @@ func tamper(t testing.TB, path, from, to string) {
 // shown too, and the exit status tells.
 func TestHistoryOfChangedRecords(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
-	body := `"body":{"id":1,"action":"load","module":"%s","module_from":"kernel","outcome":"live","start_boottime_ns":1,"thread":{"tid":7,"pid":7,"start_boottime_ns":1,"uid":0,"gid":0,"comm":"insmod","cgroup_id":1},"seen":[]}`
+	body := `"body":{"schema":1,"id":"1","action":"load","module":"%s","module_from":"kernel","outcome":"live","start_boottime_ns":"1","thread":{"tid":7,"pid":7,"start_boottime_ns":"1","uid":0,"gid":0,"comm":"insmod","cgroup_id":"1"},"seen":[]}`
 	var lines strings.Builder
 	for i, m := range []string{"first", "second", "third"} {
 		fmt.Fprintf(&lines, `{"time":"2026-03-01T1%d:00:00Z","boot":"%s","module":"%s","action":"load","outcome":"live","user":"user%d",`+body+"}\n", i, testBoot, m, i, m)

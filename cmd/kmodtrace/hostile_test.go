@@ -18,6 +18,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/diag"
 	"github.com/kmodtrace/kmodtrace/internal/doctor"
 	"github.com/kmodtrace/kmodtrace/internal/history"
+	"github.com/kmodtrace/kmodtrace/internal/jsonline"
 	"github.com/kmodtrace/kmodtrace/internal/lab"
 	"github.com/kmodtrace/kmodtrace/internal/lab/cmdline"
 	"github.com/kmodtrace/kmodtrace/internal/picture"
@@ -197,7 +198,7 @@ func TestHostileText(t *testing.T) {
 		}
 		checkShown(t, name+" as indented JSON", b.String())
 		var got, want any
-		if json.Unmarshal(b.Bytes(), &got) != nil || json.Unmarshal(mustJSON(record), &want) != nil || !reflect.DeepEqual(got, want) {
+		if json.Unmarshal(b.Bytes(), &got) != nil || json.Unmarshal(mustJSON(jsonline.Object{Value: record}), &want) != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: not the same when it is decoded", name)
 		}
 		if shown[name] == nil {

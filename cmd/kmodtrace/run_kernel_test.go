@@ -193,7 +193,7 @@ func (s *tracedSteps) end() (said []activity) {
 	type action struct {
 		Action, Module, Outcome string
 		ErrnoName               string `json:"errno_name"`
-		Start                   int64  `json:"start_boottime_ns"`
+		Start                   int64  `json:"start_boottime_ns,string"`
 	}
 	var all []action
 	for line := range bytes.Lines(data) {

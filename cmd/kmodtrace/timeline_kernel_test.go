@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/act"
 	"github.com/kmodtrace/kmodtrace/internal/await"
+	"github.com/kmodtrace/kmodtrace/internal/jsonline"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
@@ -276,7 +276,7 @@ func leave(t *testing.T, name string, p *timeline.Picture) {
 		recorded.Actions = append(recorded.Actions, a.Record)
 	}
 	recorded.Facts = p.Main.Facts
-	text, err := json.Marshal(recorded)
+	text, err := jsonline.Marshal(recorded)
 	if err != nil {
 		t.Fatal(err)
 	}

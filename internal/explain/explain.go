@@ -5,7 +5,6 @@ package explain
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
+	"github.com/kmodtrace/kmodtrace/internal/jsonline"
 	"github.com/kmodtrace/kmodtrace/internal/outfile"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/tail"
@@ -153,7 +153,7 @@ func Recorded(text []byte) ([]record.Record, error) {
 		Cause           *cause.Cause
 		Actions         []record.Record
 	}
-	if err := json.Unmarshal(text, &r); err != nil {
+	if err := jsonline.Unmarshal(text, &r); err != nil {
 		return nil, fmt.Errorf("not what watch, load or unload print with --json: %w", err)
 	}
 	if r.Command != "" {
@@ -167,14 +167,14 @@ func Recorded(text []byte) ([]record.Record, error) {
 		}
 		return r.Actions, nil
 	}
-	var e record.Record
-	if err := json.Unmarshal(text, &e); err != nil {
+	e, err := record.Parse(text)
+	if err != nil {
 		return nil, fmt.Errorf("not what watch, load or unload print with --json: %w", err)
 	}
 	if e.Kind == 0 {
 		return nil, errors.New("not what watch, load or unload print with --json: it has no action")
 	}
-	return []record.Record{e}, nil
+	return []record.Record{*e}, nil
 }
 
 // watch explains failures as they happen.

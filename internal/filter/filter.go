@@ -53,7 +53,7 @@ func (f *Filter) Action(a *tracer.Action) bool {
 	if len(f.Causes) > 0 && !cause.Needed(a) {
 		return false
 	}
-	return f.doer(a) && f.who(a) &&
+	return f.threads(a) && f.who(a) &&
 		anyOf(f.Actions, a.Kind) && anyOf(f.Outcomes, a.Outcome) &&
 		MatchAny(f.Modules, modname.Normal(a.Module))
 }
@@ -63,8 +63,8 @@ func (f *Filter) Cause(c *cause.Cause) bool {
 	return len(f.Causes) == 0 || c != nil && slices.Contains(f.Causes, c.Code)
 }
 
-// doer asks after the thread that did it, or one that asked for it.
-func (f *Filter) doer(a *tracer.Action) bool {
+// threads asks after the thread that did it, or one that asked for it.
+func (f *Filter) threads(a *tracer.Action) bool {
 	if f.Thread(a.Thread) {
 		return true
 	}

@@ -19,7 +19,7 @@ type tie uint8
 
 const (
 	foreign tie = iota
-	untold      // not known: who did it was not seen, or not far enough back
+	unknown     // not known: who did it was not seen, or not far enough back
 	related     // a descendant did it, or it was done for one's sake
 )
 
@@ -44,7 +44,7 @@ func (f family) descends(a *tracer.Actor, thread tracer.Thread) tie {
 		if thread.Start < f.start || f.is(tracer.Process{PID: thread.PID, Start: thread.Start}) {
 			return foreign
 		}
-		return untold
+		return unknown
 	}
 	oldest := a.Process
 	if n := len(a.Ancestors); n > 0 {
@@ -56,7 +56,7 @@ func (f family) descends(a *tracer.Actor, thread tracer.Thread) tie {
 	case slices.ContainsFunc(a.Ancestors, f.is):
 		return related
 	case a.AncestorsCut && oldest.Start >= f.start:
-		return untold
+		return unknown
 	}
 	return foreign
 }

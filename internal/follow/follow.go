@@ -105,7 +105,7 @@ func (o *Options) end(r *Runner, t *tracer.Tracer) {
 	if folded, err := t.Folded(); err == nil && len(folded) > 0 {
 		r.Log.Warn().Msgf("counted, not shown one by one, and perhaps the command's: %s", render.FoldedText(folded, make(render.Users)))
 	}
-	if n := r.Report.Untold; n > 0 {
+	if n := r.Report.Unattributed; n > 0 {
 		r.Log.Warn().Msgf("%s more may be the command's: who caused that was not seen", cells.Plural(n, "action"))
 	}
 	if !o.Quiet {

@@ -26,7 +26,7 @@ type Report struct {
 	Inquiry *record.Inquiry
 	err     error // of writing: then no more is written
 
-	Shown, Untold            uint64
+	Shown, Unattributed      uint64
 	Loaded, unloaded         uint64
 	loadFailed, unloadFailed uint64
 	requests, requestFailed  uint64

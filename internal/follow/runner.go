@@ -75,8 +75,8 @@ func (r *Runner) take(ctx context.Context, a *tracer.Action) {
 	case related:
 		r.helpers.see(a)
 		r.Report.Show(ctx, a)
-	case untold:
-		r.Report.Untold++
+	case unknown:
+		r.Report.Unattributed++
 	}
 }
 
@@ -136,7 +136,7 @@ func (r *Runner) fence(ctx context.Context) (*tracer.Action, error) {
 // helpers are the programs that the kernel started for requests whose requester did not
 // wait. That they have ended, nobody is told: they get some time.
 type helpers struct {
-	requests map[uint64]bool
+	requests map[tracer.ID]bool
 	until    time.Duration // since boot
 }
 
@@ -147,7 +147,7 @@ func (h *helpers) see(a *tracer.Action) {
 	awaited := a.Kind == tracer.Autoload && leavesHelper(a)
 	if awaited {
 		if h.requests == nil {
-			h.requests = make(map[uint64]bool)
+			h.requests = make(map[tracer.ID]bool)
 		}
 		h.requests[a.ID] = true
 	}

@@ -3,7 +3,6 @@ package history
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -190,8 +189,11 @@ func (RecordCSVPrinter) Record(w io.Writer, r *journal.Record, changed bool) err
 
 // ActionOf gives what a record says of an action; nil where it cannot be read.
 func ActionOf(r *journal.Record) *record.Record {
-	a := new(record.Record)
-	if r.Kind != journal.KindAction || json.Unmarshal(r.Body, a) != nil || a.Kind == 0 {
+	if r.Kind != journal.KindAction {
+		return nil
+	}
+	a, err := record.Parse(r.Body)
+	if err != nil || a.Kind == 0 {
 		return nil
 	}
 	a.Time = r.Time.Local()

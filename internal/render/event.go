@@ -61,10 +61,10 @@ func eventText(e *tracer.Event) string {
 		return moduleText(e.Module)
 	case e.Request != nil:
 		return e.Request.Name
-	case e.Doer != nil:
-		return fmt.Sprintf("%q", strings.Join(e.Doer.Args, " "))
-	case e.Kin != nil:
-		return fmt.Sprintf("%d: %s[%d]", e.Kin.Index, e.Kin.Process.Comm, e.Kin.Process.PID)
+	case e.Actor != nil:
+		return fmt.Sprintf("%q", strings.Join(e.Actor.Args, " "))
+	case e.Ancestor != nil:
+		return fmt.Sprintf("%d: %s[%d]", e.Ancestor.Index, e.Ancestor.Process.Comm, e.Ancestor.Process.PID)
 	case e.Process != nil:
 		return toldText(e.Process)
 	case e.Message != nil:

@@ -129,12 +129,12 @@ func TestJSONLine(t *testing.T) {
 		if !ended || strings.ContainsFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }) {
 			t.Errorf("%s: %q", name, out)
 		}
-		var back map[string]string
+		var back struct{ Text string }
 		if err := json.Unmarshal(out, &back); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if want := strings.ToValidUTF8(text, "\ufffd"); utf8.ValidString(text) && back["text"] != want {
-			t.Errorf("%s: came back as %q", name, back["text"])
+		if want := strings.ToValidUTF8(text, "\ufffd"); utf8.ValidString(text) && back.Text != want {
+			t.Errorf("%s: came back as %q", name, back.Text)
 		}
 	}
 	astral, err := term.JSONLine("\U000e0041")

@@ -14,9 +14,9 @@ import (
 // below it. A request that nobody waits for ends first: what is done for it then
 // stands alone.
 type Forest struct {
-	held  map[uint64][]*Tree // by the request that it was done for
+	held  map[tracer.ID][]*Tree // by the request that it was done for
 	count int
-	ended []uint64 // requests whose own end has been seen, the last of them
+	ended []tracer.ID // requests whose own end has been seen, the last of them
 }
 
 // Tree is a request or a load, with what was done for it.
@@ -50,7 +50,7 @@ func (f *Forest) Add(e record.Record) []*Tree {
 		whole = f.Rest()
 	}
 	if f.held == nil {
-		f.held = make(map[uint64][]*Tree)
+		f.held = make(map[tracer.ID][]*Tree)
 	}
 	f.held[e.ForRequest] = append(f.held[e.ForRequest], t)
 	f.count++

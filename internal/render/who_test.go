@@ -103,7 +103,7 @@ func TestForestIsBounded(t *testing.T) {
 	var f Forest
 	shown := 0
 	for i := range 3 * maxHeld {
-		load.ForRequest = uint64(i + 1)
+		load.ForRequest = tracer.ID(i + 1)
 		shown += len(f.Add(load))
 	}
 	if left := len(f.Rest()); left > maxHeld || shown+left != 3*maxHeld {

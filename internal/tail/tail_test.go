@@ -17,7 +17,7 @@ func TestTail(t *testing.T) {
 	read := func(ctx context.Context) iter.Seq2[tracer.Action, error] {
 		return func(yield func(tracer.Action, error) bool) {
 			defer func() { ended <- ctx.Err() != nil }()
-			for id := range uint64(5000) {
+			for id := range tracer.ID(5000) {
 				if !yield(tracer.Action{ID: id}, nil) {
 					return
 				}
@@ -25,7 +25,7 @@ func TestTail(t *testing.T) {
 			yield(tracer.Action{}, failure)
 		}
 	}
-	next := uint64(0)
+	next := tracer.ID(0)
 	tl := New(t.Context(), read)
 	for a := range tl.Items {
 		if a.ID != next {

@@ -2,14 +2,13 @@ package term
 
 import (
 	"bufio"
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"syscall"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/jsonline"
 	"golang.org/x/term"
 )
 
@@ -37,14 +36,11 @@ func OutputError(err error) error {
 // PrintJSON prints one value, indented. What would steer a terminal is escaped as in [JSONLine].
 func PrintJSON(w io.Writer, value any) error {
 	return PrintTo(w, func(w io.Writer) error {
-		var b bytes.Buffer
-		encoder := json.NewEncoder(&b)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(value); err != nil {
+		text, err := jsonline.MarshalIndent(value)
+		if err != nil {
 			return err
 		}
-		_, err := w.Write(cells.EscapeJSON(b.Bytes()))
+		_, err = w.Write(append(cells.EscapeJSON(text), '\n'))
 		return err
 	})
 }

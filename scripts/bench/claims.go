@@ -21,7 +21,7 @@ type watched struct {
 	Module     string        `json:"module"`
 	ModuleFrom string        `json:"module_from"`
 	Outcome    string        `json:"outcome"`
-	End        time.Duration `json:"end_boottime_ns"`
+	End        time.Duration `json:"end_boottime_ns,string"`
 }
 
 func kmodtraceClaims(text []byte) deeds {

@@ -15,12 +15,12 @@ var said = map[string]struct {
 	text   string
 	want   deeds
 }{
-	"kmodtrace": {kmodtraceClaims, `{"id":1,"action":"load","module":"hello","module_from":"kernel","outcome":"live","end_boottime_ns":5}
-{"id":2,"action":"load","module":"refuse","module_from":"kernel","outcome":"failed","errno":5}
-{"id":3,"action":"request","module":"x","outcome":"failed"}
-{"id":4,"action":"unload","module":"hello","outcome":"unloaded"}
-{"id":5,"action":"load","module":"nap","outcome":"pending"}
-{"id":6,"action":"lo`, deeds{{load, "hello", false}: 1, {load, "refuse", true}: 1, {unload, "hello", false}: 1}},
+	"kmodtrace": {kmodtraceClaims, `{"schema":1,"id":"1","action":"load","module":"hello","module_from":"kernel","outcome":"live","end_boottime_ns":"5"}
+{"schema":1,"id":"2","action":"load","module":"refuse","module_from":"kernel","outcome":"failed","errno":5}
+{"schema":1,"id":"3","action":"request","module":"x","outcome":"failed"}
+{"schema":1,"id":"4","action":"unload","module":"hello","outcome":"unloaded"}
+{"schema":1,"id":"5","action":"load","module":"nap","outcome":"pending"}
+{"schema":1,"id":"6","action":"lo`, deeds{{load, "hello", false}: 1, {load, "refuse", true}: 1, {unload, "hello", false}: 1}},
 	"bpftrace": {bpftraceClaims, `load hello by bench[77]
 __x64_sys_finit_module by bench[77]
 __x64_sys_finit_module gave 0 at 123456
@@ -60,7 +60,7 @@ func TestClaims(t *testing.T) {
 }
 
 func TestEvents(t *testing.T) {
-	if at, ok := kmodtraceEvent([]byte(`{"action":"load","end_boottime_ns":5}`)); !ok || at != 5 {
+	if at, ok := kmodtraceEvent([]byte(`{"action":"load","end_boottime_ns":"5"}`)); !ok || at != 5 {
 		t.Errorf("kmodtrace: %v, %t", at, ok)
 	}
 	if at, ok := bpftraceEvent([]byte("__x64_sys_finit_module gave -8 at 123457")); !ok || at != 123457 {
