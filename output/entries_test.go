@@ -85,8 +85,8 @@ func container() tracer.Cgroup {
 	}
 }
 
-// accounts are of every sort, by what is particular of them.
-func accounts(tb testing.TB) map[string]*record.Record {
+// samples are of every sort, by what is particular of them.
+func samples(tb testing.TB) map[string]*record.Record {
 	tb.Helper()
 	all := map[string]*record.Record{"zero": {}}
 	for i, a := range recorded(tb) {
@@ -203,11 +203,11 @@ func fill(v reflect.Value, text string, depth int) {
 	}
 }
 
-// entries are of every account and of every word of the journal.
+// entries are of every sample and of every word of the journal.
 func entries(tb testing.TB) []Entry {
 	tb.Helper()
 	var all []Entry
-	for what, a := range accounts(tb) {
+	for what, a := range samples(tb) {
 		all = append(all, testEntry(tb, int64(len(all)+1), a, what))
 	}
 	for _, kind := range []string{"inventory", "started", "stopped", "lost", "late", "clock", "corrupt", "retention", "of tomorrow", ""} {

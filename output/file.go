@@ -29,7 +29,7 @@ type file struct {
 
 	around Surroundings
 
-	// Below is what a write that is held up still uses: only for the function in apart.
+	// Below is what a blocked write still uses: only for the function in apart.
 	rotation *lumberjack.Logger // begins anew and removes; it never writes
 	rotated  time.Time
 	f        *os.File
@@ -60,7 +60,7 @@ func (o *file) Send(ctx context.Context, entries []Entry) error {
 
 func (o *file) Close() error {
 	if !o.apart.idle() {
-		return fmt.Errorf("%s: writing is held up", o.path)
+		return fmt.Errorf("%s: a write is blocked", o.path)
 	}
 	return o.closeFile()
 }

@@ -307,9 +307,9 @@ func withFileLimit(t *testing.T, size uint64, f func()) {
 	f()
 }
 
-// TestFileHeldUp: a pipe that nobody reads holds up no caller, and what is written when
+// TestFileBlocked: a pipe that nobody reads holds up no caller, and what is written when
 // somebody does is whole.
-func TestFileHeldUp(t *testing.T) {
+func TestFileBlocked(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
@@ -320,7 +320,7 @@ func TestFileHeldUp(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := o.Close(); err == nil || !strings.Contains(err.Error(), "held up") {
+	if err := o.Close(); err == nil || !strings.Contains(err.Error(), "blocked") {
 		t.Error(err)
 	}
 	f, err := os.Open(path)
@@ -330,7 +330,7 @@ func TestFileHeldUp(t *testing.T) {
 	defer f.Close()
 	for o.Send(t.Context(), numbered(2, 1)) != nil {
 		if t.Context().Err() != nil {
-			t.Fatal("it stays held up")
+			t.Fatal("it stays blocked")
 		}
 	}
 	if err := o.Close(); err != nil {
@@ -373,7 +373,7 @@ func TestStdout(t *testing.T) {
 	}()
 	for o.Send(t.Context(), numbered(3, 1)) != nil {
 		if t.Context().Err() != nil {
-			t.Fatal("it stays held up")
+			t.Fatal("it stays blocked")
 		}
 	}
 	if err := o.Close(); err != nil {

@@ -101,7 +101,7 @@ func TestJournald(t *testing.T) {
 		t.Fatalf("sent to nobody: %v", err)
 	}
 	conn := listenUnix(t, path)
-	e := testEntry(t, 7, accounts(t)["asked for from a container"], "load of hello: live")
+	e := testEntry(t, 7, samples(t)["asked for from a container"], "load of hello: live")
 	send(t, o, []Entry{e})
 	got := fieldsOf(t, receive(t, conn))
 	for name, want := range map[string]string{
@@ -114,7 +114,7 @@ func TestJournald(t *testing.T) {
 			t.Errorf("%s is %q, want %q", name, got[name], want)
 		}
 	}
-	failed := testEntry(t, 8, accounts(t)["failed"], "")
+	failed := testEntry(t, 8, samples(t)["failed"], "")
 	send(t, o, []Entry{failed, word(9, "lost", `{}`)})
 	got = fieldsOf(t, receive(t, conn))
 	if got["PRIORITY"] != "4" || got["KMODTRACE_CAUSE"] != "symbol-missing" || got["KMODTRACE_ERRNO"] != "ENOENT" {

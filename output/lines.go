@@ -89,17 +89,17 @@ func (s *stream) Send(ctx context.Context, entries []Entry) error {
 // Close leaves it open: it is the program's.
 func (s *stream) Close() error { return nil }
 
-// apart runs what the system may hold up for as long as it likes: writing into a pipe
-// that nobody reads, or a file on another machine. One thing at a time.
-type apart struct{ held chan error }
+// apart runs a write that the system may block for ever: into a pipe that nobody reads, or a
+// file on another machine. One at a time.
+type apart struct{ blocked chan error }
 
 func (a *apart) do(ctx context.Context, f func() error) error {
-	if a.held != nil {
+	if a.blocked != nil {
 		select {
-		case <-a.held:
-			a.held = nil
+		case <-a.blocked:
+			a.blocked = nil
 		case <-ctx.Done():
-			return fmt.Errorf("what was written before is still held up: %w", ctx.Err())
+			return fmt.Errorf("an earlier write is still blocked: %w", ctx.Err())
 		}
 	}
 	done := make(chan error, 1)
@@ -108,19 +108,19 @@ func (a *apart) do(ctx context.Context, f func() error) error {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		a.held = done
-		return fmt.Errorf("writing is held up: %w", ctx.Err())
+		a.blocked = done
+		return fmt.Errorf("the write is blocked: %w", ctx.Err())
 	}
 }
 
-// idle tells whether nothing is held up.
+// idle tells whether no write is blocked.
 func (a *apart) idle() bool {
-	if a.held == nil {
+	if a.blocked == nil {
 		return true
 	}
 	select {
-	case <-a.held:
-		a.held = nil
+	case <-a.blocked:
+		a.blocked = nil
 		return true
 	default:
 		return false

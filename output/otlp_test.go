@@ -118,8 +118,8 @@ func TestOTLP(t *testing.T) {
 		return false
 	})
 	o := openConfig(t, Config{Type: "otlp", Endpoint: c.URL, Headers: map[string]string{"Authorization": "Bearer x"}})
-	e := testEntry(t, 7, accounts(t)["asked for from a container"], "load of hello: live")
-	failed := testEntry(t, 8, accounts(t)["failed"], "load of hello: failed")
+	e := testEntry(t, 7, samples(t)["asked for from a container"], "load of hello: live")
+	failed := testEntry(t, 8, samples(t)["failed"], "load of hello: failed")
 	send(t, o, []Entry{e, failed, word(9, "lost", `{"text":"x"}`)})
 	if c.wrong != nil || token != "Bearer x" || !slices.Equal(c.batches[0], []string{"7", "8", "9"}) {
 		t.Fatal(c.wrong, token, c.batches)

@@ -284,7 +284,7 @@ func oneLine(tb testing.TB, format string, e Entry) []byte {
 
 // TestPublishedFindsWrong: the check would find what it is for.
 func TestPublishedFindsWrong(t *testing.T) {
-	load := accounts(t)["signed, of a package, in a container"]
+	load := samples(t)["signed, of a package, in a container"]
 	schema := map[string]published{"ocsf": readPublished(t, "testdata/ocsf.txt", ""), "ecs": readPublished(t, "testdata/ecs.txt", "ecs")}
 	for i, c := range []struct{ format, path, value string }{
 		{"ocsf", "driver.file.nmae", `"x"`},
@@ -341,8 +341,8 @@ func TestPublishedFindsWrong(t *testing.T) {
 
 // TestMapped: what an auditor asks for stands where the schemas have it.
 func TestMapped(t *testing.T) {
-	all := accounts(t)
-	for _, c := range []struct{ format, account, path, want string }{
+	all := samples(t)
+	for _, c := range []struct{ format, sample, path, want string }{
 		{"ocsf", "failed", "activity_id", "1"},
 		{"ocsf", "failed", "type_uid", "100201"},
 		{"ocsf", "failed", "status_id", "2"},
@@ -379,12 +379,12 @@ func TestMapped(t *testing.T) {
 		{"ecs", "memfd", "kmodtrace.memfd", "true"},
 		{"ecs", "memfd", "kmodtrace.call.size", "18446744073709551615"},
 	} {
-		doc, err := parse(oneLine(t, c.format, testEntry(t, 1, all[c.account], "")))
+		doc, err := parse(oneLine(t, c.format, testEntry(t, 1, all[c.sample], "")))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got := look(doc, c.path); got != c.want {
-			t.Errorf("%s, %s: %s is %q, want %q", c.format, c.account, c.path, got, c.want)
+			t.Errorf("%s, %s: %s is %q, want %q", c.format, c.sample, c.path, got, c.want)
 		}
 	}
 }

@@ -60,7 +60,7 @@ func parseSyslog(tb testing.TB, text string) (header []string, params map[string
 
 func TestSyslogForm(t *testing.T) {
 	s := newSyslog("syslog", "unix", "/x", facilities["local3"], host{name: "the box"})
-	e := testEntry(t, 7, accounts(t)["failed"], "load of hello: failed")
+	e := testEntry(t, 7, samples(t)["failed"], "load of hello: failed")
 	text, err := s.message(&e)
 	if err != nil {
 		t.Fatal(err)
@@ -127,7 +127,7 @@ func TestSyslogDatagrams(t *testing.T) {
 		conn    net.PacketConn
 	}{{"unix:" + path, unixConn}, {"udp:" + udp.LocalAddr().String(), udp}} {
 		o := openConfig(t, Config{Type: "syslog", Address: c.address})
-		large := testEntry(t, 1, accounts(t)["long"], strings.Repeat("x", 1<<20))
+		large := testEntry(t, 1, samples(t)["long"], strings.Repeat("x", 1<<20))
 		send(t, o, append([]Entry{large}, numbered(2, 2)...))
 		data := make([]byte, 1<<20)
 		for _, want := range []string{"1", "2", "3"} {

@@ -45,13 +45,13 @@ type Mark struct {
 }
 
 // New makes a picture. It is nil where there is no action.
-func New(accounts []record.Record) *Picture {
-	if len(accounts) == 0 {
+func New(records []record.Record) *Picture {
+	if len(records) == 0 {
 		return nil
 	}
 	p := new(Picture)
-	for i := range accounts {
-		p.Actions = append(p.Actions, newAction(&accounts[i]))
+	for i := range records {
+		p.Actions = append(p.Actions, newAction(&records[i]))
 	}
 	p.Main = p.main()
 	slices.SortStableFunc(p.Actions, func(a, b *Action) int { return cmp.Compare(a.Start, b.Start) })

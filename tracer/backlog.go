@@ -25,7 +25,7 @@ type backlog struct {
 	open     []byte   // the block that is being filled
 	squeezed []byte   // room to compress one in
 	packed   [][]byte // blocks that were full, compressed, oldest first
-	held     int      // bytes of these
+	stored   int      // bytes of these
 	left     bool     // the taker has gone
 	ended    bool     // the adder has
 
@@ -70,7 +70,7 @@ func (b *backlog) add(records *batch) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for b.held >= b.limit && !b.left {
+	for b.stored >= b.limit && !b.left {
 		b.mu.Unlock()
 		<-b.room
 		b.mu.Lock()
@@ -79,7 +79,7 @@ func (b *backlog) add(records *batch) {
 	if len(b.open) >= blockSize {
 		b.squeezed = b.encoder.EncodeAll(b.open, b.squeezed[:0])
 		b.packed = append(b.packed, bytes.Clone(b.squeezed))
-		b.held += len(b.squeezed)
+		b.stored += len(b.squeezed)
 		b.open = b.open[:0]
 	}
 	b.tell()
@@ -162,7 +162,7 @@ func (b *backlog) refill() (ended bool, err error) {
 	block := b.packed[0]
 	b.packed[0] = nil
 	b.packed = b.packed[1:]
-	b.held -= len(block)
+	b.stored -= len(block)
 	notify(b.room)
 	b.taken, err = b.decoder.DecodeAll(block, b.taken[:0])
 	b.rest = b.taken
@@ -173,7 +173,7 @@ func (b *backlog) refill() (ended bool, err error) {
 func (b *backlog) size() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.held + len(b.open)
+	return b.stored + len(b.open)
 }
 
 // empty tells whether all that was added is taken. The taker asks.

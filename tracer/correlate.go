@@ -20,12 +20,12 @@ const (
 // zero value is not ready: use [NewCorrelator].
 type Correlator struct {
 	max      int
-	bytes    int // of what is under way or held
+	bytes    int // of what is under way or deferred
 	dropped  uint64
 	attempts map[uint32]*Action // by thread id
 	requests map[uint32]*Action // by thread id: an init may itself request
 	loads    []*Action          // that read their file, oldest first
-	held     map[uint32]*Action // by thread id: ended, and perhaps there is more to come
+	deferred map[uint32]*Action // by thread id: ended, and perhaps there is more to come
 	asked    []*Action          // requests, also those that have ended, oldest first
 	over     []ID               // attempts that were given up, oldest first
 	known    known
@@ -42,15 +42,15 @@ func NewCorrelator(pending int) *Correlator {
 		max:      pending,
 		attempts: make(map[uint32]*Action),
 		requests: make(map[uint32]*Action),
-		held:     make(map[uint32]*Action),
+		deferred: make(map[uint32]*Action),
 	}
 }
 
 // Add takes the next event and returns the actions that it finishes: usually
 // none or one; more where it also shows that the end of another was lost, or that
-// nothing follows one held back.
+// nothing follows one deferred.
 func (c *Correlator) Add(e Event) []Action {
-	done := c.Release(e.Time)
+	done := c.Due(e.Time)
 	if c.ranges != nil {
 		c.ranges.see(&e)
 	}
@@ -82,10 +82,10 @@ func (c *Correlator) Add(e Event) []Action {
 }
 
 // Pending returns the actions that Add has not: the unfinished ones, and those
-// held back. Oldest first.
+// deferred. Oldest first.
 func (c *Correlator) Pending() []Action {
 	var all []Action
-	for _, m := range []map[uint32]*Action{c.attempts, c.requests, c.held} {
+	for _, m := range []map[uint32]*Action{c.attempts, c.requests, c.deferred} {
 		for _, a := range m {
 			c.attribute(a)
 			all = append(all, *a)
@@ -133,8 +133,8 @@ func (c *Correlator) attempt(e Event) (done []Action) {
 		c.outline(a)
 		c.helped(a)
 		c.attribute(a)
-		if isFirstTry(a) || mayGoOn(a) {
-			return append(done, c.hold(a)...)
+		if isFirstTry(a) || mayReturn(a) {
+			return append(done, c.deferAction(a)...)
 		}
 		done = append(done, *a)
 	}

@@ -49,7 +49,7 @@ func TestCorrelatorTakesAnything(t *testing.T) {
 		switch {
 		case lost:
 		case e.Kind == 0:
-			take(c.Release(e.Time + time.Duration(random.IntN(2))*heldFor))
+			take(c.Due(e.Time + time.Duration(random.IntN(2))*deferFor))
 		default:
 			take(c.Add(e))
 		}

@@ -43,7 +43,7 @@ func TestCorrelate(t *testing.T) {
 				add := c.Add
 				switch e.Kind {
 				case 0:
-					add = func(e Event) []Action { return c.Release(e.Time) }
+					add = func(e Event) []Action { return c.Due(e.Time) }
 				case kindGone:
 					add = func(e Event) []Action { return c.end(overdueIn(c, e)) }
 				}
@@ -296,9 +296,9 @@ func TestCorrelatorIsBounded(t *testing.T) {
 	}
 }
 
-// TestHeldIsBounded: what is held back has bounds of its own, and takes no room from
+// TestDeferredIsBounded: what is deferred has bounds of its own, and takes no room from
 // what is under way.
-func TestHeldIsBounded(t *testing.T) {
+func TestDeferredIsBounded(t *testing.T) {
 	c := NewCorrelator(10)
 	enter := func(i int) []Action {
 		return c.Add(Event{Kind: KindEnter, Time: time.Duration(i), Attempt: ID(i), Thread: Thread{TID: uint32(i)}, Enter: &Enter{Call: FinitModule}})
@@ -310,8 +310,8 @@ func TestHeldIsBounded(t *testing.T) {
 		done = append(done, c.Add(Event{Kind: KindImage, Time: time.Duration(i + 1), Attempt: ID(i + 1), Thread: thread, Image: &Image{Format: FormatXz}})...)
 		done = append(done, c.Add(Event{Kind: KindLeave, Time: time.Duration(i + 1), Attempt: ID(i + 1), Thread: thread, Return: &Return{Value: -8, Call: FinitModule}})...)
 	}
-	if len(done) != 20 || len(c.Pending()) != 10 || c.Dropped() != 0 || !c.Holds() {
-		t.Errorf("%d done, %d held, %d dropped", len(done), len(c.Pending()), c.Dropped())
+	if len(done) != 20 || len(c.Pending()) != 10 || c.Dropped() != 0 || !c.HasDeferred() {
+		t.Errorf("%d done, %d deferred, %d dropped", len(done), len(c.Pending()), c.Dropped())
 	}
 	for i, a := range done {
 		if a.ID != ID(i+1) || a.EndLost {

@@ -262,7 +262,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		c := NewCorrelator(0)
 		c.Add(e)
-		for _, v := range append(c.Pending(), c.Release(1<<62)...) {
+		for _, v := range append(c.Pending(), c.Due(1<<62)...) {
 			if _, err := json.Marshal(v); err != nil {
 				t.Fatal(err)
 			}

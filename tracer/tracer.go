@@ -310,7 +310,7 @@ func (t *Tracer) read(ctx context.Context, deadline func() time.Time) iter.Seq2[
 }
 
 // Actions yields each action when it is finished, in the order of their ends. One
-// that may be the first try of two, or that was not seen to begin, is held back for two
+// that may be the first try of two, or that was not seen to begin, is deferred for two
 // seconds at most. One whose end was missed is given, with [Action.EndLost], when its thread
 // is seen to do something else or to be gone: where /proc shows all threads of the machine.
 // When ctx is done, what is queued is delivered, then the unfinished ones as [Pending]; then
@@ -336,7 +336,7 @@ func (t *Tracer) Actions(ctx context.Context) iter.Seq2[Action, error] {
 			switch {
 			case errors.Is(err, errIdle):
 				now = SinceBoot()
-				done = c.Release(now)
+				done = c.Due(now)
 			case err != nil:
 				yield(Action{}, err)
 				return
@@ -378,8 +378,8 @@ func (t *Tracer) forget(p *Process) {
 func whileWaiting(c *Correlator) func() time.Time {
 	return func() time.Time {
 		switch {
-		case c.Holds():
-			return time.Now().Add(heldFor / 4)
+		case c.HasDeferred():
+			return time.Now().Add(deferFor / 4)
 		case c.underWay():
 			return time.Now().Add(overdueAfter)
 		default:

@@ -10,13 +10,13 @@ import (
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// Forest holds back what was done for a request until that has ended, to show it
-// below it. A request that nobody waits for ends first: what is done for it then
-// stands alone.
+// Forest defers what was done for a request until the request has ended, and shows it below
+// the request. A request for which nobody waits ends first: what is done for it then stands
+// alone.
 type Forest struct {
-	held  map[tracer.ID][]*Tree // by the request that it was done for
-	count int
-	ended []tracer.ID // requests whose own end has been seen, the last of them
+	deferred map[tracer.ID][]*Tree // by the request that it was done for
+	count    int
+	ended    []tracer.ID // requests whose own end has been seen, the last of them
 }
 
 // Tree is a request or a load, with what was done for it.
@@ -27,17 +27,17 @@ type Tree struct {
 
 // Bounds of what a forest keeps.
 const (
-	maxHeld  = 4096
-	maxEnded = 1024
+	maxDeferred = 4096
+	maxEnded    = 1024
 )
 
 // Add takes the next action, and gives the trees that are whole now.
 func (f *Forest) Add(e record.Record) []*Tree {
 	t := &Tree{Record: e}
 	if e.Kind == tracer.Autoload {
-		t.below = f.held[e.ID]
+		t.below = f.deferred[e.ID]
 		f.count -= len(t.below)
-		delete(f.held, e.ID)
+		delete(f.deferred, e.ID)
 		if f.ended = append(f.ended, e.ID); len(f.ended) > maxEnded {
 			f.ended = slices.Delete(f.ended, 0, 1)
 		}
@@ -46,13 +46,13 @@ func (f *Forest) Add(e record.Record) []*Tree {
 		return []*Tree{t}
 	}
 	var whole []*Tree
-	if f.count >= maxHeld {
+	if f.count >= maxDeferred {
 		whole = f.Rest()
 	}
-	if f.held == nil {
-		f.held = make(map[tracer.ID][]*Tree)
+	if f.deferred == nil {
+		f.deferred = make(map[tracer.ID][]*Tree)
 	}
-	f.held[e.ForRequest] = append(f.held[e.ForRequest], t)
+	f.deferred[e.ForRequest] = append(f.deferred[e.ForRequest], t)
 	f.count++
 	return whole
 }
@@ -60,10 +60,10 @@ func (f *Forest) Add(e record.Record) []*Tree {
 // Rest gives what still waits for its request, oldest first.
 func (f *Forest) Rest() []*Tree {
 	var all []*Tree
-	for _, held := range f.held {
-		all = append(all, held...)
+	for _, trees := range f.deferred {
+		all = append(all, trees...)
 	}
-	f.held, f.count = nil, 0
+	f.deferred, f.count = nil, 0
 	slices.SortFunc(all, func(a, b *Tree) int { return int(a.Start - b.Start) })
 	return all
 }

@@ -102,11 +102,11 @@ func TestForestIsBounded(t *testing.T) {
 	load, _ := sample.Requested()
 	var f Forest
 	shown := 0
-	for i := range 3 * maxHeld {
+	for i := range 3 * maxDeferred {
 		load.ForRequest = tracer.ID(i + 1)
 		shown += len(f.Add(load))
 	}
-	if left := len(f.Rest()); left > maxHeld || shown+left != 3*maxHeld {
+	if left := len(f.Rest()); left > maxDeferred || shown+left != 3*maxDeferred {
 		t.Errorf("%d shown, %d left", shown, left)
 	}
 }
