@@ -15,7 +15,6 @@ import (
 	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/kmodtrace/kmodtrace/internal/wire"
 )
 
 var update = flag.Bool("update", false, "rewrite what recordings decode to")
@@ -279,22 +278,6 @@ func FuzzDecode(f *testing.F) {
 
 func bytesOf[T any](v *T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(v)), unsafe.Sizeof(*v))
-}
-
-func TestPrintable(t *testing.T) {
-	for in, want := range map[string]string{
-		"":                   "",
-		"plain":              "plain",
-		"grün":               "grün",
-		"\xff":               `\xff`,
-		"a\xc3":              `a\xc3`,
-		"a\xed\xa0\x80b":     `a\xed\xa0\x80b`,
-		"control\x1b[31mred": "control\x1b[31mred", // the renderer's business, not data's
-	} {
-		if got := wire.Printable(in); got != want {
-			t.Errorf("printable(%q) = %q, want %q", in, got, want)
-		}
-	}
 }
 
 func TestJoinPath(t *testing.T) {
