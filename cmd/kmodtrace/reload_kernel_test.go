@@ -263,7 +263,7 @@ func testReloadPutBack(l *reloadLab) {
 	if r.Cause.Code != "init-refused" || r.ErrnoName != "EIO" || r.Restore == nil || r.Restore.Result != "confirmed" || !strings.Contains(r.said(), "REFUSING with 5\nrefuse: refusing with 0") {
 		l.Errorf("%+v, said %q", r, r.said())
 	}
-	if !strings.HasPrefix(errs, "kmodtrace: load refuse: input/output error; the old copy is back\n") {
+	if !strings.HasPrefix(errs, "kmodtrace: load "+filepath.Join(l.dir, "refuse.ko")+`: init-refused: its own init returned EIO: "refuse: REFUSING with 5"; the old copy is back`+"\n") {
 		l.Errorf("%q", errs)
 	}
 	// Again, and as text: what was put back is kept too.
