@@ -1,5 +1,27 @@
 package tracer
 
+import (
+	"sync"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+)
+
+// KeepParsed has all tracers of this process share what the first one parses: our programs and the
+// kernel's types, which are a fifth of what an opening computes.
+func KeepParsed() {
+	running, err := runningVersion()
+	parse := sync.OnceValues(func() (*ebpf.CollectionSpec, error) { return programsFor(running) })
+	parsedPrograms = func(v version) (*ebpf.CollectionSpec, error) {
+		if err != nil || v != running {
+			return programsFor(v)
+		}
+		spec, err := parse()
+		return spec.Copy(), err
+	}
+	parsedTypes = sync.OnceValue(btf.NewCache)
+}
+
 // TrackRequests bounds the requests that the kernel side keeps in flight.
 func (o *Options) TrackRequests(n uint32) { o.requests = n }
 

@@ -8,6 +8,14 @@ import (
 	"github.com/cilium/ebpf/btf"
 )
 
+// What an opening parses before it asks anything of the kernel. Tests, which open many tracers in
+// one process, keep it from one to the next (export_test.go): for one tracer it would only take
+// memory.
+var (
+	parsedPrograms = programsFor
+	parsedTypes    = btf.NewCache
+)
+
 // programsFor reads the build of the programs that a kernel's verifier is done with soonest:
 // see bpf/loop.h.
 func programsFor(v version) (*ebpf.CollectionSpec, error) {

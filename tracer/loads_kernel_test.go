@@ -326,7 +326,9 @@ func testLoadsAtOnce(t *testing.T, w *watch) {
 			partial++
 		}
 		told = append(told, a.Module)
-		if !mayMiss(w.backend()) && (!a.Proven() || a.Outcome != tracer.Live || a.InitResult == nil || *a.InitResult != 0 || a.Took < asleep) {
+		// msleep counts jiffies, which on a busy machine lag behind the clock and then catch up:
+		// by the clock an init may sleep less than it asked for (1.41 s was seen).
+		if !mayMiss(w.backend()) && (!a.Proven() || a.Outcome != tracer.Live || a.InitResult == nil || *a.InitResult != 0 || a.Took < asleep/2) {
 			t.Errorf("%s: seen %v, init %v, took %s", brief(a), a.Seen, a.InitResult, a.Took)
 		}
 	}

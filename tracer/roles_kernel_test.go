@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/kmodtrace/kmodtrace/internal/roles"
+	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
 // TestMain lets the test program be the programs that it watches.
@@ -13,6 +14,7 @@ func TestMain(m *testing.M) {
 	if play := roles.Commands()[filepath.Base(os.Args[0])]; play != nil {
 		play()
 	}
+	tracer.KeepParsed()
 	os.Exit(m.Run())
 }
 

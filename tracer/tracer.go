@@ -14,7 +14,6 @@ import (
 	"unsafe"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 )
@@ -169,7 +168,7 @@ func (t *Tracer) freeze() error {
 
 // prepare makes the maps and chooses the backend.
 func (t *Tracer) prepare(o Options) (*attacher, error) {
-	cache := btf.NewCache()
+	cache := parsedTypes()
 	// The kernel's types take as long to read as our programs do. Who needs them
 	// waits for them, and meets their error again.
 	var types sync.WaitGroup
@@ -179,7 +178,7 @@ func (t *Tracer) prepare(o Options) (*attacher, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec, err := programsFor(running)
+	spec, err := parsedPrograms(running)
 	if err != nil {
 		return nil, fmt.Errorf("read programs: %w", err)
 	}
