@@ -81,7 +81,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 	}
 	if *tally != "" {
-		if err := m.appendTo(*tally); err != nil {
+		if err := m.addTo(*tally); err != nil {
 			return err
 		}
 	}

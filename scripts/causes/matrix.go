@@ -270,18 +270,26 @@ func (m *matrix) err() error {
 	return nil
 }
 
-// appendTo adds the numbers to a tally of tests.
-func (m *matrix) appendTo(file string) error {
-	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
+// addTo adds the numbers to a tally of tests, and what was wrong to the file beside it.
+func (m *matrix) addTo(tally string) error {
 	total := make(map[string]int)
 	for _, k := range m.kernels {
 		for verdict, n := range m.count(k) {
 			total[verdict] += n
 		}
 	}
-	_, err = fmt.Fprintln(f, total[right], total[wrong]+len(m.broken), total[none])
+	var mistakes strings.Builder
+	m.mistakes(&mistakes)
+	return errors.Join(
+		appendTo(tally, fmt.Sprintln(total[right], total[wrong]+len(m.broken), total[none])),
+		appendTo(tally+".failures", mistakes.String()))
+}
+
+func appendTo(file, text string) error {
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
 	return errors.Join(err, f.Close())
 }

@@ -19,7 +19,7 @@
 // 90, for a few reasons), counts a test beside its subtests, and cannot add up several runs.
 //
 // With --tally the three numbers are appended to FILE, so that several runs can be
-// added up.
+// added up, and what failed to FILE.failures.
 package main
 
 import (
@@ -99,7 +99,7 @@ func (o *options) run(ctx context.Context, args []string, stdout, stderr io.Writ
 	}
 	count := report.finish()
 	if o.tally != "" {
-		if err := count.appendTo(o.tally); err != nil {
+		if err := report.addTo(o.tally); err != nil {
 			return max(status, 1), err
 		}
 	}

@@ -27,12 +27,21 @@ func (c count) String() string {
 
 func (c count) total() int { return c.passed + c.failed + c.skipped }
 
-func (c count) appendTo(name string) error {
+// addTo adds the counts as a line to the tally, and what failed to the file beside it.
+func (r *report) addTo(tally string) error {
+	err := appendTo(tally, fmt.Sprintln(r.count.passed, r.count.failed, r.count.skipped))
+	if err == nil && r.failures.Len() > 0 {
+		err = appendTo(tally+".failures", r.failures.String())
+	}
+	return err
+}
+
+func appendTo(name, text string) error {
 	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintln(f, c.passed, c.failed, c.skipped); err != nil {
+	if _, err := f.WriteString(text); err != nil {
 		f.Close()
 		return err
 	}
@@ -59,6 +68,8 @@ type report struct {
 	skips   map[string][]string // tests by reason
 	count   count
 	slowest slowest
+	// failures has what each failure was counted for, and the end of what it printed.
+	failures strings.Builder
 
 	blamed map[string]bool // packages with a test that failed
 	hung   map[string]bool // packages that were ended, and have failed whatever they say
@@ -102,7 +113,7 @@ func (r *report) hangs(s stall) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.hung[s.pkg] = true
-	fmt.Fprintf(r.w, "gotest: %s: %s\n", s.pkg, s.why)
+	fmt.Fprintf(io.MultiWriter(r.w, &r.failures), "gotest: %s: %s\n", s.pkg, s.why)
 }
 
 func (r *report) take(e event) {
@@ -162,7 +173,7 @@ func (r *report) endTest(e event, t *test) {
 		fmt.Fprintf(r.w, "--- FAIL: %s %s (%.1f s)\n%s", e.Package, e.Test, e.Elapsed, t.output.String())
 		r.blamed[e.Package] = true
 		if !t.subFails {
-			r.count.failed++
+			r.fails(e, t)
 		}
 	case e.Action == "skip":
 		reason := reasonOf(t.output.String())
@@ -172,6 +183,21 @@ func (r *report) endTest(e event, t *test) {
 		r.count.passed++
 	}
 	t.output.Reset()
+}
+
+// maxRepeated is how many lines of a failure are repeated at the end of a run of several steps.
+const maxRepeated = 30
+
+// fails counts a failure of a test, or of a package by itself.
+func (r *report) fails(e event, t *test) {
+	r.count.failed++
+	lines := slices.Collect(strings.Lines(t.output.String()))
+	fmt.Fprintf(&r.failures, "--- FAIL: %s\n", strings.TrimSpace(e.Package+" "+e.Test))
+	if cut := len(lines) - maxRepeated; cut > 0 {
+		fmt.Fprintf(&r.failures, "    [%d lines, above]\n", cut)
+		lines = lines[cut:]
+	}
+	r.failures.WriteString(strings.Join(lines, ""))
 }
 
 // endPackage ends what a panic or a killed process has left open, subtests before
@@ -200,7 +226,7 @@ func (r *report) endPackage(e event, t *test) {
 		r.endTest(event{Action: "fail", Package: e.Package, Test: name}, other)
 	}
 	if !r.blamed[e.Package] {
-		r.count.failed++
+		r.fails(e, t)
 	}
 	fmt.Fprintf(r.w, "%sFAIL  %s  %.1f s\n%s", t.output.String(), e.Package, e.Elapsed, r.slowest.text(e.Package))
 }

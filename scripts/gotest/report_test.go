@@ -117,7 +117,7 @@ func TestRunTellsHowTestsEnd(t *testing.T) {
 
 func TestRunPassesArgumentsAndTallies(t *testing.T) {
 	files := map[string]string{
-		"a_test.go":   head + "func TestA(t *testing.T) {}\nfunc TestB(t *testing.T) { t.Error() }",
+		"a_test.go":   head + "func TestA(t *testing.T) {}\nfunc TestB(t *testing.T) { t.Error(\"many lines\") }",
 		"b/b_test.go": "package b\n\nimport \"testing\"\n\nfunc TestB(t *testing.T) { t.Skip(\"no\") }",
 	}
 	tally := filepath.Join(t.TempDir(), "tally")
@@ -130,6 +130,22 @@ func TestRunPassesArgumentsAndTallies(t *testing.T) {
 	text, err := os.ReadFile(tally)
 	if want := "1 0 0\n1 1 1\n"; err != nil || string(text) != want {
 		t.Errorf("tally %q, %v, want %q", text, err, want)
+	}
+	failures, err := os.ReadFile(tally + ".failures")
+	if want := "--- FAIL: m TestB\n    a_test.go:11: many lines\n"; err != nil || string(failures) != want {
+		t.Errorf("failures %q, %v, want %q", failures, err, want)
+	}
+}
+
+func TestLongFailuresAreCut(t *testing.T) {
+	files := map[string]string{"a_test.go": head + "func TestA(t *testing.T) {\n\tfor i := range 40 {\n\t\tt.Error(i)\n\t}\n}"}
+	tally := filepath.Join(t.TempDir(), "tally")
+	if status, _, err := goTestOf(t, files, "--tally", tally, "."); status != 1 || err != nil {
+		t.Errorf("exit status %d, %v", status, err)
+	}
+	text, err := os.ReadFile(tally + ".failures")
+	if err != nil || !strings.Contains(string(text), "[10 lines, above]\n    a_test.go:12: 10\n") || !strings.HasSuffix(string(text), ": 39\n") {
+		t.Errorf("%v: %s", err, text)
 	}
 }
 
