@@ -120,14 +120,5 @@ func verdictFailure(v *cause.Verdict) error {
 }
 
 func (o *checkOptions) print(out io.Writer, v *cause.Verdict) error {
-	if o.json {
-		line, err := term.JSONLine(v)
-		if err != nil {
-			return err
-		}
-		_, err = out.Write(line)
-		return term.OutputError(err)
-	}
-	_, err := io.WriteString(out, render.NewResultText(term.ThemeOf(out), term.Columns(out)).Verdict(v))
-	return term.OutputError(err)
+	return render.PrintResult(out, o.json, v, func(t *render.ResultText) string { return t.Verdict(v) })
 }

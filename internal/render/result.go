@@ -33,12 +33,7 @@ func NewResultText(t term.Theme, width int) *ResultText {
 // PrintResult prints what came of a command: a line of JSON where that is asked for, or text.
 func PrintResult(out io.Writer, asJSON bool, r any, render func(*ResultText) string) error {
 	if asJSON {
-		line, err := term.JSONLine(r)
-		if err != nil {
-			return err
-		}
-		_, err = out.Write(line)
-		return term.OutputError(err)
+		return term.PrintJSONLine(out, r)
 	}
 	_, err := io.WriteString(out, render(NewResultText(term.ThemeOf(out), term.Columns(out))))
 	return term.OutputError(err)
