@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
@@ -85,6 +86,9 @@ func unasked(ctx context.Context, k *kernel.Kernel, target string, err error) *C
 	case errors.Is(err, kmod.ErrBuiltin):
 		return s.say(BuiltIn, "{target} is part of the kernel image: there is nothing to load or unload")
 	case errors.Is(err, kmod.ErrInstallCommand):
+		if s.ofAny(target, s.runs) {
+			return s.say(InstallCommand, sayInstallCommand)
+		}
 		return s.blocked(target)
 	case kmod.IsFile(target):
 		s.name("file", target)
@@ -108,14 +112,15 @@ func unasked(ctx context.Context, k *kernel.Kernel, target string, err error) *C
 // blocked names the line of configuration.
 func (s *scene) blocked(target string) *Cause {
 	if s.names["config"] == "" {
-		names, _ := s.answering(target)
-		for _, name := range append([]string{s.action.Module}, names...) {
-			if s.blocks(name) {
-				break
-			}
-		}
+		s.ofAny(target, s.blocks)
 	}
 	return s.say(BlockedByConfig, "the configuration of modprobe keeps {target} out[: {config} says \"{text}\"]")
+}
+
+// ofAny asks a question about each module that a name or an alias may stand for, up to the first yes.
+func (s *scene) ofAny(target string, is func(name string) bool) bool {
+	names, _ := s.answering(target)
+	return slices.ContainsFunc(append([]string{s.action.Module}, names...), is)
 }
 
 func (s *scene) fileProblem(err error) *Cause {

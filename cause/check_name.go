@@ -26,6 +26,10 @@ func CheckName(ctx context.Context, name string, k *kernel.Kernel, params kmod.P
 	case err != nil:
 		return []*Verdict{refusedName(ctx, name, k, err)}, nil
 	}
+	return checkSteps(ctx, steps, name, k, params)
+}
+
+func checkSteps(ctx context.Context, steps []kmod.Step, name string, k *kernel.Kernel, params kmod.Params) ([]*Verdict, error) {
 	var verdicts []*Verdict
 	var given []*kmod.File
 	for i := range steps {
@@ -36,6 +40,9 @@ func CheckName(ctx context.Context, name string, k *kernel.Kernel, params kmod.P
 		if v == nil {
 			continue
 		}
+		if v.Cause != nil && v.Cause.Code == InstallCommand {
+			return checkIgnoringInstall(ctx, name, k, params, v.Cause)
+		}
 		verdicts = append(verdicts, v)
 		if v.Judgement == Refused && !steps[i].Soft {
 			return append(verdicts, dependentVerdict(v, &steps[i], name, k)...), nil
@@ -45,6 +52,24 @@ func CheckName(ctx context.Context, name string, k *kernel.Kernel, params kmod.P
 		}
 	}
 	return verdicts, nil
+}
+
+// checkIgnoringInstall checks what a name would load if no command were run for it, and warns of the
+// command: what that does is not known.
+func checkIgnoringInstall(ctx context.Context, name string, k *kernel.Kernel, params kmod.Params, command *Cause) ([]*Verdict, error) {
+	steps, err := kmod.Plan(ctx, name, &kmod.LoadOptions{Params: params, Release: k.ForRelease(), IgnoreInstall: true})
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil || slices.ContainsFunc(steps, func(s kmod.Step) bool { return s.Kind == kmod.StepInstall }) {
+		return []*Verdict{refusedBy(name, k, command)}, nil
+	}
+	verdicts, err := checkSteps(ctx, steps, name, k, params)
+	if err == nil && len(verdicts) > 0 {
+		last := verdicts[len(verdicts)-1]
+		last.Warnings = append(last.Warnings, *command)
+	}
+	return verdicts, err
 }
 
 // checkStep checks one module of a plan; nil where nothing is to be done for it.
@@ -73,10 +98,11 @@ func checkStep(ctx context.Context, s *kmod.Step, name string, k *kernel.Kernel,
 
 // refusedName is the verdict on what no file can be tried for.
 func refusedName(ctx context.Context, name string, k *kernel.Kernel, err error) *Verdict {
-	return &Verdict{
-		File: name, Module: name, Kernel: k.Release(), Judgement: Refused, Later: []string{},
-		Cause: unasked(ctx, k, name, err),
-	}
+	return refusedBy(name, k, unasked(ctx, k, name, err))
+}
+
+func refusedBy(name string, k *kernel.Kernel, why *Cause) *Verdict {
+	return &Verdict{File: name, Module: name, Kernel: k.Release(), Judgement: Refused, Later: []string{}, Cause: why}
 }
 
 // dependentVerdict is that on the name, where a dependency would be refused.

@@ -348,7 +348,7 @@ func TestCheckName(t *testing.T) {
 		m.Imports = append(m.Imports, koimage.Symbol{Name: "given", CRC: 0x21})
 	}).Bytes())
 	half := write("half.ko", hello().Bytes()[:200])
-	k := ordinary().with(files{"etc/modprobe.d/x.conf": "install blocked /bin/false\n"}).open(t)
+	k := ordinary().with(files{"etc/modprobe.d/x.conf": "install blocked /bin/false\ninstall commanded modprobe -i commanded\n"}).open(t)
 	for name, c := range map[string]struct {
 		depends string
 		params  kmod.Params
@@ -363,10 +363,12 @@ func TestCheckName(t *testing.T) {
 		"inside":   {"builtin inside", nil, []Code{BuiltIn}},
 		"blocked":  {"install /bin/false", nil, []Code{BlockedByConfig}},
 		"nonesuch": {"", nil, []Code{NotFound}},
+		// What it would load without the command is judged.
+		"commanded": {"install modprobe -i commanded", nil, []Code{""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bin := t.TempDir()
-			script := "#!/bin/sh\ncase \"$*\" in *nonesuch) echo 'modprobe: FATAL: Module nonesuch not found in directory /x' >&2; exit 1;; *--show-depends*) cat <<'E'\n" + c.depends + "\nE\n;;esac\n"
+			script := "#!/bin/sh\ncase \"$*\" in *--ignore-install*) echo 'insmod " + good + "'; exit;; *nonesuch) echo 'modprobe: FATAL: Module nonesuch not found in directory /x' >&2; exit 1;; *--show-depends*) cat <<'E'\n" + c.depends + "\nE\n;;esac\n"
 			if err := os.WriteFile(filepath.Join(bin, "modprobe"), []byte(script), 0o700); err != nil {
 				t.Fatal(err)
 			}
@@ -374,6 +376,9 @@ func TestCheckName(t *testing.T) {
 			verdicts, err := CheckName(t.Context(), name, k, c.params)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if last := verdicts[len(verdicts)-1]; name == "commanded" && (len(last.Warnings) != 1 || last.Warnings[0].Code != InstallCommand) {
+				t.Errorf("%+v", last.Warnings)
 			}
 			var got []Code
 			for _, v := range verdicts {

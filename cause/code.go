@@ -40,6 +40,8 @@ const (
 	Interrupted            Code = "interrupted"
 	NotFound               Code = "not-found"
 	BlockedByConfig        Code = "blocked-by-config"
+	InstallCommand         Code = "install-command"
+	ConfigNotHeld          Code = "config-not-held"
 )
 
 // The causes why an unload fails, beside some of the above.
@@ -201,6 +203,12 @@ func Codes() []Meaning {
 		{BlockedByConfig, "load, request", "The configuration of modprobe keeps this module from being loaded.",
 			"A blacklist line (which counts for aliases, not for the name itself) or an install line whose command loads nothing, in modprobe.d or on the kernel's command line.",
 			"Change the line that is named. insmod and kmodtrace load FILE do not read this configuration."},
+		{InstallCommand, "load", "The configuration of modprobe runs a command instead of loading this module.",
+			"An install line in modprobe.d gives a shell command, which may well load the module in the end; modprobe runs it. kmodtrace load runs no commands, and asked the kernel nothing.",
+			"kmodtrace load --ignore-install NAME loads the module without the command; modprobe NAME runs the command."},
+		{ConfigNotHeld, "load", "A line of modprobe's configuration is against this module, and did not keep it out: a warning only, because the load went on.",
+			"A blacklist line counts for aliases only: not for the module's name, for what depends on it, for a softdep, and not for insmod. An install line counts for modprobe only, and kmod 34 ignores it where the module has soft dependencies.",
+			"To keep the module out however it is asked for, have module_blacklist=NAME on the kernel's command line."},
 
 		{NotLoaded, "unload", "No module of that name is in the kernel.",
 			"ENOENT, nothing printed. Seen: the kernel looked for the name and found none.",

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/slots"
 	"github.com/kmodtrace/kmodtrace/kernel"
+	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -95,7 +96,7 @@ func (x *Explainer) ExplainFile(ctx context.Context, a tracer.Action, file *prov
 		x.remember(a.ID, e.Cause)
 	}
 	if a.Kind == tracer.Load {
-		e.Warnings = warnings(ctx, &a)
+		e.Warnings = append(warnings(ctx, &a), x.notHeld(ctx, &a)...)
 	}
 	return e
 }
@@ -124,6 +125,50 @@ func (x *Explainer) remember(id tracer.ID, c *Cause) {
 	}
 	x.order = append(x.order, id)
 	x.causes[id] = c
+}
+
+// notHeld warns of a line of modprobe's configuration that is against a module which was loaded all
+// the same. What the configuration is now says nothing about the past.
+func (x *Explainer) notHeld(ctx context.Context, a *tracer.Action) []Cause {
+	if x.opts.Recorded || a.Outcome != tracer.Live {
+		return nil
+	}
+	uid, trusted := provenance.User(a)
+	job := slots.Job{Key: slots.Key{User: uid, Place: "warnings"}, Privileged: trusted}
+	ctx, cancel := context.WithTimeout(ctx, x.opts.Timeout)
+	defer cancel()
+	action := *a
+	c, err := slots.Run(ctx, x.slots, job, func(ctx context.Context) *Cause {
+		return (&question{kernel: x.kernel, action: &action}).scene(ctx).notHeld()
+	})
+	if err != nil || c == nil { // a directory that hangs is the causes' to report
+		return nil
+	}
+	return []Cause{*c}
+}
+
+// notHeld looks for the line. modprobe goes by the file's name.
+func (s *scene) notHeld() *Cause {
+	name := s.action.Module
+	if f := s.action.File; f != nil && f.Path != "" {
+		name = kmod.NameOfFile(f.Path)
+	}
+	for _, line := range s.ask("the configuration of modprobe").Blocked(name) {
+		if !line.Blocking {
+			continue
+		}
+		s.nameLine(&line)
+		switch {
+		case s.action.Thread.Comm == "insmod":
+			s.name("why", "insmod does not read this configuration")
+		case line.Install:
+			s.name("why", "its command was not run (kmod 34 ignores it where a module has soft dependencies)")
+		default:
+			s.name("why", "a blacklist counts for aliases only, not for a name, a dependency or a softdep")
+		}
+		return s.say(ConfigNotHeld, sayConfigNotHeld)
+	}
+	return nil
 }
 
 // cause looks for one in a goroutine that can be left behind.

@@ -318,6 +318,7 @@ func explainedRequests() map[string]explained {
 		"blacklisted":            {Action: request("net-pf-1", 0, exited), machine: blocked, code: BlockedByConfig, says: "x.conf:2"},
 		"one of two blacklisted": {Action: request("pair", 0, exited), machine: blocked, code: Unknown},
 		"install command":        {Action: request("hello", 0, func(a *tracer.Action) { a.HelperStatus = result(0); a.Outcome = tracer.Answered }), machine: files{"etc/modprobe.d/x.conf": "install hello /bin/true\n"}, code: BlockedByConfig, says: "x.conf:1"},
+		"command that refuses":   {Action: request("hello", 0, exited), machine: files{"etc/modprobe.d/x.conf": "install hello /bin/sh -c 'exit 1'\n"}, code: BlockedByConfig, says: "x.conf:1"},
 		"modprobe is silent":     {Action: request("net-pf-1", 0, exited), machine: files{"modprobe": modprobeScript("exit 3")}, code: Unknown, remaining: []Code{BlockedByConfig, NothingProvides}},
 	}
 }
@@ -412,6 +413,40 @@ func TestWarnings(t *testing.T) {
 		checkCause(t, &e.Warnings[i], ParameterUnknown, "no parameter "+parameter)
 		if e.Warnings[i].Names["parameter"] != parameter {
 			t.Errorf("%v", e.Warnings[i].Names)
+		}
+	}
+}
+
+// TestConfigNotHeld: a module that the configuration is against was loaded all the same.
+func TestConfigNotHeld(t *testing.T) {
+	live := tracer.Action{Kind: tracer.Load, Module: "hello", Outcome: tracer.Live, Thread: tracer.Thread{Comm: "modprobe"}}
+	for name, c := range map[string]struct {
+		line, comm, file, says string
+	}{
+		"blacklist":         {"blacklist hello", "modprobe", "", "says \"blacklist hello\", and hello was loaded all the same: a blacklist counts for aliases only"},
+		"insmod":            {"blacklist hello", "insmod", "", "insmod does not read"},
+		"install":           {"install hello /bin/false", "modprobe", "", "soft dependencies"},
+		"by the file":       {"blacklist greeter", "modprobe", "/x/greeter.ko.xz", "blacklist greeter"},
+		"another's":         {"blacklist other", "modprobe", "", ""},
+		"command that may":  {"install hello /sbin/modprobe --ignore-install hello", "modprobe", "", ""},
+		"not by the module": {"blacklist hello", "modprobe", "/x/greeter.ko", ""},
+	} {
+		k := ordinary().with(files{"etc/modprobe.d/x.conf": c.line + "\n"}).open(t)
+		a := live
+		a.Thread.Comm = c.comm
+		if c.file != "" {
+			a.File = &tracer.File{Path: c.file}
+		}
+		got := NewExplainer(k, nil).Explain(t.Context(), a)
+		if (c.says != "") != (len(got.Warnings) == 1) {
+			t.Errorf("%s: %+v", name, got.Warnings)
+			continue
+		}
+		if c.says != "" {
+			checkCause(t, &got.Warnings[0], ConfigNotHeld, c.says)
+		}
+		if got := NewExplainer(k, &Options{Recorded: true}).Explain(t.Context(), a); len(got.Warnings) != 0 {
+			t.Errorf("%s, of the past: %+v", name, got.Warnings)
 		}
 	}
 }

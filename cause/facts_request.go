@@ -33,7 +33,8 @@ func aLoadFailed(s *scene) answer {
 	return answerOf(s.inner != nil)
 }
 
-// configBlocks: modules answer to the alias, and the configuration blocks each.
+// configBlocks: modules answer to the alias, and the configuration blocks each. A command that could
+// load a module, and was seen to load nothing, blocks it too.
 func configBlocks(s *scene) answer {
 	if len(s.action.Loads) > 0 {
 		return no
@@ -43,14 +44,28 @@ func configBlocks(s *scene) answer {
 		return unsure
 	}
 	if len(names) == 0 {
-		return answerOf(s.blocks(s.action.Module))
+		return s.keepsOut(s.action.Module)
 	}
 	for _, name := range names {
-		if !s.blocks(name) {
-			return no
+		if kept := s.keepsOut(name); kept != yes {
+			return kept
 		}
 	}
 	s.name("modules", strings.Join(names, ", "))
+	return yes
+}
+
+// keepsOut tells whether the configuration kept a module out for which nothing was loaded.
+func (s *scene) keepsOut(name string) answer {
+	switch {
+	case s.blocks(name):
+		return yes
+	case !s.runs(name):
+		return no
+	case !s.heardAll(): // it may have loaded something
+		return unsure
+	}
+	s.prove("its command was run, and the kernel was not asked to load anything")
 	return yes
 }
 
@@ -94,10 +109,25 @@ func (s *scene) blocks(name string) bool {
 	return false
 }
 
+// runs looks for an install line whose command may load the module in the end, and names it.
+func (s *scene) runs(name string) bool {
+	for _, line := range s.ask("the configuration of modprobe").Blocked(name) {
+		if line.Install && !line.Blocking {
+			s.nameLine(&line)
+			s.name("blocked", name)
+			return true
+		}
+	}
+	return false
+}
+
 func (s *scene) nameLine(line *kernel.ConfigLine) {
 	s.name("config", line.Place())
 	s.name("text", line.Text)
 	s.prove("%s: %s", line.Place(), line.Text)
+	for _, other := range line.Beats {
+		s.prove("which counts before %s", other)
+	}
 }
 
 // nothingAnswers: no installed module has that name or alias.
@@ -109,7 +139,7 @@ func nothingAnswers(s *scene) answer {
 	if err != nil {
 		return unsure
 	}
-	if len(names) > 0 || s.blocks(s.action.Module) {
+	if len(names) > 0 || s.blocks(s.action.Module) || s.runs(s.action.Module) {
 		return no
 	}
 	if dir, exists := s.ask("the folder of modules").ModulesDir(); !exists {

@@ -32,6 +32,8 @@ const (
 	saySymbolTwice          = "{module} exports {symbol}, which {owner} exports already"
 	sayParameterInvalid     = "{module} does not take \"{value}\" for its parameter {parameter}[ ({type})]"
 	sayNoMemory             = "no memory for {module}[ ({bytes} bytes)]"
+	sayInstallCommand       = "modprobe runs a command instead of loading {target}: {config} says \"{text}\""
+	sayConfigNotHeld        = "{config} says \"{text}\", and {module} was loaded all the same: {why}"
 	sayRefcountNegative     = "the kernel counts {count} to {module}[, and crashed over that: {oops}]"
 	sayRefcountUnread       = "the references to {module} could not be counted, and an unload can be the end of this kernel"
 	sayKernelCrashed        = "the kernel crashed[ in {place}], and not in {module}[: {oops}]"

@@ -34,7 +34,7 @@ type answers struct {
 	looked   time.Time
 	of       state
 	known    map[string]answer
-	lines    []ConfigLine
+	lines    []fileLine
 	read     bool // lines is of that state
 	complete *bool
 	limits   map[bool]*rate.Limiter // of the trusted, and of all others
@@ -277,7 +277,7 @@ func (k *Kernel) modprobePath() string {
 }
 
 // configLines gives the lines of modprobe's configuration that can keep a module out.
-func (k *Kernel) configLines() []ConfigLine {
+func (k *Kernel) configLines() []fileLine {
 	now := k.stateNow()
 	a := k.answers
 	a.mu.Lock()

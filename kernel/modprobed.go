@@ -22,6 +22,9 @@ type ConfigLine struct {
 	Blacklist bool   `json:"blacklist"` // not to be loaded by alias; by its name it still can be
 	// Blocking is false for an install command that may well load the module in the end.
 	Blocking bool `json:"blocking"`
+	// Beats are the lines about the same name that do not count because of this one: install
+	// lines after the first, and the lines of files that its file hides.
+	Beats []string `json:"beats,omitempty"`
 }
 
 // Place gives the file and the line, as compilers do.
@@ -33,40 +36,79 @@ var modprobeFolders = [...]string{"etc/modprobe.d", "run/modprobe.d", "usr/local
 // maxConfig bounds one file of modprobe's configuration, and the kernel's command line.
 const maxConfig = 4 << 20
 
+// fileLine is a line of a file that counts, or of one that another file hides.
+type fileLine struct {
+	ConfigLine
+	hiddenBy string // the file; empty where the line counts
+}
+
 // Blocked gives the lines of modprobe's configuration that keep a module from being loaded
 // by alias or by name: blacklists, install commands, aliases for "off", and, of the running kernel, its
-// command line (modprobe.blacklist=).
+// command line (modprobe.blacklist=). Of several install commands for a name the first counts: the
+// others are among what it beats.
 func (k *Kernel) Blocked(name string) []ConfigLine {
 	name = modname.Normal(name)
 	var found []ConfigLine
+	var hidden []fileLine
+	install := -1
 	for _, line := range k.configLines() {
-		if line.blocks(name) {
-			found = append(found, line)
+		switch {
+		case !line.blocks(name):
+		case line.hiddenBy != "":
+			hidden = append(hidden, line)
+		case line.Install && install >= 0:
+			found[install].beat(&line.ConfigLine)
+		default:
+			if line.Install {
+				install = len(found)
+			}
+			found = append(found, line.ConfigLine)
+		}
+	}
+	for i := range hidden {
+		if at := slices.IndexFunc(found, func(c ConfigLine) bool { return c.File == hidden[i].hiddenBy }); at >= 0 {
+			found[at].beat(&hidden[i].ConfigLine)
 		}
 	}
 	return append(found, k.blockedByCmdline(name)...)
 }
 
-// readConfigLines reads all files of the configuration.
-func (k *Kernel) readConfigLines() []ConfigLine {
-	var lines []ConfigLine
-	for _, file := range k.modprobeFiles() {
+func (c *ConfigLine) beat(other *ConfigLine) {
+	c.Beats = append(c.Beats, other.Place()+": "+other.Text)
+}
+
+// readConfigLines reads all files of the configuration: those that count, in their order, and
+// then the others.
+func (k *Kernel) readConfigLines() []fileLine {
+	files, hidden := k.modprobeFiles()
+	var lines []fileLine
+	read := func(file, hiddenBy string) {
 		text, err := procfs.ReadFile(file, maxConfig)
 		if err != nil {
-			continue
+			return
 		}
 		for _, line := range parseModprobeConfig(string(text)) {
 			line.File = file
-			lines = append(lines, line)
+			lines = append(lines, fileLine{line, hiddenBy})
+		}
+	}
+	for _, file := range files {
+		read(file, "")
+	}
+	for _, by := range files {
+		for _, file := range hidden[by] {
+			read(file, by)
 		}
 	}
 	return lines
 }
 
 // modprobeFiles gives the files that count, in modprobe's order: by name, whatever
-// their folder. A file that cannot be read or is empty hides others all the same.
-func (k *Kernel) modprobeFiles() []string {
+// their folder, and those that each hides. A file that cannot be read or is empty hides others all
+// the same.
+func (k *Kernel) modprobeFiles() (ordered []string, hidden map[string][]string) {
 	files := make(map[string]string)
+	hidden = make(map[string][]string)
 	for _, folder := range modprobeFolders {
 		entries, err := os.ReadDir(k.path(folder))
 		if err != nil {
@@ -77,16 +119,18 @@ func (k *Kernel) modprobeFiles() []string {
 			if !strings.HasSuffix(base, ".conf") || strings.HasPrefix(base, ".") || entry.IsDir() {
 				continue
 			}
-			if _, hidden := files[base]; !hidden {
-				files[base] = filepath.Join(k.path(folder), base)
+			path := filepath.Join(k.path(folder), base)
+			if by, is := files[base]; is {
+				hidden[by] = append(hidden[by], path)
+			} else {
+				files[base] = path
 			}
 		}
 	}
-	var ordered []string
 	for _, base := range slices.Sorted(maps.Keys(files)) {
 		ordered = append(ordered, files[base])
 	}
-	return ordered
+	return ordered, hidden
 }
 
 // parseModprobeConfig gives the lines that can keep a module out. `#` begins a comment only at a

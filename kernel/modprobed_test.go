@@ -58,7 +58,7 @@ func TestBlocked(t *testing.T) {
 	at := func(name string) string { return filepath.Join(root, name) }
 	want := []ConfigLine{
 		{File: at("run/modprobe.d/a.conf"), Line: 1, Text: "install x?y /bin/false", Install: true, Blocking: true},
-		{File: at("etc/modprobe.d/b.conf"), Line: 1, Text: "blacklist x-y", Blacklist: true, Blocking: true},
+		{File: at("etc/modprobe.d/b.conf"), Line: 1, Text: "blacklist x-y", Blacklist: true, Blocking: true, Beats: []string{at("lib/modprobe.d/b.conf") + ":1: install x_y /bin/true"}},
 		{File: at("usr/lib/modprobe.d/c.conf"), Line: 2, Text: "blacklist x_y", Blacklist: true, Blocking: true},
 		{File: at("proc/cmdline"), Line: 1, Text: "modprobe.blacklist=a,x-y", Blacklist: true, Blocking: true},
 	}
@@ -70,6 +70,22 @@ func TestBlocked(t *testing.T) {
 	}
 	if got := k.Blocked("nothing"); len(got) != 0 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestFirstInstallCounts: as modprobe does it, of two install lines for a name the first is run.
+func TestFirstInstallCounts(t *testing.T) {
+	k := running(files{
+		"etc/modprobe.d/a.conf": "install x /sbin/modprobe --ignore-install x\ninstall y /bin/true\n",
+		"etc/modprobe.d/b.conf": "install x /bin/false\nblacklist x\n",
+	}).open(t)
+	file := func(name string) string { return k.path("etc/modprobe.d/" + name) }
+	want := []ConfigLine{
+		{File: file("a.conf"), Line: 1, Text: "install x /sbin/modprobe --ignore-install x", Install: true, Beats: []string{file("b.conf") + ":1: install x /bin/false"}},
+		{File: file("b.conf"), Line: 2, Text: "blacklist x", Blacklist: true, Blocking: true},
+	}
+	if diff := cmp.Diff(want, k.Blocked("x")); diff != "" {
+		t.Error(diff)
 	}
 }
 

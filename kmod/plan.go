@@ -56,11 +56,14 @@ const (
 
 // LoadOptions change what Plan and Load do. Nil is the same as its zero value.
 type LoadOptions struct {
-	Params   Params // of the module asked for, after those of modprobe's configuration
-	Force    Force
-	Modprobe string // the modprobe to resolve names with; "" looks for it in PATH and /sbin
-	Root     string // folder that holds proc and sys; "" is /
-	Release  string // plan for the modules of another kernel; "" is the running one
+	Params Params // of the module asked for, after those of modprobe's configuration
+	Force  Force
+	// IgnoreInstall plans as if modprobe's configuration had no install command for the module asked
+	// for.
+	IgnoreInstall bool
+	Modprobe      string // the modprobe to resolve names with; "" looks for it in PATH and /sbin
+	Root          string // folder that holds proc and sys; "" is /
+	Release       string // plan for the modules of another kernel; "" is the running one
 }
 
 // Plan tells which modules must be loaded, in order, for target. It changes nothing.
@@ -86,7 +89,11 @@ func Plan(ctx context.Context, target string, opts *LoadOptions) ([]Step, error)
 	if IsFile(target) {
 		steps, err = planFile(target)
 	} else {
-		steps, err = planName(ctx, target, opts, releaseFlags(opts.Release)...)
+		flags := releaseFlags(opts.Release)
+		if opts.IgnoreInstall {
+			flags = append(flags, "--ignore-install")
+		}
+		steps, err = planName(ctx, target, opts, flags...)
 	}
 	if err != nil {
 		return nil, &Error{Op: "load", Module: target, Err: err}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -356,10 +357,44 @@ func configCases() []causeCase {
 		{code: cause.NotFound, name: "file", boot: plainBoot, ways: asked, check: unasked, do: name("./nosuch.ko"), says: []string{"nosuch.ko"}},
 		{code: cause.NotFound, name: "name", boot: plainBoot, ways: asked, check: unasked, do: name("nosuch"), says: []string{"nosuch"}},
 		{code: cause.BlockedByConfig, name: "install", boot: plainBoot, ways: asked, check: unasked, do: name("hello"), setup: line("install hello /bin/false"), says: []string{conf + ":2", "install hello"}},
+		{code: cause.BlockedByConfig, name: "install, the first of two", boot: plainBoot, ways: asked, check: unasked, do: name("hello"), setup: line("install hello /bin/false\ninstall hello /sbin/modprobe --ignore-install hello"), says: []string{conf + ":2", "install hello /bin/false"}},
+		{
+			code: cause.InstallCommand, boot: plainBoot, ways: asked, check: unasked, says: []string{conf + ":2", "--ignore-install hello"},
+			setup: func(w *world, t *testing.T) func() {
+				away := w.installed(t)
+				undo := line("install hello /sbin/modprobe --ignore-install hello\ninstall hello /bin/false")(w, t)
+				return func() { undo(); away() }
+			},
+			do: func(w *world, t *testing.T, way string) seen {
+				s := name("hello")(w, t, way)
+				if way == "load" {
+					if out, errs := command("kmodtrace", "load", "--json", "--ignore-install", "hello"); !bytes.Contains(out, []byte(`"result":"confirmed"`)) {
+						t.Errorf("without the command: %s%s", out, errs)
+					}
+					w.remove(t, "hello")
+				}
+				return s
+			},
+		},
+		{
+			code: cause.ConfigNotHeld, name: "blacklist, by name", boot: plainBoot, ways: []string{"modprobe"}, check: unasked, says: []string{conf + ":2", "blacklist dummy", "aliases only"},
+			setup: line("blacklist dummy"), do: byName,
+		},
+		{
+			code: cause.ConfigNotHeld, name: "install, softdeps", boot: plainBoot, ways: []string{"modprobe"}, check: unasked, says: []string{conf + ":2", "install dummy /bin/false", "soft dependencies"},
+			setup: line("install dummy /bin/false\nsoftdep dummy pre: garp"), do: byName,
+		},
 		{code: cause.BlockedByConfig, name: "blacklist", boot: plainBoot, ways: asked, check: unasked, do: name("rtnl-link-dummy"), setup: line("blacklist dummy"), says: []string{conf + ":2", "blacklist dummy"}},
 		{code: cause.BuiltIn, name: "load", boot: plainBoot, ways: asked, check: unasked, says: []string{"kernel image"},
 			do: func(w *world, t *testing.T, way string) seen { return name(w.builtin(t))(w, t, way) }},
 	}
+}
+
+// byName has modprobe load what is installed by its name.
+func byName(w *world, t *testing.T, _ string) seen {
+	s := w.seenDuring(func() { command("/sbin/modprobe", "dummy") })
+	command("/sbin/modprobe", "-r", "dummy")
+	return s
 }
 
 // builtin gives the name of something that is part of the kernel image.
@@ -547,6 +582,7 @@ func requestCases() []causeCase {
 		{code: cause.BlockedByConfig, name: "request, blacklist", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: line("blacklist dummy"), says: []string{"rtnl-link-dummy", conf + ":1"}},
 		{code: cause.BlockedByConfig, name: "request, install /bin/false", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: line("install dummy /bin/false"), says: []string{"rtnl-link-dummy", conf + ":1"}},
 		{code: cause.BlockedByConfig, name: "request, install /bin/true", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: line("install dummy /bin/true"), says: []string{"rtnl-link-dummy", conf + ":1"}},
+		{code: cause.BlockedByConfig, name: "request, a command that refuses", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: line("install dummy /bin/sh -c 'exit 1'"), says: []string{"rtnl-link-dummy", conf + ":1"}},
 		{code: cause.HelperMissing, name: "no such program", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: helper("/nowhere/modprobe"), says: []string{"/nowhere/modprobe"}},
 		{code: cause.HelperMissing, name: "empty", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: helper("\n"), says: []string{"kernel.modprobe is empty"}},
 		{code: cause.RequestDenied, boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), lacks: lacksLSM, says: []string{"rtnl-link-dummy"},

@@ -25,12 +25,14 @@ type LoadOptions struct {
 	Options
 	Picture               picture.Options
 	vermagic, modversions bool
+	ignoreInstall         bool
 }
 
 // Register adds the flags.
 func (o *LoadOptions) Register(cmd *cobra.Command) {
 	o.register(cmd)
 	o.Picture.Register(cmd)
+	cmd.Flags().BoolVar(&o.ignoreInstall, "ignore-install", false, "load a NAME although modprobe's configuration has an install command for it, which is not run")
 	cmd.Flags().BoolVar(&o.vermagic, "force-vermagic", false, "ignore which kernel it was built for; the kernel may crash")
 	cmd.Flags().BoolVar(&o.modversions, "force-modversions", false, "ignore the versions of the symbols that it needs; the kernel may crash")
 }
@@ -48,7 +50,7 @@ func (o *LoadOptions) Run(ctx context.Context, out io.Writer, target string, par
 		return err
 	}
 	defer files.Abandon()
-	steps, err := kmod.Plan(ctx, target, &kmod.LoadOptions{Params: params, Force: o.force()})
+	steps, err := kmod.Plan(ctx, target, &kmod.LoadOptions{Params: params, Force: o.force(), IgnoreInstall: o.ignoreInstall})
 	if err != nil {
 		return o.notPlanned(ctx, out, target, err)
 	}
