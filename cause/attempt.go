@@ -45,7 +45,7 @@ func OfAttempt(ctx context.Context, k *kernel.Kernel, target string, err error, 
 
 // isTarget tells whether a module is what a name or an alias asks for.
 func isTarget(ctx context.Context, k *kernel.Kernel, target, module string) bool {
-	if modname.Normal(target) == module {
+	if modname.Normal(target) == module || k.NameInFile(target) == module {
 		return true
 	}
 	names, err := k.Modules(ctx, target)
@@ -53,7 +53,7 @@ func isTarget(ctx context.Context, k *kernel.Kernel, target, module string) bool
 		return true // it cannot be told: no claim is made
 	}
 	for _, name := range names {
-		if name == module {
+		if name == module || k.NameInFile(name) == module {
 			return true
 		}
 	}
@@ -100,6 +100,9 @@ func unasked(ctx context.Context, k *kernel.Kernel, target string, err error) *C
 		if s.blocks(target) {
 			return s.blocked(target)
 		}
+		if c := s.depmodStale(err); c != nil {
+			return c
+		}
 		if dir, exists := k.ModulesDir(); !exists {
 			s.name("gone", dir)
 			return s.say(NotFound, "no installed module is called {target}: {gone} is not there, as after an upgrade of the running kernel")
@@ -107,6 +110,36 @@ func unasked(ctx context.Context, k *kernel.Kernel, target string, err error) *C
 		return s.say(NotFound, "no installed module is called {target}, and none has it as an alias")
 	}
 	return s.say(Unknown, "what was seen does not say why")
+}
+
+// depmodStale tells whether modules.dep is why nothing is found: for the name, or for what the error is
+// about, which can be a dependency.
+func (s *scene) depmodStale(err error) *Cause {
+	k := s.ask("which modules are installed")
+	k.Refresh()
+	names := []string{s.action.Module}
+	var e *kmod.Error
+	if errors.As(err, &e) {
+		names = append(names, e.Module)
+	}
+	for _, name := range names {
+		gone, unlisted, err := k.Depmod(name)
+		switch {
+		case err != nil:
+			return nil
+		case gone != "":
+			s.name("target", name)
+			s.name("path", gone)
+			return s.say(DepmodStale, sayStaleGone)
+		case len(unlisted) > 0:
+			s.name("path", unlisted[0])
+			for _, path := range unlisted {
+				s.prove("there is %s", path)
+			}
+			return s.say(DepmodStale, sayStaleUnlisted)
+		}
+	}
+	return nil
 }
 
 // blocked names the line of configuration.

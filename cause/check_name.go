@@ -82,7 +82,11 @@ func checkStep(ctx context.Context, s *kmod.Step, name string, k *kernel.Kernel,
 		} else if s.Target {
 			opts.Params = params
 		}
-		return Check(ctx, s.Path, k, opts)
+		v, err := Check(ctx, s.Path, k, opts)
+		if err == nil && v.Cause != nil && v.Cause.Code == NotFound { // modprobe was told of a file that is not there
+			return refusedName(ctx, s.Module, k, kmod.ErrNotFound), nil
+		}
+		return v, err
 	case kmod.StepLoaded:
 		return nil, nil
 	}

@@ -39,6 +39,7 @@ const (
 	CompressionUnsupported Code = "compression-unsupported"
 	Interrupted            Code = "interrupted"
 	NotFound               Code = "not-found"
+	DepmodStale            Code = "depmod-stale"
 	BlockedByConfig        Code = "blocked-by-config"
 	InstallCommand         Code = "install-command"
 	ConfigNotHeld          Code = "config-not-held"
@@ -200,6 +201,9 @@ func Codes() []Meaning {
 		{NotFound, "load", "There is no such file, and no installed module of that name.",
 			"No attempt was made: there is nothing to attempt with.",
 			"Check the name (kmodtrace info NAME). After an upgrade of the running kernel its modules may be gone: reboot."},
+		{DepmodStale, "load", "The list of installed modules that modprobe goes by (modules.dep) does not fit the files.",
+			"modprobe finds files by modules.dep, which depmod makes. It names a file that is gone, or lacks one that is there. No attempt was made.",
+			"Run depmod -a as root (depmod -a RELEASE for a kernel that does not run), then try again. Packages do it when they install modules."},
 		{BlockedByConfig, "load, request", "The configuration of modprobe keeps this module from being loaded.",
 			"A blacklist line (which counts for aliases, not for the name itself) or an install line whose command loads nothing, in modprobe.d or on the kernel's command line.",
 			"Change the line that is named. insmod and kmodtrace load FILE do not read this configuration."},

@@ -271,6 +271,7 @@ func explainedUnloads() map[string]explained {
 		"holders":        {Action: unload(unix.EAGAIN, many), code: HeldByModules, says: "a, b, … use hello"},
 		"one reference":  {Action: unload(unix.EAGAIN, found(tracer.StateLive, 1)), code: HeldByReferences, says: "1 reference holds hello"},
 		"references":     {Action: unload(unix.EAGAIN, found(tracer.StateLive, 3)), code: HeldByReferences, says: "3 references hold hello"},
+		"by the file":    {Action: tracer.Action{Kind: tracer.Unload, Module: "file_name", Errno: unix.ENOENT}, machine: files{modules + "modules.dep": "kernel/file-name.ko:\n", modules + "kernel/file-name.ko": string(hello().Bytes())}, code: NotLoaded, says: "the file that is installed as file_name has the module hello"},
 		"starting":       {Action: unload(unix.EBUSY, found(tracer.StateComing, 0)), code: NotLive, says: "its load is still under way"},
 		"leaving":        {Action: unload(unix.EBUSY, found(tracer.StateGoing, 0)), code: NotLive, says: "an unload of it"},
 		"no exit":        {Action: unload(unix.EBUSY, permanent), code: NoExit, says: "no exit function"},

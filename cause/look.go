@@ -295,6 +295,16 @@ func lookUsers(s *scene) {
 	}
 }
 
+// lookCalled finds what the module in the file of that name is called.
+func lookCalled(s *scene) {
+	name := s.ask("the file of that name").NameInFile(s.action.Module)
+	if name == "" || name == s.action.Module {
+		return
+	}
+	s.name("called", name)
+	s.prove("the kernel goes by the name in the file, modprobe by that of the file")
+}
+
 func lookStuck(s *scene) {
 	s.prove("the thread is %s; /proc/%d/stack shows where it waits", s.names["who"], s.action.Thread.TID)
 }

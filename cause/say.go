@@ -32,6 +32,8 @@ const (
 	saySymbolTwice          = "{module} exports {symbol}, which {owner} exports already"
 	sayParameterInvalid     = "{module} does not take \"{value}\" for its parameter {parameter}[ ({type})]"
 	sayNoMemory             = "no memory for {module}[ ({bytes} bytes)]"
+	sayStaleGone            = "modules.dep names {path} for {target}, and there is no such file"
+	sayStaleUnlisted        = "{path} is there, and modules.dep does not have it: depmod was not run since"
 	sayInstallCommand       = "modprobe runs a command instead of loading {target}: {config} says \"{text}\""
 	sayConfigNotHeld        = "{config} says \"{text}\", and {module} was loaded all the same: {why}"
 	sayRefcountNegative     = "the kernel counts {count} to {module}[, and crashed over that: {oops}]"

@@ -56,6 +56,53 @@ func (k *Kernel) moduleFile(name string) (*kmod.File, error) {
 	return f, nil
 }
 
+// NameInFile gives the name of the module in the file that is installed under a name: the kernel goes
+// by it, modprobe by the file's. It is empty where no such file can be read.
+func (k *Kernel) NameInFile(name string) string {
+	f, err := k.moduleFile(modname.Normal(name))
+	if err != nil {
+		return ""
+	}
+	return modname.Normal(f.Name)
+}
+
+// maxWalk bounds the search for files that depmod does not know: a distribution has some thousands.
+const maxWalk = 100_000
+
+// Depmod compares depmod's list (modules.dep) with the files of a module: it gives one that is listed
+// and not there, or else those that are there, where the list has none of the name.
+func (k *Kernel) Depmod(name string) (gone string, unlisted []string, err error) {
+	name = modname.Normal(name)
+	modules, err := k.installed()
+	if err != nil {
+		return "", nil, err
+	}
+	for _, m := range modules {
+		if m.name != name {
+			continue
+		}
+		if _, err := os.Stat(m.path); errors.Is(err, fs.ErrNotExist) {
+			return m.path, nil, nil
+		}
+		return "", nil, nil
+	}
+	dir, _ := k.ModulesDir()
+	left := maxWalk
+	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if left--; left < 0 {
+			return filepath.SkipAll
+		}
+		if err != nil || entry.IsDir() {
+			return nil // what cannot be read, depmod does not read either
+		}
+		if found, ok := modname.OfFile(path); ok && found == name {
+			unlisted = append(unlisted, path)
+		}
+		return nil
+	})
+	return "", unlisted, err
+}
+
 // anyModule reads a module of the kernel's own, as against one that was added: a few
 // are tried.
 func (k *Kernel) anyModule() (*kmod.File, error) {

@@ -359,6 +359,34 @@ func configCases() []causeCase {
 		{code: cause.BlockedByConfig, name: "install", boot: plainBoot, ways: asked, check: unasked, do: name("hello"), setup: line("install hello /bin/false"), says: []string{conf + ":2", "install hello"}},
 		{code: cause.BlockedByConfig, name: "install, the first of two", boot: plainBoot, ways: asked, check: unasked, do: name("hello"), setup: line("install hello /bin/false\ninstall hello /sbin/modprobe --ignore-install hello"), says: []string{conf + ":2", "install hello /bin/false"}},
 		{
+			code: cause.DepmodStale, name: "a file that is gone", boot: plainBoot, ways: asked, check: unasked, says: []string{"chatty.ko", "no such file"}, do: name("chatty"),
+			setup: func(w *world, t *testing.T) func() {
+				if err := os.Remove(filepath.Join(w.folder(), "chatty.ko")); err != nil {
+					t.Fatal(err)
+				}
+				away := w.installed(t)
+				return func() { away(); w.installVariant(t, "chatty.ko") }
+			},
+		},
+		{
+			code: cause.DepmodStale, name: "a file that depmod has not seen", boot: plainBoot, ways: asked, check: unasked, says: []string{"unseen.ko", "depmod was not run"}, do: name("unseen"),
+			setup: func(w *world, t *testing.T) func() {
+				unseen := filepath.Join(w.folder(), "unseen.ko")
+				w.write(t, unseen, w.readSpecimen(t, "hello.ko"))
+				away := w.installed(t)
+				return func() { away(); os.Remove(unseen) }
+			},
+		},
+		{
+			code: cause.InitRefused, name: "of a file called otherwise", boot: plainBoot, ways: []string{"load"}, check: unasked, says: []string{"returned ENODEV"}, do: name("params"),
+			setup: func(w *world, t *testing.T) func() { return w.called(t, "params.ko", "refuse.ko") },
+		},
+		{
+			code: cause.NotLoaded, name: "by the file's name", boot: plainBoot, ways: []string{"rmmod", "unload"}, check: unasked, says: []string{"installed as params has the module hello"},
+			setup: func(w *world, t *testing.T) func() { return w.called(t, "params.ko", "hello.ko") },
+			do:    func(w *world, t *testing.T, way string) seen { return w.unload(way, "params") },
+		},
+		{
 			code: cause.InstallCommand, boot: plainBoot, ways: asked, check: unasked, says: []string{conf + ":2", "--ignore-install hello"},
 			setup: func(w *world, t *testing.T) func() {
 				away := w.installed(t)
@@ -388,6 +416,14 @@ func configCases() []causeCase {
 		{code: cause.BuiltIn, name: "load", boot: plainBoot, ways: asked, check: unasked, says: []string{"kernel image"},
 			do: func(w *world, t *testing.T, way string) seen { return name(w.builtin(t))(w, t, way) }},
 	}
+}
+
+// called has modprobe find a specimen under another one's name.
+func (w *world) called(t *testing.T, name, specimen string) (undo func()) {
+	t.Helper()
+	w.write(t, filepath.Join(w.folder(), name), w.readSpecimen(t, specimen))
+	away := w.installed(t)
+	return func() { away(); w.installVariant(t, name) }
 }
 
 // byName has modprobe load what is installed by its name.
