@@ -350,9 +350,15 @@ func inKernel(module string) bool {
 	return err == nil
 }
 
-// awaitExit waits until a module is on its way out.
-func awaitExit(module string) {
+// awaitExit waits until a module is on its way out, or until that does not come because what was to
+// unload it has ended.
+func awaitExit(module string, ended <-chan struct{}) {
 	await.True(func() bool {
+		select {
+		case <-ended:
+			return true
+		default:
+		}
 		now, err := kmod.Look(module, nil)
 		return err != nil || now.State == "going"
 	})
@@ -370,11 +376,11 @@ func testReloadInterrupted(l *reloadLab) {
 	if err := cmd.Start(); err != nil {
 		l.Fatal(err)
 	}
-	awaitExit("slowexit")
-	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
-		l.Fatal(err)
-	}
-	_ = cmd.Wait()
+	ended := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(ended) }()
+	awaitExit("slowexit", ended)
+	_ = cmd.Process.Signal(syscall.SIGINT) // else it has ended, as its status shows
+	<-ended
 	if cmd.ProcessState.ExitCode() != exitUnconfirmed {
 		l.Errorf("%v: %s", cmd.ProcessState, errs.Bytes())
 	}
@@ -422,7 +428,7 @@ func testReloadAgain(l *reloadLab) {
 	// An exit takes longer than anybody waits: that one is without a verdict, and the next
 	// is as if nothing had been.
 	stopped, stop := context.WithCancel(l.Context())
-	go func() { awaitExit("slowexit"); stop() }()
+	go func() { awaitExit("slowexit", stopped.Done()); stop() }()
 	if res, err := r.Reload(stopped, s, l.build("slowexit", 27), nil); res.Verdict != proof.Unconfirmed || res.After.Copy != reload.CopyUnfinished {
 		l.Errorf("%s, %s: %v", res.Verdict, res.After.Copy, err)
 	}
