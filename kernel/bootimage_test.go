@@ -31,7 +31,7 @@ func (c *fakeCore) vmlinux(t testing.TB) []byte {
 	c.put([]byte("Linux version 9.9 (me) #1\n\x00"))
 	symbols := newKallsyms()
 	for line := range strings.Lines(c.list) {
-		symbols.add(strings.TrimSpace(line))
+		symbols.add([]byte(strings.TrimSpace(line)))
 	}
 	le := binary.LittleEndian
 	file := c.file()

@@ -40,24 +40,24 @@ func readMaybeGzip(path string) ([]byte, error) {
 }
 
 // fileLines gives the lines of a text without reading it whole, and then the error
-// that ended it, if any, with an empty line.
-func fileLines(path string) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
+// that ended it, if any, with an empty line. A line is valid until the next one.
+func fileLines(path string) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
 		f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 		if err != nil {
-			yield("", err)
+			yield(nil, err)
 			return
 		}
 		defer f.Close()
 		lines := bufio.NewScanner(procfs.Impatient(f))
 		lines.Buffer(nil, procfs.MaxLine)
 		for lines.Scan() {
-			if !yield(lines.Text(), nil) {
+			if !yield(lines.Bytes(), nil) {
 				return
 			}
 		}
 		if err := lines.Err(); err != nil {
-			yield("", fmt.Errorf("%s: %w", path, err))
+			yield(nil, fmt.Errorf("%s: %w", path, err))
 		}
 	}
 }

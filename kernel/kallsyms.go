@@ -3,7 +3,6 @@ package kernel
 import (
 	"bytes"
 	"strconv"
-	"strings"
 
 	"github.com/kmodtrace/kmodtrace/internal/procfs"
 )
@@ -55,25 +54,25 @@ func newKallsyms() *kallsyms {
 	return symbols
 }
 
-// add reads one line.
-func (s *kallsyms) add(line string) {
+// add reads one line, which it does not keep.
+func (s *kallsyms) add(line []byte) {
 	symbol, ok := procfs.ParseSymbol(line)
 	if !ok {
 		return
 	}
-	if export, ok := strings.CutPrefix(symbol.Name, "__ksymtab_"); ok {
-		s.exported[strings.Clone(export)] = strings.Clone(symbol.Module)
+	if export, ok := bytes.CutPrefix(symbol.Name, []byte("__ksymtab_")); ok {
+		s.exported[string(export)] = string(symbol.Module)
 		return
 	}
-	before, wanted := s.addresses[symbol.Name]
-	if !wanted || symbol.Module != "" {
+	before, wanted := s.addresses[string(symbol.Name)]
+	if !wanted || len(symbol.Module) > 0 {
 		return
 	}
-	value, err := strconv.ParseUint(symbol.Address, 16, 64)
+	value, err := strconv.ParseUint(string(symbol.Address), 16, 64)
 	if err == nil && before == 0 {
-		s.addresses[symbol.Name] = value
+		s.addresses[string(symbol.Name)] = value
 	} else if before != value {
-		delete(s.addresses, symbol.Name) // two of the name: neither is known to be meant
+		delete(s.addresses, string(symbol.Name)) // two of the name: neither is known to be meant
 	}
 }
 

@@ -75,7 +75,7 @@ func TestRelativeCRCs(t *testing.T) {
 	versions := c.put([]byte{0x78, 0x56, 0x34, 0x12, 0xef, 0xbe, 0xad, 0xde})
 	symbols := newKallsyms()
 	for line := range strings.Lines(c.list) {
-		symbols.add(strings.TrimSpace(line))
+		symbols.add([]byte(strings.TrimSpace(line)))
 	}
 	crcs := symbols.addresses["__start___kcrctab"]
 	for i := range uint64(2) {

@@ -26,7 +26,7 @@ func (k *Kernel) readInstalled() ([]installed, error) {
 		if err != nil {
 			return nil, unknown("which modules are installed: %w", err)
 		}
-		file, _, ok := strings.Cut(line, ":")
+		file, _, ok := strings.Cut(string(line), ":")
 		if !ok {
 			continue
 		}
@@ -135,7 +135,7 @@ func (k *Kernel) readProviders() (map[string][]string, error) {
 		if err != nil {
 			return nil, unknown("which modules export what: %w", err)
 		}
-		fields := strings.Fields(line)
+		fields := strings.Fields(string(line))
 		if len(fields) != 3 || fields[0] != "alias" {
 			continue
 		}
@@ -165,7 +165,7 @@ func (k *Kernel) Builtin(name string) bool {
 		if err != nil {
 			break
 		}
-		if kmod.NameOfFile(line) == name {
+		if kmod.NameOfFile(string(line)) == name {
 			return true
 		}
 	}

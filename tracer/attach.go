@@ -204,7 +204,7 @@ func absent(target, how string) bool {
 	defer f.Close()
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
-		if symbol, ok := procfs.ParseSymbol(lines.Text()); ok && symbol.Name == target {
+		if symbol, ok := procfs.ParseSymbol(lines.Bytes()); ok && string(symbol.Name) == target {
 			return false
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/internal/wire"
 )
 
@@ -158,36 +159,33 @@ type symbolBuilder struct {
 	ownText bool
 }
 
-// add keeps a line about code. It tells whether there is room for more. Most of the
-// table is read for nothing, so that a line is looked at before it is taken apart.
+// add keeps a line about code. It reports whether there is room for more.
 func (b *symbolBuilder) add(line []byte) bool {
-	address, rest, _ := bytes.Cut(line, []byte(" "))
-	kind, rest, _ := bytes.Cut(rest, []byte(" "))
-	if len(kind) != 1 || !bytes.Contains([]byte("tTwW"), kind) {
+	s, ok := procfs.ParseSymbol(line)
+	if !ok || !strings.ContainsRune("tTwW", rune(s.Kind)) {
 		return true
 	}
-	name, module, _ := bytes.Cut(rest, []byte("\t"))
-	if bytes.HasPrefix(name, []byte("$")) {
+	if bytes.HasPrefix(s.Name, []byte("$")) {
 		return true // arm64's marks between code and data ($x, $d)
 	}
-	if b.ownText && len(module) > 0 {
+	if b.ownText && len(s.Module) > 0 {
 		return true
 	}
-	start, err := strconv.ParseUint(string(address), 16, 64)
-	if err != nil || start == 0 || len(name) == 0 || len(name) > maxSymbolName { // zero: hidden
+	start, err := strconv.ParseUint(string(s.Address), 16, 64)
+	if err != nil || start == 0 || len(s.Name) == 0 || len(s.Name) > maxSymbolName { // zero: hidden
 		return true
 	}
 	if b.around != 0 && (start > b.around || b.around-start > maxSymbolOffset) {
 		return true
 	}
-	if at, known := b.loaded[string(bytes.Trim(module, "[]"))]; known && start-at.start >= at.size {
+	if at, known := b.loaded[string(s.Module)]; known && start-at.start >= at.size {
 		return true
 	}
-	if len(b.lines) >= maxSymbols || b.text.Len()+len(name) > maxSymbolText {
+	if len(b.lines) >= maxSymbols || b.text.Len()+len(s.Name) > maxSymbolText {
 		return false
 	}
-	entry := symbolEntry{at: uint32(b.text.Len()), length: uint16(len(name)), module: b.number(string(bytes.Trim(module, "[]")))}
-	b.text.Write(name)
+	entry := symbolEntry{at: uint32(b.text.Len()), length: uint16(len(s.Name)), module: b.number(string(s.Module))}
+	b.text.Write(s.Name)
 	b.lines = append(b.lines, symbolLine{start, entry})
 	return true
 }

@@ -128,22 +128,24 @@ func LockdownMode(text string) (mode string, ok bool) {
 	return mode, ok
 }
 
-// Symbol is a line of /proc/kallsyms or of System.map.
+// Symbol is a line of /proc/kallsyms or of System.map. Its texts are parts of the line: there are
+// a hundred thousand.
 type Symbol struct {
-	Address string // in hexadecimal digits; zeros where it is hidden
-	Name    string
-	Module  string // that has it; empty for the kernel
+	Address []byte // in hexadecimal digits; zeros where it is hidden
+	Kind    byte   // as nm has it: 'T' and 't' are code
+	Name    []byte
+	Module  []byte // that has it; empty for the kernel
 }
 
 // ParseSymbol reads a line: address, kind, name, and for modules their name in brackets.
-func ParseSymbol(line string) (Symbol, bool) {
-	address, rest, _ := strings.Cut(line, " ")
-	_, rest, ok := strings.Cut(rest, " ")
-	if !ok {
+func ParseSymbol(line []byte) (Symbol, bool) {
+	address, rest, _ := bytes.Cut(line, []byte(" "))
+	kind, rest, ok := bytes.Cut(rest, []byte(" "))
+	if !ok || len(kind) != 1 {
 		return Symbol{}, false
 	}
-	name, module, _ := strings.Cut(rest, "\t")
-	return Symbol{address, name, strings.Trim(module, "[] ")}, true
+	name, module, _ := bytes.Cut(rest, []byte("\t"))
+	return Symbol{address, kind[0], name, bytes.Trim(module, "[] ")}, true
 }
 
 // System is what uname tells.

@@ -1,6 +1,7 @@
 package procfs
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,18 +11,18 @@ import (
 )
 
 func TestParseSymbol(t *testing.T) {
-	for line, want := range map[string]Symbol{
-		"ffffffff81000000 T _text":             {"ffffffff81000000", "_text", ""},
-		"0000000000000000 t hello_init\t[x_y]": {"0000000000000000", "hello_init", "x_y"},
-		"ffffffffc0 t bpf_prog_1\t[bpf]":       {"ffffffffc0", "bpf_prog_1", "bpf"},
+	for line, want := range map[string]string{
+		"ffffffff81000000 T _text":             "ffffffff81000000 T _text []",
+		"0000000000000000 t hello_init\t[x_y]": "0000000000000000 t hello_init [x_y]",
+		"ffffffffc0 t bpf_prog_1\t[bpf]":       "ffffffffc0 t bpf_prog_1 [bpf]",
 	} {
-		if got, ok := ParseSymbol(line); !ok || got != want {
-			t.Errorf("%q: %+v, %v", line, got, ok)
+		if s, ok := ParseSymbol([]byte(line)); !ok || fmt.Sprintf("%s %c %s [%s]", s.Address, s.Kind, s.Name, s.Module) != want {
+			t.Errorf("%q: %q, %v", line, s, ok)
 		}
 	}
-	for _, line := range []string{"", "ffffffff81000000", "ffffffff81000000 T"} {
-		if got, ok := ParseSymbol(line); ok {
-			t.Errorf("%q: %+v", line, got)
+	for _, line := range []string{"", "ffffffff81000000", "ffffffff81000000 T", "ffffffff81000000  _text", "ffffffff81000000 TT _text"} {
+		if got, ok := ParseSymbol([]byte(line)); ok {
+			t.Errorf("%q: %q", line, got)
 		}
 	}
 }
