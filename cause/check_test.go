@@ -88,9 +88,9 @@ func checkedFiles() map[string]checked {
 
 		"disabled":      {machine: files{"proc/sys/kernel/modules_disabled": "1\n"}, verdict: Refused, code: ModulesDisabled, says: "until the next boot"},
 		"empty":         {data: []byte{}, verdict: Refused, code: NotELF, says: "is empty"},
-		"text":          {data: []byte("hello\n"), verdict: Refused, code: NotELF, says: "no ELF file"},
-		"gzip of text":  {data: zipped([]byte("hello\n")), verdict: Refused, code: NotELF, says: "no ELF file"},
-		"gzip of gzip":  {data: zipped(zipped(image)), verdict: Refused, code: NotELF, says: "no ELF file"},
+		"text":          {data: []byte("hello\n"), verdict: Refused, code: NotELF, says: "not an ELF file"},
+		"gzip of text":  {data: zipped([]byte("hello\n")), verdict: Refused, code: NotELF, says: "not an ELF file"},
+		"gzip of gzip":  {data: zipped(zipped(image)), verdict: Refused, code: NotELF, says: "not an ELF file"},
 		"half":          {data: image[:len(image)/2], verdict: Refused, code: ELFDamaged, says: "cut short"},
 		"header":        {data: image[:64], verdict: Refused, code: ELFDamaged, says: "cut short"},
 		"half a gzip":   {data: zipped(image)[:100], verdict: Refused, code: CompressionUnsupported, says: "compression is damaged"},

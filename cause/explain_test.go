@@ -136,7 +136,7 @@ func explainedLoads() map[string]explained {
 		"unknown flag":    {Action: also(failing(before, unix.EINVAL), flagged), code: CompressionUnsupported, says: "from 5.17 on"},
 		"closed":          {Action: also(failing(before, unix.EBADF), func(a *tracer.Action) { a.File = &tracer.File{} }), code: FileUnreadable, says: "descriptor"},
 		"folder":          {Action: also(failing(read, unix.EISDIR), func(a *tracer.Action) { a.File = &tracer.File{Path: "/", Size: 1} }), code: FileUnreadable, says: "EISDIR"},
-		"pipe":            {Action: also(failing(read, unix.EINVAL), func(a *tracer.Action) { a.File = &tracer.File{Path: "/pipe:", FSMagic: 0x50495045, Size: 1} }), code: FileUnreadable, says: "no regular file"},
+		"pipe":            {Action: also(failing(read, unix.EINVAL), func(a *tracer.Action) { a.File = &tracer.File{Path: "/pipe:", FSMagic: 0x50495045, Size: 1} }), code: FileUnreadable, says: "not a regular file"},
 
 		"LSM at a door": {Action: also(failing(read, unix.EACCES), func(a *tracer.Action) { a.Denial = &tracer.Denial{Door: tracer.LoadData, Errno: unix.EACCES} }), code: LSMDenied, says: "kernel_load_data"},
 		"LSM, any errno": {Action: also(failing(read, unix.ENOANO), func(a *tracer.Action) {
@@ -160,8 +160,8 @@ func explainedLoads() map[string]explained {
 		"lockdown, in words":  {Action: failing(verify, unix.EPERM, "Lockdown: insmod: unsigned module loading is restricted; see man kernel_lockdown.7"), code: Lockdown, says: "lockdown"},
 		"lockdown, silent":    {Action: failing(verify, unix.EPERM), machine: files{"sys/kernel/security/lockdown": "none [integrity] confidentiality\n"}, code: Lockdown, says: "(mode integrity)"},
 
-		"text file":         {Action: also(failing(verify, unix.ENOEXEC, `Invalid ELF header magic: != \x7fELF`), inImage(tracer.FormatUnknown)), code: NotELF, says: "no ELF file"},
-		"text file, 5.10":   {Action: also(failing(verify, unix.ENOEXEC, "Module has invalid ELF structures"), inImage(tracer.FormatUnknown)), code: NotELF, says: "no ELF file"},
+		"text file":         {Action: also(failing(verify, unix.ENOEXEC, `Invalid ELF header magic: != \x7fELF`), inImage(tracer.FormatUnknown)), code: NotELF, says: "not an ELF file"},
+		"text file, 5.10":   {Action: also(failing(verify, unix.ENOEXEC, "Module has invalid ELF structures"), inImage(tracer.FormatUnknown)), code: NotELF, says: "not an ELF file"},
 		"arm64":             {Action: also(failing(verify, unix.ENOEXEC, "Invalid architecture in ELF header: 183"), func(a *tracer.Action) { a.Image = elfImage(1000); a.Image.Machine = 183 }), code: WrongArchitecture, says: "built for aarch64, and this kernel runs on x86-64"},
 		"arm64, 5.10":       {Action: also(failing(verify, unix.ENOEXEC), func(a *tracer.Action) { a.Image = elfImage(1000); a.Image.Machine = 183 }), code: WrongArchitecture, says: "aarch64"},
 		"x32":               {Action: also(failing(verify, unix.ENOEXEC), func(a *tracer.Action) { a.Image = elfImage(1000); a.Image.Bits = 32 }), code: WrongArchitecture, says: "x86-64"},

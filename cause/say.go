@@ -15,7 +15,7 @@ const (
 	saySignatureMismatch    = "{file}: the signature[ by {signer}] does not fit the bytes: they were changed after signing"
 	saySignatureDamaged     = "{file}: the block at its end that should be a signature is damaged[ ({signature})]"
 	sayLockdown             = "{file}: no signature that this kernel trusts, and lockdown[ (mode {mode})] wants one"
-	sayNotELF               = "{file} is no ELF file, and so no module"
+	sayNotELF               = "{file} is not an ELF file"
 	sayWrongMachine         = "{file}: built for {machine}, and this kernel runs on {wanted}"
 	sayBlacklisted          = "{module} is in module_blacklist= on the kernel's command line"
 	sayOtherLayout          = "{module} was built for a kernel with another struct module (the version of module_layout differs)"

@@ -44,7 +44,7 @@ func (s system) headers(kernel string) (*Headers, error) {
 		return readHeaders(kernel)
 	}
 	if strings.ContainsFunc(kernel, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
-		return nil, fmt.Errorf("%w: %.80q is no kernel's release: want one as uname -r prints it, or a folder with a slash", ErrBadTarget, kernel)
+		return nil, fmt.Errorf("%w: %.80q is not a kernel release as uname -r prints it, nor a directory with a slash", ErrBadTarget, kernel)
 	}
 	release := kernel
 	if release == "" {

@@ -114,7 +114,7 @@ func (u *updater) folder(from, to string) error {
 		return err
 	}
 	if u.seen += len(entries); u.seen > maxEntries {
-		return fmt.Errorf("more than %d files: is this a module's folder?", maxEntries)
+		return fmt.Errorf("more than %d files: is this the directory of a module?", maxEntries)
 	}
 	names := map[string]bool{}
 	for _, entry := range entries {

@@ -33,7 +33,7 @@ func openMirror(ctx context.Context, cache string, s *sources, kernel string, to
 		// Nothing can be kept; building can do without.
 		dir, err := os.MkdirTemp(temporaryFolder(), "kmodtrace-build-")
 		if err != nil {
-			return nil, fmt.Errorf("no folder to build in, in the cache or for temporary files: %w", err)
+			return nil, fmt.Errorf("no directory to build in, neither in the cache nor for temporary files: %w", err)
 		}
 		m.root, m.temporary, m.unlock = dir, true, func() {}
 	} else {

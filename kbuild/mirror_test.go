@@ -209,7 +209,7 @@ func TestMirrorRefusesAHome(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "Makefile"), "")
 	u := &updater{deep: true, seen: maxEntries}
-	if err := u.folder(dir, t.TempDir()); err == nil || !strings.Contains(err.Error(), "module's folder") {
+	if err := u.folder(dir, t.TempDir()); err == nil || !strings.Contains(err.Error(), "directory of a module") {
 		t.Errorf("took it: %v", err)
 	}
 }

@@ -28,7 +28,7 @@ func CheckSourceName(name string) error {
 	base, isC := strings.CutSuffix(name, ".c")
 	switch {
 	case !isC:
-		return fmt.Errorf("%w: %.80q: want a folder, or C files such as hello.c", ErrBadTarget, name)
+		return fmt.Errorf("%w: %.80q: must be a directory, or C files such as hello.c", ErrBadTarget, name)
 	case !sourceName.MatchString(name):
 		return fmt.Errorf("%w: %.80q cannot name a module: use letters, digits, - and _", ErrBadTarget, name)
 	case base == "vmlinux":
@@ -63,7 +63,7 @@ func checkVariables(variables []string) error {
 	for _, v := range variables {
 		switch {
 		case !variable.MatchString(v):
-			return fmt.Errorf("%w: %.80q is no variable for make: want NAME=VALUE", ErrBadTarget, v)
+			return fmt.Errorf("%w: %.80q is not a variable for make: must be NAME=VALUE", ErrBadTarget, v)
 		case ours.MatchString(v):
 			name, _, _ := strings.Cut(v, "=")
 			return fmt.Errorf("%w: %s is set by the build itself", ErrBadTarget, name)

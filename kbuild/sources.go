@@ -33,7 +33,7 @@ func readSources(paths []string) (*sources, error) {
 		paths = []string{"."}
 	}
 	if slices.Contains(paths, "") {
-		return nil, &Error{Op: "build", Path: `""`, Err: fmt.Errorf("%w: want a folder, or C files such as hello.c", ErrBadTarget)}
+		return nil, &Error{Op: "build", Path: `""`, Err: fmt.Errorf("%w: must be a directory, or C files such as hello.c", ErrBadTarget)}
 	}
 	info, err := os.Stat(paths[0])
 	if err != nil {
@@ -50,7 +50,7 @@ func readSources(paths []string) (*sources, error) {
 	case !info.IsDir():
 		err = s.takeFiles(paths)
 	case len(paths) > 1:
-		err = fmt.Errorf("%w: one folder at a time, or files: %.80q is too much", ErrBadTarget, paths[1])
+		err = fmt.Errorf("%w: one directory, or files, at a time: %.80q is too many", ErrBadTarget, paths[1])
 	default:
 		err = s.takeFolder()
 	}
@@ -93,14 +93,14 @@ func (s *sources) takeFiles(paths []string) error {
 			return plainPathError("build", path, err).(*Error).Err
 		}
 		if !info.Mode().IsRegular() {
-			return fmt.Errorf("%w: %s is no regular file", ErrBadTarget, name)
+			return fmt.Errorf("%w: %s is not a regular file", ErrBadTarget, name)
 		}
 		folder, err := realPath(filepath.Dir(path))
 		if err != nil {
 			return err
 		}
 		if folder != s.folder {
-			return fmt.Errorf("%w: files of one folder at a time: %.80q is in another", ErrBadTarget, path)
+			return fmt.Errorf("%w: files of one directory at a time: %.80q is in another", ErrBadTarget, path)
 		}
 		if slices.Contains(s.files, name) {
 			return fmt.Errorf("%w: %s is named twice", ErrBadTarget, name)
@@ -163,7 +163,7 @@ func isOther(path string) bool {
 // reason.
 func checkRules(path string) error {
 	if isOther(path) {
-		return fmt.Errorf("%w: its %s is no regular file", ErrBadTarget, filepath.Base(path))
+		return fmt.Errorf("%w: its %s is not a regular file", ErrBadTarget, filepath.Base(path))
 	}
 	if err := unix.Access(path, unix.R_OK); err != nil {
 		return fmt.Errorf("its %s: %w", filepath.Base(path), err)

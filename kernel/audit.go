@@ -54,7 +54,7 @@ func auditFeatures() (uint32, error) {
 		return 0, err
 	}
 	if kernel, ok := from.(*unix.SockaddrNetlink); !ok || kernel.Pid != 0 {
-		return 0, errors.New("somebody else answered")
+		return 0, errors.New("another process answered")
 	}
 	return parseAuditFeatures(buffer[:n])
 }

@@ -29,7 +29,7 @@ type vmlinux struct {
 	path    string
 	data    []byte
 	machine string
-	elf     *elfImage // nil where the image is no ELF file, as arm64's: its tables cannot be found
+	elf     *elfImage // nil where the image is not an ELF file, as arm64's: its tables cannot be found
 }
 
 const (

@@ -53,7 +53,7 @@ func checkText(name string) error {
 	case name == "":
 		return fmt.Errorf("%w: it is empty", ErrBadName)
 	case name == "." || name == "..":
-		return fmt.Errorf("%w: it is a folder", ErrBadName)
+		return fmt.Errorf("%w: it is a directory", ErrBadName)
 	case strings.HasPrefix(name, "-"):
 		return fmt.Errorf("%w: it starts with a dash", ErrBadName)
 	case strings.HasPrefix(name, "/"), strings.HasPrefix(name, "./"), strings.HasPrefix(name, "../"):

@@ -82,7 +82,7 @@ func (c Config) Label() string {
 
 // Check tells what is wrong with it.
 func (c Config) Check() error {
-	const types = "want file, stdout, journald, syslog or otlp"
+	const types = "must be file, stdout, journald, syslog or otlp"
 	known, ok := keys[c.Type]
 	switch {
 	case c.Type == "":
@@ -96,13 +96,13 @@ func (c Config) Check() error {
 		}
 	}
 	if c.Timeout < 0 {
-		return fmt.Errorf("timeout %v: want more than nothing, as 10s", c.Timeout)
+		return fmt.Errorf("timeout %v: must be more than 0, as 10s", c.Timeout)
 	}
 	if c.MaxMiB < 0 || c.MaxMiB > maxMiB || c.Keep < 0 {
-		return fmt.Errorf("max_mib %d, keep %d: want none or more, and max_mib at most %d", c.MaxMiB, c.Keep, maxMiB)
+		return fmt.Errorf("max_mib %d, keep %d: must not be negative, and max_mib must be at most %d", c.MaxMiB, c.Keep, maxMiB)
 	}
 	if _, ok := formats[c.Format]; !ok {
-		return fmt.Errorf("format %q: want json, ocsf or ecs", c.Format)
+		return fmt.Errorf("format %q: must be json, ocsf or ecs", c.Format)
 	}
 	switch c.Type {
 	case typeFile:
@@ -112,7 +112,7 @@ func (c Config) Check() error {
 		return err
 	case typeSyslog:
 		if _, ok := facilities[c.Facility]; !ok {
-			return fmt.Errorf("facility %q: want one of %s", c.Facility, facilityNames())
+			return fmt.Errorf("facility %q: must be one of %s", c.Facility, facilityNames())
 		}
 		_, _, err := splitAddress(c.Address, syslogSocket, "unix", "udp", "tcp")
 		return err
@@ -136,7 +136,7 @@ func (c Config) given() map[string]bool {
 
 func absolute(key, path string) error {
 	if !filepath.IsAbs(path) || strings.HasSuffix(path, "/") || strings.ContainsRune(path, 0) {
-		return fmt.Errorf("%s %q: want the absolute path of a file", key, path)
+		return fmt.Errorf("%s %q: must be the absolute path of a file", key, path)
 	}
 	return nil
 }
@@ -153,14 +153,14 @@ func splitAddress(address, otherwise string, networks ...string) (network, where
 		for _, n := range networks {
 			want = append(want, forms[n])
 		}
-		return "", "", fmt.Errorf("address %q: want %s", address, strings.Join(want, " or "))
+		return "", "", fmt.Errorf("address %q: must be %s", address, strings.Join(want, " or "))
 	}
 	if network == "unix" {
 		return network, where, absolute("address unix:", where)
 	}
 	host, port, err := net.SplitHostPort(where)
 	if err != nil || host == "" || port == "" {
-		return "", "", fmt.Errorf("address %q: want %s:HOST:PORT", address, network)
+		return "", "", fmt.Errorf("address %q: must be %s:HOST:PORT", address, network)
 	}
 	if _, err := net.LookupPort(network, port); err != nil {
 		return "", "", fmt.Errorf("address %q: no port of %s is called %q", address, network, port)
@@ -171,14 +171,14 @@ func splitAddress(address, otherwise string, networks ...string) (network, where
 func (c Config) endpoint() (*url.URL, error) {
 	u, err := url.Parse(c.Endpoint)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return nil, fmt.Errorf("endpoint %q: want a URL as http://127.0.0.1:4318", c.Endpoint)
+		return nil, fmt.Errorf("endpoint %q: must be a URL as http://127.0.0.1:4318", c.Endpoint)
 	}
 	if u.Path == "" || u.Path == "/" {
 		u.Path = "/v1/logs"
 	}
 	for name, value := range c.Headers {
 		if !token(name) || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
-			return nil, fmt.Errorf("headers: %q is no header of HTTP, or its value none", name)
+			return nil, fmt.Errorf("headers: %q is not an HTTP header, or its value is not valid", name)
 		}
 	}
 	return u, nil

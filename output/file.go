@@ -251,7 +251,7 @@ func (o *file) rotate() error {
 	}
 	// It finds none, makes one that only its owner may read, and removes old ones.
 	if err := o.rotation.Rotate(); err != nil {
-		return fmt.Errorf("begin %s anew: %w", o.path, err)
+		return fmt.Errorf("start a new %s: %w", o.path, err)
 	}
 	if err := o.rotation.Close(); err != nil {
 		return err

@@ -102,7 +102,7 @@ func (o *otlp) Send(ctx context.Context, entries []Entry) error {
 // export tells of an error whether it is about what was sent.
 func (o *otlp) export(ctx context.Context, entries []Entry) (refused bool, err error) {
 	if wait := time.Until(o.answers.notBefore); wait > 0 {
-		return false, fmt.Errorf("the collector wants to be left alone for %v more", wait.Round(time.Second))
+		return false, fmt.Errorf("the collector asked for no requests for %v more", wait.Round(time.Second))
 	}
 	for i := range entries {
 		o.logger.Emit(context.WithoutCancel(ctx), otlpRecord(&entries[i]))

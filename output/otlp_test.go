@@ -234,7 +234,7 @@ func status(code int, body string) func(http.ResponseWriter, *http.Request, []st
 	}
 }
 
-// TestOTLPRetryAfter: a collector that wants to be left alone is.
+// TestOTLPRetryAfter: a collector that asks for no requests gets none.
 func TestOTLPRetryAfter(t *testing.T) {
 	c := newCollector(t)
 	o := openConfig(t, Config{Type: "otlp", Endpoint: c.URL})
@@ -247,7 +247,7 @@ func TestOTLPRetryAfter(t *testing.T) {
 		t.Fatal("taken")
 	}
 	c.with(nil)
-	if err := o.Send(t.Context(), numbered(1, 1)); err == nil || !strings.Contains(err.Error(), "left alone for ") || c.asked != 1 {
+	if err := o.Send(t.Context(), numbered(1, 1)); err == nil || !strings.Contains(err.Error(), "asked for no requests for ") || c.asked != 1 {
 		t.Fatal(err, c.asked)
 	}
 	inner := o.(limited).Output.(*otlp)

@@ -161,11 +161,11 @@ func (c *call) verdict() (Verdict, error) {
 	case c.err != nil && (last == nil || c.agrees(last)):
 		return Refused, c.err
 	case c.readErr != nil:
-		return Unconfirmed, fmt.Errorf("the kernel said %s; its events cannot be read: %w", answerText(c.err), c.readErr)
+		return Unconfirmed, fmt.Errorf("the kernel answered %s; its events cannot be read: %w", answerText(c.err), c.readErr)
 	case last == nil || last.Outcome == tracer.Pending:
-		return Unconfirmed, fmt.Errorf("the kernel said %s, and the events that prove it were not seen", answerText(c.err))
+		return Unconfirmed, fmt.Errorf("the kernel answered %s, and the events that prove it were not seen", answerText(c.err))
 	case !c.agrees(last):
-		return Contradicted, fmt.Errorf("the kernel said %s, and its events say %s", answerText(c.err), outcomeText(last))
+		return Contradicted, fmt.Errorf("the kernel answered %s, and its events show %s", answerText(c.err), outcomeText(last))
 	case last.Outcome != tracer.Failed && !last.Proven():
 		return Unconfirmed, errors.New("the kernel said yes, and some of the events that prove it were not seen")
 	}

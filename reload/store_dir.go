@@ -33,7 +33,7 @@ func OpenStore(dir string) (*Store, error) {
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !info.IsDir() || !ok || int(stat.Uid) != os.Geteuid() || info.Mode().Perm()&0o022 != 0 {
-		return nil, fmt.Errorf("%s is not a folder that is this user's alone", dir)
+		return nil, fmt.Errorf("%s is not a directory that only this user can use", dir)
 	}
 	lock, err := os.Open(dir)
 	if err != nil {

@@ -73,7 +73,7 @@ func (d *Duration) UnmarshalYAML(text []byte) error {
 	}
 	parsed, err := time.ParseDuration(number)
 	if err != nil || parsed < 0 || parsed > maxAge/unit {
-		return fmt.Errorf("%q is no length of time: want one as 90m, 12h or 30d", word)
+		return fmt.Errorf("%q is not a duration, such as 90m, 12h or 30d", word)
 	}
 	*d = Duration(parsed * unit)
 	return nil
@@ -141,17 +141,17 @@ func lineError(err error) error {
 func (c *Config) check() error {
 	switch {
 	case !filepath.IsAbs(c.Journal.Path):
-		return fmt.Errorf("journal.path %q: want an absolute path", c.Journal.Path)
+		return fmt.Errorf("journal.path %q: must be an absolute path", c.Journal.Path)
 	case c.Journal.KeepSize < 0:
-		return fmt.Errorf("journal.keep_mib %d: want none or more", c.Journal.KeepSize)
+		return fmt.Errorf("journal.keep_mib %d: must not be negative", c.Journal.KeepSize)
 	case c.Journal.KeepSize > 0 && c.Journal.KeepSize < leastSize:
-		return fmt.Errorf("journal.keep_mib %d: want at least %d", c.Journal.KeepSize, leastSize)
+		return fmt.Errorf("journal.keep_mib %d: must be at least %d", c.Journal.KeepSize, leastSize)
 	case c.Journal.KeepSize > mostSize:
-		return fmt.Errorf("journal.keep_mib %d: want at most %d", c.Journal.KeepSize, mostSize)
+		return fmt.Errorf("journal.keep_mib %d: must be at most %d", c.Journal.KeepSize, mostSize)
 	case time.Duration(c.Journal.AnchorEvery) < time.Minute:
-		return fmt.Errorf("journal.anchor_every %v: want at least a minute", time.Duration(c.Journal.AnchorEvery))
+		return fmt.Errorf("journal.anchor_every %v: must be at least a minute", time.Duration(c.Journal.AnchorEvery))
 	case time.Duration(c.Journal.VerifyEvery) < time.Minute:
-		return fmt.Errorf("journal.verify_every %v: want at least a minute", time.Duration(c.Journal.VerifyEvery))
+		return fmt.Errorf("journal.verify_every %v: must be at least a minute", time.Duration(c.Journal.VerifyEvery))
 	}
 	if _, err := tracer.ParseBackend(c.Backend); err != nil {
 		return fmt.Errorf("backend: %w", err)
@@ -237,16 +237,16 @@ func (m MetricsConfig) check() error {
 	}
 	if path, ok := strings.CutPrefix(m.Listen, "unix:"); ok {
 		if !filepath.IsAbs(path) {
-			return fmt.Errorf("metrics.listen %q: want unix: and an absolute path", m.Listen)
+			return fmt.Errorf("metrics.listen %q: must be unix: and an absolute path", m.Listen)
 		}
 		return nil
 	}
 	host, _, err := net.SplitHostPort(m.Listen)
 	if err != nil {
-		return fmt.Errorf("metrics.listen %q: want HOST:PORT or unix:PATH", m.Listen)
+		return fmt.Errorf("metrics.listen %q: must be HOST:PORT or unix:PATH", m.Listen)
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return fmt.Errorf("metrics.listen %q: want an address of this machine's own, as 127.0.0.1: what modules are loaded is nobody else's business", m.Listen)
+		return fmt.Errorf("metrics.listen %q: must be an address of this machine itself, such as 127.0.0.1: other machines must not see which modules are loaded", m.Listen)
 	}
 	return nil
 }

@@ -203,7 +203,7 @@ func (m *metrics) unhealthy() error {
 		}
 	}
 	if n := s.problems.Load(); n > 0 {
-		return fmt.Errorf("%d problems were found in the journal: kmodtrace audit verify says what is wrong", n)
+		return fmt.Errorf("%d problems were found in the journal: kmodtrace audit verify lists them", n)
 	}
 	if missing := s.tracer.Coverage().Missing(); len(missing) > 0 {
 		return fmt.Errorf("no hook on %s", missing[0].Target)

@@ -86,7 +86,7 @@ func Run(ctx context.Context, path string, reload <-chan os.Signal, log *zerolog
 		if !errors.Is(err, journal.ErrCorrupt) || ctx.Err() != nil || time.Since(began) < leastRun {
 			return err
 		}
-		log.Error().Msgf("%v: beginning anew", err)
+		log.Error().Msgf("%v: starting a new one", err)
 		if again, err := Load(path); err == nil { // it may have been reloaded
 			config = again
 		}

@@ -186,7 +186,7 @@ func ParseBackend(s string) (Backend, error) {
 type BackendError struct{ Name string }
 
 func (e *BackendError) Error() string {
-	return "no backend " + `"` + e.Name + `": want auto, fentry or kprobe`
+	return "no backend " + `"` + e.Name + `": must be auto, fentry or kprobe`
 }
 
 // MarshalText gives the name that [Backend.String] gives.

@@ -62,7 +62,7 @@ func (r *reading) write(position uint64) error {
 	var bytes [8]byte
 	binary.NativeEndian.PutUint64(bytes[:], position)
 	if _, err := r.memory.WriteAt(bytes[:], 0); err != nil {
-		return fmt.Errorf("tell how far is read: %w", err)
+		return fmt.Errorf("report how far the ring is read: %w", err)
 	}
 	return nil
 }

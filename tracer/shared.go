@@ -146,7 +146,7 @@ func (at *attacher) open(e *sharedEvent) (*attachment, error) {
 		return nil, errors.Join(err, p.Close(), e.remove())
 	}
 	if n := e.gone(kprobeProfile()); n > 0 {
-		return nil, errors.Join(fmt.Errorf("event %s: somebody removed %d of its probes", e.name, n), l.Close(), p.Close())
+		return nil, errors.Join(fmt.Errorf("event %s: another process removed %d of its probes", e.name, n), l.Close(), p.Close())
 	}
 	return &attachment{target: strings.ReplaceAll(e.dispatcher, "_", " "), program: p, link: l}, nil
 }

@@ -20,7 +20,7 @@ var (
 	ErrNoModules  = errors.New("no modules: this kernel was built without CONFIG_MODULES")
 	ErrNoKprobes  = errors.New("no kprobes: this kernel was built without CONFIG_KPROBES")
 	ErrKprobesOff = errors.New("kprobes are turned off: write 1 to " + kprobesSwitch)
-	ErrLockdown   = errors.New("lockdown: this kernel lets nobody read its memory by BPF")
+	ErrLockdown   = errors.New("lockdown: this kernel does not let BPF programs read its memory")
 	// ErrNoTracefs is why a return cannot be probed: that many at once are asked for there.
 	ErrNoTracefs = errors.New("tracefs is not mounted: mount -t tracefs nodev /sys/kernel/tracing")
 )
@@ -127,7 +127,7 @@ func HaveBPFLSM() error {
 func Release() (string, error) {
 	release := procfs.Uname().Release
 	if release == "" {
-		return "", errors.New("read kernel release: uname does not tell")
+		return "", errors.New("read kernel release: uname has none")
 	}
 	return release, nil
 }

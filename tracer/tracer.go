@@ -49,9 +49,9 @@ func (o Options) check() error {
 	case o.Backend > Kprobe:
 		return &BackendError{Name: o.Backend.String()}
 	case o.RingSize != 0 && (o.RingSize < page || o.RingSize&(o.RingSize-1) != 0):
-		return fmt.Errorf("ring of %d bytes: want a power of two from %d on", o.RingSize, page)
+		return fmt.Errorf("ring of %d bytes: must be a power of two from %d on", o.RingSize, page)
 	case o.Returns < 0 || o.Returns > maxReturns:
-		return fmt.Errorf("%d returns: want at most %d", o.Returns, maxReturns)
+		return fmt.Errorf("%d returns: must be at most %d", o.Returns, maxReturns)
 	}
 	return nil
 }

@@ -19,8 +19,8 @@ func newAuditCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "Check the journal",
-		Long: `Find out whether the journal of kmodtrace serve is as it was written, and print the anchors
-by which that can be told later.`,
+		Long: `Verify that the journal of kmodtrace serve is unchanged, and print anchors for later
+verification.`,
 		Example: "  kmodtrace audit verify\n  kmodtrace audit anchor",
 		Args:    noSuchCommand,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -34,17 +34,17 @@ func newVerifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "Find records that were changed, removed, moved or inserted",
-		Long: `Check each record of the journal against the hash that the next one has of it, and say
-which ones were changed, removed, moved or inserted. Exit status 0 says that none was.
+		Long: `Check each record of the journal against the hash of it in the next record, and report
+which records were changed, removed, moved or inserted. Exit status 0 means that none was.
 
-Whoever may write the file may also make all hashes anew. That only an anchor finds, a line
-that the service tells to the system log now and then: give the log to --anchors. Anchors of
-which none could be compared, because they are all of another journal or older than what
-retention has left, are a problem too.
+A user who can write the file can also compute all hashes again. Only an anchor reveals that:
+a line that the service writes to the system log at intervals. Pass the log to --anchors. It is
+a problem too when none of the anchors can be compared, because all are of another journal or
+older than the oldest record that is left.
 
-Anybody can write a line that looks like an anchor to the system log. In what journalctl
-prints with -o json it is to be seen who did, and only those are taken that root's kmodtrace
-wrote. Of text, that cannot be seen: take it from a log that only root can write to.`,
+Any user can write a line that looks like an anchor to the system log. The output of
+journalctl -o json shows who wrote each line, and only anchors that root's kmodtrace wrote are
+used. Text does not show the writer: take it from a log that only root can write.`,
 		Example: `  kmodtrace audit verify
   kmodtrace audit verify --anchor 'journal=… records=4711 hash=… time=2026-03-01T14:00:00Z'
   journalctl -t kmodtrace -o json | kmodtrace audit verify --anchors -
@@ -55,8 +55,8 @@ wrote. Of text, that cannot be seen: take it from a log that only root can write
 		},
 	}
 	history.AddJournalFlag(cmd, &opts.journal)
-	cmd.Flags().StringArrayVar(&opts.anchor, "anchor", nil, "compare with this anchor, the `TEXT` of a line of the system's log; repeatable")
-	cmd.Flags().StringVar(&opts.anchors, "anchors", "", "compare with the anchors in the lines of this `FILE`; - for standard input")
+	cmd.Flags().StringArrayVar(&opts.anchor, "anchor", nil, "compare with the anchor in `TEXT`, a line of the system log; repeatable")
+	cmd.Flags().StringVar(&opts.anchors, "anchors", "", "compare with the anchors in `FILE`, one on a line; - for standard input")
 	cmd.Flags().BoolVar(&opts.json, "json", false, "print one JSON object (docs/schema/verification.schema.json)")
 	return cmd
 }
@@ -101,8 +101,8 @@ func newAnchorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "anchor",
 		Short: "Print how the journal ends now, to keep it elsewhere",
-		Long: `Print the number and hash of the journal's last record. Kept where whoever can write the
-journal cannot write, it shows later on whether the journal was made anew or cut.`,
+		Long: `Print the number and hash of the journal's last record. Keep it where users who can write the
+journal cannot write: it shows later whether the journal was rewritten or truncated.`,
 		Example: `  kmodtrace audit anchor | ssh log@elsewhere 'cat >> anchors'
   kmodtrace audit verify --anchor "$(cat anchor)"`,
 		Args: noArguments,

@@ -160,7 +160,7 @@ func TestWatchHurry(t *testing.T) {
 		t.Fatal(err)
 	}
 	shown := bytes.Count(text, []byte("\n"))
-	want := fmt.Sprintf("; %d more were not looked at: told twice to end", made-shown)
+	want := fmt.Sprintf("; %d more were skipped after a second interrupt", made-shown)
 	if status := w.ProcessState.ExitCode(); status != exitLost || !strings.Contains(w.errs.String(), want) {
 		t.Errorf("after %d of %d it ended with %d: %s\nwant %d and %q", shown, made, status, w.errs.Bytes(), exitLost, want)
 	}

@@ -21,20 +21,20 @@ func newBuildCommand() *cobra.Command {
 	var opts buildOptions
 	cmd := &cobra.Command{
 		Use:   "build [DIR|FILE.c...] [NAME=VALUE]...",
-		Short: "Build modules by the kernel's own build system",
+		Short: "Build modules with the kernel's own build system",
 		Long: `Build the modules of a folder, the current one if none is given, with the headers of the
 running kernel or of another one. A Makefile or Kbuild with obj-m is used as it is, as the
 kernel's build system reads it: its own target "all" is not run. A folder without one, and
 each FILE.c, gets the obvious rules for this build only. NAME=VALUE goes to make, as V=1 or
 KCFLAGS=-DDEBUG.
 
-Only the modules are written into the folder, and Module.symvers if they export symbols; or
-with --out all of it elsewhere. What make leaves besides is kept in the user's cache folder,
-so that the next build compiles only what changed. What the compiler says goes to standard
-error as it is.
+Only the modules are written into the folder, and Module.symvers if they export symbols; with
+--out they are written elsewhere. Other files that make creates stay in the user's cache folder,
+so that the next build compiles only what changed. The compiler's output goes to standard
+error unchanged.
 
-Exit status: 0 built; 1 not built, by the compiler's word or because of a file; 2 the command
-line makes no sense; 4 this machine lacks what building needs, and nothing was done.`,
+Exit status: 0 built; 1 not built, because of a compiler error or a file; 2 the command line is
+wrong; 4 this machine lacks what building needs, and nothing was done.`,
 		Example: `  kmodtrace build
   kmodtrace build ./hello.c --out /tmp
   kmodtrace build drivers/mine --kernel 6.12.48+deb13-amd64 KCFLAGS=-DDEBUG

@@ -139,7 +139,7 @@ func fileCases() []causeCase {
 	}
 }
 
-// unreadable tries a path that is no regular file.
+// unreadable tries a path that is not a regular file.
 func (w *world) unreadable(way, path string) seen {
 	switch way {
 	case "load":

@@ -21,18 +21,18 @@ func newCheckCommand() *cobra.Command {
 	var opts checkOptions
 	cmd := &cobra.Command{
 		Use:   "check FILE|NAME [PARAM=VALUE]...",
-		Short: "Say whether a kernel would load a module, and if not, why",
-		Long: `Say whether a kernel would load a module, before it is asked: from the file, the symbols
+		Short: "Check whether a kernel would load a module, and if not, why",
+		Long: `Check whether a kernel would load a module, without loading it: from the file, the symbols
 that this kernel exports, its configuration, lockdown, signature policy and keys, and from
-modprobe's configuration. Nothing is loaded. The causes are those that a refusal by the
-kernel would have, in the kernel's own order. A FILE is checked as insmod would load
-it, a NAME as modprobe would, with what it depends on.
+modprobe's configuration. Nothing is loaded. The causes are the same as for a refusal by the
+kernel, in the order in which the kernel checks. A FILE is checked as insmod would load it,
+a NAME as modprobe would load it, with its dependencies.
 
-It works without privilege; what could not be found out then is listed, for it may decide.
-With --kernel, it is about a kernel that is installed and not running.
+It works without privilege. It lists what it could not find out, because the answer may depend
+on it. With --kernel, it checks for an installed kernel that is not running.
 
-Exit status: 0 would load, as far as can be known; 1 would be refused; 2 the command line makes
-no sense; 3 something that decides could not be found out here.`,
+Exit status: 0 would load, as far as is known; 1 would be refused; 2 the command line is wrong;
+3 unknown, because something that decides could not be found out.`,
 		Example: "  kmodtrace check ./hello.ko whom=Bob\n  kmodtrace check xfs --kernel 6.12.48+deb13-amd64\n  kmodtrace check ./*.ko --json",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {

@@ -21,17 +21,17 @@ func newDevCommand() *cobra.Command {
 		Use:   "dev [DIR] [PARAM=VALUE]...",
 		Short: "Rebuild and replace a module whenever its sources are saved",
 		Long: `Build the module in DIR, the current folder if none is given, load it, and watch the sources:
-each time something is saved, build again, and replace the copy in the kernel by the new one.
-What the compiler says, what the kernel was seen to do, and everything that the kernel prints
-meanwhile is shown as it comes, a screen for each round. Ctrl-C unloads the module and ends.
+each time a file is saved, build again, and replace the loaded copy by the new one. The output
+of the compiler, the kernel's events and all kernel messages are shown as they come, a screen
+for each round. Ctrl-C unloads the module and ends.
 
-A build that fails leaves the last good copy in the kernel. So does a copy that this kernel
-would refuse; one that fails to load is replaced by the last good one again. With --try each
-new copy is first loaded and unloaded in a throw-away machine, as by kmodtrace try, and comes
+When a build fails, or this kernel would refuse the new copy, the last good copy stays loaded.
+When the new copy fails to load, the last good one is loaded again. With --try each new copy is
+first loaded and unloaded in a disposable virtual machine, as by kmodtrace try, and is loaded
 into this kernel only if it passes there.
 
-Exit status: 0 unloaded in the end, or never loaded; 1 not unloaded; 2 the command line makes no
-sense; 3 it is not known what is in the kernel; 4 this kernel, or this user, cannot trace, or
+Exit status: 0 unloaded in the end, or never loaded; 1 not unloaded; 2 the command line is
+wrong; 3 it is not known what is in the kernel; 4 this kernel, or this user, cannot trace, or
 this machine lacks what building needs.`,
 		Example: `  kmodtrace dev
   kmodtrace dev ./hello whom=Bob
@@ -39,7 +39,7 @@ this machine lacks what building needs.`,
 		Args: func(_ *cobra.Command, args []string) error { return parseDev(opts, args) },
 		RunE: func(cmd *cobra.Command, _ []string) error { return opts.Run(cmd.Context(), cmd.OutOrStdout()) },
 	}
-	cmd.Flags().BoolVar(&opts.Try, "try", false, "try each new copy in a throw-away machine first")
+	cmd.Flags().BoolVar(&opts.Try, "try", false, "test each new copy in a disposable virtual machine first")
 	cmd.Flags().StringVar(&opts.Module, "module", "", "the `NAME` of the module, where the folder makes several")
 	tracing.AddBackendFlag(cmd, &opts.Backend)
 	return cmd
@@ -54,7 +54,7 @@ func parseDev(o *dev.Options, args []string) error {
 	case 1:
 		o.Dir = paths[0]
 	default:
-		return cli.Usagef("%s: dev takes one folder", cells.Short(paths[1]))
+		return cli.Usagef("%s: dev takes one directory", cells.Short(paths[1]))
 	}
 	if _, err := o.Params.Quote(); err != nil {
 		return act.TargetError(err)
@@ -64,7 +64,7 @@ func parseDev(o *dev.Options, args []string) error {
 	case err != nil:
 		return cells.OneLine(fmt.Errorf("dev %s: %w", cmp.Or(o.Dir, `""`), errors.Unwrap(err)))
 	case !info.IsDir():
-		return cli.Usagef("%s: want the folder with the sources", cells.Short(o.Dir))
+		return cli.Usagef("%s: must be the directory with the sources", cells.Short(o.Dir))
 	}
 	return nil
 }

@@ -16,11 +16,11 @@ func newDoctorCommand() *cobra.Command {
 	var backend tracer.Backend
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Say what this kernel lets kmodtrace see, and why not more",
-		Long: `Say what this kernel, and this user, let kmodtrace see. It asks for each thing that
-tracing needs, then really attaches, lists every hook with how it is attached or why it is
-not and what is not seen then, and detaches. It changes nothing and loads nothing. It also
-says whether modules can be loaded, and which of those in the kernel nobody may unload.
+		Short: "Show what kmodtrace can see on this kernel, and what it cannot",
+		Long: `Show what kmodtrace can see on this kernel as this user. It checks each thing that tracing
+needs, then attaches all hooks and detaches them. It lists how each hook is attached, or why it
+is not and what cannot be seen without it. It changes nothing and loads nothing. It also shows
+whether modules can be loaded, and which loaded modules must not be unloaded.
 
 Exit status: 0 when tracing works, 4 when it does not.`,
 		Example: "  kmodtrace doctor\n  kmodtrace doctor --backend kprobe --json",

@@ -13,14 +13,13 @@ func newExplainCommand() *cobra.Command {
 	opts := new(explain.Options)
 	cmd := &cobra.Command{
 		Use:   "explain [CODE|FILE|-]",
-		Short: "Explain why something failed, at length",
-		Long: `Explain why actions failed: the cause, the evidence that it was concluded from, and what
-to do next.
+		Short: "Explain in detail why an action failed",
+		Long: `Explain why actions failed: the cause, the evidence for it, and what to do next.
 
-A CODE, such as symbol-missing, is explained in general; without an argument the codes are
-listed. A FILE (or - for standard input) holds what watch --json, load --json or unload
---json printed: each failure in it is explained. With --live the next failures on this
-machine are, as they happen.`,
+With a CODE, such as symbol-missing, explain that cause in general. Without an argument, list
+the codes. With a FILE (or - for standard input) of what watch --json, load --json or unload
+--json printed, explain each failure in it. With --live, explain failures on this machine as
+they happen.`,
 		Example: `  kmodtrace explain symbol-gpl-only
   kmodtrace watch --json > seen.json; kmodtrace explain seen.json
   kmodtrace load ./hello.ko --json | kmodtrace explain -
@@ -44,7 +43,7 @@ machine are, as they happen.`,
 	flags.BoolVar(&opts.Live, "live", false, "explain failures on this machine as they happen")
 	flags.Uint64Var(&opts.Count, "count", 0, "with --live: end after `N` failures; 0 for never")
 	flags.DurationVar(&opts.Timeout, "timeout", 0, "with --live: end after this `TIME`; 0 for never")
-	flags.StringVar(&opts.ReadyFile, "ready-file", "", "with --live: make `FILE` when everything is attached")
+	flags.StringVar(&opts.ReadyFile, "ready-file", "", "with --live: create `FILE` when all hooks are attached")
 	tracing.AddBackendFlag(cmd, &opts.Backend)
 	return cmd
 }

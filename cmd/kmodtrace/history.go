@@ -10,19 +10,18 @@ func newHistoryCommand() *cobra.Command {
 	opts := new(history.Options)
 	cmd := &cobra.Command{
 		Use:   "history",
-		Short: "Ask the journal what was done with modules, by whom and when",
-		Long: `Show what kmodtrace serve has recorded: loads, unloads and requests, by whom, what
-became of them and why; and between them each gap in the watching, for what happened then is
-not known. Oldest first. RECORD is a record's number, for history show.
+		Short: "Query the journal: what was done with modules, by whom and when",
+		Long: `Show what kmodtrace serve has recorded: loads, unloads and requests, who made them, their
+outcomes and causes. Each gap in the recording is shown between them, because what happened
+then is not known. Oldest first. RECORD is a record's number, for history show.
 
-A filter that only actions pass hides the gaps; how many there were is then said on standard
+A filter that only actions can match hides the gaps; their number is then reported on standard
 error, and --gaps shows them. Values of one flag are alternatives, and all flags must agree.
 Times are in the zone of TZ, or of this machine. In JSON and CSV they are in UTC.
 
 --first-seen lists what was never seen before on this machine: modules, files, or the
-contents of files by their SHA-256. --loaded-at says what was in the kernel at some time,
-who loaded each and when. What makes that doubtful is said on standard error, and exit
-status 5 says that there is such a doubt.
+contents of files by their SHA-256. --loaded-at lists the modules that were loaded at a time,
+who loaded each and when. Reasons for doubt are reported on standard error, with exit status 5.
 
 CSV has a header and a line for each record, all of it in quotes; control characters come as
 escapes. A ' stands before a text that a spreadsheet would take for a formula, and before one
@@ -33,8 +32,8 @@ those of --first-seen
 and those of --loaded-at
 ` + history.ColumnsText(history.LoadedColumns()) + `
 
-It works while the service runs, and on a copy of the journal: the file and the one beside
-it that ends in -wal. Exit status 1 also says that records are not as they were written.`,
+It works while the service runs, and on a copy of the journal: the file and the file beside it
+that ends in -wal. Exit status 1 also means that records were changed after they were written.`,
 		Example: `  kmodtrace history --since yesterday
   kmodtrace history --since 2026-03 --until 2026-04 --module 'snd-*' --gaps
   kmodtrace history --user alice --outcome failed -n 20

@@ -18,17 +18,17 @@ func newHistoryShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show RECORD",
 		Short: "Show one record in full",
-		Long: `Show all that the journal knows of one record, named by its id, the beginning of its id, or
+		Long: `Show everything in the journal about one record, named by its id, the beginning of its id, or
 its number. Exit status 1 also says that the record is not as it was written.
 
 --timeline prints an action to scale: its stages and their times, and the messages at their
-moments. --svg and --html make a picture and a page of it that need nothing else to be
-seen. Nothing is looked up for them: what was not recorded is not in them. They do not go
-with each other on standard output, nor with --json.`,
+moments. --svg and --html make a picture and a page of it, each complete in one file. They show
+only what was recorded. On standard output they are mutually exclusive, with each other
+and with --json.`,
 		Example: "  kmodtrace history show 4711\n  kmodtrace history show 1f2e3d4c-123 --json\n  kmodtrace history show 4711 --timeline --html 4711.html",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return cli.Usagef("want one record: its id, the beginning of that, or its number")
+				return cli.Usagef("history show takes one record: its id, the beginning of the id, or its number")
 			}
 			return nil
 		},
@@ -45,7 +45,7 @@ with each other on standard output, nor with --json.`,
 				if picture.Wanted() {
 					a := history.ActionOf(rec)
 					if a == nil {
-						return fmt.Errorf("record %d: it is no action that can be read (%s): there is nothing to draw", rec.Seq, rec.Kind)
+						return fmt.Errorf("record %d: it is not an action that can be read (%s): there is nothing to draw", rec.Seq, rec.Kind)
 					}
 					if err := picture.DrawRecord(cmd.OutOrStdout(), a); err != nil {
 						return err

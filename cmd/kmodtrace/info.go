@@ -16,13 +16,12 @@ func newInfoCommand() *cobra.Command {
 	var opts infoOptions
 	cmd := &cobra.Command{
 		Use:   "info FILE|NAME",
-		Short: "Show what a module file says about itself",
-		Long: "Show what a module file says about itself: what modinfo shows, and its machine, build ID, imports,\n" +
+		Short: "Show the metadata of a module file",
+		Long: "Show the metadata of a module file: what modinfo shows, and its machine, build ID, imports,\n" +
 			"exports and signature. A name or an alias is looked up by modprobe; anything with a slash, or\n" +
 			"ending in .ko, .ko.gz, .ko.xz or .ko.zst, is a file. The signature is shown, not verified.\n" +
-			"Where a module of that name is in the kernel, and the journal of kmodtrace serve can be read, also when it\n" +
-			"was loaded, from which file, and who was behind it. Where its refcount is negative, that is said: no tool may\n" +
-			"unload it.",
+			"When a module of that name is loaded and the journal of kmodtrace serve is readable, it also shows when it was\n" +
+			"loaded, from which file, and by whom. It warns when the refcount is negative: no tool may unload the module.",
 		Example: "  kmodtrace info ./hello.ko\n  kmodtrace info xfs --symbols\n  kmodtrace info dummy -F vermagic",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -50,7 +49,7 @@ type infoOptions struct {
 
 func (o *infoOptions) run(ctx context.Context, out io.Writer, target string) error {
 	if o.json && (o.field != "" || o.symbols) {
-		return cli.Usagef("--json prints everything: it goes with neither --field nor --symbols")
+		return cli.Usagef("--json prints everything: it cannot be combined with --field or --symbols")
 	}
 	path, err := kmod.FindOne(ctx, target)
 	if err != nil {

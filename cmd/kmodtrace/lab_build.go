@@ -21,7 +21,7 @@ kernel's headers are fetched where they are missing; nothing is installed. With
 them.`,
 		RunE: func(cmd *cobra.Command, paths []string) error {
 			if specimens == (len(paths) > 0) {
-				return cli.Usagef("name a module's folder or its .c files, or else give --specimens")
+				return cli.Usagef("name the folder of a module or its .c files, or give --specimens")
 			}
 			built := cmdline.Build{Kernel: series, Arch: arch, Out: out}
 			if specimens {

@@ -29,7 +29,7 @@ cache is $KMODTRACE_CACHE, or kmodtrace below $XDG_CACHE_HOME.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if most < 0 || most > 1<<20 {
-				return cli.Usagef("--most %d: want 0 to %d GiB", most, 1<<20)
+				return cli.Usagef("--most %d: must be 0 to %d GiB", most, 1<<20)
 			}
 			return cmdline.Clean(cmd.OutOrStdout(), zerolog.Ctx(cmd.Context()), lab.CleanOptions{All: all, Most: most << 30})
 		},

@@ -20,7 +20,7 @@ func newLabKernelsCommand() *cobra.Command {
 				return err
 			}
 			if offerErr != nil {
-				zerolog.Ctx(cmd.Context()).Warn().Msgf("cannot tell what can be fetched: %v", offerErr)
+				zerolog.Ctx(cmd.Context()).Warn().Msgf("cannot list what can be fetched: %v", offerErr)
 			}
 			if asJSON {
 				return term.PrintJSONLine(cmd.OutOrStdout(), rows)

@@ -16,13 +16,13 @@ func newListCommand() *cobra.Command {
 	var loaded history.LoadedFlags
 	cmd := &cobra.Command{
 		Use:   "list [GLOB...]",
-		Short: "List the modules that the kernel has in memory",
-		Long: "List the modules that the kernel has in memory, the last loaded first: what lsmod shows, and\n" +
-			"their state, taints, version and address (hidden, as kernel.kptr_restrict says, from users without privilege).\n" +
-			"The state of a module that dropped a reference which it did not have says \"refcount negative\": an unload of it\n" +
-			"would be a BUG in the kernel, and kmodtrace refuses it (kmodtrace explain refcount-negative).\n" +
-			"Where the journal of kmodtrace serve can be read, also when each was loaded and who was behind it; a ? says\n" +
-			"that not all was watched since, so that it may have been loaded again by somebody else.",
+		Short: "List the loaded modules",
+		Long: "List the loaded modules, the last loaded first: what lsmod shows, and also\n" +
+			"their state, taints, version and address (kernel.kptr_restrict hides addresses from users without privilege).\n" +
+			"\"refcount negative\" marks a module that dropped a reference which it did not have: to unload it would be a BUG\n" +
+			"in the kernel, and kmodtrace refuses it (kmodtrace explain refcount-negative). When the journal of kmodtrace\n" +
+			"serve is readable, it also shows when each module was loaded, and by whom. A ? means that there was a gap in the\n" +
+			"recording since then, in which another process may have loaded the module again.",
 		Example: "  kmodtrace list\n  kmodtrace list 'nf_*' --json",
 		RunE: func(cmd *cobra.Command, globs []string) error {
 			modules, err := kmod.List(&kmod.ListOptions{Root: loaded.Root})

@@ -12,22 +12,22 @@ func newLoadCommand() *cobra.Command {
 	opts := new(act.LoadOptions)
 	cmd := &cobra.Command{
 		Use:   "load FILE|NAME [PARAM=VALUE]...",
-		Short: "Load a module, and prove it by the kernel's own events",
+		Short: "Load a module, and confirm it by kernel events",
 		Long: `Load a module: a file like insmod, or a name with what it depends on like modprobe,
 whose configuration is respected. What has a slash, or ends in .ko, .ko.gz, .ko.xz or
-.ko.zst, is a file. The tracer is attached first; a load is confirmed when the kernel both
-answered with yes and was seen to do it, down to the return of the module's own init. The
-file of a FILE that was loaded is kept in ` + reload.DefaultStore + `, for kmodtrace reload.
+.ko.zst, is a file. The tracer is attached first; a load is confirmed when the system call
+succeeded and the kernel was seen to do it, up to the return of the module's own init. A loaded
+FILE is kept in ` + reload.DefaultStore + `, for kmodtrace reload.
 
---timeline prints what happened between the system call and live, or the failure, to scale:
-the stages and their times, the messages at their moments, where the bytes went, and who
-provided the symbols. --svg and --html make a picture and a page of it that need nothing
-else to be seen. A FILE is replaced when the picture is whole; it stays as it was where the
-kernel was not even asked. These do not go with each other on standard output, nor with
---json.
+--timeline draws to scale what happened from the system call to live or to the failure: the
+stages with their times, the messages when they were printed, the memory, and who provided the
+symbols. --svg and --html make a picture and a page of it, each complete in one
+file. FILE is replaced when the picture is complete, and stays as it was when the kernel was
+not asked. On standard output they are mutually exclusive, with each
+other and with --json.
 
-Exit status: 0 confirmed; 1 refused, by the kernel or for the file; 2 the command line
-makes no sense; 3 not confirmed, or contradicted by the kernel's events; 4 this kernel, or
+Exit status: 0 confirmed; 1 refused, by the kernel or because of the file; 2 the
+command line is wrong; 3 not confirmed, or contradicted by the kernel's events; 4 this kernel, or
 this user, cannot trace, and nothing was loaded.`,
 		Example: `  kmodtrace load ./hello.ko whom=Bob
   kmodtrace load xfs

@@ -28,11 +28,11 @@ func newRefsCommand() *cobra.Command {
 		Short: "Show who takes and drops references to a module",
 		Long: `Watch who takes and drops references to one loaded module, and show the balance of each
 process at each place in the kernel: a module with references cannot be unloaded.
-References that were taken before are in the module's count, and nobody can say whose.
+The module's count includes references that were taken earlier; their owners are unknown.
 
-Watching ends on Ctrl-C, SIGTERM, after --timeout, or when the module is unloaded. Meanwhile,
-and only then, the kernel's tracepoints module_get and module_put are in use, which fire on
-paths of other work too. Exit status 5 says that there were more than could be kept.`,
+It ends on Ctrl-C, SIGTERM, after --timeout, or when the module is unloaded. Only while it
+runs, it uses the tracepoints module_get and module_put, which other work of the kernel passes
+too. Exit status 5 means that there were more references than could be kept.`,
 		Example: "  kmodtrace refs loop\n  kmodtrace refs tun --interval 2s\n  kmodtrace refs xfs --timeout 10s --json",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -55,7 +55,7 @@ paths of other work too. Exit status 5 says that there were more than could be k
 	flags.BoolVar(&opts.json, "json", false, "print a JSON object a line, one for each time that it is shown (docs/schema/refs.schema.json)")
 	flags.DurationVar(&opts.timeout, "timeout", 0, "end after this `TIME`; 0 for never")
 	flags.DurationVar(&opts.interval, "interval", 0, "also show it each time that this `TIME` has passed; 0 for only at the end")
-	flags.StringVar(&opts.readyFile, "ready-file", "", "make `FILE` when everything is attached")
+	flags.StringVar(&opts.readyFile, "ready-file", "", "create `FILE` when all hooks are attached")
 	return cmd
 }
 

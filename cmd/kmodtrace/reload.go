@@ -16,27 +16,25 @@ func newReloadCommand() *cobra.Command {
 	opts := new(act.ReloadOptions)
 	cmd := &cobra.Command{
 		Use:   "reload FILE [PARAM=VALUE]...",
-		Short: "Take the old copy of a module out and load the new one, or put the old one back",
-		Long: `Take the copy of a module that is in the kernel out, and load FILE, which is a new build of
-it. Both are confirmed by the kernel's own events, as by unload and load. A module that
-is not loaded is just loaded.
+		Short: "Replace a loaded module by a new build, and restore the old one on failure",
+		Long: `Unload the loaded copy of a module, and load FILE, a new build of it. Both steps are confirmed
+by kernel events, as by unload and load. A module that is not loaded is only loaded.
 
-The new copy gets the parameters that the old one has, unless there are some on the command
-line. For a copy that kmodtrace loaded they are those that it was given, and what was changed
-since; for another all that it shows below /sys/module.
+The new copy gets the parameters of the old one, unless the command line has some. For a copy
+that kmodtrace loaded, these are the parameters that it was given, with later changes; for
+another copy, all parameters that it shows in /sys/module.
 
-A file that this kernel would refuse, as kmodtrace check finds, leaves the old copy in the
-kernel, and so does an old copy that is in use or cannot be unloaded, or whose refcount is
-negative, of which the kernel is not even asked. Where the new one does not
-load, or somebody interrupts in between, the old one is put back, with its parameters. (What
-the kernel has begun nobody can stop: after an interrupt it has ten seconds to answer.) The
-old file is kept for that by content, for the build has overwritten it by then: kmodtrace keeps
-the files that it loads in ` + reload.DefaultStore + `. Of others a file with the build ID
-of the loaded copy is looked for: FILE itself, where the journal of kmodtrace serve saw it
-loaded from, the installed one. Where there is none, it is said before anything is removed.
+The old copy stays loaded when this kernel would refuse FILE (see kmodtrace check), and when the
+old copy is in use, cannot be unloaded, or has a negative refcount. When the new copy does not
+load, or an interrupt comes between the two steps, the old copy is loaded again with its
+parameters. (A call that the kernel has begun cannot be stopped: after an interrupt it has ten
+seconds to return.) The build has overwritten the old file by then, so kmodtrace keeps the files
+that it loads in ` + reload.DefaultStore + `. For another copy it looks for a file with
+the same build ID: FILE itself, the file from which the journal of kmodtrace serve saw it loaded,
+the installed file. When there is none, it warns before it unloads anything.
 
 Exit status: 0 the new copy is in the kernel, confirmed; 1 refused, and the old copy is back or
-was not touched; 2 the command line makes no sense; 3 not confirmed, or contradicted by the
+was not touched; 2 the command line is wrong; 3 not confirmed, or contradicted by the
 kernel's events, or neither copy is in the kernel; 4 this kernel, or this user, cannot
 trace, and nothing was done.`,
 		Example: `  kmodtrace reload ./hello.ko

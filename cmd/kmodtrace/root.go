@@ -60,7 +60,7 @@ func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "kmodtrace",
 		Version:       buildText(),
-		Short:         "Trace what the kernel does with modules, and prove it",
+		Short:         "Trace kernel-module loads, unloads and requests, and prove each action by kernel events",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          noSuchCommand,

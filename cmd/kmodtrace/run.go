@@ -12,24 +12,24 @@ func newRunCommand() *cobra.Command {
 	opts := new(follow.Options)
 	cmd := &cobra.Command{
 		Use:   "run [flags] -- COMMAND [ARGUMENT]...",
-		Short: "Run a command, and show what the kernel does with modules because of it",
+		Short: "Run a command, and show the module activity that it causes",
 		Long: `Run a command, and show each attempt to load, unload or request a module that it or a
-descendant of it makes, and each load by which the kernel answers such a request. What
-others do meanwhile is not shown, nor what another service (systemd, udev) does because
-the command has told it something.
+descendant of it makes, and each load by which the kernel answers such a request. Attribution
+stops at daemons: work started through systemd-run, at or a container runtime is that daemon's,
+and is not shown.
 
 The command has this one's standard input, output and error, its terminal and its signals.
 With --user, where any of these is a terminal, it has a session and a terminal of its own in
 place of that, from which it cannot type into this user's shell.
-The report goes to standard error or, by --output, into a file, and ends with a line
-that sums up, on standard error. It ends with the command. What descendants that outlive
-it do later is not shown; what they have begun is shown as pending. Where the kernel was
-asked for a module that nobody waits for, that load has a second.
+The report goes to standard error, or with --output to a file. It ends when the command ends,
+and a summary follows on standard error. Actions of descendants that outlive the command are not
+shown, except those already begun: they are pending. A load for a request that no process waits
+for has one more second.
 
-Exit status is the command's, and a signal that kills it kills this one too: a shell
-shows 128 plus its number. 127 says that the command was not found, 126 that it cannot
-be started, 2 and 4 are of a command line that makes no sense and a kernel that cannot be
-traced: then nothing was run. Lost events are said on standard error.`,
+The exit status is that of the command. A signal that kills the command kills kmodtrace too: a
+shell shows 128 plus its number. 127: the command was not found; 126: it cannot be started;
+2: the command line is wrong, or 4: this kernel cannot be traced, and nothing was run. Lost
+events are reported on standard error.`,
 		Example: `  kmodtrace run -- modprobe xfs
   kmodtrace run -- sh -c 'ip link add d0 type dummy'
   kmodtrace run --json --output modules.json -- mount disk.img /mnt
@@ -54,7 +54,7 @@ traced: then nothing was run. Lost events are said on standard error.`,
 	flags.SetInterspersed(false)
 	flags.StringVarP(&opts.Output, "output", "o", "", "write the report into `FILE`, not to standard error")
 	flags.BoolVar(&opts.JSON, "json", false, "report a JSON object a line (docs/schema/action.schema.json)")
-	flags.BoolVarP(&opts.Quiet, "quiet", "q", false, "do not sum up")
+	flags.BoolVarP(&opts.Quiet, "quiet", "q", false, "do not print the summary")
 	flags.StringVarP(&opts.User, "user", "u", "", "run the command as `USER`, with that user's groups, HOME, USER and LOGNAME")
 	tracing.AddBackendFlag(cmd, &opts.Backend)
 	return cmd

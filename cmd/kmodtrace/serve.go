@@ -23,22 +23,22 @@ func newServeCommand() *cobra.Command {
 	opts := new(serveOptions)
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Record what is done with modules, for as long as the machine runs",
-		Long: `Watch as a service: keep every load, unload and request, and every gap in the
-watching, in a journal that survives crashes and shows tampering, and pass it on to files, the
-system's log or a collector.
+		Short: "Record all module activity, as a service",
+		Long: `Run as a service: record every load, unload and request, and every gap in the recording, in
+a journal that survives crashes and reveals tampering, and pass the records on to files, the
+system log or a collector.
 
 An action is on the disk before it is passed on. An output that is down delays nothing
-and loses nothing: it gets from the journal what it has not had. kmodtrace history asks
-the journal, kmodtrace audit verify checks it.
+and loses nothing: it later gets the records that it missed from the journal. kmodtrace history
+queries the journal, kmodtrace audit verify checks it.
 
-Attempts that change nothing, by those who may not load modules, are recorded one by one up
-to a few a minute of each user and of all together; the others are counted, in records of
-the kind folded. Loads and unloads are recorded before requests, and these before what is
-refused. A module that appears in the kernel or vanishes from it unseen is a record too.
+Attempts that change nothing, by users who may not load modules, are recorded one by one up to
+a few a minute for each user and for all users; beyond that they are counted, in records of the
+kind folded. Loads and unloads are recorded before requests, and requests before refusals. A
+module that appears or vanishes unseen is recorded too.
 
-SIGHUP reads the configuration again, SIGTERM ends the service: what has ended is recorded
-first. systemd is told when it is ready (Type=notify), and its watchdog that it lives.`,
+SIGHUP reloads the configuration. SIGTERM ends the service after finished actions are recorded.
+The service notifies systemd when it is ready (Type=notify), and its watchdog.`,
 		Example: `  kmodtrace serve
   kmodtrace serve --config ./kmodtrace.yaml
   kmodtrace serve --check-config`,
@@ -47,7 +47,7 @@ first. systemd is told when it is ready (Type=notify), and its watchdog that it 
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&opts.config, "config", "", "read this `FILE` (default "+service.DefaultConfig+", where there is one)")
-	flags.BoolVar(&opts.check, "check-config", false, "only say whether the configuration can be used")
+	flags.BoolVar(&opts.check, "check-config", false, "check the configuration and exit")
 	return cmd
 }
 
@@ -102,7 +102,7 @@ func serveError(err error) error {
 	case errors.Is(err, journal.ErrLocked):
 		return &exitError{status: exitRefused, err: err, hint: "one service is enough: systemctl status kmodtrace"}
 	case errors.Is(err, os.ErrNotExist):
-		return &exitError{status: exitRefused, err: err, hint: "make the folder, for root only, or name another place in the configuration"}
+		return &exitError{status: exitRefused, err: err, hint: "create the directory, for root only, or configure another path"}
 	case errors.Is(err, journal.ErrUnsafe):
 		return &exitError{status: exitRefused, err: err, hint: "give the directories on the way to root alone (chown, chmod go-w), or name another place in the configuration"}
 	case errors.Is(err, journal.ErrReadOnly):

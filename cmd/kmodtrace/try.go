@@ -22,18 +22,18 @@ func newTryCommand() *cobra.Command {
 	opts := new(tryOptions)
 	cmd := &cobra.Command{
 		Use:   "try FILE... [PARAM=VALUE]... [flags] [-- COMMAND [ARGUMENT]...]",
-		Short: "Load and unload modules in a throw-away machine, and judge them",
+		Short: "Test modules in a disposable virtual machine",
 		Long: `Boot the kernel that the modules were built for in a virtual machine, load the FILES there
 in their order, run the COMMAND if there is one, unload them the other way round, and do
 so --times over. PARAM=VALUE is for the last FILE. What they depend on is loaded first, as
 far as that kernel has it. This machine's own kernel is not touched.
 
-The verdict, the worst that happened:
+The verdict is the worst of what happened:
   passed          loaded and unloaded each time, and nothing was left
   leaked          memory, an entry in /proc, /sys or /dev, a thread or the like was left
   warned          the kernel complained, or is tainted by more than the module's being there
   command-failed  the COMMAND's exit status was not 0
-  stuck           it could not be unloaded: somebody holds a reference, or it has no exit
+  stuck           it could not be unloaded: something holds a reference, or it has no exit
   refused         it was not loaded: the cause says why
   hung            a step did not end within --patience, or the machine stopped answering, or
                   what it reported is not what was to be done
@@ -41,16 +41,15 @@ The verdict, the worst that happened:
   crashed         code of it faulted: where, as far as the file's debug information tells
   panicked        the whole kernel stopped
 
-Of memory, what the module took from slabs and by vmalloc is seen; pages and per-CPU
-memory that it takes by itself are not.
+Leaks of slab and vmalloc memory are detected; leaks of pages and of per-CPU memory that the
+module allocates itself are not.
 
-A trial is a test, not an inspection: the module has the whole machine, and one that means
-harm can report what it likes, or behave as long as it is watched. It cannot reach this
-machine. The verdict is good only if each step was reported and the kernel's console shows
-nothing else.
+A trial is a test, not an inspection: the module controls the whole virtual machine. A malicious
+module can forge reports, or behave well while it is watched. It cannot reach this machine. The
+verdict is good only if each step was reported and the kernel's console shows nothing else.
 
-Exit status: 0 passed; 1 any other verdict; 2 the command line makes no sense; 125 the machine
-itself failed, or its kernel cannot be had.`,
+Exit status: 0 passed; 1 any other verdict; 2 the command line is wrong; 125 the virtual
+machine failed, or its kernel is not available.`,
 		Example: `  kmodtrace try ./hello.ko --times 10
   kmodtrace try ./base.ko ./user.ko debug=1
   kmodtrace try ./mydev.ko -- sh -c 'echo hello > /dev/mydev && cat /dev/mydev'

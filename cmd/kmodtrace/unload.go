@@ -10,16 +10,16 @@ func newUnloadCommand() *cobra.Command {
 	opts := new(act.UnloadOptions)
 	cmd := &cobra.Command{
 		Use:   "unload NAME...",
-		Short: "Unload modules, and prove it by the kernel's own events",
+		Short: "Unload modules, and confirm it by kernel events",
 		Long: `Unload modules, one after another as given, like rmmod. The tracer is attached
-first; an unload is confirmed when the kernel both answered with yes and was seen to
-free the module. One that is refused does not keep the others from being tried.
+first; an unload is confirmed when the system call succeeded and the kernel was seen to free the
+module. A refused unload does not stop the others.
 
-A module whose refcount is negative is refused before the kernel is asked, also with --force,
-as rmmod does: the kernel would not survive it (kmodtrace explain refcount-negative). So is one
+kmodtrace refuses to unload a module whose refcount is negative, even with --force, as rmmod
+does: the kernel would not survive it (kmodtrace explain refcount-negative). It also refuses one
 whose refcount can be read neither in /sys nor in /proc.
 
-Exit status: 0 all confirmed; 1 one refused; 2 the command line makes no sense; 3 one not
+Exit status: 0 all confirmed; 1 one refused; 2 the command line is wrong; 3 one not
 confirmed, or contradicted by the kernel's events; 4 this kernel, or this user, cannot
 trace, and nothing was unloaded.`,
 		Example: `  kmodtrace unload hello

@@ -11,19 +11,18 @@ func newWatchCommand() *cobra.Command {
 	opts := new(watch.Options)
 	cmd := &cobra.Command{
 		Use:   "watch",
-		Short: "Show what the kernel does with modules, as it happens",
+		Short: "Show module activity as it happens",
 		Long: `Show each attempt to load, unload or request a module when it has ended: what became
 of it, how long it took, who made it, and what the kernel and the module printed meanwhile.
 An outcome is the kernel's answer to the whole attempt, never a single event on the way.
 
-Watching ends on Ctrl-C, SIGTERM, after --count or after --timeout; what was seen
-and lost is then said on standard error. What had ended and waited to be shown is shown
-first, unless it is told to end a second time; what had begun and not ended is shown as
-pending. Exit status 5 says that something was lost, or not shown, or that somebody
-disturbed the hooks.
+It ends on Ctrl-C, SIGTERM, after --count or after --timeout, with a summary of what was seen
+and lost on standard error. Queued results are printed first; interrupt again to skip them.
+Unfinished actions are shown as pending. Exit status 5 means that something was lost or not
+shown, or that the hooks were disturbed.
 
-What a user without CAP_SYS_MODULE is refused is shown 64 times, then four times a second;
-the rest is counted, and said once a second on standard error.`,
+Refused calls of a user without CAP_SYS_MODULE are shown 64 times, then four times a second;
+the rest are counted and reported once a second on standard error.`,
 		Example: `  kmodtrace watch
   kmodtrace watch --json --outcome failed
   kmodtrace watch --module 'snd-*' --action load,unload
@@ -38,11 +37,11 @@ the rest is counted, and said once a second on standard error.`,
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&opts.JSON, "json", false, "print a JSON object a line (docs/schema/action.schema.json, event.schema.json)")
-	flags.BoolVar(&opts.Tree, "tree", false, "show what was done for a request below it: who asked, the helper, its loads")
+	flags.BoolVar(&opts.Tree, "tree", false, "show each request as a tree: who asked, the helper, its loads")
 	flags.BoolVar(&opts.Events, "events", false, "print raw events, as the hooks saw them")
-	flags.Uint64Var(&opts.Count, "count", 0, "end after `N` were shown; 0 for never")
+	flags.Uint64Var(&opts.Count, "count", 0, "end after `N` actions; 0 for never")
 	flags.DurationVar(&opts.Timeout, "timeout", 0, "end after this `TIME`; 0 for never")
-	flags.StringVar(&opts.ReadyFile, "ready-file", "", "make `FILE` when everything is attached")
+	flags.StringVar(&opts.ReadyFile, "ready-file", "", "create `FILE` when all hooks are attached")
 	opts.Filter.Register(cmd)
 	tracing.AddBackendFlag(cmd, &opts.Backend)
 	return cmd

@@ -28,8 +28,8 @@ func (o *ReloadOptions) Register(cmd *cobra.Command) {
 	o.register(cmd)
 	flags := cmd.Flags()
 	flags.BoolVar(&o.reload.Wait, "wait", false, "while the old copy is in use, ask again (see --timeout)")
-	flags.BoolVar(&o.reload.Fresh, "fresh", false, "do not take the old copy's parameters over")
-	flags.BoolVar(&o.reload.Unchecked, "unchecked", false, "take the old copy out even if this kernel would refuse the file")
+	flags.BoolVar(&o.reload.Fresh, "fresh", false, "do not use the parameters of the old copy")
+	flags.BoolVar(&o.reload.Unchecked, "unchecked", false, "unload the old copy even if this kernel would refuse the file")
 	flags.StringVar(&o.journal, "journal", service.DefaultJournal, "look in the journal in this `FILE` for where the old copy was loaded from")
 	flags.Lookup("json").Usage = "print a JSON object (docs/schema/reload.schema.json)"
 }
@@ -73,7 +73,7 @@ func (o *ReloadOptions) conclude(out io.Writer, r *reload.Result) error {
 func CarryOut(ctx context.Context, r *reload.Reloader, s *proof.Session, plan *reload.Plan) *reload.Result {
 	if why := plan.NoWayBack(); why != "" {
 		module := plan.Result.Module
-		zerolog.Ctx(ctx).Warn().Str("module", module).Msgf("there is no way back to the copy of %s that is loaded: %s", module, why)
+		zerolog.Ctx(ctx).Warn().Str("module", module).Msgf("the loaded copy of %s cannot be restored: %s", module, why)
 	}
 	res, _ := r.Do(ctx, s, plan) // the result has the error
 	return res

@@ -38,7 +38,7 @@ func watchSources(dir string) (*sourceWatch, error) {
 }
 
 func watchError(dir string, err error) error {
-	return cli.WithHint(cells.OneLine(fmt.Errorf("watch %s: %w", dir, err)), "fs.inotify.max_user_watches bounds how many folders can be watched")
+	return cli.WithHint(cells.OneLine(fmt.Errorf("watch %s: %w", dir, err)), "fs.inotify.max_user_watches limits how many directories can be watched")
 }
 
 // add watches a folder and those below it. One that goes away meanwhile is none.

@@ -59,11 +59,11 @@ func (f *Flags) Register(cmd *cobra.Command) {
 	flags.StringSliceVar(&f.pids, "pid", nil, "only what these processes or threads do, or ask for, by their `ID` in the first pid namespace")
 	flags.StringSliceVar(&f.uids, "uid", nil, "only what these `USERS` do, or ask for, by id or name")
 	flags.StringArrayVar(&f.comms, "comm", nil, "only what threads do, or ask for, whose command name matches `GLOB`; repeatable")
-	flags.StringSliceVar(&f.logins, "loginuid", nil, "only of those who logged in as these `USERS`, whoever they became since")
+	flags.StringSliceVar(&f.logins, "loginuid", nil, "only of these login `USERS`, also after su or sudo")
 	flags.StringSliceVar(&f.containers, "container", nil, "only from these containers: the `ID` or its beginning, a runtime, or any")
 	flags.StringArrayVar(&f.units, "unit", nil, "only from systemd units that match `GLOB`; repeatable")
-	flags.StringArrayVar(&f.ancestors, "ancestor", nil, "only from processes, and those below them, whose `NAME` matches or whose id it is; repeatable")
-	flags.StringArrayVar(&f.requesters, "requester", nil, "only what processes needed whose `NAME` matches or whose id it is; repeatable")
+	flags.StringArrayVar(&f.ancestors, "ancestor", nil, "only from processes with this `NAME` or id, and from their descendants; repeatable")
+	flags.StringArrayVar(&f.requesters, "requester", nil, "only what a process with this `NAME` or id requested; repeatable")
 	flags.StringVar(&f.autoloaded, "autoloaded", "", "yes: only what was done for a request of the kernel; no: only what was not")
 	cli.MustComplete(cmd, "autoloaded", []string{"yes", "no"})
 }
@@ -127,14 +127,14 @@ func (f *Flags) parseWho(wanted *Filter) (err error) {
 		yes := f.autoloaded == "yes"
 		wanted.autoloaded = &yes
 	default:
-		return cli.Usagef("--autoloaded %q: want yes or no", cells.Short(f.autoloaded))
+		return cli.Usagef("--autoloaded %q: must be yes or no", cells.Short(f.autoloaded))
 	}
 	return nil
 }
 
 func parseContainer(s string) (string, error) {
 	if s == "" {
-		return "", cli.Usagef("--container \"\": want an id, the beginning of one, a runtime, or any")
+		return "", cli.Usagef("--container \"\": must be an id, the beginning of one, a runtime, or any")
 	}
 	return s, nil
 }
@@ -177,14 +177,14 @@ func oneOf[T fmt.Stringer](flag string, values []T) func(string) (T, error) {
 			}
 		}
 		var none T
-		return none, cli.Usagef("%s %q: want one of %s", flag, cells.Short(s), strings.Join(Words(values), ", "))
+		return none, cli.Usagef("%s %q: must be one of %s", flag, cells.Short(s), strings.Join(Words(values), ", "))
 	}
 }
 
 func parsePID(s string) (uint32, error) {
 	n, err := strconv.ParseUint(s, 10, 32)
 	if err != nil || n == 0 {
-		return 0, cli.Usagef("--pid %q: want the number of a process", cells.Short(s))
+		return 0, cli.Usagef("--pid %q: must be the number of a process", cells.Short(s))
 	}
 	return uint32(n), nil
 }

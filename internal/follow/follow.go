@@ -38,7 +38,7 @@ func (o *Options) Run(ctx context.Context, args []string, stderr io.Writer) (sta
 		return 0, err
 	}
 	if o.ToFile && o.Output == "" {
-		return 0, cli.Usagef("--output %q: want the name of a file", "")
+		return 0, cli.Usagef("--output %q: must be the name of a file", "")
 	}
 	if o.AsUser {
 		if err := p.As(o.User); err != nil {

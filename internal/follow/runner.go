@@ -29,7 +29,7 @@ type Runner struct {
 }
 
 // ErrNotSeen says that the kernel's events do not show this process itself.
-var ErrNotSeen = errors.New("cannot tell this process in the kernel's events")
+var ErrNotSeen = errors.New("cannot recognize this process in the kernel's events")
 
 // Meet learns what the kernel calls this process, and becomes the one whose descendants
 // the command's are, whatever becomes of their parents.

@@ -33,7 +33,7 @@ type Flags struct {
 func (f *Flags) Register(cmd *cobra.Command) {
 	f.ActionFlags.Register(cmd)
 	flags := cmd.Flags()
-	flags.StringSliceVar(&f.users, "user", nil, "only what these `USERS` were behind: who logged in, by name or number; a name that was recorded is found by the number that it has here, too")
+	flags.StringSliceVar(&f.users, "user", nil, "only actions of these `USERS`: the login user, by name or number; a recorded name is also found by its number on this machine")
 	flags.StringSliceVar(&f.containers, "container", nil, "only from these containers: the `ID` or its beginning, or any")
 	flags.StringArrayVar(&f.files, "file", nil, "only loads of files whose path matches `GLOB`, or whose name does where it has no slash; repeatable")
 	flags.StringSliceVar(&f.contents, "content", nil, "only loads of files with this `SHA256`, or one that begins so")
@@ -119,16 +119,16 @@ func (w *Selection) parseKinds(words []string) error {
 		case slices.Contains(kindWords(), word):
 			w.kinds = append(w.kinds, journal.Kind(word))
 		default:
-			return cli.Usagef("--kind %q: want one of %s, %s", cells.Short(word), strings.Join(kindWords(), ", "), gapWord)
+			return cli.Usagef("--kind %q: must be one of %s, %s", cells.Short(word), strings.Join(kindWords(), ", "), gapWord)
 		}
 	}
 	slices.Sort(w.kinds)
 	w.kinds = slices.Compact(w.kinds)
 	switch {
 	case len(w.kinds) > 0 && w.gaps:
-		return cli.Usagef("--gaps goes without --kind: --kind gap shows gaps alone")
+		return cli.Usagef("--gaps and --kind are mutually exclusive: --kind gap shows only gaps")
 	case len(w.kinds) > 0 && w.ofActions() && !slices.ContainsFunc(w.kinds, func(k journal.Kind) bool { return !k.Gap() }):
-		return cli.Usagef("--kind %s goes without what only actions have, such as a module or a user", strings.Join(words, ","))
+		return cli.Usagef("--kind %s cannot be combined with a filter that only actions match, such as a module or a user", strings.Join(words, ","))
 	}
 	return nil
 }

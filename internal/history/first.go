@@ -30,7 +30,7 @@ func parseFirst(word string) (journal.What, error) {
 	case "contents":
 		return journal.Contents, nil
 	}
-	return "", cli.Usagef("--%s %q: want one of %s", FirstSeenFlag, cells.Short(word), strings.Join(FirstWords(), ", "))
+	return "", cli.Usagef("--%s %q: must be one of %s", FirstSeenFlag, cells.Short(word), strings.Join(FirstWords(), ", "))
 }
 
 // FirstSeen is something and its first record.

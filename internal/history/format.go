@@ -30,7 +30,7 @@ func (f *RecordFormat) Register(cmd *cobra.Command) {
 
 func (f *RecordFormat) check() error {
 	if f.json && f.CSV {
-		return cli.Usagef("--json goes without --csv")
+		return cli.Usagef("--json and --csv are mutually exclusive")
 	}
 	return nil
 }

@@ -142,7 +142,7 @@ func doubtText(ctx context.Context, r *journal.Reader, d journal.Doubt) (string,
 	case journal.NotWatched:
 		return "nobody watched at that time: what is listed was loaded at the last record before it, " + of, nil
 	case journal.ClockSet:
-		return "by the machine's clock, that time was more than once or never, for the clock was set (record " + of + "): what is listed is for the last time before the next step", nil
+		return "the clock was changed: that time occurred twice or not at all, for the clock was set (record " + of + "): what is listed is for the last time before the next step", nil
 	case journal.NoInventory:
 		return "what had been loaded before the watching began was never looked at: more may have been loaded than is listed", nil
 	}
@@ -219,7 +219,7 @@ func (l *Loaded) sayDoubts(ctx context.Context, text bool) error {
 		}
 	}
 	if unwatched > 0 && text {
-		log.Info().Msgf("%s with ?: not watched all the time since that load, so it may have been taken out and loaded again by somebody else",
+		log.Info().Msgf("%s with ?: there was a gap in the recording since that load: another process may have unloaded it and loaded it again",
 			cells.Plural(uint64(unwatched), "module"))
 	}
 	if len(l.Doubts) == 0 {

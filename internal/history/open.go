@@ -14,7 +14,7 @@ import (
 
 // AddJournalFlag adds --journal to a command.
 func AddJournalFlag(cmd *cobra.Command, path *string) {
-	cmd.Flags().StringVar(path, "journal", service.DefaultJournal, "ask the journal in this `FILE`")
+	cmd.Flags().StringVar(path, "journal", service.DefaultJournal, "read the journal in `FILE`")
 }
 
 // WithJournal opens a journal for questions. An error says what to do.
@@ -41,7 +41,7 @@ func JournalError(err error) error {
 		{journal.ErrForeign, "--journal names another file"},
 		{journal.ErrNewer, "ask with that version of kmodtrace"},
 		{journal.ErrMoved, "the service began to write meanwhile: the same question now gets its answer"},
-		{journal.ErrCorrupt, "kmodtrace audit verify says what is wrong, where the file can be read at all; kmodtrace serve sets it aside and begins a new one"},
+		{journal.ErrCorrupt, "kmodtrace audit verify lists them, where the file can be read at all; kmodtrace serve sets it aside and begins a new one"},
 	} {
 		if errors.Is(err, known.is) {
 			return cli.WithHint(cells.OneLine(err), known.hint)

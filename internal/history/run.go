@@ -56,7 +56,7 @@ func (o *Options) Check(cmd *cobra.Command) error {
 	}
 	for _, name := range changedFlags(cmd) {
 		if !slices.Contains(allowed, name) {
-			return cli.Usagef("--%s goes without --%s", alone, name)
+			return cli.Usagef("--%s and --%s are mutually exclusive", alone, name)
 		}
 	}
 	return nil
@@ -273,7 +273,7 @@ func ChangedError(n int) error {
 	if n == 1 {
 		text = "1 record shown here is not as it was written"
 	}
-	return cli.WithHint(errors.New(text), "kmodtrace audit verify says what became of them")
+	return cli.WithHint(errors.New(text), "kmodtrace audit verify shows what happened to them")
 }
 
 // hiddenGaps counts the gaps in the time that was asked for.

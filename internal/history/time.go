@@ -42,7 +42,7 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
 		return t, nil
 	}
-	return time.Time{}, fmt.Errorf("%q is no time: want one as %s", cells.Short(text), timeForms)
+	return time.Time{}, fmt.Errorf("%q is not a time: must be one of %s", cells.Short(text), timeForms)
 }
 
 // midnight begins a day, so many after that of now.

@@ -24,7 +24,7 @@ func ChooseAccel(ctx context.Context, cache string, k Kernel) (Accel, error) {
 		return forced, nil
 	case "":
 	default:
-		return "", fmt.Errorf("KMODTRACE_LAB_ACCEL=%.20s: want kvm or tcg", forced)
+		return "", fmt.Errorf("KMODTRACE_LAB_ACCEL=%.20s: must be kvm or tcg", forced)
 	}
 	q, err := findQEMU(ctx, k.Arch)
 	if err != nil {

@@ -40,7 +40,7 @@ func newSpread(values []time.Duration) Spread {
 // that fails ends it.
 func Measure(ctx context.Context, m Machine, runs int) (Measurement, error) {
 	if runs < 1 {
-		return Measurement{}, fmt.Errorf("measure %d runs: want at least one", runs)
+		return Measurement{}, fmt.Errorf("measure %d runs: must be at least one", runs)
 	}
 	var result Measurement
 	var err error

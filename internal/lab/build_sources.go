@@ -62,7 +62,7 @@ func folderSources(folder fs.FS, name string) (sources, error) {
 		text, err := fs.ReadFile(folder, p)
 		s[p] = text
 		if size += len(text); size > maxSources {
-			return fmt.Errorf("more than %d MiB: is this a module's folder?", maxSources>>20)
+			return fmt.Errorf("more than %d MiB: is this the directory of a module?", maxSources>>20)
 		}
 		return err
 	})

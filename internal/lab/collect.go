@@ -288,7 +288,7 @@ func (s *staged) place(header *tar.Header) (index int, name string, err error) {
 	number, name, _ := strings.Cut(strings.TrimSuffix(header.Name, "/"), "/")
 	i, err := strconv.Atoi(number)
 	if err != nil || i < 0 || i >= len(s.wanted) || strconv.Itoa(i) != number {
-		return 0, "", errors.New("refused: nobody asked for it")
+		return 0, "", errors.New("refused: it was not requested")
 	}
 	if err := guest.CheckBringName(name); err != nil {
 		return 0, "", fmt.Errorf("refused: %w", err)
@@ -458,7 +458,7 @@ func (a *area) checkAdded(b Bring) error {
 	}
 	for _, entry := range entries {
 		if ok, err := path.Match(b.Add, entry.Name()); entry.IsDir() || !ok || err != nil {
-			return fmt.Errorf("the guest sent %.200q: refused: nobody asked for it", entry.Name())
+			return fmt.Errorf("the guest sent %.200q: refused: it was not requested", entry.Name())
 		}
 	}
 	return nil

@@ -185,16 +185,16 @@ func hostileArchives(t testing.TB) map[string]struct {
 	}{
 		"climbs":               {brought(t, tar.Header{Name: "0/../../escaped"}), "not a name"},
 		"climbs below":         {brought(t, dir, tar.Header{Name: "0/a/../../escaped"}), "not a name"},
-		"absolute":             {brought(t, tar.Header{Name: "/escaped"}), "nobody asked"},
+		"absolute":             {brought(t, tar.Header{Name: "/escaped"}), "not requested"},
 		"of another":           {brought(t, tar.Header{Name: "0/Makefile"}), "/tmp/a was asked for"},
 		"a git hook":           {brought(t, tar.Header{Name: "0/.git/hooks/pre-commit", Mode: 0o755}), "/tmp/a was asked for"},
 		"longer name":          {brought(t, tar.Header{Name: "0/ab"}), "/tmp/a was asked for"},
-		"no index":             {brought(t, tar.Header{Name: "1/a"}), "nobody asked"},
-		"negative index":       {brought(t, tar.Header{Name: "-1/a"}), "nobody asked"},
-		"index with a sign":    {brought(t, tar.Header{Name: "+0/a"}), "nobody asked"},
-		"no number":            {brought(t, tar.Header{Name: "x/a"}), "nobody asked"},
+		"no index":             {brought(t, tar.Header{Name: "1/a"}), "not requested"},
+		"negative index":       {brought(t, tar.Header{Name: "-1/a"}), "not requested"},
+		"index with a sign":    {brought(t, tar.Header{Name: "+0/a"}), "not requested"},
+		"no number":            {brought(t, tar.Header{Name: "x/a"}), "not requested"},
 		"only the index":       {brought(t, tar.Header{Name: "0"}), "not a name"},
-		"a great index":        {brought(t, tar.Header{Name: "99999999999999999999/a"}), "nobody asked"},
+		"a great index":        {brought(t, tar.Header{Name: "99999999999999999999/a"}), "not requested"},
 		"link":                 {brought(t, link("0/a", "/etc/passwd")), "a symbolic link"},
 		"through a link":       {brought(t, link("0/a", ".."), tar.Header{Name: "0/a/escaped"}), "a symbolic link"},
 		"hard link":            {brought(t, tar.Header{Name: "0/a", Typeflag: tar.TypeLink, Linkname: "/etc/passwd"}), "a hard link"},
@@ -313,7 +313,7 @@ func TestAddedToADirectory(t *testing.T) {
 		"new":       {[]tar.Header{{Name: "0/a/cov2"}}, "", []string{"cov1", "cov2"}},
 		"old":       {[]tar.Header{{Name: "0/a/cov1"}, {Name: "0/a/cov3"}}, "", []string{"cov1", "cov3"}},
 		"other":     {[]tar.Header{{Name: "0/a/cov4"}, {Name: "0/a/.bashrc"}}, ".bashrc", []string{"cov1"}},
-		"directory": {[]tar.Header{{Name: "0/a/cov", Typeflag: tar.TypeDir}}, "nobody asked", []string{"cov1"}},
+		"directory": {[]tar.Header{{Name: "0/a/cov", Typeflag: tar.TypeDir}}, "not requested", []string{"cov1"}},
 	} {
 		base := filepath.Join(t.TempDir(), "a")
 		if err := errors_(os.Mkdir(base, 0o755), os.WriteFile(filepath.Join(base, "cov1"), []byte("mine"), 0o644)); err != nil {

@@ -196,7 +196,7 @@ func (im *image) addFiles(m Machine) error {
 	libs := newLibraries("/")
 	for _, f := range m.Files {
 		if !path.IsAbs(f.Guest) {
-			return fmt.Errorf("add %s: %q is no absolute path in the guest", f.Host, f.Guest)
+			return fmt.Errorf("add %s: %q is not an absolute path in the guest", f.Host, f.Guest)
 		}
 		if covered(f.Guest, m.Init) {
 			return fmt.Errorf("add %s: a file system of the guest covers %s", f.Host, f.Guest)

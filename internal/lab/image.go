@@ -150,7 +150,7 @@ func (im *image) file(host, name string) error {
 		return err
 	}
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("image: %s is no regular file", host)
+		return fmt.Errorf("image: %s is not a regular file", host)
 	}
 	if err := im.header(name, info.Mode(), cpio.TypeReg, info.Size()); err != nil {
 		return err

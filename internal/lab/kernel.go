@@ -99,10 +99,10 @@ var wantedName = regexp.MustCompile(`^[0-9]+\.[0-9]+[0-9A-Za-z.+~_-]{0,100}$`)
 
 func checkWanted(wanted, arch string) error {
 	if wanted != Newest && !wantedName.MatchString(wanted) {
-		return fmt.Errorf("kernel %.60q: want a series such as 6.12, a whole release, or %s", wanted, Newest)
+		return fmt.Errorf("kernel %.60q: must be a series such as 6.12, a whole release, or %s", wanted, Newest)
 	}
 	if arch != "amd64" && arch != "arm64" {
-		return fmt.Errorf("architecture %.20q: want amd64 or arm64", arch)
+		return fmt.Errorf("architecture %.20q: must be amd64 or arm64", arch)
 	}
 	return nil
 }

@@ -146,7 +146,7 @@ func (m Machine) withDefaults() (Machine, error) {
 		return m, fmt.Errorf("machine with %d CPUs, %d MiB, a timeout of %v and a stall of %v: nothing may be negative", m.CPUs, m.Memory, m.Timeout, m.Stall)
 	}
 	if m.Init != "" && m.Init != Systemd {
-		return m, fmt.Errorf("init %q: want %s, or none for the lab's own", m.Init, Systemd)
+		return m, fmt.Errorf("init %q: must be %s, or none for the lab's own", m.Init, Systemd)
 	}
 	if m.Init == Systemd {
 		// Nobody logs in on the console, which is a file.

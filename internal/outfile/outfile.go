@@ -35,7 +35,7 @@ func Create(path string) (*File, error) {
 	case errors.Is(resolveErr, errForeignLink):
 		return nil, writeError(path, resolveErr)
 	case err == nil && info.IsDir():
-		return nil, fmt.Errorf("write %s: it is a folder", cells.Short(path))
+		return nil, fmt.Errorf("write %s: it is a directory", cells.Short(path))
 	case err == nil && !info.Mode().IsRegular():
 		f, err := openDirect(path)
 		return &File{path: path, Temp: f}, writeError(path, err)
@@ -61,7 +61,7 @@ func Create(path string) (*File, error) {
 }
 
 // errNoReader is a pipe that would be written to in vain.
-var errNoReader = errors.New("nobody reads from it: begin the reader first")
+var errNoReader = errors.New("it has no reader: start the reader first")
 
 // openDirect opens a device or a pipe. Who just opens a pipe that nobody reads waits, and no
 // signal ends that: a reader that is begun at the same time has a second.

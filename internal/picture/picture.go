@@ -48,7 +48,7 @@ func (o *Options) Alone() bool { return o.svg == "-" || o.html == "-" }
 func (o *Options) Check(json bool) error {
 	for name, file := range map[string]string{"svg": o.svg, "html": o.html} {
 		if file == "" && o.flags.Changed(name) {
-			return cli.Usagef("--%s: want the name of a file, or -", name)
+			return cli.Usagef("--%s: must be the name of a file, or -", name)
 		}
 	}
 	var printed []string
@@ -60,7 +60,7 @@ func (o *Options) Check(json bool) error {
 	switch {
 	case len(printed) > 1:
 		slices.Sort(printed)
-		return cli.Usagef("%s print different things: want one of them", strings.Join(printed, " and "))
+		return cli.Usagef("%s are mutually exclusive", strings.Join(printed, " and "))
 	case o.svg != "" && o.html != "" && sameFile(o.svg, o.html):
 		return cli.Usagef("--svg and --html name the same file, %s", cells.Short(o.svg))
 	}
@@ -139,7 +139,7 @@ func (o *Options) Missing(p *timeline.Picture, r *proof.Result) error {
 	if p != nil || !o.Wanted() || r.Verdict != proof.Confirmed {
 		return nil
 	}
-	return fmt.Errorf("draw %s: nothing was done for it that could be drawn", cells.Short(r.Target))
+	return fmt.Errorf("draw %s: there is no action to draw", cells.Short(r.Target))
 }
 
 // Text gives a picture for a terminal.

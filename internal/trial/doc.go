@@ -1,4 +1,4 @@
-// Package trial tries modules in a throw-away machine and says what came of it.
+// Package trial tries modules in a disposable virtual machine and says what came of it.
 //
 // In the guest, a [Watch] notes what the kernel exposes before the first round and what
 // is left after each; the program there tells each step as an [Event], a line of JSON,

@@ -44,10 +44,10 @@ func (o *Options) Run(ctx context.Context, stdout io.Writer) error {
 		return cli.Usagef("--timeout %v: must not be negative", o.Timeout)
 	}
 	if o.Events && wanted.OfActions() {
-		return cli.Usagef("--events goes with --pid, --uid and --comm: an event alone has no action, no outcome, and often no module")
+		return cli.Usagef("--events can be filtered only by --pid, --uid and --comm: an event has no outcome, and often no module")
 	}
 	if o.Tree && (o.JSON || o.Events) {
-		return cli.Usagef("--tree goes without --json and --events: JSON has the requester with each load")
+		return cli.Usagef("--tree cannot be combined with --json or --events: JSON has the requester of each load")
 	}
 	if err := outfile.RemoveStale(o.ReadyFile); err != nil {
 		return err
@@ -218,13 +218,13 @@ func (w *watcher) end(t *tracer.Tracer, watchErr error, log *zerolog.Logger) err
 	disturbances := t.Disturbances()
 	said := fmt.Errorf("%s; %s", w.tally.Text(w.Events), render.LossText(loss))
 	if n := render.FoldedTotal(folded); n > 0 {
-		said = fmt.Errorf("%w; counted %s of callers who may not load modules", said, cells.Plural(n, "more refusal"))
+		said = fmt.Errorf("%w; counted %s of callers that may not load modules", said, cells.Plural(n, "more refusal"))
 	}
 	if len(disturbances) > 0 {
 		said = fmt.Errorf("%w; hooks were disturbed: %s", said, render.DisturbancesText(disturbances))
 	}
 	if w.skipped > 0 {
-		said = fmt.Errorf("%w; %d more were not looked at: told twice to end", said, w.skipped)
+		said = fmt.Errorf("%w; %d more were skipped after a second interrupt", said, w.skipped)
 	}
 	if loss.Any() || w.skipped > 0 || len(disturbances) > 0 {
 		return cli.WithHint(&cli.IncompleteError{Text: said.Error()}, "what was shown may be incomplete")

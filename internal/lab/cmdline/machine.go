@@ -62,17 +62,17 @@ func (f *Machine) machine(ctx context.Context, progress io.Writer) (lab.Machine,
 		Dir: f.dir, Console: f.console, Disk: f.disk, Init: f.init, NoModules: f.noModules, Boot: f.boot, Progress: progress,
 	}
 	if f.cpus < 1 || f.memory < 0 || f.timeout < 0 {
-		return m, cli.Usagef("--cpus %d --memory %d --timeout %v: want a machine that can be", f.cpus, f.memory, f.timeout)
+		return m, cli.Usagef("--cpus %d --memory %d --timeout %v: such a machine is not possible", f.cpus, f.memory, f.timeout)
 	}
 	if f.getLimit < 1 || f.getLimit > 1<<20 {
-		return m, cli.Usagef("--get-limit %d: want 1 to %d", f.getLimit, 1<<20)
+		return m, cli.Usagef("--get-limit %d: must be 1 to %d", f.getLimit, 1<<20)
 	}
 	m.BringBytes = f.getLimit << 20
 	if f.init != "" && f.init != lab.Systemd {
-		return m, cli.Usagef("--init %q: want %s, or nothing for the lab's own", f.init, lab.Systemd)
+		return m, cli.Usagef("--init %q: must be %s, or nothing for the lab's own", f.init, lab.Systemd)
 	}
 	if !path.IsAbs(f.dir) {
-		return m, cli.Usagef("--dir %q: want an absolute path in the guest", f.dir)
+		return m, cli.Usagef("--dir %q: must be an absolute path in the guest", f.dir)
 	}
 	for _, arg := range f.add {
 		file, err := parseAdd(arg, f.dir)
@@ -152,7 +152,7 @@ func parseGet(arg string) (lab.Bring, error) {
 		folder = "."
 	}
 	if !path.IsAbs(from) || folder == "" {
-		return lab.Bring{}, cli.Usagef("--get %q: want GUESTPATH[:FOLDER], the first an absolute path", arg)
+		return lab.Bring{}, cli.Usagef("--get %q: must be GUESTPATH[:FOLDER], the first an absolute path", arg)
 	}
 	return lab.Bring{Guest: from, Folder: folder}, nil
 }
@@ -163,7 +163,7 @@ func parseEnv(args []string) ([]string, error) {
 	for _, arg := range args {
 		name, _, assigned := strings.Cut(arg, "=")
 		if name == "" || strings.ContainsRune(arg, 0) {
-			return nil, cli.Usagef("--env %q: want NAME=VALUE or NAME", arg)
+			return nil, cli.Usagef("--env %q: must be NAME=VALUE or NAME", arg)
 		}
 		if assigned {
 			env = append(env, arg)

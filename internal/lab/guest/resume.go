@@ -86,7 +86,7 @@ func stir(seed []byte) error {
 		bytes      [SeedSize]byte
 	}
 	if len(seed) != len(pool.bytes) {
-		return fmt.Errorf("seed of %d bytes: want %d", len(seed), len(pool.bytes))
+		return fmt.Errorf("seed of %d bytes: must be %d", len(seed), len(pool.bytes))
 	}
 	copy(pool.bytes[:], seed)
 	pool.bits, pool.size = int32(8*len(seed)), int32(len(seed))
