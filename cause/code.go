@@ -42,7 +42,7 @@ const (
 	DepmodStale            Code = "depmod-stale"
 	BlockedByConfig        Code = "blocked-by-config"
 	InstallCommand         Code = "install-command"
-	ConfigNotHeld          Code = "config-not-held"
+	ConfigIgnored          Code = "config-ignored"
 )
 
 // The causes why an unload fails, beside some of the above.
@@ -210,7 +210,7 @@ func Codes() []Meaning {
 		{InstallCommand, "load", "The configuration of modprobe runs a command instead of loading this module.",
 			"An install line in modprobe.d gives a shell command, which may well load the module in the end; modprobe runs it. kmodtrace load runs no commands, and asked the kernel nothing.",
 			"kmodtrace load --ignore-install NAME loads the module without the command; modprobe NAME runs the command."},
-		{ConfigNotHeld, "load", "A line of modprobe's configuration is against this module, and did not keep it out: a warning only, because the load went on.",
+		{ConfigIgnored, "load", "A line of modprobe's configuration is against this module, and did not keep it out: a warning only, because the load went on.",
 			"A blacklist line counts for aliases only: not for the module's name, for what depends on it, for a softdep, and not for insmod. An install line counts for modprobe only, and kmod 34 ignores it where the module has soft dependencies.",
 			"To keep the module out however it is asked for, have module_blacklist=NAME on the kernel's command line."},
 

@@ -96,7 +96,7 @@ func (x *Explainer) ExplainFile(ctx context.Context, a tracer.Action, file *prov
 		x.remember(a.ID, e.Cause)
 	}
 	if a.Kind == tracer.Load {
-		e.Warnings = append(warnings(ctx, &a), x.notHeld(ctx, &a)...)
+		e.Warnings = append(warnings(ctx, &a), x.ignoredConfig(ctx, &a)...)
 	}
 	return e
 }
@@ -127,9 +127,9 @@ func (x *Explainer) remember(id tracer.ID, c *Cause) {
 	x.causes[id] = c
 }
 
-// notHeld warns of a line of modprobe's configuration that is against a module which was loaded all
+// ignoredConfig warns of a line of modprobe's configuration that is against a module which was loaded all
 // the same. What the configuration is now says nothing about the past.
-func (x *Explainer) notHeld(ctx context.Context, a *tracer.Action) []Cause {
+func (x *Explainer) ignoredConfig(ctx context.Context, a *tracer.Action) []Cause {
 	if x.opts.Recorded || a.Outcome != tracer.Live {
 		return nil
 	}
@@ -139,7 +139,7 @@ func (x *Explainer) notHeld(ctx context.Context, a *tracer.Action) []Cause {
 	defer cancel()
 	action := *a
 	c, err := slots.Run(ctx, x.slots, job, func(ctx context.Context) *Cause {
-		return (&question{kernel: x.kernel, action: &action}).scene(ctx).notHeld()
+		return (&question{kernel: x.kernel, action: &action}).scene(ctx).ignoredConfig()
 	})
 	if err != nil || c == nil { // a directory that hangs is the causes' to report
 		return nil
@@ -147,8 +147,8 @@ func (x *Explainer) notHeld(ctx context.Context, a *tracer.Action) []Cause {
 	return []Cause{*c}
 }
 
-// notHeld looks for the line. modprobe goes by the file's name.
-func (s *scene) notHeld() *Cause {
+// ignoredConfig looks for the line. modprobe goes by the file's name.
+func (s *scene) ignoredConfig() *Cause {
 	name := s.action.Module
 	if f := s.action.File; f != nil && f.Path != "" {
 		name = kmod.NameOfFile(f.Path)
@@ -166,7 +166,7 @@ func (s *scene) notHeld() *Cause {
 		default:
 			s.name("why", "a blacklist counts for aliases only, not for a name, a dependency or a softdep")
 		}
-		return s.say(ConfigNotHeld, sayConfigNotHeld)
+		return s.say(ConfigIgnored, sayConfigIgnored)
 	}
 	return nil
 }

@@ -418,8 +418,8 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// TestConfigNotHeld: a module that the configuration is against was loaded all the same.
-func TestConfigNotHeld(t *testing.T) {
+// TestConfigIgnored: a module that the configuration is against was loaded all the same.
+func TestConfigIgnored(t *testing.T) {
 	live := tracer.Action{Kind: tracer.Load, Module: "hello", Outcome: tracer.Live, Thread: tracer.Thread{Comm: "modprobe"}}
 	for name, c := range map[string]struct {
 		line, comm, file, says string
@@ -444,7 +444,7 @@ func TestConfigNotHeld(t *testing.T) {
 			continue
 		}
 		if c.says != "" {
-			checkCause(t, &got.Warnings[0], ConfigNotHeld, c.says)
+			checkCause(t, &got.Warnings[0], ConfigIgnored, c.says)
 		}
 		if got := NewExplainer(k, &Options{Recorded: true}).Explain(t.Context(), a); len(got.Warnings) != 0 {
 			t.Errorf("%s, of the past: %+v", name, got.Warnings)

@@ -35,7 +35,7 @@ const (
 	sayStaleGone            = "modules.dep names {path} for {target}, and there is no such file"
 	sayStaleUnlisted        = "{path} is there, and modules.dep does not have it: depmod was not run since"
 	sayInstallCommand       = "modprobe runs a command instead of loading {target}: {config} says \"{text}\""
-	sayConfigNotHeld        = "{config} says \"{text}\", and {module} was loaded all the same: {why}"
+	sayConfigIgnored        = "{config} says \"{text}\", and {module} was loaded all the same: {why}"
 	sayRefcountNegative     = "the kernel counts {count} to {module}[, and crashed over that: {oops}]"
 	sayRefcountUnread       = "the references to {module} could not be counted, and an unload can be the end of this kernel"
 	sayKernelCrashed        = "the kernel crashed[ in {place}], and not in {module}[: {oops}]"

@@ -405,11 +405,11 @@ func configCases() []causeCase {
 			},
 		},
 		{
-			code: cause.ConfigNotHeld, name: "blacklist, by name", boot: plainBoot, ways: []string{"modprobe"}, check: unasked, says: []string{conf + ":2", "blacklist dummy", "aliases only"},
+			code: cause.ConfigIgnored, name: "blacklist, by name", boot: plainBoot, ways: []string{"modprobe"}, check: unasked, says: []string{conf + ":2", "blacklist dummy", "aliases only"},
 			setup: line("blacklist dummy"), do: byName,
 		},
 		{
-			code: cause.ConfigNotHeld, name: "install, softdeps", boot: plainBoot, ways: []string{"modprobe"}, check: unasked, says: []string{conf + ":2", "install dummy /bin/false", "soft dependencies"},
+			code: cause.ConfigIgnored, name: "install, softdeps", boot: plainBoot, ways: []string{"modprobe"}, check: unasked, says: []string{conf + ":2", "install dummy /bin/false", "soft dependencies"},
 			setup: line("install dummy /bin/false\nsoftdep dummy pre: garp"), do: byName,
 		},
 		{code: cause.BlockedByConfig, name: "blacklist", boot: plainBoot, ways: asked, check: unasked, do: name("rtnl-link-dummy"), setup: line("blacklist dummy"), says: []string{conf + ":2", "blacklist dummy"}},
