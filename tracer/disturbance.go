@@ -56,10 +56,10 @@ func (t *Tracer) readDisturbances() []Disturbance {
 
 // switchedOff gives what the kernel side counted.
 func (t *Tracer) switchedOff() []Disturbance {
-	d := Disturbance{What: "kprobes", Why: "somebody switched off all kprobes (debugfs: kprobes/enabled)"}
+	d := Disturbance{What: "kprobes", Why: "all kprobes are switched off (debugfs: kprobes/enabled)"}
 	counts, err := readCounters[uint64](t.maps[bpfMapSwitchedOff])
 	if err != nil {
-		d.Why = fmt.Sprintf("whether somebody switched them off cannot be read: %v", err)
+		d.Why = fmt.Sprintf("whether they are switched off cannot be read: %v", err)
 		return []Disturbance{d}
 	}
 	if d.Count = counts[0]; d.Count == 0 {
@@ -94,7 +94,7 @@ func (t *Tracer) missingProbes() (all []Disturbance) {
 		}
 		if of, left := len(l.event.members), l.event.left(); left < of {
 			all = append(all, Disturbance{What: a.target, Why: fmt.Sprintf(
-				"somebody removed %d of the %d probes that share the event %s", of-left, of, l.event.name)})
+				"another process removed %d of the %d probes that share the event %s", of-left, of, l.event.name)})
 		}
 	}
 	return all
