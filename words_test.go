@@ -32,8 +32,8 @@ var retiredNames = map[string]string{
 	"hand": "proof.Session", "held": "deferred",
 }
 
-// stable are names of codes, which stay as they are: a holder holds, and so does a promise.
-var stable = []string{"HeldByModules", "HeldByReferences", "ConfigNotHeld"}
+// stable are names of codes, which stay as they are: a holder holds.
+var stable = []string{"HeldByModules", "HeldByReferences"}
 
 // allowed are uses with another meaning, by path, and why they stay.
 var allowed = []struct{ path, word, because string }{
