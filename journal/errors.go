@@ -41,6 +41,9 @@ var (
 	// ErrMoved: the file was read as one that nobody writes, and was written meanwhile.
 	// Open it again and repeat the question.
 	ErrMoved = errors.New("it was written while it was read: ask again")
+	// ErrCursor: a cursor is not one that an output can have reached. The records are not
+	// affected.
+	ErrCursor = errors.New("it has a wrong cursor")
 	// ErrNotFound: there is no such record.
 	ErrNotFound = errors.New("no such record")
 	// ErrClosed: it was closed before.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -310,6 +311,40 @@ func TestClockGoesBack(t *testing.T) {
 		t.Errorf("of half an hour: %v", got)
 	}
 	verify(t, j.Reader)
+}
+
+// TestWrongCursors: a cursor that no output can have reached is found, by name, and no
+// number is given for it; the first and the last record are right ones.
+func TestWrongCursors(t *testing.T) {
+	j := make1(t)
+	add(t, j, loads(10)...)
+	ctx := t.Context()
+	for seq, wrong := range map[int64]bool{-1: true, 0: true, 1: false, 10: false, 11: true, 1 << 62: true} {
+		if err := j.SetCursor(ctx, "syslog", seq); err != nil {
+			t.Fatal(err)
+		}
+		got, err := j.Cursor(ctx, "syslog")
+		if errors.Is(err, ErrCursor) != wrong || errors.Is(err, ErrCorrupt) || (got == seq) == wrong && seq != 0 {
+			t.Errorf("a cursor of %d is given as %d, %v", seq, got, err)
+		}
+		report, err := j.Verify(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !wrong && !report.OK() {
+			t.Errorf("a cursor of %d: %v", seq, report.Problems)
+		}
+		if wrong && (len(report.Problems) != 1 || report.Problems[0].Trouble != Derived || !strings.Contains(report.Problems[0].Text, `"syslog" is `+strconv.FormatInt(seq, 10)+",")) {
+			t.Errorf("a cursor of %d: %v", seq, report.Problems)
+		}
+	}
+	// One that is wrong keeps nobody else from going on.
+	if err := j.SetCursor(ctx, "file", 4); err != nil {
+		t.Fatal(err)
+	}
+	if seq, err := j.Cursor(ctx, "file"); err != nil || seq != 4 {
+		t.Errorf("another cursor: %d, %v", seq, err)
+	}
 }
 
 func TestCursors(t *testing.T) {

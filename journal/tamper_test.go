@@ -358,6 +358,13 @@ func tamperings() []tampering {
 				"UPDATE head SET journal = 'another'", "DELETE FROM head", "UPDATE head SET hash = x'00'"))
 			return nil
 		}},
+		{"change how far an output has come", func(c *crime) []int64 {
+			c.exec("INSERT OR REPLACE INTO cursor SELECT 'out', max(seq) + ? FROM record", 1+c.random.Int64N(1<<40))
+			if c.random.IntN(2) == 0 {
+				c.exec("UPDATE cursor SET seq = ?", -c.random.Int64N(100))
+			}
+			return nil
+		}},
 		{"change the times that are kept", func(c *crime) []int64 {
 			c.exec(c.pick("UPDATE span SET lo = lo + 1", "UPDATE span SET hi = hi - 1000000000000", "DELETE FROM span", "INSERT INTO span VALUES (77, 1, 2)", "UPDATE span SET block = block + 1"))
 			return nil

@@ -12,7 +12,7 @@ import (
 // Verify reads the whole journal, in bounded memory, and says which records are not what
 // was appended. It compares every column with the record's hash, the chain with the end
 // that is kept apart from it, what is missing at the front with what retention says, and
-// the indexes and other tables with the records. Anchors of this journal, if any are
+// the indexes, outputs' cursors and other tables with the records. Anchors of this journal, if any are
 // given, find what the chain itself cannot show. What it finds is in the report; an
 // error says that it could not look.
 func (r *Reader) Verify(ctx context.Context, anchors ...Anchor) (*Report, error) {
@@ -38,7 +38,7 @@ type verifier struct {
 }
 
 func (v *verifier) run(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{v.pages, v.records, v.end, v.explainMoved, v.spansAgree, v.firstAgree, v.partsAgree} {
+	for _, step := range []func(context.Context) error{v.pages, v.records, v.end, v.explainMoved, v.spansAgree, v.firstAgree, v.partsAgree, v.cursorsAgree} {
 		if err := v.damage(ctx, step(ctx)); err != nil {
 			return err
 		}

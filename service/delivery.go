@@ -70,12 +70,9 @@ func (s *Service) deliver(ctx context.Context, head int64) error {
 }
 
 func (s *Service) start(ctx context.Context, o output.Output, head int64) (*delivery, error) {
-	at, err := s.journal.Cursor(ctx, o.Name())
+	at, err := s.beginning(ctx, o.Name(), head)
 	if err != nil {
 		return nil, err
-	}
-	if at == 0 {
-		at = head
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	d := &delivery{
@@ -88,6 +85,27 @@ func (s *Service) start(ctx context.Context, o output.Output, head int64) (*deli
 		d.run(ctx)
 	}()
 	return d, nil
+}
+
+// beginning gives the last record that an output has had. Where its cursor is wrong, that is
+// not known: the output gets all records again, because one that comes twice can be
+// recognized and one that is missing cannot.
+func (s *Service) beginning(ctx context.Context, name string, head int64) (int64, error) {
+	at, err := s.journal.Cursor(ctx, name)
+	switch {
+	case errors.Is(err, journal.ErrCursor):
+	case err == nil && at == 0:
+		return head, nil
+	default:
+		return at, err
+	}
+	s.log.Error().Str("output", name).Msgf("%v; it gets all records again", err)
+	text := fmt.Sprintf("an output's place in the journal was wrong: %v; it gets all records again", err)
+	if err := s.note(journal.KindCorrupt, time.Now(), 1, note{Text: text}); err != nil {
+		s.log.Error().Msg(err.Error()) // the output does not wait for that
+	}
+	size, err := s.journal.Size(ctx)
+	return max(size.First-1, 0), err
 }
 
 // wake tells all outputs that there is more.

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -143,6 +144,52 @@ func TestDelivery(t *testing.T) {
 	until(t, "the rest", func() bool { return d.lag() == 0 })
 	if got, _ := again.state(); !slices.Equal(got, []int64{256, 257, 258}) {
 		t.Errorf("after a restart it got %v", got)
+	}
+}
+
+// TestWrongCursor: an output whose cursor is beyond the journal's end skips nothing. It gets
+// all records again, and the log and the journal say so. The next start goes on as ever.
+func TestWrongCursor(t *testing.T) {
+	var said strings.Builder
+	log := zerolog.New(&said)
+	s := withJournalIn(t, t.TempDir(), &log)
+	s.records(t, 5)
+	for _, wrong := range []int64{900, 6, 0, -3} {
+		if err := s.journal.SetCursor(t.Context(), "faulty", wrong); err != nil {
+			t.Fatal(err)
+		}
+		said.Reset()
+		last := s.last(t)
+		if wrong == 6 {
+			wrong = last + 1
+			if err := s.journal.SetCursor(t.Context(), "faulty", wrong); err != nil {
+				t.Fatal(err)
+			}
+		}
+		o := &faulty{}
+		d := s.begun(t, o, last)
+		until(t, "all records", func() bool { return d.lag() == 0 })
+		s.stopDeliveries()
+		got, _ := o.state()
+		if int64(len(got)) != last+1 || got[0] != 1 {
+			t.Errorf("a cursor of %d: it got %v", wrong, got)
+		}
+		want := fmt.Sprintf("is %d, but the journal has records up to %d", wrong, last)
+		if !strings.Contains(said.String(), want) || d.missed.Load() != 0 {
+			t.Errorf("a cursor of %d: the log has %s", wrong, said.String())
+		}
+		records, err := s.journal.ReadFrom(t.Context(), last+1, 9)
+		if err != nil || len(records) != 1 || records[0].Kind != journal.KindCorrupt || !strings.Contains(string(records[0].Body), want) {
+			t.Errorf("a cursor of %d: the journal has %v, %v", wrong, records, err)
+		}
+	}
+	s.records(t, 2)
+	o := &faulty{}
+	d := s.begun(t, o, s.last(t))
+	until(t, "the rest", func() bool { return d.lag() == 0 })
+	s.stopDeliveries()
+	if got, _ := o.state(); len(got) != 2 {
+		t.Errorf("after that it got %v", got)
 	}
 }
 
