@@ -293,7 +293,7 @@ func TestSignature(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.want.Size, c.want.Value, c.want.Signers = len(c.signature), []byte("made by the key"), 1
+		c.want.Size, c.want.Value, c.want.Signers, c.want.Algorithm = len(c.signature), []byte("made by the key"), 1, "1.2.840.113549.1.1.1" // RSA
 		if diff := cmp.Diff(&c.want, f.Signature); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
@@ -306,7 +306,7 @@ func pkcs7(t *testing.T, digest asn1.ObjectIdentifier, key asn1.RawValue) []byte
 		Version         int
 		Digests, Inside asn1.RawValue
 		Signers         []signerPart `asn1:"set"`
-	}{1, set, set, []signerPart{{1, key, pkix.AlgorithmIdentifier{Algorithm: digest}, pkix.AlgorithmIdentifier{Algorithm: digest}, []byte("made by the key")}}})
+	}{1, set, set, []signerPart{{1, key, pkix.AlgorithmIdentifier{Algorithm: digest}, pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}}, []byte("made by the key")}}})
 	return mustMarshal(t, struct {
 		Type    asn1.ObjectIdentifier
 		Content asn1.RawValue
