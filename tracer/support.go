@@ -6,7 +6,10 @@ import (
 	"os"
 	"strings"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
 	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"golang.org/x/sys/unix"
 )
@@ -20,7 +23,9 @@ var (
 	ErrNoModules  = errors.New("no modules: this kernel was built without CONFIG_MODULES")
 	ErrNoKprobes  = errors.New("no kprobes: this kernel was built without CONFIG_KPROBES")
 	ErrKprobesOff = errors.New("kprobes are turned off: write 1 to " + kprobesSwitch)
-	ErrLockdown   = errors.New("lockdown: this kernel does not let BPF programs read its memory")
+	// ErrKprobesRefused: the kernel has kprobes, and does not let this process attach one.
+	ErrKprobesRefused = errors.New("no kprobes: this kernel refuses to attach one")
+	ErrLockdown       = errors.New("lockdown: this kernel does not let BPF programs read its memory")
 	// ErrNoTracefs is why a return cannot be probed: that many at once are asked for there.
 	ErrNoTracefs = errors.New("tracefs is not mounted: mount -t tracefs nodev /sys/kernel/tracing")
 )
@@ -28,7 +33,8 @@ var (
 // HaveTracing asks whether this kernel lets this user trace modules, and gives
 // the first reason why not.
 func HaveTracing() error {
-	for _, have := range []func() error{HaveModules, HaveKprobes, HaveBTF, HavePrivilege, HaveNoLockdown} {
+	// Whether it really lets a kprobe attach shows when the hooks are attached.
+	for _, have := range []func() error{HaveModules, builtWithKprobes, HaveBTF, HavePrivilege, HaveNoLockdown} {
 		if err := have(); err != nil {
 			return err
 		}
@@ -44,9 +50,42 @@ func HaveModules() error {
 	return nil
 }
 
-// HaveKprobes asks whether this kernel can probe its functions, and whether that
-// is turned on: probes that are off attach, and never run.
+// HaveKprobes asks whether functions of this kernel can be probed. Where this process may
+// trace, it attaches a program that does nothing to do_init_module and detaches it: the
+// kernel's lockdown, for one, refuses what its configuration has.
 func HaveKprobes() error {
+	if err := builtWithKprobes(); err != nil || HavePrivilege() != nil {
+		return err
+	}
+	err := tryKprobe("do_init_module")
+	if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EACCES) {
+		return err
+	}
+	if mode, modeErr := Lockdown(); modeErr == nil && mode != "none" {
+		return fmt.Errorf("%w (%w); its lockdown mode is %s", ErrKprobesRefused, err, mode)
+	}
+	return fmt.Errorf("%w (%w)", ErrKprobesRefused, err)
+}
+
+func tryKprobe(target string) error {
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.Kprobe, License: "Dual BSD/GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()},
+	})
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	l, err := link.Kprobe(target, p, nil)
+	if err != nil {
+		return err
+	}
+	return l.Close()
+}
+
+// builtWithKprobes asks whether this kernel has kprobes, and whether they are turned on:
+// probes that are off attach, and never run.
+func builtWithKprobes() error {
 	if text, err := os.ReadFile(kprobesSwitch); err == nil && strings.TrimSpace(string(text)) == "0" {
 		return ErrKprobesOff
 	}
@@ -86,13 +125,36 @@ func HavePrivilege() error {
 }
 
 // HaveNoLockdown asks whether lockdown keeps BPF programs from reading kernel
-// memory: in its mode confidentiality they cannot.
+// memory: in its mode confidentiality they cannot. Where this process may trace, the kernel's
+// verifier answers that, because the mode may be unreadable, and other security modules
+// can refuse the same.
 func HaveNoLockdown() error {
-	mode, err := Lockdown()
-	if err == nil && mode == "confidentiality" {
+	if mode, err := Lockdown(); err == nil && mode == "confidentiality" {
 		return ErrLockdown
 	}
-	return nil
+	if HavePrivilege() != nil {
+		return nil
+	}
+	return tryMemoryRead()
+}
+
+// tryMemoryRead loads a program that reads eight bytes. A kernel that does not allow that
+// does not have the helper for it; an unattached program reads nothing.
+func tryMemoryRead() error {
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.Kprobe, License: "Dual BSD/GPL",
+		Instructions: asm.Instructions{
+			asm.Mov.Reg(asm.R1, asm.R10), asm.Add.Imm(asm.R1, -8), asm.Mov.Imm(asm.R2, 8), asm.Mov.Imm(asm.R3, 0),
+			asm.FnProbeReadKernel.Call(), asm.Mov.Imm(asm.R0, 0), asm.Return(),
+		},
+	})
+	switch {
+	case err == nil:
+		return p.Close()
+	case errors.Is(err, unix.EINVAL):
+		return ErrLockdown
+	}
+	return nil // it is not lockdown; attaching gives the reason
 }
 
 // Lockdown reads the mode: none, integrity or confidentiality.

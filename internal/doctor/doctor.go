@@ -82,12 +82,13 @@ func runningKernel() system {
 // what keeps modules out.
 func checks() []check {
 	privilege := required("privilege", tracer.HavePrivilege())
+	mode, modeErr := tracer.Lockdown()
 	return []check{
 		required("modules", tracer.HaveModules()),
 		required("kprobes", tracer.HaveKprobes()),
 		required("BTF", tracer.HaveBTF()),
 		privilege,
-		lockdownCheck(),
+		lockdownCheck(tracer.HaveNoLockdown(), mode, modeErr, privilege.Have == yes),
 		optional("fentry", tracer.HaveFentry(), privilege.Have == yes),
 		optional("BPF LSM", tracer.HaveBPFLSM(), true),
 		loadingCheck(),
@@ -110,19 +111,25 @@ func optional(name string, err error, askable bool) check {
 		return check{Name: name, Have: yes}
 	case !askable:
 		return check{Name: name, Have: Unknown, Note: "cannot be asked without privilege"}
+	case errors.Is(err, tracer.ErrKprobesRefused): // the kernel answered
 	case errors.Is(err, os.ErrPermission) && !errors.Is(err, tracer.ErrPrivilege), errors.Is(err, os.ErrNotExist):
 		return check{Name: name, Have: Unknown, Note: cells.OneLine(err).Error()}
 	}
 	return check{Name: name, Have: no, Note: strings.TrimPrefix(cells.OneLine(err).Error(), "no "+name+": ")}
 }
 
-// lockdownCheck: only the mode confidentiality keeps BPF from reading the kernel.
-func lockdownCheck() check {
-	c := required("memory reads", tracer.HaveNoLockdown())
-	mode, err := tracer.Lockdown()
+// lockdownCheck: lockdown, in its mode confidentiality, keeps BPF from reading the kernel.
+// asked tells whether the kernel was asked for more than the mode.
+func lockdownCheck(have error, mode string, err error, asked bool) check {
+	c := required("memory reads", have)
 	switch {
+	case c.Have == no:
+	case errors.Is(err, os.ErrNotExist) && !asked:
+		c.Have, c.Note = Unknown, "securityfs is not mounted, or this kernel has no lockdown; cannot be asked without privilege"
 	case errors.Is(err, os.ErrNotExist):
 		c.Note = "no lockdown in this kernel, or securityfs is not mounted"
+	case err != nil && asked:
+		c.Note = cells.OneLine(err).Error()
 	case err != nil:
 		c.Have, c.Note = Unknown, cells.OneLine(err).Error()
 	case c.Have == yes && mode == "integrity":

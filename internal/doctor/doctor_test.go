@@ -2,11 +2,14 @@ package doctor
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/tracer"
+	"golang.org/x/sys/unix"
 )
 
 func TestRefcountCheck(t *testing.T) {
@@ -27,6 +30,51 @@ func TestRefcountCheck(t *testing.T) {
 		c := refcountCheck(test.modules, test.err)
 		if c.Have != test.have || !strings.Contains(c.Note, test.note) || test.note == "" && c.Note != "" {
 			t.Errorf("%v: %+v, want %s and %q", test.err, c, test.have, test.note)
+		}
+	}
+}
+
+func TestProbesCheck(t *testing.T) {
+	refused := fmt.Errorf("%w (%w); its lockdown mode is confidentiality", tracer.ErrKprobesRefused, unix.EPERM)
+	for _, test := range []struct {
+		err  error
+		have Have
+		note string
+	}{
+		{nil, yes, ""},
+		{refused, no, "this kernel refuses to attach one (operation not permitted); its lockdown mode is confidentiality"},
+		{tracer.ErrNoKprobes, no, "this kernel was built without CONFIG_KPROBES"},
+		{tracer.ErrKprobesOff, no, tracer.ErrKprobesOff.Error()},
+		{unix.ENOENT, Unknown, "no such file or directory"},
+	} {
+		if c := required("kprobes", test.err); c.Have != test.have || c.Note != test.note || !c.Required {
+			t.Errorf("%v: %+v, want %s and %q", test.err, c, test.have, test.note)
+		}
+	}
+}
+
+func TestLockdownCheck(t *testing.T) {
+	for _, test := range []struct {
+		have  error
+		mode  string
+		err   error
+		asked bool
+		want  Have
+		note  string
+	}{
+		{nil, "none", nil, true, yes, "lockdown mode none"},
+		{nil, "integrity", nil, true, yes, "unsigned modules are refused"},
+		{tracer.ErrLockdown, "confidentiality", nil, false, no, "does not let BPF programs read"},
+		// What the kernel answered counts, and not that its mode could not be read.
+		{tracer.ErrLockdown, "", os.ErrNotExist, true, no, "does not let BPF programs read"},
+		{nil, "", os.ErrNotExist, true, yes, "securityfs is not mounted"},
+		{nil, "", os.ErrNotExist, false, Unknown, "without privilege"},
+		{nil, "", os.ErrPermission, true, yes, "permission denied"},
+		{nil, "", os.ErrPermission, false, Unknown, "permission denied"},
+	} {
+		c := lockdownCheck(test.have, test.mode, test.err, test.asked)
+		if c.Have != test.want || !strings.Contains(c.Note, test.note) {
+			t.Errorf("%+v: %+v", test, c)
 		}
 	}
 }
