@@ -66,6 +66,7 @@ const (
 	NothingProvides Code = "nothing-provides"
 	HelperMissing   Code = "helper-missing"
 	HelperBusy      Code = "helper-busy"
+	HelperFailed    Code = "helper-failed"
 	RequestDenied   Code = "request-denied"
 	LoadFailed      Code = "load-failed"
 )
@@ -201,8 +202,8 @@ func Codes() []Meaning {
 		{NotFound, "load", "There is no such file, and no installed module of that name.",
 			"No attempt was made: there is nothing to attempt with.",
 			"Check the name (kmodtrace info NAME). After an upgrade of the running kernel its modules may be gone: reboot."},
-		{DepmodStale, "load", "The list of installed modules that modprobe goes by (modules.dep) does not fit the files.",
-			"modprobe finds files by modules.dep, which depmod makes. It names a file that is gone, or lacks one that is there. No attempt was made.",
+		{DepmodStale, "load, request", "The list of installed modules that modprobe goes by (modules.dep) does not fit the files.",
+			"modprobe finds files by modules.dep, which depmod makes. It names a file that is gone, or lacks one that is there. The kernel was not asked to load anything.",
 			"Run depmod -a as root (depmod -a RELEASE for a kernel that does not run), then try again. Packages do it when they install modules."},
 		{BlockedByConfig, "load, request", "The configuration of modprobe keeps this module from being loaded.",
 			"A blacklist line (which counts for aliases, not for the name itself) or an install line whose command loads nothing, in modprobe.d or on the kernel's command line.",
@@ -257,6 +258,9 @@ func Codes() []Meaning {
 		{HelperBusy, "request", "Too many requests for modules were under way.",
 			"The kernel runs at most 50 helpers at once, and this request waited 5 seconds in vain.",
 			"Find what asks so often: kmodtrace watch --action request."},
+		{HelperFailed, "request", "The program that is to load modules for the kernel failed itself: it was killed, is not modprobe, or ended before it tried a load.",
+			"The kernel starts the program in kernel.modprobe (/proc/sys/kernel/modprobe) and waits for it. Seen: the signal or the exit status by which it ended, and that no load that it made failed. modprobe exits with status 0 or 1 only. The program's name is the one that kernel.modprobe has when the cause is looked for.",
+			"If it is not the system's modprobe, find out who set kernel.modprobe, because the kernel runs that program as root; sysctl kernel.modprobe=/sbin/modprobe is usual. Otherwise run modprobe -v NAME as root, which prints what the kernel's helper does not; for a signal, look for what sends it (the OOM killer, a security agent)."},
 		{RequestDenied, "request", "A security module (LSM) refused the request.",
 			"SELinux, AppArmor or a BPF program is asked before any helper is started. Seen: the answer of the hook itself.",
 			"Look at the security module's own log."},

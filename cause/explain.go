@@ -232,8 +232,10 @@ func (s *scene) ends() {
 	if a.Errno != 0 {
 		s.prove("the kernel answered %s (%d, %s)", a.ErrnoName, int(a.Errno), unix.Errno(a.Errno).Error())
 	}
-	if h := a.HelperStatus; h != nil {
-		s.prove("its helper ended with status %d", unix.WaitStatus(*h).ExitStatus())
+	if status, ok := s.helperEnded(); ok && status.Signaled() {
+		s.prove("its helper was killed by %s", signalName(status.Signal()))
+	} else if ok {
+		s.prove("its helper ended with status %d", status.ExitStatus())
 	}
 	switch {
 	case a.Kind != tracer.Load:

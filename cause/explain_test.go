@@ -303,6 +303,10 @@ func explainedRequests() map[string]explained {
 		return a
 	}
 	exited := func(a *tracer.Action) { a.HelperStatus = result(256) }
+	ended := func(status int64) func(*tracer.Action) {
+		return func(a *tracer.Action) { a.HelperStatus = result(status) }
+	}
+	otherHelper := files{"proc/sys/kernel/modprobe": "/opt/load\n", "opt/load": "#!/bin/sh\nexit 1\n"}
 	refused := func(a *tracer.Action) { a.Request.Refused = true }
 	blocked := files{"etc/modprobe.d/x.conf": "# why\nblacklist hello\n"}
 	return map[string]explained{
@@ -320,7 +324,19 @@ func explainedRequests() map[string]explained {
 		"one of two blacklisted": {Action: request("pair", 0, exited), machine: blocked, code: Unknown},
 		"install command":        {Action: request("hello", 0, func(a *tracer.Action) { a.HelperStatus = result(0); a.Outcome = tracer.Answered }), machine: files{"etc/modprobe.d/x.conf": "install hello /bin/true\n"}, code: BlockedByConfig, says: "x.conf:1"},
 		"command that refuses":   {Action: request("hello", 0, exited), machine: files{"etc/modprobe.d/x.conf": "install hello /bin/sh -c 'exit 1'\n"}, code: BlockedByConfig, says: "x.conf:1"},
-		"modprobe is silent":     {Action: request("net-pf-1", 0, exited), machine: files{"modprobe": modprobeScript("exit 3")}, code: Unknown, remaining: []Code{BlockedByConfig, NothingProvides}},
+		"helper killed":          {Action: request("net-pf-1", 0, ended(9)), code: HelperFailed, says: "kernel, /sbin/modprobe, was killed by SIGKILL"},
+		"helper dumped core":     {Action: request("net-pf-99", 0, ended(0x80|11)), code: HelperFailed, says: "was killed by SIGSEGV"},
+		"helper of real time":    {Action: request("net-pf-1", 0, ended(40)), code: HelperFailed, says: "was killed by signal 40"},
+		"helper killed, no name": {Action: request("net-pf-1", 0, ended(9)), machine: files{"proc/sys/kernel/modprobe": gone}, code: HelperFailed, says: "for the kernel was killed"},
+		"another program":        {Action: request("net-pf-1", 0, ended(256)), machine: otherHelper, code: HelperFailed, says: "/opt/load, exited with status 1; it is not the system's modprobe, /"},
+		"another, odd status":    {Action: request("net-pf-99", 0, ended(7<<8)), machine: otherHelper, code: HelperFailed, says: "/opt/load, exited with status 7; it is not the system's"},
+		"another, which says 0":  {Action: request("net-pf-1", 0, func(a *tracer.Action) { ended(0)(a); a.Outcome = tracer.Answered }), machine: otherHelper, code: HelperFailed, says: "exited with status 0; it is not"},
+		"another, nothing there": {Action: request("net-pf-99", 0, ended(256)), machine: otherHelper, code: NothingProvides, says: "net-pf-99"},
+		"modprobe by itself":     {Action: request("net-pf-1", 0, ended(256)), machine: files{"proc/sys/kernel/modprobe": "/modprobe\n"}, code: HelperFailed, says: "/modprobe, exited with status 1"},
+		"modprobe, 127":          {Action: request("net-pf-1", 0, ended(127<<8)), code: HelperFailed, says: "exited with status 127"},
+		"modprobe, events lost":  {Action: request("net-pf-1", 0, func(a *tracer.Action) { ended(256)(a); a.Lost = 1 }), code: Unknown},
+		"modprobe, no file":      {Action: request("own", 0, ended(256)), machine: files{"modprobe": modprobeScript("echo own"), modules + "kernel/own.ko": gone}, code: DepmodStale, says: "modules.dep names"},
+		"modprobe is silent":     {Action: request("net-pf-1", 0, exited), machine: files{"modprobe": modprobeScript("exit 3")}, code: Unknown, remaining: []Code{BlockedByConfig, NothingProvides, HelperFailed}},
 	}
 }
 

@@ -3,7 +3,11 @@ package cause
 import (
 	"context"
 	"errors"
+	"slices"
+	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
@@ -67,6 +71,117 @@ func (s *scene) keepsOut(name string) answer {
 	}
 	s.prove("its command was run, and the kernel was not asked to load anything")
 	return yes
+}
+
+// helperEnded gives by what signal, or with what exit status, the helper ended; ok is false where
+// it is not known.
+func (s *scene) helperEnded() (status unix.WaitStatus, ok bool) {
+	if s.action.HelperStatus == nil {
+		return 0, false
+	}
+	return unix.WaitStatus(*s.action.HelperStatus), true
+}
+
+func helperKilled(s *scene) answer {
+	status, ok := s.helperEnded()
+	if ok && status.Signaled() {
+		s.name("signal", signalName(status.Signal()))
+		return yes
+	}
+	return no
+}
+
+// helperExitedOddly: with another status than modprobe has.
+func helperExitedOddly(s *scene) answer {
+	status, ok := s.helperEnded()
+	if !ok || !status.Exited() || status.ExitStatus() < 2 {
+		return no
+	}
+	s.name("status", strconv.Itoa(status.ExitStatus()))
+	return yes
+}
+
+// helperTriedNothing: modules answer, nothing keeps them out, and yet the helper made no load. Where it
+// exited with status 0, one of them may be loaded already.
+func helperTriedNothing(s *scene) answer {
+	status, ok := s.helperEnded()
+	if !ok || !status.Exited() || len(s.action.Loads) > 0 || !s.heardAll() { // a load of which nothing was seen
+		return no
+	}
+	s.name("status", strconv.Itoa(status.ExitStatus()))
+	names, err := s.answering(s.action.Module)
+	if err != nil {
+		return unsure
+	}
+	if len(names) == 0 || slices.ContainsFunc(append([]string{s.action.Module}, names...), func(name string) bool { return s.blocks(name) || s.runs(name) }) {
+		return no
+	}
+	if status.ExitStatus() == 0 && !s.otherDidNothing(names) {
+		return no
+	}
+	s.name("modules", strings.Join(names, ", "))
+	return yes
+}
+
+// otherDidNothing tells whether another program than modprobe reported success, and none of the
+// modules is there.
+func (s *scene) otherDidNothing(names []string) bool {
+	k := s.ask("kernel.modprobe")
+	if _, _, other, err := k.OtherModprobe(); !s.live || err != nil || !other {
+		return false
+	}
+	for _, name := range names {
+		if m, err := k.Loaded(name); err != nil || m != nil || k.Builtin(name) {
+			return false
+		}
+	}
+	return true
+}
+
+// helperMissedFile: the system's modprobe failed, and modules.dep names a file that is gone.
+func helperMissedFile(s *scene) answer {
+	status, ok := s.helperEnded()
+	if !ok || status.ExitStatus() != 1 || helperTriedNothing(s) != yes {
+		return no
+	}
+	k := s.ask("which modules are installed")
+	if _, _, other, err := k.OtherModprobe(); err == nil && other {
+		return no
+	}
+	names, _ := s.answering(s.action.Module)
+	for _, name := range names {
+		if gone, _, err := k.Depmod(name); err == nil && gone != "" {
+			s.name("target", name)
+			s.name("path", gone)
+			return yes
+		}
+	}
+	return no
+}
+
+func signalName(signal unix.Signal) string {
+	if name := unix.SignalName(signal); name != "" {
+		return name
+	}
+	return "signal " + strconv.Itoa(int(signal))
+}
+
+// lookHelper names the program, and the system's modprobe where that is another.
+func lookHelper(s *scene) {
+	helper, system, other, err := s.ask("kernel.modprobe").OtherModprobe()
+	s.name("helper", helper)
+	if helper != "" {
+		s.prove("kernel.modprobe is %s", helper)
+	}
+	switch {
+	case err != nil:
+		s.prove("whether that is the system's modprobe is not known: %v", err)
+	case other:
+		s.name("system", system)
+		s.prove("the system's modprobe is %s, another program", system)
+	default:
+		s.prove("that is the system's modprobe")
+	}
 }
 
 // answering gives the modules for a name or alias; none is no error. It asks once for each:

@@ -39,5 +39,7 @@ const (
 	sayRefcountNegative     = "the kernel counts {count} to {module}[, and crashed over that: {oops}]"
 	sayRefcountUnread       = "the references to {module} could not be counted, and an unload can be the end of this kernel"
 	sayKernelCrashed        = "the kernel crashed[ in {place}], and not in {module}[: {oops}]"
+	sayHelperKilled         = "the program that loads modules for the kernel[, {helper},] was killed by {signal}"
+	sayHelperFailed         = "the program that loads modules for the kernel[, {helper},] exited with status {status}[; it is not the system's modprobe, {system}]"
 	saysOutside             = "its thread was killed for a fault in {place}, and no code of {module} ran"
 )

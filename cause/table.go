@@ -231,9 +231,13 @@ func requestRules() []rule {
 		request(HelperMissing, "the program that loads modules[, {helper},] cannot be run ({errno})",
 			when{fact: factOf("starting the helper gave {errno}", helperNotStarted)}, nil),
 		request(LoadFailed, "{tried} was tried for {module} and failed: {inner}", when{fact: factOf("its helper made a load that failed", aLoadFailed)}, nil),
+		request(HelperFailed, sayHelperKilled, when{fact: factOf("its helper was killed by {signal}", helperKilled)}, lookHelper),
+		request(HelperFailed, sayHelperFailed, when{fact: factOf("modprobe exits with status 0 or 1 only", helperExitedOddly)}, lookHelper),
 		request(BlockedByConfig, "the configuration of modprobe blocks[ {blocked}][ (for {module})]: {config}",
 			when{fact: factOf("every module for it is blocked", configBlocks)}, nil),
 		request(NothingProvides, "no installed module answers to {module}[: {gone} is not there]",
 			when{fact: factOf("modprobe knows no module for it, and its helper loaded none", nothingAnswers)}, nil),
+		request(DepmodStale, sayStaleGone, when{fact: factOf("its helper tried no load", helperMissedFile)}, nil),
+		request(HelperFailed, sayHelperFailed, when{fact: factOf("its helper tried no load, although {modules} would answer", helperTriedNothing)}, lookHelper),
 	}
 }

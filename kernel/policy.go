@@ -3,6 +3,8 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/internal/procfs"
@@ -108,6 +110,27 @@ func (k *Kernel) Modprobe() (string, error) {
 		return path, nil
 	}
 	return "/sbin/modprobe", nil
+}
+
+// OtherModprobe compares the program that the kernel starts with the system's modprobe, and
+// gives the path of both; other tells whether they are different programs. It errs with
+// [ErrUnknown] where one of them cannot be found, as in a container.
+func (k *Kernel) OtherModprobe() (helper, system string, other bool, err error) {
+	helper, err = k.Modprobe()
+	if err != nil {
+		return "", "", false, err
+	}
+	system = k.modprobePath()
+	set, err := os.Stat(k.path(helper))
+	if err != nil {
+		return helper, system, false, k.fail("modprobe", "", unknown("%w", err))
+	}
+	usual, err := os.Stat(system)
+	if err != nil {
+		return helper, system, false, k.fail("modprobe", "", unknown("%w", err))
+	}
+	// kmod is one file with several names, and goes by that which it was started by.
+	return helper, system, !os.SameFile(set, usual) || filepath.Base(helper) != filepath.Base(system), nil
 }
 
 // Decompression tells which compressed files the kernel takes as they are. It errs with

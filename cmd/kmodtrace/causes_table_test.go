@@ -613,6 +613,14 @@ func requestCases() []causeCase {
 	helper := func(path string) func(*world, *testing.T) func() {
 		return func(w *world, t *testing.T) func() { return setting(t, "/proc/sys/kernel/modprobe", path) }
 	}
+	script := func(text string) func(*world, *testing.T) func() {
+		return func(w *world, t *testing.T) func() {
+			if err := os.WriteFile("/tmp/helper", []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			return helper("/tmp/helper")(w, t)
+		}
+	}
 	return []causeCase{
 		{code: cause.NothingProvides, boot: plainBoot, ways: request, check: unasked, do: ask("nosuchkind"), says: []string{"rtnl-link-nosuchkind"}},
 		{code: cause.BlockedByConfig, name: "request, blacklist", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: line("blacklist dummy"), says: []string{"rtnl-link-dummy", conf + ":1"}},
@@ -621,12 +629,36 @@ func requestCases() []causeCase {
 		{code: cause.BlockedByConfig, name: "request, a command that refuses", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: line("install dummy /bin/sh -c 'exit 1'"), says: []string{"rtnl-link-dummy", conf + ":1"}},
 		{code: cause.HelperMissing, name: "no such program", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: helper("/nowhere/modprobe"), says: []string{"/nowhere/modprobe"}},
 		{code: cause.HelperMissing, name: "empty", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: helper("\n"), says: []string{"kernel.modprobe is empty"}},
+		{code: cause.HelperFailed, name: "killed", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: script("kill -9 $$"), says: []string{"/tmp/helper, was killed by SIGKILL"}},
+		{code: cause.HelperFailed, name: "another program", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: script("exit 1"), says: []string{"/tmp/helper, exited with status 1", "it is not the system's modprobe"}},
+		{code: cause.HelperFailed, name: "another program, its own status", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: script("exit 7"), says: []string{"/tmp/helper, exited with status 7", "it is not the system's modprobe"}},
+		{code: cause.HelperFailed, name: "another program that says 0", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: script("exit 0"), says: []string{"/tmp/helper, exited with status 0", "it is not the system's modprobe"}},
+		{code: cause.NothingProvides, name: "another program", boot: plainBoot, ways: request, check: unasked, do: ask("nosuchkind"), setup: script("exit 1"), says: []string{"rtnl-link-nosuchkind"}},
+		{code: cause.DepmodStale, name: "request", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: withoutDummy, says: []string{"modules.dep names", "dummy"}},
 		{code: cause.RequestDenied, boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), lacks: lacksLSM, says: []string{"rtnl-link-dummy"},
 			setup: func(w *world, t *testing.T) func() { return deny(t, "kernel_module_request", unix.EPERM) }},
 		{code: cause.LoadFailed, boot: plainBoot, ways: request, check: unasked, do: ask("broken"), says: []string{"rtnl-link-broken", "refuse", "init-refused"},
 			setup: func(w *world, t *testing.T) func() {
 				return setting(t, conf, "alias rtnl-link-broken refuse\ninstall refuse /sbin/insmod "+w.specimen("refuse.ko")+"\n")
 			}},
+	}
+}
+
+// withoutDummy has modules.dep name a file that is gone.
+func withoutDummy(w *world, t *testing.T) func() {
+	t.Helper()
+	dir, _ := w.kernel.ModulesDir()
+	found, err := filepath.Glob(filepath.Join(dir, "kernel/drivers/net/dummy.ko*"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%q, %v", found, err)
+	}
+	if err := os.Rename(found[0], found[0]+".gone"); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := os.Rename(found[0]+".gone", found[0]); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
