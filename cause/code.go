@@ -34,6 +34,7 @@ const (
 	InitRefused            Code = "init-refused"
 	InitCrashed            Code = "init-crashed"
 	NoMemory               Code = "no-memory"
+	BadCall                Code = "bad-call"
 	FileBusy               Code = "file-busy"
 	FileUnreadable         Code = "file-unreadable"
 	CompressionUnsupported Code = "compression-unsupported"
@@ -187,6 +188,9 @@ func Codes() []Meaning {
 		{NoMemory, "load", "There was no memory for the module.",
 			"ENOMEM from the kernel itself; the space for modules is limited beside the memory of the machine.",
 			"Look at the module's size (kmodtrace info) and at what is free; the address space for modules is 1 to 1.5 GiB on x86-64."},
+		{BadCall, "load, unload", "The calling program passed what the kernel cannot use: a bad pointer, unknown flags, or a descriptor that is not a file's.",
+			"EFAULT where the kernel cannot read the parameters, the image or the name from the caller's memory; EINVAL for flags that finit_module does not have, and for a descriptor of a pipe, a socket or the like. Nothing printed. Seen: the arguments of the call, and the kernel's own inode of the descriptor.",
+			"Fix the program that made the call: the module and its file were not looked at, or are in order. insmod and kmodtrace load pass what the kernel takes."},
 		{FileBusy, "load", "The file is open for writing.",
 			"The kernel takes no module that somebody can change meanwhile: ETXTBSY before the file is read, nothing printed.",
 			"Wait until what writes it has closed it (fuser FILE or lsof FILE names it)."},

@@ -136,7 +136,13 @@ func explainedLoads() map[string]explained {
 		"unknown flag":    {Action: also(failing(before, unix.EINVAL), flagged), code: CompressionUnsupported, says: "from 5.17 on"},
 		"closed":          {Action: also(failing(before, unix.EBADF), func(a *tracer.Action) { a.File = &tracer.File{} }), code: FileUnreadable, says: "descriptor"},
 		"folder":          {Action: also(failing(read, unix.EISDIR), func(a *tracer.Action) { a.File = &tracer.File{Path: "/", Size: 1} }), code: FileUnreadable, says: "EISDIR"},
-		"pipe":            {Action: also(failing(read, unix.EINVAL), func(a *tracer.Action) { a.File = &tracer.File{Path: "/pipe:", FSMagic: 0x50495045, Size: 1} }), code: FileUnreadable, says: "not a regular file"},
+		"pipe":            {Action: also(failing(read, unix.EINVAL), func(a *tracer.Action) { a.File = &tracer.File{Path: "/pipe:", FSMagic: 0x50495045, Size: 1} }), code: BadCall, says: "insmod[41] passed a descriptor of a pipe"},
+		"socket":          {Action: also(failing(before, unix.EINVAL), func(a *tracer.Action) { a.File = &tracer.File{Path: "/", FSMagic: 0x534f434b, Mode: 0xc1ff} }), code: BadCall, says: "of a socket"},
+		"eventfd":         {Action: also(failing(read, unix.EINVAL), func(a *tracer.Action) { a.File = &tracer.File{Path: "/", FSMagic: 0x09041934, Mode: 0o600} }), code: BadCall, says: "of an anonymous file"},
+		"flags":           {Action: also(failing(before, unix.EINVAL), called(tracer.Enter{Call: tracer.FinitModule, Capable: true, Flags: 0x105})), code: BadCall, says: "passed the flags 0x105, of which finit_module does not have 0x100"},
+		"image pointer":   {Action: also(failing(before, unix.EFAULT), called(tracer.Enter{Call: tracer.InitModule, Capable: true, Size: 70000})), code: BadCall, says: "could not read 70000 bytes"},
+		"params pointer":  {Action: also(failing(tracer.StageFinalize, unix.EFAULT), called(tracer.Enter{Call: tracer.FinitModule, Capable: true, TextUnreadable: true})), code: BadCall, says: "pointer for the parameters"},
+		"params, read":    {Action: also(failing(tracer.StageFinalize, unix.EFAULT), called(tracer.Enter{Call: tracer.FinitModule, Capable: true})), code: Unknown},
 
 		"LSM at a door": {Action: also(failing(read, unix.EACCES), func(a *tracer.Action) { a.Denial = &tracer.Denial{Door: tracer.LoadData, Errno: unix.EACCES} }), code: LSMDenied, says: "kernel_load_data"},
 		"LSM, any errno": {Action: also(failing(read, unix.ENOANO), func(a *tracer.Action) {
@@ -262,6 +268,7 @@ func explainedUnloads() map[string]explained {
 	many := found(tracer.StateLive, 9, "a", "b")
 	many.HoldersCut = true
 	return map[string]explained{
+		"name pointer":   {Action: tracer.Action{Kind: tracer.Unload, Errno: unix.EFAULT, Call: &tracer.Enter{Call: tracer.DeleteModule, Capable: true, TextUnreadable: true}}, code: BadCall, says: "pointer for the module's name"},
 		"no capability":  {Action: also(unload(unix.EPERM, nil), func(a *tracer.Action) { a.Call = &tracer.Enter{Call: tracer.DeleteModule} }), code: NotPermitted, says: "lacks CAP_SYS_MODULE"},
 		"disabled":       {Action: unload(unix.EPERM, nil), machine: files{"proc/sys/kernel/modules_disabled": "1\n"}, code: ModulesDisabled, says: "unloaded"},
 		"LSM":            {Action: unload(unix.EPERM, nil), code: LSMDenied, says: "security module"},
@@ -291,6 +298,11 @@ func explainedUnloads() map[string]explained {
 		"nothing counts": {Action: unload(unix.EAGAIN, &tracer.Lookup{Name: "hello", Found: true}), code: Unknown, remaining: []Code{HeldByModules, HeldByReferences}},
 		"lookup unseen":  {Action: unload(unix.EBUSY, nil), code: Unknown, remaining: []Code{NotLive, NoExit}},
 	}
+}
+
+// called gives an attempt that call.
+func called(call tracer.Enter) func(*tracer.Action) {
+	return func(a *tracer.Action) { a.Call = &call }
 }
 
 // explainedRequests are the kernel's own requests.

@@ -3,12 +3,14 @@ package cause
 import (
 	"debug/elf"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -64,13 +66,60 @@ func tooShort(s *scene) answer {
 	return no
 }
 
+// The magic numbers of file systems whose files have no path.
+const pipeFS, sockFS, anonFS = 0x50495045, 0x534f434b, 0x09041934
+
+// descriptorOfNoFile tells whether the descriptor is of what no path leads to, by the kernel's
+// own inode.
+func descriptorOfNoFile(s *scene) answer {
+	f := s.action.File
+	if f == nil {
+		return unsure
+	}
+	kind := map[uint64]string{pipeFS: "a pipe", sockFS: "a socket", anonFS: "an anonymous file (as eventfd and epoll have)"}[f.FSMagic]
+	s.name("kind", kind)
+	return answerOf(kind != "")
+}
+
+// flagsOfFinit are those that some kernel has: to ignore modversions, to ignore the vermagic,
+// and to decompress.
+const flagsOfFinit = 1 | 2 | compressedFile
+
+func unknownFlags(s *scene) answer {
+	c := s.action.Call
+	if c == nil {
+		return unsure
+	}
+	extra := c.Flags &^ flagsOfFinit
+	s.name("flags", fmt.Sprintf("%#x", c.Flags))
+	s.name("unknown", fmt.Sprintf("%#x", extra))
+	return answerOf(c.Call == tracer.FinitModule && extra != 0)
+}
+
+func imageNotCopied(s *scene) answer {
+	c := s.action.Call
+	if c == nil {
+		return unsure
+	}
+	s.name("bytes", cells.Plural(c.Size, "byte"))
+	return answerOf(c.Call == tracer.InitModule && s.action.Image == nil)
+}
+
+// textUnreadable: the kernel side could not read the caller's text, as the kernel could not.
+func textUnreadable(s *scene) answer {
+	c := s.action.Call
+	if c == nil {
+		return unsure
+	}
+	return answerOf(c.TextUnreadable && s.action.Params == nil)
+}
+
 // regularFile asks what the kernel had, or else what is there now.
 func regularFile(s *scene) answer {
 	f := s.action.File
 	if f == nil {
 		return unsure
 	}
-	const pipeFS, sockFS = 0x50495045, 0x534f434b
 	if f.FSMagic == pipeFS || f.FSMagic == sockFS {
 		return no
 	}

@@ -71,6 +71,12 @@ func fileCases() []causeCase {
 	closed := func(w *world, t *testing.T, way string) seen {
 		return w.seenDuring(func() { _ = unix.FinitModule(1<<20, "", 0) })
 	}
+	called := func(name, says string, call func(*world, *testing.T)) causeCase {
+		return causeCase{
+			code: cause.BadCall, name: name, boot: plainBoot, ways: []string{"syscall"}, check: unasked, says: []string{"kmodtrace.test[", says},
+			do: func(w *world, t *testing.T, _ string) seen { return w.seenDuring(func() { call(w, t) }) },
+		}
+	}
 	return []causeCase{
 		{code: cause.NotELF, name: "random bytes", boot: plainBoot, file: "random.ko", says: []string{"random.ko"}},
 		{code: cause.NotELF, name: "text", boot: plainBoot, file: "text.ko", says: []string{"text.ko"}},
@@ -117,6 +123,43 @@ func fileCases() []causeCase {
 				return w.unreadable(way, "/tmp/pipe.ko")
 			},
 		},
+		called("parameters, a bad pointer", "pointer for the parameters", func(w *world, t *testing.T) {
+			f := mustOpen(t, w.specimen("hello.ko"))
+			defer f.Close()
+			unix.Syscall(unix.SYS_FINIT_MODULE, f.Fd(), badPointer, 0)
+		}),
+		called("image, a bad pointer", "could not read 70000 bytes", func(*world, *testing.T) {
+			unix.Syscall(unix.SYS_INIT_MODULE, badPointer, 70000, badPointer)
+		}),
+		called("unknown flags", "the flags 0x102, of which finit_module does not have 0x100", func(w *world, _ *testing.T) { finitModule(w.specimen("hello.ko"), 0x102) }),
+		called("a pipe", "a descriptor of a pipe", func(_ *world, t *testing.T) {
+			r, end, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			defer end.Close()
+			_ = unix.FinitModule(int(r.Fd()), "", 0)
+		}),
+		called("a socket", "a descriptor of a socket", func(_ *world, t *testing.T) {
+			fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer unix.Close(fd)
+			_ = unix.FinitModule(fd, "", 0)
+		}),
+		called("an eventfd", "a descriptor of an anonymous file", func(_ *world, t *testing.T) {
+			fd, err := unix.Eventfd(0, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer unix.Close(fd)
+			_ = unix.FinitModule(fd, "", 0)
+		}),
+		called("name, a bad pointer", "pointer for the module's name", func(*world, *testing.T) {
+			unix.Syscall(unix.SYS_DELETE_MODULE, badPointer, unix.O_NONBLOCK, 0)
+		}),
 		{
 			code: cause.CompressionUnsupported, name: "as it is", boot: plainBoot, ways: []string{"syscall"}, check: unasked,
 			says: []string{"hello.ko.gz", "gzip"}, do: func(w *world, t *testing.T, way string) seen {
@@ -148,6 +191,18 @@ func (w *world) unreadable(way, path string) seen {
 		return ofVerdict(w.kmodtrace("check", "--json", path))
 	}
 	return w.seenDuring(func() { finitModule(path, 0) })
+}
+
+// badPointer is in the page that no program has.
+const badPointer = 16
+
+func mustOpen(t *testing.T, path string) *os.File {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
 }
 
 // finitModule makes the system call on a file, whatever it is.
