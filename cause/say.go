@@ -44,7 +44,7 @@ const (
 	sayBadFlags             = "{who} passed the flags {flags}, of which finit_module does not have {unknown}"
 	sayBadDescriptor        = "{who} passed a descriptor of {kind}, and not of a regular file"
 	sayBadName              = "{who} passed a pointer for the module's name that is not in its memory"
-	sayHelperKilled         = "the program that loads modules for the kernel[, {helper},] was killed by {signal}"
+	sayHelperKilled         = "the program that loads modules for the kernel[, {helper},] was killed by {signal}[; it is not the system's modprobe, {system}]"
 	sayHelperFailed         = "the program that loads modules for the kernel[, {helper},] exited with status {status}[; it is not the system's modprobe, {system}]"
 	saysOutside             = "its thread was killed for a fault in {place}, and no code of {module} ran"
 )
