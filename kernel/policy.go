@@ -117,10 +117,10 @@ func (k *Kernel) Modprobe() (string, error) {
 // [ErrUnknown] where one of them cannot be found, as in a container.
 func (k *Kernel) OtherModprobe() (helper, system string, other bool, err error) {
 	helper, err = k.Modprobe()
-	if err != nil {
-		return "", "", false, err
-	}
 	system = k.modprobePath()
+	if err != nil || helper == "" {
+		return helper, system, false, err
+	}
 	set, err := os.Stat(k.path(helper))
 	if err != nil {
 		return helper, system, false, k.fail("modprobe", "", unknown("%w", err))

@@ -92,6 +92,7 @@ func checks() []check {
 		optional("fentry", tracer.HaveFentry(), privilege.Have == yes),
 		optional("BPF LSM", tracer.HaveBPFLSM(), true),
 		loadingCheck(),
+		helperCheck(requestHelper()),
 		refcountCheck(kmod.List(nil)),
 		signatureCheck(),
 		loginCheck(kernel.LoginUIDImmutable()),
@@ -151,6 +152,28 @@ func loadingCheck() check {
 		c.Have, c.Note = Unknown, cells.OneLine(err).Error()
 	case value != "0":
 		c.Have, c.Note = no, "kernel.modules_disabled is set: no module can be loaded or unloaded until reboot"
+	}
+	return c
+}
+
+func requestHelper() (helper, system string, other bool, err error) {
+	k, err := kernel.Open(nil)
+	if err != nil {
+		return "", "", false, err
+	}
+	return k.OtherModprobe()
+}
+
+// helperCheck tells whether the kernel, when it needs a module, starts the system's modprobe.
+func helperCheck(helper, system string, other bool, err error) check {
+	c := check{Name: "request helper", Have: yes, Note: helper}
+	switch {
+	case err != nil:
+		c.Have, c.Note = Unknown, cells.OneLine(err).Error()
+	case helper == "":
+		c.Have, c.Note = no, "kernel.modprobe is empty: the kernel asks for no modules"
+	case other:
+		c.Have, c.Note = no, fmt.Sprintf("kernel.modprobe is %s, and not the system's modprobe (%s); the kernel runs it as root (kmodtrace explain helper-failed)", helper, system)
 	}
 	return c
 }

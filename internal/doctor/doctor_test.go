@@ -79,6 +79,26 @@ func TestLockdownCheck(t *testing.T) {
 	}
 }
 
+func TestHelperCheck(t *testing.T) {
+	for _, test := range []struct {
+		helper string
+		other  bool
+		err    error
+		have   Have
+		note   string
+	}{
+		{"/sbin/modprobe", false, nil, yes, "/sbin/modprobe"},
+		{"/tmp/x", true, nil, no, "kernel.modprobe is /tmp/x, and not the system's modprobe (/usr/sbin/modprobe)"},
+		{"", false, nil, no, "kernel.modprobe is empty"},
+		{"/sbin/modprobe", false, errors.New("two\nlines"), Unknown, "two lines"},
+	} {
+		c := helperCheck(test.helper, "/usr/sbin/modprobe", test.other, test.err)
+		if c.Have != test.have || !strings.HasPrefix(c.Note, test.note) {
+			t.Errorf("%+v: %+v", test, c)
+		}
+	}
+}
+
 func TestLoginCheck(t *testing.T) {
 	for _, test := range []struct {
 		immutable bool
