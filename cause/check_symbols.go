@@ -27,6 +27,9 @@ func (c *checkup) symbols() *Cause {
 		}
 		c.names["symbol"] = i.Name
 		if cause := c.judge(i, symbol, err); cause != nil {
+			if o := outdated(c.kernel, c.file, i.Name); o != nil && cause.Code != DependencyLeaving {
+				return c.outdated(o)
+			}
 			return cause
 		}
 		if err == nil {
@@ -39,6 +42,15 @@ func (c *checkup) symbols() *Cause {
 		c.leave("whether this kernel exports %s that it needs: %v", cells.Plural(unknown, "symbol"), why)
 	}
 	return nil
+}
+
+// outdated refuses what would fit to the installed build of a module that is loaded in another one.
+func (c *checkup) outdated(o *kernel.Outdated) *Cause {
+	c.name("owner", o.File.Name)
+	c.name("loaded", o.Loaded.String())
+	c.name("installed", o.File.Path)
+	c.name("build", o.Installed.String())
+	return c.refuse(DependencyOutdated, sayOutdated, "{owner} is loaded with {loaded}", "{installed} has {build}, and its {symbol} fits")
 }
 
 // proprietary is what a kernel keeps in mind about the symbols that a module uses.

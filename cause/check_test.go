@@ -122,6 +122,8 @@ func checkedFiles() map[string]checked {
 		"no versions, forced":          {module: plain, machine: forced, verdict: Loads},
 		"no versions wanted":           {module: plain, machine: unversioned, verdict: Loads},
 
+		"outdated":           {module: wanting(koimage.Symbol{Name: "dep_more", CRC: 0x22}), machine: replacedDep(), verdict: Refused, code: DependencyOutdated, says: "and another build of dep is loaded"},
+		"outdated, no help":  {module: wanting(koimage.Symbol{Name: "dep_more", CRC: 0x99}), machine: replacedDep(), verdict: Refused, code: SymbolMissing, says: "wants dep_more"},
 		"missing":            {module: wanting(koimage.Symbol{Name: "nothing"}), verdict: Refused, code: SymbolMissing, says: "wants nothing, which nothing in this kernel exports"},
 		"missing, to be had": {module: wanting(koimage.Symbol{Name: "given"}), verdict: Refused, code: SymbolMissing, says: "; giver would"},
 		"given":              {module: wanting(koimage.Symbol{Name: "given", CRC: 0x21}), given: []koimage.Module{withExport("giver", koimage.Symbol{Name: "given", CRC: 0x21})}, verdict: Loads},

@@ -26,6 +26,7 @@ const (
 	SymbolDuplicate        Code = "symbol-duplicate"
 	DependencyNotReady     Code = "dependency-not-ready"
 	DependencyLeaving      Code = "dependency-leaving"
+	DependencyOutdated     Code = "dependency-outdated"
 	DependencyFailed       Code = "dependency-failed"
 	AlreadyLoaded          Code = "already-loaded"
 	LoadingElsewhere       Code = "loading-elsewhere"
@@ -164,6 +165,9 @@ func Codes() []Meaning {
 		{DependencyLeaving, "load", "A module that this one needs is being unloaded.",
 			"The module that exports a needed symbol is in the kernel, and its exit runs: the kernel gives no references to it. ENOENT at stage resolve and the very message of a symbol that does not exist. Seen: the owner's state.",
 			"Wait until it has left (kmodtrace list NAME), and try again: modprobe and kmodtrace load NAME load it anew."},
+		{DependencyOutdated, "load", "A module that this one needs is loaded in another build than the installed one, which would fit.",
+			"A package or make modules_install replaced the file of a module that is in memory. The kernel resolves symbols by the copy in memory: ENOENT or EINVAL at stage resolve, by the message of a symbol that does not exist or has another version. Seen: both build IDs (or srcversions), and what the installed file exports.",
+			"Reload the module that is named: unload it and what uses it (kmodtrace refs NAME), load it again, then load this one."},
 		{DependencyFailed, "load", "A module that this one needs could not be loaded.",
 			"The module asked for was never tried: its dependencies come first, and one of them failed for its own cause.",
 			"Mend what keeps the dependency from loading."},

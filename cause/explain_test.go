@@ -193,6 +193,10 @@ func explainedLoads() map[string]explained {
 			a.Lookup = &tracer.Lookup{Name: "hello", Found: true, State: tracer.StateLive}
 		}), code: AlreadyLoaded, says: "hello is loaded already"},
 
+		"outdated":                  {Action: failing(resolve, unix.ENOENT, "hello: Unknown symbol dep_more (err -2)"), data: wanting(koimage.Symbol{Name: "dep_more", CRC: 0x22}).Bytes(), machine: replacedDep(), code: DependencyOutdated, says: "wants dep_more as the installed dep exports it, and another build of dep is loaded"},
+		"outdated, version":         {Action: failing(resolve, unix.EINVAL, "hello: disagrees about version of symbol dep_gives"), data: mixture("dep_gives").Bytes(), machine: replacedDep(), code: DependencyOutdated, says: "wants dep_gives as"},
+		"outdated, and no help":     {Action: failing(resolve, unix.EINVAL, "hello: disagrees about version of symbol dep_gives"), data: wanting(koimage.Symbol{Name: "dep_gives", CRC: 0x99}).Bytes(), machine: replacedDep(), code: SymbolVersion, says: "another version of dep_gives"},
+		"the same build":            {Action: failing(resolve, unix.ENOENT, "hello: Unknown symbol dep_more (err -2)"), data: wanting(koimage.Symbol{Name: "dep_more", CRC: 0x22}).Bytes(), machine: replacedDep().with(files{"sys/module/dep/srcversion": "NEW\n"}), code: SymbolMissing, says: "wants dep_more"},
 		"GPL only":                  {Action: failing(resolve, unix.ENOENT, "hello: Unknown symbol gpl_only (err -2)"), data: proprietary, code: SymbolGPLOnly, says: `wants gpl_only, which the kernel exports only to GPL-compatible modules; its licence is "Proprietary"`},
 		"GPL only, file is gone":    {Action: also(failing(resolve, unix.ENOENT, "hello: module license 'Proprietary' taints kernel.", "hello: Unknown symbol gpl_only (err -2)"), func(a *tracer.Action) { a.File = &tracer.File{Path: "/x", Deleted: true} }), code: SymbolGPLOnly, says: `"Proprietary"`},
 		"both":                      {Action: failing(resolve, unix.ENOENT, "hello: module using GPL-only symbols uses symbols dep_gives from proprietary module dep.", "hello: Unknown symbol dep_gives (err -2)"), data: mixture("gpl_only", "dep_gives").Bytes(), code: SymbolProprietary, says: "for GPL-compatible modules only (gpl_only), and dep_gives of dep, which is proprietary"},
@@ -390,12 +394,12 @@ func honest() map[string]explained {
 	return map[string]explained{
 		"EKEYREJECTED, messages lost":    {Action: also(also(failing(verify, unix.EKEYREJECTED), signedImage), lost), code: Unknown, remaining: signatures},
 		"EKEYREJECTED, messages dropped": {Action: also(also(failing(verify, unix.EKEYREJECTED), signedImage), dropped), code: Unknown, remaining: signatures},
-		"ENOENT, messages lost":          {Action: also(failing(resolve, unix.ENOENT), lost), code: Unknown, remaining: unheard},
+		"ENOENT, messages lost":          {Action: also(failing(resolve, unix.ENOENT), lost), code: Unknown, remaining: append([]Code{SymbolProprietary, DependencyOutdated}, symbols...)},
 		"ENOENT, no words":               {Action: failing(resolve, unix.ENOENT), code: Unknown, remaining: unheard},
 		"ENOENT, no privilege":           {Action: unknownSymbol, machine: unprivileged(), bare: true, data: licensed("Proprietary", koimage.Symbol{Name: "elsewhere"}).Bytes(), code: Unknown, remaining: symbols},
 		"ENOENT, file gone":              {Action: also(unknownSymbol, deleted), machine: unprivileged(), bare: true, code: Unknown, remaining: symbols},
 		"ENOENT, file changed":           {Action: also(unknownSymbol, smaller), machine: unprivileged(), bare: true, code: Unknown, remaining: symbols},
-		"EINVAL, messages lost":          {Action: also(failing(resolve, unix.EINVAL), lost), code: Unknown, remaining: []Code{ELFDamaged, SymbolNamespace, SymbolVersion}},
+		"EINVAL, messages lost":          {Action: also(failing(resolve, unix.EINVAL), lost), code: Unknown, remaining: []Code{ELFDamaged, DependencyOutdated, SymbolNamespace, SymbolVersion}},
 		"ENOEXEC, messages lost":         {Action: also(failing(verify, unix.ENOEXEC), lost), code: Unknown, remaining: []Code{ModuleLayout, Vermagic, ELFDamaged}},
 		"ENOEXEC, nothing seen before":   {Action: also(failing(verify, unix.ENOEXEC), partial), code: Unknown, remaining: []Code{ModuleLayout, Vermagic, ELFDamaged}},
 		"EPERM, nothing seen before":     {Action: also(failing(before, unix.EPERM), partial), machine: unprivileged(), bare: true, code: Unknown, remaining: []Code{NotPermitted, ModulesDisabled, LSMDenied}},

@@ -349,6 +349,63 @@ func ownerLeaves(s *scene) answer {
 	return yes
 }
 
+// outdatedOwner: the module would fit to the installed build of a module that is loaded in another
+// one. What is loaded now says nothing about the past.
+func outdatedOwner(s *scene) answer {
+	if !s.live {
+		return no
+	}
+	if !s.find(versionText) && !s.find(namespaceText) && !s.find(unknownSymbol) {
+		if s.heardAll() {
+			return no
+		}
+		return unsure
+	}
+	file, err := s.inspect()
+	if err != nil {
+		return no // what the module wants of the symbol is not known
+	}
+	o := outdated(s.ask("the symbols of the kernel"), file, s.names["symbol"])
+	if o == nil {
+		return no
+	}
+	s.name("owner", o.File.Name)
+	s.name("loaded", o.Loaded.String())
+	s.name("installed", o.File.Path)
+	s.name("build", o.Installed.String())
+	return yes
+}
+
+// outdated gives the loaded module of another build than the installed one whose installed file would give
+// a file the symbol; nil where there is none.
+func outdated(k *kernel.Kernel, file *kmod.File, name string) *kernel.Outdated {
+	at := slices.IndexFunc(file.Imports, func(i kmod.Import) bool { return i.Name == name })
+	if at < 0 {
+		return nil
+	}
+	owners, _ := k.Providers(name) // where depmod was run since
+	owners = append(owners, file.Depends()...)
+	if symbol, err := k.Symbol(name); err == nil {
+		owners = append(owners, symbol.Owner)
+	}
+	for _, owner := range owners {
+		if owner == "" {
+			continue
+		}
+		if o := k.Outdated(owner); o != nil && slices.ContainsFunc(o.File.Exports, func(e kmod.Export) bool { return gives(&e, file, &file.Imports[at]) }) {
+			return o
+		}
+	}
+	return nil
+}
+
+// gives tells whether an export is what a module's import asks for.
+func gives(e *kmod.Export, file *kmod.File, i *kmod.Import) bool {
+	return e.Name == i.Name && (e.CRC == nil || i.CRC == nil || *e.CRC == *i.CRC) &&
+		(!e.GPL || gplCompatible(file.Value("license"))) &&
+		(e.Namespace == "" || slices.Contains(file.Values("import_ns"), e.Namespace))
+}
+
 // proprietaryModule asks the file for its licence, or the kernel's own complaint
 // about it.
 func proprietaryModule(s *scene) answer {

@@ -167,6 +167,19 @@ func withExport(name string, s koimage.Symbol) koimage.Module {
 	})
 }
 
+// replacedDep is a machine where dep is loaded in an older build than the installed one, which exports
+// something more.
+func replacedDep() files {
+	dep := withExport("dep", koimage.Symbol{Name: "dep_gives", CRC: 0x20})
+	dep.Exports = append(dep.Exports, koimage.Symbol{Name: "dep_more", CRC: 0x22})
+	dep.Info = append(dep.Info, "srcversion=NEW")
+	return files{
+		"sys/module/dep/srcversion": "OLD\n",
+		modules + "modules.symbols": "alias symbol:given giver\nalias symbol:dep_gives dep\nalias symbol:dep_more dep\n",
+		modules + "kernel/dep.ko":   string(dep.Bytes()),
+	}
+}
+
 // file writes one of any content.
 func file(t testing.TB, name string, data []byte) string {
 	t.Helper()

@@ -26,6 +26,7 @@ const (
 	sayGPLOnly              = "{module} wants {symbol}, which[ {owner}] exports only to GPL-compatible modules; its licence is \"{licence}\""
 	sayBoth                 = "{module} uses symbols for GPL-compatible modules only[ ({gpl})], and {symbol} of {owner}, which is proprietary: the kernel allows no module both"
 	sayLeaving              = "{module} wants {symbol}, which {owner} exports: it is being unloaded[ by {unloader}]"
+	sayOutdated             = "{module} wants {symbol} as the installed {owner} exports it, and another build of {owner} is loaded"
 	saySymbolMissing        = "{module} wants {symbol}, which nothing in this kernel exports[; {providers} would]"
 	sayNamespace            = "{module} uses {symbol} of the namespace {namespace} without importing it"
 	saySymbolVersion        = "{module} was built against another version of {symbol}[ ({theirs}, where this kernel has {ours})]"

@@ -157,6 +157,8 @@ func loadRules() []rule {
 			say: sayBoth, look: lookBoth},
 		{code: SymbolProprietary, when: when{stages: atResolve, errnos: errnos(unix.ENOENT), fact: factOf("{gpl} is for GPL-compatible modules only", inheritedTaint)},
 			say: sayBoth},
+		{code: DependencyOutdated, when: when{stages: atResolve, errnos: errnos(unix.ENOENT, unix.EINVAL), fact: factOf("{owner} is loaded with {loaded}; {installed} has {build}, and its {symbol} fits", outdatedOwner)},
+			say: sayOutdated},
 		{code: SymbolGPLOnly, when: when{stages: atResolve, errnos: errnos(unix.ENOENT), fact: factOf("the symbol is exported for GPL-compatible modules, and this one's licence is \"{licence}\"", gplOnly)},
 			say: sayGPLOnly, look: lookOwner},
 		{code: DependencyLeaving, when: when{stages: atResolve, errnos: errnos(unix.ENOENT), fact: factOf("{owner} exports {symbol}, and is in state going", ownerLeaves)},

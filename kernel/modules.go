@@ -56,6 +56,30 @@ func (k *Kernel) moduleFile(name string) (*kmod.File, error) {
 	return f, nil
 }
 
+// Outdated is a module that is loaded, and of another build than the file that is installed for it.
+type Outdated struct {
+	Loaded, Installed kmod.Identity
+	File              *kmod.File // the installed one
+}
+
+// Outdated compares a loaded module with the file that is installed for it, by their build IDs, or else
+// their srcversions. It gives nil where they are the same, and where one of them cannot be read.
+func (k *Kernel) Outdated(name string) *Outdated {
+	m, err := k.Loaded(name)
+	if err != nil || m == nil {
+		return nil
+	}
+	f, err := k.moduleFile(m.Name)
+	if err != nil || modname.Normal(f.Name) != m.Name {
+		return nil
+	}
+	o := &Outdated{Loaded: kmod.Identity{BuildID: m.BuildID, SrcVersion: m.SrcVersion}, Installed: f.Identity(), File: f}
+	if !o.Loaded.Differs(o.Installed) {
+		return nil
+	}
+	return o
+}
+
 // NameInFile gives the name of the module in the file that is installed under a name: the kernel goes
 // by it, modprobe by the file's. It is empty where no such file can be read.
 func (k *Kernel) NameInFile(name string) string {

@@ -28,6 +28,25 @@ func (id Identity) Same(other Identity) bool {
 	return id.SrcVersion != "" && id.SrcVersion == other.SrcVersion
 }
 
+// Differs tells whether two are of different builds, for certain: both have what tells builds apart.
+func (id Identity) Differs(other Identity) bool {
+	if id.BuildID != "" && other.BuildID != "" {
+		return id.BuildID != other.BuildID
+	}
+	return id.SrcVersion != "" && other.SrcVersion != "" && id.SrcVersion != other.SrcVersion
+}
+
+// String names what tells the build apart.
+func (id Identity) String() string {
+	switch {
+	case id.BuildID != "":
+		return "build ID " + id.BuildID
+	case id.SrcVersion != "":
+		return "srcversion " + id.SrcVersion
+	}
+	return "neither build ID nor srcversion"
+}
+
 // Identity gives the file's.
 func (f *File) Identity() Identity { return Identity{f.BuildID, f.Value("srcversion")} }
 

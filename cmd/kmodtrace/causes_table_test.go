@@ -250,6 +250,7 @@ func symbolCases() []causeCase {
 		{code: cause.SymbolProprietary, name: "proprietary first", boot: plainBoot, file: "mixed_1.ko", says: []string{"mixed_1", "(ktime_get_raw_fast_ns)", "owned_answer of owned"},
 			setup: func(w *world, t *testing.T) func() { return w.loaded(t, "owned.ko") }},
 		{code: cause.DependencyLeaving, boot: plainBoot, file: "lateuser.ko", says: []string{"lateuser", "slowexit_answer", "slowexit exports", "by busybox["}, setup: leavingSlowly},
+		{code: cause.DependencyOutdated, boot: plainBoot, file: "growuser.ko", says: []string{"growuser", "grown_more", "the installed grown"}, setup: replaced},
 		{code: cause.SymbolVersion, boot: plainBoot, file: "bad_crc.ko", lacks: lacksModversions, says: []string{"hello", "param_ops_charp"}},
 		{
 			code: cause.SymbolNamespace, boot: plainBoot, file: "ns_missing.ko", says: []string{"specimen_in_namespace", "SPECIMEN"},
@@ -609,6 +610,14 @@ func unloadCases() []causeCase {
 				}
 			}},
 	}
+}
+
+// replaced has a module in the kernel whose file was replaced by another build of it.
+func replaced(w *world, t *testing.T) func() {
+	quiet(t, "/sbin/insmod", w.specimen("grown_before.ko"))
+	w.installVariant(t, "grown.ko")
+	away := w.installed(t)
+	return func() { away(); w.remove(t, "grown") }
 }
 
 // leavingSlowly has a module whose exit takes longer than what is tried meanwhile.

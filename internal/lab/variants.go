@@ -43,6 +43,8 @@ func variants() []variant {
 		{"gpl_only.ko", "gpl_user.ko", anything, setInfo("license", "license=Proprietary")},
 		{"ns_missing.ko", "ns_user.ko", anything, setInfo("import_ns", "import_no=SPECIMEN")},
 		{"dup_export.ko", "twice_b.ko", anything, rename("specimen_twicf", "specimen_twice")},
+		// It loads: another build of grown.ko, which lacks what growuser.ko wants.
+		{"grown_before.ko", "grown.ko", anything, all(rename("grown_more", "grown_less"), otherBuild)},
 		{"bad_vermagic.ko", "hello.ko", anything, setInfo("vermagic", "vermagic=0.0.0-specimen mod_unload ")},
 		// With versions of symbols the kernel does not compare the release: it loads.
 		{"other_release.ko", "hello.ko", anything, otherRelease},

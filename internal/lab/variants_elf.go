@@ -90,6 +90,29 @@ func rename(from, to string) func([]byte) ([]byte, error) {
 	}
 }
 
+// all makes several changes.
+func all(edits ...func([]byte) ([]byte, error)) func([]byte) ([]byte, error) {
+	return func(module []byte) ([]byte, error) {
+		for _, edit := range edits {
+			var err error
+			if module, err = edit(module); err != nil {
+				return nil, err
+			}
+		}
+		return module, nil
+	}
+}
+
+// otherBuild changes the build ID.
+func otherBuild(module []byte) ([]byte, error) {
+	note, _, err := sectionOf(module, ".note.gnu.build-id")
+	if err != nil {
+		return nil, err
+	}
+	note[len(note)-1] ^= 0xff
+	return module, nil
+}
+
 // renameSection makes the kernel find no section of a name.
 func renameSection(from, to string) func([]byte) ([]byte, error) {
 	return func(module []byte) ([]byte, error) {

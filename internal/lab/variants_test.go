@@ -29,6 +29,10 @@ func standIns(t *testing.T) map[string][]byte {
 	twice := module("twice_b")
 	twice.Exports = []koimage.Symbol{{Name: "specimen_twicf", GPL: true}}
 	files["twice_b.ko"] = twice.Bytes()
+	grown := module("grown")
+	grown.Exports = []koimage.Symbol{{Name: "grown_more", GPL: true}}
+	grown.BuildID = []byte{0xab, 0xcd, 0xef, 0x01}
+	files["grown.ko"] = grown.Bytes()
 	hello := module("hello", "parm=whom:Whom to greet", "padding="+strings.Repeat("abcdefgh", 64))
 	hello.This = true
 	hello.Imports = []koimage.Symbol{{Name: "module_layout", CRC: 1}, {Name: "_printk", CRC: 2}, {Name: "param_ops_charp", CRC: 3}}
@@ -55,6 +59,15 @@ var variantChecks = map[string]func(t *testing.T, of, got []byte){
 	"dup_export.ko": func(t *testing.T, of, got []byte) {
 		if e := parsed(t, got).Exports; len(e) != 1 || e[0].Name != "specimen_twice" {
 			t.Errorf("exports %+v", e)
+		}
+	},
+	"grown_before.ko": func(t *testing.T, of, got []byte) {
+		before, after := parsed(t, of), parsed(t, got)
+		if e := after.Exports; len(e) != 1 || e[0].Name != "grown_less" {
+			t.Errorf("exports %+v", e)
+		}
+		if !after.Identity().Differs(before.Identity()) {
+			t.Errorf("both are of %v", after.Identity())
 		}
 	},
 	"bad_crc.ko":    crcChanged("param_ops_charp"),
