@@ -39,6 +39,9 @@ type Verdict struct {
 // CheckOptions say how the file is to be loaded. Nil is the same as its zero value.
 type CheckOptions struct {
 	Params kmod.Params
+	// Options are the lines of modprobe's configuration that some of Params are from: a cause names
+	// the line.
+	Options []kernel.OptionLine
 	// Given are modules that will be loaded before, as a name's dependencies are:
 	// what they export counts as there.
 	Given []*kmod.File

@@ -82,9 +82,13 @@ func checkStep(ctx context.Context, s *kmod.Step, name string, k *kernel.Kernel,
 		} else if s.Target {
 			opts.Params = params
 		}
+		opts.Options = k.Options(kmod.NameOfFile(s.Path), s.Module)
 		v, err := Check(ctx, s.Path, k, opts)
 		if err == nil && v.Cause != nil && v.Cause.Code == NotFound { // modprobe was told of a file that is not there
 			return refusedName(ctx, s.Module, k, kmod.ErrNotFound), nil
+		}
+		if err == nil {
+			v.Warnings = append(v.Warnings, byFileName(k, s.Path, v.Module)...)
 		}
 		return v, err
 	case kmod.StepLoaded:
@@ -98,6 +102,24 @@ func checkStep(ctx context.Context, s *kmod.Step, name string, k *kernel.Kernel,
 		return nil, nil
 	}
 	return refusedName(ctx, name, k, err), nil
+}
+
+// byFileName warns of lines of modprobe's configuration that are ignored: those about the module's name do
+// not count where its file is called otherwise.
+func byFileName(k *kernel.Kernel, path, module string) []Cause {
+	file := kmod.NameOfFile(path)
+	warnings := ignoredOptions(k.Options(file, module), module, false)
+	if file == module {
+		return warnings
+	}
+	for _, line := range k.Blocked(module) {
+		names := map[string]string{"config": line.Place(), "text": line.Text, "module": module, "file": file}
+		warnings = append(warnings, Cause{
+			Code: ConfigIgnored, Text: sentence("{config} says \"{text}\", and does not keep {module} out: modprobe goes by the name of the file, which is {file}", names),
+			Evidence: []string{sentence("{config}: {text}", names)}, Next: nextOf(ConfigIgnored), Names: names,
+		})
+	}
+	return warnings
 }
 
 // refusedName is the verdict on what no file can be tried for.

@@ -18,16 +18,27 @@ func (c *checkup) parameters() *Cause {
 		c.names["parameter"] = name
 		switch {
 		case i < 0 && !takenByKernel(name):
-			c.warnings = append(c.warnings, *c.refuse(ParameterUnknown, "{module} has no parameter {parameter}: it is ignored", "its file lists none of that name"))
+			c.set(name, value)
+			c.warnings = append(c.warnings, *c.refuse(ParameterUnknown, sayNoParameter, "its file lists none of that name", "[{config}: {text}]"))
 		case i >= 0 && c.newWord(c.file.Parameters[i].Type, value):
 			c.leave("whether this kernel takes %q for %s, as later ones do", value, name)
 		case i >= 0 && !acceptable(c.file.Parameters[i].Type, value, hasValue, c.file.WordSize):
 			c.names["value"] = value
 			c.names["type"] = c.file.Parameters[i].Type
-			return c.refuse(ParameterInvalid, sayParameterInvalid, "its file says that {parameter} is {type}")
+			c.set(name, value)
+			return c.refuse(ParameterInvalid, sayParameterInvalid, "its file says that {parameter} is {type}", "[{config}: {text}]")
 		}
 	}
 	return nil
+}
+
+// set names the line of modprobe's configuration that sets a parameter to a value.
+func (c *checkup) set(parameter, value string) {
+	delete(c.names, "config")
+	delete(c.names, "text")
+	if line := lineSetting(c.opts.Options, parameter, value); line != nil {
+		c.names["config"], c.names["text"] = line.Place(), line.Text
+	}
 }
 
 // asParsed gives parameters as the kernel will read them: without quotes.

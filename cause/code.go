@@ -45,6 +45,7 @@ const (
 	BlockedByConfig        Code = "blocked-by-config"
 	InstallCommand         Code = "install-command"
 	ConfigIgnored          Code = "config-ignored"
+	OptionsIgnored         Code = "options-ignored"
 )
 
 // The causes why an unload fails, beside some of the above.
@@ -222,6 +223,9 @@ func Codes() []Meaning {
 		{ConfigIgnored, "load", "A line of modprobe's configuration is against this module, and did not keep it out: a warning only, because the load went on.",
 			"A blacklist line counts for aliases only: not for the module's name, for what depends on it, for a softdep, and not for insmod. An install line counts for modprobe only, and kmod 34 ignores it where the module has soft dependencies.",
 			"To keep the module out however it is asked for, have module_blacklist=NAME on the kernel's command line."},
+		{OptionsIgnored, "load", "A line of modprobe's configuration has parameters for this module that were not passed: a warning only, because the load went on.",
+			"modprobe passes the options lines of files that end in .conf, that no file of the same name in an earlier directory hides, and that are about the name of the module's file. insmod and kmodtrace load FILE pass none.",
+			"Change the line that is named, and load the module again by modprobe. kmodtrace info NAME lists the lines that apply."},
 
 		{NotLoaded, "unload", "No module of that name is in the kernel.",
 			"ENOENT, nothing printed. Seen: the kernel looked for the name and found none.",

@@ -11,7 +11,6 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/slots"
 	"github.com/kmodtrace/kmodtrace/kernel"
-	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -96,7 +95,7 @@ func (x *Explainer) ExplainFile(ctx context.Context, a tracer.Action, file *prov
 		x.remember(a.ID, e.Cause)
 	}
 	if a.Kind == tracer.Load {
-		e.Warnings = append(warnings(ctx, &a), x.ignoredConfig(ctx, &a)...)
+		e.Warnings = append(warnings(ctx, &a), x.ofConfig(ctx, &a)...)
 	}
 	return e
 }
@@ -127,33 +126,35 @@ func (x *Explainer) remember(id tracer.ID, c *Cause) {
 	x.causes[id] = c
 }
 
-// ignoredConfig warns of a line of modprobe's configuration that is against a module which was loaded all
-// the same. What the configuration is now says nothing about the past.
-func (x *Explainer) ignoredConfig(ctx context.Context, a *tracer.Action) []Cause {
+// ofConfig gives the warnings that modprobe's configuration has to do with. What that is now says nothing
+// about the past.
+func (x *Explainer) ofConfig(ctx context.Context, a *tracer.Action) []Cause {
+	action := *a
+	plain := unknownParameters(ctx, &question{action: &action})
 	if x.opts.Recorded || a.Outcome != tracer.Live {
-		return nil
+		return plain
 	}
 	uid, trusted := provenance.User(a)
 	job := slots.Job{Key: slots.Key{User: uid, Place: "warnings"}, Privileged: trusted}
 	ctx, cancel := context.WithTimeout(ctx, x.opts.Timeout)
 	defer cancel()
-	action := *a
-	c, err := slots.Run(ctx, x.slots, job, func(ctx context.Context) *Cause {
-		return (&question{kernel: x.kernel, action: &action}).scene(ctx).ignoredConfig()
+	list, err := slots.Run(ctx, x.slots, job, func(ctx context.Context) []Cause {
+		q := &question{kernel: x.kernel, action: &action, live: true}
+		list := unknownParameters(ctx, q)
+		if c := q.scene(ctx).ignoredConfig(); c != nil {
+			list = append(list, *c)
+		}
+		return append(list, q.scene(ctx).ignoredOptions()...)
 	})
-	if err != nil || c == nil { // a directory that hangs is the causes' to report
-		return nil
+	if err != nil { // a directory that hangs is the causes' to report
+		return plain
 	}
-	return []Cause{*c}
+	return list
 }
 
 // ignoredConfig looks for the line. modprobe goes by the file's name.
 func (s *scene) ignoredConfig() *Cause {
-	name := s.action.Module
-	if f := s.action.File; f != nil && f.Path != "" {
-		name = kmod.NameOfFile(f.Path)
-	}
-	for _, line := range s.ask("the configuration of modprobe").Blocked(name) {
+	for _, line := range s.ask("the configuration of modprobe").Blocked(s.fileModule()) {
 		if !line.Blocking {
 			continue
 		}
@@ -281,18 +282,21 @@ func warnings(ctx context.Context, a *tracer.Action) []Cause {
 	if s := q.scene(ctx); a.Outcome == tracer.Live && s.find(inheritText) {
 		list = append(list, *s.say(SymbolProprietary, "{module} uses {symbol} of {owner}, which is proprietary, and counts as proprietary now: it can use no symbol for GPL-compatible modules only"))
 	}
-	for _, m := range a.Messages {
+	return list
+}
+
+// unknownParameters warns of parameters that the kernel ignored. Without a kernel to ask it does not
+// say who set them.
+func unknownParameters(ctx context.Context, q *question) []Cause {
+	var list []Cause
+	for _, m := range q.action.Messages {
 		groups := ignoredText.FindStringSubmatch(m)
 		if groups == nil {
 			continue
 		}
 		s := q.scene(ctx)
-		s.name("parameter", groups[1])
 		s.prove("the kernel said: %s", firstLine(m))
-		list = append(list, Cause{
-			Code: ParameterUnknown, Text: sentence("{module} has no parameter {parameter}: it was ignored", s.names),
-			Evidence: s.evidence, Next: nextOf(ParameterUnknown), Names: s.names,
-		})
+		list = append(list, *s.unknownParameter(groups[1]))
 	}
 	return list
 }

@@ -221,8 +221,9 @@ func lookVersions(s *scene) {
 	}
 }
 
-// lookParameter finds the parameter's type.
+// lookParameter finds the parameter's type, and the line of modprobe's configuration that sets it.
 func lookParameter(s *scene) {
+	s.setBy(s.names["parameter"], s.names["value"])
 	file, _ := s.inspect()
 	if file == nil {
 		return

@@ -276,7 +276,7 @@ func (k *Kernel) modprobePath() string {
 	return path
 }
 
-// configLines gives the lines of modprobe's configuration that can keep a module out.
+// configLines gives the lines of modprobe's configuration that matter here.
 func (k *Kernel) configLines() []fileLine {
 	now := k.stateNow()
 	a := k.answers

@@ -20,6 +20,7 @@ type ConfigLine struct {
 	Text      string `json:"text"`      // the whole line, joined
 	Install   bool   `json:"install"`   // a command that is run instead of loading
 	Blacklist bool   `json:"blacklist"` // not to be loaded by alias; by its name it still can be
+	Options   bool   `json:"-"`         // parameters, which keep nothing out: see Kernel.Options
 	// Blocking is false for an install command that may well load the module in the end.
 	Blocking bool `json:"blocking"`
 	// Beats are the lines about the same name that do not count because of this one: install
@@ -36,10 +37,11 @@ var modprobeFolders = [...]string{"etc/modprobe.d", "run/modprobe.d", "usr/local
 // maxConfig bounds one file of modprobe's configuration, and the kernel's command line.
 const maxConfig = 4 << 20
 
-// fileLine is a line of a file that counts, or of one that another file hides.
+// fileLine is a line of a file that counts, or of one that another file hides or modprobe does not read.
 type fileLine struct {
 	ConfigLine
 	hiddenBy string // the file; empty where the line counts
+	unread   bool   // modprobe does not read the file
 }
 
 // Blocked gives the lines of modprobe's configuration that keep a module from being loaded
@@ -53,7 +55,7 @@ func (k *Kernel) Blocked(name string) []ConfigLine {
 	install := -1
 	for _, line := range k.configLines() {
 		switch {
-		case !line.blocks(name):
+		case line.Options || line.unread || !line.blocks(name):
 		case line.hiddenBy != "":
 			hidden = append(hidden, line)
 		case line.Install && install >= 0:
@@ -82,23 +84,26 @@ func (c *ConfigLine) beat(other *ConfigLine) {
 func (k *Kernel) readConfigLines() []fileLine {
 	files, hidden := k.modprobeFiles()
 	var lines []fileLine
-	read := func(file, hiddenBy string) {
+	read := func(file, hiddenBy string, unread bool) {
 		text, err := procfs.ReadFile(file, maxConfig)
 		if err != nil {
 			return
 		}
 		for _, line := range parseModprobeConfig(string(text)) {
 			line.File = file
-			lines = append(lines, fileLine{line, hiddenBy})
+			lines = append(lines, fileLine{line, hiddenBy, unread})
 		}
 	}
 	for _, file := range files {
-		read(file, "")
+		read(file, "", false)
 	}
 	for _, by := range files {
 		for _, file := range hidden[by] {
-			read(file, by)
+			read(file, by, false)
 		}
+	}
+	for _, file := range k.unreadFiles() {
+		read(file, "", true)
 	}
 	return lines
 }
@@ -133,7 +138,7 @@ func (k *Kernel) modprobeFiles() (ordered []string, hidden map[string][]string) 
 	return ordered, hidden
 }
 
-// parseModprobeConfig gives the lines that can keep a module out. `#` begins a comment only at a
+// parseModprobeConfig gives the lines that can keep a module out, and those with parameters. `#` begins a comment only at a
 // line's start; a backslash joins a line with the next.
 func parseModprobeConfig(text string) []ConfigLine {
 	var found []ConfigLine
@@ -172,8 +177,7 @@ func nextConfigLine(text string) (line, rest string, took int) {
 	return joined.String(), "", took + 1
 }
 
-// parseConfigLine takes the commands that matter: options, softdep and remove do not
-// keep anything out.
+// parseConfigLine takes the commands that matter: softdep and remove do not.
 func parseConfigLine(line string) (ConfigLine, bool) {
 	if line == "" || line[0] == '#' {
 		return ConfigLine{}, false
@@ -183,6 +187,8 @@ func parseConfigLine(line string) (ConfigLine, bool) {
 	switch {
 	case len(fields) < 2:
 		return c, false
+	case fields[0] == "options":
+		c.Options = true
 	case fields[0] == "blacklist":
 		c.Blacklist, c.Blocking = true, true
 	case fields[0] == "install" && len(fields) > 2:

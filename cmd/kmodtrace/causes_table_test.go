@@ -468,6 +468,49 @@ func configCases() []causeCase {
 			code: cause.ConfigIgnored, name: "install, softdeps", boot: plainBoot, ways: []string{"modprobe"}, check: unasked, says: []string{conf + ":2", "install dummy /bin/false", "soft dependencies"},
 			setup: line("install dummy /bin/false\nsoftdep dummy pre: garp"), do: byName,
 		},
+		{
+			code: cause.ParameterInvalid, name: "an options line's", boot: plainBoot, ways: []string{"modprobe", "load", "check"}, check: unasked, says: []string{"number", "many", conf + ":2 sets it"},
+			setup: configured(line("options params number=many"), "params.ko"), do: installedByName("params"),
+		},
+		{
+			code: cause.ParameterUnknown, name: "an options line's", boot: plainBoot, ways: []string{"modprobe", "load", "check"}, check: unasked, says: []string{"nosuch", conf + ":2 sets it"},
+			setup: configured(line("options params number=0x7 nosuch=1"), "params.ko"),
+			do: func(w *world, t *testing.T, way string) seen {
+				s := installedByName("params")(w, t, way)
+				if way == "check" {
+					return s
+				}
+				if out := w.kmodtrace("info", "params"); !bytes.Contains(out, []byte(conf+":2: number=0x7 (the loaded module has it)")) {
+					t.Errorf("info: %s", out)
+				}
+				w.remove(t, "params")
+				return s
+			},
+		},
+		{
+			code: cause.OptionsIgnored, name: "insmod", boot: plainBoot, ways: []string{"insmod"}, check: unasked, says: []string{conf + ":2", "insmod does not read"},
+			setup: line("options hello whom=nobody"),
+			do: func(w *world, t *testing.T, way string) seen {
+				s := w.load(way, "hello.ko", nil)
+				w.remove(t, "hello")
+				return s
+			},
+		},
+		{
+			code: cause.OptionsIgnored, name: "the module's name", boot: plainBoot, ways: []string{"modprobe", "load", "check"}, check: unasked, says: []string{conf + ":2", "the name of the file, which is params"},
+			setup: func(w *world, t *testing.T) func() {
+				away := w.called(t, "params.ko", "hello.ko")
+				undo := line("options hello whom=nobody")(w, t)
+				return func() { undo(); away() }
+			},
+			do: func(w *world, t *testing.T, way string) seen {
+				s := installedByName("params")(w, t, way)
+				if way != "check" {
+					w.remove(t, "hello")
+				}
+				return s
+			},
+		},
 		{code: cause.BlockedByConfig, name: "blacklist", boot: plainBoot, ways: asked, check: unasked, do: name("rtnl-link-dummy"), setup: line("blacklist dummy"), says: []string{conf + ":2", "blacklist dummy"}},
 		{code: cause.BuiltIn, name: "load", boot: plainBoot, ways: asked, check: unasked, says: []string{"kernel image"},
 			do: func(w *world, t *testing.T, way string) seen { return name(w.builtin(t))(w, t, way) }},
@@ -480,6 +523,29 @@ func (w *world) called(t *testing.T, name, specimen string) (undo func()) {
 	w.write(t, filepath.Join(w.folder(), name), w.readSpecimen(t, specimen))
 	away := w.installed(t)
 	return func() { away(); w.installVariant(t, name) }
+}
+
+// configured has a specimen installed, beside a line of modprobe's configuration.
+func configured(line func(*world, *testing.T) func(), file string) func(*world, *testing.T) func() {
+	return func(w *world, t *testing.T) func() {
+		w.installVariant(t, file)
+		away := w.installed(t)
+		undo := line(w, t)
+		return func() { undo(); away() }
+	}
+}
+
+// installedByName asks for what is installed by its name.
+func installedByName(name string) func(*world, *testing.T, string) seen {
+	return func(w *world, t *testing.T, way string) seen {
+		switch way {
+		case "check":
+			return ofVerdict(w.kmodtrace("check", "--json", name))
+		case "load":
+			return ofResult(w.kmodtrace("load", "--json", name))
+		}
+		return w.seenDuring(func() { command("/sbin/modprobe", name) })
+	}
 }
 
 // byName has modprobe load what is installed by its name.

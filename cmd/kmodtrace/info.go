@@ -8,6 +8,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/history"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
+	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/spf13/cobra"
 )
@@ -21,7 +22,9 @@ func newInfoCommand() *cobra.Command {
 			"exports and signature. A name or an alias is looked up by modprobe; anything with a slash, or\n" +
 			"ending in .ko, .ko.gz, .ko.xz or .ko.zst, is a file. The signature is shown, not verified.\n" +
 			"When a module of that name is loaded and the journal of kmodtrace serve is readable, it also shows when it was\n" +
-			"loaded, from which file, and by whom. It warns when the refcount is negative: no tool may unload the module.",
+			"loaded, from which file, and by whom. It lists the lines of modprobe's configuration that have\n" +
+			"parameters for the module: why modprobe ignores a line, and whether the loaded module has the values.\n" +
+			"modprobe goes by the name of the file, also where the module in it is called otherwise. It warns when the refcount is negative: no tool may unload the module.",
 		Example: "  kmodtrace info ./hello.ko\n  kmodtrace info xfs --symbols\n  kmodtrace info dummy -F vermagic",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -61,11 +64,16 @@ func (o *infoOptions) run(ctx context.Context, out io.Writer, target string) err
 	}
 	by := o.loaded.OfModule(ctx, file.Name)
 	m := o.loaded.InKernel(file.Name)
+	var options []kernel.OptionLine
+	if k, err := kernel.Open(nil); err == nil { // without /proc there is no running kernel to ask
+		options = k.FileOptions(file)
+	}
 	if o.json {
-		return term.PrintJSON(out, history.DescribedFile{File: file, RefsNegative: m != nil && m.RefsNegative, Loaded: by})
+		return term.PrintJSON(out, history.DescribedFile{File: file, RefsNegative: m != nil && m.RefsNegative, Loaded: by, Options: options})
 	}
 	lines := append(render.FileFields(file), by.Lines()...)
 	lines = append(lines, render.RefcountFields(m)...)
+	lines = append(lines, render.OptionFields(file, options)...)
 	if o.symbols {
 		lines = append(lines, render.SymbolFields(file)...)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/service"
 	"github.com/rs/zerolog"
@@ -144,6 +145,8 @@ type DescribedFile struct {
 	// RefsNegative is that of the module in the kernel.
 	RefsNegative bool      `json:"refcount_negative,omitempty"`
 	Loaded       *LoadedBy `json:"loaded,omitempty"`
+	// Options are the lines of modprobe's configuration with parameters for it.
+	Options []kernel.OptionLine `json:"options,omitempty"`
 }
 
 // OfModule gives what is known of one module, if it is in the kernel.

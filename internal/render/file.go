@@ -5,6 +5,8 @@ import (
 	"io"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/modname"
+	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 )
 
@@ -106,6 +108,42 @@ func RefcountFields(m *kmod.Module) []kmod.Field {
 		return nil
 	}
 	return []kmod.Field{{Key: "loaded_refs", Value: fmt.Sprintf("%d: %s, so that it cannot be unloaded until reboot (kmodtrace explain refcount-negative)", *m.Refs, refcountNegative)}}
+}
+
+// OptionFields render the lines of modprobe's configuration that have parameters for a file's module, and
+// say by which name modprobe goes where that is not the module's.
+func OptionFields(f *kmod.File, lines []kernel.OptionLine) []kmod.Field {
+	var fields []kmod.Field
+	if name := kmod.NameOfFile(f.Path); name != modname.Normal(f.Name) {
+		fields = append(fields, kmod.Field{Key: "modprobe_name", Value: name + ": options and blacklists of modprobe go by the name of the file"})
+	}
+	for i := range lines {
+		line := &lines[i]
+		text := line.Place() + ": "
+		if line.Ignored != "" || len(line.Params) == 0 {
+			fields = append(fields, kmod.Field{Key: "options", Value: text + line.Text + " (ignored: " + line.Ignored + ")"})
+			continue
+		}
+		for _, option := range line.Params {
+			fields = append(fields, kmod.Field{Key: "options", Value: text + option.Text + optionNote(&option)})
+		}
+	}
+	return fields
+}
+
+// optionNote says what became of a parameter.
+func optionNote(o *kernel.Option) string {
+	switch {
+	case o.Later != "":
+		return " (overridden by " + o.Later + ")"
+	case o.Loaded == nil:
+		return ""
+	case o.Taken == nil:
+		return fmt.Sprintf(" (the loaded module shows %q)", *o.Loaded)
+	case *o.Taken:
+		return " (the loaded module has it)"
+	}
+	return fmt.Sprintf(" (the loaded module has another value: %q)", *o.Loaded)
 }
 
 func versionText(crc *kmod.CRC) string {
