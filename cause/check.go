@@ -110,7 +110,7 @@ type checkup struct {
 func checks() []func(*checkup) *Cause {
 	return []func(*checkup) *Cause{
 		(*checkup).disabled, (*checkup).readable, (*checkup).signed, (*checkup).wellFormed, (*checkup).machine,
-		(*checkup).structSize, (*checkup).blacklisted, (*checkup).layout, (*checkup).vermagic, (*checkup).present, (*checkup).room,
+		(*checkup).structSize, (*checkup).blacklisted, (*checkup).layout, (*checkup).vermagic, (*checkup).present, (*checkup).room, (*checkup).perCPU,
 		(*checkup).symbols, (*checkup).exports, (*checkup).parameters,
 	}
 }
@@ -242,7 +242,31 @@ const modulesSpace = 3 << 29
 func (c *checkup) room() *Cause {
 	if c.file.MemorySize > modulesSpace {
 		c.name("bytes", fmt.Sprint(c.file.MemorySize))
-		return c.refuse(NoMemory, sayNoMemory, "its sections take {bytes} bytes; a kernel has 1.5 GiB for all modules at most")
+		return c.refuse(NoModuleSpace, sayNoAddresses, "its sections take {bytes} bytes; a kernel has 1.5 GiB for all modules at most")
+	}
+	return nil
+}
+
+// perCPU compares per-CPU data with the reserve: by itself, and together with what the modules that are
+// loaded have of it. That is a warning, because the sizes are those of the installed files.
+func (c *checkup) perCPU() *Cause {
+	size := c.file.PerCPUSize()
+	if size == 0 {
+		return nil
+	}
+	reserve, err := c.kernel.PerCPUReserve()
+	if err != nil {
+		c.leave("whether %d bytes of per-CPU data have room: %v", size, err)
+		return nil
+	}
+	c.name("percpu", fmt.Sprint(size))
+	c.name("reserve", fmt.Sprint(reserve))
+	if size > reserve {
+		return c.refuse(NoModuleSpace, sayNoPerCPU, "its file has {percpu} bytes of per-CPU data")
+	}
+	if used, err := c.kernel.PerCPUUsed(); err == nil && used+size > reserve && !c.opts.Replacing {
+		c.name("used", fmt.Sprint(used))
+		c.warnings = append(c.warnings, *c.refuse(NoModuleSpace, sayNoPerCPU, "its file has {percpu} bytes of per-CPU data", "the files of the modules that are loaded have {used} bytes"))
 	}
 	return nil
 }

@@ -124,6 +124,9 @@ func checkedFiles() map[string]checked {
 
 		"outdated":           {module: wanting(koimage.Symbol{Name: "dep_more", CRC: 0x22}), machine: replacedDep(), verdict: Refused, code: DependencyOutdated, says: "and another build of dep is loaded"},
 		"outdated, no help":  {module: wanting(koimage.Symbol{Name: "dep_more", CRC: 0x99}), machine: replacedDep(), verdict: Refused, code: SymbolMissing, says: "wants dep_more"},
+		"addresses":          {module: changed(func(m *koimage.Module) { m.Room = 2 << 30 }), verdict: Refused, code: NoModuleSpace, says: "hello takes 2147"},
+		"per-CPU data":       {module: changed(func(m *koimage.Module) { m.PerCPU = 8193 }), verdict: Refused, code: NoModuleSpace, says: "hello has 8193 bytes of per-CPU data"},
+		"per-CPU data, room": {module: changed(func(m *koimage.Module) { m.PerCPU = 8192 }), verdict: Loads},
 		"missing":            {module: wanting(koimage.Symbol{Name: "nothing"}), verdict: Refused, code: SymbolMissing, says: "wants nothing, which nothing in this kernel exports"},
 		"missing, to be had": {module: wanting(koimage.Symbol{Name: "given"}), verdict: Refused, code: SymbolMissing, says: "; giver would"},
 		"given":              {module: wanting(koimage.Symbol{Name: "given", CRC: 0x21}), given: []koimage.Module{withExport("giver", koimage.Symbol{Name: "given", CRC: 0x21})}, verdict: Loads},

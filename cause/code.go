@@ -35,6 +35,7 @@ const (
 	InitRefused            Code = "init-refused"
 	InitCrashed            Code = "init-crashed"
 	NoMemory               Code = "no-memory"
+	NoModuleSpace          Code = "no-module-space"
 	BadCall                Code = "bad-call"
 	FileBusy               Code = "file-busy"
 	FileUnreadable         Code = "file-unreadable"
@@ -191,8 +192,11 @@ func Codes() []Meaning {
 			"The kernel killed the thread that ran it for a fault (an oops); the system call never returns.",
 			"Mend the module. The kernel keeps its remains, and later loads may hang: reboot soon."},
 		{NoMemory, "load", "There was no memory for the module.",
-			"ENOMEM from the kernel itself; the space for modules is limited beside the memory of the machine.",
-			"Look at the module's size (kmodtrace info) and at what is free; the address space for modules is 1 to 1.5 GiB on x86-64."},
+			"ENOMEM from the kernel itself, and nothing says that it was the space for modules that was too small (no-module-space).",
+			"Look at the module's size (kmodtrace info) and at what memory is free."},
+		{NoModuleSpace, "load", "The module is too large for the space that the kernel keeps for modules, however much memory is free.",
+			"All modules share a reserve for per-CPU data (8 KiB; 64 KiB from 6.10 on with CONFIG_MEM_ALLOC_PROFILING) and a range of addresses (1 to 1.5 GiB on x86-64): ENOMEM before the init, and \"Could not allocate N bytes percpu data\", \"vmap allocation for size N failed\" or \"vmalloc_node_range for size N failed\". Seen: the sizes in the file.",
+			"Make the module smaller: allocate what is large in its init (alloc_percpu, vmalloc). Where the loaded modules take the space, unload some."},
 		{BadCall, "load, unload", "The calling program passed what the kernel cannot use: a bad pointer, unknown flags, or a descriptor that is not a file's.",
 			"EFAULT where the kernel cannot read the parameters, the image or the name from the caller's memory; EINVAL for flags that finit_module does not have, and for a descriptor of a pipe, a socket or the like. Nothing printed. Seen: the arguments of the call, and the kernel's own inode of the descriptor.",
 			"Fix the program that made the call: the module and its file were not looked at, or are in order. insmod and kmodtrace load pass what the kernel takes."},

@@ -479,6 +479,40 @@ func noInitResult(s *scene) answer {
 	return answerOf(s.action.InitResult == nil)
 }
 
+// beyondReserve: the file has more per-CPU data than any module can have.
+func beyondReserve(s *scene) answer {
+	file, err := s.inspect()
+	if err != nil {
+		return noUnlessLost(s)
+	}
+	size := file.PerCPUSize()
+	reserve, err := s.ask("the reserve for per-CPU data").PerCPUReserve()
+	if err != nil || size <= reserve {
+		return noUnlessLost(s) // others may have the rest
+	}
+	s.name("percpu", fmt.Sprint(size))
+	s.name("reserve", fmt.Sprint(reserve))
+	return yes
+}
+
+// beyondAddresses: the file's sections take more addresses than there are for modules.
+func beyondAddresses(s *scene) answer {
+	file, err := s.inspect()
+	if err != nil || file.MemorySize <= modulesSpace {
+		return noUnlessLost(s)
+	}
+	s.name("bytes", fmt.Sprint(file.MemorySize))
+	return yes
+}
+
+// noUnlessLost: the kernel would have said it, unless its messages were lost.
+func noUnlessLost(s *scene) answer {
+	if s.heardAll() {
+		return no
+	}
+	return unsure
+}
+
 func crashed(s *scene) answer { return answerOf(s.action.Crashed) }
 
 // crashedInside: code of the module itself ran when its thread died, whether the instruction

@@ -266,7 +266,29 @@ func lookSize(s *scene) {
 	if i := s.action.Image; i != nil {
 		s.prove("the file has %d bytes; sections without content in it may be larger", i.Size)
 	}
-	s.find(vmapText)
+}
+
+// lookPerCPU tells what the reserve is, and what the loaded modules have of it.
+func lookPerCPU(s *scene) {
+	k := s.ask("the reserve for per-CPU data")
+	if reserve, err := k.PerCPUReserve(); err == nil {
+		s.name("reserve", fmt.Sprint(reserve))
+		s.prove("all modules together have %d bytes of per-CPU data at most", reserve)
+	}
+	if !s.live {
+		return
+	}
+	if used, err := k.PerCPUUsed(); err == nil && used > 0 {
+		s.prove("the files of the modules that are loaded have %d bytes of it", used)
+	}
+}
+
+// lookAddresses tells what the file's sections take.
+func lookAddresses(s *scene) {
+	if file, _ := s.inspect(); file != nil {
+		s.name("bytes", fmt.Sprint(file.MemorySize))
+		s.prove("the file's sections take %d bytes", file.MemorySize)
+	}
 }
 
 // maxUsers bounds the users that the sentence names; the evidence has them all.

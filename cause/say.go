@@ -36,6 +36,8 @@ const (
 	sayNoParameter          = "{module} has no parameter {parameter}: it is ignored[; {config} sets it]"
 	sayOptionsIgnored       = "{config} says \"{text}\", and {module} did not get it: {why}"
 	sayNoMemory             = "no memory for {module}[ ({bytes} bytes)]"
+	sayNoPerCPU             = "{module} has {percpu} bytes of per-CPU data, and the reserve for all modules[ ({reserve} bytes)] has no room for that"
+	sayNoAddresses          = "{module} takes[ {bytes} bytes of] memory, and the range of addresses that the kernel has for modules has no room for that"
 	sayStaleGone            = "modules.dep names {path} for {target}, and there is no such file"
 	sayStaleUnlisted        = "{path} is there, and modules.dep does not have it: depmod was not run since"
 	sayInstallCommand       = "modprobe runs a command instead of loading {target}: {config} says \"{text}\""

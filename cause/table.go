@@ -35,7 +35,8 @@ var (
 	oopsText       = regexp.MustCompile(`(?P<oops>(?:BUG: |kernel BUG at |Oops|general protection fault|invalid opcode|divide error|stack segment|Unable to handle kernel |Internal error: |int3: |double fault|unexpected ).*)`)
 	decompressText = regexp.MustCompile(`(?P<problem>(?:decompression failed|failed to decompress|not an? \S+ compressed|Failed to initialize|ZSTD-compressed data|Can't initialize ZSTD|.*decompressor).*)`)
 	builtInText    = regexp.MustCompile(`module is already loaded`)
-	vmapText       = regexp.MustCompile(`vmap allocation for size (?P<bytes>\d+) failed`)
+	vmapText       = regexp.MustCompile(`(?:vmap allocation|vmalloc_node_range) for size (?P<bytes>\d+) failed`)
+	perCPUText     = regexp.MustCompile(`Could not allocate (?P<percpu>\d+) bytes percpu data`)
 )
 
 var (
@@ -188,6 +189,10 @@ func loadRules() []rule {
 			say: "its init failed with {errno}[: \"{said}\"]", look: lookSaid},
 
 		// Anywhere.
+		{code: NoModuleSpace, when: when{stages: beforeInit, errnos: errnos(unix.ENOMEM), text: perCPUText, fact: factOf("the file has {percpu} bytes of per-CPU data; the reserve is {reserve}", beyondReserve)},
+			say: sayNoPerCPU, look: lookPerCPU},
+		{code: NoModuleSpace, when: when{stages: beforeInit, errnos: errnos(unix.ENOMEM), text: vmapText, fact: factOf("the file's sections take {bytes} bytes; the kernel has 1.5 GiB for all modules at most", beyondAddresses)},
+			say: sayNoAddresses, look: lookAddresses},
 		{code: NoMemory, when: when{errnos: errnos(unix.ENOMEM), fact: factOf("it is not its own init that says so", noInitResult)},
 			say: sayNoMemory, look: lookSize},
 		{code: Interrupted, when: when{stages: toResolve, errnos: errnos(unix.EINTR, tracer.ERESTARTSYS), alone: true},

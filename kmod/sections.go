@@ -33,6 +33,18 @@ type Section struct {
 	Init bool `json:"init"`
 }
 
+// PerCPUSize is what a module has of data that each CPU has its own copy of, in bytes. The kernel
+// takes it from a reserve that all modules share.
+func (f *File) PerCPUSize() uint64 {
+	var size uint64
+	for _, s := range f.Sections {
+		if s.Kind == SectionPerCPU {
+			size += s.Size
+		}
+	}
+	return size
+}
+
 // sections gives those that are for memory, in the file's order. It decides as the
 // kernel does (layout_sections, module_init_section, rewrite_section_headers).
 func sections(img *image) []Section {

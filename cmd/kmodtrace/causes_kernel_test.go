@@ -268,6 +268,13 @@ func lacksStructSize(w *world) string {
 	return "kernels before 6.4 do not compare the size of struct module"
 }
 
+func lacksSmallReserve(w *world) string {
+	if reserve, err := w.kernel.PerCPUReserve(); err != nil || reserve > 8<<10 {
+		return fmt.Sprintf("its reserve for per-CPU data has %d bytes, %v", reserve, err)
+	}
+	return ""
+}
+
 func lacksLSM(w *world) string {
 	if strings.Contains(w.kernel.LSMs(), "bpf") {
 		return ""

@@ -177,7 +177,10 @@ func fileCases() []causeCase {
 			says: []string{"damaged.ko.xz"},
 		},
 		{
-			code: cause.NoMemory, boot: plainBoot, file: "huge.ko", says: []string{"huge"},
+			code: cause.NoModuleSpace, name: "addresses", boot: plainBoot, file: "huge.ko", says: []string{"huge takes 17", "range of addresses"},
+		},
+		{
+			code: cause.NoModuleSpace, name: "per-CPU data", boot: plainBoot, file: "cpudata.ko", lacks: lacksSmallReserve, says: []string{"cpudata has 12288 bytes of per-CPU data", "(8192 bytes)"},
 		},
 	}
 }

@@ -22,6 +22,8 @@ type Module struct {
 	Struct    []byte // what is set in it
 	Extended  bool   // versions of imports in the tables of kernels from 6.14 on
 	Code      []byte // before all else
+	Room      uint64 // bytes that begin as zeroes, which the file does not have
+	PerCPU    uint64 // the same for each CPU
 	Tail      []byte // after all else but the names of sections
 }
 
@@ -71,6 +73,8 @@ func (m Module) Bytes() []byte {
 	b.addVersions()
 	b.addExports()
 	b.addImports()
+	b.addRoom(".bss", m.Room)
+	b.addRoom(".data..percpu", m.PerCPU)
 	if m.Tail != nil {
 		b.add(section{name: ".debug_info", data: m.Tail})
 	}
@@ -82,6 +86,9 @@ type section struct {
 	kind elf.SectionType
 	link int
 	data []byte
+
+	flags elf.SectionFlag
+	size  uint64 // in memory, where there is no data
 }
 
 type builder struct {
@@ -98,6 +105,13 @@ func (b *builder) add(s section) int {
 	}
 	b.sections = append(b.sections, s)
 	return len(b.sections) - 1
+}
+
+// addRoom adds a section that is not in the file.
+func (b *builder) addRoom(name string, size uint64) {
+	if size > 0 {
+		b.add(section{name: name, kind: elf.SHT_NOBITS, flags: elf.SHF_ALLOC | elf.SHF_WRITE, size: size})
+	}
 }
 
 func (b *builder) word(v uint32) []byte { return b.order.AppendUint32(nil, v) }
@@ -218,7 +232,7 @@ func (b *builder) file() []byte {
 
 func (b *builder) sectionHeader(s section, name, offset int) []byte {
 	return bytes.Join([][]byte{
-		b.word(uint32(name)), b.word(uint32(s.kind)), b.addr(0), b.addr(0), b.addr(uint64(offset)), b.addr(uint64(len(s.data))),
+		b.word(uint32(name)), b.word(uint32(s.kind)), b.addr(uint64(s.flags)), b.addr(0), b.addr(uint64(offset)), b.addr(max(s.size, uint64(len(s.data)))),
 		b.word(uint32(s.link)), b.word(0), b.addr(1), b.addr(0),
 	}, nil)
 }
