@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
@@ -104,11 +105,11 @@ func checkStep(ctx context.Context, s *kmod.Step, name string, k *kernel.Kernel,
 	return refusedName(ctx, name, k, err), nil
 }
 
-// byFileName warns of lines of modprobe's configuration that are ignored: those about the module's name do
-// not count where its file is called otherwise.
+// byFileName warns of what modprobe leaves aside, which goes by the name of the file: other files of that
+// name, and lines of its configuration about the module's name where the file is called otherwise.
 func byFileName(k *kernel.Kernel, path, module string) []Cause {
 	file := kmod.NameOfFile(path)
-	warnings := ignoredOptions(k.Options(file, module), module, false)
+	warnings := append(ignoredOptions(k.Options(file, module), module, false), hiddenFiles(k, file)...)
 	if file == module {
 		return warnings
 	}
@@ -120,6 +121,19 @@ func byFileName(k *kernel.Kernel, path, module string) []Cause {
 		})
 	}
 	return warnings
+}
+
+// hiddenFiles warns of files that modprobe does not take, because it takes another one of their name.
+func hiddenFiles(k *kernel.Kernel, file string) []Cause {
+	taken, hidden, err := k.Hidden(file)
+	if err != nil || len(hidden) == 0 {
+		return nil
+	}
+	names := map[string]string{"path": taken, "module": file, "hidden": strings.Join(hidden, ", ")}
+	return []Cause{{
+		Code: FileHidden, Text: sentence(sayFileHidden, names), Evidence: []string{sentence("modules.dep lists {path}", names)},
+		Next: nextOf(FileHidden), Names: names,
+	}}
 }
 
 // refusedName is the verdict on what no file can be tried for.

@@ -47,6 +47,7 @@ const (
 	InstallCommand         Code = "install-command"
 	ConfigIgnored          Code = "config-ignored"
 	OptionsIgnored         Code = "options-ignored"
+	FileHidden             Code = "file-hidden"
 )
 
 // The causes why an unload fails, beside some of the above.
@@ -230,6 +231,9 @@ func Codes() []Meaning {
 		{OptionsIgnored, "load", "A line of modprobe's configuration has parameters for this module that were not passed: a warning only, because the load went on.",
 			"modprobe passes the options lines of files that end in .conf, that no file of the same name in an earlier directory hides, and that are about the name of the module's file. insmod and kmodtrace load FILE pass none.",
 			"Change the line that is named, and load the module again by modprobe. kmodtrace info NAME lists the lines that apply."},
+		{FileHidden, "load", "Several files are installed for one module's name, and modprobe takes one of them: a warning only.",
+			"modprobe goes by modules.dep, in which depmod lists one file of a name: by the search order in depmod.d (usually updates before the kernel's own directories), and as it was when depmod ran. Seen: the files below /lib/modules.",
+			"Remove the file that is not wanted, or change the order in depmod.d; then run depmod -a as root. kmodtrace load FILE takes exactly that file."},
 
 		{NotLoaded, "unload", "No module of that name is in the kernel.",
 			"ENOENT, nothing printed. Seen: the kernel looked for the name and found none.",

@@ -116,7 +116,7 @@ func TestRulesAreWhole(t *testing.T) {
 
 // TestEveryCodeIsTested: the tables of the tests have each code.
 func TestEveryCodeIsTested(t *testing.T) {
-	tested := map[Code]bool{ParameterUnknown: true, ConfigIgnored: true, OptionsIgnored: true, LoadFailed: true} // TestWarnings, TestConfigIgnored, TestOptionsIgnored, TestLoadOfRequest
+	tested := map[Code]bool{ParameterUnknown: true, ConfigIgnored: true, OptionsIgnored: true, FileHidden: true, LoadFailed: true} // TestWarnings, TestConfigIgnored, TestOptionsIgnored, TestFileHidden, TestLoadOfRequest
 	for _, rows := range []map[string]explained{explainedLoads(), explainedUnloads(), explainedRequests(), honest()} {
 		for _, e := range rows {
 			tested[e.code] = true

@@ -106,3 +106,19 @@ func TestCheckOptions(t *testing.T) {
 	checkCause(t, &other[0], OptionsIgnored, "modprobe goes by the name of the file, which is hello")
 	checkCause(t, &other[1], ConfigIgnored, "modprobe goes by the name of the file, which is hello")
 }
+
+// TestFileHidden: of two files of a name modprobe takes the one that is listed.
+func TestFileHidden(t *testing.T) {
+	k := ordinary().with(files{modules + "updates/own.ko": "newer"}).open(t)
+	warnings := byFileName(k, "/x/own.ko", "own")
+	if len(warnings) != 1 {
+		t.Fatalf("%v", warnings)
+	}
+	checkCause(t, &warnings[0], FileHidden, modules+"kernel/own.ko for own, and not ")
+	checkCause(t, &warnings[0], FileHidden, modules+"updates/own.ko")
+	for _, name := range []string{"dep", "nosuch"} {
+		if warnings := byFileName(k, "/x/"+name+".ko", name); len(warnings) != 0 {
+			t.Errorf("%s: %v", name, warnings)
+		}
+	}
+}

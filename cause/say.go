@@ -34,6 +34,7 @@ const (
 	sayParameterInvalid     = "{module} does not take \"{value}\" for its parameter {parameter}[ ({type})][: {config} sets it]"
 	sayParameterUnknown     = "{module} has no parameter {parameter}: it was ignored[; {config} sets it]"
 	sayNoParameter          = "{module} has no parameter {parameter}: it is ignored[; {config} sets it]"
+	sayFileHidden           = "modprobe takes {path} for {module}, and not {hidden}"
 	sayOptionsIgnored       = "{config} says \"{text}\", and {module} did not get it: {why}"
 	sayNoMemory             = "no memory for {module}[ ({bytes} bytes)]"
 	sayNoPerCPU             = "{module} has {percpu} bytes of per-CPU data, and the reserve for all modules[ ({reserve} bytes)] has no room for that"

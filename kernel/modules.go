@@ -110,6 +110,12 @@ func (k *Kernel) Depmod(name string) (gone string, unlisted []string, err error)
 		}
 		return "", nil, nil
 	}
+	unlisted, err = k.filesNamed(name)
+	return "", unlisted, err
+}
+
+// filesNamed looks for all files of a module's name, also those that depmod's list does not have.
+func (k *Kernel) filesNamed(name string) (paths []string, err error) {
 	dir, _ := k.ModulesDir()
 	left := maxWalk
 	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
@@ -120,11 +126,51 @@ func (k *Kernel) Depmod(name string) (gone string, unlisted []string, err error)
 			return nil // what cannot be read, depmod does not read either
 		}
 		if found, ok := modname.OfFile(path); ok && found == name {
-			unlisted = append(unlisted, path)
+			paths = append(paths, path)
 		}
 		return nil
 	})
-	return "", unlisted, err
+	return paths, err
+}
+
+// HiddenBy gives the other files of its name where a file is the one that modprobe takes.
+func (k *Kernel) HiddenBy(f *kmod.File) []string {
+	taken, hidden, err := k.Hidden(kmod.NameOfFile(f.Path))
+	if err != nil || len(hidden) == 0 {
+		return nil
+	}
+	this, err := os.Stat(f.Path)
+	if listed, err2 := os.Stat(taken); err != nil || err2 != nil || !os.SameFile(this, listed) {
+		return nil
+	}
+	return hidden
+}
+
+// Hidden gives the file that modprobe takes for a name, and the other files of that name, which it
+// does not: of several depmod lists one, by the order in depmod.d. A link to a file counts as that file.
+// Both are empty where no file of the name is listed.
+func (k *Kernel) Hidden(name string) (taken string, hidden []string, err error) {
+	name = modname.Normal(name)
+	modules, err := k.installed()
+	if err != nil {
+		return "", nil, err
+	}
+	at := slices.IndexFunc(modules, func(m installed) bool { return m.name == name })
+	if at < 0 {
+		return "", nil, nil
+	}
+	taken = modules[at].path
+	listed, err := os.Stat(taken)
+	if err != nil {
+		return "", nil, err
+	}
+	paths, err := k.filesNamed(name)
+	for _, path := range paths {
+		if other, err := os.Stat(path); err == nil && !os.SameFile(listed, other) {
+			hidden = append(hidden, path)
+		}
+	}
+	return taken, hidden, err
 }
 
 // anyModule reads a module of the kernel's own, as against one that was added: a few

@@ -491,6 +491,18 @@ func configCases() []causeCase {
 			},
 		},
 		{
+			code: cause.FileHidden, boot: plainBoot, ways: []string{"check"}, check: unasked, says: []string{"/hello.ko for hello", "/updates/hello.ko"}, do: name("hello"),
+			setup: func(w *world, t *testing.T) func() {
+				updates := filepath.Join(w.folder(), "updates")
+				if err := os.Mkdir(updates, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				w.write(t, filepath.Join(updates, "hello.ko"), w.readSpecimen(t, "hello.ko"))
+				away := w.installed(t)
+				return func() { away(); os.RemoveAll(updates) }
+			},
+		},
+		{
 			code: cause.OptionsIgnored, name: "insmod", boot: plainBoot, ways: []string{"insmod"}, check: unasked, says: []string{conf + ":2", "insmod does not read"},
 			setup: line("options hello whom=nobody"),
 			do: func(w *world, t *testing.T, way string) seen {

@@ -24,7 +24,8 @@ func newInfoCommand() *cobra.Command {
 			"When a module of that name is loaded and the journal of kmodtrace serve is readable, it also shows when it was\n" +
 			"loaded, from which file, and by whom. It lists the lines of modprobe's configuration that have\n" +
 			"parameters for the module: why modprobe ignores a line, and whether the loaded module has the values.\n" +
-			"modprobe goes by the name of the file, also where the module in it is called otherwise. It warns when the refcount is negative: no tool may unload the module.",
+			"modprobe goes by the name of the file, also where the module in it is called otherwise. It lists other\n" +
+			"installed files of that name, which modprobe does not take. It warns when the refcount is negative: no tool may unload the module.",
 		Example: "  kmodtrace info ./hello.ko\n  kmodtrace info xfs --symbols\n  kmodtrace info dummy -F vermagic",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -65,15 +66,20 @@ func (o *infoOptions) run(ctx context.Context, out io.Writer, target string) err
 	by := o.loaded.OfModule(ctx, file.Name)
 	m := o.loaded.InKernel(file.Name)
 	var options []kernel.OptionLine
+	var hidden []string
 	if k, err := kernel.Open(nil); err == nil { // without /proc there is no running kernel to ask
 		options = k.FileOptions(file)
+		hidden = k.HiddenBy(file)
 	}
 	if o.json {
-		return term.PrintJSON(out, history.DescribedFile{File: file, RefsNegative: m != nil && m.RefsNegative, Loaded: by, Options: options})
+		return term.PrintJSON(out, history.DescribedFile{File: file, RefsNegative: m != nil && m.RefsNegative, Loaded: by, Options: options, Hidden: hidden})
 	}
 	lines := append(render.FileFields(file), by.Lines()...)
 	lines = append(lines, render.RefcountFields(m)...)
 	lines = append(lines, render.OptionFields(file, options)...)
+	for _, path := range hidden {
+		lines = append(lines, kmod.Field{Key: "hides", Value: path})
+	}
 	if o.symbols {
 		lines = append(lines, render.SymbolFields(file)...)
 	}

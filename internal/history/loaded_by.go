@@ -147,6 +147,8 @@ type DescribedFile struct {
 	Loaded       *LoadedBy `json:"loaded,omitempty"`
 	// Options are the lines of modprobe's configuration with parameters for it.
 	Options []kernel.OptionLine `json:"options,omitempty"`
+	// Hidden are other files of its name, which modprobe does not take.
+	Hidden []string `json:"hides,omitempty"`
 }
 
 // OfModule gives what is known of one module, if it is in the kernel.
