@@ -280,7 +280,7 @@ func testReloadNoWayBack(l *reloadLab) {
 	l.insmod(l.build("refuse", 11), "err=0")
 	r, errs := l.reload(exitUnconfirmed, l.build("refuse", 12), "err=5")
 	l.is(r, "down", "none")
-	if !strings.HasPrefix(errs, "kmodtrace: there is no way back to the copy of refuse that is loaded: ") || !strings.Contains(r.Reason, "no way back") {
+	if !strings.HasPrefix(errs, "kmodtrace: the loaded copy of refuse cannot be restored: ") || !strings.Contains(r.Reason, "no way back") {
 		l.Errorf("%q, %s", errs, r.Reason)
 	}
 	// Where the file is the loaded one, there is: the parameter alone was wrong.
@@ -288,7 +288,7 @@ func testReloadNoWayBack(l *reloadLab) {
 	r, errs = l.reload(exitRefused, filepath.Join(l.dir, "refuse.ko"), "err=5")
 	l.is(r, "refused", "back")
 	l.shows("refuse", 12, "err=0")
-	if r.Before.Content != "file" || strings.Contains(errs, "no way back") {
+	if r.Before.Content != "file" || strings.Contains(errs, "cannot be restored") {
 		l.Errorf("%+v: %s", r.Before, errs)
 	}
 }
@@ -465,7 +465,7 @@ func TestReloadCrash(t *testing.T) {
 	l.kmodtrace(exitOK, "load", l.build("hello", 1))
 	r, errs := l.reload(exitUnconfirmed, l.build("crash", 2, "crash", "hello"))
 	l.is(r, "down", "unfinished")
-	if r.Restore != nil || !strings.Contains(errs, ": it crashed") || !strings.Contains(errs, "until reboot") {
+	if r.Restore != nil || !strings.Contains(errs, ": init-crashed: its init crashed: ") || !strings.Contains(errs, "until reboot") {
 		t.Errorf("%+v: %s", r.Restore, errs)
 	}
 	// Again: it is neither live nor to be removed, and nothing hangs.

@@ -142,7 +142,8 @@ func filledTutorial(page string, parts []string) string {
 func alikeText(text string) string {
 	for _, r := range []struct{ what, by string }{
 		{`\b\d+(\.\d+)?(ns|µs|ms|s)\b`, "TOOK"},
-		{`[█▉▊▋▌▍▎▏▐├┼─]+`, ""},
+		{`\n\n +note +╷ is shorter than can be drawn\.`, ""},
+		{`[█▉▊▋▌▍▎▏▐├┼─╷]+`, ""},
 		{`( +TOOK)+`, " TOOK"}, // the scale of a timeline
 		{`0x[0-9a-f]{8,}`, "ADDRESS"},
 		{`\b[0-9a-f]{40,64}\b`, "HASH"},
