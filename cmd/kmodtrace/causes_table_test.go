@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -682,8 +684,9 @@ func unloadCases() []causeCase {
 			}},
 		{code: cause.ExitStuck, boot: plainBoot, ways: ways, check: unasked, says: []string{"slowexit", " s"}, do: exitStuck,
 			setup: func(w *world, t *testing.T) func() {
-				quiet(t, "/sbin/insmod", w.specimen("slowexit.ko"), "ms=7000")
+				quiet(t, "/sbin/insmod", w.specimen("slowexit.ko"), slowExit)
 				return func() {
+					endSlowExit(t)
 					await.Until(t, "slowexit leaves", func() bool {
 						_, err := os.Stat("/sys/module/slowexit")
 						return err != nil
@@ -701,9 +704,19 @@ func replaced(w *world, t *testing.T) func() {
 	return func() { away(); w.remove(t, "grown") }
 }
 
-// leavingSlowly has a module whose exit takes longer than what is tried meanwhile.
+// slowExit has an exit take longer than what a busy machine does meanwhile; endSlowExit ends it.
+const slowExit = "ms=600000"
+
+func endSlowExit(t *testing.T) {
+	err := os.WriteFile("/sys/module/slowexit/parameters/ms", []byte("0"), 0)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+}
+
+// leavingSlowly has a module in its exit, until the end of the case.
 func leavingSlowly(w *world, t *testing.T) func() {
-	quiet(t, "/sbin/insmod", w.specimen("slowexit.ko"), "ms=10000")
+	quiet(t, "/sbin/insmod", w.specimen("slowexit.ko"), slowExit)
 	cmd := exec.Command("/bin/busybox", "rmmod", "slowexit")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -712,7 +725,10 @@ func leavingSlowly(w *world, t *testing.T) func() {
 		text, _ := os.ReadFile("/sys/module/slowexit/initstate")
 		return string(text) == "going\n"
 	})
-	return func() { _ = cmd.Wait() }
+	return func() {
+		endSlowExit(t)
+		_ = cmd.Wait()
+	}
 }
 
 // exitStuck looks at an unload that does not come back: a watch that ends
@@ -732,6 +748,7 @@ func exitStuck(w *world, t *testing.T, way string) seen {
 		return string(text) == "going\n"
 	})
 	s := ofActions(watch.stop(t))
+	endSlowExit(t)
 	_ = cmd.Wait()
 	return s
 }

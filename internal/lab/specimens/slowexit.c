@@ -5,6 +5,7 @@
 #include <linux/delay.h>
 #include <linux/export.h>
 #include <linux/init.h>
+#include <linux/jiffies.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
@@ -12,8 +13,8 @@
 #include "slowexit.h"
 
 static unsigned int ms = 1000;
-module_param(ms, uint, 0444);
-MODULE_PARM_DESC(ms, "How long the exit sleeps, in milliseconds");
+module_param(ms, uint, 0644);
+MODULE_PARM_DESC(ms, "How long the exit sleeps, in milliseconds; a smaller value ends it sooner");
 
 int slowexit_answer(void)
 {
@@ -29,7 +30,10 @@ static int __init slowexit_init(void)
 
 static void __exit slowexit_exit(void)
 {
-	msleep(ms);
+	unsigned long began = jiffies;
+
+	while (time_before(jiffies, began + msecs_to_jiffies(READ_ONCE(ms))))
+		msleep(20);
 	pr_info("left\n");
 }
 
