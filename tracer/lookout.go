@@ -37,7 +37,7 @@ func (l *lookout) missed(c *Correlator, now time.Duration) (done []Action) {
 	if l.inside == nil {
 		return nil
 	}
-	if len(l.over) > 0 && l.tracer.moved.Load() >= l.through && l.tracer.backlog.empty() {
+	if len(l.over) > 0 && l.tracer.records.Taken(l.through) {
 		done = c.end(l.over)
 		l.over = nil
 	}
@@ -50,7 +50,7 @@ func (l *lookout) missed(c *Correlator, now time.Duration) (done []Action) {
 		return done
 	}
 	var err error
-	if l.through, err = l.tracer.ring.reserved(); err != nil {
+	if l.through, err = l.tracer.records.Reserved(); err != nil {
 		l.over = nil // the tracer is closed, and tells them as pending
 	}
 	return done

@@ -1,10 +1,13 @@
 package tracer
 
 import (
+	"context"
+	"encoding/binary"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // TestRecord writes what the ring delivers while hello is loaded, refused and
@@ -30,16 +33,15 @@ func TestRecord(t *testing.T) {
 		// Two of them are refused, as they should.
 		_ = exec.Command(args[0], args[1:]...).Run()
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel() // what is in the ring, and no more
 	var all []byte
-	for {
-		var some batch
-		if err := tr.ring.take(&some); err != nil {
+	for record, err := range tr.records.Records(ctx, func() time.Time { return time.Time{} }) {
+		if err != nil {
 			t.Fatal(err)
 		}
-		if len(some.framed) == 0 {
-			break
-		}
-		all = append(all, some.framed...)
+		all = binary.LittleEndian.AppendUint32(all, uint32(len(record)))
+		all = append(all, record...)
 	}
 	if err := os.WriteFile(file, all, 0o644); err != nil {
 		t.Fatal(err)

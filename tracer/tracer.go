@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"os"
 	"slices"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
+	"github.com/kmodtrace/kmodtrace/tracer/internal/ring"
 	"golang.org/x/sys/unix"
 )
 
@@ -62,13 +62,10 @@ type Tracer struct {
 	coverage Coverage
 	attached map[string]*attachment // by the program's name
 	maps     map[string]*ebpf.Map
-	ring     *ring
-	backlog  *backlog
-	reading  *reading
+	records  *ring.Reader
 	pending  int
 	present  *presentModules // nil where the kernel names who asks for a module
 	dropped  atomic.Uint64
-	moved    atomic.Uint64 // the position in the ring before which all is in the backlog, or taken
 
 	absences uint64            // their sum
 	absent   map[string]uint64 // by the program's name: see [Tracer.readAbsent]
@@ -107,7 +104,7 @@ func Open(opts *Options) (_ *Tracer, err error) {
 	}
 	removeStaleProbes()
 
-	t := &Tracer{pending: o.Pending, backlog: newBacklog(o.Backlog)}
+	t := &Tracer{pending: o.Pending}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, t.detach())
@@ -126,14 +123,11 @@ func Open(opts *Options) (_ *Tracer, err error) {
 	if err := t.freeze(); err != nil {
 		return nil, err
 	}
-	if t.ring, err = openRing(t.maps[bpfMapEvents]); err != nil {
-		return nil, fmt.Errorf("open ring: %w", err)
-	}
-	if t.reading, err = openReading(t.maps[bpfMapReading]); err != nil {
+	if t.records, err = ring.Open(t.maps[bpfMapEvents], t.maps[bpfMapReading], o.Backlog); err != nil {
 		return nil, err
 	}
 	if o.unhurried {
-		t.reading.close()
+		t.records.Unhurried()
 	}
 	return t, t.remember()
 }
@@ -239,7 +233,7 @@ func (t *Tracer) Coverage() Coverage { return t.coverage }
 
 // Backlog gives the size in bytes of what was read from the kernel and nobody has taken
 // yet: see [Options].
-func (t *Tracer) Backlog() int { return t.backlog.size() }
+func (t *Tracer) Backlog() int { return t.records.Backlog() }
 
 // Events yields the events in the order in which the kernel reserved them. When
 // ctx is done, those that are queued are delivered first; then it ends, without
@@ -251,57 +245,19 @@ func (t *Tracer) Events(ctx context.Context) iter.Seq2[Event, error] {
 	return t.read(ctx, func() time.Time { return time.Time{} })
 }
 
-// errIdle is yielded when no event came until the deadline. It ends nothing.
-var errIdle = errors.New("no event yet")
-
-// read yields events, and [errIdle] whenever the next deadline passes without
+// read yields events, and [ring.ErrIdle] whenever the next deadline passes without
 // one; a deadline of zero is none.
 func (t *Tracer) read(ctx context.Context, deadline func() time.Time) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		t.backlog.begin()
-		if err := t.reading.begin(); err != nil {
-			yield(Event{}, err)
-			return
-		}
-		drained := make(chan error, 1)
-		go func() { drained <- t.drain(ctx) }()
-		stop := context.AfterFunc(ctx, t.ring.interrupt)
-		defer func() {
-			stop()
-			t.backlog.leave()
-			t.reading.leave()
-			t.ring.interrupt()
-			<-drained
-		}()
-		for {
-			raw, err := t.backlog.take(deadline)
-			switch {
-			case errors.Is(err, errIdle):
-				if !yield(Event{}, errIdle) {
+		for record, err := range t.records.Records(ctx, deadline) {
+			var e Event
+			if err == nil {
+				if e, err = decode(record); err != nil {
+					yield(Event{}, fmt.Errorf("decode: %w", err))
 					return
 				}
-				continue
-			case errors.Is(err, io.EOF):
-				err := <-drained
-				drained <- nil
-				if err != nil {
-					yield(Event{}, fmt.Errorf("read ring: %w", err))
-				}
-				return
-			case err != nil:
-				yield(Event{}, fmt.Errorf("read backlog: %w", err))
-				return
 			}
-			if err := t.reading.took(t.backlog.place); err != nil {
-				yield(Event{}, err)
-				return
-			}
-			e, err := decode(raw)
-			if err != nil {
-				yield(Event{}, fmt.Errorf("decode: %w", err))
-				return
-			}
-			if !yield(e, nil) {
+			if !yield(e, err) {
 				return
 			}
 		}
@@ -333,7 +289,7 @@ func (t *Tracer) Actions(ctx context.Context) iter.Seq2[Action, error] {
 			var done []Action
 			now := e.Time
 			switch {
-			case errors.Is(err, errIdle):
+			case errors.Is(err, ring.ErrIdle):
 				now = SinceBoot()
 				done = c.Due(now)
 			case err != nil:
@@ -404,11 +360,8 @@ func (t *Tracer) Close() error {
 
 func (t *Tracer) detach() error {
 	var errs []error
-	if t.ring != nil {
-		errs = append(errs, t.ring.close())
-	}
-	if t.reading != nil {
-		t.reading.close()
+	if t.records != nil {
+		errs = append(errs, t.records.Close())
 	}
 	errs = append(errs, closeAll(t.attached, t.maps))
 	return errors.Join(errs...)

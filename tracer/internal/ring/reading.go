@@ -1,4 +1,4 @@
-package tracer
+package ring
 
 import (
 	"encoding/binary"
@@ -12,7 +12,7 @@ import (
 
 // reading tells the kernel side how far the reader has come, so that it tells no more of
 // those who may not load than the reader can follow (bpf/budget.h). It is written in memory
-// that both have, for the reason in counters.go.
+// that both have, for the reason in tracer/counters.go.
 type reading struct {
 	mu      sync.Mutex
 	memory  io.WriterAt // nil when closed
@@ -26,7 +26,7 @@ const nobody = math.MaxUint64
 func openReading(m *ebpf.Map) (*reading, error) {
 	memory, err := m.Memory()
 	if err != nil {
-		return nil, fmt.Errorf("map %s: %w", bpfMapReading, err)
+		return nil, err
 	}
 	r := &reading{memory: memory}
 	return r, r.write(nobody)

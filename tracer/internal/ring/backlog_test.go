@@ -1,4 +1,4 @@
-package tracer
+package ring
 
 import (
 	"bytes"
@@ -116,8 +116,8 @@ func TestBacklogFull(t *testing.T) {
 // TestBacklogDeadline: who waits for nothing is told when the time is over.
 func TestBacklogDeadline(t *testing.T) {
 	b := newBacklog(0)
-	if _, err := b.take(func() time.Time { return time.Now().Add(time.Millisecond) }); !errors.Is(err, errIdle) {
-		t.Errorf("%v, want %v", err, errIdle)
+	if _, err := b.take(func() time.Time { return time.Now().Add(time.Millisecond) }); !errors.Is(err, ErrIdle) {
+		t.Errorf("%v, want %v", err, ErrIdle)
 	}
 	addOne(b, []byte("there"))
 	if got, err := b.take(func() time.Time { return time.Unix(1, 0) }); err != nil || string(got) != "there" {

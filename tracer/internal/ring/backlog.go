@@ -1,4 +1,4 @@
-package tracer
+package ring
 
 import (
 	"bytes"
@@ -128,7 +128,7 @@ func (b *backlog) end() {
 
 // take gives the oldest record, which is valid until the next call, and its buffer's
 // capacity may be written to; place is where in the ring it ended. It waits for one: until the deadline, when it errs with
-// [errIdle]; zero is none. The error is io.EOF when the adder has ended.
+// [ErrIdle]; zero is none. The error is io.EOF when the adder has ended.
 func (b *backlog) take(deadline func() time.Time) ([]byte, error) {
 	for len(b.rest) == 0 {
 		ended, err := b.refill()
@@ -139,7 +139,7 @@ func (b *backlog) take(deadline func() time.Time) ([]byte, error) {
 		case ended:
 			return nil, io.EOF
 		case !b.wait(deadline()):
-			return nil, errIdle
+			return nil, ErrIdle
 		}
 	}
 	size := binary.NativeEndian.Uint32(b.rest)

@@ -1,4 +1,4 @@
-package tracer
+package ring
 
 import (
 	"context"
@@ -11,19 +11,19 @@ const batchSize = 64 << 10
 
 // drain moves records from the ring into the backlog until ctx is done, or nobody takes
 // them any more. What is in the ring then is moved too.
-func (t *Tracer) drain(ctx context.Context) error {
-	defer t.backlog.end()
+func (r *Reader) drain(ctx context.Context) error {
+	defer r.backlog.end()
 	var b batch
-	for ctx.Err() == nil && t.backlog.wanted() {
-		if err := t.ring.await(); err != nil {
+	for ctx.Err() == nil && r.backlog.wanted() {
+		if err := r.ring.await(); err != nil {
 			return unlessClosed(err)
 		}
-		if _, err := t.move(&b); err != nil {
+		if _, err := r.move(&b); err != nil {
 			return unlessClosed(err)
 		}
 	}
-	for moved := 0; moved < int(t.ring.size); {
-		n, err := t.move(&b)
+	for moved := 0; moved < int(r.ring.size); {
+		n, err := r.move(&b)
 		if err != nil || n == 0 {
 			return unlessClosed(err)
 		}
@@ -40,12 +40,12 @@ func unlessClosed(err error) error {
 }
 
 // move moves a batch of what is there, and gives its size.
-func (t *Tracer) move(b *batch) (moved int, err error) {
+func (r *Reader) move(b *batch) (moved int, err error) {
 	b.reset()
-	err = t.ring.take(b)
-	t.backlog.add(b)
+	err = r.ring.take(b)
+	r.backlog.add(b)
 	if err == nil {
-		t.moved.Store(b.end)
+		r.moved.Store(b.end)
 	}
 	return len(b.framed), err
 }

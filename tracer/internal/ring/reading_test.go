@@ -1,4 +1,4 @@
-package tracer
+package ring
 
 import (
 	"encoding/binary"
