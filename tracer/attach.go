@@ -1,7 +1,6 @@
 package tracer
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"os"
@@ -197,18 +196,8 @@ func absent(target, how string) bool {
 	if how == "tracepoint" {
 		target = "__tracepoint_" + target
 	}
-	f, err := os.Open("/proc/kallsyms")
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		if symbol, ok := procfs.ParseSymbol(lines.Bytes()); ok && string(symbol.Name) == target {
-			return false
-		}
-	}
-	return lines.Err() == nil
+	has, err := procfs.HasSymbol("/", target)
+	return !has && err == nil
 }
 
 // oneLine keeps an error readable: verifier logs have pages.

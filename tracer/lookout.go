@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -62,7 +63,7 @@ const firstPIDNamespace = "4026531836"
 // seesThreads tells whether /proc shows all threads by the numbers that events have.
 func seesThreads() bool {
 	self, err := os.Readlink("/proc/self")
-	if err != nil || self != strconv.Itoa(os.Getpid()) || pidNamespace() != firstPIDNamespace {
+	if err != nil || self != strconv.Itoa(os.Getpid()) || procfs.PIDNamespace() != firstPIDNamespace {
 		return false
 	}
 	for _, file := range []string{"/proc/2/comm", "/proc/self/syscall"} { // of a thread that all see but where they are hidden

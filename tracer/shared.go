@@ -14,6 +14,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -157,7 +158,7 @@ func (at *attacher) define(e *sharedEvent) {
 	random := make([]byte, 8)
 	_, _ = rand.Read(random) // has no errors
 	id := hex.EncodeToString(random)
-	e.group = sharedPrefix + strconv.Itoa(os.Getpid()) + "_" + pidNamespace() + "_" + id
+	e.group = sharedPrefix + strconv.Itoa(os.Getpid()) + "_" + procfs.PIDNamespace() + "_" + id
 	e.name = e.dispatcher + "_" + id
 	for _, h := range at.hooks {
 		name := h.programs(at.backend)[0]

@@ -93,7 +93,7 @@ func builtWithKprobes() error {
 		return nil
 	}
 	// The list of symbols needs neither privilege nor tracefs.
-	if !absent("register_kprobe", "kprobe") {
+	if has, err := procfs.HasSymbol("/", "register_kprobe"); has || err != nil {
 		return nil
 	}
 	return ErrNoKprobes

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 )
 
 // tracefsPrefix begins the names of the probes that need an entry in tracefs; the
@@ -39,7 +41,7 @@ func eventName(target string) string {
 func removeStaleProbes() {
 	for _, root := range tracefsRoots() {
 		groups, _ := filepath.Glob(filepath.Join(root, "events", tracefsPrefix+"*"))
-		shared, _ := filepath.Glob(filepath.Join(root, "events", sharedPrefix+"*_"+pidNamespace()+"_*"))
+		shared, _ := filepath.Glob(filepath.Join(root, "events", sharedPrefix+"*_"+procfs.PIDNamespace()+"_*"))
 		for _, group := range append(groups, shared...) {
 			if !alive(group) {
 				removeProbes(root, group)
@@ -55,12 +57,6 @@ func alive(group string) bool {
 	pid, _, _ := strings.Cut(rest, "_")
 	_, err := os.Stat("/proc/" + pid)
 	return pid != "" && err == nil
-}
-
-// pidNamespace is the number of this process's pid namespace.
-func pidNamespace() string {
-	name, _ := os.Readlink("/proc/self/ns/pid")
-	return strings.Trim(name, "pid:[]")
 }
 
 // busyWithin bounds the wait for a child that holds this process's probes. When it

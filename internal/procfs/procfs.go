@@ -4,6 +4,7 @@
 package procfs
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -146,6 +147,30 @@ func ParseSymbol(line []byte) (Symbol, bool) {
 	}
 	name, module, _ := bytes.Cut(rest, []byte("\t"))
 	return Symbol{address, kind[0], name, bytes.Trim(module, "[] ")}, true
+}
+
+// HasSymbol tells whether the running kernel has a function or variable of this name, also
+// where it hides the addresses. The list is long. root is the folder that holds proc.
+func HasSymbol(root, name string) (bool, error) {
+	f, err := os.Open(filepath.Join(root, "proc/kallsyms"))
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		if symbol, ok := ParseSymbol(lines.Bytes()); ok && string(symbol.Name) == name {
+			return true, nil
+		}
+	}
+	return false, lines.Err()
+}
+
+// PIDNamespace is the number of this process's pid namespace, in digits; empty where it
+// cannot be read.
+func PIDNamespace() string {
+	name, _ := os.Readlink("/proc/self/ns/pid")
+	return strings.Trim(name, "pid:[]")
 }
 
 // System is what uname tells.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -24,6 +25,32 @@ func TestParseSymbol(t *testing.T) {
 		if got, ok := ParseSymbol([]byte(line)); ok {
 			t.Errorf("%q: %q", line, got)
 		}
+	}
+}
+
+func TestHasSymbol(t *testing.T) {
+	root := t.TempDir()
+	if has, err := HasSymbol(root, "_text"); has || err == nil {
+		t.Errorf("without a list: %v, %v", has, err)
+	}
+	if err := os.Mkdir(filepath.Join(root, "proc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	list := "0000000000000000 T _text\n0000000000000000 t hello_init\t[hello]\n"
+	if err := os.WriteFile(filepath.Join(root, "proc/kallsyms"), []byte(list), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{"_text": true, "hello_init": true, "_tex": false, "hello": false, "": false} {
+		if has, err := HasSymbol(root, name); has != want || err != nil {
+			t.Errorf("%q: %v, %v", name, has, err)
+		}
+	}
+}
+
+func TestPIDNamespace(t *testing.T) {
+	got := PIDNamespace()
+	if number, err := strconv.ParseUint(got, 10, 32); err != nil || number == 0 {
+		t.Errorf("%q: %v", got, err)
 	}
 }
 
