@@ -21,6 +21,8 @@ var directions = []struct {
 	{"kmod", "tracer", "the tracer knows what the kernel did, and kmod files and system calls: record joins them"},
 	{"kernel", "tracer", "facts about a kernel come first"},
 	{"tracer", "record", "a record is made of an action"},
+	{"tracer/internal/attach", "tracer/internal/ring", "what is attached does not know who reads what it tells"},
+	{"tracer/internal/ring", "tracer/internal/attach", "who reads records does not know what tells them"},
 	{"tracer", "holders", "what watches one module is apart from what watches all"},
 	{"holders", "cause", "who holds a module is evidence of a cause"},
 	{"cause", "record", "a record has a cause"},

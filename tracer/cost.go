@@ -1,9 +1,6 @@
 package tracer
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
 // Cost is what the program of one hook took, as the kernel counts it.
 type Cost struct {
@@ -24,15 +21,12 @@ func (t *Tracer) Costs() ([]Cost, error) {
 	if t.closed {
 		return nil, nil
 	}
-	costs := make([]Cost, 0, len(t.attached))
-	for name, a := range t.attached {
-		if a.shared != nil {
-			continue
-		}
-		stats, err := a.program.Stats()
-		if err != nil {
-			return nil, fmt.Errorf("read statistics of %s: %w", name, err)
-		}
+	all, err := t.hooks.Stats()
+	if err != nil {
+		return nil, err
+	}
+	costs := make([]Cost, 0, len(all))
+	for name, stats := range all {
 		costs = append(costs, Cost{Program: name, Runs: stats.RunCount, Took: stats.Runtime})
 	}
 	return costs, nil

@@ -1,6 +1,10 @@
 package tracer
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/kmodtrace/kmodtrace/tracer/internal/attach"
+)
 
 // Coverage says what a [Tracer] can see: which hooks are attached, which are
 // not, and why.
@@ -26,6 +30,14 @@ type HookStatus struct {
 	// Why is what the kernel said to the ways that did not work, also where a
 	// lesser one did.
 	Why string `json:"why,omitempty"`
+}
+
+// status is what became of it.
+func (h hook) status(s attach.Status) HookStatus {
+	return HookStatus{
+		Target: s.Target, How: s.How, Need: h.need, Tells: h.tells,
+		Attached: s.Attached, Absent: s.Absent, Why: s.Why,
+	}
 }
 
 // missing tells whether tracing cannot do without what is not there.

@@ -2,9 +2,7 @@ package tracer
 
 import (
 	"fmt"
-	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -56,8 +54,8 @@ func (t *Tracer) readDisturbances() []Disturbance {
 
 // switchedOff gives what the kernel side counted.
 func (t *Tracer) switchedOff() []Disturbance {
-	d := Disturbance{What: "kprobes", Why: "all kprobes are switched off (debugfs: kprobes/enabled)"}
-	counts, err := readCounters[uint64](t.maps[bpfMapSwitchedOff])
+	d := Disturbance{What: "kprobes", Why: "somebody switched off all kprobes (debugfs: kprobes/enabled)"}
+	counts, err := readCounters[uint64](t.hooks.Map(bpfMapSwitchedOff))
 	if err != nil {
 		d.Why = fmt.Sprintf("whether they are switched off cannot be read: %v", err)
 		return []Disturbance{d}
@@ -86,29 +84,9 @@ func switchedOffNow() (all []Disturbance) {
 // missingProbes counts the probes of those that share events. What these go on as is
 // frozen: see [Tracer.freeze].
 func (t *Tracer) missingProbes() (all []Disturbance) {
-	for _, name := range slices.Sorted(maps.Keys(t.attached)) {
-		a := t.attached[name]
-		l, ok := a.link.(*sharedLink)
-		if !ok {
-			continue
-		}
-		if of, left := len(l.event.members), l.event.left(); left < of {
-			all = append(all, Disturbance{What: a.target, Why: fmt.Sprintf(
-				"another process removed %d of the %d probes that share the event %s", of-left, of, l.event.name)})
-		}
+	for _, r := range t.hooks.Removals() {
+		all = append(all, Disturbance{What: r.Target, Why: fmt.Sprintf(
+			"another process removed %d of the %d probes that share the event %s", r.Probes-r.Left, r.Probes, r.Event)})
 	}
 	return all
-}
-
-// left counts the event's probes that are there, in tracefs' list of them; all, where that
-// cannot be read.
-func (e *sharedEvent) left() int {
-	for _, root := range tracefsRoots() {
-		text, err := os.ReadFile(filepath.Join(root, "kprobe_events"))
-		if err != nil {
-			continue
-		}
-		return strings.Count(string(text), ":"+e.group+"/"+e.name+" ")
-	}
-	return len(e.members)
 }

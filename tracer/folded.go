@@ -46,7 +46,7 @@ func (t *Tracer) Folded() ([]Folded, error) {
 }
 
 func (t *Tracer) readFolded() ([]Folded, error) {
-	others, err := readCounters[bpfFolded](t.maps[bpfMapOtherFolds])
+	others, err := readCounters[bpfFolded](t.hooks.Map(bpfMapOtherFolds))
 	if err != nil {
 		return nil, fmt.Errorf("read counters of others' refusals: %w", err)
 	}
@@ -57,7 +57,7 @@ func (t *Tracer) readFolded() ([]Folded, error) {
 	var all folds
 	var key bpfFoldKey
 	var f bpfFolded
-	each := t.maps[bpfMapFolds].Iterate()
+	each := t.hooks.Map(bpfMapFolds).Iterate()
 	for each.Next(&key, &f) {
 		all.add(Folded{UID: key.Uid}, bpfFold(key.What), f)
 	}

@@ -3,6 +3,8 @@ package tracer
 import (
 	"slices"
 	"strings"
+
+	"github.com/kmodtrace/kmodtrace/tracer/internal/attach"
 )
 
 // Need says what the absence of a hook means.
@@ -24,23 +26,11 @@ const (
 // MarshalText gives the name that [Need.String] gives.
 func (n Need) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
 
-// hookType is where in a kernel function a hook is attached, and so which programs can be
-// attached there.
-type hookType uint8
-
-const (
-	entry       hookType = iota // fentry or kprobe
-	exit                        // fexit or kretprobe
-	probe                       // kprobe in every mode
-	probeReturn                 // kretprobe in every mode
-	tracepoint                  // raw tracepoint in every mode
-)
-
 // hook is one BPF program that is attached to one function of the kernel. The programs and their targets are in
 // bpf/hooks; here is only what its absence costs.
 type hook struct {
 	name     string
-	hookType hookType
+	hookType attach.Type
 	need     Need
 	tells    string
 	// backups names other hooks that report the same: where they are attached, what this
@@ -68,6 +58,11 @@ func hooksFor(v version) []hook {
 // text is stored; 5.10 is known to fire it when a console is written.
 func messagesMoved() version { return version{6, 1} }
 
+// sharingSince is the first kernel known to give a probe's program the address of its
+// function. They do from 5.15, but those from 5.18 to 6.0 give another on processors
+// with indirect branch tracking (from source).
+func sharingSince() version { return version{6, 1} }
+
 // hooks lists all, in the order of attaching: what belongs to the inside of an
 // attempt first, the returns before the entries. So whatever entry is seen has
 // all its other hooks in place.
@@ -75,71 +70,61 @@ func hooks() []hook {
 	const security = "that a security module refused the bytes of a module"
 	const messages = "what the kernel and the module print meanwhile"
 	return []hook{
-		{name: "write_enabled_file_bool", hookType: probe, need: Optional, tells: "that somebody switches all kprobes off for a moment"},
-		{name: "security_kernel_read_file", hookType: entry, need: Optional, tells: "the file that the kernel itself reads, and the stage read"},
-		{name: "security_kernel_load_data", hookType: entry, need: Optional, tells: "the stage read of init_module"},
-		{name: "security_kernel_read_file", hookType: exit, need: Optional, tells: security},
-		{name: "security_kernel_post_read_file", hookType: exit, need: Optional, tells: security},
-		{name: "security_kernel_load_data", hookType: exit, need: Optional, tells: security},
-		{name: "security_kernel_post_load_data", hookType: exit, need: Optional, tells: security},
-		{name: "idempotent_init_module", hookType: entry, need: WherePresent, from: version{6, 5}, tells: "that a load which shares another's result is of the file that its caller named"},
-		{name: "load_module", hookType: entry, need: Optional, tells: "the stage verify, and what kind of file it is"},
-		{name: "find_module_all", hookType: exit, need: Optional, tells: "the module that is in the way of a load or unload, and who holds it"},
-		{name: "find_module_all", hookType: entry, need: Optional, tells: "the module that is in the way of a load or unload, and who holds it"},
-		{name: "resolve_symbol", hookType: entry, need: Optional, tells: "the stage resolve, and how many symbols"},
-		{name: "apply_relocate_add", hookType: entry, need: Optional, tells: "the stage relocate"},
-		{name: "module_finalize", hookType: entry, need: Optional, tells: "the stage finalize"},
-		{name: "parse_args", hookType: probe, need: Optional, tells: "the stage params, and the parameters as the kernel has them"},
-		{name: "mod_sysfs_setup", hookType: entry, need: Optional, tells: "the stage sysfs"},
-		{name: "console", hookType: tracepoint, tells: messages, from: messagesMoved(), need: Optional},
-		{name: "prb_commit", hookType: entry, tells: messages, before: messagesMoved(), need: Optional},
-		{name: "prb_final_commit", hookType: entry, tells: messages, before: messagesMoved(), need: Optional},
-		{name: "make_task_dead", hookType: entry, need: Optional, tells: "that a thread died in a load"},
-		{name: "module_load", hookType: tracepoint, need: Required, tells: "the module before its init", backups: []string{"do_init_module"}},
-		{name: "do_init_module", hookType: probe, need: Required, tells: "the module before its init, and the stage init"},
-		{name: "do_one_initcall", hookType: probeReturn, need: Optional, tells: "what the module's own init returned"},
-		{name: "do_init_module", hookType: probeReturn, need: Required, tells: "the end of the init"},
-		{name: "free_module", hookType: probe, need: Required, tells: "that a module's memory goes"},
-		{name: "module_free", hookType: tracepoint, need: Required, tells: "that a module's memory goes", backups: []string{"free_module"}},
-		{name: "request_module", hookType: probeReturn, need: Optional, tells: "how a request ended"},
-		{name: "call_usermodehelper_exec_async", hookType: entry, need: Optional, tells: "for which request a load is made"},
-		{name: "call_usermodehelper_exec", hookType: probe, need: Optional, tells: "for which request a load is made"},
-		{name: "security_kernel_module_request", hookType: exit, need: Optional, tells: "that a security module refused a request"},
-		{name: "security_kernel_module_request", hookType: entry, need: Optional, tells: "that a security module refused a request"},
-		{name: "module_request", hookType: tracepoint, need: Required, tells: "requests for modules", backups: []string{"call_usermodehelper_exec", "request_module"}},
-		{name: "request_module", hookType: probe, need: Optional, tells: "requests that come to no helper, and for which request a load is made"},
-		{name: "finit_module", hookType: probeReturn, need: Required, tells: "the result of a load"},
-		{name: "init_module", hookType: probeReturn, need: Required, tells: "the result of a load"},
-		{name: "delete_module", hookType: probeReturn, need: Required, tells: "the result of an unload"},
-		{name: "finit_module32", hookType: probeReturn, need: WherePresent, tells: "the result of a 32-bit program's load"},
-		{name: "init_module32", hookType: probeReturn, need: WherePresent, tells: "the result of a 32-bit program's load"},
-		{name: "delete_module32", hookType: probeReturn, need: WherePresent, tells: "the result of a 32-bit program's unload"},
-		{name: "finit_module", hookType: entry, need: Required, tells: "attempts to load"},
-		{name: "init_module", hookType: entry, need: Required, tells: "attempts to load"},
-		{name: "delete_module", hookType: entry, need: Required, tells: "attempts to unload"},
-		{name: "finit_module32", hookType: entry, need: WherePresent, tells: "attempts to load by 32-bit programs"},
-		{name: "init_module32", hookType: entry, need: WherePresent, tells: "attempts to load by 32-bit programs"},
-		{name: "delete_module32", hookType: entry, need: WherePresent, tells: "attempts to unload by 32-bit programs"},
+		{name: "write_enabled_file_bool", hookType: attach.Probe, need: Optional, tells: "that somebody switches all kprobes off for a moment"},
+		{name: "security_kernel_read_file", hookType: attach.Entry, need: Optional, tells: "the file that the kernel itself reads, and the stage read"},
+		{name: "security_kernel_load_data", hookType: attach.Entry, need: Optional, tells: "the stage read of init_module"},
+		{name: "security_kernel_read_file", hookType: attach.Exit, need: Optional, tells: security},
+		{name: "security_kernel_post_read_file", hookType: attach.Exit, need: Optional, tells: security},
+		{name: "security_kernel_load_data", hookType: attach.Exit, need: Optional, tells: security},
+		{name: "security_kernel_post_load_data", hookType: attach.Exit, need: Optional, tells: security},
+		{name: "idempotent_init_module", hookType: attach.Entry, need: WherePresent, from: version{6, 5}, tells: "that a load which shares another's result is of the file that its caller named"},
+		{name: "load_module", hookType: attach.Entry, need: Optional, tells: "the stage verify, and what kind of file it is"},
+		{name: "find_module_all", hookType: attach.Exit, need: Optional, tells: "the module that is in the way of a load or unload, and who holds it"},
+		{name: "find_module_all", hookType: attach.Entry, need: Optional, tells: "the module that is in the way of a load or unload, and who holds it"},
+		{name: "resolve_symbol", hookType: attach.Entry, need: Optional, tells: "the stage resolve, and how many symbols"},
+		{name: "apply_relocate_add", hookType: attach.Entry, need: Optional, tells: "the stage relocate"},
+		{name: "module_finalize", hookType: attach.Entry, need: Optional, tells: "the stage finalize"},
+		{name: "parse_args", hookType: attach.Probe, need: Optional, tells: "the stage params, and the parameters as the kernel has them"},
+		{name: "mod_sysfs_setup", hookType: attach.Entry, need: Optional, tells: "the stage sysfs"},
+		{name: "console", hookType: attach.Tracepoint, tells: messages, from: messagesMoved(), need: Optional},
+		{name: "prb_commit", hookType: attach.Entry, tells: messages, before: messagesMoved(), need: Optional},
+		{name: "prb_final_commit", hookType: attach.Entry, tells: messages, before: messagesMoved(), need: Optional},
+		{name: "make_task_dead", hookType: attach.Entry, need: Optional, tells: "that a thread died in a load"},
+		{name: "module_load", hookType: attach.Tracepoint, need: Required, tells: "the module before its init", backups: []string{"do_init_module"}},
+		{name: "do_init_module", hookType: attach.Probe, need: Required, tells: "the module before its init, and the stage init"},
+		{name: "do_one_initcall", hookType: attach.ProbeReturn, need: Optional, tells: "what the module's own init returned"},
+		{name: "do_init_module", hookType: attach.ProbeReturn, need: Required, tells: "the end of the init"},
+		{name: "free_module", hookType: attach.Probe, need: Required, tells: "that a module's memory goes"},
+		{name: "module_free", hookType: attach.Tracepoint, need: Required, tells: "that a module's memory goes", backups: []string{"free_module"}},
+		{name: "request_module", hookType: attach.ProbeReturn, need: Optional, tells: "how a request ended"},
+		{name: "call_usermodehelper_exec_async", hookType: attach.Entry, need: Optional, tells: "for which request a load is made"},
+		{name: "call_usermodehelper_exec", hookType: attach.Probe, need: Optional, tells: "for which request a load is made"},
+		{name: "security_kernel_module_request", hookType: attach.Exit, need: Optional, tells: "that a security module refused a request"},
+		{name: "security_kernel_module_request", hookType: attach.Entry, need: Optional, tells: "that a security module refused a request"},
+		{name: "module_request", hookType: attach.Tracepoint, need: Required, tells: "requests for modules", backups: []string{"call_usermodehelper_exec", "request_module"}},
+		{name: "request_module", hookType: attach.Probe, need: Optional, tells: "requests that come to no helper, and for which request a load is made"},
+		{name: "finit_module", hookType: attach.ProbeReturn, need: Required, tells: "the result of a load"},
+		{name: "init_module", hookType: attach.ProbeReturn, need: Required, tells: "the result of a load"},
+		{name: "delete_module", hookType: attach.ProbeReturn, need: Required, tells: "the result of an unload"},
+		{name: "finit_module32", hookType: attach.ProbeReturn, need: WherePresent, tells: "the result of a 32-bit program's load"},
+		{name: "init_module32", hookType: attach.ProbeReturn, need: WherePresent, tells: "the result of a 32-bit program's load"},
+		{name: "delete_module32", hookType: attach.ProbeReturn, need: WherePresent, tells: "the result of a 32-bit program's unload"},
+		{name: "finit_module", hookType: attach.Entry, need: Required, tells: "attempts to load"},
+		{name: "init_module", hookType: attach.Entry, need: Required, tells: "attempts to load"},
+		{name: "delete_module", hookType: attach.Entry, need: Required, tells: "attempts to unload"},
+		{name: "finit_module32", hookType: attach.Entry, need: WherePresent, tells: "attempts to load by 32-bit programs"},
+		{name: "init_module32", hookType: attach.Entry, need: WherePresent, tells: "attempts to load by 32-bit programs"},
+		{name: "delete_module32", hookType: attach.Entry, need: WherePresent, tells: "attempts to unload by 32-bit programs"},
 	}
 }
 
-// programs gives the names of the programs that can serve the hook, best first.
-func (h hook) programs(b Backend) []string {
-	switch {
-	case h.hookType == tracepoint:
-		return []string{"tracepoint_" + h.name}
-	case h.hookType == probe, h.hookType == entry && b == Kprobe:
-		return []string{"kprobe_" + h.name}
-	case h.hookType == probeReturn:
-		return []string{"kretprobe_" + h.name}
-	case h.hookType == entry:
-		return []string{"fentry_" + h.name, "kprobe_" + h.name}
-	case b == Kprobe:
-		return []string{"kretprobe_" + h.name}
-	default:
-		return []string{"fexit_" + h.name, "kretprobe_" + h.name}
-	}
+// attachable is what of it is needed to attach it.
+func (h hook) attachable() attach.Hook {
+	return attach.Hook{Name: h.name, Type: h.hookType, Backups: h.backups}
 }
+
+// programs gives the names of the programs that can serve the hook, best first.
+func (h hook) programs(b Backend) []string { return h.attachable().Programs(b != Kprobe) }
 
 // Backend is the way in which functions are hooked. Tracepoints, and the kprobes on
 // do_init_module, free_module, parse_args and those that tell requests, are the same

@@ -56,13 +56,12 @@ func (t *Tracer) readLoss() (Loss, error) {
 			return l, err
 		}
 	}
-	profile := kprobeProfile()
-	for name, a := range t.attached {
-		if !a.backedUp {
-			l.miss(a.target, a.missed(profile)+absent[name]-t.absent[name])
+	for _, m := range t.hooks.Misses() {
+		if !m.BackedUp {
+			l.miss(m.Target, m.Count+absent[m.Program]-t.absent[m.Program])
 		}
-		if shared, ok := a.link.(*sharedLink); ok {
-			l.miss(a.target+" that somebody removed", shared.event.gone(profile))
+		if m.Removed > 0 {
+			l.miss(m.Target+" that somebody removed", m.Removed)
 		}
 	}
 	return l, nil
@@ -70,7 +69,7 @@ func (t *Tracer) readLoss() (Loss, error) {
 
 // losses sums the counters of all processors.
 func (t *Tracer) losses() (sum bpfLoss, err error) {
-	perCPU, err := readCounters[bpfLoss](t.maps[bpfMapLosses])
+	perCPU, err := readCounters[bpfLoss](t.hooks.Map(bpfMapLosses))
 	if err != nil {
 		return sum, fmt.Errorf("read loss counters: %w", err)
 	}
@@ -89,19 +88,16 @@ func (t *Tracer) losses() (sum bpfLoss, err error) {
 // missed, that runs while a look-up of ours is preempted (bpf_disable_instrumentation).
 func (t *Tracer) readAbsent() (map[string]uint64, error) {
 	counts := make(map[string]uint64)
-	for name, a := range t.attached {
-		if a.shared == nil {
-			continue
-		}
+	for _, p := range t.hooks.Sharers() {
 		var perCPU []bpfAbsent
-		if err := t.maps[bpfMapAbsents].Lookup(a.number, &perCPU); err != nil {
+		if err := t.hooks.Map(bpfMapAbsents).Lookup(p.Number, &perCPU); err != nil {
 			return nil, fmt.Errorf("read counters of missing programs: %w", err)
 		}
 		for _, c := range perCPU {
-			if a.shared.dispatcher == bpfProgSharedReturns {
-				counts[name] += c.Returns
+			if p.Returns {
+				counts[p.Program] += c.Returns
 			} else {
-				counts[name] += c.Entries
+				counts[p.Program] += c.Entries
 			}
 		}
 	}
@@ -117,31 +113,4 @@ func (l *Loss) miss(target string, n uint64) {
 	}
 	l.Missed += n
 	l.MissedBy[target] += n
-}
-
-// missed adds up what this kernel reports. Before 6.7 a link does not know its
-// kretprobe's misses, and tracefs does; of probes that share an event only tracefs
-// tells which.
-func (a *attachment) missed(profile map[string][]uint64) uint64 {
-	var n uint64
-	if stats, err := a.program.Stats(); err == nil {
-		n += stats.RecursionMisses
-	}
-	if a.shared != nil {
-		if each := profile[a.shared.name]; len(each) == len(a.shared.members) {
-			n += each[a.place]
-		}
-		return n
-	}
-	if info, err := a.link.Info(); err == nil {
-		if perf := info.PerfEvent(); perf != nil {
-			if k := perf.Kprobe(); k != nil && k.Missed > 0 {
-				return n + k.Missed
-			}
-		}
-	}
-	for _, missed := range profile[a.event] {
-		n += missed
-	}
-	return n
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 	"github.com/kmodtrace/kmodtrace/internal/procfs"
+	"github.com/kmodtrace/kmodtrace/tracer/internal/attach"
 	"golang.org/x/sys/unix"
 )
 
@@ -27,7 +28,7 @@ var (
 	ErrKprobesRefused = errors.New("no kprobes: this kernel refuses to attach one")
 	ErrLockdown       = errors.New("lockdown: this kernel does not let BPF programs read its memory")
 	// ErrNoTracefs is why a return cannot be probed: that many at once are asked for there.
-	ErrNoTracefs = errors.New("tracefs is not mounted: mount -t tracefs nodev /sys/kernel/tracing")
+	ErrNoTracefs = attach.ErrNoTracefs
 )
 
 // HaveTracing asks whether this kernel lets this user trace modules, and gives
@@ -109,6 +110,11 @@ func HaveBTF() error {
 	}
 	return ErrNoBTF
 }
+
+// HaveFentry asks whether functions can be hooked through BPF trampolines,
+// entry and return. It attaches a program that does nothing to do_init_module:
+// that a program loads is not enough on arm64 before 6.4 or so.
+func HaveFentry() error { return attach.HaveTrampolines(btf.NewCache()) }
 
 // HavePrivilege asks whether this process may load and attach tracing programs.
 func HavePrivilege() error {

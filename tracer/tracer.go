@@ -6,16 +6,14 @@ import (
 	"fmt"
 	"iter"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 	"unsafe"
 
-	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
+	"github.com/kmodtrace/kmodtrace/tracer/internal/attach"
 	"github.com/kmodtrace/kmodtrace/tracer/internal/ring"
-	"golang.org/x/sys/unix"
 )
 
 // Options change how a [Tracer] works. The zero value, and nil, are the default.
@@ -40,8 +38,13 @@ type Options struct {
 	unhurried bool   // the kernel side does not look whether the reader can follow
 }
 
-// maxReturns is KRETPROBE_MAXACTIVE_MAX.
-const maxReturns = 4096
+const (
+	// defaultReturns is how many threads can be inside a function without losing a
+	// kretprobe's return. The kernel's own default is ten, or two a CPU.
+	defaultReturns = 1024
+	// maxReturns is KRETPROBE_MAXACTIVE_MAX.
+	maxReturns = 4096
+)
 
 func (o Options) check() error {
 	page := uint32(os.Getpagesize())
@@ -60,8 +63,7 @@ func (o Options) check() error {
 // goroutine at a time may iterate; the other methods may be called from any.
 type Tracer struct {
 	coverage Coverage
-	attached map[string]*attachment // by the program's name
-	maps     map[string]*ebpf.Map
+	hooks    *attach.Hooks
 	records  *ring.Reader
 	pending  int
 	present  *presentModules // nil where the kernel names who asks for a module
@@ -102,19 +104,13 @@ func Open(opts *Options) (_ *Tracer, err error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, fmt.Errorf("remove memory lock limit: %w", err)
 	}
-	removeStaleProbes()
-
 	t := &Tracer{pending: o.Pending}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, t.detach())
 		}
 	}()
-	at, err := t.prepare(o)
-	if err != nil {
-		return nil, err
-	}
-	if err := t.attachAll(at); err != nil {
+	if err := t.attach(o); err != nil {
 		return nil, err
 	}
 	if len(t.coverage.Missing()) > 0 {
@@ -123,7 +119,7 @@ func Open(opts *Options) (_ *Tracer, err error) {
 	if err := t.freeze(); err != nil {
 		return nil, err
 	}
-	if t.records, err = ring.Open(t.maps[bpfMapEvents], t.maps[bpfMapReading], o.Backlog); err != nil {
+	if t.records, err = ring.Open(t.hooks.Map(bpfMapEvents), t.hooks.Map(bpfMapReading), o.Backlog); err != nil {
 		return nil, err
 	}
 	if o.unhurried {
@@ -153,15 +149,15 @@ func (t *Tracer) remember() (err error) {
 // as, and by what numbers. So nobody has to look whether they are as they were.
 func (t *Tracer) freeze() error {
 	for _, name := range []string{bpfMapFunctions, bpfMapEntries, bpfMapReturns, bpfMapDueActor} {
-		if err := t.maps[name].Freeze(); err != nil {
+		if err := t.hooks.Map(name).Freeze(); err != nil {
 			return fmt.Errorf("map %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-// prepare makes the maps and chooses the backend.
-func (t *Tracer) prepare(o Options) (*attacher, error) {
+// attach chooses the backend, and attaches the hooks of this kernel by it.
+func (t *Tracer) attach(o Options) error {
 	cache := parsedTypes()
 	// The kernel's types take as long to read as our programs do. Who needs them
 	// waits for them, and meets their error again.
@@ -170,62 +166,33 @@ func (t *Tracer) prepare(o Options) (*attacher, error) {
 	defer types.Wait()
 	running, err := runningVersion()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	spec, err := parsedPrograms(running)
+	c, hooks, err := configure(o, running)
 	if err != nil {
-		return nil, fmt.Errorf("read programs: %w", err)
+		return err
 	}
-	if o.RingSize != 0 {
-		spec.Maps[bpfMapEvents].MaxEntries = o.RingSize
-	}
-	if o.requests != 0 {
-		spec.Maps[bpfMapRequests].MaxEntries = o.requests
-		spec.Maps[bpfMapLimitedRequests].MaxEntries = o.requests
-	}
-	processors, err := ebpf.PossibleCPU()
+	c.Cache = cache
+	at, err := attach.New(c)
 	if err != nil {
-		return nil, fmt.Errorf("count processors: %w", err)
+		return err
 	}
-	spec.Maps[bpfMapLosses].MaxEntries = uint32(processors)
-	// The pointers that carry the types to the generator; no program uses them.
-	delete(spec.Maps, ".bss")
-	// As the library makes it itself, and so wants it where it finds it made.
-	spec.Maps[".rodata"].Flags |= unix.BPF_F_MMAPABLE
-	t.maps = make(map[string]*ebpf.Map)
-	for name, m := range spec.Maps {
-		if t.maps[name], err = ebpf.NewMap(m); err != nil {
-			delete(t.maps, name)
-			return nil, fmt.Errorf("create map %s: %w", name, err)
-		}
+	t.hooks = at.Attached()
+	if !running.less(sharingSince()) {
+		_ = at.Share() // why not is no concern: each is attached alone then
 	}
-	t.attached = make(map[string]*attachment)
-	at := &attacher{spec: spec, maps: t.maps, cache: cache, backend: o.Backend, returns: o.Returns, attached: t.attached}
-	if at.returns == 0 {
-		at.returns = defaultReturns
+	t.coverage.Backend = o.Backend
+	if o.Backend == Auto {
+		t.coverage.Backend, t.coverage.WhyKprobe = choose(at)
 	}
-	at.hooks = slices.DeleteFunc(hooksFor(running), func(h hook) bool { return !at.has(h) })
-	// Why not is no concern: each is attached alone then.
-	at.sharing, _ = at.newSharing(running)
-	if at.backend == Auto {
-		at.backend, t.coverage.WhyKprobe = at.choose()
-	}
-	t.coverage.Backend = at.backend
-	if !namesSites(at.cache) {
+	if !namesSites(cache) {
 		t.present = new(presentModules)
 	}
-	return at, nil
-}
-
-func (t *Tracer) attachAll(at *attacher) error {
-	at.loadAhead()
-	due := at.leaveDue()
-	at.share()
-	for _, h := range at.hooks {
-		t.coverage.Hooks = append(t.coverage.Hooks, at.attach(h))
+	all, err := at.Attach(t.coverage.Backend == Fentry)
+	for i, h := range hooks {
+		t.coverage.Hooks = append(t.coverage.Hooks, h.status(all[i]))
 	}
-	at.markBackedUp()
-	return due
+	return err
 }
 
 // Coverage says what this Tracer can see.
@@ -324,7 +291,7 @@ func (t *Tracer) forget(p *Process) {
 	bytes := unsafe.Slice((*byte)(unsafe.Pointer(&key)), unsafe.Offsetof(key.Comm))
 	for _, name := range []string{bpfMapTold, bpfMapToldLimited} {
 		// Mostly it is not there any more.
-		_ = t.maps[name].Delete(bytes)
+		_ = t.hooks.Map(name).Delete(bytes)
 	}
 }
 
@@ -363,6 +330,8 @@ func (t *Tracer) detach() error {
 	if t.records != nil {
 		errs = append(errs, t.records.Close())
 	}
-	errs = append(errs, closeAll(t.attached, t.maps))
+	if t.hooks != nil {
+		errs = append(errs, t.hooks.Close())
+	}
 	return errors.Join(errs...)
 }

@@ -1,4 +1,4 @@
-package tracer
+package attach
 
 import (
 	"crypto/rand"
@@ -18,65 +18,67 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sharing lets probes share an event: one for all entries, one for all returns
-// (bpf/shared.h). What it cannot take is attached alone.
-type sharing struct {
-	functions map[string]uint32 // the numbers of those whose address is known
-	events    []*sharedEvent
+// Sharing names what lets probes share an event (bpf/shared.h).
+type Sharing struct {
+	// Finder is a program that finds addresses, Find how it is asked for that of a
+	// function. The error is [unix.ENOENT] where there is no such function.
+	Finder string
+	Find   func(finder *ebpf.Program, function string) (address uint64, err error)
+	// Numbers is the map from a function's address to its number.
+	Numbers string
+	// Entries and Returns each have the program that runs for all probes, and the map of
+	// what it goes on as, by the function's number.
+	Entries, Returns Dispatch
 }
 
-// sharingSince is the first kernel known to give a probe's program the address of its
-// function. They do from 5.15, but those from 5.18 to 6.0 give another on processors
-// with indirect branch tracking (from source).
-func sharingSince() version { return version{6, 1} }
+// sharing lets probes share an event: one for all entries, one for all returns. What it
+// cannot take is attached alone.
+type sharing struct {
+	numbers map[string]uint32 // of the functions whose address is known
+	events  []*sharedEvent
+}
 
-// newSharing asks whether this kernel can, and for the addresses of the functions.
-func (at *attacher) newSharing(running version) (*sharing, error) {
-	if since := sharingSince(); running.less(since) {
-		return nil, fmt.Errorf("kernel %d.%d: probes share events from %d.%d on", running.major, running.minor, since.major, since.minor)
-	}
-	finder, err := at.load(bpfProgFindSymbol)
+// Share lets probes share events from now on, where it can ask for the addresses of their
+// functions. After an error each is attached alone.
+func (at *Attacher) Share() error {
+	finder, err := at.load(at.config.Sharing.Finder)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer finder.Close()
-	s := &sharing{functions: make(map[string]uint32)}
-	for _, h := range at.hooks {
-		if h.hookType == tracepoint {
+	s := &sharing{numbers: make(map[string]uint32)}
+	for _, h := range at.config.Hooks {
+		if h.Type == Tracepoint {
 			continue
 		}
-		if err := s.find(finder, at.maps[bpfMapFunctions], at.spec.Programs[h.programs(Kprobe)[0]].AttachTo); err != nil {
-			return nil, err
+		if err := at.number(s, finder, at.config.Spec.Programs[h.Programs(false)[0]].AttachTo); err != nil {
+			return err
 		}
 	}
-	return s, nil
+	at.sharing = s
+	return nil
 }
 
-// find gives a function its number. One that this kernel does not have gets none.
-func (s *sharing) find(finder *ebpf.Program, numbers *ebpf.Map, function string) error {
-	if _, known := s.functions[function]; known {
+// Shares tells whether probes share events.
+func (at *Attacher) Shares() bool { return at.sharing != nil }
+
+// number gives a function its number. One that this kernel does not have gets none.
+func (at *Attacher) number(s *sharing, finder *ebpf.Program, function string) error {
+	if _, known := s.numbers[function]; known {
 		return nil
 	}
-	var symbol bpfSymbol
-	if len(function) >= len(symbol.Name) {
+	address, err := at.config.Sharing.Find(finder, function)
+	if errors.Is(err, unix.ENOENT) {
 		return nil
 	}
-	copy(symbol.Name[:], function)
-	got, err := finder.Run(&ebpf.RunOptions{Context: symbol, ContextOut: &symbol})
 	if err != nil {
 		return fmt.Errorf("find the address of %s: %w", function, err)
 	}
-	switch errno := unix.Errno(-int32(got)); errno {
-	case 0:
-		number := uint32(len(s.functions))
-		if err := numbers.Put(symbol.Address, number); err != nil {
-			return fmt.Errorf("number %s: %w", function, err)
-		}
-		s.functions[function] = number
-	case unix.ENOENT:
-	default:
-		return fmt.Errorf("find the address of %s: %w", function, errno)
+	number := uint32(len(s.numbers))
+	if err := at.hooks.maps[at.config.Sharing.Numbers].Put(address, number); err != nil {
+		return fmt.Errorf("number %s: %w", function, err)
 	}
+	s.numbers[function] = number
 	return nil
 }
 
@@ -84,20 +86,21 @@ func (s *sharing) find(finder *ebpf.Program, numbers *ebpf.Map, function string)
 // as, so that no hook is there before its turn. The returns come first: of the probes
 // on one function the kernel runs the newest first, and the entry of a request must
 // read its caller before a kretprobe hides that.
-func (at *attacher) share() {
+func (at *Attacher) share() {
 	if at.sharing == nil {
 		return
 	}
+	entries, returns := at.config.Sharing.Entries, at.config.Sharing.Returns
 	for _, e := range []*sharedEvent{
-		{dispatcher: bpfProgSharedReturns, programs: at.maps[bpfMapReturns], kind: "r" + strconv.Itoa(at.returns), prefix: "kretprobe_"},
-		{dispatcher: bpfProgSharedEntries, programs: at.maps[bpfMapEntries], kind: "p", prefix: "kprobe_"},
+		{dispatcher: returns.Program, programs: at.hooks.maps[returns.Map], kind: "r" + strconv.Itoa(at.config.Returns), prefix: "kretprobe_", returns: true},
+		{dispatcher: entries.Program, programs: at.hooks.maps[entries.Map], kind: "p", prefix: "kprobe_"},
 	} {
 		a, err := at.open(e)
 		if err != nil {
 			// No concern: each is attached alone then, in the order of hooks.
 			return
 		}
-		at.attached[e.dispatcher] = a
+		at.hooks.attached[e.dispatcher] = a
 		at.sharing.events = append(at.sharing.events, e)
 	}
 }
@@ -113,10 +116,10 @@ func (s *sharing) join(name string, a *attachment) bool {
 		if place < 0 {
 			continue
 		}
-		if e.programs.Put(s.functions[a.target], a.program) != nil {
+		if e.programs.Put(s.numbers[a.target], a.program) != nil {
 			return false
 		}
-		a.shared, a.place, a.number = e, place, s.functions[a.target]
+		a.shared, a.place, a.number = e, place, s.numbers[a.target]
 		return true
 	}
 	return false
@@ -128,12 +131,13 @@ type sharedEvent struct {
 	programs    *ebpf.Map // what it goes on as, by the function's number
 	kind        string    // of its probes, in the words of tracefs
 	prefix      string    // of the names of programs for such probes
+	returns     bool      // it is that of the returns
 	group, name string    // in tracefs
 	members     []string  // programs, in the order of their probes
 }
 
 // open makes the event of all the probes that it can have, and attaches it.
-func (at *attacher) open(e *sharedEvent) (*attachment, error) {
+func (at *Attacher) open(e *sharedEvent) (*attachment, error) {
 	at.define(e)
 	if len(e.members) == 0 {
 		return nil, errors.New("no function to probe")
@@ -154,19 +158,19 @@ func (at *attacher) open(e *sharedEvent) (*attachment, error) {
 
 // define makes the event's probes. Its name is like no other: tracefs counts misses
 // by it.
-func (at *attacher) define(e *sharedEvent) {
+func (at *Attacher) define(e *sharedEvent) {
 	random := make([]byte, 8)
 	_, _ = rand.Read(random) // has no errors
 	id := hex.EncodeToString(random)
 	e.group = sharedPrefix + strconv.Itoa(os.Getpid()) + "_" + procfs.PIDNamespace() + "_" + id
 	e.name = e.dispatcher + "_" + id
-	for _, h := range at.hooks {
-		name := h.programs(at.backend)[0]
+	for _, h := range at.config.Hooks {
+		name := h.Programs(at.trampolines)[0]
 		if !strings.HasPrefix(name, e.prefix) {
 			continue
 		}
-		function := at.spec.Programs[name].AttachTo
-		if _, known := at.sharing.functions[function]; !known {
+		function := at.config.Spec.Programs[name].AttachTo
+		if _, known := at.sharing.numbers[function]; !known {
 			continue
 		}
 		if writeProbe(e.kind+":"+e.group+"/"+e.name+" "+function) == nil {

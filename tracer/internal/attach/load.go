@@ -1,4 +1,4 @@
-package tracer
+package attach
 
 import (
 	"fmt"
@@ -7,23 +7,6 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 )
-
-// What an opening parses before it asks anything of the kernel. Tests, which open many tracers in
-// one process, keep it from one to the next (export_test.go): for one tracer it would only take
-// memory.
-var (
-	parsedPrograms = programsFor
-	parsedTypes    = btf.NewCache
-)
-
-// programsFor reads the build of the programs that a kernel's verifier is done with soonest:
-// see bpf/loop.h.
-func programsFor(v version) (*ebpf.CollectionSpec, error) {
-	if v.less(version{5, 17}) {
-		return loadBpf()
-	}
-	return loadLoops()
-}
 
 // loading is a program on its way into the kernel.
 type loading struct {
@@ -36,16 +19,16 @@ type loading struct {
 // loadAhead begins to load the programs by which the hooks are to be attached:
 // loading is work for the processors, attaching mostly waits for the kernel, and
 // only the attaching has an order. Each must be taken: by attaching its hook, or by leaveDue.
-func (at *attacher) loadAhead() {
-	queue := make(chan *loading, len(at.hooks)+1)
-	at.ahead = make(map[string]*loading, len(at.hooks)+1)
+func (at *Attacher) loadAhead() {
+	queue := make(chan *loading, len(at.config.Hooks)+1)
+	at.ahead = make(map[string]*loading, len(at.config.Hooks)+1)
 	begin := func(name string) {
 		at.ahead[name] = &loading{name: name, done: make(chan struct{})}
 		queue <- at.ahead[name]
 	}
-	begin(bpfProgTellDue)
-	for _, h := range at.hooks {
-		if name := h.programs(at.backend)[0]; at.attached[name] == nil {
+	begin(at.config.Due.Program)
+	for _, h := range at.config.Hooks {
+		if name := h.Programs(at.trampolines)[0]; at.hooks.attached[name] == nil {
 			begin(name)
 		}
 	}
@@ -61,7 +44,7 @@ func (at *attacher) loadAhead() {
 }
 
 // program gives the program to whoever attaches it, and closes it.
-func (at *attacher) program(name string) (*ebpf.Program, error) {
+func (at *Attacher) program(name string) (*ebpf.Program, error) {
 	l := at.ahead[name]
 	if l == nil {
 		return at.load(name)
@@ -73,21 +56,21 @@ func (at *attacher) program(name string) (*ebpf.Program, error) {
 
 // leaveDue loads the program that reports actors for the programs of probes (bpf/due.h),
 // and puts it into the map that they call it by. The map keeps it.
-func (at *attacher) leaveDue() error {
-	p, err := at.program(bpfProgTellDue)
+func (at *Attacher) leaveDue() error {
+	p, err := at.program(at.config.Due.Program)
 	if err != nil {
 		return fmt.Errorf("load the program that reports actors: %w", err)
 	}
 	defer p.Close()
-	if err := at.maps[bpfMapDueActor].Put(uint32(0), p); err != nil {
+	if err := at.hooks.maps[at.config.Due.Map].Put(uint32(0), p); err != nil {
 		return fmt.Errorf("store the program that reports actors: %w", err)
 	}
 	return nil
 }
 
-func (at *attacher) load(name string) (*ebpf.Program, error) {
-	spec := at.spec.Programs[name]
-	kernel, err := at.cache.Kernel()
+func (at *Attacher) load(name string) (*ebpf.Program, error) {
+	spec := at.config.Spec.Programs[name]
+	kernel, err := at.config.Cache.Kernel()
 	if err != nil {
 		return nil, err
 	}
@@ -99,17 +82,17 @@ func (at *attacher) load(name string) (*ebpf.Program, error) {
 	// 6.1 describes each system call twice, as defined and as the weak fallback of
 	// kernel/sys_ni.c; such a target the library refuses, and it gets a kprobe.
 	return loadProgram(name, &ebpf.CollectionSpec{
-		Maps:      at.spec.Maps,
+		Maps:      at.config.Spec.Maps,
 		Programs:  map[string]*ebpf.ProgramSpec{name: spec},
-		Types:     at.spec.Types,
-		ByteOrder: at.spec.ByteOrder,
+		Types:     at.config.Spec.Types,
+		ByteOrder: at.config.Spec.ByteOrder,
 	}, ebpf.CollectionOptions{
-		MapReplacements: at.maps,
+		MapReplacements: at.hooks.maps,
 		// The kernel's own types only. Left to itself, the library would read those
 		// of every module too, which may be unloaded meanwhile, and in 0.22 would
 		// write the kernel's types from several modules at once without a lock.
 		Programs: ebpf.ProgramOptions{KernelTypes: kernel},
-		Cache:    at.cache,
+		Cache:    at.config.Cache,
 	})
 }
 

@@ -1,4 +1,4 @@
-package tracer
+package attach
 
 import (
 	"fmt"
@@ -9,31 +9,19 @@ import (
 	"github.com/cilium/ebpf/link"
 )
 
-// choose is the backend of Auto, and why Fentry is not where it would be. What costs
-// nothing is asked first. Whether this kernel has trampolines shows when one is
-// attached: to a hook that is wanted anyway, and stays.
-func (at *attacher) choose() (Backend, string) {
-	if at.sharing != nil {
-		return Kprobe, ""
+// TryTrampolines asks whether functions can be hooked through BPF trampolines, entry and
+// return. It attaches that program first, whose hook is wanted anyway: it stays attached,
+// and nothing else needs to be asked.
+func (at *Attacher) TryTrampolines(program string) error {
+	if at.attachProgram(program) == nil {
+		return nil
 	}
-	if err := HaveNoPreemption(); err != nil {
-		return Kprobe, oneLine(err)
-	}
-	if at.attachProgram(bpfProgFexitFindModuleAll) == nil {
-		return Fentry, ""
-	}
-	if err := haveFentry(at.cache); err != nil {
-		return Kprobe, oneLine(err)
-	}
-	return Fentry, ""
+	return HaveTrampolines(at.config.Cache)
 }
 
-// HaveFentry asks whether functions can be hooked through BPF trampolines,
-// entry and return. It attaches a program that does nothing to do_init_module:
-// that a program loads is not enough on arm64 before 6.4 or so.
-func HaveFentry() error { return haveFentry(btf.NewCache()) }
-
-func haveFentry(cache *btf.Cache) error {
+// HaveTrampolines asks the same by programs that do nothing, on do_init_module. It attaches
+// them: that a program loads is not enough on arm64 before 6.4 or so.
+func HaveTrampolines(cache *btf.Cache) error {
 	const target = "do_init_module"
 	for _, kind := range []ebpf.AttachType{ebpf.AttachTraceFEntry, ebpf.AttachTraceFExit} {
 		if err := tryTracing(target, kind, cache); err != nil {
