@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"io/fs"
@@ -735,8 +736,7 @@ func leavingSlowly(w *world, t *testing.T) func() {
 // meanwhile, and an unload that stops waiting, both tell.
 func exitStuck(w *world, t *testing.T, way string) seen {
 	if way == "unload" {
-		out, _ := command("kmodtrace", "unload", "--json", "--timeout", "1s", "slowexit")
-		return ofResult(out)
+		return stopsWaiting(t)
 	}
 	watch := startWatch(t)
 	cmd := exec.Command("/bin/busybox", "rmmod", "slowexit")
@@ -751,6 +751,26 @@ func exitStuck(w *world, t *testing.T, way string) seen {
 	endSlowExit(t)
 	_ = cmd.Wait()
 	return s
+}
+
+// stopsWaiting gives what an unload says that waits for a second. Its thread, and so the process, is
+// in the exit for as long as that runs.
+func stopsWaiting(t *testing.T) seen {
+	cmd := exec.Command("kmodtrace", "unload", "--json", "--timeout", "1s", "slowexit")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadBytes('\n')
+	if err != nil {
+		t.Error(err)
+	}
+	endSlowExit(t)
+	_ = cmd.Wait() // with a status that says what the line does
+	return ofResult(line)
 }
 
 func requestCases() []causeCase {
