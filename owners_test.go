@@ -13,6 +13,7 @@ import (
 var owned = []struct{ what, text, owner string }{
 	{"what uname tells", "unix.Uname(", "internal/procfs"},
 	{"the id of the kernel's run", `proc/sys/kernel/random/boot_id"`, "internal/procfs"},
+	{"the number of the first pid namespace", "4026531836", "internal/procfs"},
 	{"how many references a module has", `, "refcnt")`, "internal/procfs"},
 	{"the endings of module files", `".ko.zst"`, "internal/modname"},
 	{"the words for taints", `"out-of-tree"`, "internal/taint"},

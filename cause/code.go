@@ -187,7 +187,7 @@ func Codes() []Meaning {
 			"The kernel prints \"unknown parameter 'P' ignored\".",
 			"kmodtrace info lists the module's parameters."},
 		{InitRefused, "load", "The module's own init refused.",
-			"Everything went well up to the module's own code, which returned an errno of its choice. Where that is EEXIST, the kernel answers EBUSY from 7.0 on: EEXIST is to mean that the module is loaded already.",
+			"Everything went well up to the module's own code, which returned an errno of its choice. Where that is EEXIST, kernels from 7.2 on answer EBUSY, because EEXIST means that the module is loaded already.",
 			"What the module printed is the reason, if it gave one: no such device, no resources, a parameter that makes no sense together with others."},
 		{InitCrashed, "load", "The module's own init crashed.",
 			"The kernel killed the thread that ran it for a fault (an oops); the system call never returns.",

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/internal/wire"
 	"golang.org/x/sys/unix"
 )
@@ -30,7 +31,7 @@ func findOpened(module string, most int) ([]openedFile, error) {
 	if err != nil && !errors.Is(err, ErrMoreUsers) {
 		return nil, fmt.Errorf("%w: %w", ErrOpenFiles, err)
 	}
-	if !inFirstPIDNamespace() {
+	if !procfs.InFirstPIDNamespace() {
 		err = errors.Join(err, ErrNamespace)
 	}
 	seen := make(map[[2]uint32]bool)
@@ -159,16 +160,4 @@ func openedPath(r *usersOpened) (path string, gone bool) {
 		return "", true
 	}
 	return wire.Printable(path), false
-}
-
-// inFirstPIDNamespace asks by the inode that the first pid namespace has on every
-// kernel (PROC_PID_INIT_INO). Without an answer it is taken for another.
-func inFirstPIDNamespace() bool {
-	const first = 0xeffffffc
-	info, err := os.Stat("/proc/self/ns/pid")
-	if err != nil {
-		return false
-	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	return ok && stat.Ino == first
 }

@@ -4,9 +4,9 @@ import (
 	"crypto/rand"
 	"os"
 	"runtime"
-	"syscall"
 	"unsafe"
 
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"golang.org/x/sys/unix"
 )
@@ -47,7 +47,7 @@ func (c *caller) work(ready chan struct{}) {
 		return
 	}
 	// Never unlocked: a thread with another name must not serve others.
-	if !inFirstPIDNamespace() {
+	if !procfs.InFirstPIDNamespace() {
 		c.name = "kmodtrace-" + rand.Text()[:5]
 		setThreadName(c.name)
 	}
@@ -72,18 +72,6 @@ func (c *caller) is(t tracer.Thread) bool {
 		return t.Comm == c.name
 	}
 	return t.TID == c.tid && t.PID == c.pid
-}
-
-// inFirstPIDNamespace asks by the inode that the first pid namespace has on every
-// kernel (PROC_PID_INIT_INO). Without an answer it is taken for another.
-func inFirstPIDNamespace() bool {
-	const first = 0xeffffffc
-	info, err := os.Stat("/proc/self/ns/pid")
-	if err != nil {
-		return false
-	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	return ok && stat.Ino == first
 }
 
 // setThreadName cannot fail for a name that is in memory.

@@ -57,13 +57,10 @@ func (l *lookout) missed(c *Correlator, now time.Duration) (done []Action) {
 	return done
 }
 
-// firstPIDNamespace is its number on all kernels (PROC_PID_INIT_INO).
-const firstPIDNamespace = "4026531836"
-
 // seesThreads tells whether /proc shows all threads by the numbers that events have.
 func seesThreads() bool {
 	self, err := os.Readlink("/proc/self")
-	if err != nil || self != strconv.Itoa(os.Getpid()) || procfs.PIDNamespace() != firstPIDNamespace {
+	if err != nil || self != strconv.Itoa(os.Getpid()) || !procfs.InFirstPIDNamespace() {
 		return false
 	}
 	for _, file := range []string{"/proc/2/comm", "/proc/self/syscall"} { // of a thread that all see but where they are hidden

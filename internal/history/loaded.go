@@ -142,7 +142,7 @@ func doubtText(ctx context.Context, r *journal.Reader, d journal.Doubt) (string,
 	case journal.NotWatched:
 		return "nobody watched at that time: what is listed was loaded at the last record before it, " + of, nil
 	case journal.ClockSet:
-		return "the clock was changed: that time occurred twice or not at all, for the clock was set (record " + of + "): what is listed is for the last time before the next step", nil
+		return "the clock was changed (record " + of + "): that time occurred twice or not at all; the list is for the last time before the next step", nil
 	case journal.NoInventory:
 		return "what had been loaded before the watching began was never looked at: more may have been loaded than is listed", nil
 	}

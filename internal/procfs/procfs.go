@@ -173,6 +173,10 @@ func PIDNamespace() string {
 	return strings.Trim(name, "pid:[]")
 }
 
+// InFirstPIDNamespace reports whether this process is in the first pid namespace, whose number is the
+// same on every kernel (PROC_PID_INIT_INO). Without an answer it is taken for another.
+func InFirstPIDNamespace() bool { return PIDNamespace() == "4026531836" }
+
 // System is what uname tells.
 type System struct {
 	Node    string // the host's name
