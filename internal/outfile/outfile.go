@@ -19,11 +19,11 @@ import (
 // before is. It never goes through a link of somebody else's, nor into a file that was
 // there already.
 type File struct {
-	path   string // as it was asked for
-	name   string // of what it will be, in its folder
-	Temp   *os.File
-	folder *os.File // nil for what is written to as it is: a device or a pipe
-	done   bool
+	path      string // as it was asked for
+	name      string // of what it will be, in its directory
+	Temp      *os.File
+	directory *os.File // nil for what is written to as it is: a device or a pipe
+	done      bool
 }
 
 // Create begins a file, or errs where there can be none.
@@ -47,17 +47,17 @@ func Create(path string) (*File, error) {
 	if resolveErr != nil {
 		return nil, writeError(path, resolveErr)
 	}
-	folder, err := openFolder(filepath.Dir(real))
+	directory, err := openDirectory(filepath.Dir(real))
 	if err != nil {
 		return nil, writeError(path, err)
 	}
 	temp := ".kmodtrace-" + rand.Text()
-	fd, err := unix.Openat(int(folder.Fd()), temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, uint32(mode))
+	fd, err := unix.Openat(int(directory.Fd()), temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, uint32(mode))
 	if err != nil {
-		folder.Close()
+		directory.Close()
 		return nil, writeError(path, err)
 	}
-	return &File{path: path, name: filepath.Base(real), Temp: os.NewFile(uintptr(fd), temp), folder: folder}, nil
+	return &File{path: path, name: filepath.Base(real), Temp: os.NewFile(uintptr(fd), temp), directory: directory}, nil
 }
 
 // errNoReader is a pipe that would be written to in vain.
@@ -81,7 +81,7 @@ func openDirect(path string) (*os.File, error) {
 func (f *File) Commit(content []byte) error {
 	f.done = true
 	_, err := f.Temp.Write(content)
-	if err == nil && f.folder != nil {
+	if err == nil && f.directory != nil {
 		err = f.Temp.Sync()
 	}
 	return writeError(f.path, f.end(errors.Join(err, f.Temp.Close())))
@@ -99,17 +99,17 @@ func (f *File) Begin() (*os.File, error) {
 
 // end gives the file its name, or takes it away after an error.
 func (f *File) end(err error) error {
-	if f.folder == nil {
+	if f.directory == nil {
 		return err
 	}
-	dir := int(f.folder.Fd())
+	dir := int(f.directory.Fd())
 	if err == nil {
 		err = unix.Renameat(dir, f.Temp.Name(), dir, f.name)
 	}
 	if err != nil {
 		_ = unix.Unlinkat(dir, f.Temp.Name(), 0)
 	}
-	_ = f.folder.Close()
+	_ = f.directory.Close()
 	return err
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 // TestNewFile: a file is there whole or not at all, with the mode that it had, where a
-// link points to; and what is no file is written to as it is.
+// link points to; and what is not a file is written to as it is.
 func TestNewFile(t *testing.T) {
 	dir := t.TempDir()
 	path, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
@@ -49,7 +49,7 @@ func TestNewFile(t *testing.T) {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
 	if left, _ := os.ReadDir(dir); len(left) != 2 {
-		t.Errorf("left in the folder: %v", left)
+		t.Errorf("left in the directory: %v", left)
 	}
 }
 
@@ -92,14 +92,14 @@ func TestNewFileLinks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"folder", "other"} {
+	for _, name := range []string{"directory", "other"} {
 		if err := os.Mkdir(in(name), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	link("folder/target", "dangling")
+	link("directory/target", "dangling")
 	link("dangling", "twice")
-	link("folder/../folder", "around")
+	link("directory/../directory", "around")
 	link("round", "round")
 	write := func(path, text string) error {
 		f, err := Create(path)
@@ -109,11 +109,11 @@ func TestNewFileLinks(t *testing.T) {
 		defer f.Abandon()
 		return f.Commit([]byte(text))
 	}
-	for _, name := range []string{"dangling", "twice", "around/target", "folder/./../folder//target"} {
+	for _, name := range []string{"dangling", "twice", "around/target", "directory/./../directory//target"} {
 		if err := write(in(name), name); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if got, err := os.ReadFile(in("folder/target")); err != nil || string(got) != name {
+		if got, err := os.ReadFile(in("directory/target")); err != nil || string(got) != name {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
 	}
@@ -122,7 +122,7 @@ func TestNewFileLinks(t *testing.T) {
 			t.Errorf("the link %s is gone: %v", name, err)
 		}
 	}
-	for name, want := range map[string]error{"round": unix.ELOOP, "none/file": unix.ENOENT, "folder/target/x": unix.ENOTDIR, "": unix.ENOENT} {
+	for name, want := range map[string]error{"round": unix.ELOOP, "none/file": unix.ENOENT, "directory/target/x": unix.ENOTDIR, "": unix.ENOENT} {
 		path := in(name)
 		if name == "" {
 			path = ""

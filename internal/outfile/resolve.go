@@ -83,9 +83,9 @@ func trusted(info fs.FileInfo) bool {
 	return own == 0 && err == nil && uint64(stat.Uid) == caller
 }
 
-// openFolder opens a folder by a name without links: what somebody makes a link meanwhile
+// openDirectory opens a directory by a name without links: what somebody makes a link meanwhile
 // is not followed.
-func openFolder(path string) (*os.File, error) {
+func openDirectory(path string) (*os.File, error) {
 	fd, err := unix.Openat2(unix.AT_FDCWD, path, &unix.OpenHow{
 		Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS,
 	})
@@ -93,7 +93,7 @@ func openFolder(path string) (*os.File, error) {
 		fd, err = unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open folder: %w", err)
+		return nil, fmt.Errorf("open directory: %w", err)
 	}
 	return os.NewFile(uintptr(fd), path), nil
 }

@@ -34,7 +34,7 @@ func TestCheck(t *testing.T) {
 	}{
 		{"a file that is not there", func(*testing.T, string) string { return "new" }, Rules{}, ""},
 		{"our own file", func(t *testing.T, dir string) string { return file(t, dir, "f") }, Rules{}, ""},
-		{"in a directory of ours", func(t *testing.T, dir string) string { return file(t, folder(t, dir, "sub", 0o755, 0, 0), "f") }, Rules{}, ""},
+		{"in a directory of ours", func(t *testing.T, dir string) string { return file(t, directory(t, dir, "sub", 0o755, 0, 0), "f") }, Rules{}, ""},
 		{"no directory", func(*testing.T, string) string { return "no/f" }, Rules{}, "no such file"},
 		{"a file of somebody's", func(t *testing.T, dir string) string {
 			path := file(t, dir, "f")
@@ -62,56 +62,56 @@ func TestCheck(t *testing.T) {
 			must(t, unix.Mkfifo(filepath.Join(dir, "p"), 0o600))
 			return "p"
 		}, Rules{}, "not a regular file"},
-		{"a directory", func(t *testing.T, dir string) string { folder(t, dir, "d", 0o755, 0, 0); return "d" }, Rules{}, "not a regular file"},
+		{"a directory", func(t *testing.T, dir string) string { directory(t, dir, "d", 0o755, 0, 0); return "d" }, Rules{}, "not a regular file"},
 		{"a directory of somebody's", func(t *testing.T, dir string) string {
-			return file(t, folder(t, dir, "sub", 0o755, somebody, 0), "f")
+			return file(t, directory(t, dir, "sub", 0o755, somebody, 0), "f")
 		}, Rules{Sticky: true}, "user 54321 owns this directory"},
 		{"above a directory of ours one of somebody's", func(t *testing.T, dir string) string {
-			return file(t, folder(t, folder(t, dir, "theirs", 0o755, somebody, 0), "ours", 0o700, 0, 0), "f")
+			return file(t, directory(t, directory(t, dir, "theirs", 0o755, somebody, 0), "ours", 0o700, 0, 0), "f")
 		}, Rules{Sticky: true}, "user 54321 owns this directory"},
 		{"a directory that all may write", func(t *testing.T, dir string) string {
-			return file(t, folder(t, dir, "sub", 0o777, 0, 0), "f")
+			return file(t, directory(t, dir, "sub", 0o777, 0, 0), "f")
 		}, Rules{Sticky: true}, "everybody may write this directory"},
 		{"above, one that all may write", func(t *testing.T, dir string) string {
-			return file(t, folder(t, folder(t, dir, "all", 0o777, 0, 0), "ours", 0o700, 0, 0), "f")
+			return file(t, directory(t, directory(t, dir, "all", 0o777, 0, 0), "ours", 0o700, 0, 0), "f")
 		}, Rules{Sticky: true}, "everybody may write this directory"},
 		{"one that a group may write", func(t *testing.T, dir string) string {
-			return file(t, folder(t, dir, "sub", 0o775, 0, 1001), "f")
+			return file(t, directory(t, dir, "sub", 0o775, 0, 1001), "f")
 		}, Rules{SystemGroups: true}, "group 1001 may write"},
 		{"one that a system group may write", func(t *testing.T, dir string) string {
-			return file(t, folder(t, dir, "sub", 0o775, 0, 104), "f")
+			return file(t, directory(t, dir, "sub", 0o775, 0, 104), "f")
 		}, Rules{}, "group 104 may write"},
 		{"one that a system group may write, accepted", func(t *testing.T, dir string) string {
-			return file(t, folder(t, dir, "sub", 0o775, 0, 104), "f")
+			return file(t, directory(t, dir, "sub", 0o775, 0, 104), "f")
 		}, Rules{SystemGroups: true}, ""},
 		{"one that root's group may write", func(t *testing.T, dir string) string {
-			return file(t, folder(t, dir, "sub", 0o775, 0, 0), "f")
+			return file(t, directory(t, dir, "sub", 0o775, 0, 0), "f")
 		}, Rules{}, ""},
 		{"in a sticky one", func(t *testing.T, dir string) string {
-			return file(t, folder(t, dir, "tmp", 0o777|os.ModeSticky, 0, 0), "f")
+			return file(t, directory(t, dir, "tmp", 0o777|os.ModeSticky, 0, 0), "f")
 		}, Rules{}, "everybody may make files"},
 		{"in a sticky one, accepted", func(t *testing.T, dir string) string {
-			return file(t, folder(t, dir, "tmp", 0o777|os.ModeSticky, 0, 0), "f")
+			return file(t, directory(t, dir, "tmp", 0o777|os.ModeSticky, 0, 0), "f")
 		}, Rules{Sticky: true}, ""},
 		{"below a sticky one", func(t *testing.T, dir string) string {
-			return file(t, folder(t, folder(t, dir, "tmp", 0o777|os.ModeSticky, 0, 0), "ours", 0o700, 0, 0), "f")
+			return file(t, directory(t, directory(t, dir, "tmp", 0o777|os.ModeSticky, 0, 0), "ours", 0o700, 0, 0), "f")
 		}, Rules{}, ""},
 		{"below a sticky one, in somebody's", func(t *testing.T, dir string) string {
-			return file(t, folder(t, folder(t, dir, "tmp", 0o777|os.ModeSticky, 0, 0), "theirs", 0o700, somebody, 0), "f")
+			return file(t, directory(t, directory(t, dir, "tmp", 0o777|os.ModeSticky, 0, 0), "theirs", 0o700, somebody, 0), "f")
 		}, Rules{Sticky: true}, "user 54321 owns this directory"},
 		{"by a link of ours", func(t *testing.T, dir string) string {
-			file(t, folder(t, dir, "sub", 0o755, 0, 0), "f")
+			file(t, directory(t, dir, "sub", 0o755, 0, 0), "f")
 			must(t, os.Symlink("sub", filepath.Join(dir, "way")))
 			return "way/f"
 		}, Rules{}, ""},
 		{"by a link of ours to a bad place", func(t *testing.T, dir string) string {
-			file(t, folder(t, dir, "sub", 0o777, 0, 0), "f")
+			file(t, directory(t, dir, "sub", 0o777, 0, 0), "f")
 			must(t, os.Symlink(filepath.Join(dir, "sub"), filepath.Join(dir, "way")))
 			return "way/f"
 		}, Rules{Sticky: true}, "everybody may write this directory"},
 		{"by somebody's link in a sticky directory", func(t *testing.T, dir string) string {
-			file(t, folder(t, dir, "sub", 0o755, 0, 0), "f")
-			way := filepath.Join(folder(t, dir, "tmp", 0o777|os.ModeSticky, 0, 0), "way")
+			file(t, directory(t, dir, "sub", 0o755, 0, 0), "f")
+			way := filepath.Join(directory(t, dir, "tmp", 0o777|os.ModeSticky, 0, 0), "way")
 			must(t, os.Symlink(filepath.Join(dir, "sub"), way), os.Lchown(way, somebody, 0))
 			return "tmp/way/f"
 		}, Rules{Sticky: true}, "user 54321 owns this link"},
@@ -120,7 +120,7 @@ func TestCheck(t *testing.T) {
 			return "a/f"
 		}, Rules{}, "too many levels"},
 		{"back up out of somebody's", func(t *testing.T, dir string) string {
-			folder(t, dir, "theirs", 0o755, somebody, 0)
+			directory(t, dir, "theirs", 0o755, somebody, 0)
 			must(t, os.Symlink("theirs/..", filepath.Join(dir, "way")))
 			file(t, dir, "f")
 			return "way/f"
@@ -162,7 +162,7 @@ func file(t *testing.T, dir, name string) string {
 	return path
 }
 
-func folder(t *testing.T, dir, name string, mode os.FileMode, uid, gid int) string {
+func directory(t *testing.T, dir, name string, mode os.FileMode, uid, gid int) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
 	must(t, os.Mkdir(path, 0o700), os.Chown(path, uid, gid), os.Chmod(path, mode))

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MaxLine bounds a line of such files; a longer one is no line of what they are.
+// MaxLine bounds a line of such files; a longer one is not a line of what they are.
 const MaxLine = 1 << 20
 
 // FirstLine gives the first line of a small file, and nothing where it cannot be read.
@@ -112,10 +112,24 @@ func RefCount(root, module string) (int, error) {
 // maxCount bounds the text of a number.
 const maxCount = 64
 
-// BootIDFile is where the kernel names its run, below the root folder.
+// Tainted gives the mask of the running kernel's taints (Documentation/admin-guide/tainted-kernels.rst).
+func Tainted(root string) (uint64, error) {
+	path := filepath.Join(root, "proc/sys/kernel/tainted")
+	text, err := ReadFile(path, maxCount)
+	if err != nil {
+		return 0, err
+	}
+	mask, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", path, err)
+	}
+	return mask, nil
+}
+
+// BootIDFile is where the kernel names its run, below the root directory.
 const BootIDFile = "proc/sys/kernel/random/boot_id"
 
-// BootID gives the id of the kernel's run, from the folder that holds proc.
+// BootID gives the id of the kernel's run, from the directory that holds proc.
 func BootID(root string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(root, BootIDFile))
 	return strings.TrimSpace(string(text)), err
@@ -150,7 +164,7 @@ func ParseSymbol(line []byte) (Symbol, bool) {
 }
 
 // HasSymbol tells whether the running kernel has a function or variable of this name, also
-// where it hides the addresses. The list is long. root is the folder that holds proc.
+// where it hides the addresses. The list is long. root is the directory that holds proc.
 func HasSymbol(root, name string) (bool, error) {
 	f, err := os.Open(filepath.Join(root, "proc/kallsyms"))
 	if err != nil {

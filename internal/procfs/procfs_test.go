@@ -1,7 +1,9 @@
 package procfs
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -69,7 +71,7 @@ func TestLockdownMode(t *testing.T) {
 	}
 }
 
-// TestFirstLine: what is no small regular file has no line, and nothing hangs.
+// TestFirstLine: what is not a small regular file has no line, and nothing hangs.
 func TestFirstLine(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {
@@ -100,5 +102,32 @@ func TestRunning(t *testing.T) {
 	}
 	if id, err := BootID("/"); err != nil || len(id) != 36 {
 		t.Errorf("%q, %v", id, err)
+	}
+}
+
+func TestTainted(t *testing.T) {
+	root := t.TempDir()
+	if _, err := Tainted(root); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("nothing there: %v", err)
+	}
+	file := filepath.Join(root, "proc/sys/kernel/tainted")
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]uint64{"0\n": 0, "12800\n": 12800, "18446744073709551615\n": 1<<64 - 1} {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Tainted(root); err != nil || got != want {
+			t.Errorf("%q: %d, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "-1\n", "many\n", strings.Repeat("1", 1000)} {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Tainted(root); err == nil {
+			t.Errorf("%q: %d", text, got)
+		}
 	}
 }
