@@ -9,23 +9,23 @@ import (
 )
 
 // Options say what to build for, and where to. Nil and the zero value are the running
-// kernel, into the folder of the sources.
+// kernel, into the directory of the sources.
 type Options struct {
-	// Kernel is the release of an installed kernel, or a folder with a kernel's headers or
-	// its built source: what has a slash is a folder.
+	// Kernel is the release of an installed kernel, or a directory with a kernel's headers or
+	// its built source: what has a slash is a directory.
 	Kernel string
-	// Out is the folder for the modules, made if need be. Nothing is written to the
-	// folder of the sources then.
+	// Out is the directory for the modules, made if need be. Nothing is written to the
+	// directory of the sources then.
 	Out string
-	// Symbols are Module.symvers files, or the folders that hold one, of modules whose
+	// Symbols are Module.symvers files, or the directories that hold one, of modules whose
 	// symbols these use.
 	Symbols []string
 	// Variables are NAME=VALUE for make's command line, as in V=1 or KCFLAGS=-DDEBUG.
 	Variables []string
 	// Output takes what make and the compiler say. Nil drops it.
 	Output io.Writer
-	// Cache is a folder for what makes the next build quick. Empty is kmodtrace/kbuild in
-	// the user's cache folder.
+	// Cache is a directory for what makes the next build quick. Empty is kmodtrace/kbuild in
+	// the user's cache directory.
 	Cache string
 	// Root is where the system's own files are looked up; empty is "/".
 	Root string
@@ -59,8 +59,8 @@ type Module struct {
 	Changed bool `json:"changed"`
 }
 
-// Build builds the modules of one folder, or of C files of one folder that become a
-// module each. No path is the current folder. A result comes with an error too: it says how
+// Build builds the modules of one directory, or of C files of one directory that become a
+// module each. No path is the current directory. A result comes with an error too: it says how
 // far the build came. When ctx ends the build is stopped, with every process of it.
 func Build(ctx context.Context, paths []string, opts *Options) (*Result, error) {
 	if opts == nil {
@@ -90,7 +90,7 @@ func (b *build) run(ctx context.Context, paths []string) (err error) {
 	if err := b.prepare(); err != nil {
 		return b.failed(ctx, err)
 	}
-	b.mirror, err = openMirror(ctx, b.cacheDir(), b.sources, b.result.Kernel.Folder, b.Output)
+	b.mirror, err = openMirror(ctx, b.cacheDir(), b.sources, b.result.Kernel.Directory, b.Output)
 	if err != nil {
 		return b.failed(ctx, err)
 	}

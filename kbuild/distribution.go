@@ -4,9 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/kmodtrace/kmodtrace/internal/lazyregexp"
 )
 
 // Distribution is one of Linux's, as /etc/os-release has it.
@@ -92,9 +93,9 @@ func (d Distribution) without(t thing) string {
 		return "install " + t.name
 	}
 	if d.family == unknownFamily {
-		return "install the headers of kernel " + t.of + ", or give their folder by --kernel"
+		return "install the headers of kernel " + t.of + ", or give their directory by --kernel"
 	}
-	return t.of + " is no kernel of " + d.Name + "'s: who built it has its headers; give their folder by --kernel"
+	return t.of + " is not a kernel of " + d.Name + "'s: who built it has its headers; give their directory by --kernel"
 }
 
 // headersPackage derives the package from the release: each distribution has its
@@ -113,7 +114,7 @@ func (d Distribution) headersPackage(release string) (string, bool) {
 }
 
 type headersForm struct {
-	release *regexp.Regexp
+	release *lazyregexp.Regexp
 	name    string // of the package; $1 is the release's part
 }
 
@@ -123,18 +124,18 @@ const debianRelease = `^(\d+\.[\d.]+(?:-\d+(?:\.deb[\d.]+)?|\+deb\d+\w*)(?:-[a-z
 
 var headerPackages = map[family][]headersForm{
 	debian: {
-		{regexp.MustCompile(debianRelease), "linux-headers-$1"},
-		{regexp.MustCompile(`^(\d.*\+rpt-rpi-\w+)$`), "linux-headers-$1"},
-		{regexp.MustCompile(`^(\d.*-pve)$`), "proxmox-headers-$1"},
+		{lazyregexp.New(debianRelease), "linux-headers-$1"},
+		{lazyregexp.New(`^(\d.*\+rpt-rpi-\w+)$`), "linux-headers-$1"},
+		{lazyregexp.New(`^(\d.*-pve)$`), "proxmox-headers-$1"},
 	},
-	ubuntu: {{regexp.MustCompile(`^(\d+\.\d+\.\d+-\d+-[a-z][a-z0-9-]*)$`), "linux-headers-$1"}},
-	fedora: {{regexp.MustCompile(`^(\d.*\.(?:fc|el|amzn)\d+.*\.\w+)$`), "kernel-devel-$1"}},
+	ubuntu: {{lazyregexp.New(`^(\d+\.\d+\.\d+-\d+-[a-z][a-z0-9-]*)$`), "linux-headers-$1"}},
+	fedora: {{lazyregexp.New(`^(\d.*\.(?:fc|el|amzn)\d+.*\.\w+)$`), "kernel-devel-$1"}},
 	arch: {
-		{regexp.MustCompile(`^\d.*-(lts|zen|hardened|rt|rt-lts)$`), "linux-$1-headers"},
-		{regexp.MustCompile(`^\d.*-arch\d+-\d+$`), "linux-headers"},
+		{lazyregexp.New(`^\d.*-(lts|zen|hardened|rt|rt-lts)$`), "linux-$1-headers"},
+		{lazyregexp.New(`^\d.*-arch\d+-\d+$`), "linux-headers"},
 	},
-	suse:   {{regexp.MustCompile(`^(\d[0-9.]*-[0-9.]+)-([a-z]\w*)$`), "kernel-$2-devel=$1"}},
-	alpine: {{regexp.MustCompile(`^\d.*-(lts|virt|stable|rpi)$`), "linux-$1-dev"}},
+	suse:   {{lazyregexp.New(`^(\d[0-9.]*-[0-9.]+)-([a-z]\w*)$`), "kernel-$2-devel=$1"}},
+	alpine: {{lazyregexp.New(`^\d.*-(lts|virt|stable|rpi)$`), "linux-$1-dev"}},
 }
 
 // compilerPackage names the compiler's package. Debian has one for each version; the
@@ -185,7 +186,7 @@ func (d Distribution) programPackage(name string) (string, bool) {
 }
 
 // versioned is a compiler as Debian calls it and its package.
-var versioned = regexp.MustCompile(`^(?:gcc|clang)-\d+$`)
+var versioned = lazyregexp.New(`^(?:gcc|clang)-\d+$`)
 
 // libraryPackage names the package of a library that the headers' own programs use.
 func (d Distribution) libraryPackage(name string) (string, bool) {

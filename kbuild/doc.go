@@ -6,15 +6,15 @@
 // # Where it builds
 //
 // Kbuild writes a dozen files beside each source, and stands no blanks, colons or
-// dollars in the path of the folder. So it never works in the user's folder, but in a
-// mirror of it: folders of its own, with links to the user's files. The mirror is kept in
+// dollars in the path of the directory. So it never works in the user's directory, but in a
+// mirror of it: directories of its own, with links to the user's files. The mirror is kept in
 // the user's cache, and so the next build compiles only what changed. The modules, and
 // Module.symvers when they export something, are put where they belong when all are
-// there, each in one step. A folder without rules, and single C files, have theirs written
+// there, each in one step. A directory without rules, and single C files, have theirs written
 // into the mirror.
 //
-// Above the mirrored folder stand mirrors of its parents, so that what a source takes
-// from "../include" is found. What is compiled by a path that leaves the folder
+// Above the mirrored directory stand mirrors of its parents, so that what a source takes
+// from "../include" is found. What is compiled by a path that leaves the directory
 // (obj-m := ../other/x.o) is written where that path leads, as by make itself.
 //
 // # What it costs

@@ -6,18 +6,18 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"unicode"
 
+	"github.com/kmodtrace/kmodtrace/internal/lazyregexp"
 	"github.com/kmodtrace/kmodtrace/internal/procfs"
 )
 
-// Headers are what is compiled against: a folder that the kernel's packager, or the
+// Headers are what is compiled against: a directory that the kernel's packager, or the
 // kernel's own build, has left.
 type Headers struct {
-	Folder  string `json:"headers"` // its real path
-	Release string `json:"release"` // that modules are for, as uname -r has it
+	Directory string `json:"headers"` // its real path
+	Release   string `json:"release"` // that modules are for, as uname -r has it
 	// Version tells builds of one release apart, as uname -v has it. Empty where the
 	// headers do not say it.
 	Version string `json:"version,omitempty"`
@@ -50,8 +50,8 @@ func (s system) headers(kernel string) (*Headers, error) {
 	if release == "" {
 		release = procfs.Uname().Release
 	}
-	for _, folder := range s.headerFolders(release) {
-		h, err := readHeaders(folder)
+	for _, directory := range s.headerDirectories(release) {
+		h, err := readHeaders(directory)
 		if err == nil || !errors.Is(err, fs.ErrNotExist) {
 			return h, err
 		}
@@ -59,9 +59,9 @@ func (s system) headers(kernel string) (*Headers, error) {
 	return nil, &lacks{thing: headersThing, of: release}
 }
 
-// headerFolders are where the distributions keep them. The first is a link that
+// headerDirectories are where the distributions keep them. The first is a link that
 // every one of them makes; it dangles, or is missing, when only the kernel itself is there.
-func (s system) headerFolders(release string) []string {
+func (s system) headerDirectories(release string) []string {
 	return []string{
 		s.path("lib/modules", release, "build"),
 		s.path("usr/lib/modules", release, "build"),
@@ -74,15 +74,15 @@ func (s system) headerFolders(release string) []string {
 var errUnprepared = errors.New("a kernel's source that modules cannot be built with: run make modules_prepare in it, or better build that kernel")
 
 // readHeaders reads what headers say about themselves.
-func readHeaders(folder string) (*Headers, error) {
-	real, err := realPath(folder)
+func readHeaders(directory string) (*Headers, error) {
+	real, err := realPath(directory)
 	if err != nil {
-		return nil, plainPathError("read headers", folder, err)
+		return nil, plainPathError("read headers", directory, err)
 	}
 	if strings.ContainsAny(real, " :%$#") {
 		return nil, &Error{Op: "read headers", Path: real, Err: errors.New("kbuild cannot work in a path with blanks, colons or the like")}
 	}
-	h := &Headers{Folder: real}
+	h := &Headers{Directory: real}
 	if h.Release = defined(filepath.Join(real, "include/generated/utsrelease.h"), "UTS_RELEASE"); h.Release == "" {
 		return nil, headersProblem(real)
 	}
@@ -100,19 +100,19 @@ func readHeaders(folder string) (*Headers, error) {
 	return h, nil
 }
 
-// headersProblem tells what a folder is that has no headers in it.
-func headersProblem(folder string) error {
+// headersProblem tells what a directory is that has no headers in it.
+func headersProblem(directory string) error {
 	err := fmt.Errorf("no kernel's headers in it")
-	if exists(filepath.Join(folder, "Kconfig")) || exists(filepath.Join(folder, "Kbuild")) {
+	if exists(filepath.Join(directory, "Kconfig")) || exists(filepath.Join(directory, "Kbuild")) {
 		err = errUnprepared
-	} else if entries, _ := os.ReadDir(folder); len(entries) == 0 {
+	} else if entries, _ := os.ReadDir(directory); len(entries) == 0 {
 		err = fs.ErrNotExist // what a removed package leaves
 	}
-	return &Error{Op: "read headers", Path: folder, Err: err}
+	return &Error{Op: "read headers", Path: directory, Err: err}
 }
 
 // definition is one of C's, of a text.
-var definition = regexp.MustCompile(`(?m)^#define\s+(\w+)\s+"(.*)"`)
+var definition = lazyregexp.New(`(?m)^#define\s+(\w+)\s+"(.*)"`)
 
 // defined gives the text that a header defines a name to be, or "".
 func defined(path, name string) string {
@@ -129,7 +129,7 @@ func defined(path, name string) string {
 }
 
 // mismatch says in which way the headers are not those of the kernel that was asked for.
-// A folder that was named is right by definition.
+// A directory that was named is right by definition.
 func (s system) mismatch(h *Headers, asked string) []string {
 	if strings.Contains(asked, "/") {
 		return nil
@@ -144,7 +144,7 @@ func mismatched(h *Headers, asked, release, version string) []string {
 	}
 	switch {
 	case h.Release != release:
-		return []string{fmt.Sprintf("the headers in %s are for kernel %s, not %s: its modules will be refused there", h.Folder, h.Release, release)}
+		return []string{fmt.Sprintf("the headers in %s are for kernel %s, not %s: its modules will be refused there", h.Directory, h.Release, release)}
 	case version != "" && h.Version != "" && h.Version != version:
 		return []string{fmt.Sprintf("the headers are of another build of %s (%q) than the kernel that runs (%q): reboot into the newer one, or install the other's headers",
 			release, h.Version, version)}

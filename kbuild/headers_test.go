@@ -9,9 +9,9 @@ import (
 )
 
 // fakeHeaders writes what headers say about themselves.
-func fakeHeaders(t *testing.T, folder, release, version, compiler string) {
+func fakeHeaders(t *testing.T, directory, release, version, compiler string) {
 	t.Helper()
-	generated := filepath.Join(folder, "include/generated")
+	generated := filepath.Join(directory, "include/generated")
 	writeFile(t, filepath.Join(generated, "utsrelease.h"), "#define UTS_RELEASE \""+release+"\"\n")
 	writeFile(t, filepath.Join(generated, "compile.h"), "/* x */\n#define UTS_MACHINE\t\t\"x86_64\"\n#define UTS_VERSION \""+version+"\"\n")
 	writeFile(t, filepath.Join(generated, "autoconf.h"), "#define CONFIG_64BIT 1\n#define CONFIG_CC_VERSION_TEXT \""+compiler+"\"\n")

@@ -32,7 +32,7 @@ func (b *build) judge(err error, heard *listener) error {
 		return nil
 	case heard.full:
 		return &FailedError{Complaint: unix.ENOSPC.Error() + " where builds are kept, in " + b.mirror.root,
-			Advice: "KMODTRACE_CACHE=FOLDER keeps them elsewhere", Err: errors.Join(unix.ENOSPC, err)}
+			Advice: "KMODTRACE_CACHE=DIR keeps them elsewhere", Err: errors.Join(unix.ENOSPC, err)}
 	case len(heard.missing) > 0 && !hasErrors(heard.diagnostics):
 		return &MissingError{Kernel: b.result.Kernel.Release, things: heard.missing, Distribution: system{root: b.Root}.distribution()}
 	}

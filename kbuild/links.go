@@ -5,15 +5,16 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kmodtrace/kmodtrace/internal/lazyregexp"
 )
 
-// maxEntries bounds what is taken for a module's folder: whoever names their home by
+// maxEntries bounds what is taken for a module's directory: whoever names their home by
 // mistake should get an error.
 const maxEntries = 20_000
 
@@ -24,17 +25,17 @@ func (m *mirror) update(s *sources, symbols []string) error {
 			return err
 		}
 	}
-	if err := os.MkdirAll(m.folder, 0o755); err != nil {
+	if err := os.MkdirAll(m.directory, 0o755); err != nil {
 		return err
 	}
-	if err := m.mirrorParents(s.folder); err != nil {
+	if err := m.mirrorParents(s.directory); err != nil {
 		return err
 	}
 	u := &updater{own: s.rules, deep: len(s.files) == 0, skip: filepath.Dir(m.root)}
-	if err := u.folder(s.folder, m.folder); err != nil {
+	if err := u.directory(s.directory, m.directory); err != nil {
 		return err
 	}
-	if err := settleRules(filepath.Join(m.folder, "Kbuild"), s.rules); err != nil {
+	if err := settleRules(filepath.Join(m.directory, "Kbuild"), s.rules); err != nil {
 		return err
 	}
 	return m.linkSymbols(symbols)
@@ -42,10 +43,10 @@ func (m *mirror) update(s *sources, symbols []string) error {
 
 func (m *mirror) unfinished() string { return filepath.Join(m.root, "unfinished") }
 
-// mirrorParents links what lies beside each folder on the way to the sources. A
-// folder that cannot be listed is left out, with what a source may want from there.
-func (m *mirror) mirrorParents(folder string) error {
-	for from, to := folder, m.folder; from != "/"; {
+// mirrorParents links what lies beside each directory on the way to the sources. A
+// directory that cannot be listed is left out, with what a source may want from there.
+func (m *mirror) mirrorParents(directory string) error {
+	for from, to := directory, m.directory; from != "/"; {
 		down := filepath.Base(to)
 		from, to = filepath.Dir(from), filepath.Dir(to)
 		entries, err := os.ReadDir(from)
@@ -54,7 +55,7 @@ func (m *mirror) mirrorParents(folder string) error {
 		}
 		want := map[string]target{}
 		for _, entry := range entries {
-			if entry.Name() != down { // of a folder nothing is asked: it may be on a machine that does not answer
+			if entry.Name() != down { // of a directory nothing is asked: it may be on a machine that does not answer
 				want[entry.Name()] = target{filepath.Join(from, entry.Name()), entry.Type().IsRegular()}
 			}
 		}
@@ -97,15 +98,15 @@ func (m *mirror) symbols() []string {
 	return found
 }
 
-// updater brings mirrored folders up to date.
+// updater brings mirrored directories up to date.
 type updater struct {
-	own  string // rules that stand for the folder's
-	deep bool   // mirror folders in the folder too, for objects are made in them
-	skip string // the folder of all mirrors: a mirror of itself would grow for ever
+	own  string // rules that stand for the directory's
+	deep bool   // mirror directories in the directory too, for objects are made in them
+	skip string // the directory of all mirrors: a mirror of itself would grow for ever
 	seen int
 }
 
-func (u *updater) folder(from, to string) error {
+func (u *updater) directory(from, to string) error {
 	entries, err := os.ReadDir(from)
 	if errors.Is(err, os.ErrPermission) && u.seen > 0 {
 		return nil // below the sources: whoever wants something from there will say so
@@ -121,14 +122,14 @@ func (u *updater) folder(from, to string) error {
 		names[entry.Name()] = true
 	}
 	want := map[string]target{}
-	var folders []string
+	var directories []string
 	for _, entry := range entries {
 		name := entry.Name()
 		switch {
 		case made(name, names), u.own != "" && (name == "Kbuild" || name == "Makefile"):
 		case entry.IsDir() && filepath.Join(from, name) == u.skip:
 		case entry.IsDir() && u.deep && !strings.HasPrefix(name, ".") && !strings.ContainsFunc(name, unsafeRune):
-			folders = append(folders, name)
+			directories = append(directories, name)
 		default:
 			want[name] = target{filepath.Join(from, name), !entry.IsDir()}
 		}
@@ -136,13 +137,13 @@ func (u *updater) folder(from, to string) error {
 	if err := settleLinks(to, want, ""); err != nil {
 		return err
 	}
-	u.own = "" // in the topmost folder only
-	for _, name := range folders {
+	u.own = "" // in the topmost directory only
+	for _, name := range directories {
 		inner := filepath.Join(to, name)
 		if err := os.MkdirAll(inner, 0o755); err != nil {
 			return err
 		}
-		if err := u.folder(filepath.Join(from, name), inner); err != nil {
+		if err := u.directory(filepath.Join(from, name), inner); err != nil {
 			return err
 		}
 	}
@@ -150,9 +151,9 @@ func (u *updater) folder(from, to string) error {
 }
 
 // madeName is what kbuild makes and nobody writes.
-var madeName = regexp.MustCompile(`^(.*\.(ko|mod|mod\.c|mod\.o|o\.d)|modules\.order|Module\.symvers|\.tmp_versions|\.tmp_.*|built-in\.a|\..*\.cmd)$`)
+var madeName = lazyregexp.New(`^(.*\.(ko|mod|mod\.c|mod\.o|o\.d)|modules\.order|Module\.symvers|\.tmp_versions|\.tmp_.*|built-in\.a|\..*\.cmd)$`)
 
-// made tells what an earlier build left in the user's folder. An object that nobody can have
+// made tells what an earlier build left in the user's directory. An object that nobody can have
 // made there from a source is a part that came without one.
 func made(name string, beside map[string]bool) bool {
 	base, object := strings.CutSuffix(name, ".o")
@@ -171,8 +172,8 @@ type target struct {
 	file bool // whose times matter
 }
 
-// settleLinks makes the links of a folder those that are wanted. Anything but a link is
-// make's, or the folder that leads to the sources, and stays.
+// settleLinks makes the links of a directory those that are wanted. Anything but a link is
+// make's, or the directory that leads to the sources, and stays.
 //
 // A link is as new as the last change of its target's inode: make -L takes its time for the
 // file's own when that is older. So a file that was moved over another is new, though it be old.

@@ -5,11 +5,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/lazyregexp"
 )
 
 // Diagnostic is a complaint of the compiler's about a place in a source.
@@ -33,10 +33,10 @@ const (
 // listener passes on what a build says, with the names of files as the user wrote them,
 // and remembers what matters of it.
 type listener struct {
-	out    io.Writer // may be nil
-	folder string    // the mirror's
-	shown  string    // the user's
-	line   []byte    // that has not ended yet
+	out       io.Writer // may be nil
+	directory string    // the mirror's
+	shown     string    // the user's
+	line      []byte    // that has not ended yet
 
 	diagnostics []Diagnostic
 	complaint   string // the first line that says what went wrong
@@ -47,8 +47,8 @@ type listener struct {
 	unknown     bool   // the compiler did not know an option
 }
 
-func newListener(out io.Writer, folder, shown string) *listener {
-	return &listener{out: out, folder: folder, shown: cells.Printable(shown)} // lest a name steers the terminal
+func newListener(out io.Writer, directory, shown string) *listener {
+	return &listener{out: out, directory: directory, shown: cells.Printable(shown)} // lest a name steers the terminal
 }
 
 // maxLine is where a line is taken for two. What is looked for stands in shorter ones, and to
@@ -87,11 +87,11 @@ func (l *listener) flush() {
 }
 
 // escape is what a compiler paints with: colours, and links to its manual.
-var escape = regexp.MustCompile(`\x1b\[[0-9;]*[mK]|\x1b\][^\a\x1b]*(?:\a|\x1b\\)`)
+var escape = lazyregexp.New(`\x1b\[[0-9;]*[mK]|\x1b\][^\a\x1b]*(?:\a|\x1b\\)`)
 
 // relative is a name of a source as the compiler says it when it works in the mirror's
-// folder itself, as it does from kernel 6.13 on.
-var relative = regexp.MustCompile(`(^|\x1b\[[0-9;]*[mK]|from |at |\*\*\* \[)([A-Za-z0-9_][^\s:\x1b]*\.[chSs])(:|\x1b)`)
+// directory itself, as it does from kernel 6.13 on.
+var relative = lazyregexp.New(`(^|\x1b\[[0-9;]*[mK]|from |at |\*\*\* \[)([A-Za-z0-9_][^\s:\x1b]*\.[chSs])(:|\x1b)`)
 
 // rename gives a line the user's names.
 func (l *listener) rename(line string) string {
@@ -99,16 +99,16 @@ func (l *listener) rename(line string) string {
 	if l.shown != "." {
 		prefix = l.shown + "/"
 	}
-	line = strings.ReplaceAll(line, l.folder+"/", prefix)
-	if i := strings.Index(line, l.folder); i >= 0 { // the folder itself
-		line = strings.ReplaceAll(line, l.folder, l.shown)
+	line = strings.ReplaceAll(line, l.directory+"/", prefix)
+	if i := strings.Index(line, l.directory); i >= 0 { // the directory itself
+		line = strings.ReplaceAll(line, l.directory, l.shown)
 	}
 	if prefix == "" {
 		return line
 	}
 	return relative.ReplaceAllStringFunc(line, func(match string) string {
 		part := relative.FindStringSubmatch(match)
-		if _, err := os.Lstat(filepath.Join(l.folder, part[2])); err != nil {
+		if _, err := os.Lstat(filepath.Join(l.directory, part[2])); err != nil {
 			return match
 		}
 		return part[1] + prefix + part[2] + part[3]
@@ -116,13 +116,13 @@ func (l *listener) rename(line string) string {
 }
 
 var (
-	placed      = regexp.MustCompile(`^([^\s:][^:]*):(\d+):(?:(\d+):)? (?:fatal )?(error|warning): (.*)`)
-	noProgram   = regexp.MustCompile(`(?:sh: (?:line )?(?:\d+: )?|make\S*: )([\w.+/-]+): (?:command not found|not found|No such file or directory)$`)
-	noAssembler = regexp.MustCompile(`cannot execute ['‘](as|ld)['’]`)
-	noLibrary   = regexp.MustCompile(`error while loading shared libraries: (\S+):|Error loading shared library (\S+):`)
-	ownSource   = regexp.MustCompile(`Circular (\S+) <- (\S+) dependency dropped`)
-	unplaced    = regexp.MustCompile(`(?i)(^|[^\w])error: |: not found$|\*\*\* |version .* not found`)
-	fullDisk    = regexp.MustCompile(`No space left on device|not all data was written to the output`) // the latter says fixdep
+	placed      = lazyregexp.New(`^([^\s:][^:]*):(\d+):(?:(\d+):)? (?:fatal )?(error|warning): (.*)`)
+	noProgram   = lazyregexp.New(`(?:sh: (?:line )?(?:\d+: )?|make\S*: )([\w.+/-]+): (?:command not found|not found|No such file or directory)$`)
+	noAssembler = lazyregexp.New(`cannot execute ['‘](as|ld)['’]`)
+	noLibrary   = lazyregexp.New(`error while loading shared libraries: (\S+):|Error loading shared library (\S+):`)
+	ownSource   = lazyregexp.New(`Circular (\S+) <- (\S+) dependency dropped`)
+	unplaced    = lazyregexp.New(`(?i)(^|[^\w])error: |: not found$|\*\*\* |version .* not found`)
+	fullDisk    = lazyregexp.New(`No space left on device|not all data was written to the output`) // the latter says fixdep
 )
 
 // notice remembers what a line says.

@@ -23,9 +23,9 @@ func (b *build) make(ctx context.Context) error {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, b.tools.make, b.arguments()...)
-	cmd.Dir = b.mirror.folder
-	cmd.Env = environment(os.Environ(), b.mirror.folder)
-	heard := newListener(b.Output, b.mirror.folder, b.sources.shown)
+	cmd.Dir = b.mirror.directory
+	cmd.Env = environment(os.Environ(), b.mirror.directory)
+	heard := newListener(b.Output, b.mirror.directory, b.sources.shown)
 	err := runAll(cmd, heard, terminalOf(b.Output))
 	heard.flush()
 	b.result.Diagnostics = append(b.result.Diagnostics, heard.diagnostics...)
@@ -42,7 +42,7 @@ func (b *build) make(ctx context.Context) error {
 // arguments are make's. With -L, links have a time of their own: see settleLinks.
 func (b *build) arguments() []string {
 	args := []string{"-L", "--no-print-directory", fmt.Sprintf("-j%d", runtime.NumCPU()),
-		"-C", b.result.Kernel.Folder, "M=" + b.mirror.folder}
+		"-C", b.result.Kernel.Directory, "M=" + b.mirror.directory}
 	args = append(args, b.tools.arguments...)
 	args = append(args, b.Variables...)
 	flags := valueOf(b.Variables, "KCFLAGS")
@@ -57,13 +57,13 @@ func (b *build) arguments() []string {
 }
 
 // prefixMap makes the module's debug information, and the file names in it that the
-// kernel prints, those of the user's folder.
+// kernel prints, those of the user's directory.
 func (b *build) prefixMap() string {
-	name := b.sources.folder
+	name := b.sources.directory
 	if strings.ContainsFunc(name, unsafeRune) {
 		name = "." // the flag goes through make and the shell
 	}
-	return "-ffile-prefix-map=" + b.mirror.folder + "=" + name
+	return "-ffile-prefix-map=" + b.mirror.directory + "=" + name
 }
 
 // misleading are variables by which make or kbuild would work elsewhere, or believe to be
@@ -71,13 +71,13 @@ func (b *build) prefixMap() string {
 var misleading = []string{"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEFILES", "M", "MO", "O",
 	"KBUILD_OUTPUT", "KBUILD_EXTMOD", "KBUILD_EXTMOD_OUTPUT", "KBUILD_SRC", "KERNELRELEASE", "KCFLAGS", "PWD"}
 
-// environment is the user's, but for the folder: many a Makefile has $(PWD) for its own.
-func environment(user []string, folder string) []string {
+// environment is the user's, but for the directory: many a Makefile has $(PWD) for its own.
+func environment(user []string, directory string) []string {
 	kept := slices.DeleteFunc(slices.Clone(user), func(pair string) bool {
 		name, _, _ := strings.Cut(pair, "=")
 		return slices.Contains(misleading, name)
 	})
-	return append(kept, "PWD="+folder)
+	return append(kept, "PWD="+directory)
 }
 
 // grace is how long make has to remove what is half done, when it is stopped.

@@ -13,14 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mirror is a folder of folders and links that stands for the user's, for one kernel.
+// mirror is a directory of directories and links that stands for the user's, for one kernel.
 //
-//	tree/…/hello    the user's folder, by its real path with what make cannot stand replaced
+//	tree/…/hello    the user's directory, by its real path with what make cannot stand replaced
 //	symbols/        links to the Module.symvers files that were given
 //	unfinished      is there while make runs, and after it was killed
 type mirror struct {
 	root      string
-	folder    string // the mirror of the sources' folder
+	directory string // the mirror of the sources' directory
 	shown     string
 	temporary bool
 	unlock    func()
@@ -31,13 +31,13 @@ func openMirror(ctx context.Context, cache string, s *sources, kernel string, to
 	m := &mirror{shown: s.shown}
 	if !filepath.IsAbs(cache) || strings.ContainsFunc(cache, unsafeRune) || os.MkdirAll(cache, 0o700) != nil || unix.Access(cache, unix.W_OK) != nil {
 		// Nothing can be kept; building can do without.
-		dir, err := os.MkdirTemp(temporaryFolder(), "kmodtrace-build-")
+		dir, err := os.MkdirTemp(temporaryDirectory(), "kmodtrace-build-")
 		if err != nil {
 			return nil, fmt.Errorf("no directory to build in, neither in the cache nor for temporary files: %w", err)
 		}
 		m.root, m.temporary, m.unlock = dir, true, func() {}
 	} else {
-		hash := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", s.folder, s.files, kernel))
+		hash := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", s.directory, s.files, kernel))
 		m.root = filepath.Join(cache, fmt.Sprintf("%x", hash[:12]))
 		unlock, err := lockFile(ctx, m.root+".lock", func() {
 			if told != nil {
@@ -52,7 +52,7 @@ func openMirror(ctx context.Context, cache string, s *sources, kernel string, to
 		_ = os.Chtimes(m.root+".lock", now, now) // in use: see prune
 		prune(cache, filepath.Base(m.root))
 	}
-	m.folder = filepath.Join(m.root, "tree", safePath(s.folder))
+	m.directory = filepath.Join(m.root, "tree", safePath(s.directory))
 	return m, nil
 }
 
@@ -63,7 +63,7 @@ func (m *mirror) close() {
 	m.unlock()
 }
 
-// userCache is the user's cache folder for all that kmodtrace keeps, or "".
+// userCache is the user's cache directory for all that kmodtrace keeps, or "".
 func userCache() string {
 	if dir := os.Getenv("KMODTRACE_CACHE"); dir != "" {
 		return dir
@@ -75,8 +75,8 @@ func userCache() string {
 	return filepath.Join(dir, "kmodtrace")
 }
 
-// temporaryFolder is the user's, unless make cannot stand its name.
-func temporaryFolder() string {
+// temporaryDirectory is the user's, unless make cannot stand its name.
+func temporaryDirectory() string {
 	if dir := os.TempDir(); !strings.ContainsFunc(dir, unsafeRune) && filepath.IsAbs(dir) {
 		return dir
 	}

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// testMirror gives a folder's mirror, brought up to date.
+// testMirror gives a directory's mirror, brought up to date.
 func testMirror(t *testing.T, cache string, paths ...string) *mirror {
 	t.Helper()
 	s, err := readSources(paths)
@@ -47,7 +47,7 @@ func list(t *testing.T, dir string) []string {
 	return names
 }
 
-func TestMirrorFollowsTheFolder(t *testing.T) {
+func TestMirrorFollowsTheDirectory(t *testing.T) {
 	top, cache := t.TempDir(), t.TempDir()
 	dir := filepath.Join(top, "a b$", "m")
 	for _, name := range []string{"Makefile", "a.c", "sub/b.c", "blob.o", "../x.h", "../../y.h",
@@ -56,32 +56,32 @@ func TestMirrorFollowsTheFolder(t *testing.T) {
 	}
 	m := testMirror(t, cache, dir)
 	want := []string{".", "Makefile", "a.c", "blob.o", "sub", "sub/b.c"}
-	if got := list(t, m.folder); !slices.Equal(got, want) {
+	if got := list(t, m.directory); !slices.Equal(got, want) {
 		t.Errorf("mirror %q", got)
 	}
-	if strings.ContainsAny(m.folder, " $") {
-		t.Errorf("mirror in %q", m.folder)
+	if strings.ContainsAny(m.directory, " $") {
+		t.Errorf("mirror in %q", m.directory)
 	}
 	for _, outside := range []string{"../x.h", "../../y.h"} {
-		if _, err := os.ReadFile(filepath.Join(m.folder, outside)); err != nil {
-			t.Errorf("out of the folder: %v", err)
+		if _, err := os.ReadFile(filepath.Join(m.directory, outside)); err != nil {
+			t.Errorf("out of the directory: %v", err)
 		}
 	}
 	m.close()
-	writeFile(t, filepath.Join(m.folder, "a.o"), "make's")
+	writeFile(t, filepath.Join(m.directory, "a.o"), "make's")
 	writeFile(t, filepath.Join(dir, "new.c"), "")
 	if err := os.Remove(filepath.Join(dir, "a.c")); err != nil {
 		t.Fatal(err)
 	}
 	m = testMirror(t, cache, dir)
 	want = []string{".", "Makefile", "a.o", "blob.o", "new.c", "sub", "sub/b.c"}
-	if got := list(t, m.folder); !slices.Equal(got, want) {
+	if got := list(t, m.directory); !slices.Equal(got, want) {
 		t.Errorf("then %q", got)
 	}
 	m.close()
 	writeFile(t, m.unfinished(), "") // as after a kill
 	m = testMirror(t, cache, dir)
-	if slices.Contains(list(t, m.folder), "a.o") {
+	if slices.Contains(list(t, m.directory), "a.o") {
 		t.Error("kept what may be half of an object")
 	}
 }
@@ -104,7 +104,7 @@ func TestMirrorTellsWhatWasReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	m = testMirror(t, cache, dir)
-	info, err := os.Lstat(filepath.Join(m.folder, "a.c"))
+	info, err := os.Lstat(filepath.Join(m.directory, "a.c"))
 	if err != nil || info.ModTime().Before(before.Add(-time.Second)) {
 		t.Errorf("the link's time is %v, %v", info.ModTime(), err)
 	}
@@ -125,7 +125,7 @@ func TestRenew(t *testing.T) {
 	}
 	writeFile(t, filepath.Join(dir, "late.c"), "changed")
 	time.Sleep(3 * clockStep)
-	object := filepath.Join(m.folder, "late.o")
+	object := filepath.Join(m.directory, "late.o")
 	writeFile(t, object, "of what was in it before")
 	if !m.renew(start) {
 		t.Error("a file has changed")
@@ -137,7 +137,7 @@ func TestRenew(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, newer := range map[string]bool{"early.c": false, "late.c": true} {
-		link, err := os.Lstat(filepath.Join(m.folder, name))
+		link, err := os.Lstat(filepath.Join(m.directory, name))
 		if err != nil || made.ModTime().Before(link.ModTime()) != newer {
 			t.Errorf("%s is of %v, the object of %v, %v", name, link.ModTime(), made.ModTime(), err)
 		}
@@ -148,18 +148,18 @@ func TestRulesComeAndGo(t *testing.T) {
 	dir, cache := t.TempDir(), t.TempDir()
 	writeFile(t, filepath.Join(dir, "a.c"), "MODULE_LICENSE")
 	m := testMirror(t, cache, dir)
-	if text, _ := os.ReadFile(filepath.Join(m.folder, "Kbuild")); string(text) != "obj-m := a.o\n" {
+	if text, _ := os.ReadFile(filepath.Join(m.directory, "Kbuild")); string(text) != "obj-m := a.o\n" {
 		t.Errorf("rules %q", text)
 	}
 	m.close()
 	writeFile(t, filepath.Join(dir, "Makefile"), "obj-m := b.o\n")
 	m = testMirror(t, cache, dir)
-	if got := list(t, m.folder); !slices.Equal(got, []string{".", "Makefile", "a.c"}) {
+	if got := list(t, m.directory); !slices.Equal(got, []string{".", "Makefile", "a.c"}) {
 		t.Errorf("with a Makefile: %q", got)
 	}
 	m.close()
 	m = testMirror(t, cache, filepath.Join(dir, "a.c")) // another mirror: rules for the one file
-	if got := list(t, m.folder); !slices.Equal(got, []string{".", "Kbuild", "a.c"}) {
+	if got := list(t, m.directory); !slices.Equal(got, []string{".", "Kbuild", "a.c"}) {
 		t.Errorf("for a file: %q", got)
 	}
 }
@@ -176,23 +176,23 @@ func TestMirrorWithoutACache(t *testing.T) {
 	}
 }
 
-// TestMirrorLeavesOutItself: a cache in the folder that is built.
+// TestMirrorLeavesOutItself: a cache in the directory that is built.
 func TestMirrorLeavesOutItself(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "Makefile"), "")
 	for range 3 {
 		m := testMirror(t, filepath.Join(dir, "cache"), dir)
-		if got := list(t, m.folder); !slices.Equal(got, []string{".", "Makefile"}) {
+		if got := list(t, m.directory); !slices.Equal(got, []string{".", "Makefile"}) {
 			t.Errorf("%q", got)
 		}
 		m.close()
 	}
 }
 
-// TestMirrorLeavesOutWhatIsClosed: a folder below the sources that the user cannot list.
+// TestMirrorLeavesOutWhatIsClosed: a directory below the sources that the user cannot list.
 func TestMirrorLeavesOutWhatIsClosed(t *testing.T) {
 	if os.Geteuid() == 0 {
-		t.Skip("root can list any folder")
+		t.Skip("root can list any directory")
 	}
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "Makefile"), "")
@@ -200,7 +200,7 @@ func TestMirrorLeavesOutWhatIsClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := testMirror(t, t.TempDir(), dir)
-	if got := list(t, m.folder); !slices.Equal(got, []string{".", "Makefile", "closed"}) {
+	if got := list(t, m.directory); !slices.Equal(got, []string{".", "Makefile", "closed"}) {
 		t.Errorf("%q", got)
 	}
 }
@@ -209,7 +209,7 @@ func TestMirrorRefusesAHome(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "Makefile"), "")
 	u := &updater{deep: true, seen: maxEntries}
-	if err := u.folder(dir, t.TempDir()); err == nil || !strings.Contains(err.Error(), "directory of a module") {
+	if err := u.directory(dir, t.TempDir()); err == nil || !strings.Contains(err.Error(), "directory of a module") {
 		t.Errorf("took it: %v", err)
 	}
 }
@@ -255,7 +255,7 @@ func TestSaysLicense(t *testing.T) {
 func TestReadSourcesRefuses(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"a/x.c", "b/y.c", "empty/README", "file.txt", "-x.c", "closed/Makefile", "parts/a.c", "parts/b.c",
-		"folder/x.c/y", "rules/Makefile/y"} {
+		"directory/x.c/y", "rules/Makefile/y"} {
 		writeFile(t, filepath.Join(dir, name), "")
 	}
 	for _, name := range []string{"alike/a-b.c", "alike/a_b.c"} {
@@ -283,27 +283,27 @@ func TestReadSourcesRefuses(t *testing.T) {
 		paths []string
 		want  error
 	}{
-		"a missing file":        {in("none.c"), fs.ErrNotExist},
-		"a missing second file": {in("a/x.c", "a/none.c"), fs.ErrNotExist},
-		"nothing in a folder":   {in("empty"), ErrNoSources},
-		"parts of what":         {in("parts"), ErrNoSources},
-		"two folders":           {in("a", "b"), ErrBadTarget},
-		"files of two folders":  {in("a/x.c", "b/y.c"), ErrBadTarget},
-		"one file twice":        {in("a/x.c", "a/x.c"), ErrBadTarget},
-		"another kind of file":  {in("file.txt"), ErrBadTarget},
-		"a dash in front":       {in("-x.c"), ErrBadTarget},
-		"a device":              {[]string{"/dev/null"}, ErrBadTarget},
-		"a loop":                {in("loop"), nil},
-		"no name":               {[]string{""}, ErrBadTarget},
-		"a pipe":                {in("a/pipe.c"), ErrBadTarget},
-		"a folder like a file":  {in("folder"), ErrNoSources},
-		"rules in a folder":     {in("rules"), ErrBadTarget},
-		"rules in nothing":      {in("dangling"), fs.ErrNotExist},
-		"two of one name":       {in("alike/a-b.c", "alike/a_b.c"), ErrBadTarget},
-		"folder of one name":    {in("alike"), ErrBadTarget},
+		"a missing file":           {in("none.c"), fs.ErrNotExist},
+		"a missing second file":    {in("a/x.c", "a/none.c"), fs.ErrNotExist},
+		"nothing in a directory":   {in("empty"), ErrNoSources},
+		"parts of what":            {in("parts"), ErrNoSources},
+		"two directories":          {in("a", "b"), ErrBadTarget},
+		"files of two directories": {in("a/x.c", "b/y.c"), ErrBadTarget},
+		"one file twice":           {in("a/x.c", "a/x.c"), ErrBadTarget},
+		"another kind of file":     {in("file.txt"), ErrBadTarget},
+		"a dash in front":          {in("-x.c"), ErrBadTarget},
+		"a device":                 {[]string{"/dev/null"}, ErrBadTarget},
+		"a loop":                   {in("loop"), nil},
+		"no name":                  {[]string{""}, ErrBadTarget},
+		"a pipe":                   {in("a/pipe.c"), ErrBadTarget},
+		"a directory like a file":  {in("directory"), ErrNoSources},
+		"rules in a directory":     {in("rules"), ErrBadTarget},
+		"rules in nothing":         {in("dangling"), fs.ErrNotExist},
+		"two of one name":          {in("alike/a-b.c", "alike/a_b.c"), ErrBadTarget},
+		"directory of one name":    {in("alike"), ErrBadTarget},
 	}
 	if os.Geteuid() != 0 {
-		cases["a closed folder"] = struct {
+		cases["a closed directory"] = struct {
 			paths []string
 			want  error
 		}{in("closed"), fs.ErrPermission}

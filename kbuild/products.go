@@ -14,21 +14,21 @@ import (
 	"github.com/kmodtrace/kmodtrace/kmod"
 )
 
-// products gives the modules that were built, by their paths below the mirror's folder:
+// products gives the modules that were built, by their paths below the mirror's directory:
 // those that are listed, for what was a module once may still lie there.
 func (m *mirror) products() ([]string, error) {
-	text, err := os.ReadFile(filepath.Join(m.folder, "modules.order"))
+	text, err := os.ReadFile(filepath.Join(m.directory, "modules.order"))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
 	var modules []string
 	for _, entry := range strings.Fields(string(text)) {
-		entry = strings.TrimPrefix(entry, m.folder+"/") // until 6.12
+		entry = strings.TrimPrefix(entry, m.directory+"/") // until 6.12
 		modules = append(modules, strings.TrimSuffix(entry, filepath.Ext(entry))+".ko")
 	}
 	if len(modules) == 0 {
 		return nil, &FailedError{Complaint: ErrNoModules.Error() + ": kbuild reads the Makefile or Kbuild itself, and found no obj-m in it", Err: ErrNoModules,
-			Advice: "for a module hello.o, obj-m := hello.o; name the folder whose Makefile says so"}
+			Advice: "for a module hello.o, obj-m := hello.o; name the directory whose Makefile says so"}
 	}
 	return modules, nil
 }
@@ -50,14 +50,14 @@ func (b *build) checkOut() error {
 	if err != nil {
 		err = &Error{Op: "write to", Path: out, Err: err}
 		if b.Out == "" {
-			return &FailedError{Complaint: err.Error(), Advice: "--out FOLDER puts the modules elsewhere", Err: err}
+			return &FailedError{Complaint: err.Error(), Advice: "--out DIR puts the modules elsewhere", Err: err}
 		}
 		return err
 	}
 	return nil
 }
 
-// out is the folder for the modules, as the user would write it.
+// out is the directory for the modules, as the user would write it.
 func (b *build) out() string {
 	if b.Out != "" {
 		return filepath.Clean(b.Out)
@@ -65,8 +65,8 @@ func (b *build) out() string {
 	return b.sources.shown
 }
 
-// deliver puts the modules where the user wants them: in the folder of the sources at the
-// place where make would, else all into the one folder. All are written before the first is
+// deliver puts the modules where the user wants them: in the directory of the sources at the
+// place where make would, else all into the one directory. All are written before the first is
 // put in its place.
 func (b *build) deliver(modules []string) error {
 	if err := os.MkdirAll(b.out(), 0o755); err != nil {
@@ -85,13 +85,13 @@ func (b *build) deliver(modules []string) error {
 			return &FailedError{Complaint: fmt.Sprintf("%s and %s would be one file in %s", other, module, b.out())}
 		}
 		taken[to] = module
-		m, err := d.module(filepath.Join(b.mirror.folder, module), to)
+		m, err := d.module(filepath.Join(b.mirror.directory, module), to)
 		if err != nil {
 			return err
 		}
 		delivered = append(delivered, m)
 	}
-	from, to := filepath.Join(b.mirror.folder, "Module.symvers"), ""
+	from, to := filepath.Join(b.mirror.directory, "Module.symvers"), ""
 	if info, err := os.Stat(from); err == nil && info.Size() > 0 {
 		to = filepath.Join(b.out(), "Module.symvers")
 		if _, _, err := d.file(from, to); err != nil {

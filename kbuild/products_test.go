@@ -28,7 +28,7 @@ func TestDeliveryIsWhole(t *testing.T) {
 		t.Fatalf("changed %v, %v", changed, err)
 	}
 	if _, _, err := d.file(from, filepath.Join(out, "b")); !errors.Is(err, unix.EISDIR) {
-		t.Errorf("over a folder: %v", err)
+		t.Errorf("over a directory: %v", err)
 	}
 	d.undo()
 	if text, _ := os.ReadFile(filepath.Join(out, "a")); string(text) != "old" {

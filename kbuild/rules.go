@@ -2,9 +2,9 @@ package kbuild
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/internal/lazyregexp"
 	"github.com/kmodtrace/kmodtrace/internal/modname"
 	"github.com/kmodtrace/kmodtrace/kmod"
 )
@@ -20,7 +20,7 @@ func Rules(files []string) string {
 
 // sourceName is what can name a module: make splits and expands anything else, and
 // programs take a dash in front for an option.
-var sourceName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]*\.c$`)
+var sourceName = lazyregexp.New(`^[A-Za-z0-9_][A-Za-z0-9_-]*\.c$`)
 
 // CheckSourceName tells whether a C file can be a module by itself, which it gives its name
 // to.
@@ -54,10 +54,10 @@ func checkModuleNames(files []string) error {
 }
 
 // variable is an assignment for make's command line.
-var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*[+:?]?=`)
+var variable = lazyregexp.New(`^[A-Za-z_][A-Za-z0-9_.-]*[+:?]?=`)
 
 // ours are the variables by which kbuild is told where to work.
-var ours = regexp.MustCompile(`^(M|MO|O|KBUILD_OUTPUT|KBUILD_EXTMOD|KBUILD_EXTMOD_OUTPUT|KBUILD_EXTRA_SYMBOLS)[+:?]?=`)
+var ours = lazyregexp.New(`^(M|MO|O|KBUILD_OUTPUT|KBUILD_EXTMOD|KBUILD_EXTMOD_OUTPUT|KBUILD_EXTRA_SYMBOLS)[+:?]?=`)
 
 func checkVariables(variables []string) error {
 	for _, v := range variables {

@@ -15,16 +15,16 @@ import (
 // What cannot be built, before anything is tried.
 var (
 	ErrBadTarget = errors.New("not what can be built") // what was asked for makes no sense
-	ErrNoSources = errors.New("nothing to build")      // nothing in the folder says what to make
+	ErrNoSources = errors.New("nothing to build")      // nothing in the directory says what to make
 )
 
 // sources are what the user named.
 type sources struct {
-	target string   // what the user named
-	shown  string   // the folder, as the user wrote it; "." for the current one
-	folder string   // its real path
-	files  []string // the C files that were named, without the folder; empty: the folder's own rules
-	rules  string   // what to write into Kbuild; empty: the folder's own
+	target    string   // what the user named
+	shown     string   // the directory, as the user wrote it; "." for the current one
+	directory string   // its real path
+	files     []string // the C files that were named, without the directory; empty: the directory's own rules
+	rules     string   // what to write into Kbuild; empty: the directory's own
 }
 
 // readSources finds out what the user named.
@@ -43,7 +43,7 @@ func readSources(paths []string) (*sources, error) {
 	if !info.IsDir() {
 		s.shown = filepath.Dir(s.shown)
 	}
-	if s.folder, err = realPath(s.shown); err != nil {
+	if s.directory, err = realPath(s.shown); err != nil {
 		return nil, plainPathError("build", s.shown, err)
 	}
 	switch {
@@ -52,7 +52,7 @@ func readSources(paths []string) (*sources, error) {
 	case len(paths) > 1:
 		err = fmt.Errorf("%w: one directory, or files, at a time: %.80q is too many", ErrBadTarget, paths[1])
 	default:
-		err = s.takeFolder()
+		err = s.takeDirectory()
 	}
 	if err != nil {
 		return nil, &Error{Op: "build", Path: paths[0], Err: err}
@@ -95,11 +95,11 @@ func (s *sources) takeFiles(paths []string) error {
 		if !info.Mode().IsRegular() {
 			return fmt.Errorf("%w: %s is not a regular file", ErrBadTarget, name)
 		}
-		folder, err := realPath(filepath.Dir(path))
+		directory, err := realPath(filepath.Dir(path))
 		if err != nil {
 			return err
 		}
-		if folder != s.folder {
+		if directory != s.directory {
 			return fmt.Errorf("%w: files of one directory at a time: %.80q is in another", ErrBadTarget, path)
 		}
 		if slices.Contains(s.files, name) {
@@ -112,9 +112,9 @@ func (s *sources) takeFiles(paths []string) error {
 	return checkModuleNames(s.files)
 }
 
-// takeFolder takes the folder's own rules, or makes the obvious ones.
-func (s *sources) takeFolder() error {
-	entries, err := os.ReadDir(s.folder)
+// takeDirectory takes the directory's own rules, or makes the obvious ones.
+func (s *sources) takeDirectory() error {
+	entries, err := os.ReadDir(s.directory)
 	if err != nil {
 		var inner *os.PathError
 		if errors.As(err, &inner) {
@@ -127,10 +127,10 @@ func (s *sources) takeFolder() error {
 		name := entry.Name()
 		switch {
 		case name == "Kbuild" || name == "Makefile":
-			return checkRules(filepath.Join(s.folder, name))
+			return checkRules(filepath.Join(s.directory, name))
 		case !strings.HasSuffix(name, ".c") || strings.HasSuffix(name, ".mod.c") || strings.HasPrefix(name, "."):
-		case isOther(filepath.Join(s.folder, name)): // reading a pipe would take for ever
-		case saysLicense(filepath.Join(s.folder, name)):
+		case isOther(filepath.Join(s.directory, name)): // reading a pipe would take for ever
+		case saysLicense(filepath.Join(s.directory, name)):
 			modules = append(modules, name)
 		default:
 			others = append(others, name)
@@ -153,7 +153,7 @@ func (s *sources) takeFolder() error {
 	return checkModuleNames(modules)
 }
 
-// isOther tells what is no file for certain: a folder, a pipe, a device.
+// isOther tells what is not a file for certain: a directory, a pipe, a device.
 func isOther(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && !info.Mode().IsRegular()

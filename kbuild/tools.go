@@ -6,9 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/kmodtrace/kmodtrace/internal/lazyregexp"
 )
 
 // tools are the programs that a build runs, and how make is told.
@@ -56,7 +57,7 @@ type compiler struct {
 	major   string // 14; empty when unknown
 }
 
-var compilerVersion = regexp.MustCompile(`(\d+)\.\d+\.\d+`)
+var compilerVersion = lazyregexp.New(`(\d+)\.\d+\.\d+`)
 
 // compilerOf reads a text such as "gcc-12 (Debian 12.2.0-14) 12.2.0".
 func compilerOf(h *Headers) compiler {

@@ -8,12 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kmodtrace/kmodtrace/internal/lazyregexp"
 )
 
 // Kbuild needs a second to find out that there is nothing to do, as it asks the compiler
@@ -34,7 +35,7 @@ type stamp struct {
 	Changed int64  `json:"c"`
 }
 
-// stampOf gives a file's stamp; that of one that is not there is zero. A folder changes
+// stampOf gives a file's stamp; that of one that is not there is zero. A directory changes
 // with what is in it that nobody reads.
 func stampOf(path string) stamp {
 	var st unix.Stat_t
@@ -81,18 +82,18 @@ func (b *build) remember(start time.Time) {
 		return
 	}
 	m := memory{Told: b.told(), Files: map[string]stamp{}}
-	paths = append(paths, b.mirror.dependencies(b.result.Kernel.Folder)...)
+	paths = append(paths, b.mirror.dependencies(b.result.Kernel.Directory)...)
 	paths = append(paths, b.mirror.symbols()...)
 	paths = append(paths, b.tools.make)
 	if compiler, err := exec.LookPath(b.tools.compiler); err == nil {
 		paths = append(paths, compiler)
 	}
 	for _, name := range kernelFiles {
-		paths = append(paths, filepath.Join(b.result.Kernel.Folder, name))
+		paths = append(paths, filepath.Join(b.result.Kernel.Directory, name))
 	}
 	for _, path := range paths {
 		m.Files[path] = stampOf(path)
-		inside := strings.HasPrefix(path, b.mirror.folder+"/")
+		inside := strings.HasPrefix(path, b.mirror.directory+"/")
 		if !inside && m.Files[path].Changed >= start.Add(-clockStep).UnixNano() {
 			return
 		}
@@ -113,7 +114,7 @@ var passing = []string{"OLDPWD", "SHLVL", "_", "TERM", "COLUMNS", "LINES", "WIND
 func (b *build) told() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%q %q\n", b.arguments(), b.sources.rules)
-	env := environment(os.Environ(), b.mirror.folder)
+	env := environment(os.Environ(), b.mirror.directory)
 	slices.Sort(env)
 	for _, pair := range env {
 		if name, _, _ := strings.Cut(pair, "="); !slices.Contains(passing, name) {
@@ -123,10 +124,10 @@ func (b *build) told() string {
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
-// files are what lies in the mirrored folder: sources, rules, and what was made of them.
+// files are what lies in the mirrored directory: sources, rules, and what was made of them.
 func (m *mirror) files() ([]string, error) {
 	var paths []string
-	err := filepath.WalkDir(m.folder, func(p string, entry os.DirEntry, err error) error {
+	err := filepath.WalkDir(m.directory, func(p string, entry os.DirEntry, err error) error {
 		if err == nil && !entry.IsDir() {
 			paths = append(paths, p)
 		}
@@ -136,13 +137,13 @@ func (m *mirror) files() ([]string, error) {
 }
 
 // dependency is a line of kbuild's record of what an object was made from.
-var dependency = regexp.MustCompile(`(?m)^  ([^\s$]+) \\$`)
+var dependency = lazyregexp.New(`(?m)^  ([^\s$]+) \\$`)
 
 // dependencies are the files that the compiler read, as kbuild wrote down beside each object:
-// below the folder where make works, which from kernel 6.13 on is the module's.
+// below the directory where make works, which from kernel 6.13 on is the module's.
 func (m *mirror) dependencies(kernel string) []string {
 	found := map[string]bool{}
-	_ = filepath.WalkDir(m.folder, func(p string, entry os.DirEntry, err error) error {
+	_ = filepath.WalkDir(m.directory, func(p string, entry os.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || filepath.Ext(p) != ".cmd" {
 			return nil
 		}
@@ -151,7 +152,7 @@ func (m *mirror) dependencies(kernel string) []string {
 			path := match[1]
 			if !filepath.IsAbs(path) {
 				path = filepath.Join(kernel, path)
-				if inner := filepath.Join(m.folder, match[1]); exists(inner) {
+				if inner := filepath.Join(m.directory, match[1]); exists(inner) {
 					path = inner
 				}
 			}
@@ -163,9 +164,9 @@ func (m *mirror) dependencies(kernel string) []string {
 }
 
 var (
-	rulesName = regexp.MustCompile(`(?:^|/)(?:Makefile|Kbuild|.*\.mk)[^/]*$`)
-	constants = regexp.MustCompile(`\$[({]shell (?:uname -[a-z]+|pwd)[)}]`)
-	reading   = regexp.MustCompile(`(?m)\$[({](?:shell|wildcard|file)\b|!=|^\s*[-s]?include\b`)
+	rulesName = lazyregexp.New(`(?:^|/)(?:Makefile|Kbuild|.*\.mk)[^/]*$`)
+	constants = lazyregexp.New(`\$[({]shell (?:uname -[a-z]+|pwd)[)}]`)
+	reading   = lazyregexp.New(`(?m)\$[({](?:shell|wildcard|file)\b|!=|^\s*[-s]?include\b`)
 )
 
 // readsMore tells rules that ask for what nobody has written down: other files, or what a

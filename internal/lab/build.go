@@ -15,9 +15,9 @@ import (
 )
 
 // Build compiles out-of-tree modules for a kernel and puts the .ko files into
-// the folder out, giving their paths. What to build is one folder with a Makefile
+// the directory out, giving their paths. What to build is one directory with a Makefile
 // or Kbuild of its own, or C files that become one module each. It is built in a
-// copy: the user's folder stays as it is. The result is kept in the cache, so
+// copy: the user's directory stays as it is. The result is kept in the cache, so
 // that the same sources for the same kernel cost nothing the second time.
 //
 // A compiler's complaints go to progress as they are; the error repeats the
@@ -34,7 +34,7 @@ func Build(ctx context.Context, cache string, k Kernel, paths []string, out stri
 	return copyModules(built, out)
 }
 
-// buildCached gives the folder in the cache that holds the modules built from
+// buildCached gives the directory in the cache that holds the modules built from
 // the sources for the kernel.
 func buildCached(ctx context.Context, cache string, k Kernel, s sources, progress io.Writer, arguments ...string) (string, error) {
 	k, err := EnsureHeaders(ctx, cache, k, progress)
@@ -63,7 +63,7 @@ func buildCached(ctx context.Context, cache string, k Kernel, s sources, progres
 	return dir, t.build(ctx, k, s, dir, progress, arguments)
 }
 
-// build compiles in a folder beside dir and moves the modules to dir when all
+// build compiles in a directory beside dir and moves the modules to dir when all
 // are there.
 func (t *toolchain) build(ctx context.Context, k Kernel, s sources, dir string, progress io.Writer, arguments []string) error {
 	start := time.Now()
@@ -120,7 +120,7 @@ func (k Kernel) headerBinds() []bind {
 	return binds
 }
 
-// copyModules copies the modules in from to the folder to, and makes that.
+// copyModules copies the modules in from to the directory to, and makes that.
 func copyModules(from, to string) ([]string, error) {
 	if err := os.MkdirAll(to, 0o755); err != nil {
 		return nil, fmt.Errorf("copy modules: %w", err)

@@ -16,19 +16,19 @@ import (
 	"github.com/kmodtrace/kmodtrace/kbuild"
 )
 
-// sources are the files of out-of-tree modules, by their path below the folder
+// sources are the files of out-of-tree modules, by their path below the directory
 // in which they are built.
 type sources map[string][]byte
 
-// maxSources bounds what is taken for a module's folder: whoever names their
+// maxSources bounds what is taken for a module's directory: whoever names their
 // home by mistake should get an error, not a copy.
 const maxSources = 64 << 20
 
-// readSources reads what the user named: one folder with a Makefile or Kbuild of
+// readSources reads what the user named: one directory with a Makefile or Kbuild of
 // its own, or C files that become one module each.
 func readSources(paths []string) (sources, error) {
 	if len(paths) == 0 {
-		return nil, errors.New("nothing to build: name a module's folder or its .c files")
+		return nil, errors.New("nothing to build: name a module's directory or its .c files")
 	}
 	info, err := os.Stat(paths[0])
 	if err != nil {
@@ -36,18 +36,18 @@ func readSources(paths []string) (sources, error) {
 	}
 	if info.IsDir() {
 		if len(paths) > 1 {
-			return nil, fmt.Errorf("build one folder at a time: %q and %q", paths[0], paths[1])
+			return nil, fmt.Errorf("build one directory at a time: %q and %q", paths[0], paths[1])
 		}
-		return folderSources(os.DirFS(paths[0]), paths[0])
+		return directorySources(os.DirFS(paths[0]), paths[0])
 	}
 	return fileSources(paths)
 }
 
-// folderSources reads a module's folder, without what earlier builds left there.
-func folderSources(folder fs.FS, name string) (sources, error) {
+// directorySources reads a module's directory, without what earlier builds left there.
+func directorySources(directory fs.FS, name string) (sources, error) {
 	s := sources{}
 	size := 0
-	err := fs.WalkDir(folder, ".", func(p string, entry fs.DirEntry, err error) error {
+	err := fs.WalkDir(directory, ".", func(p string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
@@ -59,7 +59,7 @@ func folderSources(folder fs.FS, name string) (sources, error) {
 		case !entry.Type().IsRegular() || isBuilt(p):
 			return nil
 		}
-		text, err := fs.ReadFile(folder, p)
+		text, err := fs.ReadFile(directory, p)
 		s[p] = text
 		if size += len(text); size > maxSources {
 			return fmt.Errorf("more than %d MiB: is this the directory of a module?", maxSources>>20)

@@ -29,7 +29,7 @@ const (
 )
 
 // BuildSpecimens compiles the lab's test modules and the example hello for a
-// kernel, once, makes the variants of them, and gives the folder that holds all:
+// kernel, once, makes the variants of them, and gives the directory that holds all:
 // <cache>/specimens/<arch>/<release>. One run of the kernel's build system makes
 // the modules. They carry no debug information, like a distribution's own.
 func BuildSpecimens(ctx context.Context, cache string, k Kernel, progress io.Writer) (string, error) {
@@ -77,7 +77,7 @@ func specimens() (sources, error) {
 	return s, nil
 }
 
-// add takes the files that match into one folder.
+// add takes the files that match into one directory.
 func (s sources) add(from fs.FS, pattern string) error {
 	files, err := fs.Glob(from, pattern)
 	if err != nil {

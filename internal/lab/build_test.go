@@ -42,17 +42,17 @@ func TestReadSourcesRefuses(t *testing.T) {
 		return paths
 	}
 	for name, paths := range map[string][]string{
-		"nothing":               nil,
-		"a missing file":        in("none.c"),
-		"a missing second file": in("a/x.c", "none.c"),
-		"no rules in a folder":  in("empty"),
-		"two folders":           in("a", "b"),
-		"two files of one name": in("a/x.c", "b/x.c"),
-		"another kind of file":  in("file.txt"),
-		"a space":               in("with space.c"),
-		"shell in a name":       in("x;y.c"),
-		"an empty name":         {""},
-		"a device":              {"/dev/null"},
+		"nothing":                 nil,
+		"a missing file":          in("none.c"),
+		"a missing second file":   in("a/x.c", "none.c"),
+		"no rules in a directory": in("empty"),
+		"two directories":         in("a", "b"),
+		"two files of one name":   in("a/x.c", "b/x.c"),
+		"another kind of file":    in("file.txt"),
+		"a space":                 in("with space.c"),
+		"shell in a name":         in("x;y.c"),
+		"an empty name":           {""},
+		"a device":                {"/dev/null"},
 	} {
 		if s, err := readSources(paths); err == nil {
 			t.Errorf("%s: took %d files", name, len(s))
@@ -65,12 +65,12 @@ func TestReadSourcesRefuses(t *testing.T) {
 	}
 }
 
-func TestFolderSourcesLeavesOutWhatWasBuilt(t *testing.T) {
-	folder := fstest.MapFS{
+func TestDirectorySourcesLeavesOutWhatWasBuilt(t *testing.T) {
+	directory := fstest.MapFS{
 		"Makefile": {Data: []byte("obj-m := a.o")}, "a.c": {}, "sub/b.h": {}, "a.mod.c": {}, "a.o": {}, "a.ko": {},
 		"Module.symvers": {}, ".git/config": {}, ".a.o.cmd": {}, "link": {Mode: fs.ModeSymlink},
 	}
-	s, err := folderSources(folder, "x")
+	s, err := directorySources(directory, "x")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,9 +82,9 @@ func TestFolderSourcesLeavesOutWhatWasBuilt(t *testing.T) {
 	if !slices.Equal(names, []string{"Makefile", "a.c", "sub/b.h"}) {
 		t.Errorf("sources %q", names)
 	}
-	folder["big"] = &fstest.MapFile{Data: make([]byte, maxSources)}
-	if _, err := folderSources(folder, "x"); err == nil {
-		t.Error("took a folder that is too big for a module")
+	directory["big"] = &fstest.MapFile{Data: make([]byte, maxSources)}
+	if _, err := directorySources(directory, "x"); err == nil {
+		t.Error("took a directory that is too big for a module")
 	}
 }
 
@@ -203,7 +203,7 @@ func TestBuildLeavesTheSourcesAloneAndTheSecondIsFree(t *testing.T) {
 	original, _ := os.ReadDir("../../examples/hello")
 	after, _ := os.ReadDir(dir)
 	if len(after) > len(original) {
-		t.Errorf("the folder has %d files, had %d", len(after), len(original))
+		t.Errorf("the directory has %d files, had %d", len(after), len(original))
 	}
 }
 

@@ -17,13 +17,13 @@ import (
 	"github.com/ulikunitz/xz"
 )
 
-// variantSources are the program's own: the name of a folder of variants has their
+// variantSources are the program's own: the name of a directory of variants has their
 // hash, so that a change in how variants are made makes them anew.
 //
 //go:embed variants.go variants_elf.go variants_bytes.go variants_sign.go
 var variantSources embed.FS
 
-// variantsCached gives the folder beside compiled that holds the modules in it and
+// variantsCached gives the directory beside compiled that holds the modules in it and
 // the variants of them.
 func variantsCached(ctx context.Context, compiled string, k Kernel, progress io.Writer) (string, error) {
 	key, err := variantsKey()
@@ -70,7 +70,7 @@ func variantsKey() (string, error) {
 	return s.hash()[:8], err
 }
 
-// writeVariants writes the compiled modules and their variants to the folder out.
+// writeVariants writes the compiled modules and their variants to the directory out.
 func writeVariants(compiled, out string, k Kernel, progress io.Writer) error {
 	files, err := readModules(compiled)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 )
 
 // CacheDir is where the lab keeps what it fetches and builds: $KMODTRACE_CACHE,
-// or else a folder kmodtrace in the user's cache folder. It need not exist yet.
+// or else a directory kmodtrace in the user's cache directory. It need not exist yet.
 //
 // Programs in it are run, and kernels booted: one that somebody else can write to is
 // refused.
@@ -20,7 +20,7 @@ func CacheDir() (string, error) {
 	if dir == "" {
 		base, err := os.UserCacheDir()
 		if err != nil {
-			return "", fmt.Errorf("find cache folder: %w (set KMODTRACE_CACHE)", err)
+			return "", fmt.Errorf("find cache directory: %w (set KMODTRACE_CACHE)", err)
 		}
 		dir = filepath.Join(base, "kmodtrace")
 	}
@@ -29,7 +29,7 @@ func CacheDir() (string, error) {
 		return "", err
 	}
 	if err := checkOwners(dir, trustedUsers()); err != nil {
-		return "", fmt.Errorf("cache folder %s: %w", dir, err)
+		return "", fmt.Errorf("cache directory %s: %w", dir, err)
 	}
 	return dir, nil
 }

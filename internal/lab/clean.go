@@ -7,11 +7,12 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/kmodtrace/kmodtrace/internal/lazyregexp"
 )
 
 // CacheMost is how many bytes the cache may take on the disk, unless [CleanOptions] say otherwise.
@@ -131,7 +132,7 @@ func (c *cleaner) removeSuperseded(cache string, unusedFor time.Duration) error 
 }
 
 // flavour is the end of a release that says what kind of kernel it is: "-cloud-amd64".
-var flavour = regexp.MustCompile(`(-[a-z][a-z0-9]*)*$`)
+var flavour = lazyregexp.New(`(-[a-z][a-z0-9]*)*$`)
 
 // newest is the highest release of a kernel's series, architecture and flavour.
 func newest(kernels []Kernel, like Kernel) string {
@@ -154,7 +155,7 @@ func currentRecipes() map[string][]string {
 	}
 }
 
-// removeDangling removes links to specimens that are gone, and folders that have become empty.
+// removeDangling removes links to specimens that are gone, and directories that have become empty.
 func (c *cleaner) removeDangling() {
 	for _, name := range c.names("specimens/*/*") {
 		target, err := c.root.Readlink(name)

@@ -50,7 +50,7 @@ func fakeKernel(t *testing.T, cache, arch, release string) {
 	writeFile(t, filepath.Join(dir, kernelRecord), fmt.Sprintf(`{"release":%q,"series":%q,"arch":%q,"modules":"lib/modules/%s"}`, release, series, arch, release))
 }
 
-// usedAt says when a folder was last used.
+// usedAt says when a directory was last used.
 func usedAt(t *testing.T, dir string, ago time.Duration) {
 	t.Helper()
 	at := time.Now().Add(-ago)
@@ -60,7 +60,7 @@ func usedAt(t *testing.T, dir string, ago time.Duration) {
 	}
 }
 
-// under lists the files, links and empty folders in a folder, but for locks.
+// under lists the files, links and empty directories in a directory, but for locks.
 func under(t *testing.T, dir string) []string {
 	t.Helper()
 	var names []string
@@ -228,7 +228,7 @@ func TestTidyHarmsNobody(t *testing.T) {
 		{name: "a link out", names: []string{"a -> " + outside + "/a"}},
 		{name: "a link out by ..", names: []string{"a -> ../../../../../../../../" + outside}},
 		{name: "a link to the root", names: []string{"a -> /"}},
-		{name: "links out in a folder", names: []string{"a/b/c -> " + outside, "a/d -> .."}},
+		{name: "links out in a directory", names: []string{"a/b/c -> " + outside, "a/d -> .."}},
 		{name: "a link to itself", names: []string{"a -> a", "b/b -> ../b"}},
 		{name: "a hard link", prepare: func(t *testing.T, dir string) {
 			if err := os.Link(filepath.Join(outside, "a/precious"), filepath.Join(dir, "a")); err != nil {
@@ -236,7 +236,7 @@ func TestTidyHarmsNobody(t *testing.T) {
 			}
 		}},
 		{name: "a lock that is a link out", names: []string{"a/x", "a.lock -> " + outside + "/new"}, left: []string{"a/x"}, err: errAny},
-		{name: "a lock that is a folder", names: []string{"a/x", "a.use/y"}, left: []string{"a/x", "a.use/y"}, err: unix.EISDIR},
+		{name: "a lock that is a directory", names: []string{"a/x", "a.use/y"}, left: []string{"a/x", "a.use/y"}, err: unix.EISDIR},
 		{name: "made by somebody", names: []string{"a/x"}, prepare: func(t *testing.T, dir string) { hold(t, filepath.Join(dir, "a"+lockSuffix)) }, left: []string{"a/x"}},
 		{name: "used by somebody", names: []string{"a/x"}, prepare: func(t *testing.T, dir string) { keepUsing(t, filepath.Join(dir, "a")) }, left: []string{"a/x"}},
 		{name: "being written", names: []string{".fetch-a/x"}, prepare: func(t *testing.T, dir string) { hold(t, filepath.Join(dir, "a"+lockSuffix)) }, left: []string{".fetch-a/x"}},

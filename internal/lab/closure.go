@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// closure is a folder with packages and all that they depend on, for the host's own
-// architecture: a root folder for chroot, of which nothing is installed in the host.
+// closure is a directory with packages and all that they depend on, for the host's own
+// architecture: a root directory for chroot, of which nothing is installed in the host.
 // It needs no privilege: the packages are unpacked, and their scripts do not run.
 type closure struct {
-	kind   string // of the cache's folders, the one that it is in
+	kind   string // of the cache's directories, the one that it is in
 	what   string // it is, for people
 	names  []string
 	finish func(root string) error // does what the packages' scripts would; may be nil
@@ -25,7 +25,7 @@ type closure struct {
 // closureRecord lists the packages inside.
 const closureRecord = "packages"
 
-// ensure gives the folder, and fetches it the first time.
+// ensure gives the directory, and fetches it the first time.
 func (c closure) ensure(ctx context.Context, cache string, progress io.Writer) (string, error) {
 	dir := filepath.Join(cache, c.kind, listIdentity(c.names))
 	return fetchedOnce(ctx, cache, dir, progress, func(a *archive, _ *index) error { return c.fetch(ctx, a, dir) })
@@ -114,8 +114,8 @@ func sourcesOf(list, suite string) []byte {
 	return []byte(kept.String())
 }
 
-// Packages gives a folder with Debian packages and what they depend on, to become a
-// root folder in a guest of the host's architecture. It is fetched once; what says in a
+// Packages gives a directory with Debian packages and what they depend on, to become a
+// root directory in a guest of the host's architecture. It is fetched once; what says in a
 // few words what the packages are.
 func Packages(ctx context.Context, cache, what string, names []string, progress io.Writer) (string, error) {
 	return closure{kind: "packages", what: what, names: names}.ensure(ctx, cache, progress)

@@ -26,8 +26,8 @@ import (
 // and directories are taken: a link, a device or a name that leads elsewhere is refused,
 // and then nothing is brought back.
 type Bring struct {
-	Guest  string // a file or directory in the guest, an absolute path
-	Folder string // the host's directory that it is put into, under its own name; made when absent
+	Guest     string // a file or directory in the guest, an absolute path
+	Directory string // the host's directory that it is put into, under its own name; made when absent
 	// File refuses a directory.
 	File bool
 	// Modes keeps the permission bits. Without it nothing can be executed.
@@ -57,7 +57,7 @@ func checkBring(wanted []Bring) error {
 		if b.name() == "/" {
 			return fmt.Errorf("bring back %q: the guest's root directory has no name to bring it back under", b.Guest)
 		}
-		place := filepath.Join(b.Folder, b.name())
+		place := filepath.Join(b.Directory, b.name())
 		if abs, err := filepath.Abs(place); err == nil {
 			place = abs
 		}
@@ -171,11 +171,11 @@ type staged struct {
 
 // area is the new directory for one wanted thing.
 type area struct {
-	folder *os.Root // that it goes into
-	made   []string // directories that were made for it, the outermost first
-	name   string   // of the new directory in it
-	root   *os.Root // the new directory
-	modes  []mode   // that directories get in the end
+	directory *os.Root // that it goes into
+	made      []string // directories that were made for it, the outermost first
+	name      string   // of the new directory in it
+	root      *os.Root // the new directory
+	modes     []mode   // that directories get in the end
 }
 
 type mode struct {
@@ -323,26 +323,26 @@ func (s *staged) area(i int) (*area, error) {
 		s.areas = make(map[int]*area)
 	}
 	s.areas[i] = a // also where making it fails half-way: remove takes it away
-	return a, a.make(s.wanted[i].Folder)
+	return a, a.make(s.wanted[i].Directory)
 }
 
-func (a *area) make(folder string) (err error) {
-	if a.made, err = missing(folder); err != nil {
+func (a *area) make(directory string) (err error) {
+	if a.made, err = missing(directory); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return err
 	}
-	if a.folder, err = os.OpenRoot(folder); err != nil {
+	if a.directory, err = os.OpenRoot(directory); err != nil {
 		return err
 	}
 	// The name is unique and the mode 0700; beside the target, so that it can be renamed.
-	made, err := os.MkdirTemp(folder, ".kmodtrace-get-")
+	made, err := os.MkdirTemp(directory, ".kmodtrace-get-")
 	if err != nil {
 		return err
 	}
 	a.name = filepath.Base(made)
-	a.root, err = a.folder.OpenRoot(a.name)
+	a.root, err = a.directory.OpenRoot(a.name)
 	return err
 }
 
@@ -386,12 +386,12 @@ func (s *staged) commit() error {
 			}
 		}
 		b := s.wanted[i]
-		info, err := a.folder.Lstat(b.name())
+		info, err := a.directory.Lstat(b.name())
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err == nil {
-			err = b.mayReplace(info, filepath.Join(b.Folder, b.name()))
+			err = b.mayReplace(info, filepath.Join(b.Directory, b.name()))
 		}
 		if err == nil {
 			err = a.checkKind(b, info)
@@ -411,14 +411,14 @@ func (s *staged) commit() error {
 func (a *area) commit(b Bring) error {
 	name := b.name()
 	from := filepath.Join(a.name, name)
-	there, err := a.folder.Lstat(name)
+	there, err := a.directory.Lstat(name)
 	if err != nil || b.Add == "" || !there.IsDir() {
 		if err == nil && there.IsDir() {
-			if err := a.folder.Remove(name); err != nil { // only an empty one can be
+			if err := a.directory.Remove(name); err != nil { // only an empty one can be
 				return err
 			}
 		}
-		return a.folder.Rename(from, name)
+		return a.directory.Rename(from, name)
 	}
 	entries, err := fs.ReadDir(a.root.FS(), name)
 	if err != nil {
@@ -426,10 +426,10 @@ func (a *area) commit(b Bring) error {
 	}
 	for _, entry := range entries {
 		to := filepath.Join(name, entry.Name())
-		if _, err := a.folder.Lstat(to); err == nil {
+		if _, err := a.directory.Lstat(to); err == nil {
 			continue // ours stays
 		}
-		if err := a.folder.Rename(filepath.Join(from, entry.Name()), to); err != nil {
+		if err := a.directory.Rename(filepath.Join(from, entry.Name()), to); err != nil {
 			return err
 		}
 	}
@@ -443,7 +443,7 @@ func (a *area) checkKind(b Bring, there fs.FileInfo) error {
 	case err != nil:
 		return err
 	case sent.IsDir() != there.IsDir():
-		return fmt.Errorf("%s: one of what is there and what the guest sent is a directory", filepath.Join(b.Folder, b.name()))
+		return fmt.Errorf("%s: one of what is there and what the guest sent is a directory", filepath.Join(b.Directory, b.name()))
 	case there.IsDir() && b.Add != "":
 		return a.checkAdded(b)
 	}
@@ -470,14 +470,14 @@ func (s *staged) remove() {
 		if a.root != nil {
 			_ = a.root.Close()
 		}
-		if a.folder != nil {
+		if a.directory != nil {
 			for _, m := range a.modes { // or their files could not be removed
-				_ = a.folder.Chmod(filepath.Join(a.name, m.name), 0o700)
+				_ = a.directory.Chmod(filepath.Join(a.name, m.name), 0o700)
 			}
 			if a.name != "" {
-				_ = a.folder.RemoveAll(a.name)
+				_ = a.directory.RemoveAll(a.name)
 			}
-			_ = a.folder.Close()
+			_ = a.directory.Close()
 		}
 	}
 	for _, a := range s.areas {

@@ -95,8 +95,8 @@ func TestFilesComeBack(t *testing.T) {
 	} {
 		base := t.TempDir()
 		wanted := []Bring{
-			{Guest: "/tmp/dir", Folder: filepath.Join(base, "new", "one"), Modes: modes},
-			{Guest: "/file", Folder: filepath.Join(base, "two"), Modes: modes, File: true},
+			{Guest: "/tmp/dir", Directory: filepath.Join(base, "new", "one"), Modes: modes},
+			{Guest: "/file", Directory: filepath.Join(base, "two"), Modes: modes, File: true},
 		}
 		if err := collect(wanted, enough, data); err != nil {
 			t.Fatal(err)
@@ -183,38 +183,38 @@ func hostileArchives(t testing.TB) map[string]struct {
 		data []byte
 		says string
 	}{
-		"climbs":               {brought(t, tar.Header{Name: "0/../../escaped"}), "not a name"},
-		"climbs below":         {brought(t, dir, tar.Header{Name: "0/a/../../escaped"}), "not a name"},
-		"absolute":             {brought(t, tar.Header{Name: "/escaped"}), "not requested"},
-		"of another":           {brought(t, tar.Header{Name: "0/Makefile"}), "/tmp/a was asked for"},
-		"a git hook":           {brought(t, tar.Header{Name: "0/.git/hooks/pre-commit", Mode: 0o755}), "/tmp/a was asked for"},
-		"longer name":          {brought(t, tar.Header{Name: "0/ab"}), "/tmp/a was asked for"},
-		"no index":             {brought(t, tar.Header{Name: "1/a"}), "not requested"},
-		"negative index":       {brought(t, tar.Header{Name: "-1/a"}), "not requested"},
-		"index with a sign":    {brought(t, tar.Header{Name: "+0/a"}), "not requested"},
-		"no number":            {brought(t, tar.Header{Name: "x/a"}), "not requested"},
-		"only the index":       {brought(t, tar.Header{Name: "0"}), "not a name"},
-		"a great index":        {brought(t, tar.Header{Name: "99999999999999999999/a"}), "not requested"},
-		"link":                 {brought(t, link("0/a", "/etc/passwd")), "a symbolic link"},
-		"through a link":       {brought(t, link("0/a", ".."), tar.Header{Name: "0/a/escaped"}), "a symbolic link"},
-		"hard link":            {brought(t, tar.Header{Name: "0/a", Typeflag: tar.TypeLink, Linkname: "/etc/passwd"}), "a hard link"},
-		"device":               {brought(t, tar.Header{Name: "0/a", Typeflag: tar.TypeBlock, Devmajor: 8}), "a device"},
-		"FIFO":                 {brought(t, tar.Header{Name: "0/a", Typeflag: tar.TypeFifo}), "a named pipe"},
-		"global header":        {brought(t, tar.Header{Typeflag: tar.TypeXGlobalHeader, PAXRecords: map[string]string{"path": "0/a"}}), "an entry of type 'g'"},
-		"twice":                {brought(t, file, file), "exists"},
-		"file, then a folder":  {brought(t, file, tar.Header{Name: "0/a/b"}), "not a directory"},
-		"no parent":            {brought(t, tar.Header{Name: "0/a/b/c"}), "no such file"},
-		"control characters":   {brought(t, dir, tar.Header{Name: "0/a/\x1b[2J"}), "control character"},
-		"a line":               {brought(t, dir, tar.Header{Name: "0/a/x\ny"}), "control character"},
-		"long name":            {brought(t, dir, tar.Header{Name: "0/a/" + strings.Repeat("x", 256)}), "too long"},
-		"deep":                 {brought(t, dir, tar.Header{Name: "0/a" + strings.Repeat("/x", 64)}), "too deep"},
-		"name of a megabyte":   {brought(t, dir, tar.Header{Name: "0/a" + strings.Repeat("/x", 400_000)}), "too long"},
-		"many":                 {brought(t, many...), "more than 100 files"},
-		"bomb":                 {bomb(), "more than 1000000 bytes"},
-		"size of a lie":        {sparse(), "more than 1000000 bytes"},
-		"zeros behind its end": {zeros(), "more than may be brought back"},
-		"two archives":         {append(brought(t, file), brought(t, file)...), "more than one archive"},
-		"not gzip":             {[]byte("0/a"), "EOF"},
+		"climbs":                 {brought(t, tar.Header{Name: "0/../../escaped"}), "not a name"},
+		"climbs below":           {brought(t, dir, tar.Header{Name: "0/a/../../escaped"}), "not a name"},
+		"absolute":               {brought(t, tar.Header{Name: "/escaped"}), "not requested"},
+		"of another":             {brought(t, tar.Header{Name: "0/Makefile"}), "/tmp/a was asked for"},
+		"a git hook":             {brought(t, tar.Header{Name: "0/.git/hooks/pre-commit", Mode: 0o755}), "/tmp/a was asked for"},
+		"longer name":            {brought(t, tar.Header{Name: "0/ab"}), "/tmp/a was asked for"},
+		"no index":               {brought(t, tar.Header{Name: "1/a"}), "not requested"},
+		"negative index":         {brought(t, tar.Header{Name: "-1/a"}), "not requested"},
+		"index with a sign":      {brought(t, tar.Header{Name: "+0/a"}), "not requested"},
+		"no number":              {brought(t, tar.Header{Name: "x/a"}), "not requested"},
+		"only the index":         {brought(t, tar.Header{Name: "0"}), "not a name"},
+		"a great index":          {brought(t, tar.Header{Name: "99999999999999999999/a"}), "not requested"},
+		"link":                   {brought(t, link("0/a", "/etc/passwd")), "a symbolic link"},
+		"through a link":         {brought(t, link("0/a", ".."), tar.Header{Name: "0/a/escaped"}), "a symbolic link"},
+		"hard link":              {brought(t, tar.Header{Name: "0/a", Typeflag: tar.TypeLink, Linkname: "/etc/passwd"}), "a hard link"},
+		"device":                 {brought(t, tar.Header{Name: "0/a", Typeflag: tar.TypeBlock, Devmajor: 8}), "a device"},
+		"FIFO":                   {brought(t, tar.Header{Name: "0/a", Typeflag: tar.TypeFifo}), "a named pipe"},
+		"global header":          {brought(t, tar.Header{Typeflag: tar.TypeXGlobalHeader, PAXRecords: map[string]string{"path": "0/a"}}), "an entry of type 'g'"},
+		"twice":                  {brought(t, file, file), "exists"},
+		"file, then a directory": {brought(t, file, tar.Header{Name: "0/a/b"}), "not a directory"},
+		"no parent":              {brought(t, tar.Header{Name: "0/a/b/c"}), "no such file"},
+		"control characters":     {brought(t, dir, tar.Header{Name: "0/a/\x1b[2J"}), "control character"},
+		"a line":                 {brought(t, dir, tar.Header{Name: "0/a/x\ny"}), "control character"},
+		"long name":              {brought(t, dir, tar.Header{Name: "0/a/" + strings.Repeat("x", 256)}), "too long"},
+		"deep":                   {brought(t, dir, tar.Header{Name: "0/a" + strings.Repeat("/x", 64)}), "too deep"},
+		"name of a megabyte":     {brought(t, dir, tar.Header{Name: "0/a" + strings.Repeat("/x", 400_000)}), "too long"},
+		"many":                   {brought(t, many...), "more than 100 files"},
+		"bomb":                   {bomb(), "more than 1000000 bytes"},
+		"size of a lie":          {sparse(), "more than 1000000 bytes"},
+		"zeros behind its end":   {zeros(), "more than may be brought back"},
+		"two archives":           {append(brought(t, file), brought(t, file)...), "more than one archive"},
+		"not gzip":               {[]byte("0/a"), "EOF"},
 	}
 }
 
@@ -240,7 +240,7 @@ func TestHostileArchives(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(target, "Makefile"), []byte("all:"), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			err := collect([]Bring{{Guest: "/tmp/a", Folder: target}}, bringLimits{1_000_000, 100}, c.data)
+			err := collect([]Bring{{Guest: "/tmp/a", Directory: target}}, bringLimits{1_000_000, 100}, c.data)
 			if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "\n") || len(err.Error()) > 1000 {
 				t.Errorf("want %q, got %.1200v", c.says, err)
 			}
@@ -267,16 +267,16 @@ func TestWhatIsThereStays(t *testing.T) {
 		there func(base string) error
 		says  string // "" where it is replaced
 	}{
-		"file":                       {file, make("to/a", write), ""},
-		"empty directory":            {dir, make("to/a", func(p string) error { return os.Mkdir(p, 0o755) }), ""},
-		"link to a file":             {file, make("to/a", func(p string) error { return os.Symlink("../other", p) }), "not a regular file"},
-		"link to nothing":            {file, make("to/a", func(p string) error { return os.Symlink("../new", p) }), "not a regular file"},
-		"link to a directory":        {dir, make("to/a", func(p string) error { return os.Symlink("..", p) }), "not a regular file"},
-		"FIFO":                       {file, make("to/a", func(p string) error { return unix.Mkfifo(p, 0o644) }), "not a regular file"},
-		"directory with something":   {dir, make("to/a", func(p string) error { return os.MkdirAll(filepath.Join(p, "b"), 0o755) }), "not empty"},
-		"directory, file is sent":    {file, make("to/a", func(p string) error { return os.Mkdir(p, 0o755) }), "is a directory"},
-		"file, a directory is sent":  {dir, make("to/a", write), "is a directory"},
-		"the folder itself: no such": {file, func(base string) error { return os.Remove(filepath.Join(base, "to")) }, ""},
+		"file":                          {file, make("to/a", write), ""},
+		"empty directory":               {dir, make("to/a", func(p string) error { return os.Mkdir(p, 0o755) }), ""},
+		"link to a file":                {file, make("to/a", func(p string) error { return os.Symlink("../other", p) }), "not a regular file"},
+		"link to nothing":               {file, make("to/a", func(p string) error { return os.Symlink("../new", p) }), "not a regular file"},
+		"link to a directory":           {dir, make("to/a", func(p string) error { return os.Symlink("..", p) }), "not a regular file"},
+		"FIFO":                          {file, make("to/a", func(p string) error { return unix.Mkfifo(p, 0o644) }), "not a regular file"},
+		"directory with something":      {dir, make("to/a", func(p string) error { return os.MkdirAll(filepath.Join(p, "b"), 0o755) }), "not empty"},
+		"directory, file is sent":       {file, make("to/a", func(p string) error { return os.Mkdir(p, 0o755) }), "is a directory"},
+		"file, a directory is sent":     {dir, make("to/a", write), "is a directory"},
+		"the directory itself: no such": {file, func(base string) error { return os.Remove(filepath.Join(base, "to")) }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			base := t.TempDir()
@@ -284,7 +284,7 @@ func TestWhatIsThereStays(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := found(t, base)
-			err := collect([]Bring{{Guest: "/a", Folder: filepath.Join(base, "to")}}, enough, c.data)
+			err := collect([]Bring{{Guest: "/a", Directory: filepath.Join(base, "to")}}, enough, c.data)
 			if (err != nil) != (c.says != "") || err != nil && !strings.Contains(err.Error(), c.says) {
 				t.Errorf("want %q, got %v", c.says, err)
 			}
@@ -319,7 +319,7 @@ func TestAddedToADirectory(t *testing.T) {
 		if err := errors_(os.Mkdir(base, 0o755), os.WriteFile(filepath.Join(base, "cov1"), []byte("mine"), 0o644)); err != nil {
 			t.Fatal(err)
 		}
-		wanted := []Bring{{Guest: "/tmp/a", Folder: filepath.Dir(base), Add: "cov*"}}
+		wanted := []Bring{{Guest: "/tmp/a", Directory: filepath.Dir(base), Add: "cov*"}}
 		if err := checkBring(wanted); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -341,16 +341,16 @@ func TestAddedToADirectory(t *testing.T) {
 func TestCheckBring(t *testing.T) {
 	dir := t.TempDir()
 	for says, wanted := range map[string][]Bring{
-		"absolute":        {{Guest: "a", Folder: dir}},
-		"no name":         {{Guest: "/tmp/..", Folder: dir}},
-		"the same place":  {{Guest: "/a/x", Folder: dir}, {Guest: "/b/x", Folder: dir + "/."}},
-		"not a directory": {{Guest: "/a", Folder: "/dev/null/x"}},
+		"absolute":        {{Guest: "a", Directory: dir}},
+		"no name":         {{Guest: "/tmp/..", Directory: dir}},
+		"the same place":  {{Guest: "/a/x", Directory: dir}, {Guest: "/b/x", Directory: dir + "/."}},
+		"not a directory": {{Guest: "/a", Directory: "/dev/null/x"}},
 	} {
 		if err := checkBring(wanted); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("want %q, got %v", says, err)
 		}
 	}
-	if err := checkBring([]Bring{{Guest: "/a", Folder: dir}, {Guest: "/b", Folder: dir}}); err != nil {
+	if err := checkBring([]Bring{{Guest: "/a", Directory: dir}, {Guest: "/b", Directory: dir}}); err != nil {
 		t.Error(err)
 	}
 }
@@ -359,7 +359,7 @@ func TestCutOffFilesAreAnError(t *testing.T) {
 	data := brought(t, tar.Header{Name: "0/a"}, tar.Header{Name: "1/b"})
 	for n := range len(data) {
 		dir := filepath.Join(t.TempDir(), "new")
-		c := newCollector([]Bring{{Guest: "/a", Folder: dir}, {Guest: "/b", Folder: dir}}, enough)
+		c := newCollector([]Bring{{Guest: "/a", Directory: dir}, {Guest: "/b", Directory: dir}}, enough)
 		c.write(data[:n])
 		if err := c.close(io.ErrUnexpectedEOF, time.Minute); err == nil {
 			t.Fatalf("%d of %d bytes: no error", n, len(data))
@@ -373,7 +373,7 @@ func TestCutOffFilesAreAnError(t *testing.T) {
 // TestWholeFilesOfARunThatDied: the guest sent all, and then never said that it was done.
 func TestWholeFilesOfARunThatDied(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new")
-	c := newCollector([]Bring{{Guest: "/a", Folder: dir}}, enough)
+	c := newCollector([]Bring{{Guest: "/a", Directory: dir}}, enough)
 	c.write(brought(t, tar.Header{Name: "0/a"}))
 	if err := c.close(io.ErrUnexpectedEOF, time.Minute); err == nil {
 		t.Error("no error")
@@ -383,12 +383,12 @@ func TestWholeFilesOfARunThatDied(t *testing.T) {
 	}
 }
 
-func TestFolderThatTakesNothing(t *testing.T) {
+func TestDirectoryThatTakesNothing(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	c := newCollector([]Bring{{Guest: "/a", Folder: file}}, enough)
+	c := newCollector([]Bring{{Guest: "/a", Directory: file}}, enough)
 	for range 100 { // must not block, though nobody reads any more
 		c.write(brought(t, tar.Header{Name: "0/a"}))
 	}
@@ -422,7 +422,7 @@ func FuzzCollect(f *testing.F) {
 		if err := os.Mkdir(in, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		err = collect([]Bring{{Guest: "/tmp/a", Folder: in}}, bringLimits{100_000, 20}, data.Bytes())
+		err = collect([]Bring{{Guest: "/tmp/a", Directory: in}}, bringLimits{100_000, 20}, data.Bytes())
 		for _, name := range found(t, base) {
 			i := strings.LastIndexByte(name, ' ') // a mode has none
 			name, kind := name[:i], name[i+1:]

@@ -19,14 +19,14 @@ import (
 
 // File is something of the host to put into the guest.
 type File struct {
-	Host     string // a file or folder; a link is followed
+	Host     string // a file or directory; a link is followed
 	Guest    string // its absolute path there
 	Programs bool   // bring the libraries of a dynamically linked program too
 }
 
 // GuestProgram finds the kmodtrace binary that becomes the guest's first
 // process: $KMODTRACE_GUEST, the running executable when it is of the guest's
-// architecture, or else <folder of the executable>/<arch>/kmodtrace.
+// architecture, or else <directory of the executable>/<arch>/kmodtrace.
 func GuestProgram(arch string) (string, error) {
 	if name := os.Getenv("KMODTRACE_GUEST"); name != "" {
 		if _, err := os.Stat(name); err != nil {
@@ -48,7 +48,7 @@ func GuestProgram(arch string) (string, error) {
 	return name, nil
 }
 
-// toolsRoot gives the root folder that the guest's tools come from: the host's
+// toolsRoot gives the root directory that the guest's tools come from: the host's
 // own where it has them, and the ones that are fetched otherwise.
 func toolsRoot(ctx context.Context, cache, arch string, progress io.Writer) (string, error) {
 	if arch == runtime.GOARCH && hostHasTools() {
@@ -269,7 +269,7 @@ func (im *image) program(libs *libraries, name, to string) error {
 	return nil
 }
 
-// exposeLibrary makes a library that lies in a folder of its own (found by
+// exposeLibrary makes a library that lies in a directory of its own (found by
 // ld.so.conf, which the guest has not) visible beside libc, where every loader
 // looks.
 func (im *image) exposeLibrary(lib string, needs []string) error {

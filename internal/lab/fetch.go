@@ -114,8 +114,8 @@ func fetchOffered(ctx context.Context, cache, wanted, arch string, progress io.W
 		if ctx.Err() != nil {
 			return fmt.Errorf("fetch kernel %s: %w", wanted, context.Cause(ctx))
 		}
-		mayMend := isStale(err) || (!ok && ix.Missing != "")
-		if refresh || !mayMend {
+		mayFix := isStale(err) || (!ok && ix.Missing != "")
+		if refresh || !mayFix {
 			return err
 		}
 		fmt.Fprintf(progress, "trying again: %v\n", err)
@@ -128,7 +128,7 @@ type downloadError struct{ err error }
 func (e *downloadError) Error() string { return e.err.Error() }
 func (e *downloadError) Unwrap() error { return e.err }
 
-// fetchedOnce gives a folder of the cache, and has it fetched where it is not there:
+// fetchedOnce gives a directory of the cache, and has it fetched where it is not there:
 // once, whoever else wants it, and again with a new index where the one at hand is stale.
 func fetchedOnce(ctx context.Context, cache, dir string, progress io.Writer, fetch func(*archive, *index) error) (string, error) {
 	if exists(dir) {
@@ -163,7 +163,7 @@ func fetchedOnce(ctx context.Context, cache, dir string, progress io.Writer, fet
 }
 
 // isStale tells a download that failed because the mirror has moved on since the
-// index was read, which a fresher index mends, from one that failed for want of
+// index was read, which a fresher index fixes, from one that failed for want of
 // a network, which apt has tried often enough.
 func isStale(err error) bool {
 	var download *downloadError
@@ -196,7 +196,7 @@ func notOffered(wanted, arch string, offers []Offer, missing string) error {
 }
 
 // fetchKernel downloads and unpacks an offered kernel into dir. What is under
-// way lies in a folder of another name, so that dir is there only when whole.
+// way lies in a directory of another name, so that dir is there only when whole.
 func (a *archive) fetchKernel(ctx context.Context, dir string, o Offer) error {
 	unlock, err := lockFile(ctx, dir+".lock", a.progress)
 	if err != nil {
@@ -225,7 +225,7 @@ func (a *archive) fetchHeaders(ctx context.Context, dir string, o Offer) error {
 	return a.unpackInto(ctx, headers, "headers of "+o.Release, o.headers, func(string) error { return nil })
 }
 
-// unpackInto downloads packages, unpacks them into one root folder, lets finish
+// unpackInto downloads packages, unpacks them into one root directory, lets finish
 // complete it and moves it to dir as the last step.
 func (a *archive) unpackInto(ctx context.Context, dir, what string, packages []pkg, finish func(root string) error) error {
 	start := time.Now()
@@ -250,7 +250,7 @@ func (a *archive) unpackInto(ctx context.Context, dir, what string, packages []p
 	return err
 }
 
-// assemble makes the folder dir whole or not at all: make works in a folder beside
+// assemble makes the directory dir whole or not at all: make works in a directory beside
 // it, with one for packages and one that becomes dir. The caller holds dir's lock,
 // so what lies there from before is of a fetch that was killed.
 func assemble(dir, what string, make func(debs, root string) error) error {
@@ -258,9 +258,9 @@ func assemble(dir, what string, make func(debs, root string) error) error {
 	debs, root := filepath.Join(work, "debs"), filepath.Join(work, "root")
 	defer os.RemoveAll(work)
 	err := os.RemoveAll(work)
-	for _, folder := range []string{debs, root} {
+	for _, directory := range []string{debs, root} {
 		if err == nil {
-			err = os.MkdirAll(folder, 0o755)
+			err = os.MkdirAll(directory, 0o755)
 		}
 	}
 	if err == nil {

@@ -58,7 +58,7 @@ func openArchive(ctx context.Context, cache string, progress io.Writer) (*archiv
 	return a, nil
 }
 
-// settings isolates apt in the archive's folder. The architecture is fixed, so
+// settings isolates apt in the archive's directory. The architecture is fixed, so
 // that packages "for all" are found alike on every host.
 func (a *archive) settings() string {
 	in := func(name string) string { return filepath.Join(a.dir, name) }

@@ -19,9 +19,9 @@ func guestPackages() []string {
 }
 
 // GuestRoot fetches the guest's tools for an architecture, once, and gives the
-// folder that holds them in a merged-usr layout: bin/busybox, bin/kmod, bin/dash,
+// directory that holds them in a merged-usr layout: bin/busybox, bin/kmod, bin/dash,
 // the dynamic loader and the libraries, where their programs look for them when
-// the folder is the root. All come from one Debian release, so that a guest is
+// the directory is the root. All come from one Debian release, so that a guest is
 // the same on every host.
 func GuestRoot(ctx context.Context, cache, arch string, progress io.Writer) (string, error) {
 	dir := filepath.Join(cache, "guest", arch, listIdentity(guestPackages()))

@@ -18,7 +18,7 @@ type sites struct {
 	security string // holds the -security suites; "" when the machine has none
 }
 
-// suite is one Debian release folder on a site.
+// suite is one Debian release directory on a site.
 type suite struct {
 	name     string
 	security bool

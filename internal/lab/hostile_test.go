@@ -46,6 +46,7 @@ func fakeQEMU(what string) {
 	sleep := func() { time.Sleep(time.Hour) }
 	if what != "silent" && what != "noise" {
 		all(frames.Open())
+		all(frames.Write(guest.Started, nil))
 	}
 	frame := func(kind guest.Kind, payload []byte) func() error {
 		return func() error { return frames.Write(kind, payload) }
@@ -131,7 +132,7 @@ func fakeQEMU(what string) {
 // fakeMachine gives a machine without a kernel, and the QEMU that plays its guest.
 func fakeMachine(t *testing.T, what string) (Machine, qemu, *os.File) {
 	t.Helper()
-	// The user that QEMU runs as cannot enter the folders of a test, or of go test.
+	// The user that QEMU runs as cannot enter the directories of a test, or of go test.
 	dir, err := os.MkdirTemp("", "kmodtrace-test-")
 	if err != nil {
 		t.Fatal(err)
@@ -169,7 +170,7 @@ func TestHostileGuestEnds(t *testing.T) {
 				t.Parallel()
 				m, q, image := fakeMachine(t, what)
 				dir := t.TempDir()
-				m.Bring = []Bring{{Guest: "/tmp/a", Folder: dir}}
+				m.Bring = []Bring{{Guest: "/tmp/a", Directory: dir}}
 				m.Console = filepath.Join(dir, "console")
 				m.Stdin = endless{}
 				ctx, cancel := context.WithCancel(t.Context())
@@ -425,7 +426,7 @@ func TestHostileGuest(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			m := quick(t)
 			dir := t.TempDir()
-			m.Bring = []Bring{{Guest: "/tmp/a", Folder: dir}}
+			m.Bring = []Bring{{Guest: "/tmp/a", Directory: dir}}
 			m.Console = filepath.Join(dir, "console")
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()

@@ -42,7 +42,7 @@ func newArchive(w io.Writer) *image {
 	return &image{out: out, cpio: cpio.NewWriter(out), have: make(map[string]fs.FileMode)}
 }
 
-// root adds the folders that all others are in.
+// root adds the directories that all others are in.
 func (im *image) root() error {
 	for _, dir := range []string{"bin", "sbin", "lib", "lib64"} {
 		if err := im.symlink("usr/"+dir, "/"+dir); err != nil {
@@ -87,7 +87,7 @@ func (im *image) header(name string, mode fs.FileMode, kind cpio.FileMode, size 
 	return im.add(h)
 }
 
-// add begins the entry h, whose content is to follow, and its parents. A folder that is
+// add begins the entry h, whose content is to follow, and its parents. A directory that is
 // there already stays as it is.
 func (im *image) add(h *cpio.Header) error {
 	name := im.clean(h.Name)
@@ -162,7 +162,7 @@ func (im *image) file(host, name string) error {
 	return nil
 }
 
-// tree copies a folder of the host with all that is in it. Links stay links.
+// tree copies a directory of the host with all that is in it. Links stay links.
 func (im *image) tree(host, name string, skip func(rel string) bool) error {
 	return filepath.WalkDir(host, func(at string, entry fs.DirEntry, err error) error {
 		if err != nil {

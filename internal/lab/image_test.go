@@ -93,13 +93,13 @@ func TestImageRefuses(t *testing.T) {
 	}
 	im.must(t, im.text("/etc/x", 0o644, nil))
 	for what, err := range map[string]error{
-		"the same file twice":           im.text("/etc/x", 0o644, nil),
-		"the same by another way":       im.text("/a/../etc//x", 0o644, nil),
-		"a file in place of a folder":   im.text("/etc", 0o644, nil),
-		"a file through a link to /usr": errors.Join(im.text("/usr/bin/y", 0o755, nil), im.text("/bin/y", 0o755, nil)),
-		"a folder as a file":            im.file(t.TempDir(), "/f"),
-		"no such file":                  im.file("/nosuch/file", "/g"),
-		"a device":                      im.file("/dev/null", "/h"),
+		"the same file twice":            im.text("/etc/x", 0o644, nil),
+		"the same by another way":        im.text("/a/../etc//x", 0o644, nil),
+		"a file in place of a directory": im.text("/etc", 0o644, nil),
+		"a file through a link to /usr":  errors.Join(im.text("/usr/bin/y", 0o755, nil), im.text("/bin/y", 0o755, nil)),
+		"a directory as a file":          im.file(t.TempDir(), "/f"),
+		"no such file":                   im.file("/nosuch/file", "/g"),
+		"a device":                       im.file("/dev/null", "/h"),
 	} {
 		if err == nil {
 			t.Errorf("%s: no error", what)

@@ -6,11 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/kmodtrace/kmodtrace/internal/lazyregexp"
 )
 
 // Newest is the name of the kernel with the highest release, in every place
@@ -23,9 +24,9 @@ type Kernel struct {
 	Series  string `json:"series"`            // the first two numbers of the release, "6.12"
 	Arch    string `json:"arch"`              // GOARCH: "amd64" or "arm64"
 	Image   string `json:"image"`             // its vmlinuz
-	Modules string `json:"modules"`           // the folder that the guest sees as /lib/modules/<Release>; depmod has run
+	Modules string `json:"modules"`           // the directory that the guest sees as /lib/modules/<Release>; depmod has run
 	Config  string `json:"config"`            // its .config
-	Headers string `json:"headers,omitempty"` // root folder holding its headers (usr/src, usr/lib), "" when not fetched
+	Headers string `json:"headers,omitempty"` // root directory holding its headers (usr/src, usr/lib), "" when not fetched
 }
 
 // Kernels lists the kernels that can be booted now, oldest first: those in the
@@ -95,7 +96,7 @@ func (e *NotFetchedError) Is(target error) bool { return target == fs.ErrNotExis
 
 // wantedName is what a series or release may look like: a name that is safe in a
 // path, in a package name and on a command line.
-var wantedName = regexp.MustCompile(`^[0-9]+\.[0-9]+[0-9A-Za-z.+~_-]{0,100}$`)
+var wantedName = lazyregexp.New(`^[0-9]+\.[0-9]+[0-9A-Za-z.+~_-]{0,100}$`)
 
 func checkWanted(wanted, arch string) error {
 	if wanted != Newest && !wantedName.MatchString(wanted) {
@@ -144,7 +145,7 @@ func seriesOf(release string) (string, bool) {
 	return m, m != ""
 }
 
-var seriesPrefix = regexp.MustCompile(`^[0-9]+\.[0-9]+`)
+var seriesPrefix = lazyregexp.New(`^[0-9]+\.[0-9]+`)
 
 // compareReleases orders releases by their runs of digits as numbers and the
 // rest as text, so that 6.9 comes before 6.12.

@@ -141,7 +141,7 @@ func TestKernelsNamesABrokenRecord(t *testing.T) {
 		dir := kernelDir(cache, "amd64", "6.12.1")
 		writeFile(t, filepath.Join(dir, kernelRecord), text)
 		if _, err := Kernels(cache); err == nil || !strings.Contains(err.Error(), dir) {
-			t.Errorf("record %q: error %v does not name its folder", text, err)
+			t.Errorf("record %q: error %v does not name its directory", text, err)
 		}
 	}
 }
@@ -178,9 +178,9 @@ func TestInstalledKernels(t *testing.T) {
 }
 
 func TestCacheDir(t *testing.T) {
-	t.Setenv("KMODTRACE_CACHE", "relative/folder")
-	if dir, err := CacheDir(); err != nil || !filepath.IsAbs(dir) || !strings.HasSuffix(dir, "relative/folder") {
-		t.Errorf("CacheDir() = %q, %v, want the folder of KMODTRACE_CACHE, absolute", dir, err)
+	t.Setenv("KMODTRACE_CACHE", "relative/directory")
+	if dir, err := CacheDir(); err != nil || !filepath.IsAbs(dir) || !strings.HasSuffix(dir, "relative/directory") {
+		t.Errorf("CacheDir() = %q, %v, want the directory of KMODTRACE_CACHE, absolute", dir, err)
 	}
 	t.Setenv("KMODTRACE_CACHE", "")
 	t.Setenv("XDG_CACHE_HOME", "")

@@ -8,10 +8,10 @@ import (
 )
 
 // kernelRecord is the file kernel.json beside a fetched kernel. It is written
-// last: a folder without it is not a kernel.
+// last: a directory without it is not a kernel.
 const kernelRecord = "kernel.json"
 
-// kernelDir is the folder that holds one fetched kernel.
+// kernelDir is the directory that holds one fetched kernel.
 func kernelDir(cache, arch, release string) string {
 	return filepath.Join(cache, "kernels", arch, release)
 }
@@ -34,7 +34,7 @@ func fetchedKernels(cache string) ([]Kernel, error) {
 }
 
 // readKernel reads a fetched kernel's record. Its paths are relative to its
-// folder, so that a cache can be moved.
+// directory, so that a cache can be moved.
 func readKernel(dir string) (Kernel, error) {
 	text, err := os.ReadFile(filepath.Join(dir, kernelRecord))
 	if err != nil {
@@ -42,7 +42,7 @@ func readKernel(dir string) (Kernel, error) {
 	}
 	var k Kernel
 	if err := json.Unmarshal(text, &k); err != nil {
-		return Kernel{}, fmt.Errorf("read kernel %s: %w (remove the folder and fetch it again)", dir, err)
+		return Kernel{}, fmt.Errorf("read kernel %s: %w (remove the directory and fetch it again)", dir, err)
 	}
 	k.Image = filepath.Join(dir, k.Image)
 	k.Modules = filepath.Join(dir, k.Modules)

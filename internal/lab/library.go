@@ -13,25 +13,25 @@ import (
 )
 
 // libraries finds what a dynamically linked program needs to run, the way its
-// loader would: by the program's run path, then by the folders of ld.so.conf, then by
-// the loader's own. Everything is looked up below one root folder, so that
+// loader would: by the program's run path, then by the directories of ld.so.conf, then by
+// the loader's own. Everything is looked up below one root directory, so that
 // it also serves a foreign architecture's files.
 type libraries struct {
-	root    string // "/" for the host
-	folders []string
+	root        string // "/" for the host
+	directories []string
 }
 
 func newLibraries(root string) *libraries {
 	l := &libraries{root: root}
 	l.readConf("/etc/ld.so.conf", 0)
 	for _, pattern := range []string{"/lib/*-linux-gnu*", "/usr/lib/*-linux-gnu*", "/lib64", "/usr/lib64", "/lib", "/usr/lib"} {
-		l.folders = append(l.folders, l.glob(pattern)...)
+		l.directories = append(l.directories, l.glob(pattern)...)
 	}
 	return l
 }
 
 // readConf reads a loader configuration with its includes. One that is absent
-// or unreadable gives no folders, as it gives the loader none.
+// or unreadable gives no directories, as it gives the loader none.
 func (l *libraries) readConf(name string, depth int) {
 	f, err := os.Open(l.host(name))
 	if err != nil || depth > 8 {
@@ -54,7 +54,7 @@ func (l *libraries) readConf(name string, depth int) {
 				}
 			}
 		default:
-			l.folders = append(l.folders, fields[0])
+			l.directories = append(l.directories, fields[0])
 		}
 	}
 }
@@ -95,6 +95,7 @@ type program struct {
 	class   elf.Class
 	interp  string
 	needed  []string
+	opens   [][]string // by dlopen: of each list one, where there is one
 	runPath []string
 }
 
@@ -123,6 +124,7 @@ func readProgram(host string) (program, error) {
 	if p.needed, err = f.DynString(elf.DT_NEEDED); err != nil {
 		return p, fmt.Errorf("%s: needed libraries: %w", host, err)
 	}
+	p.opens = readDlopen(f)
 	for _, tag := range []elf.DynTag{elf.DT_RUNPATH, elf.DT_RPATH} {
 		paths, err := f.DynString(tag)
 		if err != nil {
@@ -136,7 +138,8 @@ func readProgram(host string) (program, error) {
 }
 
 // of lists the files that a program needs, the loader first, each path as it
-// is seen below the root. A static program, a script or data needs none.
+// is seen below the root. A static program, a script or data needs none. Libraries that
+// a program opens while it runs are listed where they are installed, because it works without them.
 func (l *libraries) of(name string) ([]string, error) {
 	var found []string
 	var visit func(name string) error
@@ -164,9 +167,29 @@ func (l *libraries) of(name string) ([]string, error) {
 				return err
 			}
 		}
+		for _, sonames := range p.opens {
+			lib := l.findOne(sonames, p, filepath.Dir(name))
+			if lib == "" || slices.Contains(found, lib) {
+				continue
+			}
+			found = append(found, lib)
+			if err := visit(lib); err != nil {
+				return err
+			}
+		}
 		return nil
 	}
 	return found, visit(name)
+}
+
+// findOne gives the first of several libraries that is installed, or nothing.
+func (l *libraries) findOne(sonames []string, p program, origin string) string {
+	for _, soname := range sonames {
+		if lib, err := l.find(soname, p, origin); err == nil {
+			return lib
+		}
+	}
+	return ""
 }
 
 // find gives the first file of that name that is for the same machine.
@@ -174,15 +197,15 @@ func (l *libraries) find(soname string, p program, origin string) (string, error
 	if strings.Contains(soname, "/") {
 		return soname, nil
 	}
-	var folders []string
-	for _, folder := range p.runPath {
-		folder = strings.NewReplacer("${ORIGIN}", origin, "$ORIGIN", origin).Replace(folder)
-		if filepath.IsAbs(folder) {
-			folders = append(folders, filepath.Clean(folder))
+	var directories []string
+	for _, directory := range p.runPath {
+		directory = strings.NewReplacer("${ORIGIN}", origin, "$ORIGIN", origin).Replace(directory)
+		if filepath.IsAbs(directory) {
+			directories = append(directories, filepath.Clean(directory))
 		}
 	}
-	for _, folder := range append(folders, l.folders...) {
-		name := filepath.Join(folder, soname)
+	for _, directory := range append(directories, l.directories...) {
+		name := filepath.Join(directory, soname)
 		f, err := elf.Open(l.host(name))
 		if err != nil {
 			continue

@@ -61,9 +61,9 @@ type Machine struct {
 
 	Program string // the kmodtrace binary that becomes the first process, "" for GuestProgram
 
-	answerLimit time.Duration // for tests; 0 for [answerLimit]
+	startLimit time.Duration // for tests; 0 for [startLimit]
 
-	Cache    string    // the lab's cache folder, "" for CacheDir
+	Cache    string    // the lab's cache directory, "" for CacheDir
 	Progress io.Writer // told about long work such as fetching tools; may be nil
 }
 
@@ -156,7 +156,7 @@ func (m Machine) withDefaults() (Machine, error) {
 		m.Dir = "/root"
 	}
 	if !path.IsAbs(m.Dir) {
-		return m, fmt.Errorf("folder %q: not an absolute path in the guest", m.Dir)
+		return m, fmt.Errorf("directory %q: not an absolute path in the guest", m.Dir)
 	}
 	if m.BringBytes < 0 || m.BringFiles < 0 {
 		return m, fmt.Errorf("bring back %d bytes and %d files: nothing may be negative", m.BringBytes, m.BringFiles)
@@ -272,8 +272,8 @@ func (m Machine) live(ctx context.Context, q qemu, from supply, r *report, stdou
 	var asked atomic.Bool
 	go m.watchPulse(heard, signals, stop, stalled)
 	s, receiveErr := listening.until(ctx, heard, func() {
-		if from.answered != nil {
-			from.answered()
+		if from.started != nil {
+			from.started()
 		}
 		m.startInput(listening, p.stdin, signals, stop, &asked)
 	})
@@ -312,9 +312,9 @@ const patience = 2 * time.Second
 
 // until receives until the guest is done, or ctx. Where the output is not taken by
 // whoever reads it, the session is left to itself and another one given, which says nothing.
-func (s *session) until(ctx context.Context, port io.Reader, booted func()) (*session, error) {
+func (s *session) until(ctx context.Context, port io.Reader, started func()) (*session, error) {
 	received := make(chan error, 1)
-	go func() { received <- s.receive(port, booted) }()
+	go func() { received <- s.receive(port, started) }()
 	select {
 	case err := <-received:
 		return s, err

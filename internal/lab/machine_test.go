@@ -78,7 +78,7 @@ func TestHowCommandsEnd(t *testing.T) {
 		{"killed", []string{"sh", "-c", "kill -SEGV $$"}, 128 + 11, ""},
 		{"not there", []string{"nosuch"}, 127, "nosuch"},
 		{"not there by path", []string{"/nosuch/x"}, 127, "/nosuch/x: no such file"},
-		{"a folder", []string{"/tmp"}, 126, "/tmp: permission denied"},
+		{"a directory", []string{"/tmp"}, 126, "/tmp: permission denied"},
 		{"not a program", []string{"/init/x"}, 127, "not a directory"},
 		{"not there, by a name of 200 KB", []string{strings.Repeat("x", 200<<10)}, 127, "PATH"},
 		{"an argument that exec refuses", []string{"echo", strings.Repeat("x", 200<<10)}, 126, "argument list too long"},
@@ -215,7 +215,7 @@ func TestFilesGoAndCome(t *testing.T) {
 		{Host: host, Guest: "/deep/in/guest"}, {Host: host, Guest: "/tmp/made"},
 		{Host: bash, Guest: "/usr/local/bin/bash", Programs: true},
 	}
-	m.Bring = []Bring{{Guest: "/tmp/made", Folder: back}, {Guest: "/proc/version", Folder: back}, {Guest: "/nosuch", Folder: back}}
+	m.Bring = []Bring{{Guest: "/tmp/made", Directory: back}, {Guest: "/proc/version", Directory: back}, {Guest: "/nosuch", Directory: back}}
 	m.Dir = "/made/for/it"
 	m.Env = []string{"GREETING=a b"}
 	m.Stdin = strings.NewReader(strings.Repeat("x", 1<<20))
@@ -258,7 +258,7 @@ func TestBadMachines(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	for name, m := range map[string]Machine{
 		"negative memory":          {Kernel: k, Memory: -1},
-		"relative folder":          {Kernel: k, Dir: "x"},
+		"relative directory":       {Kernel: k, Dir: "x"},
 		"relative path to bring":   {Kernel: k, Bring: []Bring{{Guest: "x"}}},
 		"unknown architecture":     {Kernel: Kernel{Arch: "vax"}},
 		"no such file to add":      {Kernel: k, Accel: TCG, Bare: true, Files: []File{{Host: "/nosuch", Guest: "/x"}}},

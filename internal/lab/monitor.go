@@ -85,7 +85,7 @@ func (m *monitor) do(command string, arguments any, pass []int, result any) erro
 	}
 }
 
-// begin says hello, and that the memory which QEMU shares with us is no part of the state.
+// begin says hello, and that the memory which QEMU shares with us is not part of the state.
 // (There is no option for that before a machine starts.)
 func (m *monitor) begin() error {
 	if err := m.do("qmp_capabilities", nil, nil, nil); err != nil {

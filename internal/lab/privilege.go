@@ -21,7 +21,7 @@ type supply struct {
 	memory, payload *os.File
 	monitor         *os.File
 	restore         func(context.Context) error // has QEMU read the state; nil for one that is saved
-	answered        func()                      // called when the guest's first process does
+	started         func()                      // called when the guest has started the command
 }
 
 // start starts QEMU with only what it needs: descriptors of the files, a user of its own

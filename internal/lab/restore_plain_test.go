@@ -222,7 +222,7 @@ func TestRestoreBadDays(t *testing.T) {
 	t.Run("a state that QEMU refuses", func(t *testing.T) {
 		rewrite(t, one(t, m), stateFile, func(b []byte) []byte { return b[:len(b)/2] })
 		limited := m
-		limited.answerLimit = 5 * time.Second // QEMU waits for the rest
+		limited.startLimit = 5 * time.Second // QEMU waits for the rest
 		if r, said := run(t, limited); r.restored || !strings.Contains(said, "which is removed") {
 			t.Errorf("restored: %v; it said %s", r.restored, said)
 		}
@@ -254,7 +254,7 @@ func TestRestoreBadDays(t *testing.T) {
 		// All of its code is a jump to itself.
 		rewrite(t, dir, memoryFile, func(b []byte) []byte { return bytes.Repeat([]byte{0xeb, 0xfe}, len(b)/2) })
 		m := m
-		m.answerLimit = 5 * time.Second
+		m.startLimit = 5 * time.Second
 		if r, said := run(t, m); r.restored || !strings.Contains(said, "which is removed") {
 			t.Errorf("restored: %v; it said %s", r.restored, said)
 		}

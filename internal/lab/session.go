@@ -23,6 +23,7 @@ type session struct {
 	input          *window
 
 	ready     time.Time // when the guest's init answered
+	begun     bool      // the command was started
 	exited    time.Time // when its command had ended
 	done      bool      // the guest said all that it had to say
 	status    guest.ExitStatus
@@ -69,18 +70,22 @@ func (s *sentences) all() []error {
 }
 
 // receive reads the guest's frames until it is done. The error is about the
-// port or about where the output goes; the guest's own are in trouble.
-func (s *session) receive(port io.Reader, booted func()) error {
+// port or about where the output goes; the guest's own are in trouble. It calls started once, as
+// soon as the guest has started the command, or says that it cannot.
+func (s *session) receive(port io.Reader, started func()) error {
 	frames := guest.NewReader(bufio.NewReaderSize(port, 64<<10))
 	if err := frames.Sync(); err != nil {
 		return err
 	}
 	s.ready = time.Now()
-	booted()
+	started = sync.OnceFunc(started)
 	for !s.done && !s.abandoned.Load() {
 		frame, err := frames.Next()
 		if err != nil {
 			return err
+		}
+		if frame.Kind != guest.Note {
+			started()
 		}
 		if err := s.handle(frame); err != nil {
 			return err
@@ -91,6 +96,11 @@ func (s *session) receive(port io.Reader, booted func()) error {
 
 func (s *session) handle(frame guest.Frame) error {
 	switch frame.Kind {
+	case guest.Started:
+		if s.begun {
+			return refusedFrame("a command that starts twice")
+		}
+		s.begun = true
 	case guest.Stdout:
 		_, err := s.stdout.Write(frame.Payload)
 		return outputError(err)

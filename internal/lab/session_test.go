@@ -50,6 +50,7 @@ func TestSessionReceives(t *testing.T) {
 		{"a long status", []guest.Frame{{Kind: guest.Exit, Payload: []byte(strings.Repeat(" ", guest.MaxPayload-2) + "{}")}, done}, false, guest.ErrGarbage},
 		{"two statuses", []guest.Frame{exit, {Kind: guest.Exit, Payload: []byte(`{"Status":0}`)}, done}, false, guest.ErrGarbage},
 		{"files that nobody wants", []guest.Frame{{Kind: guest.Files, Payload: []byte("x")}, exit, done}, false, guest.ErrGarbage},
+		{"two starts", []guest.Frame{{Kind: guest.Started}, {Kind: guest.Started}, exit, done}, false, guest.ErrGarbage},
 		{"credit for what was not sent", []guest.Frame{{Kind: guest.Credit, Payload: []byte{1, 0, 0, 0}}, exit, done}, false, guest.ErrGarbage},
 		{"credit of 4 GiB", []guest.Frame{{Kind: guest.Credit, Payload: []byte{0xff, 0xff, 0xff, 0xff}}, exit, done}, false, guest.ErrGarbage},
 		{"a status that is none", []guest.Frame{{Kind: guest.Exit, Payload: []byte("x")}, done}, false, nil},
@@ -66,6 +67,30 @@ func TestSessionReceives(t *testing.T) {
 				t.Errorf("status %+v, stdout %q, stderr %q", s.status, &stdout, &stderr)
 			}
 		})
+	}
+}
+
+// TestSessionStarted: a guest that only answers, or leaves something out, has started nothing yet.
+func TestSessionStarted(t *testing.T) {
+	note := guest.Frame{Kind: guest.Note, Payload: []byte("x")}
+	for name, c := range map[string]struct {
+		frames []guest.Frame
+		want   int
+	}{
+		"answers":     {nil, 0},
+		"notes":       {[]guest.Frame{note, note}, 0},
+		"starts":      {[]guest.Frame{note, {Kind: guest.Started}, {Kind: guest.Stdout}}, 1},
+		"cannot":      {[]guest.Frame{{Kind: guest.Trouble, Payload: []byte("x")}}, 1},
+		"has its end": {[]guest.Frame{{Kind: guest.Exit, Payload: []byte(`{}`)}, {Kind: guest.Done}}, 1},
+	} {
+		var starts int
+		s := newSession(io.Discard, io.Discard, nil)
+		if err := s.receive(said(t, c.frames...), func() { starts++ }); err != nil && err != io.EOF {
+			t.Errorf("%s: %v", name, err)
+		}
+		if starts != c.want {
+			t.Errorf("%s: started %d times, want %d", name, starts, c.want)
+		}
 	}
 }
 
@@ -89,7 +114,7 @@ func TestSessionKeepsFewSentences(t *testing.T) {
 
 // TestSessionKeepsFewFiles: one that brings files back without end is stopped.
 func TestSessionKeepsFewFiles(t *testing.T) {
-	c := newCollector([]Bring{{Guest: "/a", Folder: t.TempDir()}}, bringLimits{bytes: 1 << 20, files: 10})
+	c := newCollector([]Bring{{Guest: "/a", Directory: t.TempDir()}}, bringLimits{bytes: 1 << 20, files: 10})
 	s := newSession(io.Discard, io.Discard, c)
 	piece := guest.Frame{Kind: guest.Files, Payload: make([]byte, guest.MaxPayload)}
 	var err error
@@ -194,7 +219,7 @@ func FuzzSession(f *testing.F) {
 		f.Add(bytes.Clone(port.Bytes()))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c := newCollector([]Bring{{Guest: "/tmp/a", Folder: t.TempDir()}}, bringLimits{100_000, 20})
+		c := newCollector([]Bring{{Guest: "/tmp/a", Directory: t.TempDir()}}, bringLimits{100_000, 20})
 		s := newSession(io.Discard, io.Discard, c)
 		err := s.receive(io.MultiReader(strings.NewReader(guest.Preamble), bytes.NewReader(data)), func() {})
 		if (err == nil) != s.done || s.done && s.exited.IsZero() {

@@ -224,7 +224,7 @@ func newMemory(name string, size int64) (*os.File, error) {
 	return f, nil
 }
 
-// discardSnapshot removes one that was no good. One that somebody is opening stays until the
+// discardSnapshot removes one that was not a good. One that somebody is opening stays until the
 // next who finds it so.
 func discardSnapshot(dir string) error {
 	c, err := openCleaner(filepath.Dir(dir))

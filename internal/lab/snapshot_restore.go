@@ -17,13 +17,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// answerLimit is how long a restored guest may take to answer, which takes it half a
-// second where nothing else is to do. One that does not is booted instead.
-const answerLimit = 2 * time.Minute
+// startLimit is how long a restored guest may take until it has started the command, which takes
+// it half a second where nothing else is to do. One that does not is booted instead: until then
+// nothing was run, and nothing read of standard input. One restored guest in some hundred, on a
+// busy machine, was seen to crash where it started the command (QEMU 7.2's emulation gave its
+// kernel flags that no instruction sets).
+const startLimit = 2 * time.Minute
 
 // restore runs argv in a machine that goes on from a snapshot. Where there is none and
-// none can be made, or the guest does not answer, nothing has been run: it says that it
-// is not done, and the machine has to boot.
+// none can be made, or the guest does not start the command, nothing has been run: it says that
+// it is not done, and the machine has to boot.
 func (m Machine) restore(ctx context.Context, q qemu, argv []string, r *report, stdout, stderr io.Writer) (done bool, err error) {
 	b, s, err := m.openState(ctx, q)
 	if err != nil {
@@ -47,17 +50,17 @@ func (m Machine) restore(ctx context.Context, q qemu, argv []string, r *report, 
 
 	limited, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var answered atomic.Bool
-	limit := time.AfterFunc(cmp.Or(m.answerLimit, answerLimit), func() { cancel(errNoAnswer) })
+	var started atomic.Bool
+	limit := time.AfterFunc(cmp.Or(m.startLimit, startLimit), func() { cancel(errNotStarted) })
 	defer limit.Stop()
 	from := supply{memory: s.memory, payload: payload, monitor: theirs,
 		restore: func(ctx context.Context) error { return qmp.restore(ctx, s.state) },
-		answered: func() {
-			answered.Store(true)
+		started: func() {
+			started.Store(true)
 			limit.Stop()
 		}}
 	err = m.live(limited, q, from, r, stdout, stderr)
-	if answered.Load() || ctx.Err() != nil {
+	if started.Load() || ctx.Err() != nil {
 		return true, err
 	}
 	if crash := (*CrashError)(nil); errors.As(err, &crash) {
@@ -67,7 +70,7 @@ func (m Machine) restore(ctx context.Context, q qemu, argv []string, r *report, 
 	return m.bootInstead(ctx, errors.Join(fmt.Errorf("%s does not go on from its snapshot, which is removed: %w", m.Kernel.Release, err), discardSnapshot(s.dir)))
 }
 
-var errNoAnswer = errors.New("its first process does not answer")
+var errNotStarted = errors.New("its first process does not start the command")
 
 // openState opens the snapshot, and makes it anew where it is damaged.
 func (m Machine) openState(ctx context.Context, q qemu) (*base, *snapshot, error) {

@@ -46,7 +46,7 @@ func (b *base) make(ctx context.Context, dir string) error {
 	return syncFile(filepath.Dir(dir))
 }
 
-// save boots the base until its guest waits, and puts its state into a folder.
+// save boots the base until its guest waits, and puts its state into a directory.
 func (b *base) save(ctx context.Context, work string) error {
 	ctx, cancel := context.WithTimeout(ctx, saveLimit)
 	defer cancel()

@@ -22,8 +22,8 @@ type Removed struct {
 	Why  string
 }
 
-// tidy removes what was used least recently from the folder dir, until the rest takes no more
-// than most bytes on the disk. Each file or folder in dir is removed as a whole or not at all,
+// tidy removes what was used least recently from the directory dir, until the rest takes no more
+// than most bytes on the disk. Each file or directory in dir is removed as a whole or not at all,
 // and stays while somebody uses it (see use) or makes it. Nothing outside dir is touched.
 func tidy(dir string, most int64) ([]Removed, error) {
 	c, err := openCleaner(dir)
@@ -39,7 +39,7 @@ func tidy(dir string, most int64) ([]Removed, error) {
 	return c.removed, err
 }
 
-// cleaner removes things below one folder. [os.Root] sees to it that no link leads it out.
+// cleaner removes things below one directory. [os.Root] sees to it that no link leads it out.
 type cleaner struct {
 	root    *os.Root
 	trusted []uint32 // whose files it removes
@@ -55,7 +55,7 @@ func openCleaner(dir string) (*cleaner, error) {
 	return &cleaner{root: root, trusted: trustedUsers()}, nil
 }
 
-// entry is a file or folder that is removed as a whole.
+// entry is a file or directory that is removed as a whole.
 type entry struct {
 	name string
 	used time.Time
@@ -163,7 +163,7 @@ func (c *cleaner) isDir(name string) bool {
 	return err == nil && info.IsDir()
 }
 
-// remove removes one file or folder, and says whether it is gone. What is in use is kept.
+// remove removes one file or directory, and says whether it is gone. What is in use is kept.
 func (c *cleaner) remove(name, why string) (gone bool, err error) {
 	return c.removeHeld(name, name, why)
 }
@@ -206,8 +206,8 @@ func (c *cleaner) removeHeld(name, held, why string) (gone bool, err error) {
 	return true, nil
 }
 
-// claim takes a folder's locks, or fails with EWOULDBLOCK where somebody has one. release
-// removes those that no folder is left for.
+// claim takes a directory's locks, or fails with EWOULDBLOCK where somebody has one. release
+// removes those that no directory is left for.
 func (c *cleaner) claim(name string) (release func(), err error) {
 	locks := map[string]*os.File{}
 	release = func() {
@@ -235,7 +235,7 @@ func (c *cleaner) claim(name string) (release func(), err error) {
 	return release, nil
 }
 
-// locksOf names the locks of a file or folder.
+// locksOf names the locks of a file or directory.
 func locksOf(name string) []string {
 	if name == "apt" {
 		return []string{"apt/lock"}
@@ -243,7 +243,7 @@ func locksOf(name string) []string {
 	return []string{name + lockSuffix, name + useSuffix}
 }
 
-// lastUse is when a folder was last used, or made.
+// lastUse is when a directory was last used, or made.
 func (c *cleaner) lastUse(name string) time.Time {
 	for _, of := range []string{name + useSuffix, name} {
 		if info, err := c.root.Lstat(of); err == nil {
@@ -253,7 +253,7 @@ func (c *cleaner) lastUse(name string) time.Time {
 	return time.Time{}
 }
 
-// size is what a file or folder takes on the disk. What vanishes meanwhile takes nothing.
+// size is what a file or directory takes on the disk. What vanishes meanwhile takes nothing.
 func (c *cleaner) size(name string) (sum int64) {
 	_ = fs.WalkDir(c.root.FS(), name, func(at string, _ fs.DirEntry, err error) error {
 		if err != nil {

@@ -20,8 +20,8 @@ import (
 // older one; 7.x accepts none that is older than 13.
 const compilerVersion = "14"
 
-// toolchain is a folder with a compiler, make, and the little of a system that
-// the kernel's build system needs around them. It is a root folder for chroot;
+// toolchain is a directory with a compiler, make, and the little of a system that
+// the kernel's build system needs around them. It is a root directory for chroot;
 // nothing in it is installed in the host.
 type toolchain struct {
 	root     string
@@ -107,7 +107,7 @@ func finishToolchain(root string) error {
 	return nil
 }
 
-// bind shows a folder of the host at a place inside the toolchain.
+// bind shows a directory of the host at a place inside the toolchain.
 type bind struct{ from, at string }
 
 // enter is the first program in the new namespaces: it mounts, changes root and

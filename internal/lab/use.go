@@ -12,16 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A folder of the cache has two locks beside it: FOLDER.lock is held by whoever makes it, and
-// FOLDER.use is shared by all who read it. Whoever removes the folder holds both. FOLDER.use
-// also says by its time when the folder was last used.
+// A directory of the cache has two locks beside it: DIR.lock is held by whoever makes it, and
+// DIR.use is shared by all who read it. Whoever removes the directory holds both. DIR.use
+// also says by its time when the directory was last used.
 const (
 	lockSuffix = ".lock"
 	useSuffix  = ".use"
 )
 
-// use marks a folder of the cache as used until done is called: nothing removes it. One that
-// is gone is fs.ErrNotExist. Where no file can be made beside the folder (a cache that is
+// use marks a directory of the cache as used until done is called: nothing removes it. One that
+// is gone is fs.ErrNotExist. Where no file can be made beside the directory (a cache that is
 // another user's, or read-only), it is used without a mark.
 func use(dir string) (done func(), err error) {
 	if _, err := os.Stat(dir); err != nil {
@@ -58,7 +58,7 @@ func use(dir string) (done func(), err error) {
 	}
 }
 
-// used says that a folder was used just now.
+// used says that a directory was used just now.
 func used(dir string) {
 	if done, err := use(dir); err == nil {
 		done()
@@ -112,7 +112,7 @@ func (m Machine) use() (done func(), err error) {
 	return done, nil
 }
 
-// builtAt gives the folder of the cache's built modules that a path leads to.
+// builtAt gives the directory of the cache's built modules that a path leads to.
 func builtAt(cache, name string) (dir string, ok bool) {
 	base, err := filepath.EvalSymlinks(filepath.Join(cache, "built"))
 	if err != nil {

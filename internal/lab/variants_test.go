@@ -231,7 +231,7 @@ func TestSpecimenVariantsKeyCoversTheirCode(t *testing.T) {
 	}
 	for _, file := range code {
 		if _, err := variantSources.ReadFile(file); err != nil && !strings.HasSuffix(file, "_test.go") {
-			t.Errorf("%s is not among the sources that name the folder", file)
+			t.Errorf("%s is not among the sources that name the directory", file)
 		}
 	}
 }

@@ -10,9 +10,9 @@ import (
 	"runtime"
 )
 
-// Workshop is a root folder with the lab's compiler and a kernel's headers, where the
+// Workshop is a root directory with the lab's compiler and a kernel's headers, where the
 // kernel's packages put them: a machine that can build modules, for programs that do so.
-// Nothing in it is the host's, but the folders that are shown.
+// Nothing in it is the host's, but the directories that are shown.
 type Workshop struct {
 	Kernel    Kernel
 	toolchain *toolchain
@@ -35,7 +35,7 @@ func OpenWorkshop(cache, series string) (*Workshop, error) {
 	return &Workshop{Kernel: k, toolchain: t}, nil
 }
 
-// Run runs a command in the workshop. Shown are folders of the host, each by its place in
+// Run runs a command in the workshop. Shown are directories of the host, each by its place in
 // the workshop.
 func (w *Workshop) Run(ctx context.Context, shown map[string]string, out io.Writer, argv ...string) error {
 	done, err := w.Kernel.use()
@@ -50,7 +50,7 @@ func (w *Workshop) Run(ctx context.Context, shown map[string]string, out io.Writ
 	return w.toolchain.run(ctx, binds, out, argv...)
 }
 
-// Copy makes a folder a workshop too, for a machine that is to have it.
+// Copy makes a directory a workshop too, for a machine that is to have it.
 func (w *Workshop) Copy(ctx context.Context, dir string) error {
 	binds := append([]bind{{w.toolchain.root, ""}}, w.Kernel.headerBinds()...)
 	for _, b := range binds {

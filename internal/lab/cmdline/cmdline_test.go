@@ -48,9 +48,9 @@ func TestParseAdd(t *testing.T) {
 
 func TestParseGet(t *testing.T) {
 	for arg, want := range map[string]lab.Bring{
-		"/x":       {Guest: "/x", Folder: "."},
-		"/x y:out": {Guest: "/x y", Folder: "out"},
-		"/x:/a:b":  {Guest: "/x", Folder: "/a:b"},
+		"/x":       {Guest: "/x", Directory: "."},
+		"/x y:out": {Guest: "/x y", Directory: "out"},
+		"/x:/a:b":  {Guest: "/x", Directory: "/a:b"},
 	} {
 		if got, err := parseGet(arg); err != nil || got != want {
 			t.Errorf("%s: got %+v, %v", arg, got, err)
@@ -76,20 +76,20 @@ func TestParseEnv(t *testing.T) {
 	}
 }
 
-func TestGuestFolder(t *testing.T) {
+func TestGuestDirectory(t *testing.T) {
 	root := t.TempDir()
 	deep := filepath.Join(root, "internal", "x")
 	if err := os.MkdirAll(deep, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if got := guestFolder(deep); got != "/src" {
+	if got := guestDirectory(deep); got != "/src" {
 		t.Errorf("outside of a module: %s", got)
 	}
 	if err := os.WriteFile(filepath.Join(root, "go.mod"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for dir, want := range map[string]string{deep: "/src/internal/x", root: "/src"} {
-		if got := guestFolder(dir); got != want {
+		if got := guestDirectory(dir); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
@@ -135,7 +135,7 @@ func TestCarryTest(t *testing.T) {
 		{Host: "testdata", Guest: "/src/pkg/testdata"},
 		{Host: "/w/d", Guest: "/tmp/d"},
 	}
-	bring := []lab.Bring{{Guest: "/tmp/c.out", Folder: "/w", File: true}, {Guest: "/tmp/d", Folder: "/w", Add: "cov*.*"}}
+	bring := []lab.Bring{{Guest: "/tmp/c.out", Directory: "/w", File: true}, {Guest: "/tmp/d", Directory: "/w", Add: "cov*.*"}}
 	if diff := cmp.Diff(files, m.Files) + cmp.Diff(bring, m.Bring); diff != "" {
 		t.Error(diff)
 	}

@@ -36,10 +36,10 @@ func FetchKernels(ctx context.Context, wanted []string, arch string, headers boo
 	return errors.Join(errs...)
 }
 
-// Build says for which kernel modules are built, and the folder that they are put into.
+// Build says for which kernel modules are built, and the directory that they are put into.
 type Build struct{ Kernel, Arch, Out string }
 
-// Modules builds modules from a folder or C files, and prints the name of each file.
+// Modules builds modules from a directory or C files, and prints the name of each file.
 func (b Build) Modules(ctx context.Context, paths []string, stdout, progress io.Writer) error {
 	cache, k, err := b.kernel(ctx, progress)
 	if err != nil {

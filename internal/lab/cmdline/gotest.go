@@ -50,14 +50,14 @@ func (f *Machine) RunTest(ctx context.Context, args []string, limited bool, stal
 // that a test that hangs can still tell where.
 const bootAllowance = time.Minute
 
-// placeTest puts the guest's working folder where the test's is in its module,
+// placeTest puts the guest's working directory where the test's is in its module,
 // and the machine's end after the test's own, unless the user has said when that is.
 func (f *Machine) placeTest(args []string, limited bool) error {
 	cwd, err := os.Getwd()
 	if err != nil {
 		return err
 	}
-	f.dir = guestFolder(cwd)
+	f.dir = guestDirectory(cwd)
 	if !limited {
 		f.timeout = 0
 	}
@@ -80,9 +80,9 @@ func (f *Machine) placeTest(args []string, limited bool) error {
 	return nil
 }
 
-// guestFolder gives the guest's name of a folder of a Go module: /src, and the
-// way from the module's root to the folder.
-func guestFolder(dir string) string {
+// guestDirectory gives the guest's name of a directory of a Go module: /src, and the
+// way from the module's root to the directory.
+func guestDirectory(dir string) string {
 	for root := dir; ; root = filepath.Dir(root) {
 		if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
 			rel, _ := filepath.Rel(root, dir) // dir is below root
@@ -127,7 +127,7 @@ const (
 	coverData    = "cov*.*" // covmeta.…, covcounters.…
 )
 
-// carryOutput lets the test write its file into a folder of the guest, and
+// carryOutput lets the test write its file into a directory of the guest, and
 // brings it back to where the host wants it.
 func carryOutput(m *lab.Machine, arg string) (string, error) {
 	if strings.HasPrefix(arg, "-test.outputdir=") {
@@ -146,7 +146,7 @@ func carryOutput(m *lab.Machine, arg string) (string, error) {
 		return arg, nil // the guest has one too
 	}
 	name := path.Join("/tmp", filepath.Base(host))
-	bring := lab.Bring{Guest: name, Folder: filepath.Dir(host), File: true}
+	bring := lab.Bring{Guest: name, Directory: filepath.Dir(host), File: true}
 	if flag == coverDirFlag { // has to exist before the test runs, and may have files of other tests
 		m.Files = append(m.Files, lab.File{Host: host, Guest: name})
 		bring.File, bring.Add = false, coverData

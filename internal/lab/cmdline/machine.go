@@ -39,12 +39,12 @@ func (f *Machine) Register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.kernel, "kernel", "6.12", "`SERIES` or release to boot, or \"newest\"; fetched when absent")
 	flags.StringVar(&f.arch, "arch", runtime.GOARCH, "architecture of the guest: amd64 or arm64")
 	flags.StringVar(&f.append, "append", "", "more kernel command `LINE`")
-	flags.StringArrayVar(&f.add, "add", nil, "add `FILE[:GUESTPATH]`, a file, folder or program with its libraries. Without a path, programs go to /usr/local/bin and others to the command's folder")
-	flags.StringArrayVar(&f.get, "get", nil, "bring the file or directory `GUESTPATH[:FOLDER]` back when the command has ended. Links and devices stay in the guest, no file can be executed, and a directory that is here already is refused")
+	flags.StringArrayVar(&f.add, "add", nil, "add `FILE[:GUESTPATH]`, a file, directory or program with its libraries. Without a path, programs go to /usr/local/bin and others to the command's directory")
+	flags.StringArrayVar(&f.get, "get", nil, "bring the file or directory `GUESTPATH[:DIR]` back when the command has ended. Links and devices stay in the guest, no file can be executed, and a directory that is here already is refused")
 	flags.BoolVar(&f.getModes, "get-modes", false, "keep the permissions of what --get brings: files of the guest may be executable")
 	flags.Int64Var(&f.getLimit, "get-limit", 1024, "bring at most this many `MiB` back, of at most 100,000 files and directories")
 	flags.StringArrayVar(&f.env, "env", nil, "set `NAME=VALUE` for the command, or pass NAME from here")
-	flags.StringVar(&f.dir, "dir", "/root", "`FOLDER` in the guest that the command runs in")
+	flags.StringVar(&f.dir, "dir", "/root", "`DIR` in the guest that the command runs in")
 	flags.IntVar(&f.memory, "memory", 0, "memory in `MiB` (default: 512 and what the image needs)")
 	flags.IntVar(&f.cpus, "cpus", 2, "number of CPUs")
 	flags.DurationVar(&f.timeout, "timeout", 10*time.Minute, "end the machine after this `TIME`; 0 for never")
@@ -145,16 +145,16 @@ func parseAdd(arg, dir string) (lab.File, error) {
 	return lab.File{Host: host, Guest: to, Programs: program}, nil
 }
 
-// parseGet reads GUESTPATH[:FOLDER].
+// parseGet reads GUESTPATH[:DIR].
 func parseGet(arg string) (lab.Bring, error) {
-	from, folder, ok := strings.Cut(arg, ":")
+	from, directory, ok := strings.Cut(arg, ":")
 	if !ok {
-		folder = "."
+		directory = "."
 	}
-	if !path.IsAbs(from) || folder == "" {
-		return lab.Bring{}, cli.Usagef("--get %q: must be GUESTPATH[:FOLDER], the first an absolute path", arg)
+	if !path.IsAbs(from) || directory == "" {
+		return lab.Bring{}, cli.Usagef("--get %q: must be GUESTPATH[:DIR], the first an absolute path", arg)
 	}
-	return lab.Bring{Guest: from, Folder: folder}, nil
+	return lab.Bring{Guest: from, Directory: directory}, nil
 }
 
 // parseEnv reads NAME=VALUE, and NAME for a variable of this process.

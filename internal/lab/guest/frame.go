@@ -48,6 +48,7 @@ const (
 	Note                     // note
 	Resume                   // resume
 	Signal                   // signal
+	Started                  // started
 )
 
 // Frame is one message on the results port.
@@ -57,7 +58,7 @@ const (
 // about something that the guest could not do, Note one about something that it left
 // out. Exit is an [ExitStatus]. Done ends
 // the run: a run without it did not finish. Credit is a number of bytes of
-// standard input that the host may send more. Host to guest: Stdin and StdinEnd; Signal
+// standard input that the host may send more. Started says that the command runs. Host to guest: Stdin and StdinEnd; Signal
 // with the number of a signal for the command; and Resume, a [Resumption], which a guest
 // that was saved waits for.
 type Frame struct {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestNoiseEnds: what is no guest of the lab is not listened to for ever.
+// TestNoiseEnds: what is not a guest of the lab is not listened to for ever.
 func TestNoiseEnds(t *testing.T) {
 	r := NewReader(bufio.NewReader(endless{}))
 	if err := r.Sync(); !errors.Is(err, ErrGarbage) {

@@ -99,13 +99,13 @@ func become(init string) error {
 		return err
 	}
 	if err := unix.Mount("/", root, "", unix.MS_BIND, ""); err != nil {
-		return fmt.Errorf("root folder: %w", err)
+		return fmt.Errorf("root directory: %w", err)
 	}
 	if err := unix.Chdir(root); err != nil {
 		return err
 	}
 	if err := unix.Mount(".", "/", "", unix.MS_MOVE, ""); err != nil {
-		return fmt.Errorf("root folder: %w", err)
+		return fmt.Errorf("root directory: %w", err)
 	}
 	if err := unix.Chroot("."); err != nil {
 		return err

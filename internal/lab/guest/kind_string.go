@@ -20,11 +20,12 @@ func _() {
 	_ = x[Note-10]
 	_ = x[Resume-11]
 	_ = x[Signal-12]
+	_ = x[Started-13]
 }
 
-const _Kind_name = "stdoutstderrfilestroubleexitdonecreditstdinstdin-endnoteresumesignal"
+const _Kind_name = "stdoutstderrfilestroubleexitdonecreditstdinstdin-endnoteresumesignalstarted"
 
-var _Kind_index = [...]uint8{0, 6, 12, 17, 24, 28, 32, 38, 43, 52, 56, 62, 68}
+var _Kind_index = [...]uint8{0, 6, 12, 17, 24, 28, 32, 38, 43, 52, 56, 62, 68, 75}
 
 func (i Kind) String() string {
 	idx := int(i) - 1

@@ -22,8 +22,8 @@ func lookPath(name string, env []string, dir string) (string, error) {
 		}
 		return path, nil
 	}
-	for _, folder := range filepath.SplitList(pathOf(env)) {
-		path := filepath.Join(folder, name)
+	for _, directory := range filepath.SplitList(pathOf(env)) {
+		path := filepath.Join(directory, name)
 		if info, err := os.Stat(path); err == nil && !info.IsDir() && unix.Access(path, unix.X_OK) == nil {
 			return path, nil
 		}

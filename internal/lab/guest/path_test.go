@@ -26,7 +26,7 @@ func TestLookPath(t *testing.T) {
 		name, want string
 		errno      error
 	}{
-		{name: "tool", want: program}, // past a folder of that name
+		{name: "tool", want: program}, // past a directory of that name
 		{name: "./tool", want: program},
 		{name: program, want: program},
 		{name: "data", errno: unix.ENOENT},

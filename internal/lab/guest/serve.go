@@ -44,6 +44,9 @@ func serve(task Task, port io.Reader, frames *Writer) (ExitStatus, error) {
 	if err != nil {
 		return ExitStatus{Status: statusNotStarted}, frames.trouble(fmt.Errorf("run %.80s: %w", path, err))
 	}
+	if err := frames.Write(Started, nil); err != nil {
+		return ExitStatus{}, err
+	}
 	go newListener(pid, frames).listen(NewReader(port), std.stdin)
 	output := std.stream(frames)
 	status := reap(pid)
