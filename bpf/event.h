@@ -41,6 +41,8 @@ enum kind {
 	KIND_ACTOR,	     /* struct actor_event: who makes the attempt or request */
 	KIND_ANCESTOR,	     /* struct ancestor_event: its process, then the parent of that, and so on */
 	KIND_PROCESS,	     /* struct process_event: the rest about one of them, the first time */
+	KIND_CALLBACK,	     /* struct callback_event: one of those of which one refused the module */
+	KIND_FENCE = 0xffff, /* struct header: the reader's own mark, and no event (fence.h) */
 };
 
 enum call {
@@ -278,10 +280,21 @@ struct text_event {
 	struct header h;
 	__u64 record; /* of the kernel's log: a later event with it replaces this; 0 unknown */
 	__u32 length; /* of the text as the kernel had it */
-	__u32 unused;
+	__u32 level;  /* that of printk, and one more; 0 unknown */
 	__u8 text[TEXT_LEN];
 };
 _Static_assert(sizeof(struct text_event) == 96 + TEXT_LEN, "wire format");
+
+/* A callback on the chain that the kernel runs when a module is complete. Which of them
+ * refused, the kernel does not tell. */
+struct callback_event {
+	struct header h; /* FLAG_CUT: there are more on the chain */
+	__u64 address;
+	__s32 ret; /* what the chain gave: -errno */
+	__u32 index;
+	__u8 symbol[SITE_LEN]; /* of address; empty where this kernel cannot tell a program */
+};
+_Static_assert(sizeof(struct callback_event) == 96 + SITE_LEN, "wire format");
 
 struct params_event {
 	struct header h;

@@ -278,7 +278,16 @@ struct module___6_4 {
 	struct module_memory mem[7];
 };
 
-/* The log of 5.10 to 6.0 (kernel/printk/printk_ringbuffer.h). */
+struct notifier_block {
+	void *notifier_call;
+	struct notifier_block *next;
+};
+
+struct blocking_notifier_head {
+	struct notifier_block *head;
+};
+
+/* The kernel's log (kernel/printk/printk_ringbuffer.h). */
 struct prb_data_blk_lpos {
 	unsigned long begin, next;
 };
@@ -289,6 +298,9 @@ struct prb_desc {
 
 struct printk_info {
 	__u16 text_len;
+	__u8 facility;
+	__u8 flags : 5;
+	__u8 level : 3;
 };
 
 struct prb_desc_ring {

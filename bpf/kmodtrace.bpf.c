@@ -23,6 +23,7 @@
 #include "file.h"
 #include "actor.h"
 #include "due.h"
+#include "fence.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -52,6 +53,7 @@ const struct module_event *unused_module __attribute__((unused));
 const struct request_event *unused_request __attribute__((unused));
 const struct params_event *unused_params __attribute__((unused));
 const struct text_event *unused_text __attribute__((unused));
+const struct callback_event *unused_callback __attribute__((unused));
 const struct symbol *unused_symbol __attribute__((unused));
 const enum fold *unused_fold __attribute__((unused));
 
@@ -60,6 +62,7 @@ const enum fold *unused_fold __attribute__((unused));
 #include "hooks/files.h"
 #include "hooks/lookups.h"
 #include "hooks/stages.h"
+#include "hooks/callbacks.h"
 #include "hooks/modules.h"
 #include "hooks/requests.h"
 #include "hooks/messages.h"

@@ -36,6 +36,7 @@ struct attempt {
 	__u64 id;   /* when it entered */
 	__u64 file; /* the struct file already reported */
 	__u64 sought; /* the name that the kernel is looking up */
+	__u64 chain;  /* of callbacks, which the kernel is running */
 	__u32 call;
 	__u32 stages; /* a bit for each stage seen */
 	__u32 symbols;

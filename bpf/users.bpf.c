@@ -44,7 +44,7 @@ _Static_assert(sizeof(struct opened) == 64, "no holes");
 const enum usage *unused_usage __attribute__((unused));
 const struct opened *unused_opened __attribute__((unused));
 
-/* Sockets also have files without these: a socket's name in a folder, opened as
+/* Sockets also have files without these: a socket's name in a directory, opened as
  * a path, is of another file system. */
 static __always_inline struct socket *socket_of(struct file *file, struct inode *inode, __u32 mode)
 {

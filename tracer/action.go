@@ -129,6 +129,8 @@ type Action struct {
 	Image *Image `json:"image,omitempty"`
 	// Denial is a security module's refusal of these bytes.
 	Denial *Denial `json:"denial,omitempty"`
+	// Callbacks are those on the chain of module notifiers of which one refused the module.
+	Callbacks []Callback `json:"callbacks,omitempty"`
 	// Lookup is the kernel's search for a module of that name, the first that found
 	// one: that to unload, or one in the way of the load.
 	Lookup *Lookup `json:"lookup,omitempty"`
@@ -147,9 +149,12 @@ type Action struct {
 	// the module's own words.
 	Messages []string `json:"messages,omitempty"`
 	// MessageTimes are when each of them was printed, counted from the action's start.
-	MessageTimes    []time.Duration `json:"messages_after_ns,omitempty"`
-	MessagesDropped int             `json:"messages_dropped,omitempty"`
-	lastRecord      uint64          // of the last of Messages, which may still grow
+	MessageTimes []time.Duration `json:"messages_after_ns,omitempty"`
+	// MessageLevels are how severe the kernel's log has each of them; missing where that
+	// is known of none.
+	MessageLevels   []Level `json:"message_levels,omitempty"`
+	MessagesDropped int     `json:"messages_dropped,omitempty"`
+	lastRecord      uint64  // of the last of Messages, which may still grow
 	messageBytes    int
 	size            int // in bytes, about, while it is under way
 
@@ -180,10 +185,27 @@ type Action struct {
 	// before: an init that returned, a module that was freed; else Pending.
 	Lost    uint32 `json:"lost,omitempty"`
 	EndLost bool   `json:"end_lost,omitempty"`
+	// Ongoing is what it was doing when it was looked at while it was under way; nil for what
+	// has ended.
+	Ongoing *Ongoing `json:"ongoing,omitempty"`
+	// Preliminary says that it is given before its end, because that does not come soon. It is
+	// given again, with the same ID, when it has ended or the tracing ends.
+	Preliminary bool `json:"preliminary,omitempty"`
 
 	// For when its end is missing: see conclude.
 	lastReturn *initReturn
 	freed      time.Duration // when the module's memory went
+
+	latest  time.Duration // of its events
+	noticed bool          // it was given before its end
+}
+
+// MessageLevel is how severe the kernel's log has one of the messages.
+func (a *Action) MessageLevel(i int) Level {
+	if i >= len(a.MessageLevels) {
+		return LevelUnknown
+	}
+	return a.MessageLevels[i]
 }
 
 // StageTime is one stage of a load.

@@ -44,6 +44,7 @@ type bpfAttempt struct {
 	Id      uint64
 	File    uint64
 	Sought  uint64
+	Chain   uint64
 	Call    uint32
 	Stages  uint32
 	Symbols uint32
@@ -72,6 +73,15 @@ const (
 	bpfCallCALL_FINIT_MODULE  bpfCall = 2
 	bpfCallCALL_DELETE_MODULE bpfCall = 3
 )
+
+type bpfCallbackEvent struct {
+	_       structs.HostLayout
+	H       bpfHeader
+	Address uint64
+	Ret     int32
+	Index   uint32
+	Symbol  [160]uint8
+}
 
 type bpfDeniedEvent struct {
 	_    structs.HostLayout
@@ -231,6 +241,8 @@ const (
 	bpfKindKIND_ACTOR          bpfKind = 20
 	bpfKindKIND_ANCESTOR       bpfKind = 21
 	bpfKindKIND_PROCESS        bpfKind = 22
+	bpfKindKIND_CALLBACK       bpfKind = 23
+	bpfKindKIND_FENCE          bpfKind = 65535
 )
 
 type bpfLookupEvent struct {
@@ -380,7 +392,7 @@ type bpfTextEvent struct {
 	H      bpfHeader
 	Record uint64
 	Length uint32
-	Unused uint32
+	Level  uint32
 	Text   [1024]uint8
 }
 
@@ -397,119 +409,124 @@ const (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	bpfMapAbsents                               = "absents"
-	bpfMapAllBudgets                            = "all_budgets"
-	bpfMapAttempts                              = "attempts"
-	bpfMapDueActor                              = "due_actor"
-	bpfMapEntries                               = "entries"
-	bpfMapEvents                                = "events"
-	bpfMapFolds                                 = "folds"
-	bpfMapFunctions                             = "functions"
-	bpfMapHelpers                               = "helpers"
-	bpfMapLimitedRequests                       = "limited_requests"
-	bpfMapLosses                                = "losses"
-	bpfMapOtherFolds                            = "other_folds"
-	bpfMapReading                               = "reading"
-	bpfMapRequests                              = "requests"
-	bpfMapReturns                               = "returns"
-	bpfMapStarting                              = "starting"
-	bpfMapSwitchedOff                           = "switched_off"
-	bpfMapTold                                  = "told"
-	bpfMapToldLimited                           = "told_limited"
-	bpfMapUserBudgets                           = "user_budgets"
-	bpfProgFentryApplyRelocateAdd               = "fentry_apply_relocate_add"
-	bpfProgFentryCallUsermodehelperExecAsync    = "fentry_call_usermodehelper_exec_async"
-	bpfProgFentryDeleteModule                   = "fentry_delete_module"
-	bpfProgFentryFindModuleAll                  = "fentry_find_module_all"
-	bpfProgFentryFinitModule                    = "fentry_finit_module"
-	bpfProgFentryIdempotentInitModule           = "fentry_idempotent_init_module"
-	bpfProgFentryInitModule                     = "fentry_init_module"
-	bpfProgFentryLoadModule                     = "fentry_load_module"
-	bpfProgFentryMakeTaskDead                   = "fentry_make_task_dead"
-	bpfProgFentryModSysfsSetup                  = "fentry_mod_sysfs_setup"
-	bpfProgFentryModuleFinalize                 = "fentry_module_finalize"
-	bpfProgFentryPrbCommit                      = "fentry_prb_commit"
-	bpfProgFentryPrbFinalCommit                 = "fentry_prb_final_commit"
-	bpfProgFentryResolveSymbol                  = "fentry_resolve_symbol"
-	bpfProgFentrySecurityKernelLoadData         = "fentry_security_kernel_load_data"
-	bpfProgFentrySecurityKernelModuleRequest    = "fentry_security_kernel_module_request"
-	bpfProgFentrySecurityKernelReadFile         = "fentry_security_kernel_read_file"
-	bpfProgFexitFindModuleAll                   = "fexit_find_module_all"
-	bpfProgFexitSecurityKernelLoadData          = "fexit_security_kernel_load_data"
-	bpfProgFexitSecurityKernelModuleRequest     = "fexit_security_kernel_module_request"
-	bpfProgFexitSecurityKernelPostLoadData      = "fexit_security_kernel_post_load_data"
-	bpfProgFexitSecurityKernelPostReadFile      = "fexit_security_kernel_post_read_file"
-	bpfProgFexitSecurityKernelReadFile          = "fexit_security_kernel_read_file"
-	bpfProgFindSymbol                           = "find_symbol"
-	bpfProgKprobeApplyRelocateAdd               = "kprobe_apply_relocate_add"
-	bpfProgKprobeCallUsermodehelperExec         = "kprobe_call_usermodehelper_exec"
-	bpfProgKprobeCallUsermodehelperExecAsync    = "kprobe_call_usermodehelper_exec_async"
-	bpfProgKprobeDeleteModule                   = "kprobe_delete_module"
-	bpfProgKprobeDoInitModule                   = "kprobe_do_init_module"
-	bpfProgKprobeFindModuleAll                  = "kprobe_find_module_all"
-	bpfProgKprobeFinitModule                    = "kprobe_finit_module"
-	bpfProgKprobeFreeModule                     = "kprobe_free_module"
-	bpfProgKprobeIdempotentInitModule           = "kprobe_idempotent_init_module"
-	bpfProgKprobeInitModule                     = "kprobe_init_module"
-	bpfProgKprobeLoadModule                     = "kprobe_load_module"
-	bpfProgKprobeMakeTaskDead                   = "kprobe_make_task_dead"
-	bpfProgKprobeModSysfsSetup                  = "kprobe_mod_sysfs_setup"
-	bpfProgKprobeModuleFinalize                 = "kprobe_module_finalize"
-	bpfProgKprobeParseArgs                      = "kprobe_parse_args"
-	bpfProgKprobePrbCommit                      = "kprobe_prb_commit"
-	bpfProgKprobePrbFinalCommit                 = "kprobe_prb_final_commit"
-	bpfProgKprobeRequestModule                  = "kprobe_request_module"
-	bpfProgKprobeResolveSymbol                  = "kprobe_resolve_symbol"
-	bpfProgKprobeSecurityKernelLoadData         = "kprobe_security_kernel_load_data"
-	bpfProgKprobeSecurityKernelModuleRequest    = "kprobe_security_kernel_module_request"
-	bpfProgKprobeSecurityKernelReadFile         = "kprobe_security_kernel_read_file"
-	bpfProgKprobeWriteEnabledFileBool           = "kprobe_write_enabled_file_bool"
-	bpfProgKretprobeDeleteModule                = "kretprobe_delete_module"
-	bpfProgKretprobeDoInitModule                = "kretprobe_do_init_module"
-	bpfProgKretprobeDoOneInitcall               = "kretprobe_do_one_initcall"
-	bpfProgKretprobeFindModuleAll               = "kretprobe_find_module_all"
-	bpfProgKretprobeFinitModule                 = "kretprobe_finit_module"
-	bpfProgKretprobeInitModule                  = "kretprobe_init_module"
-	bpfProgKretprobeRequestModule               = "kretprobe_request_module"
-	bpfProgKretprobeSecurityKernelLoadData      = "kretprobe_security_kernel_load_data"
-	bpfProgKretprobeSecurityKernelModuleRequest = "kretprobe_security_kernel_module_request"
-	bpfProgKretprobeSecurityKernelPostLoadData  = "kretprobe_security_kernel_post_load_data"
-	bpfProgKretprobeSecurityKernelPostReadFile  = "kretprobe_security_kernel_post_read_file"
-	bpfProgKretprobeSecurityKernelReadFile      = "kretprobe_security_kernel_read_file"
-	bpfProgSharedEntries                        = "shared_entries"
-	bpfProgSharedReturns                        = "shared_returns"
-	bpfProgTellDue                              = "tell_due"
-	bpfProgTracepointConsole                    = "tracepoint_console"
-	bpfProgTracepointModuleFree                 = "tracepoint_module_free"
-	bpfProgTracepointModuleLoad                 = "tracepoint_module_load"
-	bpfProgTracepointModuleRequest              = "tracepoint_module_request"
-	bpfVarUnusedActor                           = "unused_actor"
-	bpfVarUnusedAncestor                        = "unused_ancestor"
-	bpfVarUnusedCall                            = "unused_call"
-	bpfVarUnusedDenied                          = "unused_denied"
-	bpfVarUnusedDoor                            = "unused_door"
-	bpfVarUnusedEnter                           = "unused_enter"
-	bpfVarUnusedFile                            = "unused_file"
-	bpfVarUnusedFileFacts                       = "unused_file_facts"
-	bpfVarUnusedFlag                            = "unused_flag"
-	bpfVarUnusedFold                            = "unused_fold"
-	bpfVarUnusedFormat                          = "unused_format"
-	bpfVarUnusedHeader                          = "unused_header"
-	bpfVarUnusedImage                           = "unused_image"
-	bpfVarUnusedKind                            = "unused_kind"
-	bpfVarUnusedLookup                          = "unused_lookup"
-	bpfVarUnusedLoss                            = "unused_loss"
-	bpfVarUnusedModule                          = "unused_module"
-	bpfVarUnusedParams                          = "unused_params"
-	bpfVarUnusedProcess                         = "unused_process"
-	bpfVarUnusedProcessEvent                    = "unused_process_event"
-	bpfVarUnusedRequest                         = "unused_request"
-	bpfVarUnusedReturn                          = "unused_return"
-	bpfVarUnusedStage                           = "unused_stage"
-	bpfVarUnusedStageEvent                      = "unused_stage_event"
-	bpfVarUnusedSymbol                          = "unused_symbol"
-	bpfVarUnusedText                            = "unused_text"
-	bpfVarUnusedTrait                           = "unused_trait"
+	bpfMapAbsents                                   = "absents"
+	bpfMapAllBudgets                                = "all_budgets"
+	bpfMapAttempts                                  = "attempts"
+	bpfMapDueActor                                  = "due_actor"
+	bpfMapEntries                                   = "entries"
+	bpfMapEvents                                    = "events"
+	bpfMapFolds                                     = "folds"
+	bpfMapFunctions                                 = "functions"
+	bpfMapHelpers                                   = "helpers"
+	bpfMapLimitedRequests                           = "limited_requests"
+	bpfMapLosses                                    = "losses"
+	bpfMapOtherFolds                                = "other_folds"
+	bpfMapReading                                   = "reading"
+	bpfMapRequests                                  = "requests"
+	bpfMapReturns                                   = "returns"
+	bpfMapStarting                                  = "starting"
+	bpfMapSwitchedOff                               = "switched_off"
+	bpfMapTold                                      = "told"
+	bpfMapToldLimited                               = "told_limited"
+	bpfMapUserBudgets                               = "user_budgets"
+	bpfProgFentryApplyRelocateAdd                   = "fentry_apply_relocate_add"
+	bpfProgFentryBlockingNotifierCallChainRobust    = "fentry_blocking_notifier_call_chain_robust"
+	bpfProgFentryCallUsermodehelperExecAsync        = "fentry_call_usermodehelper_exec_async"
+	bpfProgFentryDeleteModule                       = "fentry_delete_module"
+	bpfProgFentryFindModuleAll                      = "fentry_find_module_all"
+	bpfProgFentryFinitModule                        = "fentry_finit_module"
+	bpfProgFentryIdempotentInitModule               = "fentry_idempotent_init_module"
+	bpfProgFentryInitModule                         = "fentry_init_module"
+	bpfProgFentryLoadModule                         = "fentry_load_module"
+	bpfProgFentryMakeTaskDead                       = "fentry_make_task_dead"
+	bpfProgFentryModSysfsSetup                      = "fentry_mod_sysfs_setup"
+	bpfProgFentryModuleFinalize                     = "fentry_module_finalize"
+	bpfProgFentryPrbCommit                          = "fentry_prb_commit"
+	bpfProgFentryPrbFinalCommit                     = "fentry_prb_final_commit"
+	bpfProgFentryResolveSymbol                      = "fentry_resolve_symbol"
+	bpfProgFentrySecurityKernelLoadData             = "fentry_security_kernel_load_data"
+	bpfProgFentrySecurityKernelModuleRequest        = "fentry_security_kernel_module_request"
+	bpfProgFentrySecurityKernelReadFile             = "fentry_security_kernel_read_file"
+	bpfProgFexitFindModuleAll                       = "fexit_find_module_all"
+	bpfProgFexitSecurityKernelLoadData              = "fexit_security_kernel_load_data"
+	bpfProgFexitSecurityKernelModuleRequest         = "fexit_security_kernel_module_request"
+	bpfProgFexitSecurityKernelPostLoadData          = "fexit_security_kernel_post_load_data"
+	bpfProgFexitSecurityKernelPostReadFile          = "fexit_security_kernel_post_read_file"
+	bpfProgFexitSecurityKernelReadFile              = "fexit_security_kernel_read_file"
+	bpfProgFindSymbol                               = "find_symbol"
+	bpfProgKprobeApplyRelocateAdd                   = "kprobe_apply_relocate_add"
+	bpfProgKprobeBlockingNotifierCallChainRobust    = "kprobe_blocking_notifier_call_chain_robust"
+	bpfProgKprobeCallUsermodehelperExec             = "kprobe_call_usermodehelper_exec"
+	bpfProgKprobeCallUsermodehelperExecAsync        = "kprobe_call_usermodehelper_exec_async"
+	bpfProgKprobeDeleteModule                       = "kprobe_delete_module"
+	bpfProgKprobeDoInitModule                       = "kprobe_do_init_module"
+	bpfProgKprobeFindModuleAll                      = "kprobe_find_module_all"
+	bpfProgKprobeFinitModule                        = "kprobe_finit_module"
+	bpfProgKprobeFreeModule                         = "kprobe_free_module"
+	bpfProgKprobeIdempotentInitModule               = "kprobe_idempotent_init_module"
+	bpfProgKprobeInitModule                         = "kprobe_init_module"
+	bpfProgKprobeLoadModule                         = "kprobe_load_module"
+	bpfProgKprobeMakeTaskDead                       = "kprobe_make_task_dead"
+	bpfProgKprobeModSysfsSetup                      = "kprobe_mod_sysfs_setup"
+	bpfProgKprobeModuleFinalize                     = "kprobe_module_finalize"
+	bpfProgKprobeParseArgs                          = "kprobe_parse_args"
+	bpfProgKprobePrbCommit                          = "kprobe_prb_commit"
+	bpfProgKprobePrbFinalCommit                     = "kprobe_prb_final_commit"
+	bpfProgKprobeRequestModule                      = "kprobe_request_module"
+	bpfProgKprobeResolveSymbol                      = "kprobe_resolve_symbol"
+	bpfProgKprobeSecurityKernelLoadData             = "kprobe_security_kernel_load_data"
+	bpfProgKprobeSecurityKernelModuleRequest        = "kprobe_security_kernel_module_request"
+	bpfProgKprobeSecurityKernelReadFile             = "kprobe_security_kernel_read_file"
+	bpfProgKprobeWriteEnabledFileBool               = "kprobe_write_enabled_file_bool"
+	bpfProgKretprobeBlockingNotifierCallChainRobust = "kretprobe_blocking_notifier_call_chain_robust"
+	bpfProgKretprobeDeleteModule                    = "kretprobe_delete_module"
+	bpfProgKretprobeDoInitModule                    = "kretprobe_do_init_module"
+	bpfProgKretprobeDoOneInitcall                   = "kretprobe_do_one_initcall"
+	bpfProgKretprobeFindModuleAll                   = "kretprobe_find_module_all"
+	bpfProgKretprobeFinitModule                     = "kretprobe_finit_module"
+	bpfProgKretprobeInitModule                      = "kretprobe_init_module"
+	bpfProgKretprobeRequestModule                   = "kretprobe_request_module"
+	bpfProgKretprobeSecurityKernelLoadData          = "kretprobe_security_kernel_load_data"
+	bpfProgKretprobeSecurityKernelModuleRequest     = "kretprobe_security_kernel_module_request"
+	bpfProgKretprobeSecurityKernelPostLoadData      = "kretprobe_security_kernel_post_load_data"
+	bpfProgKretprobeSecurityKernelPostReadFile      = "kretprobe_security_kernel_post_read_file"
+	bpfProgKretprobeSecurityKernelReadFile          = "kretprobe_security_kernel_read_file"
+	bpfProgPutFence                                 = "put_fence"
+	bpfProgSharedEntries                            = "shared_entries"
+	bpfProgSharedReturns                            = "shared_returns"
+	bpfProgTellDue                                  = "tell_due"
+	bpfProgTracepointConsole                        = "tracepoint_console"
+	bpfProgTracepointModuleFree                     = "tracepoint_module_free"
+	bpfProgTracepointModuleLoad                     = "tracepoint_module_load"
+	bpfProgTracepointModuleRequest                  = "tracepoint_module_request"
+	bpfVarUnusedActor                               = "unused_actor"
+	bpfVarUnusedAncestor                            = "unused_ancestor"
+	bpfVarUnusedCall                                = "unused_call"
+	bpfVarUnusedCallback                            = "unused_callback"
+	bpfVarUnusedDenied                              = "unused_denied"
+	bpfVarUnusedDoor                                = "unused_door"
+	bpfVarUnusedEnter                               = "unused_enter"
+	bpfVarUnusedFile                                = "unused_file"
+	bpfVarUnusedFileFacts                           = "unused_file_facts"
+	bpfVarUnusedFlag                                = "unused_flag"
+	bpfVarUnusedFold                                = "unused_fold"
+	bpfVarUnusedFormat                              = "unused_format"
+	bpfVarUnusedHeader                              = "unused_header"
+	bpfVarUnusedImage                               = "unused_image"
+	bpfVarUnusedKind                                = "unused_kind"
+	bpfVarUnusedLookup                              = "unused_lookup"
+	bpfVarUnusedLoss                                = "unused_loss"
+	bpfVarUnusedModule                              = "unused_module"
+	bpfVarUnusedParams                              = "unused_params"
+	bpfVarUnusedProcess                             = "unused_process"
+	bpfVarUnusedProcessEvent                        = "unused_process_event"
+	bpfVarUnusedRequest                             = "unused_request"
+	bpfVarUnusedReturn                              = "unused_return"
+	bpfVarUnusedStage                               = "unused_stage"
+	bpfVarUnusedStageEvent                          = "unused_stage_event"
+	bpfVarUnusedSymbol                              = "unused_symbol"
+	bpfVarUnusedText                                = "unused_text"
+	bpfVarUnusedTrait                               = "unused_trait"
 )
 
 // loadBpf returns the embedded CollectionSpec for bpf.
@@ -554,72 +571,76 @@ type bpfSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfProgramSpecs struct {
-	FentryApplyRelocateAdd               *ebpf.ProgramSpec `ebpf:"fentry_apply_relocate_add"`
-	FentryCallUsermodehelperExecAsync    *ebpf.ProgramSpec `ebpf:"fentry_call_usermodehelper_exec_async"`
-	FentryDeleteModule                   *ebpf.ProgramSpec `ebpf:"fentry_delete_module"`
-	FentryFindModuleAll                  *ebpf.ProgramSpec `ebpf:"fentry_find_module_all"`
-	FentryFinitModule                    *ebpf.ProgramSpec `ebpf:"fentry_finit_module"`
-	FentryIdempotentInitModule           *ebpf.ProgramSpec `ebpf:"fentry_idempotent_init_module"`
-	FentryInitModule                     *ebpf.ProgramSpec `ebpf:"fentry_init_module"`
-	FentryLoadModule                     *ebpf.ProgramSpec `ebpf:"fentry_load_module"`
-	FentryMakeTaskDead                   *ebpf.ProgramSpec `ebpf:"fentry_make_task_dead"`
-	FentryModSysfsSetup                  *ebpf.ProgramSpec `ebpf:"fentry_mod_sysfs_setup"`
-	FentryModuleFinalize                 *ebpf.ProgramSpec `ebpf:"fentry_module_finalize"`
-	FentryPrbCommit                      *ebpf.ProgramSpec `ebpf:"fentry_prb_commit"`
-	FentryPrbFinalCommit                 *ebpf.ProgramSpec `ebpf:"fentry_prb_final_commit"`
-	FentryResolveSymbol                  *ebpf.ProgramSpec `ebpf:"fentry_resolve_symbol"`
-	FentrySecurityKernelLoadData         *ebpf.ProgramSpec `ebpf:"fentry_security_kernel_load_data"`
-	FentrySecurityKernelModuleRequest    *ebpf.ProgramSpec `ebpf:"fentry_security_kernel_module_request"`
-	FentrySecurityKernelReadFile         *ebpf.ProgramSpec `ebpf:"fentry_security_kernel_read_file"`
-	FexitFindModuleAll                   *ebpf.ProgramSpec `ebpf:"fexit_find_module_all"`
-	FexitSecurityKernelLoadData          *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_load_data"`
-	FexitSecurityKernelModuleRequest     *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_module_request"`
-	FexitSecurityKernelPostLoadData      *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_post_load_data"`
-	FexitSecurityKernelPostReadFile      *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_post_read_file"`
-	FexitSecurityKernelReadFile          *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_read_file"`
-	FindSymbol                           *ebpf.ProgramSpec `ebpf:"find_symbol"`
-	KprobeApplyRelocateAdd               *ebpf.ProgramSpec `ebpf:"kprobe_apply_relocate_add"`
-	KprobeCallUsermodehelperExec         *ebpf.ProgramSpec `ebpf:"kprobe_call_usermodehelper_exec"`
-	KprobeCallUsermodehelperExecAsync    *ebpf.ProgramSpec `ebpf:"kprobe_call_usermodehelper_exec_async"`
-	KprobeDeleteModule                   *ebpf.ProgramSpec `ebpf:"kprobe_delete_module"`
-	KprobeDoInitModule                   *ebpf.ProgramSpec `ebpf:"kprobe_do_init_module"`
-	KprobeFindModuleAll                  *ebpf.ProgramSpec `ebpf:"kprobe_find_module_all"`
-	KprobeFinitModule                    *ebpf.ProgramSpec `ebpf:"kprobe_finit_module"`
-	KprobeFreeModule                     *ebpf.ProgramSpec `ebpf:"kprobe_free_module"`
-	KprobeIdempotentInitModule           *ebpf.ProgramSpec `ebpf:"kprobe_idempotent_init_module"`
-	KprobeInitModule                     *ebpf.ProgramSpec `ebpf:"kprobe_init_module"`
-	KprobeLoadModule                     *ebpf.ProgramSpec `ebpf:"kprobe_load_module"`
-	KprobeMakeTaskDead                   *ebpf.ProgramSpec `ebpf:"kprobe_make_task_dead"`
-	KprobeModSysfsSetup                  *ebpf.ProgramSpec `ebpf:"kprobe_mod_sysfs_setup"`
-	KprobeModuleFinalize                 *ebpf.ProgramSpec `ebpf:"kprobe_module_finalize"`
-	KprobeParseArgs                      *ebpf.ProgramSpec `ebpf:"kprobe_parse_args"`
-	KprobePrbCommit                      *ebpf.ProgramSpec `ebpf:"kprobe_prb_commit"`
-	KprobePrbFinalCommit                 *ebpf.ProgramSpec `ebpf:"kprobe_prb_final_commit"`
-	KprobeRequestModule                  *ebpf.ProgramSpec `ebpf:"kprobe_request_module"`
-	KprobeResolveSymbol                  *ebpf.ProgramSpec `ebpf:"kprobe_resolve_symbol"`
-	KprobeSecurityKernelLoadData         *ebpf.ProgramSpec `ebpf:"kprobe_security_kernel_load_data"`
-	KprobeSecurityKernelModuleRequest    *ebpf.ProgramSpec `ebpf:"kprobe_security_kernel_module_request"`
-	KprobeSecurityKernelReadFile         *ebpf.ProgramSpec `ebpf:"kprobe_security_kernel_read_file"`
-	KprobeWriteEnabledFileBool           *ebpf.ProgramSpec `ebpf:"kprobe_write_enabled_file_bool"`
-	KretprobeDeleteModule                *ebpf.ProgramSpec `ebpf:"kretprobe_delete_module"`
-	KretprobeDoInitModule                *ebpf.ProgramSpec `ebpf:"kretprobe_do_init_module"`
-	KretprobeDoOneInitcall               *ebpf.ProgramSpec `ebpf:"kretprobe_do_one_initcall"`
-	KretprobeFindModuleAll               *ebpf.ProgramSpec `ebpf:"kretprobe_find_module_all"`
-	KretprobeFinitModule                 *ebpf.ProgramSpec `ebpf:"kretprobe_finit_module"`
-	KretprobeInitModule                  *ebpf.ProgramSpec `ebpf:"kretprobe_init_module"`
-	KretprobeRequestModule               *ebpf.ProgramSpec `ebpf:"kretprobe_request_module"`
-	KretprobeSecurityKernelLoadData      *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_load_data"`
-	KretprobeSecurityKernelModuleRequest *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_module_request"`
-	KretprobeSecurityKernelPostLoadData  *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_post_load_data"`
-	KretprobeSecurityKernelPostReadFile  *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_post_read_file"`
-	KretprobeSecurityKernelReadFile      *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_read_file"`
-	SharedEntries                        *ebpf.ProgramSpec `ebpf:"shared_entries"`
-	SharedReturns                        *ebpf.ProgramSpec `ebpf:"shared_returns"`
-	TellDue                              *ebpf.ProgramSpec `ebpf:"tell_due"`
-	TracepointConsole                    *ebpf.ProgramSpec `ebpf:"tracepoint_console"`
-	TracepointModuleFree                 *ebpf.ProgramSpec `ebpf:"tracepoint_module_free"`
-	TracepointModuleLoad                 *ebpf.ProgramSpec `ebpf:"tracepoint_module_load"`
-	TracepointModuleRequest              *ebpf.ProgramSpec `ebpf:"tracepoint_module_request"`
+	FentryApplyRelocateAdd                   *ebpf.ProgramSpec `ebpf:"fentry_apply_relocate_add"`
+	FentryBlockingNotifierCallChainRobust    *ebpf.ProgramSpec `ebpf:"fentry_blocking_notifier_call_chain_robust"`
+	FentryCallUsermodehelperExecAsync        *ebpf.ProgramSpec `ebpf:"fentry_call_usermodehelper_exec_async"`
+	FentryDeleteModule                       *ebpf.ProgramSpec `ebpf:"fentry_delete_module"`
+	FentryFindModuleAll                      *ebpf.ProgramSpec `ebpf:"fentry_find_module_all"`
+	FentryFinitModule                        *ebpf.ProgramSpec `ebpf:"fentry_finit_module"`
+	FentryIdempotentInitModule               *ebpf.ProgramSpec `ebpf:"fentry_idempotent_init_module"`
+	FentryInitModule                         *ebpf.ProgramSpec `ebpf:"fentry_init_module"`
+	FentryLoadModule                         *ebpf.ProgramSpec `ebpf:"fentry_load_module"`
+	FentryMakeTaskDead                       *ebpf.ProgramSpec `ebpf:"fentry_make_task_dead"`
+	FentryModSysfsSetup                      *ebpf.ProgramSpec `ebpf:"fentry_mod_sysfs_setup"`
+	FentryModuleFinalize                     *ebpf.ProgramSpec `ebpf:"fentry_module_finalize"`
+	FentryPrbCommit                          *ebpf.ProgramSpec `ebpf:"fentry_prb_commit"`
+	FentryPrbFinalCommit                     *ebpf.ProgramSpec `ebpf:"fentry_prb_final_commit"`
+	FentryResolveSymbol                      *ebpf.ProgramSpec `ebpf:"fentry_resolve_symbol"`
+	FentrySecurityKernelLoadData             *ebpf.ProgramSpec `ebpf:"fentry_security_kernel_load_data"`
+	FentrySecurityKernelModuleRequest        *ebpf.ProgramSpec `ebpf:"fentry_security_kernel_module_request"`
+	FentrySecurityKernelReadFile             *ebpf.ProgramSpec `ebpf:"fentry_security_kernel_read_file"`
+	FexitFindModuleAll                       *ebpf.ProgramSpec `ebpf:"fexit_find_module_all"`
+	FexitSecurityKernelLoadData              *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_load_data"`
+	FexitSecurityKernelModuleRequest         *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_module_request"`
+	FexitSecurityKernelPostLoadData          *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_post_load_data"`
+	FexitSecurityKernelPostReadFile          *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_post_read_file"`
+	FexitSecurityKernelReadFile              *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_read_file"`
+	FindSymbol                               *ebpf.ProgramSpec `ebpf:"find_symbol"`
+	KprobeApplyRelocateAdd                   *ebpf.ProgramSpec `ebpf:"kprobe_apply_relocate_add"`
+	KprobeBlockingNotifierCallChainRobust    *ebpf.ProgramSpec `ebpf:"kprobe_blocking_notifier_call_chain_robust"`
+	KprobeCallUsermodehelperExec             *ebpf.ProgramSpec `ebpf:"kprobe_call_usermodehelper_exec"`
+	KprobeCallUsermodehelperExecAsync        *ebpf.ProgramSpec `ebpf:"kprobe_call_usermodehelper_exec_async"`
+	KprobeDeleteModule                       *ebpf.ProgramSpec `ebpf:"kprobe_delete_module"`
+	KprobeDoInitModule                       *ebpf.ProgramSpec `ebpf:"kprobe_do_init_module"`
+	KprobeFindModuleAll                      *ebpf.ProgramSpec `ebpf:"kprobe_find_module_all"`
+	KprobeFinitModule                        *ebpf.ProgramSpec `ebpf:"kprobe_finit_module"`
+	KprobeFreeModule                         *ebpf.ProgramSpec `ebpf:"kprobe_free_module"`
+	KprobeIdempotentInitModule               *ebpf.ProgramSpec `ebpf:"kprobe_idempotent_init_module"`
+	KprobeInitModule                         *ebpf.ProgramSpec `ebpf:"kprobe_init_module"`
+	KprobeLoadModule                         *ebpf.ProgramSpec `ebpf:"kprobe_load_module"`
+	KprobeMakeTaskDead                       *ebpf.ProgramSpec `ebpf:"kprobe_make_task_dead"`
+	KprobeModSysfsSetup                      *ebpf.ProgramSpec `ebpf:"kprobe_mod_sysfs_setup"`
+	KprobeModuleFinalize                     *ebpf.ProgramSpec `ebpf:"kprobe_module_finalize"`
+	KprobeParseArgs                          *ebpf.ProgramSpec `ebpf:"kprobe_parse_args"`
+	KprobePrbCommit                          *ebpf.ProgramSpec `ebpf:"kprobe_prb_commit"`
+	KprobePrbFinalCommit                     *ebpf.ProgramSpec `ebpf:"kprobe_prb_final_commit"`
+	KprobeRequestModule                      *ebpf.ProgramSpec `ebpf:"kprobe_request_module"`
+	KprobeResolveSymbol                      *ebpf.ProgramSpec `ebpf:"kprobe_resolve_symbol"`
+	KprobeSecurityKernelLoadData             *ebpf.ProgramSpec `ebpf:"kprobe_security_kernel_load_data"`
+	KprobeSecurityKernelModuleRequest        *ebpf.ProgramSpec `ebpf:"kprobe_security_kernel_module_request"`
+	KprobeSecurityKernelReadFile             *ebpf.ProgramSpec `ebpf:"kprobe_security_kernel_read_file"`
+	KprobeWriteEnabledFileBool               *ebpf.ProgramSpec `ebpf:"kprobe_write_enabled_file_bool"`
+	KretprobeBlockingNotifierCallChainRobust *ebpf.ProgramSpec `ebpf:"kretprobe_blocking_notifier_call_chain_robust"`
+	KretprobeDeleteModule                    *ebpf.ProgramSpec `ebpf:"kretprobe_delete_module"`
+	KretprobeDoInitModule                    *ebpf.ProgramSpec `ebpf:"kretprobe_do_init_module"`
+	KretprobeDoOneInitcall                   *ebpf.ProgramSpec `ebpf:"kretprobe_do_one_initcall"`
+	KretprobeFindModuleAll                   *ebpf.ProgramSpec `ebpf:"kretprobe_find_module_all"`
+	KretprobeFinitModule                     *ebpf.ProgramSpec `ebpf:"kretprobe_finit_module"`
+	KretprobeInitModule                      *ebpf.ProgramSpec `ebpf:"kretprobe_init_module"`
+	KretprobeRequestModule                   *ebpf.ProgramSpec `ebpf:"kretprobe_request_module"`
+	KretprobeSecurityKernelLoadData          *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_load_data"`
+	KretprobeSecurityKernelModuleRequest     *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_module_request"`
+	KretprobeSecurityKernelPostLoadData      *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_post_load_data"`
+	KretprobeSecurityKernelPostReadFile      *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_post_read_file"`
+	KretprobeSecurityKernelReadFile          *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_read_file"`
+	PutFence                                 *ebpf.ProgramSpec `ebpf:"put_fence"`
+	SharedEntries                            *ebpf.ProgramSpec `ebpf:"shared_entries"`
+	SharedReturns                            *ebpf.ProgramSpec `ebpf:"shared_returns"`
+	TellDue                                  *ebpf.ProgramSpec `ebpf:"tell_due"`
+	TracepointConsole                        *ebpf.ProgramSpec `ebpf:"tracepoint_console"`
+	TracepointModuleFree                     *ebpf.ProgramSpec `ebpf:"tracepoint_module_free"`
+	TracepointModuleLoad                     *ebpf.ProgramSpec `ebpf:"tracepoint_module_load"`
+	TracepointModuleRequest                  *ebpf.ProgramSpec `ebpf:"tracepoint_module_request"`
 }
 
 // bpfMapSpecs contains maps before they are loaded into the kernel.
@@ -655,6 +676,7 @@ type bpfVariableSpecs struct {
 	UnusedActor        *ebpf.VariableSpec `ebpf:"unused_actor"`
 	UnusedAncestor     *ebpf.VariableSpec `ebpf:"unused_ancestor"`
 	UnusedCall         *ebpf.VariableSpec `ebpf:"unused_call"`
+	UnusedCallback     *ebpf.VariableSpec `ebpf:"unused_callback"`
 	UnusedDenied       *ebpf.VariableSpec `ebpf:"unused_denied"`
 	UnusedDoor         *ebpf.VariableSpec `ebpf:"unused_door"`
 	UnusedEnter        *ebpf.VariableSpec `ebpf:"unused_enter"`
@@ -755,6 +777,7 @@ type bpfVariables struct {
 	UnusedActor        *ebpf.Variable `ebpf:"unused_actor"`
 	UnusedAncestor     *ebpf.Variable `ebpf:"unused_ancestor"`
 	UnusedCall         *ebpf.Variable `ebpf:"unused_call"`
+	UnusedCallback     *ebpf.Variable `ebpf:"unused_callback"`
 	UnusedDenied       *ebpf.Variable `ebpf:"unused_denied"`
 	UnusedDoor         *ebpf.Variable `ebpf:"unused_door"`
 	UnusedEnter        *ebpf.Variable `ebpf:"unused_enter"`
@@ -785,77 +808,82 @@ type bpfVariables struct {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfPrograms struct {
-	FentryApplyRelocateAdd               *ebpf.Program `ebpf:"fentry_apply_relocate_add"`
-	FentryCallUsermodehelperExecAsync    *ebpf.Program `ebpf:"fentry_call_usermodehelper_exec_async"`
-	FentryDeleteModule                   *ebpf.Program `ebpf:"fentry_delete_module"`
-	FentryFindModuleAll                  *ebpf.Program `ebpf:"fentry_find_module_all"`
-	FentryFinitModule                    *ebpf.Program `ebpf:"fentry_finit_module"`
-	FentryIdempotentInitModule           *ebpf.Program `ebpf:"fentry_idempotent_init_module"`
-	FentryInitModule                     *ebpf.Program `ebpf:"fentry_init_module"`
-	FentryLoadModule                     *ebpf.Program `ebpf:"fentry_load_module"`
-	FentryMakeTaskDead                   *ebpf.Program `ebpf:"fentry_make_task_dead"`
-	FentryModSysfsSetup                  *ebpf.Program `ebpf:"fentry_mod_sysfs_setup"`
-	FentryModuleFinalize                 *ebpf.Program `ebpf:"fentry_module_finalize"`
-	FentryPrbCommit                      *ebpf.Program `ebpf:"fentry_prb_commit"`
-	FentryPrbFinalCommit                 *ebpf.Program `ebpf:"fentry_prb_final_commit"`
-	FentryResolveSymbol                  *ebpf.Program `ebpf:"fentry_resolve_symbol"`
-	FentrySecurityKernelLoadData         *ebpf.Program `ebpf:"fentry_security_kernel_load_data"`
-	FentrySecurityKernelModuleRequest    *ebpf.Program `ebpf:"fentry_security_kernel_module_request"`
-	FentrySecurityKernelReadFile         *ebpf.Program `ebpf:"fentry_security_kernel_read_file"`
-	FexitFindModuleAll                   *ebpf.Program `ebpf:"fexit_find_module_all"`
-	FexitSecurityKernelLoadData          *ebpf.Program `ebpf:"fexit_security_kernel_load_data"`
-	FexitSecurityKernelModuleRequest     *ebpf.Program `ebpf:"fexit_security_kernel_module_request"`
-	FexitSecurityKernelPostLoadData      *ebpf.Program `ebpf:"fexit_security_kernel_post_load_data"`
-	FexitSecurityKernelPostReadFile      *ebpf.Program `ebpf:"fexit_security_kernel_post_read_file"`
-	FexitSecurityKernelReadFile          *ebpf.Program `ebpf:"fexit_security_kernel_read_file"`
-	FindSymbol                           *ebpf.Program `ebpf:"find_symbol"`
-	KprobeApplyRelocateAdd               *ebpf.Program `ebpf:"kprobe_apply_relocate_add"`
-	KprobeCallUsermodehelperExec         *ebpf.Program `ebpf:"kprobe_call_usermodehelper_exec"`
-	KprobeCallUsermodehelperExecAsync    *ebpf.Program `ebpf:"kprobe_call_usermodehelper_exec_async"`
-	KprobeDeleteModule                   *ebpf.Program `ebpf:"kprobe_delete_module"`
-	KprobeDoInitModule                   *ebpf.Program `ebpf:"kprobe_do_init_module"`
-	KprobeFindModuleAll                  *ebpf.Program `ebpf:"kprobe_find_module_all"`
-	KprobeFinitModule                    *ebpf.Program `ebpf:"kprobe_finit_module"`
-	KprobeFreeModule                     *ebpf.Program `ebpf:"kprobe_free_module"`
-	KprobeIdempotentInitModule           *ebpf.Program `ebpf:"kprobe_idempotent_init_module"`
-	KprobeInitModule                     *ebpf.Program `ebpf:"kprobe_init_module"`
-	KprobeLoadModule                     *ebpf.Program `ebpf:"kprobe_load_module"`
-	KprobeMakeTaskDead                   *ebpf.Program `ebpf:"kprobe_make_task_dead"`
-	KprobeModSysfsSetup                  *ebpf.Program `ebpf:"kprobe_mod_sysfs_setup"`
-	KprobeModuleFinalize                 *ebpf.Program `ebpf:"kprobe_module_finalize"`
-	KprobeParseArgs                      *ebpf.Program `ebpf:"kprobe_parse_args"`
-	KprobePrbCommit                      *ebpf.Program `ebpf:"kprobe_prb_commit"`
-	KprobePrbFinalCommit                 *ebpf.Program `ebpf:"kprobe_prb_final_commit"`
-	KprobeRequestModule                  *ebpf.Program `ebpf:"kprobe_request_module"`
-	KprobeResolveSymbol                  *ebpf.Program `ebpf:"kprobe_resolve_symbol"`
-	KprobeSecurityKernelLoadData         *ebpf.Program `ebpf:"kprobe_security_kernel_load_data"`
-	KprobeSecurityKernelModuleRequest    *ebpf.Program `ebpf:"kprobe_security_kernel_module_request"`
-	KprobeSecurityKernelReadFile         *ebpf.Program `ebpf:"kprobe_security_kernel_read_file"`
-	KprobeWriteEnabledFileBool           *ebpf.Program `ebpf:"kprobe_write_enabled_file_bool"`
-	KretprobeDeleteModule                *ebpf.Program `ebpf:"kretprobe_delete_module"`
-	KretprobeDoInitModule                *ebpf.Program `ebpf:"kretprobe_do_init_module"`
-	KretprobeDoOneInitcall               *ebpf.Program `ebpf:"kretprobe_do_one_initcall"`
-	KretprobeFindModuleAll               *ebpf.Program `ebpf:"kretprobe_find_module_all"`
-	KretprobeFinitModule                 *ebpf.Program `ebpf:"kretprobe_finit_module"`
-	KretprobeInitModule                  *ebpf.Program `ebpf:"kretprobe_init_module"`
-	KretprobeRequestModule               *ebpf.Program `ebpf:"kretprobe_request_module"`
-	KretprobeSecurityKernelLoadData      *ebpf.Program `ebpf:"kretprobe_security_kernel_load_data"`
-	KretprobeSecurityKernelModuleRequest *ebpf.Program `ebpf:"kretprobe_security_kernel_module_request"`
-	KretprobeSecurityKernelPostLoadData  *ebpf.Program `ebpf:"kretprobe_security_kernel_post_load_data"`
-	KretprobeSecurityKernelPostReadFile  *ebpf.Program `ebpf:"kretprobe_security_kernel_post_read_file"`
-	KretprobeSecurityKernelReadFile      *ebpf.Program `ebpf:"kretprobe_security_kernel_read_file"`
-	SharedEntries                        *ebpf.Program `ebpf:"shared_entries"`
-	SharedReturns                        *ebpf.Program `ebpf:"shared_returns"`
-	TellDue                              *ebpf.Program `ebpf:"tell_due"`
-	TracepointConsole                    *ebpf.Program `ebpf:"tracepoint_console"`
-	TracepointModuleFree                 *ebpf.Program `ebpf:"tracepoint_module_free"`
-	TracepointModuleLoad                 *ebpf.Program `ebpf:"tracepoint_module_load"`
-	TracepointModuleRequest              *ebpf.Program `ebpf:"tracepoint_module_request"`
+	FentryApplyRelocateAdd                   *ebpf.Program `ebpf:"fentry_apply_relocate_add"`
+	FentryBlockingNotifierCallChainRobust    *ebpf.Program `ebpf:"fentry_blocking_notifier_call_chain_robust"`
+	FentryCallUsermodehelperExecAsync        *ebpf.Program `ebpf:"fentry_call_usermodehelper_exec_async"`
+	FentryDeleteModule                       *ebpf.Program `ebpf:"fentry_delete_module"`
+	FentryFindModuleAll                      *ebpf.Program `ebpf:"fentry_find_module_all"`
+	FentryFinitModule                        *ebpf.Program `ebpf:"fentry_finit_module"`
+	FentryIdempotentInitModule               *ebpf.Program `ebpf:"fentry_idempotent_init_module"`
+	FentryInitModule                         *ebpf.Program `ebpf:"fentry_init_module"`
+	FentryLoadModule                         *ebpf.Program `ebpf:"fentry_load_module"`
+	FentryMakeTaskDead                       *ebpf.Program `ebpf:"fentry_make_task_dead"`
+	FentryModSysfsSetup                      *ebpf.Program `ebpf:"fentry_mod_sysfs_setup"`
+	FentryModuleFinalize                     *ebpf.Program `ebpf:"fentry_module_finalize"`
+	FentryPrbCommit                          *ebpf.Program `ebpf:"fentry_prb_commit"`
+	FentryPrbFinalCommit                     *ebpf.Program `ebpf:"fentry_prb_final_commit"`
+	FentryResolveSymbol                      *ebpf.Program `ebpf:"fentry_resolve_symbol"`
+	FentrySecurityKernelLoadData             *ebpf.Program `ebpf:"fentry_security_kernel_load_data"`
+	FentrySecurityKernelModuleRequest        *ebpf.Program `ebpf:"fentry_security_kernel_module_request"`
+	FentrySecurityKernelReadFile             *ebpf.Program `ebpf:"fentry_security_kernel_read_file"`
+	FexitFindModuleAll                       *ebpf.Program `ebpf:"fexit_find_module_all"`
+	FexitSecurityKernelLoadData              *ebpf.Program `ebpf:"fexit_security_kernel_load_data"`
+	FexitSecurityKernelModuleRequest         *ebpf.Program `ebpf:"fexit_security_kernel_module_request"`
+	FexitSecurityKernelPostLoadData          *ebpf.Program `ebpf:"fexit_security_kernel_post_load_data"`
+	FexitSecurityKernelPostReadFile          *ebpf.Program `ebpf:"fexit_security_kernel_post_read_file"`
+	FexitSecurityKernelReadFile              *ebpf.Program `ebpf:"fexit_security_kernel_read_file"`
+	FindSymbol                               *ebpf.Program `ebpf:"find_symbol"`
+	KprobeApplyRelocateAdd                   *ebpf.Program `ebpf:"kprobe_apply_relocate_add"`
+	KprobeBlockingNotifierCallChainRobust    *ebpf.Program `ebpf:"kprobe_blocking_notifier_call_chain_robust"`
+	KprobeCallUsermodehelperExec             *ebpf.Program `ebpf:"kprobe_call_usermodehelper_exec"`
+	KprobeCallUsermodehelperExecAsync        *ebpf.Program `ebpf:"kprobe_call_usermodehelper_exec_async"`
+	KprobeDeleteModule                       *ebpf.Program `ebpf:"kprobe_delete_module"`
+	KprobeDoInitModule                       *ebpf.Program `ebpf:"kprobe_do_init_module"`
+	KprobeFindModuleAll                      *ebpf.Program `ebpf:"kprobe_find_module_all"`
+	KprobeFinitModule                        *ebpf.Program `ebpf:"kprobe_finit_module"`
+	KprobeFreeModule                         *ebpf.Program `ebpf:"kprobe_free_module"`
+	KprobeIdempotentInitModule               *ebpf.Program `ebpf:"kprobe_idempotent_init_module"`
+	KprobeInitModule                         *ebpf.Program `ebpf:"kprobe_init_module"`
+	KprobeLoadModule                         *ebpf.Program `ebpf:"kprobe_load_module"`
+	KprobeMakeTaskDead                       *ebpf.Program `ebpf:"kprobe_make_task_dead"`
+	KprobeModSysfsSetup                      *ebpf.Program `ebpf:"kprobe_mod_sysfs_setup"`
+	KprobeModuleFinalize                     *ebpf.Program `ebpf:"kprobe_module_finalize"`
+	KprobeParseArgs                          *ebpf.Program `ebpf:"kprobe_parse_args"`
+	KprobePrbCommit                          *ebpf.Program `ebpf:"kprobe_prb_commit"`
+	KprobePrbFinalCommit                     *ebpf.Program `ebpf:"kprobe_prb_final_commit"`
+	KprobeRequestModule                      *ebpf.Program `ebpf:"kprobe_request_module"`
+	KprobeResolveSymbol                      *ebpf.Program `ebpf:"kprobe_resolve_symbol"`
+	KprobeSecurityKernelLoadData             *ebpf.Program `ebpf:"kprobe_security_kernel_load_data"`
+	KprobeSecurityKernelModuleRequest        *ebpf.Program `ebpf:"kprobe_security_kernel_module_request"`
+	KprobeSecurityKernelReadFile             *ebpf.Program `ebpf:"kprobe_security_kernel_read_file"`
+	KprobeWriteEnabledFileBool               *ebpf.Program `ebpf:"kprobe_write_enabled_file_bool"`
+	KretprobeBlockingNotifierCallChainRobust *ebpf.Program `ebpf:"kretprobe_blocking_notifier_call_chain_robust"`
+	KretprobeDeleteModule                    *ebpf.Program `ebpf:"kretprobe_delete_module"`
+	KretprobeDoInitModule                    *ebpf.Program `ebpf:"kretprobe_do_init_module"`
+	KretprobeDoOneInitcall                   *ebpf.Program `ebpf:"kretprobe_do_one_initcall"`
+	KretprobeFindModuleAll                   *ebpf.Program `ebpf:"kretprobe_find_module_all"`
+	KretprobeFinitModule                     *ebpf.Program `ebpf:"kretprobe_finit_module"`
+	KretprobeInitModule                      *ebpf.Program `ebpf:"kretprobe_init_module"`
+	KretprobeRequestModule                   *ebpf.Program `ebpf:"kretprobe_request_module"`
+	KretprobeSecurityKernelLoadData          *ebpf.Program `ebpf:"kretprobe_security_kernel_load_data"`
+	KretprobeSecurityKernelModuleRequest     *ebpf.Program `ebpf:"kretprobe_security_kernel_module_request"`
+	KretprobeSecurityKernelPostLoadData      *ebpf.Program `ebpf:"kretprobe_security_kernel_post_load_data"`
+	KretprobeSecurityKernelPostReadFile      *ebpf.Program `ebpf:"kretprobe_security_kernel_post_read_file"`
+	KretprobeSecurityKernelReadFile          *ebpf.Program `ebpf:"kretprobe_security_kernel_read_file"`
+	PutFence                                 *ebpf.Program `ebpf:"put_fence"`
+	SharedEntries                            *ebpf.Program `ebpf:"shared_entries"`
+	SharedReturns                            *ebpf.Program `ebpf:"shared_returns"`
+	TellDue                                  *ebpf.Program `ebpf:"tell_due"`
+	TracepointConsole                        *ebpf.Program `ebpf:"tracepoint_console"`
+	TracepointModuleFree                     *ebpf.Program `ebpf:"tracepoint_module_free"`
+	TracepointModuleLoad                     *ebpf.Program `ebpf:"tracepoint_module_load"`
+	TracepointModuleRequest                  *ebpf.Program `ebpf:"tracepoint_module_request"`
 }
 
 func (p *bpfPrograms) Close() error {
 	return _BpfClose(
 		p.FentryApplyRelocateAdd,
+		p.FentryBlockingNotifierCallChainRobust,
 		p.FentryCallUsermodehelperExecAsync,
 		p.FentryDeleteModule,
 		p.FentryFindModuleAll,
@@ -880,6 +908,7 @@ func (p *bpfPrograms) Close() error {
 		p.FexitSecurityKernelReadFile,
 		p.FindSymbol,
 		p.KprobeApplyRelocateAdd,
+		p.KprobeBlockingNotifierCallChainRobust,
 		p.KprobeCallUsermodehelperExec,
 		p.KprobeCallUsermodehelperExecAsync,
 		p.KprobeDeleteModule,
@@ -902,6 +931,7 @@ func (p *bpfPrograms) Close() error {
 		p.KprobeSecurityKernelModuleRequest,
 		p.KprobeSecurityKernelReadFile,
 		p.KprobeWriteEnabledFileBool,
+		p.KretprobeBlockingNotifierCallChainRobust,
 		p.KretprobeDeleteModule,
 		p.KretprobeDoInitModule,
 		p.KretprobeDoOneInitcall,
@@ -914,6 +944,7 @@ func (p *bpfPrograms) Close() error {
 		p.KretprobeSecurityKernelPostLoadData,
 		p.KretprobeSecurityKernelPostReadFile,
 		p.KretprobeSecurityKernelReadFile,
+		p.PutFence,
 		p.SharedEntries,
 		p.SharedReturns,
 		p.TellDue,

@@ -53,7 +53,7 @@ func parseCgroup(id uint64, path string, cut bool) Cgroup {
 	return c
 }
 
-// units finds the unit as systemd does: it is the first name that is no slice, if that
+// units finds the unit as systemd does: it is the first name that is not a slice, if that
 // is a unit's. Below a user's manager it goes on so for that one's unit.
 func units(names []string) (unit, user string) {
 	unit, below := firstUnit(names)
@@ -94,7 +94,7 @@ func isSlice(name string) bool {
 	return ok && validUnitStem(stem, name) && !strings.Contains("-"+stem+"-", "--")
 }
 
-// isUnit tells the name of a unit that has processes and is no slice.
+// isUnit tells the name of a unit that has processes and is not a slice.
 func isUnit(name string) bool {
 	for _, kind := range [...]string{".service", ".scope", ".socket", ".mount", ".swap"} {
 		if stem, ok := strings.CutSuffix(name, kind); ok {

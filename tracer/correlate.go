@@ -116,7 +116,11 @@ func (c *Correlator) attempt(e Event) (done []Action) {
 		done = append(done, evicted...)
 		done = append(done, c.retry(a, e)...)
 	}
+	if e.Kind == KindCallback {
+		e.Callback = c.owned(&e)
+	}
 	add(a, e)
+	a.latest = e.Time
 	c.grow(a, &e)
 	if e.Kind == KindStage && e.Step.Stage == StageRead {
 		c.loads = append(c.loads, a)

@@ -44,6 +44,8 @@ func add(a *Action, e Event) {
 	case KindInitReturn:
 		closeStage(a, e.Time)
 		a.lastReturn = &initReturn{at: e.Time, value: e.Return.Value}
+	case KindCallback:
+		a.Callbacks = append(a.Callbacks, *e.Callback)
 	case KindMessage:
 		addMessage(a, e.Message, e.Time)
 	}
@@ -91,9 +93,21 @@ func addMessage(a *Action, m *Message, at time.Duration) {
 	default:
 		a.Messages = append(a.Messages, m.Text)
 		a.MessageTimes = append(a.MessageTimes, at-a.Start)
+		addLevel(a, m.Level)
 		a.messageBytes += len(m.Text)
 	}
 	a.lastRecord = m.Record
+}
+
+// addLevel keeps the level of the last message. While none is known there is no list.
+func addLevel(a *Action, l Level) {
+	if l == LevelUnknown && a.MessageLevels == nil {
+		return
+	}
+	for len(a.MessageLevels) < len(a.Messages)-1 {
+		a.MessageLevels = append(a.MessageLevels, LevelUnknown)
+	}
+	a.MessageLevels = append(a.MessageLevels, l)
 }
 
 // name keeps the best name: sources are numbered best first.

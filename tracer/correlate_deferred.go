@@ -62,8 +62,8 @@ func isFirstTry(a *Action) bool {
 }
 
 // retry ties a new attempt to the first try of the same thread that is deferred, or
-// returns the one that is deferred there: where the new one is no load of bytes in memory, for
-// a load of a file may be of any file, and where that was no first try.
+// returns the one that is deferred there: where the new one is not a load of bytes in memory, for
+// a load of a file may be of any file, and where that was not a first try.
 func (c *Correlator) retry(a *Action, e Event) []Action {
 	first := c.deferred[e.Thread.TID]
 	if first == nil {

@@ -20,6 +20,7 @@ func (c *Correlator) request(e Event) (done []Action) {
 		Module:   e.Request.Name,
 		NameFrom: NameKernel,
 		Start:    e.Time,
+		latest:   e.Time,
 		Thread:   e.Thread,
 		Request:  e.Request,
 		Seen:     []Kind{e.Kind},

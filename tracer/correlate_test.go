@@ -19,7 +19,7 @@ import (
 //
 //	TIME TID KIND [ATTEMPT] [key=value …]
 //
-// Of the kind "release" is no event but the passing of time without one, and of the kind
+// Of the kind "release" is not an event but the passing of time without one, and of the kind
 // "gone" none but that its thread is seen to do something else.
 // The last actions, under "pending", are those that are left.
 func TestCorrelate(t *testing.T) {

@@ -68,12 +68,15 @@ func decodePayload(e *Event, raw []byte) (err error) {
 		e.Request, err = grownPayload(raw, unsafe.Offsetof(bpfFormatEvent{}.Symbol), decodeFormat)
 	case KindMessage:
 		e.Message, err = textPayload(raw, unsafe.Offsetof(bpfTextEvent{}.Text), decodeMessage)
+	case KindCallback:
+		e.Callback, err = payload(raw, decodeCallback)
 	case KindActor:
 		e.Actor, err = textPayload(raw, unsafe.Offsetof(bpfActorEvent{}.Args), decodeActor)
 	case KindAncestor:
 		e.Ancestor, err = payload(raw, decodeAncestor)
 	case KindProcess:
 		e.Process, err = payload(raw, decodeProcess)
+	case Kind(kindFence): // has no payload
 	default:
 		return fmt.Errorf("unknown kind %d", uint16(e.Kind))
 	}
@@ -266,6 +269,7 @@ func decodeMessage(w *bpfTextEvent) Message {
 		Text: wire.Printable(strings.TrimRight(string(text), "\x00\n")),
 		Cut:  has(&w.H, bpfFlagFLAG_CUT),
 
+		Level:  levelOf(w.Level),
 		Record: w.Record,
 	}
 }

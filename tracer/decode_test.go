@@ -271,7 +271,7 @@ func FuzzDecode(f *testing.F) {
 			t.Fatal(err)
 		}
 		if bytes.Contains(text, []byte(`\ufffd`)) { // how the encoder writes what it cannot
-			t.Errorf("a text that is no UTF-8: %s", text)
+			t.Errorf("a text that is not UTF-8: %s", text)
 		}
 	})
 }

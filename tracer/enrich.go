@@ -2,6 +2,7 @@ package tracer
 
 import (
 	"os/user"
+	"slices"
 	"strconv"
 
 	"github.com/kmodtrace/kmodtrace/internal/wire"
@@ -29,6 +30,12 @@ func (en *Enricher) Enrich(a Action) Action {
 	if a.Request != nil {
 		request := en.request(*a.Request) // the correlator has the other
 		a.Request = &request
+	}
+	if en.sites != nil {
+		a.Callbacks = slices.Clone(a.Callbacks)
+		for i, called := range a.Callbacks {
+			a.Callbacks[i] = en.sites.function(called)
+		}
 	}
 	a.Requester = en.requester(a.Requester)
 	for i := range a.AwaitedBy {

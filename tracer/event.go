@@ -37,6 +37,7 @@ const (
 	KindActor         = Kind(bpfKindKIND_ACTOR)          // actor
 	KindAncestor      = Kind(bpfKindKIND_ANCESTOR)       // ancestor
 	KindProcess       = Kind(bpfKindKIND_PROCESS)        // process
+	KindCallback      = Kind(bpfKindKIND_CALLBACK)       // callback
 )
 
 // Call is the system call of an attempt.
@@ -83,7 +84,7 @@ func (s Stage) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 func (d Door) MarshalText() ([]byte, error)  { return []byte(d.String()), nil }
 
 // UnmarshalText reads the name that [Kind.String] gives.
-func (k *Kind) UnmarshalText(text []byte) error  { return parseName(k, text, KindEnter, KindProcess) }
+func (k *Kind) UnmarshalText(text []byte) error  { return parseName(k, text, KindEnter, KindCallback) }
 func (c *Call) UnmarshalText(text []byte) error  { return parseName(c, text, InitModule, DeleteModule) }
 func (s *Stage) UnmarshalText(text []byte) error { return parseName(s, text, StageRead, StageInit) }
 func (d *Door) UnmarshalText(text []byte) error  { return parseName(d, text, ReadFile, PostLoadData) }
@@ -129,6 +130,7 @@ type Event struct {
 	Module   *Module       `json:"module,omitempty"`   // module_load, do_init_module, free_module, module_free
 	Request  *Request      `json:"request,omitempty"`  // module_request, request_refused
 	Message  *Message      `json:"message,omitempty"`  // message
+	Callback *Callback     `json:"callback,omitempty"` // callback
 	Actor    *ActorDetails `json:"actor,omitempty"`    // actor
 	Ancestor *Ancestor     `json:"ancestor,omitempty"` // ancestor
 	Process  *Process      `json:"process,omitempty"`  // process
@@ -354,6 +356,8 @@ func (a *Address) UnmarshalText(text []byte) error {
 type Message struct {
 	Text string `json:"text"`
 	Cut  bool   `json:"cut,omitempty"`
+	// Level is how severe the kernel's log has it; missing where that was not seen.
+	Level Level `json:"level,omitzero"`
 	// Record is where the kernel's log keeps it: a later message of the same
 	// record has grown, and replaces this one. Zero where not known.
 	Record uint64 `json:"record,string,omitempty"`

@@ -5,6 +5,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
+	"github.com/kmodtrace/kmodtrace/tracer/internal/kerneltypes"
 )
 
 // KeepParsed has all tracers of this process share what the first one parses: our programs and the
@@ -19,7 +20,14 @@ func KeepParsed() {
 		spec, err := parse()
 		return spec.Copy(), err
 	}
-	parsedTypes = sync.OnceValue(btf.NewCache)
+	var once sync.Once
+	var types *btf.Spec
+	var failed error
+	parsedTypes = func(names kerneltypes.Names) (*btf.Spec, error) {
+		once.Do(func() { types, failed = kerneltypes.Read(names) })
+		return types, failed
+	}
+	allTypes = sync.OnceValue(btf.NewCache)
 }
 
 // TrackRequests bounds the requests that the kernel side keeps in flight.

@@ -47,7 +47,7 @@ func TestFormatted(t *testing.T) {
 		{"%.3d", args(number(1)), "…"},
 		{"%999999999d", args(number(1)), "…"},
 		{"%*d", args(number(9), number(1)), "…d"},
-		// Arguments are no formats.
+		// Arguments are not formats.
 		{"%s", args(text("%s%n%d")), "%s%n%d"},
 		{"\x1b[31m%s\xff", args(text("\xfe")), "\x1b[31m\xfe\xff"},
 	} {

@@ -36,6 +36,8 @@ type hook struct {
 	// backups names other hooks that report the same: where they are attached, what this
 	// one misses is not missing.
 	backups []string
+	// insteadOf names other hooks: it is attached only where one of them is not.
+	insteadOf []string
 	// from and before bound the kernels that the hook is for; zero for no bound.
 	from, before version
 }
@@ -68,7 +70,7 @@ func sharingSince() version { return version{6, 1} }
 // all its other hooks in place.
 func hooks() []hook {
 	const security = "that a security module refused the bytes of a module"
-	const messages = "what the kernel and the module print meanwhile"
+	const messages = "what the kernel and the module print meanwhile, and how severe it is"
 	return []hook{
 		{name: "write_enabled_file_bool", hookType: attach.Probe, need: Optional, tells: "that somebody switches all kprobes off for a moment"},
 		{name: "security_kernel_read_file", hookType: attach.Entry, need: Optional, tells: "the file that the kernel itself reads, and the stage read"},
@@ -84,11 +86,13 @@ func hooks() []hook {
 		{name: "resolve_symbol", hookType: attach.Entry, need: Optional, tells: "the stage resolve, and how many symbols"},
 		{name: "apply_relocate_add", hookType: attach.Entry, need: Optional, tells: "the stage relocate"},
 		{name: "module_finalize", hookType: attach.Entry, need: Optional, tells: "the stage finalize"},
+		{name: "blocking_notifier_call_chain_robust", hookType: attach.ProbeReturn, need: Optional, tells: "which callbacks there are of which one refused a complete module"},
+		{name: "blocking_notifier_call_chain_robust", hookType: attach.Entry, need: Optional, tells: "which callbacks there are of which one refused a complete module"},
 		{name: "parse_args", hookType: attach.Probe, need: Optional, tells: "the stage params, and the parameters as the kernel has them"},
 		{name: "mod_sysfs_setup", hookType: attach.Entry, need: Optional, tells: "the stage sysfs"},
-		{name: "console", hookType: attach.Tracepoint, tells: messages, from: messagesMoved(), need: Optional},
-		{name: "prb_commit", hookType: attach.Entry, tells: messages, before: messagesMoved(), need: Optional},
-		{name: "prb_final_commit", hookType: attach.Entry, tells: messages, before: messagesMoved(), need: Optional},
+		{name: "prb_commit", hookType: attach.Entry, tells: messages, need: Optional},
+		{name: "prb_final_commit", hookType: attach.Entry, tells: messages, need: Optional},
+		{name: "console", hookType: attach.Tracepoint, tells: messages, from: messagesMoved(), insteadOf: []string{"prb_commit", "prb_final_commit"}, need: Optional},
 		{name: "make_task_dead", hookType: attach.Entry, need: Optional, tells: "that a thread died in a load"},
 		{name: "module_load", hookType: attach.Tracepoint, need: Required, tells: "the module before its init", backups: []string{"do_init_module"}},
 		{name: "do_init_module", hookType: attach.Probe, need: Required, tells: "the module before its init, and the stage init"},
@@ -120,7 +124,7 @@ func hooks() []hook {
 
 // attachable is what of it is needed to attach it.
 func (h hook) attachable() attach.Hook {
-	return attach.Hook{Name: h.name, Type: h.hookType, Backups: h.backups}
+	return attach.Hook{Name: h.name, Type: h.hookType, Backups: h.backups, InsteadOf: h.insteadOf}
 }
 
 // programs gives the names of the programs that can serve the hook, best first.

@@ -25,8 +25,7 @@ func TestHooksFor(t *testing.T) {
 	}{
 		{version{5, 10}, "console", false},
 		{version{5, 10}, "prb_commit", true},
-		{version{6, 0}, "prb_commit", true},
-		{version{6, 1}, "prb_commit", false},
+		{version{7, 3}, "prb_commit", true},
 		{version{6, 1}, "console", true},
 		{version{6, 4}, "idempotent_init_module", false},
 		{version{7, 3}, "idempotent_init_module", true},
@@ -45,7 +44,7 @@ func TestProgramsAndHooks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	used := map[string]bool{bpfProgSharedEntries: true, bpfProgSharedReturns: true, bpfProgFindSymbol: true, bpfProgTellDue: true}
+	used := map[string]bool{bpfProgSharedEntries: true, bpfProgSharedReturns: true, bpfProgFindSymbol: true, bpfProgTellDue: true, bpfProgPutFence: true}
 	for _, h := range hooks() {
 		found := false
 		for _, b := range []Backend{Fentry, Kprobe} {

@@ -232,6 +232,7 @@ func kernelTests() []kernelTest {
 		{name: "files", run: testFiles},
 		{name: "parameters", run: testParameters},
 		{name: "second tracer", run: testSecondTracer},
+		{name: "fence", run: testFence},
 		{name: "nothing is looked up", run: testNothingIsLookedUp},
 		{name: "programs cannot be taken out", run: testProgramsCannotBeTakenOut, only: tracer.Kprobe},
 	}

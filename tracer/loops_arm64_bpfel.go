@@ -24,6 +24,7 @@ type loopsAttempt struct {
 	Id      uint64
 	File    uint64
 	Sought  uint64
+	Chain   uint64
 	Call    uint32
 	Stages  uint32
 	Symbols uint32
@@ -104,119 +105,124 @@ type loopsSharedBudget struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	loopsMapAbsents                               = "absents"
-	loopsMapAllBudgets                            = "all_budgets"
-	loopsMapAttempts                              = "attempts"
-	loopsMapDueActor                              = "due_actor"
-	loopsMapEntries                               = "entries"
-	loopsMapEvents                                = "events"
-	loopsMapFolds                                 = "folds"
-	loopsMapFunctions                             = "functions"
-	loopsMapHelpers                               = "helpers"
-	loopsMapLimitedRequests                       = "limited_requests"
-	loopsMapLosses                                = "losses"
-	loopsMapOtherFolds                            = "other_folds"
-	loopsMapReading                               = "reading"
-	loopsMapRequests                              = "requests"
-	loopsMapReturns                               = "returns"
-	loopsMapStarting                              = "starting"
-	loopsMapSwitchedOff                           = "switched_off"
-	loopsMapTold                                  = "told"
-	loopsMapToldLimited                           = "told_limited"
-	loopsMapUserBudgets                           = "user_budgets"
-	loopsProgFentryApplyRelocateAdd               = "fentry_apply_relocate_add"
-	loopsProgFentryCallUsermodehelperExecAsync    = "fentry_call_usermodehelper_exec_async"
-	loopsProgFentryDeleteModule                   = "fentry_delete_module"
-	loopsProgFentryFindModuleAll                  = "fentry_find_module_all"
-	loopsProgFentryFinitModule                    = "fentry_finit_module"
-	loopsProgFentryIdempotentInitModule           = "fentry_idempotent_init_module"
-	loopsProgFentryInitModule                     = "fentry_init_module"
-	loopsProgFentryLoadModule                     = "fentry_load_module"
-	loopsProgFentryMakeTaskDead                   = "fentry_make_task_dead"
-	loopsProgFentryModSysfsSetup                  = "fentry_mod_sysfs_setup"
-	loopsProgFentryModuleFinalize                 = "fentry_module_finalize"
-	loopsProgFentryPrbCommit                      = "fentry_prb_commit"
-	loopsProgFentryPrbFinalCommit                 = "fentry_prb_final_commit"
-	loopsProgFentryResolveSymbol                  = "fentry_resolve_symbol"
-	loopsProgFentrySecurityKernelLoadData         = "fentry_security_kernel_load_data"
-	loopsProgFentrySecurityKernelModuleRequest    = "fentry_security_kernel_module_request"
-	loopsProgFentrySecurityKernelReadFile         = "fentry_security_kernel_read_file"
-	loopsProgFexitFindModuleAll                   = "fexit_find_module_all"
-	loopsProgFexitSecurityKernelLoadData          = "fexit_security_kernel_load_data"
-	loopsProgFexitSecurityKernelModuleRequest     = "fexit_security_kernel_module_request"
-	loopsProgFexitSecurityKernelPostLoadData      = "fexit_security_kernel_post_load_data"
-	loopsProgFexitSecurityKernelPostReadFile      = "fexit_security_kernel_post_read_file"
-	loopsProgFexitSecurityKernelReadFile          = "fexit_security_kernel_read_file"
-	loopsProgFindSymbol                           = "find_symbol"
-	loopsProgKprobeApplyRelocateAdd               = "kprobe_apply_relocate_add"
-	loopsProgKprobeCallUsermodehelperExec         = "kprobe_call_usermodehelper_exec"
-	loopsProgKprobeCallUsermodehelperExecAsync    = "kprobe_call_usermodehelper_exec_async"
-	loopsProgKprobeDeleteModule                   = "kprobe_delete_module"
-	loopsProgKprobeDoInitModule                   = "kprobe_do_init_module"
-	loopsProgKprobeFindModuleAll                  = "kprobe_find_module_all"
-	loopsProgKprobeFinitModule                    = "kprobe_finit_module"
-	loopsProgKprobeFreeModule                     = "kprobe_free_module"
-	loopsProgKprobeIdempotentInitModule           = "kprobe_idempotent_init_module"
-	loopsProgKprobeInitModule                     = "kprobe_init_module"
-	loopsProgKprobeLoadModule                     = "kprobe_load_module"
-	loopsProgKprobeMakeTaskDead                   = "kprobe_make_task_dead"
-	loopsProgKprobeModSysfsSetup                  = "kprobe_mod_sysfs_setup"
-	loopsProgKprobeModuleFinalize                 = "kprobe_module_finalize"
-	loopsProgKprobeParseArgs                      = "kprobe_parse_args"
-	loopsProgKprobePrbCommit                      = "kprobe_prb_commit"
-	loopsProgKprobePrbFinalCommit                 = "kprobe_prb_final_commit"
-	loopsProgKprobeRequestModule                  = "kprobe_request_module"
-	loopsProgKprobeResolveSymbol                  = "kprobe_resolve_symbol"
-	loopsProgKprobeSecurityKernelLoadData         = "kprobe_security_kernel_load_data"
-	loopsProgKprobeSecurityKernelModuleRequest    = "kprobe_security_kernel_module_request"
-	loopsProgKprobeSecurityKernelReadFile         = "kprobe_security_kernel_read_file"
-	loopsProgKprobeWriteEnabledFileBool           = "kprobe_write_enabled_file_bool"
-	loopsProgKretprobeDeleteModule                = "kretprobe_delete_module"
-	loopsProgKretprobeDoInitModule                = "kretprobe_do_init_module"
-	loopsProgKretprobeDoOneInitcall               = "kretprobe_do_one_initcall"
-	loopsProgKretprobeFindModuleAll               = "kretprobe_find_module_all"
-	loopsProgKretprobeFinitModule                 = "kretprobe_finit_module"
-	loopsProgKretprobeInitModule                  = "kretprobe_init_module"
-	loopsProgKretprobeRequestModule               = "kretprobe_request_module"
-	loopsProgKretprobeSecurityKernelLoadData      = "kretprobe_security_kernel_load_data"
-	loopsProgKretprobeSecurityKernelModuleRequest = "kretprobe_security_kernel_module_request"
-	loopsProgKretprobeSecurityKernelPostLoadData  = "kretprobe_security_kernel_post_load_data"
-	loopsProgKretprobeSecurityKernelPostReadFile  = "kretprobe_security_kernel_post_read_file"
-	loopsProgKretprobeSecurityKernelReadFile      = "kretprobe_security_kernel_read_file"
-	loopsProgSharedEntries                        = "shared_entries"
-	loopsProgSharedReturns                        = "shared_returns"
-	loopsProgTellDue                              = "tell_due"
-	loopsProgTracepointConsole                    = "tracepoint_console"
-	loopsProgTracepointModuleFree                 = "tracepoint_module_free"
-	loopsProgTracepointModuleLoad                 = "tracepoint_module_load"
-	loopsProgTracepointModuleRequest              = "tracepoint_module_request"
-	loopsVarUnusedActor                           = "unused_actor"
-	loopsVarUnusedAncestor                        = "unused_ancestor"
-	loopsVarUnusedCall                            = "unused_call"
-	loopsVarUnusedDenied                          = "unused_denied"
-	loopsVarUnusedDoor                            = "unused_door"
-	loopsVarUnusedEnter                           = "unused_enter"
-	loopsVarUnusedFile                            = "unused_file"
-	loopsVarUnusedFileFacts                       = "unused_file_facts"
-	loopsVarUnusedFlag                            = "unused_flag"
-	loopsVarUnusedFold                            = "unused_fold"
-	loopsVarUnusedFormat                          = "unused_format"
-	loopsVarUnusedHeader                          = "unused_header"
-	loopsVarUnusedImage                           = "unused_image"
-	loopsVarUnusedKind                            = "unused_kind"
-	loopsVarUnusedLookup                          = "unused_lookup"
-	loopsVarUnusedLoss                            = "unused_loss"
-	loopsVarUnusedModule                          = "unused_module"
-	loopsVarUnusedParams                          = "unused_params"
-	loopsVarUnusedProcess                         = "unused_process"
-	loopsVarUnusedProcessEvent                    = "unused_process_event"
-	loopsVarUnusedRequest                         = "unused_request"
-	loopsVarUnusedReturn                          = "unused_return"
-	loopsVarUnusedStage                           = "unused_stage"
-	loopsVarUnusedStageEvent                      = "unused_stage_event"
-	loopsVarUnusedSymbol                          = "unused_symbol"
-	loopsVarUnusedText                            = "unused_text"
-	loopsVarUnusedTrait                           = "unused_trait"
+	loopsMapAbsents                                   = "absents"
+	loopsMapAllBudgets                                = "all_budgets"
+	loopsMapAttempts                                  = "attempts"
+	loopsMapDueActor                                  = "due_actor"
+	loopsMapEntries                                   = "entries"
+	loopsMapEvents                                    = "events"
+	loopsMapFolds                                     = "folds"
+	loopsMapFunctions                                 = "functions"
+	loopsMapHelpers                                   = "helpers"
+	loopsMapLimitedRequests                           = "limited_requests"
+	loopsMapLosses                                    = "losses"
+	loopsMapOtherFolds                                = "other_folds"
+	loopsMapReading                                   = "reading"
+	loopsMapRequests                                  = "requests"
+	loopsMapReturns                                   = "returns"
+	loopsMapStarting                                  = "starting"
+	loopsMapSwitchedOff                               = "switched_off"
+	loopsMapTold                                      = "told"
+	loopsMapToldLimited                               = "told_limited"
+	loopsMapUserBudgets                               = "user_budgets"
+	loopsProgFentryApplyRelocateAdd                   = "fentry_apply_relocate_add"
+	loopsProgFentryBlockingNotifierCallChainRobust    = "fentry_blocking_notifier_call_chain_robust"
+	loopsProgFentryCallUsermodehelperExecAsync        = "fentry_call_usermodehelper_exec_async"
+	loopsProgFentryDeleteModule                       = "fentry_delete_module"
+	loopsProgFentryFindModuleAll                      = "fentry_find_module_all"
+	loopsProgFentryFinitModule                        = "fentry_finit_module"
+	loopsProgFentryIdempotentInitModule               = "fentry_idempotent_init_module"
+	loopsProgFentryInitModule                         = "fentry_init_module"
+	loopsProgFentryLoadModule                         = "fentry_load_module"
+	loopsProgFentryMakeTaskDead                       = "fentry_make_task_dead"
+	loopsProgFentryModSysfsSetup                      = "fentry_mod_sysfs_setup"
+	loopsProgFentryModuleFinalize                     = "fentry_module_finalize"
+	loopsProgFentryPrbCommit                          = "fentry_prb_commit"
+	loopsProgFentryPrbFinalCommit                     = "fentry_prb_final_commit"
+	loopsProgFentryResolveSymbol                      = "fentry_resolve_symbol"
+	loopsProgFentrySecurityKernelLoadData             = "fentry_security_kernel_load_data"
+	loopsProgFentrySecurityKernelModuleRequest        = "fentry_security_kernel_module_request"
+	loopsProgFentrySecurityKernelReadFile             = "fentry_security_kernel_read_file"
+	loopsProgFexitFindModuleAll                       = "fexit_find_module_all"
+	loopsProgFexitSecurityKernelLoadData              = "fexit_security_kernel_load_data"
+	loopsProgFexitSecurityKernelModuleRequest         = "fexit_security_kernel_module_request"
+	loopsProgFexitSecurityKernelPostLoadData          = "fexit_security_kernel_post_load_data"
+	loopsProgFexitSecurityKernelPostReadFile          = "fexit_security_kernel_post_read_file"
+	loopsProgFexitSecurityKernelReadFile              = "fexit_security_kernel_read_file"
+	loopsProgFindSymbol                               = "find_symbol"
+	loopsProgKprobeApplyRelocateAdd                   = "kprobe_apply_relocate_add"
+	loopsProgKprobeBlockingNotifierCallChainRobust    = "kprobe_blocking_notifier_call_chain_robust"
+	loopsProgKprobeCallUsermodehelperExec             = "kprobe_call_usermodehelper_exec"
+	loopsProgKprobeCallUsermodehelperExecAsync        = "kprobe_call_usermodehelper_exec_async"
+	loopsProgKprobeDeleteModule                       = "kprobe_delete_module"
+	loopsProgKprobeDoInitModule                       = "kprobe_do_init_module"
+	loopsProgKprobeFindModuleAll                      = "kprobe_find_module_all"
+	loopsProgKprobeFinitModule                        = "kprobe_finit_module"
+	loopsProgKprobeFreeModule                         = "kprobe_free_module"
+	loopsProgKprobeIdempotentInitModule               = "kprobe_idempotent_init_module"
+	loopsProgKprobeInitModule                         = "kprobe_init_module"
+	loopsProgKprobeLoadModule                         = "kprobe_load_module"
+	loopsProgKprobeMakeTaskDead                       = "kprobe_make_task_dead"
+	loopsProgKprobeModSysfsSetup                      = "kprobe_mod_sysfs_setup"
+	loopsProgKprobeModuleFinalize                     = "kprobe_module_finalize"
+	loopsProgKprobeParseArgs                          = "kprobe_parse_args"
+	loopsProgKprobePrbCommit                          = "kprobe_prb_commit"
+	loopsProgKprobePrbFinalCommit                     = "kprobe_prb_final_commit"
+	loopsProgKprobeRequestModule                      = "kprobe_request_module"
+	loopsProgKprobeResolveSymbol                      = "kprobe_resolve_symbol"
+	loopsProgKprobeSecurityKernelLoadData             = "kprobe_security_kernel_load_data"
+	loopsProgKprobeSecurityKernelModuleRequest        = "kprobe_security_kernel_module_request"
+	loopsProgKprobeSecurityKernelReadFile             = "kprobe_security_kernel_read_file"
+	loopsProgKprobeWriteEnabledFileBool               = "kprobe_write_enabled_file_bool"
+	loopsProgKretprobeBlockingNotifierCallChainRobust = "kretprobe_blocking_notifier_call_chain_robust"
+	loopsProgKretprobeDeleteModule                    = "kretprobe_delete_module"
+	loopsProgKretprobeDoInitModule                    = "kretprobe_do_init_module"
+	loopsProgKretprobeDoOneInitcall                   = "kretprobe_do_one_initcall"
+	loopsProgKretprobeFindModuleAll                   = "kretprobe_find_module_all"
+	loopsProgKretprobeFinitModule                     = "kretprobe_finit_module"
+	loopsProgKretprobeInitModule                      = "kretprobe_init_module"
+	loopsProgKretprobeRequestModule                   = "kretprobe_request_module"
+	loopsProgKretprobeSecurityKernelLoadData          = "kretprobe_security_kernel_load_data"
+	loopsProgKretprobeSecurityKernelModuleRequest     = "kretprobe_security_kernel_module_request"
+	loopsProgKretprobeSecurityKernelPostLoadData      = "kretprobe_security_kernel_post_load_data"
+	loopsProgKretprobeSecurityKernelPostReadFile      = "kretprobe_security_kernel_post_read_file"
+	loopsProgKretprobeSecurityKernelReadFile          = "kretprobe_security_kernel_read_file"
+	loopsProgPutFence                                 = "put_fence"
+	loopsProgSharedEntries                            = "shared_entries"
+	loopsProgSharedReturns                            = "shared_returns"
+	loopsProgTellDue                                  = "tell_due"
+	loopsProgTracepointConsole                        = "tracepoint_console"
+	loopsProgTracepointModuleFree                     = "tracepoint_module_free"
+	loopsProgTracepointModuleLoad                     = "tracepoint_module_load"
+	loopsProgTracepointModuleRequest                  = "tracepoint_module_request"
+	loopsVarUnusedActor                               = "unused_actor"
+	loopsVarUnusedAncestor                            = "unused_ancestor"
+	loopsVarUnusedCall                                = "unused_call"
+	loopsVarUnusedCallback                            = "unused_callback"
+	loopsVarUnusedDenied                              = "unused_denied"
+	loopsVarUnusedDoor                                = "unused_door"
+	loopsVarUnusedEnter                               = "unused_enter"
+	loopsVarUnusedFile                                = "unused_file"
+	loopsVarUnusedFileFacts                           = "unused_file_facts"
+	loopsVarUnusedFlag                                = "unused_flag"
+	loopsVarUnusedFold                                = "unused_fold"
+	loopsVarUnusedFormat                              = "unused_format"
+	loopsVarUnusedHeader                              = "unused_header"
+	loopsVarUnusedImage                               = "unused_image"
+	loopsVarUnusedKind                                = "unused_kind"
+	loopsVarUnusedLookup                              = "unused_lookup"
+	loopsVarUnusedLoss                                = "unused_loss"
+	loopsVarUnusedModule                              = "unused_module"
+	loopsVarUnusedParams                              = "unused_params"
+	loopsVarUnusedProcess                             = "unused_process"
+	loopsVarUnusedProcessEvent                        = "unused_process_event"
+	loopsVarUnusedRequest                             = "unused_request"
+	loopsVarUnusedReturn                              = "unused_return"
+	loopsVarUnusedStage                               = "unused_stage"
+	loopsVarUnusedStageEvent                          = "unused_stage_event"
+	loopsVarUnusedSymbol                              = "unused_symbol"
+	loopsVarUnusedText                                = "unused_text"
+	loopsVarUnusedTrait                               = "unused_trait"
 )
 
 // loadLoops returns the embedded CollectionSpec for loops.
@@ -261,72 +267,76 @@ type loopsSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type loopsProgramSpecs struct {
-	FentryApplyRelocateAdd               *ebpf.ProgramSpec `ebpf:"fentry_apply_relocate_add"`
-	FentryCallUsermodehelperExecAsync    *ebpf.ProgramSpec `ebpf:"fentry_call_usermodehelper_exec_async"`
-	FentryDeleteModule                   *ebpf.ProgramSpec `ebpf:"fentry_delete_module"`
-	FentryFindModuleAll                  *ebpf.ProgramSpec `ebpf:"fentry_find_module_all"`
-	FentryFinitModule                    *ebpf.ProgramSpec `ebpf:"fentry_finit_module"`
-	FentryIdempotentInitModule           *ebpf.ProgramSpec `ebpf:"fentry_idempotent_init_module"`
-	FentryInitModule                     *ebpf.ProgramSpec `ebpf:"fentry_init_module"`
-	FentryLoadModule                     *ebpf.ProgramSpec `ebpf:"fentry_load_module"`
-	FentryMakeTaskDead                   *ebpf.ProgramSpec `ebpf:"fentry_make_task_dead"`
-	FentryModSysfsSetup                  *ebpf.ProgramSpec `ebpf:"fentry_mod_sysfs_setup"`
-	FentryModuleFinalize                 *ebpf.ProgramSpec `ebpf:"fentry_module_finalize"`
-	FentryPrbCommit                      *ebpf.ProgramSpec `ebpf:"fentry_prb_commit"`
-	FentryPrbFinalCommit                 *ebpf.ProgramSpec `ebpf:"fentry_prb_final_commit"`
-	FentryResolveSymbol                  *ebpf.ProgramSpec `ebpf:"fentry_resolve_symbol"`
-	FentrySecurityKernelLoadData         *ebpf.ProgramSpec `ebpf:"fentry_security_kernel_load_data"`
-	FentrySecurityKernelModuleRequest    *ebpf.ProgramSpec `ebpf:"fentry_security_kernel_module_request"`
-	FentrySecurityKernelReadFile         *ebpf.ProgramSpec `ebpf:"fentry_security_kernel_read_file"`
-	FexitFindModuleAll                   *ebpf.ProgramSpec `ebpf:"fexit_find_module_all"`
-	FexitSecurityKernelLoadData          *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_load_data"`
-	FexitSecurityKernelModuleRequest     *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_module_request"`
-	FexitSecurityKernelPostLoadData      *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_post_load_data"`
-	FexitSecurityKernelPostReadFile      *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_post_read_file"`
-	FexitSecurityKernelReadFile          *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_read_file"`
-	FindSymbol                           *ebpf.ProgramSpec `ebpf:"find_symbol"`
-	KprobeApplyRelocateAdd               *ebpf.ProgramSpec `ebpf:"kprobe_apply_relocate_add"`
-	KprobeCallUsermodehelperExec         *ebpf.ProgramSpec `ebpf:"kprobe_call_usermodehelper_exec"`
-	KprobeCallUsermodehelperExecAsync    *ebpf.ProgramSpec `ebpf:"kprobe_call_usermodehelper_exec_async"`
-	KprobeDeleteModule                   *ebpf.ProgramSpec `ebpf:"kprobe_delete_module"`
-	KprobeDoInitModule                   *ebpf.ProgramSpec `ebpf:"kprobe_do_init_module"`
-	KprobeFindModuleAll                  *ebpf.ProgramSpec `ebpf:"kprobe_find_module_all"`
-	KprobeFinitModule                    *ebpf.ProgramSpec `ebpf:"kprobe_finit_module"`
-	KprobeFreeModule                     *ebpf.ProgramSpec `ebpf:"kprobe_free_module"`
-	KprobeIdempotentInitModule           *ebpf.ProgramSpec `ebpf:"kprobe_idempotent_init_module"`
-	KprobeInitModule                     *ebpf.ProgramSpec `ebpf:"kprobe_init_module"`
-	KprobeLoadModule                     *ebpf.ProgramSpec `ebpf:"kprobe_load_module"`
-	KprobeMakeTaskDead                   *ebpf.ProgramSpec `ebpf:"kprobe_make_task_dead"`
-	KprobeModSysfsSetup                  *ebpf.ProgramSpec `ebpf:"kprobe_mod_sysfs_setup"`
-	KprobeModuleFinalize                 *ebpf.ProgramSpec `ebpf:"kprobe_module_finalize"`
-	KprobeParseArgs                      *ebpf.ProgramSpec `ebpf:"kprobe_parse_args"`
-	KprobePrbCommit                      *ebpf.ProgramSpec `ebpf:"kprobe_prb_commit"`
-	KprobePrbFinalCommit                 *ebpf.ProgramSpec `ebpf:"kprobe_prb_final_commit"`
-	KprobeRequestModule                  *ebpf.ProgramSpec `ebpf:"kprobe_request_module"`
-	KprobeResolveSymbol                  *ebpf.ProgramSpec `ebpf:"kprobe_resolve_symbol"`
-	KprobeSecurityKernelLoadData         *ebpf.ProgramSpec `ebpf:"kprobe_security_kernel_load_data"`
-	KprobeSecurityKernelModuleRequest    *ebpf.ProgramSpec `ebpf:"kprobe_security_kernel_module_request"`
-	KprobeSecurityKernelReadFile         *ebpf.ProgramSpec `ebpf:"kprobe_security_kernel_read_file"`
-	KprobeWriteEnabledFileBool           *ebpf.ProgramSpec `ebpf:"kprobe_write_enabled_file_bool"`
-	KretprobeDeleteModule                *ebpf.ProgramSpec `ebpf:"kretprobe_delete_module"`
-	KretprobeDoInitModule                *ebpf.ProgramSpec `ebpf:"kretprobe_do_init_module"`
-	KretprobeDoOneInitcall               *ebpf.ProgramSpec `ebpf:"kretprobe_do_one_initcall"`
-	KretprobeFindModuleAll               *ebpf.ProgramSpec `ebpf:"kretprobe_find_module_all"`
-	KretprobeFinitModule                 *ebpf.ProgramSpec `ebpf:"kretprobe_finit_module"`
-	KretprobeInitModule                  *ebpf.ProgramSpec `ebpf:"kretprobe_init_module"`
-	KretprobeRequestModule               *ebpf.ProgramSpec `ebpf:"kretprobe_request_module"`
-	KretprobeSecurityKernelLoadData      *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_load_data"`
-	KretprobeSecurityKernelModuleRequest *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_module_request"`
-	KretprobeSecurityKernelPostLoadData  *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_post_load_data"`
-	KretprobeSecurityKernelPostReadFile  *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_post_read_file"`
-	KretprobeSecurityKernelReadFile      *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_read_file"`
-	SharedEntries                        *ebpf.ProgramSpec `ebpf:"shared_entries"`
-	SharedReturns                        *ebpf.ProgramSpec `ebpf:"shared_returns"`
-	TellDue                              *ebpf.ProgramSpec `ebpf:"tell_due"`
-	TracepointConsole                    *ebpf.ProgramSpec `ebpf:"tracepoint_console"`
-	TracepointModuleFree                 *ebpf.ProgramSpec `ebpf:"tracepoint_module_free"`
-	TracepointModuleLoad                 *ebpf.ProgramSpec `ebpf:"tracepoint_module_load"`
-	TracepointModuleRequest              *ebpf.ProgramSpec `ebpf:"tracepoint_module_request"`
+	FentryApplyRelocateAdd                   *ebpf.ProgramSpec `ebpf:"fentry_apply_relocate_add"`
+	FentryBlockingNotifierCallChainRobust    *ebpf.ProgramSpec `ebpf:"fentry_blocking_notifier_call_chain_robust"`
+	FentryCallUsermodehelperExecAsync        *ebpf.ProgramSpec `ebpf:"fentry_call_usermodehelper_exec_async"`
+	FentryDeleteModule                       *ebpf.ProgramSpec `ebpf:"fentry_delete_module"`
+	FentryFindModuleAll                      *ebpf.ProgramSpec `ebpf:"fentry_find_module_all"`
+	FentryFinitModule                        *ebpf.ProgramSpec `ebpf:"fentry_finit_module"`
+	FentryIdempotentInitModule               *ebpf.ProgramSpec `ebpf:"fentry_idempotent_init_module"`
+	FentryInitModule                         *ebpf.ProgramSpec `ebpf:"fentry_init_module"`
+	FentryLoadModule                         *ebpf.ProgramSpec `ebpf:"fentry_load_module"`
+	FentryMakeTaskDead                       *ebpf.ProgramSpec `ebpf:"fentry_make_task_dead"`
+	FentryModSysfsSetup                      *ebpf.ProgramSpec `ebpf:"fentry_mod_sysfs_setup"`
+	FentryModuleFinalize                     *ebpf.ProgramSpec `ebpf:"fentry_module_finalize"`
+	FentryPrbCommit                          *ebpf.ProgramSpec `ebpf:"fentry_prb_commit"`
+	FentryPrbFinalCommit                     *ebpf.ProgramSpec `ebpf:"fentry_prb_final_commit"`
+	FentryResolveSymbol                      *ebpf.ProgramSpec `ebpf:"fentry_resolve_symbol"`
+	FentrySecurityKernelLoadData             *ebpf.ProgramSpec `ebpf:"fentry_security_kernel_load_data"`
+	FentrySecurityKernelModuleRequest        *ebpf.ProgramSpec `ebpf:"fentry_security_kernel_module_request"`
+	FentrySecurityKernelReadFile             *ebpf.ProgramSpec `ebpf:"fentry_security_kernel_read_file"`
+	FexitFindModuleAll                       *ebpf.ProgramSpec `ebpf:"fexit_find_module_all"`
+	FexitSecurityKernelLoadData              *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_load_data"`
+	FexitSecurityKernelModuleRequest         *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_module_request"`
+	FexitSecurityKernelPostLoadData          *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_post_load_data"`
+	FexitSecurityKernelPostReadFile          *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_post_read_file"`
+	FexitSecurityKernelReadFile              *ebpf.ProgramSpec `ebpf:"fexit_security_kernel_read_file"`
+	FindSymbol                               *ebpf.ProgramSpec `ebpf:"find_symbol"`
+	KprobeApplyRelocateAdd                   *ebpf.ProgramSpec `ebpf:"kprobe_apply_relocate_add"`
+	KprobeBlockingNotifierCallChainRobust    *ebpf.ProgramSpec `ebpf:"kprobe_blocking_notifier_call_chain_robust"`
+	KprobeCallUsermodehelperExec             *ebpf.ProgramSpec `ebpf:"kprobe_call_usermodehelper_exec"`
+	KprobeCallUsermodehelperExecAsync        *ebpf.ProgramSpec `ebpf:"kprobe_call_usermodehelper_exec_async"`
+	KprobeDeleteModule                       *ebpf.ProgramSpec `ebpf:"kprobe_delete_module"`
+	KprobeDoInitModule                       *ebpf.ProgramSpec `ebpf:"kprobe_do_init_module"`
+	KprobeFindModuleAll                      *ebpf.ProgramSpec `ebpf:"kprobe_find_module_all"`
+	KprobeFinitModule                        *ebpf.ProgramSpec `ebpf:"kprobe_finit_module"`
+	KprobeFreeModule                         *ebpf.ProgramSpec `ebpf:"kprobe_free_module"`
+	KprobeIdempotentInitModule               *ebpf.ProgramSpec `ebpf:"kprobe_idempotent_init_module"`
+	KprobeInitModule                         *ebpf.ProgramSpec `ebpf:"kprobe_init_module"`
+	KprobeLoadModule                         *ebpf.ProgramSpec `ebpf:"kprobe_load_module"`
+	KprobeMakeTaskDead                       *ebpf.ProgramSpec `ebpf:"kprobe_make_task_dead"`
+	KprobeModSysfsSetup                      *ebpf.ProgramSpec `ebpf:"kprobe_mod_sysfs_setup"`
+	KprobeModuleFinalize                     *ebpf.ProgramSpec `ebpf:"kprobe_module_finalize"`
+	KprobeParseArgs                          *ebpf.ProgramSpec `ebpf:"kprobe_parse_args"`
+	KprobePrbCommit                          *ebpf.ProgramSpec `ebpf:"kprobe_prb_commit"`
+	KprobePrbFinalCommit                     *ebpf.ProgramSpec `ebpf:"kprobe_prb_final_commit"`
+	KprobeRequestModule                      *ebpf.ProgramSpec `ebpf:"kprobe_request_module"`
+	KprobeResolveSymbol                      *ebpf.ProgramSpec `ebpf:"kprobe_resolve_symbol"`
+	KprobeSecurityKernelLoadData             *ebpf.ProgramSpec `ebpf:"kprobe_security_kernel_load_data"`
+	KprobeSecurityKernelModuleRequest        *ebpf.ProgramSpec `ebpf:"kprobe_security_kernel_module_request"`
+	KprobeSecurityKernelReadFile             *ebpf.ProgramSpec `ebpf:"kprobe_security_kernel_read_file"`
+	KprobeWriteEnabledFileBool               *ebpf.ProgramSpec `ebpf:"kprobe_write_enabled_file_bool"`
+	KretprobeBlockingNotifierCallChainRobust *ebpf.ProgramSpec `ebpf:"kretprobe_blocking_notifier_call_chain_robust"`
+	KretprobeDeleteModule                    *ebpf.ProgramSpec `ebpf:"kretprobe_delete_module"`
+	KretprobeDoInitModule                    *ebpf.ProgramSpec `ebpf:"kretprobe_do_init_module"`
+	KretprobeDoOneInitcall                   *ebpf.ProgramSpec `ebpf:"kretprobe_do_one_initcall"`
+	KretprobeFindModuleAll                   *ebpf.ProgramSpec `ebpf:"kretprobe_find_module_all"`
+	KretprobeFinitModule                     *ebpf.ProgramSpec `ebpf:"kretprobe_finit_module"`
+	KretprobeInitModule                      *ebpf.ProgramSpec `ebpf:"kretprobe_init_module"`
+	KretprobeRequestModule                   *ebpf.ProgramSpec `ebpf:"kretprobe_request_module"`
+	KretprobeSecurityKernelLoadData          *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_load_data"`
+	KretprobeSecurityKernelModuleRequest     *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_module_request"`
+	KretprobeSecurityKernelPostLoadData      *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_post_load_data"`
+	KretprobeSecurityKernelPostReadFile      *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_post_read_file"`
+	KretprobeSecurityKernelReadFile          *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_read_file"`
+	PutFence                                 *ebpf.ProgramSpec `ebpf:"put_fence"`
+	SharedEntries                            *ebpf.ProgramSpec `ebpf:"shared_entries"`
+	SharedReturns                            *ebpf.ProgramSpec `ebpf:"shared_returns"`
+	TellDue                                  *ebpf.ProgramSpec `ebpf:"tell_due"`
+	TracepointConsole                        *ebpf.ProgramSpec `ebpf:"tracepoint_console"`
+	TracepointModuleFree                     *ebpf.ProgramSpec `ebpf:"tracepoint_module_free"`
+	TracepointModuleLoad                     *ebpf.ProgramSpec `ebpf:"tracepoint_module_load"`
+	TracepointModuleRequest                  *ebpf.ProgramSpec `ebpf:"tracepoint_module_request"`
 }
 
 // loopsMapSpecs contains maps before they are loaded into the kernel.
@@ -362,6 +372,7 @@ type loopsVariableSpecs struct {
 	UnusedActor        *ebpf.VariableSpec `ebpf:"unused_actor"`
 	UnusedAncestor     *ebpf.VariableSpec `ebpf:"unused_ancestor"`
 	UnusedCall         *ebpf.VariableSpec `ebpf:"unused_call"`
+	UnusedCallback     *ebpf.VariableSpec `ebpf:"unused_callback"`
 	UnusedDenied       *ebpf.VariableSpec `ebpf:"unused_denied"`
 	UnusedDoor         *ebpf.VariableSpec `ebpf:"unused_door"`
 	UnusedEnter        *ebpf.VariableSpec `ebpf:"unused_enter"`
@@ -462,6 +473,7 @@ type loopsVariables struct {
 	UnusedActor        *ebpf.Variable `ebpf:"unused_actor"`
 	UnusedAncestor     *ebpf.Variable `ebpf:"unused_ancestor"`
 	UnusedCall         *ebpf.Variable `ebpf:"unused_call"`
+	UnusedCallback     *ebpf.Variable `ebpf:"unused_callback"`
 	UnusedDenied       *ebpf.Variable `ebpf:"unused_denied"`
 	UnusedDoor         *ebpf.Variable `ebpf:"unused_door"`
 	UnusedEnter        *ebpf.Variable `ebpf:"unused_enter"`
@@ -492,77 +504,82 @@ type loopsVariables struct {
 //
 // It can be passed to loadLoopsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type loopsPrograms struct {
-	FentryApplyRelocateAdd               *ebpf.Program `ebpf:"fentry_apply_relocate_add"`
-	FentryCallUsermodehelperExecAsync    *ebpf.Program `ebpf:"fentry_call_usermodehelper_exec_async"`
-	FentryDeleteModule                   *ebpf.Program `ebpf:"fentry_delete_module"`
-	FentryFindModuleAll                  *ebpf.Program `ebpf:"fentry_find_module_all"`
-	FentryFinitModule                    *ebpf.Program `ebpf:"fentry_finit_module"`
-	FentryIdempotentInitModule           *ebpf.Program `ebpf:"fentry_idempotent_init_module"`
-	FentryInitModule                     *ebpf.Program `ebpf:"fentry_init_module"`
-	FentryLoadModule                     *ebpf.Program `ebpf:"fentry_load_module"`
-	FentryMakeTaskDead                   *ebpf.Program `ebpf:"fentry_make_task_dead"`
-	FentryModSysfsSetup                  *ebpf.Program `ebpf:"fentry_mod_sysfs_setup"`
-	FentryModuleFinalize                 *ebpf.Program `ebpf:"fentry_module_finalize"`
-	FentryPrbCommit                      *ebpf.Program `ebpf:"fentry_prb_commit"`
-	FentryPrbFinalCommit                 *ebpf.Program `ebpf:"fentry_prb_final_commit"`
-	FentryResolveSymbol                  *ebpf.Program `ebpf:"fentry_resolve_symbol"`
-	FentrySecurityKernelLoadData         *ebpf.Program `ebpf:"fentry_security_kernel_load_data"`
-	FentrySecurityKernelModuleRequest    *ebpf.Program `ebpf:"fentry_security_kernel_module_request"`
-	FentrySecurityKernelReadFile         *ebpf.Program `ebpf:"fentry_security_kernel_read_file"`
-	FexitFindModuleAll                   *ebpf.Program `ebpf:"fexit_find_module_all"`
-	FexitSecurityKernelLoadData          *ebpf.Program `ebpf:"fexit_security_kernel_load_data"`
-	FexitSecurityKernelModuleRequest     *ebpf.Program `ebpf:"fexit_security_kernel_module_request"`
-	FexitSecurityKernelPostLoadData      *ebpf.Program `ebpf:"fexit_security_kernel_post_load_data"`
-	FexitSecurityKernelPostReadFile      *ebpf.Program `ebpf:"fexit_security_kernel_post_read_file"`
-	FexitSecurityKernelReadFile          *ebpf.Program `ebpf:"fexit_security_kernel_read_file"`
-	FindSymbol                           *ebpf.Program `ebpf:"find_symbol"`
-	KprobeApplyRelocateAdd               *ebpf.Program `ebpf:"kprobe_apply_relocate_add"`
-	KprobeCallUsermodehelperExec         *ebpf.Program `ebpf:"kprobe_call_usermodehelper_exec"`
-	KprobeCallUsermodehelperExecAsync    *ebpf.Program `ebpf:"kprobe_call_usermodehelper_exec_async"`
-	KprobeDeleteModule                   *ebpf.Program `ebpf:"kprobe_delete_module"`
-	KprobeDoInitModule                   *ebpf.Program `ebpf:"kprobe_do_init_module"`
-	KprobeFindModuleAll                  *ebpf.Program `ebpf:"kprobe_find_module_all"`
-	KprobeFinitModule                    *ebpf.Program `ebpf:"kprobe_finit_module"`
-	KprobeFreeModule                     *ebpf.Program `ebpf:"kprobe_free_module"`
-	KprobeIdempotentInitModule           *ebpf.Program `ebpf:"kprobe_idempotent_init_module"`
-	KprobeInitModule                     *ebpf.Program `ebpf:"kprobe_init_module"`
-	KprobeLoadModule                     *ebpf.Program `ebpf:"kprobe_load_module"`
-	KprobeMakeTaskDead                   *ebpf.Program `ebpf:"kprobe_make_task_dead"`
-	KprobeModSysfsSetup                  *ebpf.Program `ebpf:"kprobe_mod_sysfs_setup"`
-	KprobeModuleFinalize                 *ebpf.Program `ebpf:"kprobe_module_finalize"`
-	KprobeParseArgs                      *ebpf.Program `ebpf:"kprobe_parse_args"`
-	KprobePrbCommit                      *ebpf.Program `ebpf:"kprobe_prb_commit"`
-	KprobePrbFinalCommit                 *ebpf.Program `ebpf:"kprobe_prb_final_commit"`
-	KprobeRequestModule                  *ebpf.Program `ebpf:"kprobe_request_module"`
-	KprobeResolveSymbol                  *ebpf.Program `ebpf:"kprobe_resolve_symbol"`
-	KprobeSecurityKernelLoadData         *ebpf.Program `ebpf:"kprobe_security_kernel_load_data"`
-	KprobeSecurityKernelModuleRequest    *ebpf.Program `ebpf:"kprobe_security_kernel_module_request"`
-	KprobeSecurityKernelReadFile         *ebpf.Program `ebpf:"kprobe_security_kernel_read_file"`
-	KprobeWriteEnabledFileBool           *ebpf.Program `ebpf:"kprobe_write_enabled_file_bool"`
-	KretprobeDeleteModule                *ebpf.Program `ebpf:"kretprobe_delete_module"`
-	KretprobeDoInitModule                *ebpf.Program `ebpf:"kretprobe_do_init_module"`
-	KretprobeDoOneInitcall               *ebpf.Program `ebpf:"kretprobe_do_one_initcall"`
-	KretprobeFindModuleAll               *ebpf.Program `ebpf:"kretprobe_find_module_all"`
-	KretprobeFinitModule                 *ebpf.Program `ebpf:"kretprobe_finit_module"`
-	KretprobeInitModule                  *ebpf.Program `ebpf:"kretprobe_init_module"`
-	KretprobeRequestModule               *ebpf.Program `ebpf:"kretprobe_request_module"`
-	KretprobeSecurityKernelLoadData      *ebpf.Program `ebpf:"kretprobe_security_kernel_load_data"`
-	KretprobeSecurityKernelModuleRequest *ebpf.Program `ebpf:"kretprobe_security_kernel_module_request"`
-	KretprobeSecurityKernelPostLoadData  *ebpf.Program `ebpf:"kretprobe_security_kernel_post_load_data"`
-	KretprobeSecurityKernelPostReadFile  *ebpf.Program `ebpf:"kretprobe_security_kernel_post_read_file"`
-	KretprobeSecurityKernelReadFile      *ebpf.Program `ebpf:"kretprobe_security_kernel_read_file"`
-	SharedEntries                        *ebpf.Program `ebpf:"shared_entries"`
-	SharedReturns                        *ebpf.Program `ebpf:"shared_returns"`
-	TellDue                              *ebpf.Program `ebpf:"tell_due"`
-	TracepointConsole                    *ebpf.Program `ebpf:"tracepoint_console"`
-	TracepointModuleFree                 *ebpf.Program `ebpf:"tracepoint_module_free"`
-	TracepointModuleLoad                 *ebpf.Program `ebpf:"tracepoint_module_load"`
-	TracepointModuleRequest              *ebpf.Program `ebpf:"tracepoint_module_request"`
+	FentryApplyRelocateAdd                   *ebpf.Program `ebpf:"fentry_apply_relocate_add"`
+	FentryBlockingNotifierCallChainRobust    *ebpf.Program `ebpf:"fentry_blocking_notifier_call_chain_robust"`
+	FentryCallUsermodehelperExecAsync        *ebpf.Program `ebpf:"fentry_call_usermodehelper_exec_async"`
+	FentryDeleteModule                       *ebpf.Program `ebpf:"fentry_delete_module"`
+	FentryFindModuleAll                      *ebpf.Program `ebpf:"fentry_find_module_all"`
+	FentryFinitModule                        *ebpf.Program `ebpf:"fentry_finit_module"`
+	FentryIdempotentInitModule               *ebpf.Program `ebpf:"fentry_idempotent_init_module"`
+	FentryInitModule                         *ebpf.Program `ebpf:"fentry_init_module"`
+	FentryLoadModule                         *ebpf.Program `ebpf:"fentry_load_module"`
+	FentryMakeTaskDead                       *ebpf.Program `ebpf:"fentry_make_task_dead"`
+	FentryModSysfsSetup                      *ebpf.Program `ebpf:"fentry_mod_sysfs_setup"`
+	FentryModuleFinalize                     *ebpf.Program `ebpf:"fentry_module_finalize"`
+	FentryPrbCommit                          *ebpf.Program `ebpf:"fentry_prb_commit"`
+	FentryPrbFinalCommit                     *ebpf.Program `ebpf:"fentry_prb_final_commit"`
+	FentryResolveSymbol                      *ebpf.Program `ebpf:"fentry_resolve_symbol"`
+	FentrySecurityKernelLoadData             *ebpf.Program `ebpf:"fentry_security_kernel_load_data"`
+	FentrySecurityKernelModuleRequest        *ebpf.Program `ebpf:"fentry_security_kernel_module_request"`
+	FentrySecurityKernelReadFile             *ebpf.Program `ebpf:"fentry_security_kernel_read_file"`
+	FexitFindModuleAll                       *ebpf.Program `ebpf:"fexit_find_module_all"`
+	FexitSecurityKernelLoadData              *ebpf.Program `ebpf:"fexit_security_kernel_load_data"`
+	FexitSecurityKernelModuleRequest         *ebpf.Program `ebpf:"fexit_security_kernel_module_request"`
+	FexitSecurityKernelPostLoadData          *ebpf.Program `ebpf:"fexit_security_kernel_post_load_data"`
+	FexitSecurityKernelPostReadFile          *ebpf.Program `ebpf:"fexit_security_kernel_post_read_file"`
+	FexitSecurityKernelReadFile              *ebpf.Program `ebpf:"fexit_security_kernel_read_file"`
+	FindSymbol                               *ebpf.Program `ebpf:"find_symbol"`
+	KprobeApplyRelocateAdd                   *ebpf.Program `ebpf:"kprobe_apply_relocate_add"`
+	KprobeBlockingNotifierCallChainRobust    *ebpf.Program `ebpf:"kprobe_blocking_notifier_call_chain_robust"`
+	KprobeCallUsermodehelperExec             *ebpf.Program `ebpf:"kprobe_call_usermodehelper_exec"`
+	KprobeCallUsermodehelperExecAsync        *ebpf.Program `ebpf:"kprobe_call_usermodehelper_exec_async"`
+	KprobeDeleteModule                       *ebpf.Program `ebpf:"kprobe_delete_module"`
+	KprobeDoInitModule                       *ebpf.Program `ebpf:"kprobe_do_init_module"`
+	KprobeFindModuleAll                      *ebpf.Program `ebpf:"kprobe_find_module_all"`
+	KprobeFinitModule                        *ebpf.Program `ebpf:"kprobe_finit_module"`
+	KprobeFreeModule                         *ebpf.Program `ebpf:"kprobe_free_module"`
+	KprobeIdempotentInitModule               *ebpf.Program `ebpf:"kprobe_idempotent_init_module"`
+	KprobeInitModule                         *ebpf.Program `ebpf:"kprobe_init_module"`
+	KprobeLoadModule                         *ebpf.Program `ebpf:"kprobe_load_module"`
+	KprobeMakeTaskDead                       *ebpf.Program `ebpf:"kprobe_make_task_dead"`
+	KprobeModSysfsSetup                      *ebpf.Program `ebpf:"kprobe_mod_sysfs_setup"`
+	KprobeModuleFinalize                     *ebpf.Program `ebpf:"kprobe_module_finalize"`
+	KprobeParseArgs                          *ebpf.Program `ebpf:"kprobe_parse_args"`
+	KprobePrbCommit                          *ebpf.Program `ebpf:"kprobe_prb_commit"`
+	KprobePrbFinalCommit                     *ebpf.Program `ebpf:"kprobe_prb_final_commit"`
+	KprobeRequestModule                      *ebpf.Program `ebpf:"kprobe_request_module"`
+	KprobeResolveSymbol                      *ebpf.Program `ebpf:"kprobe_resolve_symbol"`
+	KprobeSecurityKernelLoadData             *ebpf.Program `ebpf:"kprobe_security_kernel_load_data"`
+	KprobeSecurityKernelModuleRequest        *ebpf.Program `ebpf:"kprobe_security_kernel_module_request"`
+	KprobeSecurityKernelReadFile             *ebpf.Program `ebpf:"kprobe_security_kernel_read_file"`
+	KprobeWriteEnabledFileBool               *ebpf.Program `ebpf:"kprobe_write_enabled_file_bool"`
+	KretprobeBlockingNotifierCallChainRobust *ebpf.Program `ebpf:"kretprobe_blocking_notifier_call_chain_robust"`
+	KretprobeDeleteModule                    *ebpf.Program `ebpf:"kretprobe_delete_module"`
+	KretprobeDoInitModule                    *ebpf.Program `ebpf:"kretprobe_do_init_module"`
+	KretprobeDoOneInitcall                   *ebpf.Program `ebpf:"kretprobe_do_one_initcall"`
+	KretprobeFindModuleAll                   *ebpf.Program `ebpf:"kretprobe_find_module_all"`
+	KretprobeFinitModule                     *ebpf.Program `ebpf:"kretprobe_finit_module"`
+	KretprobeInitModule                      *ebpf.Program `ebpf:"kretprobe_init_module"`
+	KretprobeRequestModule                   *ebpf.Program `ebpf:"kretprobe_request_module"`
+	KretprobeSecurityKernelLoadData          *ebpf.Program `ebpf:"kretprobe_security_kernel_load_data"`
+	KretprobeSecurityKernelModuleRequest     *ebpf.Program `ebpf:"kretprobe_security_kernel_module_request"`
+	KretprobeSecurityKernelPostLoadData      *ebpf.Program `ebpf:"kretprobe_security_kernel_post_load_data"`
+	KretprobeSecurityKernelPostReadFile      *ebpf.Program `ebpf:"kretprobe_security_kernel_post_read_file"`
+	KretprobeSecurityKernelReadFile          *ebpf.Program `ebpf:"kretprobe_security_kernel_read_file"`
+	PutFence                                 *ebpf.Program `ebpf:"put_fence"`
+	SharedEntries                            *ebpf.Program `ebpf:"shared_entries"`
+	SharedReturns                            *ebpf.Program `ebpf:"shared_returns"`
+	TellDue                                  *ebpf.Program `ebpf:"tell_due"`
+	TracepointConsole                        *ebpf.Program `ebpf:"tracepoint_console"`
+	TracepointModuleFree                     *ebpf.Program `ebpf:"tracepoint_module_free"`
+	TracepointModuleLoad                     *ebpf.Program `ebpf:"tracepoint_module_load"`
+	TracepointModuleRequest                  *ebpf.Program `ebpf:"tracepoint_module_request"`
 }
 
 func (p *loopsPrograms) Close() error {
 	return _LoopsClose(
 		p.FentryApplyRelocateAdd,
+		p.FentryBlockingNotifierCallChainRobust,
 		p.FentryCallUsermodehelperExecAsync,
 		p.FentryDeleteModule,
 		p.FentryFindModuleAll,
@@ -587,6 +604,7 @@ func (p *loopsPrograms) Close() error {
 		p.FexitSecurityKernelReadFile,
 		p.FindSymbol,
 		p.KprobeApplyRelocateAdd,
+		p.KprobeBlockingNotifierCallChainRobust,
 		p.KprobeCallUsermodehelperExec,
 		p.KprobeCallUsermodehelperExecAsync,
 		p.KprobeDeleteModule,
@@ -609,6 +627,7 @@ func (p *loopsPrograms) Close() error {
 		p.KprobeSecurityKernelModuleRequest,
 		p.KprobeSecurityKernelReadFile,
 		p.KprobeWriteEnabledFileBool,
+		p.KretprobeBlockingNotifierCallChainRobust,
 		p.KretprobeDeleteModule,
 		p.KretprobeDoInitModule,
 		p.KretprobeDoOneInitcall,
@@ -621,6 +640,7 @@ func (p *loopsPrograms) Close() error {
 		p.KretprobeSecurityKernelPostLoadData,
 		p.KretprobeSecurityKernelPostReadFile,
 		p.KretprobeSecurityKernelReadFile,
+		p.PutFence,
 		p.SharedEntries,
 		p.SharedReturns,
 		p.TellDue,

@@ -260,6 +260,13 @@ func TestLoss(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// A fence is smaller than what was lost, and may find room a few times; it is never an event.
+	for err == nil {
+		_, err = tr.Fence()
+	}
+	if !errors.Is(err, tracer.ErrRingFull) {
+		t.Errorf("a fence in a full ring: %v", err)
+	}
 	var delivered uint64
 	c := tracer.NewCorrelator(0)
 	for e, err := range tr.Events(ctx) {
@@ -275,6 +282,16 @@ func TestLoss(t *testing.T) {
 	}
 	if delivered+loss.Events != each*unloads || loss.Events == 0 || each < 5 {
 		t.Errorf("%d delivered and %d lost, of %d times %d", delivered, loss.Events, unloads, each)
+	}
+	passed, err := tr.Fence()
+	if err != nil {
+		t.Fatalf("a fence when the ring was read: %v", err)
+	}
+	for e, err := range tr.Events(ctx) {
+		t.Errorf("more than a fence: %+v, %v", e, err)
+	}
+	if len(passed) != 1 {
+		t.Error("the iteration ended before it came to the fence")
 	}
 }
 

@@ -9,8 +9,8 @@ import (
 // Kernels before 5.13 do not name who asks for a module: the address is resolved here.
 
 // namesSites tells whether this kernel gives BPF programs the name of an address (bpf/site.h).
-func namesSites(cache *btf.Cache) bool {
-	kernel, err := cache.Kernel()
+func namesSites(types func() (*btf.Spec, error)) bool {
+	kernel, err := types()
 	if err != nil {
 		return true
 	}
@@ -57,7 +57,7 @@ func (t *Tracer) resolveSites(c *Correlator, en *Enricher) (before func(*Event))
 	var known uint64
 	// An event tells only of what its own CPU has lost.
 	return func(e *Event) {
-		if e.Kind != KindRequest && e.Kind != KindRequestFormat {
+		if e.Kind != KindRequest && e.Kind != KindRequestFormat && e.Kind != KindCallback {
 			return
 		}
 		if now, err := t.losses(); err != nil || now.Lost != known {

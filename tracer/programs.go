@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/kmodtrace/kmodtrace/tracer/internal/attach"
+	"github.com/kmodtrace/kmodtrace/tracer/internal/kerneltypes"
 	"golang.org/x/sys/unix"
 )
 
@@ -16,7 +18,8 @@ import (
 // memory.
 var (
 	parsedPrograms = programsFor
-	parsedTypes    = btf.NewCache
+	parsedTypes    = kerneltypes.Read
+	allTypes       = btf.NewCache
 )
 
 // programsFor reads the build of the programs that a kernel's verifier is done with soonest:
@@ -29,7 +32,7 @@ func programsFor(v version) (*ebpf.CollectionSpec, error) {
 }
 
 // configure reads the programs for a kernel, and says which hooks it has and how they are to
-// be attached. The kernel's types are left out.
+// be attached. The kernel's types are read meanwhile: who needs them waits for them.
 func configure(o Options, running version) (attach.Config, []hook, error) {
 	spec, err := parsedPrograms(running)
 	if err != nil {
@@ -40,9 +43,16 @@ func configure(o Options, running version) (attach.Config, []hook, error) {
 	}
 	// arm64 has no system call table of its own for 32-bit programs.
 	hooks := slices.DeleteFunc(hooksFor(running), func(h hook) bool { return spec.Programs[h.programs(o.Backend)[0]] == nil })
+	names, err := kerneltypes.NamesOf(spec.Types)
+	if err != nil {
+		return attach.Config{}, nil, err
+	}
+	types := sync.OnceValues(func() (*btf.Spec, error) { return parsedTypes(names) })
+	go func() { _, _ = types() }()
 	c := attach.Config{
+		Types: types, Cache: allTypes(),
 		Spec: spec, Returns: cmp.Or(o.Returns, defaultReturns),
-		Due: attach.Dispatch{Program: bpfProgTellDue, Map: bpfMapDueActor}, Sharing: sharingNames(),
+		Due: attach.Dispatch{Program: bpfProgTellDue, Map: bpfMapDueActor}, Own: bpfProgPutFence, Sharing: sharingNames(),
 	}
 	for _, h := range hooks {
 		c.Hooks = append(c.Hooks, h.attachable())

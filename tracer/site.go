@@ -1,9 +1,10 @@
 package tracer
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/kmodtrace/kmodtrace/internal/lazyregexp"
 )
 
 // The place in the kernel's code that a request comes from. Where it can, the kernel names
@@ -12,10 +13,10 @@ import (
 // kernelSites (sites.go) the function of the kernel itself.
 
 // siteText is what the kernel's format %pB gives: "nested_init+0x1e/0x40 [nested]".
-var siteText = regexp.MustCompile(`^(.+)\+0x([0-9a-f]+)/0x([0-9a-f]+)(?: \[([^\]\s]+)\])?$`)
+var siteText = lazyregexp.New(`^(.+)\+0x([0-9a-f]+)/0x([0-9a-f]+)(?: \[([^\]\s]+)\])?$`)
 
 // trampolineText is a name of generated code. The kernel does not tell it from a function's.
-var trampolineText = regexp.MustCompile(`^bpf_(trampoline_[0-9]+(_[0-9]+)?|prog_[0-9a-f]{16}(_.*)?)$`)
+var trampolineText = lazyregexp.New(`^bpf_(trampoline_[0-9]+(_[0-9]+)?|prog_[0-9a-f]{16}(_.*)?)$`)
 
 // siteSymbol reads what the kernel says of the address to which a request returns. It gives
 // nothing where that is not in a function of the kernel or of a module, or the kernel cannot say.

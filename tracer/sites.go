@@ -8,7 +8,7 @@ type kernelSites struct {
 	// It knows no modules: one that lies there now need not be the one that asked. Nor does
 	// it know BPF programs and trampolines.
 	symbols Symbols
-	read    bool
+	done    bool
 }
 
 func newKernelSites() *kernelSites { return &kernelSites{symbols: Symbols{OwnText: true}} }
@@ -18,14 +18,19 @@ func (k *kernelSites) named(r Request) Request {
 	if r.Symbol != "" || r.Site == 0 {
 		return r
 	}
-	if !k.read {
-		k.read = true
-		_ = k.symbols.Read() // hidden: the address is all there is
-	}
+	k.read()
 	symbol, ok := k.symbols.FindCall(r.Site)
 	// Where somebody hooks the return of the function, that is what it returns to.
 	if at, _ := k.symbols.Find(r.Site); ok && at.Offset != 0 {
 		r.Symbol = symbol.String()
 	}
 	return r
+}
+
+// read reads the kernel's list of symbols once.
+func (k *kernelSites) read() {
+	if !k.done {
+		k.done = true
+		_ = k.symbols.Read() // hidden: the address is all there is
+	}
 }

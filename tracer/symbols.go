@@ -97,7 +97,7 @@ type extent struct {
 
 // moduleExtents reads where modules are. The table of symbols goes on to list the init
 // functions of some (seen on arm64), in memory that is freed and may be another
-// module's by now: what is not inside its module is no symbol any more.
+// module's by now: what is not inside its module is not a symbol any more.
 func moduleExtents() map[string]extent {
 	text, err := os.ReadFile("/proc/modules")
 	if err != nil {

@@ -66,7 +66,7 @@ func TestSymbolsEmpty(t *testing.T) {
 	}
 }
 
-// TestSymbolsHostile: what is no table errs or is left out, and what is kept of a
+// TestSymbolsHostile: what is not a table errs or is left out, and what is kept of a
 // table fails no later question.
 func TestSymbolsHostile(t *testing.T) {
 	hidden := strings.ReplaceAll(strings.ReplaceAll(kallsyms, "ffffffff81", "0000000000"), "ffffffffc0", "0000000000")

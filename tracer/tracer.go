@@ -11,7 +11,7 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/cilium/ebpf/rlimit"
+	"github.com/kmodtrace/kmodtrace/internal/memory"
 	"github.com/kmodtrace/kmodtrace/tracer/internal/attach"
 	"github.com/kmodtrace/kmodtrace/tracer/internal/ring"
 )
@@ -66,6 +66,7 @@ type Tracer struct {
 	hooks    *attach.Hooks
 	records  *ring.Reader
 	pending  int
+	fences   fences
 	present  *presentModules // nil where the kernel names who asks for a module
 	dropped  atomic.Uint64
 
@@ -100,10 +101,7 @@ func Open(opts *Options) (_ *Tracer, err error) {
 	if err := HaveTracing(); err != nil {
 		return nil, err
 	}
-	// 5.10 accounts BPF memory to RLIMIT_MEMLOCK.
-	if err := rlimit.RemoveMemlock(); err != nil {
-		return nil, fmt.Errorf("remove memory lock limit: %w", err)
-	}
+	memory.AllowLocked()
 	t := &Tracer{pending: o.Pending}
 	defer func() {
 		if err != nil {
@@ -158,12 +156,6 @@ func (t *Tracer) freeze() error {
 
 // attach chooses the backend, and attaches the hooks of this kernel by it.
 func (t *Tracer) attach(o Options) error {
-	cache := parsedTypes()
-	// The kernel's types take as long to read as our programs do. Who needs them
-	// waits for them, and meets their error again.
-	var types sync.WaitGroup
-	types.Go(func() { _, _ = cache.Kernel() })
-	defer types.Wait()
 	running, err := runningVersion()
 	if err != nil {
 		return err
@@ -172,7 +164,6 @@ func (t *Tracer) attach(o Options) error {
 	if err != nil {
 		return err
 	}
-	c.Cache = cache
 	at, err := attach.New(c)
 	if err != nil {
 		return err
@@ -185,12 +176,14 @@ func (t *Tracer) attach(o Options) error {
 	if o.Backend == Auto {
 		t.coverage.Backend, t.coverage.WhyKprobe = choose(at)
 	}
-	if !namesSites(cache) {
+	if !namesSites(c.Types) {
 		t.present = new(presentModules)
 	}
 	all, err := at.Attach(t.coverage.Backend == Fentry)
 	for i, h := range hooks {
-		t.coverage.Hooks = append(t.coverage.Hooks, h.status(all[i]))
+		if !all[i].Unneeded {
+			t.coverage.Hooks = append(t.coverage.Hooks, h.status(all[i]))
+		}
 	}
 	return err
 }
@@ -223,6 +216,10 @@ func (t *Tracer) read(ctx context.Context, deadline func() time.Time) iter.Seq2[
 					yield(Event{}, fmt.Errorf("decode: %w", err))
 					return
 				}
+				if e.Kind == Kind(kindFence) {
+					t.fences.pass(&e)
+					continue
+				}
 			}
 			if !yield(e, err) {
 				return
@@ -235,14 +232,27 @@ func (t *Tracer) read(ctx context.Context, deadline func() time.Time) iter.Seq2[
 // that may be the first try of two, or that was not seen to begin, is deferred for two
 // seconds at most. One whose end was missed is given, with [Action.EndLost], when its thread
 // is seen to do something else or to be gone: where /proc shows all threads of the machine.
-// When ctx is done, what is queued is delivered, then the unfinished ones as [Pending]; then
-// it ends.
-func (t *Tracer) Actions(ctx context.Context) iter.Seq2[Action, error] {
+// When ctx is done, what is queued is delivered, then the unfinished ones as [Pending], with
+// [Action.Ongoing]; then it ends.
+func (t *Tracer) Actions(ctx context.Context) iter.Seq2[Action, error] { return t.actions(ctx, 0) }
+
+// PendingAfter is how long an action is under way, by default, before somebody is told.
+const PendingAfter = 5 * time.Second
+
+// ActionsPending is [Tracer.Actions], and yields an action that has been under way for so long
+// once more before its end, as [Pending], with [Action.Preliminary] and [Action.Ongoing].
+// Where after is not positive, it is the same as Actions.
+func (t *Tracer) ActionsPending(ctx context.Context, after time.Duration) iter.Seq2[Action, error] {
+	return t.actions(ctx, after)
+}
+
+func (t *Tracer) actions(ctx context.Context, after time.Duration) iter.Seq2[Action, error] {
 	return func(yield func(Action, error) bool) {
 		c, enricher := NewCorrelator(t.pending), NewEnricher()
 		c.known.forgot = t.forget
 		watchLoss := t.resolveSites(c, enricher)
 		lookout := newLookout(t)
+		notices := newNotices(lookout, after)
 		give := func(actions []Action) bool {
 			t.dropped.Store(c.Dropped())
 			for _, a := range actions {
@@ -267,11 +277,12 @@ func (t *Tracer) Actions(ctx context.Context) iter.Seq2[Action, error] {
 				done = c.Add(e)
 			}
 			done = append(done, lookout.missed(c, now)...)
+			done = append(done, notices.due(c, now)...)
 			if !give(done) {
 				return
 			}
 		}
-		give(c.Pending())
+		give(lookout.unfinished(c))
 	}
 }
 

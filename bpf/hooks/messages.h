@@ -2,14 +2,15 @@
 /* What the kernel and the module print inside an attempt. */
 #pragma once
 
-static __always_inline int send_text(struct attempt *a, __u64 record, void *text, __u64 len, __u32 room)
+static __always_inline int send_text(struct attempt *a, __u64 record, __u32 level, void *text, __u64 len,
+				     __u32 room)
 {
 	struct text_event *e = reserve_text(struct text_event, text, room, is_limited(a));
 
 	if (!e)
 		return lose(a, is_limited(a));
 	stamp(&e->h, KIND_MESSAGE, a);
-	e->unused = 0;
+	e->level = level;
 	e->record = record;
 	e->length = len;
 	barrier_var(len); /* or the compiler leaves the bound to the caller's own check */
@@ -23,24 +24,14 @@ static __always_inline int send_text(struct attempt *a, __u64 record, void *text
 	return 0;
 }
 
-static __always_inline int send_message(struct attempt *a, __u64 record, void *text, __u64 len)
+static __always_inline int send_message(struct attempt *a, __u64 record, __u32 level, void *text, __u64 len)
 {
 	if (len <= SHORT_TEXT)
-		return send_text(a, record, text, len, SHORT_TEXT);
-	return send_text(a, record, text, len, TEXT_LEN);
+		return send_text(a, record, level, text, len, SHORT_TEXT);
+	return send_text(a, record, level, text, len, TEXT_LEN);
 }
 
-/* From 6.1 at the latest this fires when the text is stored, in the thread that
- * printed it. 5.10 fires it when a console is written, perhaps by another
- * thread, and not for levels that the console hides: see below. */
-SEC("raw_tracepoint/console") int tracepoint_console(struct bpf_raw_tracepoint_args *ctx)
-{
-	struct attempt *a = current_attempt();
-
-	return a ? send_message(a, 0, (void *)ctx->args[0], ctx->args[1]) : 0;
-}
-
-/* Until then: the printing thread has just stored its text in the log. A text
+/* The printing thread has just stored its text in the log, with its level. A text
  * without a newline is committed and can still grow; what grew is the same
  * record. A text that wraps round the end of the ring lies whole at its start. */
 static __always_inline int log_committed(struct prb_reserved_entry *entry)
@@ -68,8 +59,19 @@ static __always_inline int log_committed(struct prb_reserved_entry *entry)
 		return 0;
 	if (begin >> size == (next - 1) >> size)
 		data += begin & ((1UL << size) - 1);
-	return send_message(a, BPF_CORE_READ(entry, id), data + sizeof(unsigned long),
-			    BPF_CORE_READ(infos, text_len));
+	return send_message(a, BPF_CORE_READ(entry, id), BPF_CORE_READ_BITFIELD_PROBED(infos, level) + 1,
+			    data + sizeof(unsigned long), BPF_CORE_READ(infos, text_len));
 }
 ENTRY(prb_commit, "prb_commit", log_committed)
 ENTRY(prb_final_commit, "prb_final_commit", log_committed)
+
+/* Where a compiler has left no function to probe (LTO). From 6.1 at the latest this fires
+ * when the text is stored, in the thread that printed it, before its level is. 5.10 fires it
+ * when a console is written, perhaps by another thread, and not for levels that the console
+ * hides. */
+SEC("raw_tracepoint/console") int tracepoint_console(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct attempt *a = current_attempt();
+
+	return a ? send_message(a, 0, 0, (void *)ctx->args[0], ctx->args[1]) : 0;
+}

@@ -20,8 +20,11 @@ var ErrNoTracefs = errors.New("tracefs is not mounted: mount -t tracefs nodev /s
 
 // Config says what is attached, and how.
 type Config struct {
-	// Spec has the programs and maps; [New] changes it. Cache has the kernel's types.
-	Spec  *ebpf.CollectionSpec
+	// Spec has the programs and maps; [New] changes it.
+	Spec *ebpf.CollectionSpec
+	// Types gives the types of the kernel that the programs are relocated by, and Cache all of
+	// its types, which only trampolines need.
+	Types func() (*btf.Spec, error)
 	Cache *btf.Cache
 	// Hooks are in the order of attaching. The Spec has the first program of each.
 	Hooks []Hook
@@ -30,6 +33,8 @@ type Config struct {
 	Returns int
 	// Due reports actors for the programs of probes, which call it by the map (bpf/due.h).
 	Due Dispatch
+	// Own is a program that the reader runs itself: see [Hooks.Own].
+	Own string
 	// Sharing is for [Attacher.Share].
 	Sharing Sharing
 }
@@ -74,10 +79,17 @@ func (at *Attacher) Attach(trampolines bool) ([]Status, error) {
 	at.trampolines = trampolines
 	at.loadAhead()
 	err := at.leaveDue()
+	at.hooks.own, at.hooks.ownErr = at.program(at.config.Own)
 	at.share()
 	all := make([]Status, 0, len(at.config.Hooks))
+	attached := make(map[string]bool)
 	for _, h := range at.config.Hooks {
-		all = append(all, at.attach(h))
+		status := Status{Unneeded: h.unneeded(attached)}
+		if !status.Unneeded {
+			status = at.attach(h)
+		}
+		attached[h.Name] = status.Attached
+		all = append(all, status)
 	}
 	at.markBackedUp()
 	return all, err

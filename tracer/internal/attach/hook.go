@@ -4,6 +4,8 @@
 // known by its caller.
 package attach
 
+import "slices"
+
 // Type is where in a kernel function a hook is attached, and so which programs can be
 // attached there.
 type Type uint8
@@ -25,6 +27,9 @@ type Hook struct {
 	// Backups names hooks of the type [Probe] that report the same: where all are
 	// attached, what this one misses is not missing.
 	Backups []string
+	// InsteadOf names hooks that stand before this one: where all are attached, this one
+	// is not.
+	InsteadOf []string
 }
 
 // Programs gives the names of the programs that can serve the hook, best first, with
@@ -46,12 +51,19 @@ func (h Hook) Programs(trampolines bool) []string {
 	}
 }
 
+// unneeded tells whether all that it is instead of are attached.
+func (h Hook) unneeded(attached map[string]bool) bool {
+	return len(h.InsteadOf) > 0 && !slices.ContainsFunc(h.InsteadOf, func(name string) bool { return !attached[name] })
+}
+
 // Status is what became of one hook.
 type Status struct {
 	// Target is the kernel function or tracepoint, How the way it is hooked:
 	// fentry, fexit, kprobe, kretprobe or tracepoint.
 	Target, How string
 	Attached    bool
+	// Unneeded says that it was not to be attached, because those are that it is instead of.
+	Unneeded bool
 	// Absent says that this kernel has no such function.
 	Absent bool
 	// Why is what the kernel said to the ways that did not work, also where a

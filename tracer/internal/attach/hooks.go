@@ -20,6 +20,8 @@ import (
 type Hooks struct {
 	attached map[string]*attachment // by the program's name
 	maps     map[string]*ebpf.Map
+	own      *ebpf.Program // nil where it could not be loaded, and ownErr says why
+	ownErr   error
 }
 
 // attachment is one hook in the kernel.
@@ -47,6 +49,9 @@ func (a *attachment) Close() error {
 
 // Map gives a map by its name, nil for none.
 func (h *Hooks) Map(name string) *ebpf.Map { return h.maps[name] }
+
+// Own gives the program that the reader runs itself, or says why it could not be loaded.
+func (h *Hooks) Own() (*ebpf.Program, error) { return h.own, h.ownErr }
 
 // Stats reads what the programs took so far, by their names. The kernel counts for the
 // program that it calls: those of probes that share an event are counted as one.
@@ -179,7 +184,7 @@ func (e *sharedEvent) left() int {
 // and from 7.x or so the waits overlap. Before, they are one after another,
 // whatever the order: the kernel makes them with its list of probes locked.
 func (h *Hooks) Close() error {
-	errs := make(chan error, len(h.attached)+len(h.maps))
+	errs := make(chan error, len(h.attached)+len(h.maps)+1)
 	var wg sync.WaitGroup
 	for _, a := range h.attached {
 		wg.Go(func() { errs <- a.Close() })
@@ -188,6 +193,7 @@ func (h *Hooks) Close() error {
 	for _, m := range h.maps {
 		errs <- m.Close()
 	}
+	errs <- h.own.Close() // nil has none
 	close(errs)
 	var busy, all []error
 	for err := range errs {

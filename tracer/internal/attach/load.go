@@ -18,17 +18,19 @@ type loading struct {
 
 // loadAhead begins to load the programs by which the hooks are to be attached:
 // loading is work for the processors, attaching mostly waits for the kernel, and
-// only the attaching has an order. Each must be taken: by attaching its hook, or by leaveDue.
+// only the attaching has an order. Each must be taken: by attaching its hook, by leaveDue, or as the
+// reader's own.
 func (at *Attacher) loadAhead() {
-	queue := make(chan *loading, len(at.config.Hooks)+1)
-	at.ahead = make(map[string]*loading, len(at.config.Hooks)+1)
+	queue := make(chan *loading, len(at.config.Hooks)+2)
+	at.ahead = make(map[string]*loading, len(at.config.Hooks)+2)
 	begin := func(name string) {
 		at.ahead[name] = &loading{name: name, done: make(chan struct{})}
 		queue <- at.ahead[name]
 	}
 	begin(at.config.Due.Program)
+	begin(at.config.Own)
 	for _, h := range at.config.Hooks {
-		if name := h.Programs(at.trampolines)[0]; at.hooks.attached[name] == nil {
+		if name := h.Programs(at.trampolines)[0]; at.hooks.attached[name] == nil && len(h.InsteadOf) == 0 {
 			begin(name)
 		}
 	}
@@ -70,11 +72,15 @@ func (at *Attacher) leaveDue() error {
 
 func (at *Attacher) load(name string) (*ebpf.Program, error) {
 	spec := at.config.Spec.Programs[name]
-	kernel, err := at.config.Cache.Kernel()
+	types, err := at.config.Types()
 	if err != nil {
 		return nil, err
 	}
 	if spec.Type == ebpf.Tracing {
+		kernel, err := at.config.Cache.Kernel()
+		if err != nil {
+			return nil, err
+		}
 		if err := describes(kernel, spec.AttachTo); err != nil {
 			return nil, err
 		}
@@ -91,7 +97,7 @@ func (at *Attacher) load(name string) (*ebpf.Program, error) {
 		// The kernel's own types only. Left to itself, the library would read those
 		// of every module too, which may be unloaded meanwhile, and in 0.22 would
 		// write the kernel's types from several modules at once without a lock.
-		Programs: ebpf.ProgramOptions{KernelTypes: kernel},
+		Programs: ebpf.ProgramOptions{KernelTypes: types},
 		Cache:    at.config.Cache,
 	})
 }
