@@ -127,7 +127,7 @@ func (s *sources) check(t *testing.T, text string) (kind string, exists bool) {
 	return "other", true
 }
 
-// says tells whether the sources have a text that is no part of a longer word or number.
+// says tells whether the sources have a text that is not part of a longer word or number.
 func (s *sources) says(text string) bool {
 	for rest := s.text; ; {
 		_, after, found := strings.Cut(rest, text)

@@ -12,7 +12,7 @@ import (
 
 const module = "github.com/kmodtrace/kmodtrace/"
 
-// directions are what no package may import, by folder: a folder stands for all below it.
+// directions are what no package may import, by directory: a directory stands for all below it.
 var directions = []struct {
 	from, to string
 	because  string
@@ -26,6 +26,7 @@ var directions = []struct {
 	{"tracer", "holders", "what watches one module is apart from what watches all"},
 	{"holders", "cause", "who holds a module is evidence of a cause"},
 	{"cause", "record", "a record has a cause"},
+	{"oops", "tracer", "what a kernel prints says nothing of who recorded it"},
 	{"provenance", "record", "a record has an origin"},
 	{"record", "proof", "a proof has records"},
 	{"record", "journal", "a record does not know where it is kept"},
@@ -59,7 +60,7 @@ var directions = []struct {
 }
 
 // libraries have no command line, and no exit status.
-var libraries = []string{"record", "cause", "holders", "journal", "kbuild", "kernel", "kmod", "proof", "provenance", "reload", "timeline", "tracer"}
+var libraries = []string{"record", "cause", "holders", "journal", "kbuild", "kernel", "kmod", "oops", "proof", "provenance", "reload", "timeline", "tracer"}
 
 // notForLibraries are what a library has no use for, so that it cannot print, log or parse a
 // command line.
@@ -93,11 +94,11 @@ func TestImports(t *testing.T) {
 	}
 }
 
-func below(pkg, folder string) bool {
-	return folder == "" || pkg == folder || strings.HasPrefix(pkg, folder+"/")
+func below(pkg, directory string) bool {
+	return directory == "" || pkg == directory || strings.HasPrefix(pkg, directory+"/")
 }
 
-// imported gives what each folder's files import, but for tests.
+// imported gives what each directory's files import, but for tests.
 func imported(t *testing.T) map[string][]string {
 	t.Helper()
 	all := make(map[string][]string)

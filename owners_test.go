@@ -16,6 +16,7 @@ var owned = []struct{ what, text, owner string }{
 	{"the number of the first pid namespace", "4026531836", "internal/procfs"},
 	{"how many references a module has", `, "refcnt")`, "internal/procfs"},
 	{"the endings of module files", `".ko.zst"`, "internal/modname"},
+	{"the lines of an oops", `Modules linked in:`, "oops"},
 	{"the words for taints", `"out-of-tree"`, "internal/taint"},
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
+	"golang.org/x/sys/unix"
 )
 
 // Failure is a load, an unload or a request that the kernel was seen to end with a cause.
@@ -19,6 +21,8 @@ type Failure struct {
 	Kind   tracer.ActionKind
 	Module string
 	Cause  *Cause
+	// Dependency: it was a step on the way to what was asked for.
+	Dependency bool
 }
 
 // OfAttempt says why what was asked for (a file or a name to load, a name to unload)
@@ -35,7 +39,7 @@ func OfAttempt(ctx context.Context, k *kernel.Kernel, target string, err error, 
 		if f.Kind == tracer.Autoload {
 			continue
 		}
-		if f.Kind == tracer.Load && !kmod.IsFile(target) && !isTarget(ctx, k, target, f.Module) {
+		if f.Dependency {
 			return dependencyFailed(target, f)
 		}
 		return f.Cause
@@ -43,29 +47,12 @@ func OfAttempt(ctx context.Context, k *kernel.Kernel, target string, err error, 
 	return unasked(ctx, k, target, err)
 }
 
-// isTarget tells whether a module is what a name or an alias asks for.
-func isTarget(ctx context.Context, k *kernel.Kernel, target, module string) bool {
-	if modname.Normal(target) == module || k.NameInFile(target) == module {
-		return true
-	}
-	names, err := k.Modules(ctx, target)
-	if err != nil {
-		return true // it cannot be told: no claim is made
-	}
-	for _, name := range names {
-		if name == module || k.NameInFile(name) == module {
-			return true
-		}
-	}
-	return false
-}
-
 func dependencyFailed(target string, f *Failure) *Cause {
 	names := map[string]string{"target": target, "dependency": f.Module, "inner": f.Cause.String()}
 	return &Cause{
 		Code:     DependencyFailed,
 		Text:     sentence("{target} needs {dependency}, which could not be loaded", names) + ": " + f.Cause.String(),
-		Evidence: append([]string{sentence("the load of {dependency} failed before {target} was tried", names)}, f.Cause.Evidence...),
+		Evidence: append([]string{sentence("{dependency} must be there before {target} can be loaded", names)}, f.Cause.Evidence...),
 		Next:     f.Cause.Next, Names: names, Inner: f.Cause,
 	}
 }
@@ -86,10 +73,7 @@ func unasked(ctx context.Context, k *kernel.Kernel, target string, err error) *C
 	case errors.Is(err, kmod.ErrBuiltin):
 		return s.say(BuiltIn, "{target} is part of the kernel image: there is nothing to load or unload")
 	case errors.Is(err, kmod.ErrInstallCommand):
-		if s.ofAny(target, s.runs) {
-			return s.say(InstallCommand, sayInstallCommand)
-		}
-		return s.blocked(target)
+		return s.commanded(target, err)
 	case kmod.IsFile(target):
 		s.name("file", target)
 		return s.fileProblem(err)
@@ -107,9 +91,45 @@ func unasked(ctx context.Context, k *kernel.Kernel, target string, err error) *C
 			s.name("gone", dir)
 			return s.say(NotFound, "no installed module is called {target}: {gone} is not there, as after an upgrade of the running kernel")
 		}
+		if s.aliasOfNothing(target) {
+			return s.say(NotFound, "no installed module is called {missing}, for which {target} stands: {config} says \"{text}\"")
+		}
 		return s.say(NotFound, "no installed module is called {target}, and none has it as an alias")
 	}
+	if file := s.installedFile(target, err); file != "" {
+		s.name("file", file)
+		return s.fileProblem(err)
+	}
 	return s.say(Unknown, "what was seen does not say why")
+}
+
+// aliasOfNothing tells whether a line of the configuration makes a name an alias of what is not there.
+func (s *scene) aliasOfNothing(name string) bool {
+	k := s.ask("the configuration of modprobe")
+	line, module := k.AliasLine(name)
+	if line == nil || k.FileOf(module) != "" || k.Builtin(module) {
+		return false
+	}
+	s.nameLine(line)
+	s.name("missing", module)
+	return true
+}
+
+// installedFile gives the file that could not be read; "" where it was not a file that kept the kernel from
+// being asked.
+func (s *scene) installedFile(target string, err error) string {
+	var errno unix.Errno
+	if !errors.Is(err, kmod.ErrNotModule) && !errors.As(err, &errno) {
+		return ""
+	}
+	k := s.ask("which modules are installed")
+	var e *kmod.Error
+	if errors.As(err, &e) {
+		if file := k.FileOf(e.Module); file != "" {
+			return file
+		}
+	}
+	return k.FileOf(target)
 }
 
 // depmodStale tells whether modules.dep is why nothing is found: for the name, or for what the error is
@@ -139,7 +159,66 @@ func (s *scene) depmodStale(err error) *Cause {
 			return s.say(DepmodStale, sayStaleUnlisted)
 		}
 	}
+	if s.indexBroken(s.names["target"]) || e != nil && s.indexBroken(e.Module) {
+		return s.say(DepmodStale, sayIndexBroken)
+	}
 	return nil
+}
+
+// indexBroken tells whether depmod's lists have a name or an alias that modprobe cannot find, because an
+// index of theirs is damaged.
+func (s *scene) indexBroken(name string) bool {
+	k := s.ask("the indexes of modprobe")
+	broken := k.BrokenIndexes()
+	if len(broken) == 0 {
+		return false
+	}
+	list, err := k.Lists(name)
+	if err != nil || list == "" {
+		return false
+	}
+	i := slices.IndexFunc(broken, func(b kernel.BrokenIndex) bool { return b.List == list })
+	if i < 0 && filepath.Base(list) == "modules.alias" { // the module that it names is looked up too
+		i = slices.IndexFunc(broken, func(b kernel.BrokenIndex) bool { return filepath.Base(b.List) == "modules.dep" })
+	}
+	if i < 0 {
+		return false
+	}
+	of := broken[i]
+	s.name("target", name)
+	s.name("list", list)
+	s.name("index", of.Index)
+	s.name("problem", of.Why)
+	for _, b := range broken {
+		s.prove("%s %s", b.Index, b.Why)
+	}
+	return true
+}
+
+// commanded says for which module the configuration has a command run: for what was asked for, or for
+// a dependency.
+func (s *scene) commanded(target string, err error) *Cause {
+	of := target
+	var install *kmod.InstallError
+	var step *kmod.Error
+	dependency := errors.As(err, &install) && install.Dependency && errors.As(err, &step)
+	if dependency {
+		if of = step.Module; of == "" {
+			s.name("command", install.Command)
+			return s.say(InstallCommand, sayInstallOfUnknown)
+		}
+		s.name("target", of)
+	}
+	var c *Cause
+	if s.ofAny(of, s.runs) {
+		c = s.say(InstallCommand, sayInstallCommand)
+	} else {
+		c = s.blocked(of)
+	}
+	if dependency {
+		return dependencyFailed(target, &Failure{Kind: tracer.Load, Module: of, Cause: c})
+	}
+	return c
 }
 
 // blocked names the line of configuration.
@@ -153,7 +232,7 @@ func (s *scene) blocked(target string) *Cause {
 // ofAny asks a question about each module that a name or an alias may stand for, up to the first yes.
 func (s *scene) ofAny(target string, is func(name string) bool) bool {
 	names, _ := s.answering(target)
-	return slices.ContainsFunc(append([]string{s.action.Module}, names...), is)
+	return slices.ContainsFunc(append([]string{modname.Normal(target)}, names...), is)
 }
 
 func (s *scene) fileProblem(err error) *Cause {

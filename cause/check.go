@@ -110,8 +110,8 @@ type checkup struct {
 func checks() []func(*checkup) *Cause {
 	return []func(*checkup) *Cause{
 		(*checkup).disabled, (*checkup).readable, (*checkup).signed, (*checkup).wellFormed, (*checkup).machine,
-		(*checkup).structSize, (*checkup).blacklisted, (*checkup).layout, (*checkup).vermagic, (*checkup).present, (*checkup).room, (*checkup).perCPU,
-		(*checkup).symbols, (*checkup).exports, (*checkup).parameters,
+		(*checkup).structSize, (*checkup).blacklisted, (*checkup).layout, (*checkup).vermagic, (*checkup).livepatch, (*checkup).present, (*checkup).room, (*checkup).perCPU,
+		(*checkup).symbols, (*checkup).exports, (*checkup).types, (*checkup).parameters,
 	}
 }
 

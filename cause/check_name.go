@@ -41,18 +41,36 @@ func checkSteps(ctx context.Context, steps []kmod.Step, name string, k *kernel.K
 		if v == nil {
 			continue
 		}
-		if v.Cause != nil && v.Cause.Code == InstallCommand {
+		if steps[i].Target && v.Cause != nil && v.Cause.Code == InstallCommand {
 			return checkIgnoringInstall(ctx, name, k, params, v.Cause)
 		}
-		verdicts = append(verdicts, v)
+		these := []*Verdict{v}
+		if runs := commandOfDependency(v.Cause); runs != nil {
+			if these, err = checkIgnoringInstall(ctx, steps[i].Module, k, nil, runs); err != nil {
+				return nil, err
+			}
+			v = these[len(these)-1]
+		}
+		verdicts = append(verdicts, these...)
 		if v.Judgement == Refused && !steps[i].Soft {
 			return append(verdicts, dependentVerdict(v, &steps[i], name, k)...), nil
 		}
-		if f, err := kmod.Inspect(steps[i].Path); err == nil {
-			given = append(given, f)
+		for _, v := range these {
+			if f, err := kmod.Inspect(v.File); err == nil {
+				given = append(given, f)
+			}
 		}
 	}
 	return verdicts, nil
+}
+
+// commandOfDependency gives the cause of a dependency that a command may load in the end; nil for every
+// other cause.
+func commandOfDependency(c *Cause) *Cause {
+	if c == nil || c.Code != DependencyFailed || c.Inner.Code != InstallCommand {
+		return nil
+	}
+	return c.Inner
 }
 
 // checkIgnoringInstall checks what a name would load if no command were run for it, and warns of the
@@ -83,7 +101,7 @@ func checkStep(ctx context.Context, s *kmod.Step, name string, k *kernel.Kernel,
 		} else if s.Target {
 			opts.Params = params
 		}
-		opts.Options = k.Options(kmod.NameOfFile(s.Path), s.Module)
+		opts.Options = k.Options(kmod.NameOfFile(s.Path), s.Module, name)
 		v, err := Check(ctx, s.Path, k, opts)
 		if err == nil && v.Cause != nil && v.Cause.Code == NotFound { // modprobe was told of a file that is not there
 			return refusedName(ctx, s.Module, k, kmod.ErrNotFound), nil
@@ -95,7 +113,7 @@ func checkStep(ctx context.Context, s *kmod.Step, name string, k *kernel.Kernel,
 	case kmod.StepLoaded:
 		return nil, nil
 	}
-	if s.Kind == kmod.StepBuiltin && !s.Target {
+	if s.Kind == kmod.StepBuiltin && !s.Target || s.Soft {
 		return nil, nil
 	}
 	err := s.Do() // does nothing for these but say why
@@ -109,7 +127,7 @@ func checkStep(ctx context.Context, s *kmod.Step, name string, k *kernel.Kernel,
 // name, and lines of its configuration about the module's name where the file is called otherwise.
 func byFileName(k *kernel.Kernel, path, module string) []Cause {
 	file := kmod.NameOfFile(path)
-	warnings := append(ignoredOptions(k.Options(file, module), module, false), hiddenFiles(k, file)...)
+	warnings := append(ignoredOptions(k.Options(file, module, ""), module, false), hiddenFiles(k, file)...)
 	if file == module {
 		return warnings
 	}
@@ -147,9 +165,9 @@ func refusedBy(name string, k *kernel.Kernel, why *Cause) *Verdict {
 
 // dependentVerdict is that on the name, where a dependency would be refused.
 func dependentVerdict(v *Verdict, s *kmod.Step, name string, k *kernel.Kernel) []*Verdict {
-	if s.Target || s.Kind != kmod.StepLoad {
+	if s.Target || v.File == name {
 		return nil
 	}
-	f := &Failure{Kind: tracer.Load, Module: v.Module, Cause: v.Cause}
+	f := &Failure{Kind: tracer.Load, Module: v.Module, Cause: v.Cause, Dependency: true}
 	return []*Verdict{{File: name, Module: name, Kernel: k.Release(), Judgement: Refused, Later: []string{}, Cause: dependencyFailed(name, f)}}
 }

@@ -50,7 +50,9 @@ func (c *checkup) outdated(o *kernel.Outdated) *Cause {
 	c.name("loaded", o.Loaded.String())
 	c.name("installed", o.File.Path)
 	c.name("build", o.Installed.String())
-	return c.refuse(DependencyOutdated, sayOutdated, "{owner} is loaded with {loaded}", "{installed} has {build}, and its {symbol} fits")
+	cause := c.refuse(DependencyOutdated, sayOutdated, "{owner} is loaded with {loaded}", "{installed} has {build}, and its {symbol} fits")
+	cause.Next = sentence(nextOutdated, c.names)
+	return cause
 }
 
 // proprietary is what a kernel keeps in mind about the symbols that a module uses.

@@ -175,7 +175,7 @@ func bareModule(lines ...string) koimage.Module {
 	return koimage.Module{This: true, Info: append([]string{"license=GPL", "name=hello"}, lines...)}
 }
 
-// otherKind makes a signature one that is no PKCS#7.
+// otherKind makes a signature one that is not a PKCS#7.
 func otherKind(image []byte) []byte {
 	image[len(image)-len("~Module signature appended~\n")-10] = 1
 	return image
@@ -353,7 +353,8 @@ func TestCheckName(t *testing.T) {
 		m.Imports = append(m.Imports, koimage.Symbol{Name: "given", CRC: 0x21})
 	}).Bytes())
 	half := write("half.ko", hello().Bytes()[:200])
-	k := ordinary().with(files{"etc/modprobe.d/x.conf": "install blocked /bin/false\ninstall commanded modprobe -i commanded\n"}).open(t)
+	write("modules.dep", []byte("hello.ko: half.ko\nuser.ko: giver.ko\ngiver.ko:\n"))
+	k := ordinary().with(files{"etc/modprobe.d/x.conf": "install blocked /bin/false\ninstall commanded modprobe -i commanded\ninstall giver /bin/false\ninstall half modprobe -i half\n"}).open(t)
 	for name, c := range map[string]struct {
 		depends string
 		params  kmod.Params
@@ -368,6 +369,11 @@ func TestCheckName(t *testing.T) {
 		"inside":   {"builtin inside", nil, []Code{BuiltIn}},
 		"blocked":  {"install /bin/false", nil, []Code{BlockedByConfig}},
 		"nonesuch": {"", nil, []Code{NotFound}},
+		// So do commands for what a module needs, and not those for what it wishes for.
+		"needs_blocked":   {"install /bin/false\ninsmod " + user, nil, []Code{DependencyFailed}},
+		"needs_commanded": {"install modprobe -i half\ninsmod " + good, nil, []Code{"", ""}},
+		"wishes_for":      {"install /bin/false\ninsmod " + giver, nil, []Code{""}},
+		"needs_unknown":   {"install /bin/false\ninstall /bin/true\ninsmod " + user, nil, []Code{InstallCommand}},
 		// What it would load without the command is judged.
 		"commanded": {"install modprobe -i commanded", nil, []Code{""}},
 	} {

@@ -24,6 +24,10 @@ const (
 	SymbolVersion          Code = "symbol-version"
 	SymbolNamespace        Code = "symbol-namespace"
 	SymbolDuplicate        Code = "symbol-duplicate"
+	NotifierRefused        Code = "notifier-refused"
+	LivepatchMismatch      Code = "livepatch-mismatch"
+	LivepatchUnsupported   Code = "livepatch-unsupported"
+	BTFInvalid             Code = "btf-invalid"
 	DependencyNotReady     Code = "dependency-not-ready"
 	DependencyLeaving      Code = "dependency-leaving"
 	DependencyOutdated     Code = "dependency-outdated"
@@ -48,6 +52,7 @@ const (
 	ConfigIgnored          Code = "config-ignored"
 	OptionsIgnored         Code = "options-ignored"
 	FileHidden             Code = "file-hidden"
+	KernelReported         Code = "kernel-reported"
 )
 
 // The causes why an unload fails, beside some of the above.
@@ -74,6 +79,16 @@ const (
 	HelperFailed    Code = "helper-failed"
 	RequestDenied   Code = "request-denied"
 	LoadFailed      Code = "load-failed"
+)
+
+// The causes why an action does not end, beside ExitStuck: what it waits for.
+const (
+	InitRunning        Code = "init-running"
+	WaitsForRequest    Code = "waits-for-request"
+	WaitsForDependency Code = "waits-for-dependency"
+	WaitsForLoad       Code = "waits-for-load"
+	HelperRunning      Code = "helper-running"
+	UnderWay           Code = "under-way"
 )
 
 // Unknown: the evidence does not decide. [Cause.Remaining] has what it leaves.
@@ -109,8 +124,8 @@ func Codes() []Meaning {
 			"module_blacklist=NAME on the kernel's command line: EPERM at stage verify, and \"Module NAME is blacklisted\".",
 			"Boot without the name in module_blacklist=."},
 		{LSMDenied, "load", "A security module (LSM) refused the bytes.",
-			"SELinux, AppArmor, LoadPin, IMA or a BPF program is asked when the kernel reads a module's bytes and may answer with any errno; the module code prints nothing. Seen: the answer of the hook itself.",
-			"Look at the security module's own log (the audit log for SELinux, AppArmor and IMA); /sys/kernel/security/lsm lists those that are active."},
+			"SELinux, LoadPin, IMA, IPE or a BPF program is asked when the kernel reads a module's bytes and may answer with any errno; the module code prints nothing. Seen: the answer of the hook itself. Which one it was is known from its message, from its audit record (in the kernel's log, or /var/log/audit/audit.log), or because no other that is active is asked there.",
+			"Where it is not named, look at the security module's own log; /sys/kernel/security/lsm lists those that are active. A program that hands over bytes by init_module has no file to be judged by: have it use finit_module, as modprobe and insmod do."},
 		{SignatureMissing, "load", "The module has no signature, and this kernel wants one.",
 			"With module.sig_enforce=1 or CONFIG_MODULE_SIG_FORCE: EKEYREJECTED at stage verify, and \"Loading of unsigned module is rejected\". The message does not name the module.",
 			"Sign the module with a key that this kernel trusts, or take the module that the distribution signed. strip takes a signature away."},
@@ -164,7 +179,7 @@ func Codes() []Meaning {
 			"Unload the owner first, if this module is to replace it; an out-of-tree copy of a driver often meets the one that is built in."},
 		{DependencyNotReady, "load", "A module that this one needs has not finished its own init.",
 			"The kernel waits 30 seconds for the init of the module that owns a needed symbol: EBUSY at stage resolve, and \"gave up waiting for init of module Y\".",
-			"Find out why the other's init takes so long (kmodtrace watch shows it as pending), and load this one again."},
+			"Find out why the other's init takes so long (kmodtrace watch names what it waits for), and load this one again."},
 		{DependencyLeaving, "load", "A module that this one needs is being unloaded.",
 			"The module that exports a needed symbol is in the kernel, and its exit runs: the kernel gives no references to it. ENOENT at stage resolve and the very message of a symbol that does not exist. Seen: the owner's state.",
 			"Wait until it has left (kmodtrace list NAME), and try again: modprobe and kmodtrace load NAME load it anew."},
@@ -173,7 +188,7 @@ func Codes() []Meaning {
 			"Reload the module that is named: unload it and what uses it (kmodtrace refs NAME), load it again, then load this one."},
 		{DependencyFailed, "load", "A module that this one needs could not be loaded.",
 			"The module asked for was never tried: its dependencies come first, and one of them failed for its own cause.",
-			"Mend what keeps the dependency from loading."},
+			"Fix what keeps the dependency from loading."},
 		{AlreadyLoaded, "load", "A module of that name is in the kernel already.",
 			"EEXIST at stage verify, nothing printed. Seen: what the kernel found when it looked for the name.",
 			"Unload it first, if this one is to replace it."},
@@ -186,12 +201,24 @@ func Codes() []Meaning {
 		{ParameterUnknown, "load", "The module has no such parameter: a warning only, for the load went on.",
 			"The kernel prints \"unknown parameter 'P' ignored\".",
 			"kmodtrace info lists the module's parameters."},
+		{LivepatchUnsupported, "load", "The module is a livepatch, and this kernel has no livepatches.",
+			"A module with livepatch=Y in its .modinfo, on a kernel without CONFIG_LIVEPATCH: ENOEXEC at stage verify, and \"module is marked as livepatch module, but livepatch support is disabled\".",
+			"Load it on the kernel that it was made for; kmodtrace info shows the vermagic."},
+		{LivepatchMismatch, "load", "A livepatch does not fit what it is to patch.",
+			"A livepatch that is active is applied to each module that it has functions for when that is complete; where that fails the module is refused at stage finalize, and the kernel prints \"patch 'P' failed for module 'M', refusing to load module 'M'\". A livepatch that does not fit the kernel or a loaded module is refused in its own init, with a message of \"livepatch:\".",
+			"Use the livepatch that was built for exactly this kernel and this build of the module. To load the module meanwhile, disable the livepatch: echo 0 > /sys/kernel/livepatch/P/enabled."},
+		{BTFInvalid, "load", "The type information (BTF) in the module does not fit this kernel.",
+			"Kernels with CONFIG_DEBUG_INFO_BTF_MODULES take the section .BTF of a module, which refers to the kernel's own types, when the module is complete. Without CONFIG_MODULE_ALLOW_BTF_MISMATCH they refuse the module where it is damaged or refers to another build's types: \"failed to validate module [M] BTF: ERRNO\".",
+			"Build the module against this kernel's vmlinux, or without BTF (objcopy --remove-section .BTF FILE; a signature must be made again)."},
+		{NotifierRefused, "load", "Another part of the kernel refused the complete module.",
+			"The kernel calls a chain of callbacks when a module is complete (module notifiers), at stage finalize; the first that gives an errno ends the load, and nothing need be printed. Seen: the chain's answer, and which callbacks are on it. The kernel does not tell which of them refused: named are those that can have, because the kernel's own do not give such an errno without a message.",
+			"Ask the vendor of the module that owns the callback, usually a security product, or unload that module."},
 		{InitRefused, "load", "The module's own init refused.",
 			"Everything went well up to the module's own code, which returned an errno of its choice. Where that is EEXIST, kernels from 7.2 on answer EBUSY, because EEXIST means that the module is loaded already.",
 			"What the module printed is the reason, if it gave one: no such device, no resources, a parameter that makes no sense together with others."},
 		{InitCrashed, "load", "The module's own init crashed.",
 			"The kernel killed the thread that ran it for a fault (an oops); the system call never returns.",
-			"Mend the module. The kernel keeps its remains, and later loads may hang: reboot soon."},
+			"Fix the module. The kernel keeps its remains, and later loads may hang: reboot soon."},
 		{NoMemory, "load", "There was no memory for the module.",
 			"ENOMEM from the kernel itself, and nothing says that it was the space for modules that was too small (no-module-space).",
 			"Look at the module's size (kmodtrace info) and at what memory is free."},
@@ -204,7 +231,7 @@ func Codes() []Meaning {
 		{FileBusy, "load", "The file is open for writing.",
 			"The kernel takes no module that somebody can change meanwhile: ETXTBSY before the file is read, nothing printed.",
 			"Wait until what writes it has closed it (fuser FILE or lsof FILE names it)."},
-		{FileUnreadable, "load", "The file cannot be read as a module's.",
+		{FileUnreadable, "load, request", "The file cannot be read as a module's.",
 			"A directory, a pipe, a descriptor that is not open for reading, an error of the file system: the errno says which. Nothing printed.",
 			"Give a regular file that can be read."},
 		{CompressionUnsupported, "load", "The file is compressed in a way that this kernel cannot undo, or its compression is damaged.",
@@ -217,7 +244,7 @@ func Codes() []Meaning {
 			"No attempt was made: there is nothing to attempt with.",
 			"Check the name (kmodtrace info NAME). After an upgrade of the running kernel its modules may be gone: reboot."},
 		{DepmodStale, "load, request", "The list of installed modules that modprobe goes by (modules.dep) does not fit the files.",
-			"modprobe finds files by modules.dep, which depmod makes. It names a file that is gone, or lacks one that is there. The kernel was not asked to load anything.",
+			"modprobe finds files by modules.dep, which depmod makes. It names a file that is gone, or lacks one that is there; or an index that depmod makes beside it (modules.dep.bin, modules.alias.bin), which is all that modprobe reads, is missing or cut short. The kernel was not asked to load anything.",
 			"Run depmod -a as root (depmod -a RELEASE for a kernel that does not run), then try again. Packages do it when they install modules."},
 		{BlockedByConfig, "load, request", "The configuration of modprobe keeps this module from being loaded.",
 			"A blacklist line (which counts for aliases, not for the name itself) or an install line whose command loads nothing, in modprobe.d or on the kernel's command line.",
@@ -234,6 +261,9 @@ func Codes() []Meaning {
 		{FileHidden, "load", "Several files are installed for one module's name, and modprobe takes one of them: a warning only.",
 			"modprobe goes by modules.dep, in which depmod lists one file of a name: by the search order in depmod.d (usually updates before the kernel's own directories), and as it was when depmod ran. Seen: the files below /lib/modules.",
 			"Remove the file that is not wanted, or change the order in depmod.d; then run depmod -a as root. kmodtrace load FILE takes exactly that file."},
+		{KernelReported, "load, unload", "The kernel reported a fault of its own code or of a module's meanwhile, such as a WARN: a warning only, because it went on.",
+			"The thread printed the report, so that it ran when that happened: a warning, a BUG, a checker's finding (UBSAN, KASAN, lockdep), a sleep in atomic context. Most of them taint the kernel (W) until the next boot. Seen: the kernel's lines, which are among the messages; kernel_reports in JSON has the place, the task and the callers.",
+			"Report it to those who maintain what is named, with the messages. kmodtrace try FILE shows in a virtual machine whether it comes again."},
 
 		{NotLoaded, "unload", "No module of that name is in the kernel.",
 			"ENOENT, nothing printed. Seen: the kernel looked for the name and found none.",
@@ -244,7 +274,7 @@ func Codes() []Meaning {
 		{HeldByModules, "unload", "Other modules use it.",
 			"EAGAIN, nothing printed. Seen: the kernel's own list of modules that depend on it.",
 			"Unload those first."},
-		{HeldByReferences, "unload", "Something holds references to it: an open device, a mount, a socket, or code in the kernel.",
+		{HeldByReferences, "unload", "Something holds references to it: an open device, a mount, a socket, a setting or rule of the kernel, a BPF program, or other code in the kernel.",
 			"EAGAIN, nothing printed, with a count of references above zero.",
 			"Close what is named. kmodtrace refs NAME shows who takes and drops references while it watches."},
 		{NotLive, "unload", "It is still starting, or already leaving.",
@@ -258,7 +288,7 @@ func Codes() []Meaning {
 			"cat /proc/PID/stack shows where it waits. The module can neither be used nor loaded again meanwhile."},
 		{ExitCrashed, "unload", "Its exit function crashed.",
 			"The kernel killed the thread that ran it for a fault (an oops); the system call never returns. Seen: the instruction that failed, or one of its callers, is the module's.",
-			"Mend the module, and reboot: it stays in the kernel, leaving for ever."},
+			"Fix the module, and reboot: it stays in the kernel, leaving for ever."},
 		{RefcountNegative, "unload", "The kernel counts fewer references to it than none: the module dropped one that it did not have.",
 			"delete_module takes the kernel's own reference from the count and has a BUG for a result below zero (try_release_module_ref), also when it is forced. The thread that calls it dies with the kernel's lock for modules, and nothing loads or unloads until reboot. Seen: the count in /sys/module/NAME/refcnt, of a module that is live. kmodtrace and rmmod then do not ask the kernel; a caller who does is seen to die.",
 			"Do not unload it by any tool; rmmod --force and busybox rmmod would ask the kernel. Reboot to be rid of it, and look in the module for a module_put without its try_module_get."},
@@ -287,6 +317,25 @@ func Codes() []Meaning {
 		{LoadFailed, "request", "A module was found for it, and could not be loaded.",
 			"The helper made a load that failed for its own cause.",
 			"See the cause of the load."},
+
+		{InitRunning, "load", "The module's own init has not returned: the load is still under way.",
+			"The kernel calls the init and waits for it, however long it takes. Seen: the load has been at stage init for seconds, and its thread has no request for a module under way. Where its thread sleeps is in /proc/PID/stack.",
+			"Wait, or look at what the named function waits for: a device, a timer, a lock. Other loads of that name and of what needs it wait too."},
+		{WaitsForRequest, "load", "The init of the module asked the kernel for another module, and that request has not been answered: the load is still under way.",
+			"request_module in an init starts modprobe and waits until that has ended. Seen: the request of the same thread.",
+			"Look at what the requested module waits for, which is named where it was seen."},
+		{WaitsForDependency, "load", "A module that this one needs has not finished its init: the load is still under way.",
+			"The kernel waits up to 30 seconds at stage resolve for the init of the module that exports a needed symbol, and then refuses the load (dependency-not-ready). Seen: the load of a module that the file names as needed, not ended.",
+			"Find out why the init of the named module takes so long; if the kernel gives up, load this one again when that has ended."},
+		{WaitsForLoad, "load", "Another load of the same file, or of a module of that name, has not ended, and this one waits for it.",
+			"From 6.5 on the kernel runs concurrent loads of one file once and gives all of them the result. A load of another file waits at stage verify until the module of its name is live or gone, and is then refused (loading-elsewhere, already-loaded) or goes on. Seen: the other load.",
+			"Find out what the other load waits for."},
+		{HelperRunning, "request", "The program that the kernel started for the request has not ended: the request is still under way.",
+			"The kernel starts kernel.modprobe and waits for its exit, without a limit. Seen: the load that it has under way, or that the requester's thread waits for the program.",
+			"Look at what the named load waits for. Where none is named, the program itself does not end, as an install command in modprobe.d can do: ps shows it as a child of a kernel thread."},
+		{UnderWay, "load, unload, request", "It is still under way, and what it waits for was not seen.",
+			"It has not ended for seconds, no other action that it could wait for is under way, and it is neither in its own init nor in its exit.",
+			"Where its thread sleeps, if that is named, tells what it waits for; cat /proc/PID/stack shows it later. A slow or hanging file system is usual before stage verify."},
 
 		{Unknown, "load, unload, request", "The evidence does not decide.",
 			"Either the kernel did what nothing here knows, or evidence is missing: lost events, a file that has gone, a fact that needs privilege. The causes that are left are listed.",

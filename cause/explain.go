@@ -91,11 +91,15 @@ func (x *Explainer) ExplainFile(ctx context.Context, a tracer.Action, file *prov
 	if Needed(&a) {
 		e.Cause = x.cause(ctx, &a, file)
 	}
-	if e.Cause != nil && a.Kind == tracer.Load {
+	if e.Cause != nil && a.Kind == tracer.Load && a.Outcome != tracer.Pending {
 		x.remember(a.ID, e.Cause)
 	}
 	if a.Kind == tracer.Load {
 		e.Warnings = append(warnings(ctx, &a), x.ofConfig(ctx, &a)...)
+	}
+	if a.Kind != tracer.Autoload {
+		q := &question{action: &a}
+		e.Warnings = append(e.Warnings, reported(&a, func() *scene { return q.scene(ctx) })...)
 	}
 	return e
 }
@@ -105,11 +109,11 @@ func (x *Explainer) ExplainFile(ctx context.Context, a tracer.Action, file *prov
 func (x *Explainer) Hung() []provenance.Hung { return x.slots.Hung() }
 
 // Needed tells whether an action may have a cause: one that failed; a request that a
-// helper answered without loading anything, which a configured command can do; and an
-// unload that does not end.
+// helper answered without loading anything, which a configured command can do; and one
+// that does not end.
 func Needed(a *tracer.Action) bool {
 	switch {
-	case a.Outcome == tracer.Failed:
+	case a.Outcome == tracer.Failed, a.Outcome == tracer.Pending && a.Ongoing != nil:
 		return true
 	case a.Kind == tracer.Autoload:
 		return a.Outcome == tracer.Answered && len(a.Loads) == 0

@@ -100,6 +100,21 @@ func also(a tracer.Action, change func(*tracer.Action)) tracer.Action {
 	return a
 }
 
+// chained has the chain of module notifiers refuse: functions, each with the module that it is of; … for
+// those that were not reported.
+func chained(errno unix.Errno, functions ...string) func(*tracer.Action) {
+	return func(a *tracer.Action) {
+		for i, text := range functions {
+			function, module, _ := strings.Cut(text, " ")
+			if function == "…" {
+				a.Callbacks[i-1].Cut = true
+				continue
+			}
+			a.Callbacks = append(a.Callbacks, tracer.Callback{Errno: errno, Index: uint32(i), Address: 1, Function: function, Module: module})
+		}
+	}
+}
+
 func signedImage(a *tracer.Action) { a.Image = elfImage(1000); a.Image.Signed = true }
 
 func inImage(format tracer.Format) func(*tracer.Action) {
@@ -135,7 +150,7 @@ func explainedLoads() map[string]explained {
 		"no decompressor": {Action: also(failing(read, unix.EOPNOTSUPP), flagged), code: CompressionUnsupported, says: "CONFIG_MODULE_DECOMPRESS"},
 		"unknown flag":    {Action: also(failing(before, unix.EINVAL), flagged), code: CompressionUnsupported, says: "from 5.17 on"},
 		"closed":          {Action: also(failing(before, unix.EBADF), func(a *tracer.Action) { a.File = &tracer.File{} }), code: FileUnreadable, says: "descriptor"},
-		"folder":          {Action: also(failing(read, unix.EISDIR), func(a *tracer.Action) { a.File = &tracer.File{Path: "/", Size: 1} }), code: FileUnreadable, says: "EISDIR"},
+		"directory":       {Action: also(failing(read, unix.EISDIR), func(a *tracer.Action) { a.File = &tracer.File{Path: "/", Size: 1} }), code: FileUnreadable, says: "EISDIR"},
 		"pipe":            {Action: also(failing(read, unix.EINVAL), func(a *tracer.Action) { a.File = &tracer.File{Path: "/pipe:", FSMagic: 0x50495045, Size: 1} }), code: BadCall, says: "insmod[41] passed a descriptor of a pipe"},
 		"socket":          {Action: also(failing(before, unix.EINVAL), func(a *tracer.Action) { a.File = &tracer.File{Path: "/", FSMagic: 0x534f434b, Mode: 0xc1ff} }), code: BadCall, says: "of a socket"},
 		"eventfd":         {Action: also(failing(read, unix.EINVAL), func(a *tracer.Action) { a.File = &tracer.File{Path: "/", FSMagic: 0x09041934, Mode: 0o600} }), code: BadCall, says: "of an anonymous file"},
@@ -215,10 +230,35 @@ func explainedLoads() map[string]explained {
 		"wait, with a signal":       {Action: also(failing(resolve, unix.EBUSY, "hello: gave up waiting for init of module dep."), func(a *tracer.Action) { a.Took = time.Second }), code: Interrupted, says: "waited for the init of dep"},
 		"duplicate":                 {Action: failing(tracer.StageFinalize, unix.ENOEXEC, "hello: exports duplicate symbol free (owned by kernel)"), code: SymbolDuplicate, says: "free, which kernel exports"},
 
-		"parameter":                 {Action: failing(params, unix.EINVAL, "hello: `abc' invalid for parameter `times'"), code: ParameterInvalid, says: `take "abc" for its parameter times (int)`},
-		"parameter, 5.x":            {Action: failing(params, unix.ERANGE, "hello: 'abc' invalid for parameter 'times'"), code: ParameterInvalid, says: `take "abc" for its parameter times (int)`},
-		"parameter, empty":          {Action: failing(params, unix.EINVAL, "hello: `' invalid for parameter `times'"), code: ParameterInvalid, says: `take "" for its parameter times (int)`},
-		"parameter, too large":      {Action: failing(params, unix.ENOSPC, "hello: `abc' too large for parameter `whom'"), code: ParameterInvalid, says: "whom (charp)"},
+		"parameter":                   {Action: failing(params, unix.EINVAL, "hello: `abc' invalid for parameter `times'"), code: ParameterInvalid, says: `take "abc" for its parameter times (int)`},
+		"parameter, 5.x":              {Action: failing(params, unix.ERANGE, "hello: 'abc' invalid for parameter 'times'"), code: ParameterInvalid, says: `take "abc" for its parameter times (int)`},
+		"parameter, empty":            {Action: failing(params, unix.EINVAL, "hello: `' invalid for parameter `times'"), code: ParameterInvalid, says: `take "" for its parameter times (int)`},
+		"parameter, too large":        {Action: failing(params, unix.ENOSPC, "hello: `abc' too large for parameter `whom'"), code: ParameterInvalid, says: "whom (charp)"},
+		"callback of a module":        {Action: also(failing(tracer.StageFinalize, unix.EPERM), chained(unix.EPERM, "bpf_event_notify", "btf_module_notify", "guard_notify guard", "trace_module_notify")), code: NotifierRefused, says: "guard_notify of guard refused hello when it was complete, with EPERM"},
+		"callback without a name":     {Action: also(failing(tracer.StageFinalize, unix.EPERM), chained(unix.EPERM, "btf_module_notify", " guard")), code: NotifierRefused, says: "a callback of guard refused hello"},
+		"callbacks of two modules":    {Action: also(failing(tracer.StageFinalize, unix.EPERM, "hello: seen"), chained(unix.EPERM, "guard_notify guard", "watch_notify watch")), code: NotifierRefused, says: "one of guard_notify of guard, watch_notify of watch refused hello"},
+		"callback of an unknown part": {Action: also(failing(tracer.StageFinalize, unix.EACCES), chained(unix.EACCES, "vendor_notify", "jump_label_module_notify")), code: NotifierRefused, says: "vendor_notify of the kernel refused"},
+		"callback, no memory":         {Action: also(failing(tracer.StageFinalize, unix.ENOMEM), chained(unix.ENOMEM, "jump_label_module_notify", "trace_module_notify")), code: NoMemory, says: "no memory"},
+		"callback, ENOMEM":            {Action: also(failing(tracer.StageFinalize, unix.ENOMEM), chained(unix.ENOMEM, "jump_label_module_notify", "srcu_module_notify", "bpf_event_notify", "guard_notify guard")), code: NotifierRefused, says: "another part of the kernel refused hello"},
+		"callbacks, cut":              {Action: also(failing(tracer.StageFinalize, unix.EPERM), chained(unix.EPERM, "guard_notify guard", "…")), code: NotifierRefused, says: "another part of the kernel refused hello"},
+		"livepatch, kept out":         {Action: failing(tracer.StageFinalize, unix.EINVAL, "livepatch: symbol 'x' not found in symbol table", "livepatch: patch 'lp' failed for module 'hello', refusing to load module 'hello'"), code: LivepatchMismatch, says: "the livepatch lp does not fit hello, and keeps it out: symbol 'x' not found"},
+		"livepatch":                   {Action: also(failing(init, unix.EINVAL, "livepatch: symbol 'x' not found in symbol table"), func(a *tracer.Action) { a.InitResult = result(-22) }), code: LivepatchMismatch, says: "does not fit this kernel: symbol 'x' not found"},
+		"livepatch, no livepatches":   {Action: failing(verify, unix.ENOEXEC, "hello: module is marked as livepatch module, but livepatch support is disabled"), code: LivepatchUnsupported, says: "CONFIG_LIVEPATCH"},
+		"types":                       {Action: failing(tracer.StageFinalize, unix.EINVAL, "failed to validate module [hello] BTF: -22"), code: BTFInvalid, says: "(BTF) of hello is not valid in this kernel (EINVAL)"},
+		"refused, and cleaned up": {Action: also(failing(init, unix.EIO, "kernel: unknown", "hello: bad\n  because", "  and so", "hello: off"), func(a *tracer.Action) {
+			a.InitResult = result(-5)
+			a.Stages = []tracer.StageTime{{Stage: init, After: 10}}
+			a.MessageTimes = []time.Duration{5, 11, 12, 13}
+			a.MessageLevels = []tracer.Level{tracer.LevelCrit, tracer.LevelErr, tracer.LevelErr, tracer.LevelInfo}
+		}), code: InitRefused, says: `returned EIO: "hello: bad because and so"`},
+		"refused, some levels": {Action: also(failing(init, unix.EIO, "hello: first", "hello: second"), func(a *tracer.Action) {
+			a.InitResult = result(-5)
+			a.MessageLevels = []tracer.Level{tracer.LevelWarning}
+		}), code: InitRefused, says: `"hello: first"`},
+		"LSM, LoadPin": {Action: also(failing(read, unix.EPERM, "LoadPin: kernel-module old-api-denied obj=<unknown> pid=1 cmdline=\"x\""), func(a *tracer.Action) {
+			a.Call = &tracer.Enter{Call: tracer.InitModule, Capable: true}
+			a.Denial = &tracer.Denial{Door: tracer.LoadData, Errno: unix.EPERM}
+		}), code: LSMDenied, says: "LoadPin refused bytes that came without a file (by init_module) at kernel_load_data: kernel-module old-api-denied"},
 		"built in":                  {Action: failing(sysfs, unix.EINVAL, "hello: module is already loaded"), code: BuiltIn, says: "part of this kernel's image"},
 		"refused":                   {Action: also(failing(init, unix.ENODEV, "hello: loading out-of-tree module taints kernel.", "hello: no such thing here"), func(a *tracer.Action) { a.InitResult = result(-19) }), code: InitRefused, says: `returned ENODEV: "hello: no such thing here"`},
 		"refused, EEXIST":           {Action: also(failing(init, unix.EEXIST, "hello: there is one"), func(a *tracer.Action) { a.InitResult = result(-17) }), code: InitRefused, says: `returned EEXIST: "hello: there is one"`},
@@ -338,12 +378,18 @@ func explainedRequests() map[string]explained {
 		"no helper":    {Action: request("net-pf-1", unix.ENOENT, refused), machine: files{"proc/sys/kernel/modprobe": "\n"}, code: HelperMissing, says: "kernel.modprobe is empty"},
 		"wrong helper": {Action: request("net-pf-1", unix.ENOENT, nil), code: HelperMissing, says: "/sbin/modprobe, cannot be run (ENOENT)"},
 		"nothing":      {Action: request("net-pf-99", 0, exited), code: NothingProvides, says: "no installed module answers to net-pf-99"},
-		"no folder": {Action: request("net-pf-99", 0, exited), machine: files{
+		"no directory": {Action: request("net-pf-99", 0, exited), machine: files{
 			"boot/config-" + release: "", "modprobe": modprobeScript("no"), modules + "build/Module.symvers": gone, modules + "modules.builtin": gone, modules + "modules.dep": gone,
-			modules + "modules.symbols": gone, modules + "kernel/own.ko": gone, modules + "kernel/dep.ko": gone, modules + "kernel/giver.ko": gone,
+			modules + "modules.symbols": gone, modules + "kernel/own.ko": gone, modules + "kernel/dep.ko": gone, modules + "kernel/giver.ko": gone, modules + "modules.dep.bin": gone, modules + "modules.symbols.bin": gone, modules + "modules.builtin.bin": gone,
 		}, code: NothingProvides, says: "is not there"},
 		"blacklisted":            {Action: request("net-pf-1", 0, exited), machine: blocked, code: BlockedByConfig, says: "x.conf:2"},
 		"one of two blacklisted": {Action: request("pair", 0, exited), machine: blocked, code: Unknown},
+		"install command, of what it needs": {Action: request("net-pf-1", 0, func(a *tracer.Action) { a.HelperStatus = result(1 << 8); a.Outcome = tracer.Answered }),
+			machine: files{"etc/modprobe.d/x.conf": "install giver /bin/false\n", modules + "modules.dep": "kernel/hello.ko: kernel/dep.ko kernel/giver.ko\nkernel/dep.ko:\nkernel/giver.ko:\n"}, code: BlockedByConfig, says: "blocks giver, which hello needs (for net-pf-1): "},
+		"install command of what it needs, and loaded": {Action: request("net-pf-1", 0, func(a *tracer.Action) { a.HelperStatus = result(1 << 8); a.Outcome = tracer.Answered }),
+			machine: files{"etc/modprobe.d/x.conf": "install dep /bin/false\n", modules + "modules.dep": "kernel/hello.ko: kernel/dep.ko\nkernel/dep.ko:\n", modules + "kernel/hello.ko": "x"}, code: HelperFailed, says: "exited with status 1"},
+		"blacklisted, of what it needs": {Action: request("net-pf-1", 0, func(a *tracer.Action) { a.HelperStatus = result(1 << 8); a.Outcome = tracer.Answered }),
+			machine: files{"etc/modprobe.d/x.conf": "blacklist giver\n", modules + "modules.dep": "kernel/hello.ko: kernel/giver.ko\nkernel/giver.ko:\n", modules + "kernel/hello.ko": "x"}, code: HelperFailed, says: "exited with status 1"},
 		"install command":        {Action: request("hello", 0, func(a *tracer.Action) { a.HelperStatus = result(0); a.Outcome = tracer.Answered }), machine: files{"etc/modprobe.d/x.conf": "install hello /bin/true\n"}, code: BlockedByConfig, says: "x.conf:1"},
 		"command that refuses":   {Action: request("hello", 0, exited), machine: files{"etc/modprobe.d/x.conf": "install hello /bin/sh -c 'exit 1'\n"}, code: BlockedByConfig, says: "x.conf:1"},
 		"helper killed":          {Action: request("net-pf-1", 0, ended(9)), code: HelperFailed, says: "kernel, /sbin/modprobe, was killed by SIGKILL"},
@@ -357,6 +403,12 @@ func explainedRequests() map[string]explained {
 		"modprobe by itself":     {Action: request("net-pf-1", 0, ended(256)), machine: files{"proc/sys/kernel/modprobe": "/modprobe\n"}, code: HelperFailed, says: "/modprobe, exited with status 1"},
 		"modprobe, 127":          {Action: request("net-pf-1", 0, ended(127<<8)), code: HelperFailed, says: "exited with status 127"},
 		"modprobe, events lost":  {Action: request("net-pf-1", 0, func(a *tracer.Action) { ended(256)(a); a.Lost = 1 }), code: Unknown},
+		"modprobe, empty file":   {Action: request("own", 0, ended(256)), machine: files{"modprobe": modprobeScript("echo own"), modules + "kernel/own.ko": ""}, code: FileUnreadable, says: "kernel/own.ko, which modprobe takes for own, is empty"},
+		"alias of nothing":       {Action: request("net-pf-8", 0, ended(256)), machine: files{"modprobe": modprobeScript("echo nosuch"), "etc/modprobe.d/x.conf": "alias net-pf-8 nosuch\n"}, code: NothingProvides, says: "net-pf-8: it stands for nosuch, by "},
+		"alias off":              {Action: request("net-pf-8", 0, ended(256)), machine: files{"modprobe": modprobeScript("echo off"), "etc/modprobe.d/x.conf": "alias net-pf-8 off\n"}, code: BlockedByConfig, says: "x.conf:1"},
+		"modprobe, no index":     {Action: request("own", 0, ended(256)), machine: files{modules + "modules.dep.bin": gone}, code: DepmodStale, says: "modules.dep.bin is not there"},
+		"modprobe, alias index":  {Action: request("net-pf-8", 0, ended(256)), machine: files{modules + "modules.alias": "alias net-pf-8 own\n", modules + "modules.alias.bin": goodIndex[:4]}, code: DepmodStale, says: "modules.alias.bin is cut short"},
+		"modprobe, its index":    {Action: request("net-pf-1", 0, ended(256)), machine: files{modules + "modules.dep": "kernel/hello.ko:\n", modules + "kernel/hello.ko": "x", modules + "modules.dep.bin": ""}, code: DepmodStale, says: "modules.dep lists hello, and modprobe does not find it"},
 		"modprobe, no file":      {Action: request("own", 0, ended(256)), machine: files{"modprobe": modprobeScript("echo own"), modules + "kernel/own.ko": gone}, code: DepmodStale, says: "modules.dep names"},
 		"modprobe is silent":     {Action: request("net-pf-1", 0, exited), machine: files{"modprobe": modprobeScript("exit 3")}, code: Unknown, remaining: []Code{BlockedByConfig, NothingProvides, HelperFailed}},
 	}

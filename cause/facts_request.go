@@ -3,6 +3,7 @@ package cause
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,26 +38,33 @@ func aLoadFailed(s *scene) answer {
 	return answerOf(s.inner != nil)
 }
 
-// configBlocks: modules answer to the alias, and the configuration blocks each. A command that could
-// load a module, and was seen to load nothing, blocks it too.
+// configBlocks: modules answer to the alias, and the configuration blocks each, or what it needs. A
+// command that could load a module, and was seen to load nothing, blocks it too.
 func configBlocks(s *scene) answer {
-	if len(s.action.Loads) > 0 {
-		return no
-	}
 	names, err := s.answering(s.action.Module)
+	loads := len(s.action.Loads) > 0 // they may be of what the modules need
 	if err != nil {
 		return unsure
 	}
-	if len(names) == 0 {
-		return s.keepsOut(s.action.Module)
+	if !loads { // by a line for the alias itself too: "alias X off"
+		if kept := s.keepsOut(s.action.Module); kept != no {
+			return kept
+		}
 	}
 	for _, name := range names {
-		if kept := s.keepsOut(name); kept != yes {
+		kept := no
+		if !loads {
+			kept = s.keepsOut(name)
+		}
+		if kept == no {
+			kept = s.keepsOutNeeded(name)
+		}
+		if kept != yes {
 			return kept
 		}
 	}
 	s.name("modules", strings.Join(names, ", "))
-	return yes
+	return answerOf(len(names) > 0)
 }
 
 // keepsOut tells whether the configuration kept a module out for which nothing was loaded.
@@ -71,6 +79,33 @@ func (s *scene) keepsOut(name string) answer {
 	}
 	s.prove("its command was run, and the kernel was not asked to load anything")
 	return yes
+}
+
+// keepsOutNeeded tells whether the configuration kept out what a module needs: modprobe ends where the
+// command for that fails. A blacklist is about aliases, and does not.
+func (s *scene) keepsOutNeeded(name string) answer {
+	k := s.ask("what modules need")
+	needs, err := k.Dependencies(name)
+	if err != nil {
+		return unsure
+	}
+	if m, err := k.Loaded(name); err != nil || m != nil {
+		return no
+	}
+	for _, needed := range needs {
+		if m, err := k.Loaded(needed); err != nil || m != nil {
+			continue // it was not asked for
+		}
+		lines := k.Blocked(needed)
+		if !slices.ContainsFunc(lines, func(line kernel.ConfigLine) bool { return line.Install }) {
+			continue
+		}
+		if kept := s.keepsOut(needed); kept != no {
+			s.name("needing", name)
+			return kept
+		}
+	}
+	return no
 }
 
 // helperEnded gives by what signal, or with what exit status, the helper ended; ok is false where
@@ -138,23 +173,72 @@ func (s *scene) otherDidNothing(names []string) bool {
 	return true
 }
 
-// helperMissedFile: the system's modprobe failed, and modules.dep names a file that is gone.
-func helperMissedFile(s *scene) answer {
+// notTried gives the modules that answer, where the system's modprobe failed and tried none of them.
+func (s *scene) notTried() []string {
 	status, ok := s.helperEnded()
 	if !ok || status.ExitStatus() != 1 || helperTriedNothing(s) != yes {
-		return no
+		return nil
 	}
-	k := s.ask("which modules are installed")
-	if _, _, other, err := k.OtherModprobe(); err == nil && other {
-		return no
+	if _, _, other, err := s.ask("kernel.modprobe").OtherModprobe(); err == nil && other {
+		return nil
 	}
 	names, _ := s.answering(s.action.Module)
-	for _, name := range names {
+	return names
+}
+
+// helperMissedFile: the system's modprobe failed, and modules.dep names a file that is gone.
+func helperMissedFile(s *scene) answer {
+	k := s.ask("which modules are installed")
+	for _, name := range s.notTried() {
 		if gone, _, err := k.Depmod(name); err == nil && gone != "" {
 			s.name("target", name)
 			s.name("path", gone)
 			return yes
 		}
+	}
+	return no
+}
+
+// helperMissedIndex: modprobe found nothing, and its index is damaged.
+func helperMissedIndex(s *scene) answer {
+	if len(s.action.Loads) > 0 {
+		return no
+	}
+	names, err := s.answering(s.action.Module)
+	if err != nil {
+		return no
+	}
+	if len(names) == 0 {
+		return answerOf(s.indexBroken(s.action.Module))
+	}
+	status, ok := s.helperEnded()
+	return answerOf(ok && status.ExitStatus() == 1 && slices.ContainsFunc(names, s.indexBroken))
+}
+
+// helperMetBadFile: modprobe did not hand the file to the kernel, because it could not read it.
+func helperMetBadFile(s *scene) answer {
+	k := s.ask("which modules are installed")
+	for _, name := range s.notTried() {
+		file := k.FileOf(name)
+		if file == "" {
+			continue
+		}
+		info, err := os.Stat(file)
+		switch {
+		case err != nil:
+			s.name("problem", "cannot be read: "+errors.Unwrap(err).Error())
+		case info.IsDir():
+			s.name("problem", "is a directory")
+		case !info.Mode().IsRegular():
+			s.name("problem", "is not a regular file")
+		case info.Size() == 0:
+			s.name("problem", "is empty")
+		default:
+			continue
+		}
+		s.name("file", file)
+		s.name("target", name)
+		return yes
 	}
 	return no
 }
@@ -184,7 +268,7 @@ func lookHelper(s *scene) {
 	}
 }
 
-// answering gives the modules for a name or alias; none is no error. It asks once for each:
+// answering gives the modules for a name or alias; none are not an error. It asks once for each:
 // several rules want to know.
 func (s *scene) answering(alias string) ([]string, error) {
 	if known, ok := s.question.modules[alias]; ok {
@@ -254,10 +338,17 @@ func nothingAnswers(s *scene) answer {
 	if err != nil {
 		return unsure
 	}
-	if len(names) > 0 || s.blocks(s.action.Module) || s.runs(s.action.Module) {
+	if s.blocks(s.action.Module) || s.runs(s.action.Module) {
 		return no
 	}
-	if dir, exists := s.ask("the folder of modules").ModulesDir(); !exists {
+	k := s.ask("which modules are installed")
+	if slices.ContainsFunc(names, func(name string) bool { return k.FileOf(name) != "" || k.Builtin(name) }) {
+		return no
+	}
+	if len(names) > 0 && !s.aliasOfNothing(s.action.Module) {
+		return no
+	}
+	if dir, exists := s.ask("the directory of modules").ModulesDir(); !exists {
 		s.name("gone", dir)
 	}
 	return yes

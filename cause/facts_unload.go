@@ -89,7 +89,7 @@ func leaving(s *scene) answer {
 	if l.State != tracer.StateLive || *l.Refs != 0 || len(l.Holders) > 0 || !l.HasExit || a.Saw(tracer.KindFree, tracer.KindModuleFree) {
 		return no
 	}
-	if s.live {
+	if s.live && a.Ongoing == nil {
 		s.name("since", shortSpan(tracer.SinceBoot()-a.Start))
 	}
 	return yes

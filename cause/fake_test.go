@@ -24,6 +24,9 @@ type files map[string]string
 const gone = "\x00gone"
 
 // ordinary is a machine that lets everything in: no signatures wanted, no lockdown.
+// goodIndex is what modprobe looks names up in, as far as anybody but modprobe looks at it.
+const goodIndex = "\xb0\x07\xf4\x57\x00\x02\x00\x01\x20\x00\x00\x0c\x00"
+
 func ordinary() files {
 	own := hello()
 	own.Info = []string{"license=GPL", "name=own", "vermagic=" + vermagic}
@@ -48,6 +51,7 @@ func ordinary() files {
 			"0x00000015\tstrangers\tvmlinux\tEXPORT_SYMBOL\tmodule:kvm-intel,helios\n",
 		modules + "modules.builtin": "kernel/drivers/inside.ko\n",
 		modules + "modules.dep":     "kernel/own.ko:\nkernel/dep.ko:\nkernel/giver.ko:\n",
+		modules + "modules.dep.bin": goodIndex, modules + "modules.symbols.bin": goodIndex, modules + "modules.builtin.bin": goodIndex,
 		modules + "modules.symbols": "alias symbol:given giver\nalias symbol:dep_gives dep\n",
 		modules + "kernel/own.ko":   string(own.Bytes()),
 		modules + "kernel/dep.ko":   string(withExport("dep", koimage.Symbol{Name: "dep_gives", CRC: 0x20}).Bytes()),

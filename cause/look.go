@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/holders"
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -32,7 +33,7 @@ func lookFile(s *scene) {
 		mode fs.FileMode
 		text string
 	}{
-		{fs.ModeDir, "a folder"}, {fs.ModeNamedPipe, "a pipe"}, {fs.ModeSocket, "a socket"},
+		{fs.ModeDir, "a directory"}, {fs.ModeNamedPipe, "a pipe"}, {fs.ModeSocket, "a socket"},
 		{fs.ModeCharDevice, "a character device"}, {fs.ModeDevice, "a device"},
 	}
 	for _, k := range kinds {
@@ -40,13 +41,6 @@ func lookFile(s *scene) {
 			s.name("kind", k.text)
 			return
 		}
-	}
-}
-
-// lookLSM says which security modules there are to ask.
-func lookLSM(s *scene) {
-	if active := s.ask("the security modules").LSMs(); active != "" {
-		s.prove("active security modules: %s", active)
 	}
 }
 
@@ -152,7 +146,7 @@ func lookWriters(s *scene) {
 		return
 	}
 	s.question.now("who has the file open")
-	found, err := writers(s.ctx, s.action.File.Path)
+	found, err := writers(s.ctx, s.action.File)
 	for _, w := range found {
 		s.prove("open for writing: %s", w)
 	}
@@ -235,32 +229,6 @@ func lookParameter(s *scene) {
 	}
 }
 
-// lookSaid takes the module's own last words for its reason. Of a warning of the kernel's
-// with its trace, that is what stands first in it.
-func lookSaid(s *scene) {
-	var inTrace bool
-	var first string // of the trace, read from its end
-	for _, m := range slices.Backward(s.action.Messages) {
-		line := strings.TrimSpace(firstLine(m))
-		switch {
-		case strings.HasPrefix(line, "---[ end trace"):
-			inTrace = true
-			continue
-		case inTrace && strings.Contains(line, "[ cut here ]"):
-			inTrace, line = false, first
-		case inTrace:
-			first = line
-			continue
-		}
-		if strings.HasPrefix(line, "WARNING: ") || strings.Contains(line, "taints kernel") || strings.Contains(line, "module verification failed") || line == "" {
-			continue
-		}
-		s.name("said", line)
-		s.prove("it printed: %s", line)
-		return
-	}
-}
-
 // lookSize tells how much a module wanted.
 func lookSize(s *scene) {
 	if i := s.action.Image; i != nil {
@@ -304,8 +272,14 @@ func lookUsers(s *scene) {
 	var texts []string
 	for _, u := range users {
 		texts = append(texts, userText(&u))
-		s.prove("in use by %s", userText(&u))
+		switch text := userText(&u); u.LetGo {
+		case "":
+			s.prove("in use by %s", text)
+		default:
+			s.prove("in use by %s; this lets go of it: %s", text, u.LetGo)
+		}
 	}
+	s.name("letgo", letGo(users))
 	if n := len(texts); n > maxUsers {
 		texts = append(texts[:maxUsers], "…")
 	}
@@ -314,7 +288,11 @@ func lookUsers(s *scene) {
 	case err != nil:
 		s.prove("not all users could be looked for: %v", err)
 	case len(users) == 0:
-		s.prove("no open file, mount, device or socket uses it that the kernel would show: code in the kernel does")
+		s.prove("nothing that the kernel lists uses it: no open file, mount, device, socket, network setting or rule, or BPF program. Other code in the kernel does")
+	default:
+		if l := s.action.Lookup; l != nil && l.Refs != nil && int(*l.Refs) > references(users) {
+			s.prove("the kernel counted %s: a user can have several, and code that the kernel does not list can have some", cells.Plural(int(*l.Refs), "reference"))
+		}
 	}
 }
 
@@ -332,6 +310,31 @@ func lookStuck(s *scene) {
 	s.prove("the thread is %s; /proc/%d/stack shows where it waits", s.names["who"], s.action.Thread.TID)
 }
 
+// references are at least as many as the users have, each one or more.
+func references(users []holders.User) (n int) {
+	for _, u := range users {
+		if u.Holds {
+			n += max(1, u.Count)
+		}
+	}
+	return n
+}
+
+// letGo lists the commands, each once and as many as the sentence names users; the evidence has
+// them all.
+func letGo(users []holders.User) string {
+	var commands []string
+	for _, u := range users {
+		if u.LetGo != "" && !slices.Contains(commands, u.LetGo) {
+			commands = append(commands, u.LetGo)
+		}
+	}
+	if n := len(commands); n > maxUsers {
+		commands = append(commands[:maxUsers], "…")
+	}
+	return strings.Join(commands, "; ")
+}
+
 // userText says who uses a module, and how.
 func userText(u *holders.User) string {
 	text := u.Kind.String()
@@ -339,6 +342,9 @@ func userText(u *holders.User) string {
 		if word != "" {
 			text += " " + word
 		}
+	}
+	if u.On != "" {
+		text += " on " + u.On
 	}
 	if u.Path == "" && u.Device != "" {
 		text += " " + u.Device
@@ -348,6 +354,9 @@ func userText(u *holders.User) string {
 	}
 	if u.PID != 0 && u.Comm != "" {
 		text += fmt.Sprintf(" by %s[%d]", u.Comm, u.PID)
+	}
+	if u.Network != "" {
+		text += " in network namespace " + u.Network
 	}
 	return text
 }

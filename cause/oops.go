@@ -1,8 +1,11 @@
 package cause
 
 import (
-	"regexp"
+	"fmt"
 	"strings"
+
+	"github.com/kmodtrace/kmodtrace/oops"
+	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
 // place is where a thread died, as the kernel printed it.
@@ -12,39 +15,68 @@ type place struct {
 	ended    bool   // the trace is there to its end
 }
 
-var (
-	// faultLine has the instruction that failed, on x86-64 and on arm64. 0010 is the kernel's code
-	// segment: a later RIP line has the program's registers.
-	faultLine = regexp.MustCompile(`^\s*(?:RIP: 0010:|pc : )([A-Za-z_][\w.]*)\+0x[0-9a-f]+/0x[0-9a-f]+(?: \[(\w+)[^\]]*\])?`)
-	// frameLine is a caller. One with "?" is a guess: an address that lay on the stack. Newer
-	// kernels have a build ID behind the module's name.
-	frameLine = regexp.MustCompile(`^\s*[A-Za-z_][\w.]*\+0x[0-9a-f]+/0x[0-9a-f]+ \[(\w+)[^\]]*\]`)
-)
-
 // placeOf reads the first oops among what a thread printed.
 func placeOf(messages []string, module string) place {
-	var p place
-	for _, m := range messages {
-		for line := range strings.Lines(m) {
-			p.take(line, module)
+	for _, r := range oops.Split(messages).Reports {
+		if !r.Kind.Fatal() && !(r.Kind == oops.Backtrace && r.Incomplete) { // its headline may be lost
+			continue
 		}
-		if p.ended {
-			break
-		}
+		p := place{function: inWords(&r.Place), ended: !r.Incomplete}
+		p.own = module != "" && r.OfModule(module) != nil
+		return p
 	}
-	return p
+	return place{}
 }
 
-func (p *place) take(line, module string) {
-	if fault := faultLine.FindStringSubmatch(line); fault != nil && p.function == "" {
-		p.function = fault[1]
-		if fault[2] != "" {
-			p.function += " [" + fault[2] + "]"
+func inWords(f *oops.Frame) string {
+	if f.Module == "" || f.Function == "" {
+		return f.Function
+	}
+	return f.Function + " [" + f.Module + "]"
+}
+
+// maxReported bounds the warnings that are made of the kernel's reports of one action.
+const maxReported = 3
+
+// reported warns of what the kernel reported in a load or an unload. What killed the thread is the
+// cause itself.
+func reported(a *tracer.Action, s func() *scene) []Cause {
+	var list []Cause
+	more := 0
+	for _, r := range oops.Split(a.Messages).Reports {
+		switch {
+		case r.Kind == oops.Backtrace, r.Kind.Fatal() && a.Crashed:
+			continue
+		case len(list) == maxReported:
+			more++
+			continue
 		}
-		p.own = p.own || fault[2] == module
+		list = append(list, *s().reported(&r))
 	}
-	if frame := frameLine.FindStringSubmatch(line); frame != nil && frame[1] == module {
-		p.own = true
+	if more > 0 {
+		last := &list[len(list)-1]
+		last.Evidence = append(last.Evidence, fmt.Sprintf("and %d more", more))
 	}
-	p.ended = p.ended || strings.HasPrefix(strings.TrimSpace(line), "---[ end trace")
+	return list
+}
+
+func article(noun string) string {
+	if strings.ContainsRune("aeiou", rune(noun[0])) {
+		return "an " + noun
+	}
+	return "a " + noun
+}
+
+func (s *scene) reported(r *oops.Report) *Cause {
+	s.name("report", string(r.Kind))
+	s.name("what", article(r.Kind.Words()))
+	s.name("place", inWords(&r.Place))
+	s.name("source", r.Place.Source)
+	s.name("line", r.Place.Source[strings.LastIndexByte(r.Place.Source, '/')+1:])
+	s.name("said", r.Said())
+	s.prove("the kernel said: %s", r.Text)
+	if by := r.CalledBy(); by != "" {
+		s.prove("%s", by)
+	}
+	return s.say(KernelReported, sayKernelReported)
 }

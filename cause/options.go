@@ -27,7 +27,7 @@ func (s *scene) configured() bool {
 	case s.action.Thread.Comm == "insmod" || s.action.Thread.Comm == "busybox" || s.action.File == nil:
 		return false
 	}
-	dir, _ := s.ask("the folder of modules").ModulesDir()
+	dir, _ := s.ask("the directory of modules").ModulesDir()
 	if whole, err := filepath.EvalSymlinks(dir); err == nil { // the kernel's path has no link in it
 		dir = whole
 	}
@@ -41,11 +41,23 @@ func (s *scene) setBy(parameter, value string) {
 	if !s.configured() {
 		return
 	}
-	lines := s.ask("the configuration of modprobe").Options(s.fileModule(), s.action.Module)
+	lines := s.ask("the configuration of modprobe").Options(s.fileModule(), s.action.Module, s.askedFor())
 	if line := lineSetting(lines, parameter, value); line != nil {
 		s.name("config", line.Place())
 		s.prove("%s: %s", line.Place(), line.Text)
+		return
 	}
+	for _, file := range s.ask("the configuration of modprobe").Unreadable() {
+		s.prove("%s: whether it sets the parameter is not known", file)
+	}
+}
+
+// askedFor is the alias for which the kernel had the module loaded; "" where somebody else asked modprobe.
+func (s *scene) askedFor() string {
+	if r := s.action.Requester; r != nil {
+		return r.Request.Name
+	}
+	return ""
 }
 
 // lineSetting gives the last line that passes a parameter with that value.
@@ -86,7 +98,7 @@ func (s *scene) ignoredOptions() []Cause {
 	if !insmod && !s.configured() {
 		return nil
 	}
-	return ignoredOptions(s.ask("the configuration of modprobe").Options(s.fileModule(), s.action.Module), s.action.Module, insmod)
+	return ignoredOptions(s.ask("the configuration of modprobe").Options(s.fileModule(), s.action.Module, s.askedFor()), s.action.Module, insmod)
 }
 
 // ignoredOptions makes a warning of each line that is ignored; insmod passes none.

@@ -1,6 +1,10 @@
 package cause
 
 import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -48,6 +52,25 @@ func TestParameterLine(t *testing.T) {
 	}
 }
 
+// TestParameterLineUnreadable: where no line is found, what could not be read is named.
+func TestParameterLineUnreadable(t *testing.T) {
+	k := ordinary().with(files{"etc/modprobe.d/x.conf": "options hello times=y\n"}).open(t)
+	a := configuredWith("modprobe", "times=x")
+	a.Outcome, a.Stage, a.Errno, a.ErrnoName = tracer.Failed, tracer.StageParams, unix.EINVAL, "EINVAL"
+	a.Messages = said("hello: `x' invalid for parameter `times'")
+	dir, _ := k.ModulesDir()
+	root := strings.TrimSuffix(dir[:strings.Index(dir, "lib/modules")], "usr/")
+	file := filepath.Join(root, "etc/modprobe.d/unreadable.conf")
+	if err := os.Symlink("/proc/self/mem", file); err != nil {
+		t.Fatal(err)
+	}
+	e := NewExplainer(k, nil).Explain(t.Context(), a)
+	want := file + ": it cannot be read (input/output error): whether it sets the parameter is not known"
+	if e.Cause == nil || !slices.Contains(e.Cause.Evidence, want) {
+		t.Errorf("%+v lacks %q", e.Cause, want)
+	}
+}
+
 // TestOptionsIgnored: a load that goes well warns of what was not passed, and of what was and is not known.
 func TestOptionsIgnored(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -86,7 +109,7 @@ func TestOptionsIgnored(t *testing.T) {
 func TestCheckOptions(t *testing.T) {
 	k := ordinary().with(files{"etc/modprobe.d/x.conf": "options hello times=x colour=1\noptions hello2 times=x\nblacklist hello2\n"}).open(t)
 	path := file(t, "hello.ko", hello().Bytes())
-	lines := k.Options("hello", "hello")
+	lines := k.Options("hello", "hello", "")
 	v, err := Check(t.Context(), path, k, &CheckOptions{Params: kmod.Params{"colour=1", "times=x"}, Options: lines})
 	if err != nil || v.Cause == nil || len(v.Warnings) != 1 {
 		t.Fatalf("%+v, %v", v, err)

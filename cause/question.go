@@ -54,6 +54,9 @@ func (q *question) answer(ctx context.Context) *Cause {
 	if q.action.SharedWith != 0 {
 		return q.shared(ctx)
 	}
+	if q.action.Outcome == tracer.Pending && q.action.Ongoing != nil {
+		return q.ongoing(ctx)
+	}
 	q.kernel.Refresh()
 	var possible []*rule
 	for i := range q.rules {

@@ -1,11 +1,11 @@
 package cause
 
 import (
-	"regexp"
 	"slices"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/kmodtrace/kmodtrace/internal/lazyregexp"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -25,7 +25,7 @@ type when struct {
 	kind   tracer.ActionKind // of the action; zero for a load
 	stages []tracer.Stage    // in which it ended; before for none
 	errnos []unix.Errno
-	text   *regexp.Regexp // what its thread printed; groups are names
+	text   *lazyregexp.Regexp // what its thread printed; groups are names
 	fact   *fact
 	// alone says that stage and errno decide by themselves. Otherwise a rule with
 	// neither text nor fact only is a possibility.

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"regexp"
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/internal/lazyregexp"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/provenance"
@@ -71,7 +71,7 @@ func (s *scene) prove(format string, args ...any) {
 }
 
 // find looks for a message, and keeps the names that it says.
-func (s *scene) find(text *regexp.Regexp) bool {
+func (s *scene) find(text *lazyregexp.Regexp) bool {
 	for _, m := range s.action.Messages {
 		groups := text.FindStringSubmatch(m)
 		if groups == nil {

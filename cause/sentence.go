@@ -1,14 +1,15 @@
 package cause
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/kmodtrace/kmodtrace/internal/lazyregexp"
 )
 
 var (
-	optionalPart = regexp.MustCompile(`\[([^\[\]]*)\]`)
-	placeholder  = regexp.MustCompile(`\{(\w+)(?::(\w+))?\}`)
+	optionalPart = lazyregexp.New(`\[([^\[\]]*)\]`)
+	placeholder  = lazyregexp.New(`\{(\w+)(?::(\w+))?\}`)
 )
 
 // sentence fills names into a template. A part in brackets that names something

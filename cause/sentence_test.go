@@ -47,7 +47,7 @@ var hostile = []string{
 	"{module}", "[y]", "[{errno}]", "{x}", "]", "{", "{{module}}", "[[", "%s%n%!", "\x1b[31mred\x1b[0m", "a\xffb", "“ ”", strings.Repeat("[{module}", 50),
 }
 
-// TestHostileNames: whatever stands in a name, it is said as it is, and is no template.
+// TestHostileNames: a name is printed unchanged, and is never read as a template.
 func TestHostileNames(t *testing.T) {
 	k := ordinary().open(t)
 	for _, text := range hostile {

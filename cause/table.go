@@ -1,42 +1,45 @@
 package cause
 
 import (
-	"regexp"
-
 	"golang.org/x/sys/unix"
 
+	"github.com/kmodtrace/kmodtrace/internal/lazyregexp"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
 // The kernel's words. Where versions differ, each form stands here.
 var (
-	lockdownText   = regexp.MustCompile(`Lockdown: .*unsigned module loading is restricted`)
-	blacklistText  = regexp.MustCompile(`Module (\S+) is blacklisted`)
-	unsignedText   = regexp.MustCompile(`oading of unsigned module is rejected`)
-	noKeyText      = regexp.MustCompile(`oading of module with unavailable key is rejected`)
-	cryptoText     = regexp.MustCompile(`oading of module with unsupported crypto is rejected`)
-	formText       = regexp.MustCompile(`PKCS7: (?:Invalid module sig )?\(?(?P<problem>[^()]+)`)
-	magicText      = regexp.MustCompile(`Invalid ELF header magic`)
-	machineText    = regexp.MustCompile(`Invalid architecture in ELF header`)
-	vermagicText   = regexp.MustCompile(`(?:^|\s)(?P<module>[^:\s]+): version magic '(?P<theirs>[^']*)' should be '(?P<ours>[^']*)'`)
-	layoutText     = regexp.MustCompile(`(?:^|\s)(?P<module>[^:\s]+): disagrees about version of symbol module_layout`)
-	structSizeText = regexp.MustCompile(`section size must match the kernel's built struct module size`)
-	unknownSymbol  = regexp.MustCompile(`Unknown symbol (?P<symbol>\S+) \(err -2\)`)
-	bothText       = regexp.MustCompile(`module using GPL-only symbols uses symbols? (?P<symbol>\S+) from proprietary module (?P<owner>[^.\s]+)`)
-	inheritText    = regexp.MustCompile(`uses symbols? (?P<symbol>\S+) from proprietary module (?P<owner>[^,\s]+), inheriting taint`)
-	versionText    = regexp.MustCompile(`disagrees about version of symbol (?P<symbol>\S+)`)
-	namespaceText  = regexp.MustCompile(`uses symbol \(?(?P<symbol>[^\s)]+)\)? from namespace (?P<namespace>\S+), but does not import it`)
-	duplicateText  = regexp.MustCompile(`exports duplicate symbol (?P<symbol>\S+) \(owned by (?P<owner>[^)]+)\)`)
-	waitingText    = regexp.MustCompile(`gave up waiting for init of module (?P<owner>[^.\s]+)`)
-	parameterText  = regexp.MustCompile("[`'](?P<value>.*)' (?P<how>invalid|too large) for parameter [`'](?P<parameter>[^']*)'")
-	ignoredText    = regexp.MustCompile(`unknown parameter '(?P<parameter>[^']*)' ignored`)
-	badLicence     = regexp.MustCompile(`module license '(?P<licence>[^']*)' taints kernel`)
-	damageText     = regexp.MustCompile(`(?P<problem>(?:Invalid ELF|ELF Spec violation|Section \d+|module has no symbols|No module found in object|Only one \.|Module len|has an invalid|Unknown rel|overflow in relocation|Skipping invalid reloc|Skip non-ALLOC|please compile with|\.gnu\.linkonce\.this_module|Module has invalid ELF|section header|Invalid relocation|Could not find this_module).*)`)
-	oopsText       = regexp.MustCompile(`(?P<oops>(?:BUG: |kernel BUG at |Oops|general protection fault|invalid opcode|divide error|stack segment|Unable to handle kernel |Internal error: |int3: |double fault|unexpected ).*)`)
-	decompressText = regexp.MustCompile(`(?P<problem>(?:decompression failed|failed to decompress|not an? \S+ compressed|Failed to initialize|ZSTD-compressed data|Can't initialize ZSTD|.*decompressor).*)`)
-	builtInText    = regexp.MustCompile(`module is already loaded`)
-	vmapText       = regexp.MustCompile(`(?:vmap allocation|vmalloc_node_range) for size (?P<bytes>\d+) failed`)
-	perCPUText     = regexp.MustCompile(`Could not allocate (?P<percpu>\d+) bytes percpu data`)
+	lockdownText   = lazyregexp.New(`Lockdown: .*unsigned module loading is restricted`)
+	blacklistText  = lazyregexp.New(`Module (\S+) is blacklisted`)
+	unsignedText   = lazyregexp.New(`oading of unsigned module is rejected`)
+	noKeyText      = lazyregexp.New(`oading of module with unavailable key is rejected`)
+	cryptoText     = lazyregexp.New(`oading of module with unsupported crypto is rejected`)
+	formText       = lazyregexp.New(`PKCS7: (?:Invalid module sig )?\(?(?P<problem>[^()]+)`)
+	magicText      = lazyregexp.New(`Invalid ELF header magic`)
+	machineText    = lazyregexp.New(`Invalid architecture in ELF header`)
+	vermagicText   = lazyregexp.New(`(?:^|\s)(?P<module>[^:\s]+): version magic '(?P<theirs>[^']*)' should be '(?P<ours>[^']*)'`)
+	layoutText     = lazyregexp.New(`(?:^|\s)(?P<module>[^:\s]+): disagrees about version of symbol module_layout`)
+	structSizeText = lazyregexp.New(`section size must match the kernel's built struct module size`)
+	unknownSymbol  = lazyregexp.New(`Unknown symbol (?P<symbol>\S+) \(err -2\)`)
+	bothText       = lazyregexp.New(`module using GPL-only symbols uses symbols? (?P<symbol>\S+) from proprietary module (?P<owner>[^.\s]+)`)
+	inheritText    = lazyregexp.New(`uses symbols? (?P<symbol>\S+) from proprietary module (?P<owner>[^,\s]+), inheriting taint`)
+	versionText    = lazyregexp.New(`disagrees about version of symbol (?P<symbol>\S+)`)
+	namespaceText  = lazyregexp.New(`uses symbol \(?(?P<symbol>[^\s)]+)\)? from namespace (?P<namespace>\S+), but does not import it`)
+	duplicateText  = lazyregexp.New(`exports duplicate symbol (?P<symbol>\S+) \(owned by (?P<owner>[^)]+)\)`)
+	waitingText    = lazyregexp.New(`gave up waiting for init of module (?P<owner>[^.\s]+)`)
+	parameterText  = lazyregexp.New("[`'](?P<value>.*)' (?P<how>invalid|too large) for parameter [`'](?P<parameter>[^']*)'")
+	ignoredText    = lazyregexp.New(`unknown parameter '(?P<parameter>[^']*)' ignored`)
+	badLicence     = lazyregexp.New(`module license '(?P<licence>[^']*)' taints kernel`)
+	damageText     = lazyregexp.New(`(?P<problem>(?:Invalid ELF|ELF Spec violation|Section \d+|module has no symbols|No module found in object|Only one \.|Module len|has an invalid|Unknown rel|overflow in relocation|Skipping invalid reloc|Skip non-ALLOC|please compile with|\.gnu\.linkonce\.this_module|Module has invalid ELF|section header|Invalid relocation|Could not find this_module).*)`)
+	oopsText       = lazyregexp.New(`(?P<oops>(?:BUG: |kernel BUG at |Oops|general protection fault|invalid opcode|divide error|stack segment|Unable to handle kernel |Internal error: |int3: |double fault|unexpected ).*)`)
+	decompressText = lazyregexp.New(`(?P<problem>(?:decompression failed|failed to decompress|not an? \S+ compressed|Failed to initialize|ZSTD-compressed data|Can't initialize ZSTD|.*decompressor).*)`)
+	typesText      = lazyregexp.New(`failed to validate module \[(?P<module>[^\]]*)\] BTF: (?P<problem>-?\d+)`)
+	keptOutText    = lazyregexp.New(`livepatch: patch '(?P<patch>[^']*)' failed for module '(?P<object>[^']*)', refusing to load module`)
+	livepatchText  = lazyregexp.New(`livepatch: (?P<problem>symbol '[^']*' not found in symbol table|unresolvable ambiguity for symbol '[^']*'.*|symbol position \d+ for symbol '[^']*' .*|kernel does not support .*|.*not compatible with the already installed livepatches.*|failed to .*)`)
+	noLivepatch    = lazyregexp.New(`(?:^|\s)(?P<module>[^:\s]+): module is marked as livepatch module, but livepatch support is disabled`)
+	builtInText    = lazyregexp.New(`module is already loaded`)
+	vmapText       = lazyregexp.New(`(?:vmap allocation|vmalloc_node_range) for size (?P<bytes>\d+) failed`)
+	perCPUText     = lazyregexp.New(`Could not allocate (?P<percpu>\d+) bytes percpu data`)
 )
 
 var (
@@ -52,6 +55,7 @@ var (
 	toRead     = []tracer.Stage{before, tracer.StageRead}
 	toVerify   = []tracer.Stage{before, tracer.StageRead, tracer.StageVerify}
 	ofImage    = []tracer.Stage{tracer.StageVerify, tracer.StageResolve, tracer.StageRelocate, tracer.StageFinalize}
+	atFinalize = []tracer.Stage{tracer.StageFinalize}
 	toFinal    = []tracer.Stage{tracer.StageResolve, tracer.StageRelocate, tracer.StageFinalize}
 )
 
@@ -107,9 +111,9 @@ func loadRules() []rule {
 
 		// While they are read.
 		{code: LSMDenied, when: when{fact: factOf("the LSM hook {hook} answered {errno}", denied)},
-			say: "a security module refused {file} at {hook}", look: lookLSM},
+			say: sayDenied, look: lookLSM},
 		{code: LSMDenied, when: when{stages: atRead, errnos: errnos(unix.EPERM, unix.EACCES)},
-			say: "a security module refused {file}", look: lookLSM},
+			say: sayDenied, look: lookLSM},
 		{code: CompressionUnsupported, when: when{stages: atRead, text: decompressText, fact: factOf("the call asked for decompression, and no image came of it", toldCompressed)},
 			say: "{file}: the compression is damaged, or not the one that this kernel undoes[ ({problem})]", look: lookDecompression},
 
@@ -140,6 +144,8 @@ func loadRules() []rule {
 			say: sayWrongMachine, look: lookMachine},
 		{code: Blacklisted, when: when{stages: atVerify, errnos: errnos(unix.EPERM), text: blacklistText, fact: factOf("module_blacklist= on the kernel's command line has it", blacklisted)},
 			say: sayBlacklisted},
+		{code: LivepatchUnsupported, when: when{stages: atVerify, errnos: errnos(unix.ENOEXEC), text: noLivepatch, fact: factOf("its .modinfo has livepatch=Y", livepatchUnknown)},
+			say: sayNoLivepatch},
 		{code: ModuleLayout, when: when{stages: atVerify, errnos: errnos(unix.ENOEXEC), text: structSizeText},
 			say: sayOtherStruct, look: lookStruct},
 		{code: ModuleLayout, when: when{stages: atVerify, errnos: errnos(unix.ENOEXEC), text: layoutText},
@@ -158,7 +164,7 @@ func loadRules() []rule {
 			say: sayBoth, look: lookBoth},
 		{code: SymbolProprietary, when: when{stages: atResolve, errnos: errnos(unix.ENOENT), fact: factOf("{gpl} is for GPL-compatible modules only", inheritedTaint)},
 			say: sayBoth},
-		{code: DependencyOutdated, when: when{stages: atResolve, errnos: errnos(unix.ENOENT, unix.EINVAL), fact: factOf("{owner} is loaded with {loaded}; {installed} has {build}, and its {symbol} fits", outdatedOwner)},
+		{code: DependencyOutdated, next: nextOutdated, when: when{stages: atResolve, errnos: errnos(unix.ENOENT, unix.EINVAL), fact: factOf("{owner} is loaded with {loaded}; {installed} has {build}, and its {symbol} fits", outdatedOwner)},
 			say: sayOutdated},
 		{code: SymbolGPLOnly, when: when{stages: atResolve, errnos: errnos(unix.ENOENT), fact: factOf("the symbol is exported for GPL-compatible modules, and this one's licence is \"{licence}\"", gplOnly)},
 			say: sayGPLOnly, look: lookOwner},
@@ -178,11 +184,21 @@ func loadRules() []rule {
 		{code: SymbolDuplicate, when: when{stages: toFinal, errnos: errnos(unix.ENOEXEC), text: duplicateText},
 			say: saySymbolTwice},
 
+		// Others are told that it is complete.
+		{code: LivepatchMismatch, when: when{stages: atFinalize, text: keptOutText},
+			say: sayKeptOut, look: lookLivepatch},
+		{code: BTFInvalid, when: when{stages: atFinalize, text: typesText},
+			say: sayBadTypes, look: lookTypes},
+		{code: NotifierRefused, when: when{stages: atFinalize, fact: factOf("the chain of {callbacks} callbacks that are told of a complete module answered {returned}", refusedByCallback)},
+			say: sayNotifier, look: lookCallback},
+
 		// Its own code.
 		{code: ParameterInvalid, when: when{stages: atParams, text: parameterText},
 			say: sayParameterInvalid, look: lookParameter},
 		{code: BuiltIn, when: when{stages: []tracer.Stage{tracer.StageSysfs}, errnos: errnos(unix.EINVAL), text: builtInText},
 			say: "{module} is part of this kernel's image already"},
+		{code: LivepatchMismatch, when: when{stages: atInit, errnos: errnos(unix.EINVAL, unix.ENOENT, unix.ENOSYS, unix.ENODEV, unix.EOPNOTSUPP), text: livepatchText},
+			say: sayLivepatch},
 		{code: InitRefused, when: when{stages: atInit, fact: factOf("its own init returned {returned}[, of which the kernel made {turned}]", initResult)},
 			say: "its own init returned {returned}[: \"{said}\"]", look: lookSaid},
 		{code: InitRefused, when: when{stages: atInit}, // the hook on its return is missing
@@ -221,12 +237,12 @@ func unloadRules() []rule {
 			when{errnos: errnos(unix.ENOENT), fact: factOf("the kernel found no module of that name", notBuiltIn)}, lookCalled),
 		unload(HeldByModules, "{holders} {holders:use} {module}",
 			when{errnos: errnos(unix.EAGAIN), fact: factOf("the kernel's list of modules that depend on it: {holders}", heldByModules)}, nil),
-		unload(HeldByReferences, "{count} {count:hold} {module}[: {users}]",
-			when{errnos: errnos(unix.EAGAIN), fact: factOf("the kernel counted {count}, and no module that depends on it", heldByReferences)}, lookUsers),
+		{code: HeldByReferences, say: "{count} {count:hold} {module}[: {users}]", next: sayLetGo + nextOf(HeldByReferences), look: lookUsers,
+			when: when{kind: tracer.Unload, errnos: errnos(unix.EAGAIN), fact: factOf("the kernel counted {count}, and no module that depends on it", heldByReferences)}},
 		unload(NotLive, "{module} is not live: {state}", when{errnos: errnos(unix.EBUSY), fact: factOf("the kernel found it in another state than live", notLive)}, nil),
 		unload(NoExit, "{module} has no exit function: it cannot be unloaded",
 			when{errnos: errnos(unix.EBUSY), fact: factOf("the kernel found it live, with an init and without an exit", noExit)}, nil),
-		unload(ExitStuck, "the exit of {module} has not come back[ for {since}]",
+		unload(ExitStuck, sayExitStuck,
 			when{fact: factOf("the kernel let it go and has not freed it", leaving)}, lookStuck),
 		unload(Interrupted, "{who} got a signal while it waited", when{errnos: errnos(unix.EINTR, tracer.ERESTARTSYS), alone: true}, nil),
 	}
@@ -249,11 +265,13 @@ func requestRules() []rule {
 		request(LoadFailed, "{tried} was tried for {module} and failed: {inner}", when{fact: factOf("its helper made a load that failed", aLoadFailed)}, nil),
 		request(HelperFailed, sayHelperKilled, when{fact: factOf("its helper was killed by {signal}", helperKilled)}, lookHelper),
 		request(HelperFailed, sayHelperFailed, when{fact: factOf("modprobe exits with status 0 or 1 only", helperExitedOddly)}, lookHelper),
-		request(BlockedByConfig, "the configuration of modprobe blocks[ {blocked}][ (for {module})]: {config}",
+		request(BlockedByConfig, "the configuration of modprobe blocks[ {blocked}][, which {needing} needs][ (for {module})]: {config}",
 			when{fact: factOf("every module for it is blocked", configBlocks)}, nil),
-		request(NothingProvides, "no installed module answers to {module}[: {gone} is not there]",
-			when{fact: factOf("modprobe knows no module for it, and its helper loaded none", nothingAnswers)}, nil),
 		request(DepmodStale, sayStaleGone, when{fact: factOf("its helper tried no load", helperMissedFile)}, nil),
+		request(DepmodStale, sayIndexBroken, when{fact: factOf("modprobe knows no module for it", helperMissedIndex)}, nil),
+		request(NothingProvides, "no installed module answers to {module}[: {gone} is not there][: it stands for {missing}, by {config}, and no installed module is called so]",
+			when{fact: factOf("modprobe knows no module for it, and its helper loaded none", nothingAnswers)}, nil),
+		request(FileUnreadable, "{file}, which modprobe takes for {target}, {problem}", when{fact: factOf("its helper tried no load", helperMetBadFile)}, nil),
 		request(HelperFailed, sayHelperFailed, when{fact: factOf("its helper tried no load, although {modules} would answer", helperTriedNothing)}, lookHelper),
 	}
 }

@@ -12,10 +12,11 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/modname"
 	"github.com/kmodtrace/kmodtrace/internal/procfs"
+	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// unloader finds the process that waits in delete_module for a module to leave; empty where none
-// is found, or this process may not look.
+// unloader finds the process that waits in delete_module for a module to leave, and since when there is
+// that process; empty where none is found, or this process may not look.
 func unloader(module string) string {
 	files, _ := filepath.Glob("/proc/[0-9]*/syscall") // main threads: rmmod and modprobe have no other
 	for _, file := range files {
@@ -28,7 +29,11 @@ func unloader(module string) string {
 		if err != nil || modname.Normal(textOf(filepath.Join(dir, "mem"), int64(address))) != module {
 			continue
 		}
-		return fmt.Sprintf("%s[%s]", procfs.FirstLine(filepath.Join(dir, "comm")), filepath.Base(dir))
+		who := fmt.Sprintf("%s[%s]", procfs.FirstLine(filepath.Join(dir, "comm")), filepath.Base(dir))
+		if start, ok := procfs.Started(procfs.FirstLine(filepath.Join(dir, "stat"))); ok {
+			who += ", which was started " + shortSpan(tracer.SinceBoot()-start) + " ago"
+		}
+		return who
 	}
 	return ""
 }

@@ -4,7 +4,7 @@ package examples
 
 import "embed"
 
-// Hello is the folder hello: a module that says hello and goodbye.
+// Hello is the directory hello: a module that says hello and goodbye.
 //
 //go:embed hello/hello.c hello/Makefile
 var Hello embed.FS

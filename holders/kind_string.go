@@ -18,11 +18,23 @@ func _() {
 	_ = x[CryptoAlgorithm-8]
 	_ = x[NetworkDevice-9]
 	_ = x[HolderModule-10]
+	_ = x[IOScheduler-11]
+	_ = x[Swap-12]
+	_ = x[MapperTarget-13]
+	_ = x[CongestionControl-14]
+	_ = x[QueueingDiscipline-15]
+	_ = x[TrafficFilter-16]
+	_ = x[TrafficAction-17]
+	_ = x[NftablesRule-18]
+	_ = x[NftablesChain-19]
+	_ = x[IPTablesRule-20]
+	_ = x[IPVSService-21]
+	_ = x[BPFProgram-22]
 }
 
-const _Kind_name = "open fileblock devicesocketfile on an unmounted file systemmountloop deviceprotocolcrypto algorithmnetwork devicemodule"
+const _Kind_name = "open fileblock devicesocketfile on an unmounted file systemmountloop deviceprotocolcrypto algorithmnetwork devicemoduleI/O schedulerswapdevice-mapper targetdefault congestion controlqueueing disciplinetraffic control filtertraffic control actionnftables rulenftables chainiptables ruleIPVS serviceBPF program"
 
-var _Kind_index = [...]uint8{0, 9, 21, 27, 59, 64, 75, 83, 99, 113, 119}
+var _Kind_index = [...]uint16{0, 9, 21, 27, 59, 64, 75, 83, 99, 113, 119, 132, 136, 156, 182, 201, 223, 245, 258, 272, 285, 297, 308}
 
 func (i Kind) String() string {
 	idx := int(i) - 1

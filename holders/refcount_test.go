@@ -17,7 +17,7 @@ func TestRefCount(t *testing.T) {
 		t.Errorf("not there: %v", err)
 	}
 	if _, err := refCount(root, "c"); err == nil {
-		t.Error("a count that is no number")
+		t.Error("a count that is not a number")
 	}
 	if _, err := refCount(root, "../module/a"); err == nil {
 		t.Error("a path is a name")

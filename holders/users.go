@@ -22,16 +22,28 @@ type Kind uint8
 
 // The kinds of users.
 const (
-	OpenFile        Kind = iota + 1 // open file
-	OpenBlockDevice                 // block device
-	OpenSocket                      // socket
-	FileOnMount                     // file on an unmounted file system
-	Mounted                         // mount
-	LoopDevice                      // loop device
-	Protocol                        // protocol
-	CryptoAlgorithm                 // crypto algorithm
-	NetworkDevice                   // network device
-	HolderModule                    // module
+	OpenFile           Kind = iota + 1 // open file
+	OpenBlockDevice                    // block device
+	OpenSocket                         // socket
+	FileOnMount                        // file on an unmounted file system
+	Mounted                            // mount
+	LoopDevice                         // loop device
+	Protocol                           // protocol
+	CryptoAlgorithm                    // crypto algorithm
+	NetworkDevice                      // network device
+	HolderModule                       // module
+	IOScheduler                        // I/O scheduler
+	Swap                               // swap
+	MapperTarget                       // device-mapper target
+	CongestionControl                  // default congestion control
+	QueueingDiscipline                 // queueing discipline
+	TrafficFilter                      // traffic control filter
+	TrafficAction                      // traffic control action
+	NftablesRule                       // nftables rule
+	NftablesChain                      // nftables chain
+	IPTablesRule                       // iptables rule
+	IPVSService                        // IPVS service
+	BPFProgram                         // BPF program
 )
 
 // MarshalText gives the name that [UserKind.String] gives.
@@ -63,7 +75,14 @@ type User struct {
 	Device string `json:"device,omitempty"`
 	// Name is that of the network device, protocol, algorithm or module.
 	Name string `json:"name,omitempty"`
-	// Count is how many: sockets of a protocol, users of an algorithm.
+	// On is what it is set on: a disk, a network device, a table and chain.
+	On string `json:"on,omitempty"`
+	// Network is the network namespace that it is in, where that is another than ours: its
+	// file, to be entered by (nsenter --net=FILE).
+	Network string `json:"network_namespace,omitempty"`
+	// LetGo is a command that lets go of the module, where one alone does.
+	LetGo string `json:"let_go,omitempty"`
+	// Count is how many: sockets of a protocol, users of an algorithm, rules.
 	Count int `json:"count,omitempty"`
 	// Detail is what else there is to know, for people.
 	Detail string `json:"detail,omitempty"`
@@ -72,7 +91,7 @@ type User struct {
 // Options change how [Find] looks. The zero value, and nil, are the
 // default.
 type Options struct {
-	// Root is the folder that holds proc, sys and lib; empty for /. With any other
+	// Root is the directory that holds proc, sys and lib; empty for /. With any other
 	// the running kernel's open files are not asked for.
 	Root string
 	// FileSystemModule gives the module of a type of file system, or nothing; nil

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/kmodtrace/kmodtrace/internal/modname"
 	"github.com/kmodtrace/kmodtrace/internal/wire"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -122,7 +123,6 @@ func unescapeMount(s string) string {
 // types tells whether a type of file system is the module's. Each type is looked
 // up once, and the table of aliases only when a name does not tell.
 func (s *textSources) types() func(string) bool {
-	var aliases map[string]bool
 	answers := make(map[string]bool)
 	ask := func(fsType string) bool {
 		fsType, _, _ = strings.Cut(fsType, ".") // fuse.sshfs
@@ -132,10 +132,7 @@ func (s *textSources) types() func(string) bool {
 		case s.is(fsType):
 			return true
 		}
-		if aliases == nil {
-			aliases = s.typeAliases()
-		}
-		return aliases[fsType]
+		return s.serves("fs-" + fsType)
 	}
 	return func(fsType string) bool {
 		answer, known := answers[fsType]
@@ -147,21 +144,27 @@ func (s *textSources) types() func(string) bool {
 	}
 }
 
-// typeAliases reads the types that the module serves: "alias fs-iso9660 isofs".
-// Where the table cannot be read, names have to do.
-func (s *textSources) typeAliases() map[string]bool {
-	types := make(map[string]bool)
+// serves tells whether an alias is one of the module's: "alias fs-iso9660 isofs". Where the table
+// cannot be read, names have to do.
+func (s *textSources) serves(alias string) bool {
+	if s.aliases == nil {
+		s.aliases = s.readAliases()
+	}
+	return s.aliases[modname.Normal(alias)]
+}
+
+func (s *textSources) readAliases() map[string]bool {
+	aliases := make(map[string]bool)
 	release, err := tracer.Release()
 	if err != nil {
-		return types
+		return aliases
 	}
 	_ = s.lines(func(line string) {
-		alias, ok := strings.CutPrefix(line, "alias fs-")
-		if fields := strings.Fields(alias); ok && len(fields) == 2 && s.is(fields[1]) {
-			types[fields[0]] = true
+		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "alias" && s.is(fields[2]) {
+			aliases[modname.Normal(fields[1])] = true
 		}
 	}, "lib/modules", filepath.Base(release), "modules.alias")
-	return types
+	return aliases
 }
 
 // disks tells whether a mounted device, by its numbers, is of a disk that a driver
@@ -178,7 +181,7 @@ func (s *textSources) disks() func(string) bool {
 	}
 }
 
-// diskModule reads the module from the disk's driver. A partition's folder is in
+// diskModule reads the module from the disk's driver. A partition's directory is in
 // its disk's. Disks of loop have no driver.
 func (s *textSources) diskModule(device string) string {
 	if strings.ContainsAny(device, "/.") {
@@ -196,5 +199,7 @@ func (s *textSources) diskModule(device string) string {
 			return "loop"
 		}
 	}
-	return ""
+	major, _, _ := strings.Cut(device, ":")
+	names, _ := s.majors()
+	return names[major]
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// fakeRoot is a folder with these files; those whose text begins with "-> " are
+// fakeRoot is a directory with these files; those whose text begins with "-> " are
 // links.
 func fakeRoot(t *testing.T, files map[string]string) string {
 	t.Helper()
@@ -80,6 +80,21 @@ func busyRoot(t *testing.T) string {
 			"name         : gcm(aes)\ndriver       : gcm_base\nmodule       : gcm\nrefcnt       : 1\n\n" +
 			"name         : sha256\nmodule       : kernel\nrefcnt       : 9\n",
 
+		"proc/swaps":                      "Filename\tType\tSize\tUsed\tPriority\n/dev/zram0 partition 65532 0 100\n/dev/vda2 partition 65532 0 100\n/swap\\040file file 1 0 -2\n",
+		"proc/devices":                    "Character devices:\n252 zram\n\nBlock devices:\n  7 loop\n252 zram\n253 virtblk\n",
+		"sys/class/block/zram0/dev":       "252:0\n",
+		"sys/dev/block/252:0":             "-> ../../block/zram0",
+		"sys/block/zram0/queue/scheduler": "none\n",
+		"sys/block/vda/queue/scheduler":   "none mq-deadline [kyber]\n",
+		"sys/block/sda/queue/scheduler":   "[mq-deadline] none\n",
+		"sys/block/sdb/queue/scheduler":   "none [bfq\n",
+
+		"proc/sys/net/ipv4/tcp_congestion_control":           "bbr\n",
+		"proc/sys/net/ipv4/tcp_available_congestion_control": "reno cubic bbr\n",
+		"proc/sys/net/core/default_qdisc":                    "cake\n",
+		"proc/thread-self/net/ip_vs": "IP Virtual Server version 1.2.1 (size=4096)\nProt LocalAddress:Port Scheduler Flags\n  -> RemoteAddress:Port Forward Weight ActiveConn InActConn\n" +
+			"TCP  0A000001:0050 rr  \n  -> 0A000002:0050      Masq    1      0          0         \nFWM  00000007 wlc persistent 300 FFFFFFFF\nUDP  [fd00:0000:0000:0000:0000:0000:0000:0001]:0035 rr \n",
+
 		"sys/class/net/eth0/device/driver/module": "-> ../../../../module/virtio_net",
 		"sys/class/net/br0/uevent":                "DEVTYPE=bridge\nINTERFACE=br0\n",
 		"sys/class/net/lo/uevent":                 "INTERFACE=lo\n",
@@ -105,8 +120,19 @@ func TestFindUsersInText(t *testing.T) {
 		"gcm":           {},
 		"virtio_net":    {{Kind: NetworkDevice, Name: "eth0", Detail: "goes with the module"}},
 		"bridge":        {{Kind: NetworkDevice, Name: "br0", Detail: "goes with the module"}},
-		"xfs":           {},
-		"nosuch":        {},
+		"zram":          {{Kind: Swap, Holds: true, Path: "/dev/zram0", Device: "252:0", LetGo: "swapoff /dev/zram0"}},
+		"kyber_iosched": {{Kind: IOScheduler, Holds: true, Name: "kyber", On: "vda", LetGo: "echo none >/sys/block/vda/queue/scheduler"}},
+		"mq_deadline":   {{Kind: IOScheduler, Holds: true, Name: "mq-deadline", On: "sda", LetGo: "echo none >/sys/block/sda/queue/scheduler"}},
+		"bfq":           {},
+		"tcp_bbr":       {{Kind: CongestionControl, Holds: true, Name: "bbr", LetGo: "sysctl -w net.ipv4.tcp_congestion_control=cubic"}},
+		"sch_cake":      {{Kind: QueueingDiscipline, Holds: true, Name: "cake", On: "new network devices", LetGo: "sysctl -w net.core.default_qdisc=pfifo_fast"}},
+		"ip_vs_rr": {
+			{Kind: IPVSService, Holds: true, Name: "rr", On: "TCP 10.0.0.1:80", LetGo: "ipvsadm -D -t 10.0.0.1:80"},
+			{Kind: IPVSService, Holds: true, Name: "rr", On: "UDP [fd00:0000:0000:0000:0000:0000:0000:0001]:53", LetGo: "ipvsadm -D -u [fd00:0000:0000:0000:0000:0000:0000:0001]:53"},
+		},
+		"ip_vs_wlc": {{Kind: IPVSService, Holds: true, Name: "wlc", On: "FWM 7", LetGo: "ipvsadm -D -f 7"}},
+		"xfs":       {},
+		"nosuch":    {},
 	} {
 		users, err := Find(module, &Options{Root: root})
 		if !errors.Is(err, ErrOpenFiles) {
@@ -130,7 +156,7 @@ func TestFindUsersByGivenTypes(t *testing.T) {
 	}
 }
 
-// TestFindUsersNowhere: a machine that shows nothing is no error of its own.
+// TestFindUsersNowhere: a machine that shows nothing is not an error of its own.
 func TestFindUsersNowhere(t *testing.T) {
 	users, err := Find("loop", &Options{Root: t.TempDir()})
 	if len(users) != 0 || err == nil || err.Error() != ErrOpenFiles.Error() {
@@ -152,7 +178,9 @@ func TestFindUsersHostile(t *testing.T) {
 		root := fakeRoot(t, map[string]string{
 			"proc/self/mountinfo": text, "proc/net/protocols": text, "proc/crypto": text,
 			"sys/class/net/a/uevent": text, "sys/block/loop0/loop/backing_file": "",
-			"sys/module/evil": text, "proc/1/mountinfo/folder": text,
+			"sys/module/evil": text, "proc/1/mountinfo/directory": text,
+			"proc/swaps": text, "proc/devices": text, "proc/thread-self/net/ip_vs": text, "sys/block/loop0/queue/scheduler": text,
+			"proc/sys/net/ipv4/tcp_congestion_control": text, "proc/sys/net/core/default_qdisc": text,
 		})
 		users, err := Find("evil", &Options{Root: root})
 		if len(users) != 0 || err == nil {

@@ -20,6 +20,7 @@ import (
 type textSources struct {
 	root, module string
 	resolve      func(fsType string) string
+	aliases      map[string]bool // of the module; nil until they are asked for
 }
 
 // all asks each of them. A file that is not there has nothing to tell: a kernel
@@ -28,7 +29,7 @@ func (s *textSources) all() ([]User, error) {
 	var users []User
 	var errs []error
 	for _, source := range []func() ([]User, error){
-		s.holders, s.mounts, s.loopDevices, s.protocols, s.crypto, s.networkDevices,
+		s.holders, s.mounts, s.swaps, s.loopDevices, s.schedulers, s.targets, s.protocols, s.networks, s.crypto, s.programs, s.networkDevices,
 	} {
 		found, err := source()
 		users = append(users, found...)

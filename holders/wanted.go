@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/rlimit"
+	"github.com/kmodtrace/kmodtrace/internal/memory"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -26,10 +26,7 @@ func loadWanted(spec *ebpf.CollectionSpec, module string) (*ebpf.Collection, err
 	if err := spec.Variables[refsVarWantedName].Set(name); err != nil {
 		return nil, fmt.Errorf("set module name: %w", err)
 	}
-	// 5.10 accounts BPF memory to RLIMIT_MEMLOCK.
-	if err := rlimit.RemoveMemlock(); err != nil {
-		return nil, fmt.Errorf("remove memory lock limit: %w", err)
-	}
+	memory.AllowLocked()
 	coll, err := ebpf.NewCollection(spec)
 	if err != nil {
 		return nil, fmt.Errorf("load programs: %w", err)

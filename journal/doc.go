@@ -28,7 +28,7 @@
 // [Reader.Verify] says which one it is.
 //
 // The chain has no secret. Who may write the file may also compute all hashes anew
-// from some record on, or cut off its end and mend what is kept apart. That is found
+// from some record on, or cut off its end and fix what is kept apart. That is found
 // by an [Anchor]: the number of records, the last hash and the time, which the service
 // writes to the system log now and then, where others keep it. What an anchor covers
 // cannot be rewritten any more; what came after the last anchor can be. Nor does it

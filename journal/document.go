@@ -36,7 +36,7 @@ func (r *Record) Document() Document {
 	body := bytes.ToValidUTF8(r.Body, []byte("\uFFFD"))
 	isObject := len(body) > 0 && body[0] == '{' && json.Valid(body)
 	switch {
-	case isObject && r.Kind != KindAction:
+	case isObject && !r.Kind.ofAction():
 		d.Note = upgraded(body)
 	case isObject && tellsAction(body):
 		d.Action = upgraded(body)

@@ -30,6 +30,8 @@ type Filter struct {
 	Since, Until time.Time
 	// From and Through bound the number; no bound if zero.
 	From, Through int64
+	// Final leaves out each [KindPending] of an action that has ended since: its KindAction is there.
+	Final bool
 	// OldestFirst turns the order, which is that of appending.
 	OldestFirst bool
 	// Limit is how many to give at most; all if zero.
@@ -234,6 +236,10 @@ func narrowest(ctx context.Context, q querier, terms []term, seqs seqRange) (str
 	return best, nil
 }
 
+// stillPending leaves out what is pending and was followed by its end.
+const stillPending = `NOT (record.kind = 'pending' AND EXISTS (
+  SELECT 1 FROM record AS ended WHERE ended.id = substr(record.id, 1, length(record.id) - ?) AND ended.kind = 'action'))`
+
 // statement asks for what fits: the columns of records, or only their numbers.
 func (f *Filter) statement(what string, terms []term, index string, seqs seqRange) (string, []any) {
 	where := []string{"seq BETWEEN ? AND ?"}
@@ -244,6 +250,9 @@ func (f *Filter) statement(what string, terms []term, index string, seqs seqRang
 	if len(f.Kinds) > 1 && !f.onlyGaps() {
 		t := f.kinds()
 		where, args = append(where, t.where), append(args, t.args...)
+	}
+	if f.Final {
+		where, args = append(where, stillPending), append(args, len(PendingSuffix))
 	}
 	if !f.Since.IsZero() {
 		where, args = append(where, "time >= ?"), append(args, nanos(f.Since, 0))

@@ -169,7 +169,9 @@ func (r *Reader) inOneView(ctx context.Context, fn func(querier) error) (err err
 	if _, err := sqlite.Limit(c, sqlite3.SQLITE_LIMIT_LENGTH, largest); err != nil {
 		return err
 	}
-	if _, err := c.ExecContext(ctx, "BEGIN"); err != nil {
+	// What is begun has a known end: a BEGIN that is cancelled gives an error, and has begun all
+	// the same. It waits for nothing.
+	if _, err := c.ExecContext(context.WithoutCancel(ctx), "BEGIN"); err != nil {
 		return err
 	}
 	defer func() {

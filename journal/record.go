@@ -13,11 +13,15 @@ import (
 // Kind says what a record is.
 type Kind string
 
-// The kinds of records. All but the first four are gaps: they tell what the journal
+// The kinds of records. All but the first five are gaps: they tell what the journal
 // does not show, and why.
 const (
 	// KindAction: an attempt to load, unload or request a module.
 	KindAction Kind = "action"
+	// KindPending: an attempt that had not ended when this was recorded, because it lasts. When
+	// it has, a KindAction follows, whose ID is this one without [PendingSuffix]; where there is
+	// none, the machine or the watching ended before. [Filter.Final] leaves out what has ended.
+	KindPending Kind = "pending"
 	// KindInventory: all modules that are loaded were looked at. Count of them follow,
 	// each a KindPresent. [Journal.AppendInventory] writes both.
 	KindInventory Kind = "inventory"
@@ -56,15 +60,21 @@ const (
 // Kinds gives all kinds, in the order in which they are explained.
 func Kinds() []Kind {
 	return []Kind{
-		KindAction, KindInventory, KindPresent, KindFolded, KindStarted, KindStopped, KindLost, KindLate, KindClock,
+		KindAction, KindPending, KindInventory, KindPresent, KindFolded, KindStarted, KindStopped, KindLost, KindLate, KindClock,
 		KindCorrupt, KindRetention, KindThinned, KindAppeared, KindVanished, KindBlind,
 	}
 }
 
 // Gap tells whether a record of this kind tells what is not known.
 func (k Kind) Gap() bool {
-	return k != KindAction && k != KindInventory && k != KindPresent && k != KindFolded
+	return !k.ofAction() && k != KindInventory && k != KindPresent && k != KindFolded
 }
+
+// ofAction tells whether the body of such a record tells of an action.
+func (k Kind) ofAction() bool { return k == KindAction || k == KindPending }
+
+// PendingSuffix ends the ID of a [KindPending].
+const PendingSuffix = "-pending"
 
 // Class says how soon retention takes a record when there is no room: all that are minor
 // before any that is normal, and those before any that is kept.
@@ -204,7 +214,7 @@ func storable(t time.Time) bool {
 // class gives the one that a record gets.
 func (r *Record) class() Class {
 	switch {
-	case r.Kind != KindAction && r.Kind != KindFolded, r.changes(), r.Outcome == Pending && r.Action != Request:
+	case !r.Kind.ofAction() && r.Kind != KindFolded, r.changes(), r.Kind == KindAction && r.Outcome == Pending && r.Action != Request:
 		return ClassKept
 	case r.Class != ClassDefault:
 		return r.Class

@@ -287,11 +287,11 @@ func (t *writing) cutSpans(ctx context.Context, front int64) error {
 	if _, err := t.c.ExecContext(ctx, "DELETE FROM span WHERE block < ?", b); err != nil {
 		return err
 	}
-	return t.mendSpan(ctx, b)
+	return t.fixSpan(ctx, b)
 }
 
-// mendSpan finds the times of a block anew, or that there are none any more.
-func (t *writing) mendSpan(ctx context.Context, b int64) error {
+// fixSpan finds the times of a block anew, or that there are none any more.
+func (t *writing) fixSpan(ctx context.Context, b int64) error {
 	var lo, hi sql.NullInt64
 	err := t.c.QueryRowContext(ctx, "SELECT min(time), max(time) FROM record NOT INDEXED WHERE seq BETWEEN ? AND ?",
 		b*blockSize, b*blockSize+blockSize-1).Scan(&lo, &hi)

@@ -32,8 +32,8 @@ type First struct {
 // FirstSeen yields modules, files or contents that were seen first from since until
 // before until, in the order in which that was; a zero time is no bound. An attempt
 // that failed counts, and a module that an inventory found. A request does not: what
-// it names is no module yet. Nor does what a minor record names: anybody can try to load
-// what is no module.
+// it names is not a module yet. Nor does what a minor record names: anybody can try to load
+// what is not a module.
 func (r *Reader) FirstSeen(ctx context.Context, what What, since, until time.Time) iter.Seq2[First, error] {
 	return func(yield func(First, error) bool) {
 		more := true

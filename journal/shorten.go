@@ -49,7 +49,7 @@ func (r *Record) limit(c Class) int {
 }
 
 // shortens tells whether the body is one that Append may shorten.
-func (r *Record) shortens() bool { return r.Kind == KindAction || r.Kind == KindFolded }
+func (r *Record) shortens() bool { return r.Kind.ofAction() || r.Kind == KindFolded }
 
 // fits tells whether a body takes no more than a limit, and can be read again: what takes
 // little for being there many times is long when it is put together.
@@ -79,7 +79,7 @@ var cuts = []lengths{
 }
 
 // shorten cuts the texts and lists of a JSON object until it takes no more than a limit,
-// and sets "cut" in it. It gives nil for what is no object.
+// and sets "cut" in it. It gives nil for what is not an object.
 func shorten(body []byte, limit int) ([]byte, *packed) {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()

@@ -322,7 +322,7 @@ func tamperings() []tampering {
 			c.exec("DELETE FROM record WHERE seq > ?", c.records[len(c.records)-1-n].Seq)
 			return []int64{c.records[len(c.records)-1].Seq}
 		}},
-		{"cut the end and mend it", func(c *crime) []int64 {
+		{"cut the end and fix it", func(c *crime) []int64 {
 			last := c.records[len(c.records)-1].Seq
 			c.records = c.records[:len(c.records)-1-c.random.IntN(10)]
 			c.store(true)

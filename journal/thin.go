@@ -122,7 +122,7 @@ func (s *thinning) remove(ctx context.Context, now time.Time, boot string) error
 			return err
 		}
 	}
-	if err := s.mendSpans(ctx); err != nil {
+	if err := s.fixSpans(ctx); err != nil {
 		return err
 	}
 	if s.body.Class != ClassMinor { // these were never seen first
@@ -141,8 +141,8 @@ func (s *thinning) remove(ctx context.Context, now time.Time, boot string) error
 	})
 }
 
-// mendSpans finds the times anew of the blocks that lost their first or last.
-func (s *thinning) mendSpans(ctx context.Context) error {
+// fixSpans finds the times anew of the blocks that lost their first or last.
+func (s *thinning) fixSpans(ctx context.Context) error {
 	for b, gone := range s.times {
 		var lo, hi int64
 		if err := s.t.c.QueryRowContext(ctx, "SELECT lo, hi FROM span WHERE block = ?", b).Scan(&lo, &hi); err != nil {
@@ -151,7 +151,7 @@ func (s *thinning) mendSpans(ctx context.Context) error {
 		if gone[0] > lo && gone[1] < hi {
 			continue
 		}
-		if err := s.t.mendSpan(ctx, b); err != nil {
+		if err := s.t.fixSpan(ctx, b); err != nil {
 			return err
 		}
 	}

@@ -222,7 +222,7 @@ func TestClasses(t *testing.T) {
 	verify(t, j.Reader)
 }
 
-// Anybody can try to load what is no module: that is not seen to exist, and does not grow
+// Anybody can try to load what is not a module: that is not seen to exist, and does not grow
 // what is kept for ever.
 func TestMinorRecordsAreNotSeenFirst(t *testing.T) {
 	j := make1(t)

@@ -113,7 +113,8 @@ func (k *Kernel) modulesOf(ctx context.Context, alias string) ([]string, error) 
 }
 
 // askModprobe runs it. Others may wait for the same answer: that the first who asked gave up
-// does not end it.
+// does not end it. It has the time that the first has, where that is more than the usual: on a machine
+// that is emulated or busy, modprobe takes seconds.
 func (k *Kernel) askModprobe(ctx context.Context, now state, alias string) ([]string, error) {
 	if err := kmod.CheckLookup(alias); err != nil {
 		return nil, err
@@ -122,7 +123,11 @@ func (k *Kernel) askModprobe(ctx context.Context, now state, alias string) ([]st
 		return nil, err
 	}
 	defer func() { <-k.answers.running }()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), k.answers.within)
+	within := k.answers.within
+	if end, ok := ctx.Deadline(); ok {
+		within = max(within, time.Until(end))
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
 	defer cancel()
 	opts := &kmod.ResolveOptions{Modprobe: k.modprobe, Complete: k.namesBlacklisted(ctx, now)}
 	if k.root != "/" {
@@ -252,11 +257,11 @@ func (k *Kernel) look() state {
 	for _, index := range []string{"dep", "alias", "symbols", "builtin.alias", "builtin"} {
 		add(filepath.Join(dir, "modules."+index+".bin"))
 	}
-	for _, folder := range modprobeFolders {
-		add(k.path(folder))
-		entries, _ := os.ReadDir(k.path(folder))
+	for _, directory := range modprobeDirectories {
+		add(k.path(directory))
+		entries, _ := os.ReadDir(k.path(directory))
 		for _, entry := range entries {
-			add(filepath.Join(k.path(folder), entry.Name()))
+			add(filepath.Join(k.path(directory), entry.Name()))
 		}
 	}
 	add(k.path("proc/cmdline"))

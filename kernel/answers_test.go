@@ -186,6 +186,20 @@ func TestModprobeHangs(t *testing.T) {
 	}
 }
 
+// TestModprobeSlow: who has time waits for an answer that takes longer than usual.
+func TestModprobeSlow(t *testing.T) {
+	k := newAsked(t, "30", "sleep 1; echo one")
+	k.answers.within = time.Millisecond
+	if _, err := k.Modules(t.Context(), "usual"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("without a deadline: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if names, err := k.Modules(ctx, "patient"); err != nil || len(names) != 1 {
+		t.Errorf("%q, %v", names, err)
+	}
+}
+
 // TestForgedAlias: what anybody may have asked for is never an option or a file to modprobe.
 func TestForgedAlias(t *testing.T) {
 	k := newAsked(t, "30", "echo hello")

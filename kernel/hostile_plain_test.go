@@ -12,7 +12,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/koimage"
 )
 
-// TestHostileFiles: what is no boot image, no list of exports and no configuration is
+// TestHostileFiles: what is not a boot image, no list of exports and no configuration is
 // refused in one line, and a device or a pipe is not waited for.
 func TestHostileFiles(t *testing.T) {
 	const release = "6.12.0"

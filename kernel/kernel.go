@@ -17,7 +17,7 @@ import (
 
 // Options say which kernel. Nil is the same as its zero value.
 type Options struct {
-	Root     string // folder that holds boot, etc, lib, proc and sys; "" is /
+	Root     string // directory that holds boot, etc, lib, proc and sys; "" is /
 	Release  string // as uname -r has it; "" is the running kernel
 	Modprobe string // the modprobe to resolve aliases with; "" looks for it in PATH and /sbin
 }
@@ -114,7 +114,7 @@ func (k *Kernel) check() error {
 }
 
 // Releases gives the releases of the kernels below root ("" is /): those that have a
-// folder of modules, a configuration or an image in /boot, and the running one.
+// directory of modules, a configuration or an image in /boot, and the running one.
 func Releases(root string) []string {
 	if root == "" {
 		root = "/"
@@ -145,7 +145,7 @@ func (k *Kernel) Release() string { return k.release }
 // Running tells whether it is the kernel that runs.
 func (k *Kernel) Running() bool { return k.running }
 
-// ModulesDir gives the folder where its modules are, and whether that is there: after an upgrade
+// ModulesDir gives the directory where its modules are, and whether that is there: after an upgrade
 // without a reboot it may be gone for the running kernel.
 func (k *Kernel) ModulesDir() (path string, exists bool) {
 	path = k.path("lib/modules/" + k.release)

@@ -21,6 +21,7 @@ type ConfigLine struct {
 	Install   bool   `json:"install"`   // a command that is run instead of loading
 	Blacklist bool   `json:"blacklist"` // not to be loaded by alias; by its name it still can be
 	Options   bool   `json:"-"`         // parameters, which keep nothing out: see Kernel.Options
+	Alias     bool   `json:"-"`         // of a module: see Kernel.AliasLine
 	// Blocking is false for an install command that may well load the module in the end.
 	Blocking bool `json:"blocking"`
 	// Beats are the lines about the same name that do not count because of this one: install
@@ -31,8 +32,8 @@ type ConfigLine struct {
 // Place gives the file and the line, as compilers do.
 func (c *ConfigLine) Place() string { return fmt.Sprintf("%s:%d", c.File, c.Line) }
 
-// The folders of modprobe's configuration. A file hides those of its name in later folders.
-var modprobeFolders = [...]string{"etc/modprobe.d", "run/modprobe.d", "usr/local/lib/modprobe.d", "usr/lib/modprobe.d", "lib/modprobe.d"}
+// The directories of modprobe's configuration. A file hides those of its name in later directories.
+var modprobeDirectories = [...]string{"etc/modprobe.d", "run/modprobe.d", "usr/local/lib/modprobe.d", "usr/lib/modprobe.d", "lib/modprobe.d"}
 
 // maxConfig bounds one file of modprobe's configuration, and the kernel's command line.
 const maxConfig = 4 << 20
@@ -55,7 +56,7 @@ func (k *Kernel) Blocked(name string) []ConfigLine {
 	install := -1
 	for _, line := range k.configLines() {
 		switch {
-		case line.Options || line.unread || !line.blocks(name):
+		case line.Options || line.Alias || line.unread || !line.isAbout(name):
 		case line.hiddenBy != "":
 			hidden = append(hidden, line)
 		case line.Install && install >= 0:
@@ -73,6 +74,19 @@ func (k *Kernel) Blocked(name string) []ConfigLine {
 		}
 	}
 	return append(found, k.blockedByCmdline(name)...)
+}
+
+// AliasLine gives the first line of the configuration that makes a name an alias, and the module that it
+// then stands for; nil where there is none.
+func (k *Kernel) AliasLine(name string) (line *ConfigLine, module string) {
+	name = modname.Normal(name)
+	for _, line := range k.configLines() {
+		if !line.Alias || line.unread || line.hiddenBy != "" || !line.isAbout(name) {
+			continue
+		}
+		return &line.ConfigLine, modname.Normal(strings.FieldsFunc(line.Text, isBlank)[2])
+	}
+	return nil, ""
 }
 
 func (c *ConfigLine) beat(other *ConfigLine) {
@@ -109,13 +123,13 @@ func (k *Kernel) readConfigLines() []fileLine {
 }
 
 // modprobeFiles gives the files that count, in modprobe's order: by name, whatever
-// their folder, and those that each hides. A file that cannot be read or is empty hides others all
+// their directory, and those that each hides. A file that cannot be read or is empty hides others all
 // the same.
 func (k *Kernel) modprobeFiles() (ordered []string, hidden map[string][]string) {
 	files := make(map[string]string)
 	hidden = make(map[string][]string)
-	for _, folder := range modprobeFolders {
-		entries, err := os.ReadDir(k.path(folder))
+	for _, directory := range modprobeDirectories {
+		entries, err := os.ReadDir(k.path(directory))
 		if err != nil {
 			continue
 		}
@@ -124,7 +138,7 @@ func (k *Kernel) modprobeFiles() (ordered []string, hidden map[string][]string) 
 			if !strings.HasSuffix(base, ".conf") || strings.HasPrefix(base, ".") || entry.IsDir() {
 				continue
 			}
-			path := filepath.Join(k.path(folder), base)
+			path := filepath.Join(k.path(directory), base)
 			if by, is := files[base]; is {
 				hidden[by] = append(hidden[by], path)
 			} else {
@@ -138,7 +152,7 @@ func (k *Kernel) modprobeFiles() (ordered []string, hidden map[string][]string) 
 	return ordered, hidden
 }
 
-// parseModprobeConfig gives the lines that can keep a module out, and those with parameters. `#` begins a comment only at a
+// parseModprobeConfig gives the lines that can keep a module out, those with parameters and aliases. `#` begins a comment only at a
 // line's start; a backslash joins a line with the next.
 func parseModprobeConfig(text string) []ConfigLine {
 	var found []ConfigLine
@@ -195,23 +209,46 @@ func parseConfigLine(line string) (ConfigLine, bool) {
 		c.Install, c.Blocking = true, loadsNothing(fields[2:])
 	case fields[0] == "alias" && len(fields) > 2 && fields[2] == "off":
 		c.Blocking = true
+	case fields[0] == "alias" && len(fields) > 2:
+		c.Alias = true
 	default:
 		return c, false
 	}
 	return c, true
 }
 
-func isBlank(c rune) bool { return c == ' ' || c == '\t' || c == '\r' }
+// isBlank: a carriage return is none, so that a name at the end of a DOS line is another.
+func isBlank(c rune) bool { return c == ' ' || c == '\t' }
 
-// blocks tells whether the line is about a name. A blacklist has a module's name; the
+// isAbout tells whether the line is about a name. A blacklist has a module's name; the
 // others may have wildcards.
-func (c *ConfigLine) blocks(name string) bool {
-	about := modname.Normal(strings.FieldsFunc(c.Text, isBlank)[1])
-	if c.Blacklist {
-		return about == name
+func (c *ConfigLine) isAbout(name string) bool {
+	about := strings.FieldsFunc(c.Text, isBlank)[1]
+	if modname.Normal(about) == name {
+		return true
 	}
-	matched, err := path.Match(about, name)
-	return about == name || err == nil && matched
+	return !c.Blacklist && matches(about, name)
+}
+
+// matches tells whether an alias with wildcards stands for a name. Dashes and underscores are the same in
+// both, but not in a range ("[0-9]").
+func matches(pattern, name string) bool {
+	var normal strings.Builder
+	for pattern != "" {
+		before, rest, found := strings.Cut(pattern, "[")
+		normal.WriteString(modname.Normal(before))
+		if !found {
+			break
+		}
+		inside, after, closed := strings.Cut(rest, "]")
+		normal.WriteString("[" + inside)
+		if closed {
+			normal.WriteString("]")
+		}
+		pattern = after
+	}
+	matched, err := path.Match(normal.String(), name)
+	return matched && err == nil
 }
 
 // loadsNothing tells whether a shell command obviously does nothing at all.

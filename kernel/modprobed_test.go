@@ -16,14 +16,14 @@ func TestParseModprobeConfig(t *testing.T) {
 	}{
 		"blacklist":          {"blacklist a-b\n", []ConfigLine{{Line: 1, Text: "blacklist a-b", Blacklist: true, Blocking: true}}},
 		"no final newline":   {"\n\tblacklist\tx # why", []ConfigLine{{Line: 2, Text: "blacklist\tx # why", Blacklist: true, Blocking: true}}},
-		"carriage returns":   {"blacklist x\r\n", []ConfigLine{{Line: 1, Text: "blacklist x", Blacklist: true, Blocking: true}}},
+		"carriage returns":   {"blacklist x\r\n", []ConfigLine{{Line: 1, Text: "blacklist x\r", Blacklist: true, Blocking: true}}},
 		"install":            {"install x /bin/false\n", []ConfigLine{{Line: 1, Text: "install x /bin/false", Install: true, Blocking: true}}},
 		"install and load":   {"install x /sbin/modprobe --ignore-install x && true\n", []ConfigLine{{Line: 1, Text: "install x /sbin/modprobe --ignore-install x && true", Install: true}}},
 		"install true, load": {"install x /bin/true; modprobe -i x\n", []ConfigLine{{Line: 1, Text: "install x /bin/true; modprobe -i x", Install: true}}},
 		"exit":               {"install x exit 0\ninstall y :\n", []ConfigLine{{Line: 1, Text: "install x exit 0", Install: true, Blocking: true}, {Line: 2, Text: "install y :", Install: true, Blocking: true}}},
 		"joined":             {"# c\ninstall x \\\n  /bin/false\nblacklist y\n", []ConfigLine{{Line: 2, Text: "install x   /bin/false", Install: true, Blocking: true}, {Line: 4, Text: "blacklist y", Blacklist: true, Blocking: true}}},
 		"joined comment":     {"# c \\\nblacklist x\nblacklist y", []ConfigLine{{Line: 3, Text: "blacklist y", Blacklist: true, Blocking: true}}},
-		"off":                {"alias net-pf-10 off\nalias a b\n", []ConfigLine{{Line: 1, Text: "alias net-pf-10 off", Blocking: true}}},
+		"off":                {"alias net-pf-10 off\nalias a b\n", []ConfigLine{{Line: 1, Text: "alias net-pf-10 off", Blocking: true}, {Line: 2, Text: "alias a b", Alias: true}}},
 		"others":             {"options x a=1\nsoftdep x pre: y\nremove x /bin/false\nblacklist\ninstall x\ninstall\nnonsense\n \n\\", []ConfigLine{{Line: 1, Text: "options x a=1", Options: true}}},
 		"binary":             {"\x00\xff\xfe\nblacklist x\n", []ConfigLine{{Line: 2, Text: "blacklist x", Blacklist: true, Blocking: true}}},
 	} {
@@ -44,7 +44,8 @@ func TestBlocked(t *testing.T) {
 		"etc/modprobe.d/.hidden.conf":     "blacklist x_y\n",
 		"etc/modprobe.d/dir.conf/x.conf":  "blacklist x_y\n",
 		"usr/local/lib/modprobe.d/d.conf": strings.Repeat("#", maxConfig) + "\nblacklist x_y\n",
-		"etc/modprobe.d/e.conf":           "blacklist x*\n", // a blacklist has no wildcards
+		"etc/modprobe.d/e.conf":           "blacklist x*\n",    // a blacklist has no wildcards
+		"etc/modprobe.d/f.conf":           "blacklist x_y\r\n", // another name to modprobe
 		"proc/cmdline":                    `quiet modprobe.blacklist=a,x-y "modprobe.blacklist=z" x_y.p=1 -- modprobe.blacklist=x_y`,
 	})
 	root := all.write(t)
@@ -126,7 +127,7 @@ func FuzzModprobeConfig(f *testing.F) {
 				t.Fatalf("line %d after %d, of %d", line.Line, last, total)
 			}
 			last = line.Line
-			if line.blocks("x"); line.Options {
+			if line.isAbout("x"); line.Options {
 				_, params := line.cutOptions()
 				optionsIn(params)
 			}

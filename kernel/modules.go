@@ -39,6 +39,27 @@ func (k *Kernel) readInstalled() ([]installed, error) {
 	return modules, nil
 }
 
+// Dependencies gives the modules that depmod found a module to need, those that need nothing last.
+func (k *Kernel) Dependencies(name string) ([]string, error) {
+	dir, _ := k.ModulesDir()
+	name = modname.Normal(name)
+	for line, err := range fileLines(filepath.Join(dir, "modules.dep")) {
+		if err != nil {
+			return nil, k.fail("dependencies of", name, unknown("%w", err))
+		}
+		file, rest, ok := strings.Cut(string(line), ":")
+		if !ok || kmod.NameOfFile(file) != name {
+			continue
+		}
+		names := strings.Fields(rest)
+		for i := range names {
+			names[i] = kmod.NameOfFile(names[i])
+		}
+		return names, nil
+	}
+	return nil, nil
+}
+
 // moduleFile reads the file that is installed for a module.
 func (k *Kernel) moduleFile(name string) (*kmod.File, error) {
 	modules, err := k.installed()
@@ -54,6 +75,19 @@ func (k *Kernel) moduleFile(name string) (*kmod.File, error) {
 		return nil, unknown("%w", err)
 	}
 	return f, nil
+}
+
+// FileOf gives the file that depmod lists for a name; "" where it lists none. It may not be there.
+func (k *Kernel) FileOf(name string) string {
+	modules, err := k.installed()
+	if err != nil {
+		return ""
+	}
+	name = modname.Normal(name)
+	if i := slices.IndexFunc(modules, func(m installed) bool { return m.name == name }); i >= 0 {
+		return modules[i].path
+	}
+	return ""
 }
 
 // Outdated is a module that is loaded, and of another build than the file that is installed for it.
@@ -116,21 +150,33 @@ func (k *Kernel) Depmod(name string) (gone string, unlisted []string, err error)
 
 // filesNamed looks for all files of a module's name, also those that depmod's list does not have.
 func (k *Kernel) filesNamed(name string) (paths []string, err error) {
+	_, err = k.walk(func(path, found string) {
+		if found == name {
+			paths = append(paths, path)
+		}
+	})
+	return paths, err
+}
+
+// walk visits the files of modules in the kernel's directory, each with the name that depmod gives it.
+// It is not whole where there are more than it visits.
+func (k *Kernel) walk(visit func(path, name string)) (whole bool, err error) {
 	dir, _ := k.ModulesDir()
 	left := maxWalk
-	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+	// A walk does not begin at a link, unless a slash follows its name. depmod follows it.
+	err = filepath.WalkDir(dir+string(filepath.Separator), func(path string, entry fs.DirEntry, err error) error {
 		if left--; left < 0 {
 			return filepath.SkipAll
 		}
 		if err != nil || entry.IsDir() {
 			return nil // what cannot be read, depmod does not read either
 		}
-		if found, ok := modname.OfFile(path); ok && found == name {
-			paths = append(paths, path)
+		if name, ok := modname.OfFile(path); ok {
+			visit(path, name)
 		}
 		return nil
 	})
-	return paths, err
+	return left >= 0, err
 }
 
 // HiddenBy gives the other files of its name where a file is the one that modprobe takes.

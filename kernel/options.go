@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -37,16 +38,25 @@ func (o *OptionLine) Place() string { return fmt.Sprintf("%s:%d", o.File, o.Line
 
 // Options gives the lines with parameters for a module, in modprobe's order: of several values for
 // a parameter the last counts. modprobe goes by the name of the file; lines for the name
-// of the module in it, where that is another, are among those that it ignores.
-func (k *Kernel) Options(file, module string) []OptionLine {
-	file, module = modname.Normal(file), modname.Normal(module)
+// of the module in it, where that is another, are among those that it ignores. Lines for an alias
+// count where the module is asked for by it; asked is what it was asked for by, where that is known.
+func (k *Kernel) Options(file, module, asked string) []OptionLine {
+	return k.optionsFor(file, module, asked, nil)
+}
+
+// optionsFor is [Kernel.Options] with the lines for other aliases of the module, which are ignored.
+func (k *Kernel) optionsFor(file, module, asked string, aliases []string) []OptionLine {
+	file, module, asked = modname.Normal(file), modname.Normal(module), modname.Normal(asked)
+	isAlias := func(about string) bool {
+		return slices.ContainsFunc(aliases, func(pattern string) bool { return matches(pattern, about) })
+	}
 	var found []OptionLine
 	for _, line := range k.configLines() {
 		if !line.Options {
 			continue
 		}
 		about, params := line.cutOptions()
-		if about != file && about != module {
+		if about == "" || about != file && about != module && about != asked && !isAlias(about) {
 			continue
 		}
 		o := OptionLine{File: line.File, Line: line.Line, Text: line.Text, Params: optionsIn(params)}
@@ -55,7 +65,9 @@ func (k *Kernel) Options(file, module string) []OptionLine {
 			o.Ignored = "modprobe reads only files that end in .conf"
 		case line.hiddenBy != "":
 			o.Ignored = line.hiddenBy + " hides its file"
-		case about != file:
+		case about != file && about != asked && about != module:
+			o.Ignored = "it is only passed where the module is asked for as " + strings.Fields(line.Text)[1]
+		case about != file && about != asked:
 			o.Ignored = "modprobe goes by the name of the file, which is " + file
 		case len(o.Params) == 0:
 			o.Ignored = "it has no parameter"
@@ -132,7 +144,7 @@ func override(lines []OptionLine) {
 // FileOptions gives the lines with parameters for a file's module, and what the module shows where it
 // is loaded.
 func (k *Kernel) FileOptions(f *kmod.File) []OptionLine {
-	lines := k.Options(kmod.NameOfFile(f.Path), f.Name)
+	lines := k.optionsFor(kmod.NameOfFile(f.Path), f.Name, "", f.Values("alias"))
 	if k.running {
 		k.compare(lines, f)
 	}
@@ -223,11 +235,11 @@ func isOn(word string) (on, known bool) {
 	return false, false
 }
 
-// unreadFiles gives the files in modprobe's folders that it does not read for their names.
+// unreadFiles gives the files in modprobe's directories that it does not read for their names.
 func (k *Kernel) unreadFiles() []string {
 	var unread []string
-	for _, folder := range modprobeFolders {
-		entries, err := os.ReadDir(k.path(folder))
+	for _, directory := range modprobeDirectories {
+		entries, err := os.ReadDir(k.path(directory))
 		if err != nil {
 			continue
 		}
@@ -236,7 +248,7 @@ func (k *Kernel) unreadFiles() []string {
 			if !entry.Type().IsRegular() || strings.HasPrefix(base, ".") || strings.HasSuffix(base, ".conf") || strings.HasSuffix(base, ".alias") {
 				continue
 			}
-			unread = append(unread, filepath.Join(k.path(folder), base))
+			unread = append(unread, filepath.Join(k.path(directory), base))
 		}
 	}
 	return unread

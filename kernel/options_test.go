@@ -16,8 +16,9 @@ func TestOptions(t *testing.T) {
 		"lib/modprobe.d/b.conf":     "options x_y a=3\n",
 		"etc/modprobe.d/c.conf":     "options x_y\ta=\"4 5\" c\n",
 		"etc/modprobe.d/d.conf.old": "options x_y a=6\n",
+		"etc/modprobe.d/e.conf":     "options net_pf_1 c=9\noptions net-pf-2 c=10\n",
 		"etc/modprobe.d/.e.conf":    "options x_y a=7\n",
-		"etc/modprobe.d/f.conf":     "options named d=1\noptions x_y \xff=\"\noptionsx_y a=1\n",
+		"etc/modprobe.d/f.conf":     "options\noptions \noptions named d=1\noptions x_y \xff=\"\noptionsx_y a=1\n",
 		"proc/cmdline":              "quiet x-y.b=8 other.a=1",
 	})
 	root := all.write(t)
@@ -26,7 +27,7 @@ func TestOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
-	for _, line := range k.Options("x-y", "named") {
+	for _, line := range k.Options("x-y", "named", "net-pf-1") {
 		text := strings.TrimPrefix(line.Place(), root+"/")
 		for _, o := range line.Params {
 			text += " [" + o.Text + "]"
@@ -42,9 +43,10 @@ func TestOptions(t *testing.T) {
 	want := []string{
 		"etc/modprobe.d/b.conf:2 [a=1] < etc/modprobe.d/c.conf:1 [b=2] < proc/cmdline:1",
 		"etc/modprobe.d/b.conf:4 ignored: it has no parameter",
-		"etc/modprobe.d/c.conf:1 [a=4 5] [c]",
-		"etc/modprobe.d/f.conf:1 [d=1] ignored: modprobe goes by the name of the file, which is x_y",
-		"etc/modprobe.d/f.conf:2 [\xff=\"]",
+		"etc/modprobe.d/c.conf:1 [a=4 5] [c] < etc/modprobe.d/e.conf:1",
+		"etc/modprobe.d/e.conf:1 [c=9]",
+		"etc/modprobe.d/f.conf:3 [d=1] ignored: modprobe goes by the name of the file, which is x_y",
+		"etc/modprobe.d/f.conf:4 [\xff=\"]",
 		"lib/modprobe.d/b.conf:1 [a=3] ignored: etc/modprobe.d/b.conf hides its file",
 		"etc/modprobe.d/d.conf.old:1 [a=6] ignored: modprobe reads only files that end in .conf",
 		"proc/cmdline:1 [b=8]",
@@ -59,7 +61,7 @@ func TestOptions(t *testing.T) {
 
 func TestOptionsLoaded(t *testing.T) {
 	all := running(files{
-		"etc/modprobe.d/a.conf":                       "options hello n=0x10 m=1 flag=y list=1,0x2 text=a own=5 hidden=1\n",
+		"etc/modprobe.d/a.conf":                       "options net-pf-7 n=1\noptions net-pf-77 n=1\noptions hello n=0x10 m=1 flag=y list=1,0x2 text=a own=5 hidden=1\n",
 		"sys/module/hello/initstate":                  "live\n",
 		"sys/module/hello/parameters/n":               "16\n",
 		"sys/module/hello/parameters/m":               "2\n",
@@ -76,10 +78,14 @@ func TestOptionsLoaded(t *testing.T) {
 	f := &kmod.File{Path: filepath.Join("/x", "hello.ko"), Name: "hello", Parameters: []kmod.Parameter{
 		{Name: "n", Type: "int"}, {Name: "m", Type: "uint"}, {Name: "flag", Type: "bool"}, {Name: "list", Type: "array of int"},
 		{Name: "text", Type: "charp"}, {Name: "own"}, {Name: "hidden", Type: "int"},
-	}}
+	}, Fields: []kmod.Field{{Key: "alias", Value: "net-pf-?"}}}
 	want := map[string]string{"n": "taken", "m": "another", "flag": "taken", "list": "taken", "text": "another", "own": "not known", "hidden": "not shown"}
 	got := make(map[string]string)
-	for _, line := range k.FileOptions(f) {
+	lines := k.FileOptions(f)
+	if len(lines) != 2 || lines[0].Ignored != "it is only passed where the module is asked for as net-pf-7" {
+		t.Fatalf("%+v", lines)
+	}
+	for _, line := range lines[1:] {
 		for _, o := range line.Params {
 			switch {
 			case o.Loaded == nil:

@@ -36,7 +36,7 @@ func unpackVmlinux(data []byte) ([]byte, error) {
 // maxVmlinuxWindow is what the kernel's build asks of zstd (--ultra -22).
 const maxVmlinuxWindow = 128 << 20
 
-// unpackZstd reads the first frame; the size that follows it is no frame.
+// unpackZstd reads the first frame; the size that follows it is not a frame.
 func unpackZstd(data []byte) ([]byte, error) {
 	r, err := zstd.NewReader(bytes.NewReader(data), zstd.WithDecoderConcurrency(1),
 		zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxVmlinuxWindow))

@@ -4,8 +4,48 @@ import (
 	"bufio"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
+
+// nameInstalls says of which modules the install commands are: a target that has a line of its own
+// has none, and what it needs by modules.dep and has no line, has one. What then is left is of what is
+// only wished for. Where that cannot be told apart, they keep no name.
+func nameInstalls(steps []Step) {
+	lines := make(map[string]bool)
+	var nameless []*Step
+	for i := range steps {
+		lines[steps[i].Path] = true
+		if s := &steps[i]; s.Kind == StepInstall && s.Module == "" {
+			nameless = append(nameless, s)
+		}
+	}
+	var missing []string // as modprobe takes them: those that need nothing first
+	for _, step := range steps {
+		if !step.Target {
+			continue
+		}
+		files, ok := hardDependencies(step.Path)
+		if !ok { // nor of a target that has no line of its own
+			return
+		}
+		for _, file := range slices.Backward(files) {
+			if !lines[file] {
+				lines[file] = true
+				missing = append(missing, NameOfFile(file))
+			}
+		}
+	}
+	alike := !slices.ContainsFunc(nameless, func(s *Step) bool { return s.Command != nameless[0].Command })
+	if len(missing) > len(nameless) || len(missing) > 0 && len(missing) < len(nameless) && !alike {
+		return
+	}
+	for i, s := range nameless {
+		if s.Soft = i >= len(missing); !s.Soft {
+			s.Module = missing[i]
+		}
+	}
+}
 
 // markSoft marks the steps that no target needs to be loaded: those that modprobe.d or
 // a module's own softdep line only wish for. modprobe prints both kinds alike; which
@@ -26,7 +66,7 @@ func markSoft(steps []Step) {
 	}
 	for i := range steps {
 		s := &steps[i]
-		s.Soft = !s.Target && s.Kind == StepLoad && len(needed) > 0 && !needed[s.Path]
+		s.Soft = s.Soft || !s.Target && s.Kind == StepLoad && len(needed) > 0 && !needed[s.Path]
 	}
 }
 
@@ -66,7 +106,7 @@ func hardDependencies(path string) (files []string, ok bool) {
 	return nil, false
 }
 
-// under gives the path of a file that modules.dep names, below its folder unless it
+// under gives the path of a file that modules.dep names, below its directory unless it
 // is absolute.
 func under(top, file string) string {
 	if filepath.IsAbs(file) {

@@ -56,6 +56,19 @@ func (e *RefcountError) Error() string { return fmt.Sprintf("%v (%d)", ErrNegati
 // Unwrap gives the sentinel.
 func (e *RefcountError) Unwrap() error { return ErrNegativeRefcount }
 
+// InstallError is an [ErrInstallCommand] with the command.
+type InstallError struct {
+	Command    string
+	Dependency bool // it is run for a dependency of what was asked for
+}
+
+func (e *InstallError) Error() string {
+	return fmt.Sprintf("%v: %s", ErrInstallCommand, shorten(e.Command))
+}
+
+// Unwrap gives the sentinel.
+func (e *InstallError) Unwrap() error { return ErrInstallCommand }
+
 // Error is the error of every operation of this package on a module or a module
 // file. Err holds the cause: a sentinel of this package, an errno, or both.
 type Error struct {

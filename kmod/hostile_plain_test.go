@@ -14,7 +14,7 @@ import (
 )
 
 // TestHostileFiles: each file that an attacker may leave is read to an end, in bounds, with
-// one clear line where it is no module.
+// one clear line where it is not a module.
 func TestHostileFiles(t *testing.T) {
 	dir := t.TempDir()
 	names, err := koimage.HostileDir(dir)

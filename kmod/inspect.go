@@ -192,6 +192,15 @@ func ReadImage(path string) ([]byte, error) {
 	return image, nil
 }
 
+// ReadImageOf is ReadImage of an open file of a size: see [InspectReader].
+func ReadImageOf(file io.ReaderAt, size int64) ([]byte, error) {
+	image, err := readImage(file, size)
+	if err != nil {
+		return nil, &Error{Op: "read", Err: bareError(err)}
+	}
+	return bytes.Clone(image), nil // the file may be unmapped
+}
+
 func readImage(file io.ReaderAt, size int64) ([]byte, error) {
 	c, err := openContents(file, size)
 	if err != nil {

@@ -221,7 +221,7 @@ func TestNotModules(t *testing.T) {
 	}{
 		"missing":        {filepath.Join(dir, "none.ko"), fs.ErrNotExist},
 		"missing too":    {filepath.Join(dir, "none.ko"), ErrNotFound},
-		"folder":         {dir, syscall.EISDIR},
+		"directory":      {dir, syscall.EISDIR},
 		"fifo":           {fifo, ErrNotModule},
 		"device":         {"/dev/zero", ErrNotModule},
 		"empty":          {write("empty.ko", nil), ErrNotModule},

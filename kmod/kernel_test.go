@@ -247,7 +247,7 @@ func TestKernelRefuses(t *testing.T) {
 		"text":           {write("text.ko", []byte("hello\n")), nil, []error{ErrNotModule, unix.ENOEXEC}},
 		"half":           {write("half.ko", image[:len(image)/2]), nil, []error{ErrNotModule, unix.ENOEXEC}},
 		"empty":          {write("empty.ko", nil), nil, []error{ErrNotModule}},
-		"folder":         {dir, nil, []error{ErrNotModule, unix.EISDIR}},
+		"directory":      {dir, nil, []error{ErrNotModule, unix.EISDIR}},
 		"missing":        {filepath.Join(dir, "none.ko"), nil, []error{ErrNotFound, fs.ErrNotExist, unix.ENOENT}},
 		"bad gzip":       {write("bad.ko.gz", []byte{0x1f, 0x8b, 0, 0}), nil, []error{ErrNotModule}},
 		"other kernel":   {write("other.ko", other), nil, []error{unix.ENOEXEC}},
@@ -414,6 +414,36 @@ func TestKernelInstall(t *testing.T) {
 	}
 }
 
+// TestKernelInstallOnTheWay: an install command of a dependency refuses the load, with the dependency's name.
+// One of a soft dependency does not.
+func TestKernelInstallOnTheWay(t *testing.T) {
+	needKernel(t)
+	conf := "/etc/modprobe.d/kmod-test.conf"
+	if err := os.MkdirAll(filepath.Dir(conf), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	text := "install garp /bin/false\ninstall ifb /bin/false\nsoftdep dummy pre: ifb\n"
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(conf)
+	_, err := Load(t.Context(), "8021q", nil)
+	var step *Error
+	var install *InstallError
+	if !errors.As(err, &step) || step.Module != "garp" || !errors.As(err, &install) || !install.Dependency {
+		t.Errorf("%v", err)
+	}
+	mustLoad(t, "garp", &LoadOptions{IgnoreInstall: true})
+	mustLoad(t, "8021q", nil)
+	steps := mustLoad(t, "dummy", nil)
+	if len(steps) != 2 || !steps[0].Soft || !errors.Is(steps[0].Err, ErrInstallCommand) {
+		t.Errorf("%+v", steps)
+	}
+	for _, module := range []string{"dummy", "8021q", "mrp", "garp", "stp", "llc"} {
+		unload(t, module)
+	}
+}
+
 // TestKernelLsmod compares List with the lsmod of the kmod package.
 func TestKernelLsmod(t *testing.T) {
 	needKernel(t)
@@ -442,7 +472,7 @@ func TestKernelLsmod(t *testing.T) {
 	for i, line := range lines {
 		fields := append(strings.Fields(line), "")
 		holders := strings.FieldsFunc(fields[3], func(c rune) bool { return c == ',' })
-		slices.Sort(holders) // lsmod takes their order from a folder
+		slices.Sort(holders) // lsmod takes their order from a directory
 		m := modules[i]
 		slices.Sort(m.Holders)
 		if fields[0] != m.Name || !slices.Equal(holders, m.Holders) {

@@ -70,7 +70,7 @@ type Module struct {
 
 // ListOptions change what List reads. Nil is the same as its zero value.
 type ListOptions struct {
-	Root string // folder that holds proc and sys; "" is /
+	Root string // directory that holds proc and sys; "" is /
 }
 
 // List gives the modules that the kernel has in memory, in the kernel's order: the

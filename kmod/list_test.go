@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// rootOf makes a folder with these files in it.
+// rootOf makes a directory with these files in it.
 func rootOf(t testing.TB, files map[string]string) string {
 	t.Helper()
 	root := t.TempDir()

@@ -15,7 +15,7 @@ const moduleInitCompressedFile = 4
 // Load loads a file, or a name with its dependencies in order: [Plan], then each
 // step. It gives the steps that it came to, the failed one last.
 //
-// A dependency that someone else loads meanwhile is no error, nor is a soft dependency
+// A dependency that someone else loads meanwhile is not an error, nor is a soft dependency
 // that fails (Step.Err tells); a target that is loaded already is one ([ErrLoaded],
 // EEXIST). Whatever was loaded before a failure stays.
 func Load(ctx context.Context, target string, opts *LoadOptions) ([]Step, error) {
@@ -51,7 +51,7 @@ func (s *Step) Do() error {
 	switch s.Kind {
 	case StepLoad:
 	case StepInstall:
-		return &Error{Op: "load", Module: s.Module, Err: fmt.Errorf("%w: %s", ErrInstallCommand, shorten(s.Command))}
+		return &Error{Op: "load", Module: s.Module, Err: &InstallError{Command: s.Command, Dependency: !s.Target}}
 	case StepBuiltin:
 		if s.Target {
 			return &Error{Op: "load", Module: s.Module, Err: ErrBuiltin}

@@ -54,7 +54,7 @@ func (f *File) Identity() Identity { return Identity{f.BuildID, f.Value("srcvers
 type Loaded struct {
 	Identity
 	// Instance tells this load of the module from every other one of this boot, also of
-	// the same file: it is the number of its folder in sysfs, which the kernel counts up.
+	// the same file: it is the number of its directory in sysfs, which the kernel counts up.
 	Instance uint64
 	State    string // sysfs's own word: live, coming, going
 }
@@ -90,7 +90,7 @@ func LoadedParams(module string, opts *ListOptions) (shown []Setting, unreadable
 		return nil, nil, err
 	}
 	dir = filepath.Join(dir, "parameters")
-	entries, _ := os.ReadDir(dir) // a module without any has no folder
+	entries, _ := os.ReadDir(dir) // a module without any has no directory
 	for _, entry := range entries {
 		value, err := os.ReadFile(filepath.Join(dir, entry.Name()))
 		if err != nil {
@@ -102,7 +102,7 @@ func LoadedParams(module string, opts *ListOptions) (shown []Setting, unreadable
 	return shown, unreadable, nil
 }
 
-// loadedDir gives the folder of a module that is in the kernel and not a part of it.
+// loadedDir gives the directory of a module that is in the kernel and not a part of it.
 func loadedDir(module string, opts *ListOptions) (string, error) {
 	root := ""
 	if opts != nil {

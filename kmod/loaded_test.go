@@ -30,16 +30,16 @@ func TestIdentity(t *testing.T) {
 
 func TestLook(t *testing.T) {
 	root := rootOf(t, map[string]string{
-		"sys/module/hello/initstate":                   "live\n",
-		"sys/module/hello/srcversion":                  "533BB7E5866E52F63B9ACCB\n",
-		"sys/module/hello/notes/.note.gnu.build-id":    "\x04\x00\x00\x00\x03\x00\x00\x00\x03\x00\x00\x00GNU\x00\xab\xcd\xef\x00",
-		"sys/module/hello/parameters/whom":             "big world\n",
-		"sys/module/hello/parameters/lines":            "a\nb\n",
-		"sys/module/hello/parameters/bare":             "",
-		"sys/module/cut/initstate":                     "going\n",
-		"sys/module/cut/notes/.note.gnu.build-id":      "\x04\x00\x00\x00\xff\xff\xff\xff\x03\x00\x00\x00GNU\x00\xab",
-		"sys/module/builtin/parameters/whom":           "x\n",
-		"sys/module/hello/parameters/folder/something": "",
+		"sys/module/hello/initstate":                      "live\n",
+		"sys/module/hello/srcversion":                     "533BB7E5866E52F63B9ACCB\n",
+		"sys/module/hello/notes/.note.gnu.build-id":       "\x04\x00\x00\x00\x03\x00\x00\x00\x03\x00\x00\x00GNU\x00\xab\xcd\xef\x00",
+		"sys/module/hello/parameters/whom":                "big world\n",
+		"sys/module/hello/parameters/lines":               "a\nb\n",
+		"sys/module/hello/parameters/bare":                "",
+		"sys/module/cut/initstate":                        "going\n",
+		"sys/module/cut/notes/.note.gnu.build-id":         "\x04\x00\x00\x00\xff\xff\xff\xff\x03\x00\x00\x00GNU\x00\xab",
+		"sys/module/builtin/parameters/whom":              "x\n",
+		"sys/module/hello/parameters/directory/something": "",
 	})
 	opts := &ListOptions{Root: root}
 	l, err := Look("hello", opts)
@@ -51,7 +51,7 @@ func TestLook(t *testing.T) {
 	}
 	shown, unreadable, err := LoadedParams("hello", opts)
 	want := []Setting{{"bare", ""}, {"lines", "a\nb"}, {"whom", "big world"}}
-	if diff := cmp.Diff(want, shown); diff != "" || err != nil || len(unreadable) != 1 || unreadable[0] != "folder" {
+	if diff := cmp.Diff(want, shown); diff != "" || err != nil || len(unreadable) != 1 || unreadable[0] != "directory" {
 		t.Errorf("%v, not readable %v\n%s", err, unreadable, diff)
 	}
 	for _, module := range []string{"nosuch", "builtin"} {

@@ -37,7 +37,7 @@ func (m modprobe) showDepends(ctx context.Context, name string, flags ...string)
 	if err != nil {
 		return nil, err
 	}
-	steps, err := parseShowDepends(string(out), name)
+	steps, err := parseShowDepends(string(out))
 	if err == nil && len(steps) == 0 {
 		err = fmt.Errorf("%w: modprobe names no file for it (is it blacklisted?)", ErrNotFound)
 	}
@@ -45,21 +45,31 @@ func (m modprobe) showDepends(ctx context.Context, name string, flags ...string)
 }
 
 // markTargets marks the steps asked for: the one of that name, or those that the
-// alias stands for.
+// alias stands for. Where none has a line of its own, the last line is of the module asked for.
 func (m modprobe) markTargets(ctx context.Context, name string, steps []Step, flags ...string) error {
 	wanted := map[string]bool{modname.Normal(name): true}
 	if markTargets(steps, wanted) {
 		return nil
 	}
+	last := &steps[len(steps)-1] // what has an install command has no soft dependencies behind it
+	install := last.Kind == StepInstall
 	out, err := m.run(ctx, append(flags, "--resolve-alias", "--", name)...)
-	if err != nil {
+	if err != nil && !install {
 		return err
 	}
-	for _, module := range strings.Fields(string(out)) {
+	modules := strings.Fields(string(out))
+	for _, module := range modules {
 		wanted[modname.Normal(module)] = true
 	}
-	if !markTargets(steps, wanted) {
-		steps[len(steps)-1].Target = true // an old modprobe that resolves no aliases
+	if markTargets(steps, wanted) {
+		return nil
+	}
+	last.Target = true // or an old modprobe that resolves no aliases
+	if install {
+		last.Module = modname.Normal(name)
+		if len(modules) == 1 {
+			last.Module = modname.Normal(modules[0])
+		}
 	}
 	return nil
 }
@@ -129,9 +139,8 @@ func complaint(text string) string {
 //	builtin NAME
 //	install COMMAND…
 //
-// An install line does not name its module, only the command; it is taken for the
-// module asked for unless that has a line of its own.
-func parseShowDepends(out, name string) ([]Step, error) {
+// An install line does not name its module, only the command: see nameInstalls.
+func parseShowDepends(out string) ([]Step, error) {
 	var steps []Step
 	for line := range strings.Lines(out) {
 		line = strings.TrimRight(line, "\n")
@@ -143,7 +152,7 @@ func parseShowDepends(out, name string) ([]Step, error) {
 		case "builtin":
 			steps = append(steps, Step{Kind: StepBuiltin, Module: modname.Normal(strings.TrimSpace(rest))})
 		case "install":
-			steps = append(steps, Step{Kind: StepInstall, Module: modname.Normal(name), Command: strings.TrimSpace(rest)})
+			steps = append(steps, Step{Kind: StepInstall, Command: strings.TrimSpace(rest)})
 		case "":
 		default:
 			return nil, fmt.Errorf("modprobe wrote a line that is not understood: %s", shorten(line))
@@ -153,7 +162,7 @@ func parseShowDepends(out, name string) ([]Step, error) {
 }
 
 // cutModulePath cuts an insmod line after its file: at the first blank that follows
-// an ending of module files, since folders may have blanks in their names.
+// an ending of module files, since directories may have blanks in their names.
 func cutModulePath(s string) (path, params string) {
 	for i := range len(s) {
 		if s[i] != ' ' {

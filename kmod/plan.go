@@ -28,7 +28,7 @@ type Step struct {
 	// dependency that is there already) and StepBuiltin do nothing; StepInstall
 	// errs, for the configuration of modprobe wants a command run instead.
 	Kind    StepKind
-	Module  string // the kernel's name of the module
+	Module  string // the kernel's name of the module; empty for a StepInstall that modprobe gives no name of
 	Path    string // its file; empty for StepBuiltin and StepInstall
 	Params  string // as the kernel will get them: modprobe's options, then the caller's
 	Command string // of StepInstall: what modprobe would have a shell run
@@ -62,7 +62,7 @@ type LoadOptions struct {
 	// for.
 	IgnoreInstall bool
 	Modprobe      string // the modprobe to resolve names with; "" looks for it in PATH and /sbin
-	Root          string // folder that holds proc and sys; "" is /
+	Root          string // directory that holds proc and sys; "" is /
 	Release       string // plan for the modules of another kernel; "" is the running one
 }
 
@@ -111,7 +111,7 @@ func (s *Step) complete(params string, opts *LoadOptions) {
 		s.Params = strings.TrimSpace(s.Params + " " + params)
 		s.force = opts.Force
 	}
-	if s.Kind == StepLoad && !s.Target && opts.Release == "" && initState(s.root, s.Module) != "" {
+	if (s.Kind == StepLoad || s.Kind == StepInstall) && !s.Target && opts.Release == "" && s.Module != "" && initState(s.root, s.Module) != "" {
 		s.Kind = StepLoaded
 	}
 }
@@ -163,6 +163,7 @@ func planName(ctx context.Context, name string, opts *LoadOptions, flags ...stri
 	if err := m.markTargets(ctx, name, steps, releaseFlags(opts.Release)...); err != nil {
 		return nil, err
 	}
+	nameInstalls(steps)
 	markSoft(steps)
 	return steps, nil
 }

@@ -64,7 +64,7 @@ func TestPlanName(t *testing.T) {
 			target: "foo", lines: "install /bin/true --now\n",
 			want: []Step{{Kind: StepInstall, Module: "foo", Command: "/bin/true --now", Target: true}},
 		},
-		"folder with a blank": {
+		"directory with a blank": {
 			target: "a", lines: "insmod /my modules/a.ko x=1\n",
 			want: []Step{{Module: "a", Path: "/my modules/a.ko", Params: "x=1", Target: true}},
 		},
@@ -104,7 +104,7 @@ func TestPlanRefuses(t *testing.T) {
 		"NUL":                {"a\x00b", "true", nil, ErrBadName},
 		"NUL in file":        {"./a\x00b", "true", nil, ErrBadName},
 		"missing file":       {"./none.ko", "true", nil, fs.ErrNotExist},
-		"folder":             {"/", "true", nil, ErrNotModule},
+		"directory":          {"/", "true", nil, ErrNotModule},
 		"bad parameters":     {"a", "true", Params{`a=" b`}, ErrBadParams},
 		"strange words":      {"a", "echo rmmod x", nil, errAny},
 		"modprobe dies":      {"a", "kill -9 $$", nil, errAny},
@@ -163,12 +163,12 @@ func TestDoWithoutKernel(t *testing.T) {
 		step Step
 		want error
 	}{
-		"loaded":             {Step{Kind: StepLoaded}, nil},
-		"built in":           {Step{Kind: StepBuiltin}, nil},
-		"built in, wanted":   {Step{Kind: StepBuiltin, Target: true}, ErrBuiltin},
-		"command":            {Step{Kind: StepInstall, Command: "/bin/true"}, ErrInstallCommand},
-		"file gone":          {Step{Path: "/nonexistent/x.ko"}, ErrNotFound},
-		"file became folder": {Step{Path: "/"}, ErrNotModule},
+		"loaded":                {Step{Kind: StepLoaded}, nil},
+		"built in":              {Step{Kind: StepBuiltin}, nil},
+		"built in, wanted":      {Step{Kind: StepBuiltin, Target: true}, ErrBuiltin},
+		"command":               {Step{Kind: StepInstall, Command: "/bin/true"}, ErrInstallCommand},
+		"file gone":             {Step{Path: "/nonexistent/x.ko"}, ErrNotFound},
+		"file became directory": {Step{Path: "/"}, ErrNotModule},
 	} {
 		if err := c.step.Do(); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", name, err)
@@ -227,5 +227,66 @@ func TestSoftDependencies(t *testing.T) {
 	steps, err = Load(t.Context(), "target", opts)
 	if !errors.As(err, &e) || e.Module != "deep" || !errors.Is(err, ErrNotFound) {
 		t.Errorf("a needed module is missing: %+v, %v", steps, err)
+	}
+}
+
+// TestInstallOf: of which module an install command is, modprobe does not print; modules.dep tells.
+func TestInstallOf(t *testing.T) {
+	root := rootOf(t, map[string]string{
+		"modules.dep": "kernel/target.ko: kernel/need.ko kernel/deep.ko\nkernel/alone.ko:\n", "sys/module/deep/initstate": "live\n",
+	})
+	insmod := func(name string) string { return fmt.Sprintf("echo insmod %s/kernel/%s.ko\n", root, name) }
+	command := func(text string) string { return fmt.Sprintf("echo 'install %s'\n", text) }
+	for name, c := range map[string]struct {
+		target, lines string
+		want          string // each step: its kind, its module, and what it is
+		err           string // of what Load would do; empty where it is not refused by a command
+	}{
+		"of a dependency":       {"target", insmod("deep") + command("/bin/false") + insmod("target"), "loaded deep, install need, load target target", "need"},
+		"of one that is loaded": {"target", command("/bin/false") + insmod("need") + insmod("target"), "loaded deep, load need, load target target", ""},
+		"of two":                {"target", command("/bin/a") + command("/bin/b") + insmod("target"), "loaded deep, install need, load target target", "need"},
+		"of one wished for":     {"alone", command("/bin/false") + insmod("alone"), "install  soft, load alone target", ""},
+		"of one needed and one wished for, alike": {"target", command("/bin/false") + command("/bin/false") + insmod("deep") + insmod("target"),
+			"install need, install  soft, loaded deep, load target target", "need"},
+		"of one needed and one wished for": {"target", command("/bin/a") + command("/bin/b") + insmod("deep") + insmod("target"),
+			"install , install , loaded deep, load target target", "?"},
+		"its own":                  {"target", insmod("deep") + command("/bin/false"), "loaded deep, install target target", "target"},
+		"its own, of an alias":     {"alias", command("/bin/false"), "install target target", "target"},
+		"its own and another one":  {"target", command("/bin/a") + command("/bin/b"), "install , install target target", "?"},
+		"no modules.dep":           {"x", command("/bin/a") + "echo insmod /nowhere/x.ko\n", "install , load x target", "?"},
+		"of a dependency, unnamed": {"target", command("/bin/a") + insmod("target"), "install , load target target", "?"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			script := "case \"$*\" in *--resolve-alias*) echo target; exit;; esac\n" + c.lines
+			steps, err := Plan(t.Context(), c.target, &LoadOptions{Modprobe: fakeModprobe(t, script), Root: root})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			refused := ""
+			for _, s := range steps {
+				text := s.Kind.String() + " " + s.Module
+				if s.Target {
+					text += " target"
+				}
+				if s.Soft {
+					text += " soft"
+				}
+				got = append(got, text)
+				var install *InstallError
+				if s.Kind != StepInstall || s.Soft || refused != "" {
+					continue
+				}
+				if err := s.Do(); !errors.As(err, &install) || install.Dependency == s.Target {
+					t.Errorf("%s: %v", text, err)
+				}
+				if refused = s.Module; refused == "" {
+					refused = "?"
+				}
+			}
+			if text := strings.Join(got, ", "); text != c.want || refused != c.err {
+				t.Errorf("%s; refused by the command of %q; want %s, %q", text, refused, c.want, c.err)
+			}
+		})
 	}
 }

@@ -3,22 +3,22 @@
 package kmod
 
 import (
-	"fmt"
+	"encoding/json"
 	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/kmodtrace/kmodtrace/internal/modinfo"
 )
 
-// moduleTrees gives the folders of kernels that are in the lab's cache.
+// moduleTrees gives the directories of kernels that are in the lab's cache.
 func moduleTrees(t *testing.T) []string {
 	t.Helper()
 	cache := os.Getenv("KMODTRACE_CACHE")
@@ -116,7 +116,7 @@ func compareModinfo(t *testing.T, files []string) {
 	if err != nil {
 		t.Fatalf("modinfo: %v", err)
 	}
-	records := splitModinfo(string(out))
+	records := modinfo.Split(string(out))
 	if len(records) != len(files) {
 		t.Fatalf("modinfo gave %d records for %d files", len(records), len(files))
 	}
@@ -126,66 +126,25 @@ func compareModinfo(t *testing.T, files []string) {
 			t.Errorf("%v", err)
 			continue
 		}
-		if diff := cmp.Diff(records[i], modinfoOf(f)); diff != "" {
+		if diff := cmp.Diff(records[i], modinfoOf(t, f)); diff != "" {
 			t.Errorf("%s: modinfo -, we +:\n%s", file, diff)
 		}
 	}
 }
 
-// splitModinfo splits the output of `modinfo -0`: `key=value` ended by NULs, one
-// "filename" for each file. That and "parm" it writes with a colon and blanks, and it
-// breaks the lines of a long signature.
-func splitModinfo(out string) []map[string][]string {
-	var records []map[string][]string
-	for line := range strings.SplitSeq(out, "\x00") {
-		separator := "="
-		if strings.HasPrefix(line, "filename:") || strings.HasPrefix(line, "parm:") {
-			separator = ":"
-		}
-		key, value, ok := strings.Cut(line, separator)
-		if separator == ":" {
-			value = strings.TrimLeft(value, " ")
-		}
-		if !ok {
-			continue
-		}
-		if key == "filename" {
-			records = append(records, make(map[string][]string))
-		}
-		record := records[len(records)-1]
-		record[key] = append(record[key], strings.ReplaceAll(value, "\n\t\t", ""))
-	}
-	for _, record := range records {
-		slices.Sort(record["parm"]) // modinfo turns their order about
-	}
-	return records
-}
-
 // modinfoOf writes what we read in modinfo's way.
-func modinfoOf(f *File) map[string][]string {
-	record := map[string][]string{"filename": {f.Path}}
-	for _, field := range f.Fields {
-		if field.Key != "parm" && field.Key != "parmtype" {
-			record[field.Key] = append(record[field.Key], field.Value)
-		}
+func modinfoOf(t *testing.T, f *File) modinfo.Record {
+	t.Helper()
+	text, err := json.Marshal(f)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, p := range f.Parameters {
-		text := p.Name + ":" + p.Description
-		if p.Type != "" {
-			text += fmt.Sprintf(" (%s)", p.Type)
-		}
-		if p.Description == "" && p.Type != "" {
-			text = p.Name + ":" + p.Type
-		}
-		record["parm"] = append(record["parm"], text)
+	record, err := modinfo.Of(text)
+	if err != nil {
+		t.Fatal(err)
 	}
-	slices.Sort(record["parm"])
-	if s := f.Signature; s != nil {
-		record["sig_id"] = []string{s.Kind}
-		record["signer"] = []string{s.Signer}
-		record["sig_key"] = []string{s.KeyID}
-		record["sig_hashalgo"] = []string{s.Hash}
-		record["signature"] = []string{colons(s.Value)}
+	if f.Signature != nil {
+		record[modinfo.SignatureKey] = []string{colons(f.Signature.Value)}
 	}
 	return record
 }
@@ -232,7 +191,7 @@ func depmodSymbols(t *testing.T, tree string) map[string]string {
 		index = append(index, found...)
 	}
 	if len(index) == 0 {
-		t.Skip("nothing to compare with: the kernel's folder has no modules.symbols")
+		t.Skip("nothing to compare with: the kernel's directory has no modules.symbols")
 	}
 	text, err := os.ReadFile(index[0])
 	if err != nil {

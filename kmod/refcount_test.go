@@ -50,7 +50,7 @@ func TestCheckRefcount(t *testing.T) {
 		"not UTF-8":             {files{refcnt: "\xff\x00-1\n", state: "live\n", listed: ""}, ErrUnreadRefcount, "refcnt"},
 		"no int":                {files{refcnt: "-99999999999999999999\n", state: "live\n", listed: ""}, ErrUnreadRefcount, "out of range"},
 		"huge":                  {files{refcnt: strings.Repeat("0", 1<<20), state: "live\n", listed: ""}, ErrUnreadRefcount, "more than 64 bytes"},
-		"a folder":              {files{refcnt + "/x": "", listed: ""}, ErrUnreadRefcount, "not a regular file"},
+		"a directory":           {files{refcnt + "/x": "", listed: ""}, ErrUnreadRefcount, "not a regular file"},
 		"no number, but listed": {files{refcnt: "many\n", state: "live\n", listed: "hello 4096 -1 - Live 0x0\n"}, ErrNegativeRefcount, "(-1)"},
 		"both are nonsense":     {files{refcnt: "many\n", state: "live\n", listed: "hello x\n"}, ErrUnreadRefcount, "too few fields"},
 		"a list without end":    {files{listed: strings.Repeat(others, maxModules/len(others)+1)}, ErrUnreadRefcount, "more than"},

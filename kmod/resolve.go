@@ -15,7 +15,7 @@ import (
 type ResolveOptions struct {
 	Modprobe string // the modprobe to ask; "" looks for it in PATH and /sbin
 	Release  string // of the kernel whose modules are meant; "" is the running one
-	Root     string // folder that holds lib/modules; "" is /
+	Root     string // directory that holds lib/modules; "" is /
 	// Complete says that this modprobe names also what its configuration blacklists (see
 	// [NamesBlacklisted]): it is asked once then, and otherwise twice.
 	Complete bool

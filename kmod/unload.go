@@ -22,7 +22,7 @@ type UnloadOptions struct {
 	// is done here: kernels from 3.13 on never wait, whatever the flags of
 	// delete_module say.
 	Wait bool
-	// Root is the folder that holds proc and sys, read to find out whether the kernel may
+	// Root is the directory that holds proc and sys, read to find out whether the kernel may
 	// be asked, and to explain a refusal; "" is /.
 	Root string
 }

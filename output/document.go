@@ -72,12 +72,14 @@ func rest(e *Entry) document {
 	d.set("requesters", requesters(a))
 	d.set("image", a.Image)
 	d.set("denial", a.Denial)
+	d.set("callbacks", a.Callbacks)
 	d.set("lookup", a.Lookup)
 	d.set("params", a.Params)
 	d.set("details", a.Details)
 	d.set("init_result", a.InitResult)
 	d.set("helper_status", a.HelperStatus)
 	d.set("messages", a.Messages)
+	d.set("kernel_reports", a.Reports)
 	d.set("origin", a.Origin)
 	if a.Actor != nil {
 		d.set("capabilities", a.Actor.Capabilities.String())
@@ -93,6 +95,10 @@ func rest(e *Entry) document {
 	d.set("partial", a.Partial)
 	d.set("lost", a.Lost)
 	d.set("end_lost", a.EndLost)
+	if a.Ongoing != nil {
+		d.put("ongoing", a.Ongoing)
+	}
+	d.set("preliminary", a.Preliminary)
 	return d
 }
 

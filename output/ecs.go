@@ -51,7 +51,7 @@ func ecs(h host, e *Entry) any {
 }
 
 // ecsRest: Elasticsearch takes a field's type from the first that comes. So a body that
-// is no object, where all others are, is not put in its place.
+// is not an object, where all others are, is not put in its place.
 func ecsRest(e *Entry) document {
 	d := rest(e)
 	record, ok := d["record"].(json.RawMessage)

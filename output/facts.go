@@ -181,7 +181,7 @@ func baseName(p string) string {
 
 func decimal(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
 
-// note is what the body of a record that is no action says.
+// note is what the body of a record that is not an action says.
 type note struct {
 	Module struct {
 		Name string `json:"name"`

@@ -40,8 +40,8 @@ type file struct {
 
 // fileMode lets the group read, so that a forwarder need not be root.
 const (
-	fileMode   = 0o640
-	folderMode = 0o750
+	fileMode      = 0o640
+	directoryMode = 0o750
 )
 
 func newFile(name, path string, limit int64, keep int, l lines) *file {
@@ -163,7 +163,7 @@ func makeDirectory(dir string) error {
 	if err := checkDirectory(there); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, folderMode); err != nil {
+	if err := os.MkdirAll(dir, directoryMode); err != nil {
 		return err
 	}
 	return checkDirectory(dir)

@@ -239,7 +239,7 @@ func TestFileFails(t *testing.T) {
 	o := openConfig(t, Config{Type: "file", Path: filepath.Join(inTheWay, "records.jsonl")})
 	for range 2 {
 		if err := o.Send(t.Context(), numbered(1, 2)); err == nil {
-			t.Fatal("written into a folder that is none")
+			t.Fatal("written into a directory that is none")
 		}
 	}
 	if err := os.Remove(inTheWay); err != nil {

@@ -34,7 +34,7 @@ func (e *Entry) level() level {
 		switch {
 		case a.Crashed:
 			return levelError
-		case a.Outcome == tracer.Failed, len(a.Warnings) > 0, a.Lost > 0, a.EndLost:
+		case a.Outcome == tracer.Failed, len(a.Warnings) > 0, a.Lost > 0, a.EndLost, a.Preliminary:
 			return levelWarning
 		case a.Outcome == tracer.Live, a.Outcome == tracer.Unloaded:
 			return levelNotice

@@ -33,7 +33,7 @@ const (
 
 // ocsf makes an event of the class Kernel Extension Activity (1002) of an action; a
 // request for a module is one of another activity than load and unload. That class wants
-// a driver and an actor. What is no action has neither, and is a Base Event (class 0),
+// a driver and an actor. What is not an action has neither, and is a Base Event (class 0),
 // which the schema has for what no class describes.
 func ocsf(h host, e *Entry) any {
 	d := document{}

@@ -12,7 +12,7 @@
 // journal; the process is the one that made the system call. Of a load that the kernel
 // had made for somebody's need these differ.
 //
-// # What is no action
+// # What is not an action
 //
 // Gaps and inventories are passed on too, for without them a receiver takes silence for
 // peace. They are told from actions by their kind.

@@ -132,7 +132,7 @@ func (p published) checkOCSF(event map[string]any) []string {
 func (p published) object(at, name string, v any, profiles []any) []string {
 	fields, ok := v.(map[string]any)
 	if !ok {
-		return []string{at + " is no object"}
+		return []string{at + " is not an object"}
 	}
 	o, ok := p[name]
 	if !ok {
@@ -162,7 +162,7 @@ func (p published) object(at, name string, v any, profiles []any) []string {
 		values := []any{value}
 		if f.array {
 			if values, ok = value.([]any); !ok {
-				wrong = append(wrong, path+" is no array")
+				wrong = append(wrong, path+" is not an array")
 			}
 		}
 		for _, v := range values {
@@ -407,7 +407,7 @@ func look(v any, path string) string {
 	return fmt.Sprint(v)
 }
 
-// TestGaps: what is no action is told from actions, and says what it is.
+// TestGaps: what is not an action is told from actions, and says what it is.
 func TestGaps(t *testing.T) {
 	e := word(9, "lost", `{"text":"lost 3 events"}`)
 	for format, want := range map[string]map[string]string{

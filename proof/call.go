@@ -16,7 +16,7 @@ import (
 // How long the kernel's events may come after its answer. They are in the ring
 // before a system call returns, so that this bounds only how late this process
 // reads them, on a machine that is busy. Where a file cannot be read any more there
-// was no system call, and the wait is in vain.
+// was not a system call, and the wait is in vain.
 const (
 	afterAnswer    = 5 * time.Second
 	afterInterrupt = time.Second // for an answer that is on its way

@@ -53,7 +53,7 @@ func TestVerdict(t *testing.T) {
 		"no answer, at its init":     {call{actions: []tracer.Action{pending}}, Unconfirmed, "stage init"},
 		"no answer: the thread died": {call{actions: []tracer.Action{crashed}}, Refused, "crashed"},
 		"a request is another":       {call{answered: true, actions: []tracer.Action{proven(), request}}, Confirmed, ""},
-		"a request is no proof":      {call{answered: true, actions: []tracer.Action{request}}, Unconfirmed, "not seen"},
+		"a request is not proof":     {call{answered: true, actions: []tracer.Action{request}}, Unconfirmed, "not seen"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.call.kind = tracer.Load

@@ -75,7 +75,7 @@ func TestSession(t *testing.T) {
 			}
 		}
 	})
-	// What another thread does is no proof of a call that did nothing.
+	// What another thread does is not proof of a call that did nothing.
 	t.Run("unconfirmed", func(t *testing.T) {
 		r, err := s.Call(t.Context(), tracer.Load, "hello", func() error {
 			done := make(chan error)

@@ -31,6 +31,10 @@ type Result struct {
 	Actions []record.Record `json:"actions"`
 
 	err error // the reason
+	// last is the first of the Actions of the last step; dependency tells that this
+	// step was not what was asked for.
+	last       int
+	dependency bool
 }
 
 // NewResult gives the Result of a load or an unload that no Session was asked for, because
@@ -52,10 +56,13 @@ func (r *Result) Err() error {
 	return &Error{r.Verdict, r.err}
 }
 
+// begin begins a step: what comes from here on is of it.
+func (r *Result) begin(dependency bool) { r.last, r.dependency = len(r.Actions), dependency }
+
 // add takes what was seen of a call, and its verdict: the last one's is the Result's.
 func (r *Result) add(module string, c *call) {
-	for _, action := range c.actions {
-		r.Actions = append(r.Actions, record.Record{Action: action})
+	for i := range c.actions {
+		r.Actions = append(r.Actions, record.New(&c.actions[i]))
 	}
 	v, why := c.verdict()
 	var named *kmod.Error
@@ -106,8 +113,8 @@ func (r *Result) explain(ctx context.Context, k *kernel.Kernel, q *record.Inquir
 	var failures []cause.Failure
 	for i := range r.Actions {
 		r.Actions[i] = q.All(ctx, &r.Actions[i].Action)
-		if a := &r.Actions[i]; a.Cause != nil {
-			failures = append(failures, cause.Failure{Kind: a.Kind, Module: a.Module, Cause: a.Cause})
+		if a := &r.Actions[i]; a.Cause != nil && i >= r.last {
+			failures = append(failures, cause.Failure{Kind: a.Kind, Module: a.Module, Cause: a.Cause, Dependency: r.dependency})
 		}
 	}
 	switch {

@@ -125,3 +125,34 @@ func TestStepsWithoutACall(t *testing.T) {
 		t.Errorf("%v: %+v", err, r)
 	}
 }
+
+// TestRefusedOnTheWay: of which step a refusal is, the plan says; the name of a module does not.
+func TestRefusedOnTheWay(t *testing.T) {
+	k, err := kernel.Open(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	minus := int64(-19)
+	refused := record.Record{Action: tracer.Action{
+		Kind: tracer.Load, Module: "b", Outcome: tracer.Failed, Stage: tracer.StageInit, Errno: unix.ENODEV, ErrnoName: "ENODEV", InitResult: &minus,
+	}}
+	for name, c := range map[string]struct {
+		steps func(*Result)
+		err   error
+		code  cause.Code
+	}{
+		"what was asked for, by an alias": {func(r *Result) { r.begin(false); r.Actions = append(r.Actions, refused) }, unix.ENODEV, cause.InitRefused},
+		"a dependency":                    {func(r *Result) { r.begin(true); r.Actions = append(r.Actions, refused) }, unix.ENODEV, cause.DependencyFailed},
+		"after a soft one": {func(r *Result) { r.begin(true); r.Actions = append(r.Actions, refused); r.begin(false) },
+			kmod.ErrBuiltin, cause.BuiltIn},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := NewResult(tracer.Load, "a", Refused, &kmod.Error{Op: "load", Module: "b", Err: c.err})
+			c.steps(r)
+			r.explain(t.Context(), k, record.NewPatientInquiry(k, false))
+			if r.Cause == nil || r.Cause.Code != c.code {
+				t.Errorf("%v, want %s", r.Cause, c.code)
+			}
+		})
+	}
+}

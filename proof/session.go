@@ -106,8 +106,9 @@ func (s *Session) take(ctx context.Context, r *Result, steps []kmod.Step) {
 			r.set(Unconfirmed, &kmod.Error{Op: r.Command, Module: step.Module, Err: err})
 			return
 		}
+		r.begin(!step.Target)
 		if step.Kind != kmod.StepLoad {
-			if err := step.Do(); err != nil {
+			if err := step.Do(); err != nil && !step.Soft {
 				r.set(Refused, err)
 				return
 			}

@@ -44,7 +44,7 @@ func (d *dpkg) owner(path string) *Package {
 	return d.packages[unaliased(filepath.Clean(path), mergedUsr(d.root))]
 }
 
-// refresh reads the database where it is not the one that was read. A folder that
+// refresh reads the database where it is not the one that was read. A directory that
 // was written just before that may have been written again since, within one tick.
 func (d *dpkg) refresh() {
 	as := [2]time.Time{modified(filepath.Join(d.root, dpkgInfo)), modified(filepath.Join(d.root, dpkgDiversions))}

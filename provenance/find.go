@@ -97,7 +97,7 @@ func (s *search) byName(foreign bool) (at finding, here bool) {
 	return found(Unchecked, "it was opened in another mount namespace, which cannot be looked into any more"), false
 }
 
-// at looks at the file's path below a root folder.
+// at looks at the file's path below a root directory.
 func (s *search) at(root string) finding {
 	path := s.action.File.Path
 	if name := s.remoteOn(root, path); name != "" && !s.opts.Remote {

@@ -114,7 +114,7 @@ func TestReserve(t *testing.T) {
 	})
 }
 
-// TestOwnModules: whatever folders root loaded from that do not answer now, the modules of
+// TestOwnModules: whatever directories root loaded from that do not answer now, the modules of
 // the machine on the same device are looked at.
 func TestOwnModules(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

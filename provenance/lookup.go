@@ -19,7 +19,7 @@ const (
 
 // Options change what a Lookup does. Nil is the same as its zero value.
 type Options struct {
-	Root string // folder that stands for the root folder; "" is /
+	Root string // directory that stands for the root directory; "" is /
 	// Brief leaves out what takes reading: the hash, the signer and the package. The
 	// origin says so.
 	Brief bool
@@ -82,7 +82,7 @@ func NewLookup(opts *Options) *Lookup {
 	return l
 }
 
-// Of gives the origin of a load's file; nil for what is no load, or shows no file
+// Of gives the origin of a load's file; nil for what is not a load, or shows no file
 // (init_module).
 func (l *Lookup) Of(ctx context.Context, a *tracer.Action) *Origin {
 	s := l.Find(a)

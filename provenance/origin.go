@@ -30,7 +30,7 @@ type Origin struct {
 	Overlay bool `json:"overlay,omitempty"`
 	// Network says that its files are another machine's.
 	Network bool `json:"network,omitempty"`
-	// Root says that it is the file system of the root folder.
+	// Root says that it is the file system of the root directory.
 	Root bool `json:"root,omitempty"`
 	// Removable says that its disk can be taken out, or is on a USB bus. Not known of
 	// file systems that have no device of their own: overlays, btrfs, the network's.
@@ -41,16 +41,16 @@ type Origin struct {
 	Owner *Owner `json:"owner,omitempty"`
 	Mode  string `json:"mode,omitempty"`
 	// WritableByOthers says that not only its owner may write it: everybody may, or
-	// a group that is not root's. Who may write the folders that it is in is not asked.
+	// a group that is not root's. Who may write the directories that it is in is not asked.
 	WritableByOthers bool `json:"writable_by_others,omitempty"`
 
 	// Package is the installed package that lists the path; nil where none does, or
 	// the path is another mount namespace's. That the file is as the package brought
 	// it, it does not say.
 	Package *Package `json:"package,omitempty"`
-	// InTree says that it is in the running kernel's own folder of modules.
+	// InTree says that it is in the running kernel's own directory of modules.
 	InTree bool `json:"in_tree"`
-	// OtherRelease is the release of the kernel in whose folder it is instead.
+	// OtherRelease is the release of the kernel in whose directory it is instead.
 	OtherRelease string `json:"other_release,omitempty"`
 }
 
@@ -138,7 +138,7 @@ func fromEvent(f *tracer.File) *Origin {
 func kindOf(mode fs.FileMode) string {
 	switch {
 	case mode.IsDir():
-		return "a folder"
+		return "a directory"
 	case mode&fs.ModeSymlink != 0:
 		return "a symbolic link"
 	case mode&fs.ModeNamedPipe != 0:

@@ -12,7 +12,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// releaseOf gives the release of the kernel in whose folder of modules a path is; ""
+// releaseOf gives the release of the kernel in whose directory of modules a path is; ""
 // for one that is in none. Where /lib is a link to /usr/lib, the kernel's paths begin
 // with that.
 func releaseOf(path string) string {
@@ -24,7 +24,7 @@ func releaseOf(path string) string {
 	return release
 }
 
-// onRoot tells whether the file is in the file system of the root folder.
+// onRoot tells whether the file is in the file system of the root directory.
 func (s *search) onRoot() bool {
 	var st unix.Stat_t
 	if err := unix.Stat(s.opts.Root, &st); err != nil {

@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -13,7 +12,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// process is a loader that is still there. Its folder in /proc is held open: what is
+// process is a loader that is still there. Its directory in /proc is held open: what is
 // asked below that never is another process's of the same number.
 type process struct {
 	dir   *os.File
@@ -36,7 +35,7 @@ func (s *search) openProcess() *process {
 		return nil
 	}
 	p := &process{dir: os.NewFile(uintptr(fd), "process")}
-	if !startedAt(procfs.FirstLine(p.path("stat")), t.Start) {
+	if !procfs.StartedAt(procfs.FirstLine(p.path("stat")), t.Start) {
 		p.close()
 		return nil
 	}
@@ -53,27 +52,6 @@ func (p *process) close() {
 	if p != nil {
 		p.dir.Close()
 	}
-}
-
-// startedAt tells whether a line of /proc/PID/stat is of a process that began then. It
-// counts in ticks, of which a second has a hundred on every machine that this runs on.
-func startedAt(stat string, start time.Duration) bool {
-	_, rest, ok := cutLast(stat, ")") // the name before it may hold anything
-	fields := strings.Fields(rest)
-	const startTime = 22 - 3 // of the fields after the name
-	if !ok || len(fields) <= startTime {
-		return false
-	}
-	ticks, err := strconv.ParseInt(fields[startTime], 10, 64)
-	return err == nil && ticks == int64(start/(10*time.Millisecond))
-}
-
-func cutLast(s, sep string) (before, after string, found bool) {
-	i := strings.LastIndex(s, sep)
-	if i < 0 {
-		return s, "", false
-	}
-	return s[:i], s[i+len(sep):], true
 }
 
 // mountNamespace gives the number of a process's mount namespace; 0 where it cannot.

@@ -80,19 +80,19 @@ func TestState(t *testing.T) {
 		hashed bool
 		why    string
 	}{
-		"same":            {state: Same, hashed: true},
-		"written again":   {state: Changed, why: "have changed since", after: func(t *testing.T, f string) { rewrite(t, f, strings.ToUpper(elf)) }},
-		"longer":          {state: Changed, why: "has 27 now", after: func(t *testing.T, f string) { rewrite(t, f, elf+"xx") }},
-		"mode changed":    {state: Changed, why: "attributes", after: func(_ *testing.T, f string) { later(); must(os.Chmod(f, 0o600)) }},
-		"vanished":        {state: Gone, why: "nothing at its path", after: func(_ *testing.T, f string) { must(os.Remove(f)) }},
-		"its folder went": {path: "/a/b/x.ko", state: Gone, after: func(_ *testing.T, f string) { must(os.RemoveAll(filepath.Dir(f))) }},
-		"folder is file":  {path: "/a/x.ko", state: Gone, after: func(t *testing.T, f string) { must(os.RemoveAll(filepath.Dir(f))); rewrite(t, filepath.Dir(f), "") }},
+		"same":               {state: Same, hashed: true},
+		"written again":      {state: Changed, why: "have changed since", after: func(t *testing.T, f string) { rewrite(t, f, strings.ToUpper(elf)) }},
+		"longer":             {state: Changed, why: "has 27 now", after: func(t *testing.T, f string) { rewrite(t, f, elf+"xx") }},
+		"mode changed":       {state: Changed, why: "attributes", after: func(_ *testing.T, f string) { later(); must(os.Chmod(f, 0o600)) }},
+		"vanished":           {state: Gone, why: "nothing at its path", after: func(_ *testing.T, f string) { must(os.Remove(f)) }},
+		"its directory went": {path: "/a/b/x.ko", state: Gone, after: func(_ *testing.T, f string) { must(os.RemoveAll(filepath.Dir(f))) }},
+		"directory is file":  {path: "/a/x.ko", state: Gone, after: func(t *testing.T, f string) { must(os.RemoveAll(filepath.Dir(f))); rewrite(t, filepath.Dir(f), "") }},
 		"replaced": {state: Replaced, why: "another file", after: func(t *testing.T, f string) {
 			rewrite(t, f+".new", elf)
 			must(os.Rename(f+".new", f))
 		}},
-		"pipe":   {state: Replaced, why: "a pipe", after: func(_ *testing.T, f string) { must(os.Remove(f)); must(unix.Mkfifo(f, 0o600)) }},
-		"folder": {state: Replaced, why: "a folder", after: func(_ *testing.T, f string) { must(os.Remove(f)); must(os.Mkdir(f, 0o700)) }},
+		"pipe":      {state: Replaced, why: "a pipe", after: func(_ *testing.T, f string) { must(os.Remove(f)); must(unix.Mkfifo(f, 0o600)) }},
+		"directory": {state: Replaced, why: "a directory", after: func(_ *testing.T, f string) { must(os.Remove(f)); must(os.Mkdir(f, 0o700)) }},
 		"socket": {state: Replaced, why: "a socket", after: func(_ *testing.T, f string) {
 			must(os.Remove(f))
 			must(unix.Mknod(f, unix.S_IFSOCK|0o600, 0))
@@ -116,7 +116,7 @@ func TestState(t *testing.T) {
 		"NUL":        {state: Unchecked, why: "cannot be followed", change: func(a *tracer.Action) { a.File.Path = "/x\x00.ko" }},
 		"no path":    {state: Unchecked, why: "whole path", change: func(a *tracer.Action) { a.File.Path = "" }},
 		"cut path":   {state: Unchecked, why: "whole path", change: func(a *tracer.Action) { a.File.Path, a.File.PathCut = "…/x.ko", true }},
-		"root":       {state: Replaced, why: "a folder", change: func(a *tracer.Action) { a.File.Path = "/" }},
+		"root":       {state: Replaced, why: "a directory", change: func(a *tracer.Action) { a.File.Path = "/" }},
 		"upwards":    {state: Unchecked, why: "cannot be followed", change: func(a *tracer.Action) { a.File.Path = "/../../../../../../etc/passwd" }},
 		"other disk": {state: Replaced, change: func(a *tracer.Action) { a.File.Device.Minor++ }},
 		"memfd":      {state: Gone, why: "never had a name", change: func(a *tracer.Action) { a.File.Memfd = true }},
@@ -234,7 +234,8 @@ func self(t *testing.T, fd int, path string) *tracer.Action {
 		t.Fatal(err)
 	}
 	a := loadOfStat(path, &st, uint64(fs.Type))
-	_, rest, _ := cutLast(procfs.FirstLine("/proc/self/stat"), ")")
+	stat := procfs.FirstLine("/proc/self/stat")
+	rest := stat[strings.LastIndex(stat, ")")+1:]
 	var ticks int64
 	if _, err := fmt.Sscan(strings.Fields(rest)[19], &ticks); err != nil {
 		t.Fatal(err)
@@ -470,22 +471,6 @@ func TestSigner(t *testing.T) {
 	} {
 		if signer := signerOf(bytes.NewReader(data), int64(len(data))); signer != "" {
 			t.Errorf("%s: %q", name, signer)
-		}
-	}
-}
-
-func TestStartedAt(t *testing.T) {
-	stat := "7 (a) b) S 1 " + strings.Repeat("0 ", 17) + "123 0 0"
-	for start, want := range map[time.Duration]bool{
-		1230 * time.Millisecond: true, 1239 * time.Millisecond: true, 1240 * time.Millisecond: false, 1229 * time.Millisecond: false, 0: false,
-	} {
-		if got := startedAt(stat, start); got != want {
-			t.Errorf("%v: %v", start, got)
-		}
-	}
-	for _, bad := range []string{"", "7 (x", "7 (x) S", ")" + strings.Repeat(" x", 30)} {
-		if startedAt(bad, 0) {
-			t.Errorf("%q is taken for one", bad)
 		}
 	}
 }

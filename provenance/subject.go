@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"sync"
 	"time"
@@ -41,7 +42,7 @@ type Subject struct {
 	stuck  error // of the lookup that had no answer
 }
 
-// Find gives the file of a load; nil for what is no load, or shows no file (init_module).
+// Find gives the file of a load; nil for what is not a load, or shows no file (init_module).
 // Nothing is looked at yet. It must be closed.
 func (l *Lookup) Find(a *tracer.Action) *Subject {
 	if a.Kind != tracer.Load || a.File == nil {
@@ -89,7 +90,7 @@ func User(a *tracer.Action) (uid uint32, trusted bool) {
 
 // jobOf says whose slots a load's lookups take: of the user whose need it was, and of the
 // device. The machine's own modules have theirs: only root writes where they are, and a
-// folder of somebody else on the same device, from which root loaded, may not answer.
+// directory of somebody else on the same device, from which root loaded, may not answer.
 func jobOf(a *tracer.Action) slots.Job {
 	fs := fileSystemOf(a.File.FSMagic)
 	place := fmt.Sprintf("%s %d:%d", fs.name, a.File.Device.Major, a.File.Device.Minor)
@@ -237,7 +238,7 @@ func (s *Subject) contents(ctx context.Context, o *Origin) (*Origin, error) {
 }
 
 // Inspect reads the module in the file. It errs with [ErrNotLookedAt] where that is not
-// there to be read, and with what [kmod.Inspect] errs with for one that is no module.
+// there to be read, and with what [kmod.Inspect] errs with for one that is not a module.
 func (s *Subject) Inspect(ctx context.Context) (*kmod.File, error) {
 	type answer struct {
 		file *kmod.File
@@ -247,7 +248,10 @@ func (s *Subject) Inspect(ctx context.Context) (*kmod.File, error) {
 		return nil, fmt.Errorf("%w: the kernel shows no file", ErrNotLookedAt)
 	}
 	a, err := ask(ctx, s, "the contents of the file", func(ctx context.Context, q *search) (a answer) {
-		a.file, a.err = q.inspect(ctx)
+		a.err = q.open(ctx, func(file io.ReaderAt, size int64) (err error) {
+			a.file, err = kmod.InspectReader(file, size, q.action.File.Path)
+			return err
+		})
 		return a
 	})
 	if err != nil {
@@ -256,34 +260,56 @@ func (s *Subject) Inspect(ctx context.Context) (*kmod.File, error) {
 	return a.file, a.err
 }
 
-// inspect reads the file whose descriptor was found. What is read of a file that changes
-// meanwhile says nothing.
-func (s *search) inspect(ctx context.Context) (*kmod.File, error) {
+// Image gives the module in the file, decompressed. It errs as [Subject.Inspect] does.
+func (s *Subject) Image(ctx context.Context) ([]byte, error) {
+	type answer struct {
+		image []byte
+		err   error
+	}
+	if s == nil {
+		return nil, fmt.Errorf("%w: the kernel shows no file", ErrNotLookedAt)
+	}
+	a, err := ask(ctx, s, "the contents of the file", func(ctx context.Context, q *search) (a answer) {
+		a.err = q.open(ctx, func(file io.ReaderAt, size int64) (err error) {
+			a.image, err = kmod.ReadImageOf(file, size)
+			return err
+		})
+		return a
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotLookedAt, err)
+	}
+	return a.image, a.err
+}
+
+// open has somebody read the file whose descriptor was found. What is read of a file that
+// changes meanwhile says nothing.
+func (s *search) open(ctx context.Context, read func(file io.ReaderAt, size int64) error) error {
 	s.locate()
 	if s.file == nil {
-		return nil, fmt.Errorf("%w: %s", ErrNotLookedAt, s.origin.Why)
+		return fmt.Errorf("%w: %s", ErrNotLookedAt, s.origin.Why)
 	}
 	f, err := reopen(s.file)
 	if err != nil {
-		return nil, fmt.Errorf("%w: it cannot be opened: %w", ErrNotLookedAt, err)
+		return fmt.Errorf("%w: it cannot be opened: %w", ErrNotLookedAt, err)
 	}
 	defer f.Close()
 	before, err := statOf(f)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNotLookedAt, err)
+		return fmt.Errorf("%w: %w", ErrNotLookedAt, err)
 	}
 	if before.Size > s.opts.MaxSize {
-		return nil, fmt.Errorf("%w: it has more than %d bytes", ErrNotLookedAt, s.opts.MaxSize)
+		return fmt.Errorf("%w: it has more than %d bytes", ErrNotLookedAt, s.opts.MaxSize)
 	}
-	file, err := kmod.InspectReader(boundedAt{ctx, f}, before.Size, s.action.File.Path)
+	err = read(boundedAt{ctx, f}, before.Size)
 	after, changed := statOf(f)
 	switch {
 	case changed != nil, versionOf(after) != versionOf(before):
-		return nil, fmt.Errorf("%w: %w", ErrNotLookedAt, errMoved)
+		return fmt.Errorf("%w: %w", ErrNotLookedAt, errMoved)
 	case ctx.Err() != nil:
-		return nil, fmt.Errorf("%w: %w", ErrNotLookedAt, ctx.Err())
+		return fmt.Errorf("%w: %w", ErrNotLookedAt, ctx.Err())
 	}
-	return file, err
+	return err
 }
 
 // Mode gives the type of the file: as the kernel had it, or else of the inode that is there

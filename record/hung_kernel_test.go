@@ -15,7 +15,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// TestCoveredAfterLoad: a folder from which root loaded modules is covered by a mount that
+// TestCoveredAfterLoad: a directory from which root loaded modules is covered by a mount that
 // never answers. What was loaded there is recorded in its time, with what the kernel told,
 // and the next load has its hash.
 func TestCoveredAfterLoad(t *testing.T) {

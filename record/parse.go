@@ -9,5 +9,6 @@ func Parse(text []byte) (*Record, error) {
 	if err := jsonline.Unmarshal(text, a); err != nil {
 		return nil, err
 	}
+	a.readReports() // releases before did not keep them
 	return a, nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/kernel"
+	"github.com/kmodtrace/kmodtrace/oops"
 	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -27,6 +28,9 @@ type Record struct {
 	Cause *cause.Cause `json:"cause,omitempty"`
 	// Warnings are what went wrong without making it fail.
 	Warnings []cause.Cause `json:"warnings,omitempty"`
+	// Reports are the kernel's own on what went wrong meanwhile: warnings, oopses, backtraces. Their
+	// lines are among Messages.
+	Reports []oops.Report `json:"kernel_reports,omitempty"`
 	// NotLookedUp says why nobody looked for its cause and its origin; empty where somebody
 	// did.
 	NotLookedUp string `json:"not_looked_up,omitempty"`
@@ -35,6 +39,13 @@ type Record struct {
 	Cut bool `json:"cut,omitempty"`
 	// Origin is where the file of a load comes from; nil where there is none.
 	Origin *provenance.Origin `json:"origin,omitempty"`
+}
+
+// New makes a record of what an action says itself.
+func New(a *tracer.Action) Record {
+	r := Record{Action: *a}
+	r.readReports()
+	return r
 }
 
 // Inquiry finds out what an action does not say itself. It is for one goroutine, Health,
@@ -79,13 +90,18 @@ func (q *Inquiry) All(ctx context.Context, a *tracer.Action) Record {
 	defer file.Close()
 	origin := file.Origin(ctx)
 	e := q.causes.ExplainFile(ctx, *a, file)
-	return Record{Action: *a, Cause: e.Cause, Warnings: e.Warnings, Origin: origin}
+	r := New(a)
+	r.Cause, r.Warnings, r.Origin = e.Cause, e.Warnings, origin
+	r.nameLines(ctx, file)
+	return r
 }
 
 // Cause leaves the origin out.
 func (q *Inquiry) Cause(ctx context.Context, a *tracer.Action) Record {
 	e := q.causes.Explain(ctx, *a)
-	return Record{Action: *a, Cause: e.Cause, Warnings: e.Warnings}
+	r := New(a)
+	r.Cause, r.Warnings = e.Cause, e.Warnings
+	return r
 }
 
 // Origin gives where the file of a load comes from; nil where there is none.

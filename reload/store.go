@@ -15,7 +15,7 @@ import (
 
 // DefaultStore is the directory of the files that kmodtrace itself loads. Not below /run: a
 // module with its debugging information is too large for memory, and systemd removes the
-// service's folder there.
+// service's directory there.
 const DefaultStore = "/var/lib/kmodtrace/loaded"
 
 // Store keeps, by content, the files of modules that are in the kernel: the kernel has
@@ -25,7 +25,7 @@ type Store struct {
 	dir  string
 	boot string
 	root *kmod.ListOptions // where the modules are looked at
-	lock *os.File          // the folder, locked against others who forget
+	lock *os.File          // the directory, locked against others who forget
 }
 
 // kept is a file that is kept, and the load that it is of.
@@ -38,7 +38,7 @@ type kept struct {
 	// Instance is the load that all below is about.
 	Instance uint64 `json:"instance"`
 	// Params are what it was loaded with; nil where nobody knows. Not a string: JSON would
-	// change one that is no UTF-8.
+	// change one that is not UTF-8.
 	Params []byte `json:"params"`
 	// Values are what the module showed just after.
 	Values []kmod.Setting `json:"values"`

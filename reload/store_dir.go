@@ -64,7 +64,7 @@ func (s *Store) flock(how int) error {
 }
 
 // prune removes what is of another boot, or of no module that is loaded, and what a
-// process that was killed has left; unless somebody else is at work in the folder.
+// process that was killed has left; unless somebody else is at work in the directory.
 func (s *Store) prune() {
 	defer func() { _ = s.flock(unix.LOCK_SH) }()
 	if s.flock(unix.LOCK_EX|unix.LOCK_NB) != nil {
@@ -94,7 +94,7 @@ func (s *Store) current(module string) bool {
 	return err == nil
 }
 
-// absolute names a file for those in other folders.
+// absolute names a file for those in other directories.
 func absolute(path string) string {
 	if full, err := filepath.Abs(path); err == nil {
 		return full

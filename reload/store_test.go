@@ -9,7 +9,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/kmod"
 )
 
-// keptWorld is a folder that shows modules as loaded, and a store of their files.
+// keptWorld is a directory that shows modules as loaded, and a store of their files.
 type keptWorld struct {
 	*testing.T
 	*Store
@@ -140,7 +140,7 @@ func TestKeptDamaged(t *testing.T) {
 	}
 }
 
-// TestOpenStoreRefuses: a folder in which others may write is not trusted.
+// TestOpenStoreRefuses: a directory in which others may write is not trusted.
 func TestOpenStoreRefuses(t *testing.T) {
 	open := filepath.Join(t.TempDir(), "open")
 	if err := os.Mkdir(open, 0o700); err != nil {

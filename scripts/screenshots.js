@@ -1,4 +1,4 @@
-// Measures the pages that scripts/screenshots names. It is no part of them.
+// Measures the pages that scripts/screenshots names. It is not part of them.
 const found = [];
 
 // overlaps tells whether two boxes share more than a touch.

@@ -251,7 +251,7 @@ func (d *delivery) skipped(first int64) {
 // is.
 func entryOf(r *journal.Record) output.Entry {
 	e := output.Entry{Record: *r}
-	if r.Kind == journal.KindAction {
+	if r.Kind == journal.KindAction || r.Kind == journal.KindPending {
 		if a, err := record.Parse(r.Body); err == nil {
 			e.Known = a
 		}

@@ -56,7 +56,7 @@ func (s *Service) records(t *testing.T, n int) {
 	}
 }
 
-// faulty is an output that fails, or hangs, until it is mended.
+// faulty is an output that fails, or hangs, until it is fixed.
 type faulty struct {
 	mu    sync.Mutex
 	fails bool
@@ -93,7 +93,7 @@ func (f *faulty) state() (got []int64, tries int) {
 	return slices.Clone(f.got), f.tries
 }
 
-func (f *faulty) mend() {
+func (f *faulty) fix() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fails, f.hangs = false, false
@@ -129,7 +129,7 @@ func TestDelivery(t *testing.T) {
 	if got, _ := down.state(); len(got) != 0 || d.lag() != 250 {
 		t.Fatalf("it took %d, and lacks %d", len(got), d.lag())
 	}
-	down.mend()
+	down.fix()
 	until(t, "all records", func() bool { return d.lag() == 0 })
 	got, _ := down.state()
 	for i, seq := range got {
@@ -250,7 +250,7 @@ func deliverBacklog(t *testing.T, total int) {
 	if lag := d.lag(); lag != int64(total) {
 		t.Fatalf("it lacks %d", lag)
 	}
-	hung.mend()
+	hung.fix()
 	d.stop()
 	<-d.done // as a restart does
 	d = s.begun(t, hung, 0)

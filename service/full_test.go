@@ -57,7 +57,7 @@ func mount(t *testing.T, dir string, flags uintptr, options string) {
 		t.Fatal(err)
 	}
 	if flags&unix.MS_REMOUNT == 0 {
-		t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) }) // for the folder's own removal
+		t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) }) // for the directory's own removal
 	}
 }
 
@@ -239,12 +239,16 @@ func TestDiskFullToTheEnd(t *testing.T) {
 		if !errors.Is(err, journal.ErrFull) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%v", err)
 		}
-		if err := f.ending(); !errors.Is(err, journal.ErrFull) {
+		// Seen once on a busy machine: the few last records had room where many actions had not. Then the
+		// end is recorded at once.
+		switch err := f.ending(); {
+		case errors.Is(err, journal.ErrFull):
+			mount(t, f.dir, unix.MS_REMOUNT, "size=32m")
+			if err := f.ending(); err != nil {
+				t.Error(err)
+			}
+		case err != nil:
 			t.Errorf("the end, with no room: %v", err)
-		}
-		mount(t, f.dir, unix.MS_REMOUNT, "size=32m")
-		if err := f.ending(); err != nil {
-			t.Error(err)
 		}
 		kept, actions := f.kept(t)
 		f.checkPassed(t, kept)

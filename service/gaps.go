@@ -91,7 +91,7 @@ func (s *Service) inventory(ctx context.Context, modules []kmod.Module) error {
 	return err
 }
 
-// note records what is no action, now or not at all.
+// note records what is not an action, now or not at all.
 func (s *Service) note(kind journal.Kind, at time.Time, count int64, n note) error {
 	r, err := s.recorder.note(kind, at, count, n)
 	if err != nil {

@@ -108,7 +108,7 @@ func (q *intake) put(a *tracer.Action) {
 	signal(q.more)
 }
 
-// full tells whether what is no minor action must wait outside. One always has room.
+// full tells whether what is not a minor action must wait outside. One always has room.
 func (q *intake) full() bool {
 	n := len(q.waits[changesLane]) + len(q.waits[requestsLane])
 	return n >= inMemory || n > 0 && q.weight[changesLane]+q.weight[requestsLane] >= maxWeight

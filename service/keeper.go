@@ -38,7 +38,7 @@ const (
 )
 
 // keep returns when the records are on the disk. An error is one that trying again does
-// not mend, or that the keeper was told to give up.
+// not fix, or that the keeper was told to give up.
 func (k *keeper) keep(records ...journal.Record) error {
 	defer k.wait(nil)
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {

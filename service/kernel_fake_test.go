@@ -1,6 +1,8 @@
 package service
 
 import (
+	"time"
+
 	"context"
 	"iter"
 	"sync"
@@ -17,7 +19,7 @@ type quietKernel struct {
 	backlog   int
 }
 
-func (*quietKernel) Actions(ctx context.Context) iter.Seq2[tracer.Action, error] {
+func (*quietKernel) ActionsPending(ctx context.Context, _ time.Duration) iter.Seq2[tracer.Action, error] {
 	return func(func(tracer.Action, error) bool) { <-ctx.Done() }
 }
 

@@ -126,7 +126,9 @@ func (k *asker) unanswered() (n int, since time.Duration) {
 
 // unasked is an action that nobody looked into, with the reason.
 func unasked(a *tracer.Action, reason string) record.Record {
-	return record.Record{Action: *a, NotLookedUp: reason}
+	r := record.New(a)
+	r.NotLookedUp = reason
+	return r
 }
 
 // ownCopy copies of an action what naming the places that asked writes.

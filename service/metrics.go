@@ -47,8 +47,11 @@ func newMetrics(s *Service) *metrics {
 	return m
 }
 
-// count counts an action. Causes are few, and modules' names many: those are no label.
+// count counts an action that has ended. Causes are few, and modules' names many: those are no label.
 func (m *metrics) count(a *record.Record) {
+	if a.Preliminary {
+		return
+	}
 	cause := ""
 	if a.Cause != nil {
 		cause = string(a.Cause.Code)
@@ -83,6 +86,7 @@ var (
 	backlogDesc      = prometheus.NewDesc("kmodtrace_backlog_bytes", "Memory taken by events that were read from the kernel and wait for the actions before them to be recorded.", nil, nil)
 	queueDesc        = prometheus.NewDesc("kmodtrace_queue_actions", "Actions that have ended and are not in the journal yet.", nil, nil)
 	oldestDesc       = prometheus.NewDesc("kmodtrace_oldest_waiting_seconds", "For how long the oldest of the actions waits that are not in the journal yet; 0 for none.", nil, nil)
+	lastingDesc      = prometheus.NewDesc("kmodtrace_actions_pending", "Attempts under way that had not ended after 5 seconds.", nil, nil)
 	foldedDesc       = prometheus.NewDesc("kmodtrace_folded_total", "Attempts that changed nothing, by who may not load modules, that were counted and have no records of their own.", []string{"action"}, nil)
 	unansweredDesc   = prometheus.NewDesc("kmodtrace_lookups_unanswered", "Look-ups that have had no answer yet. While there are several, further ones of the same user and place are left out.", nil, nil)
 	disturbedDesc    = prometheus.NewDesc("kmodtrace_hooks_disturbed", "1 while somebody keeps hooks from running, as by turning kprobes off.", nil, nil)
@@ -123,6 +127,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	waiting, oldest := s.intake.waitingNow()
 	gauge(queueDesc, float64(waiting))
 	gauge(oldestDesc, oldest.Seconds())
+	gauge(lastingDesc, float64(s.lasting.count()))
 	for kind, n := range s.folds.totals() {
 		if kind := tracer.ActionKind(kind); kind != 0 {
 			counter(foldedDesc, float64(n), kind.String())

@@ -11,7 +11,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// note is the body of a record that is no action.
+// note is the body of a record that is not an action.
 type note struct {
 	Text string `json:"text"`
 	// Module is of what an inventory found.
@@ -40,6 +40,9 @@ func (r recorder) action(a *record.Record) (journal.Record, error) {
 		ID: r.id(a.ID, a.Thread.TID), Time: a.Time, Boot: r.boot, Kind: journal.KindAction,
 		Module: column(a.Module), Action: a.Kind.String(), Outcome: a.Outcome.String(), Body: body,
 	}
+	if a.Preliminary { // its end has the ID to itself
+		rec.Kind, rec.ID = journal.KindPending, rec.ID+journal.PendingSuffix
+	}
 	if rec.Time.IsZero() {
 		rec.Time = time.Now()
 	}
@@ -67,7 +70,7 @@ func (r recorder) action(a *record.Record) (journal.Record, error) {
 	return rec, nil
 }
 
-// note makes the record of something that is no action. There is one of a kind at a
+// note makes the record of something that is not an action. There is one of a kind at a
 // time.
 func (r recorder) note(kind journal.Kind, at time.Time, count int64, n note) (journal.Record, error) {
 	body, err := jsonline.Marshal(n)

@@ -33,6 +33,7 @@ type Service struct {
 	asker    *asker
 	keeper   *keeper
 	census   *census
+	lasting  lasting
 	watched  watched
 	metrics  *metrics
 	system   systemd
@@ -54,7 +55,7 @@ type Service struct {
 
 // watcher is what a service needs of a [tracer.Tracer].
 type watcher interface {
-	Actions(ctx context.Context) iter.Seq2[tracer.Action, error]
+	ActionsPending(ctx context.Context, after time.Duration) iter.Seq2[tracer.Action, error]
 	Backlog() int
 	Coverage() tracer.Coverage
 	Loss() (tracer.Loss, error)
@@ -251,11 +252,16 @@ func (s *Service) await(group *sync.WaitGroup) {
 
 // read takes each action to where it waits to be recorded.
 func (s *Service) read(ctx context.Context) error {
-	for a, err := range s.tracer.Actions(ctx) {
+	for a, err := range s.tracer.ActionsPending(ctx, tracer.PendingAfter) {
 		if err != nil {
 			return err
 		}
-		s.census.saw(&a)
+		if !s.lasting.saw(&a) {
+			continue
+		}
+		if !a.Preliminary {
+			s.census.saw(&a)
+		}
 		s.intake.put(&a)
 	}
 	return nil

@@ -120,7 +120,7 @@ func TestRetainWaits(t *testing.T) {
 	if first == 6 {
 		t.Fatal("the journal grows without end")
 	}
-	down.mend()
+	down.fix()
 	until(t, "the rest", func() bool { return d.lag() == 0 })
 	// What it had read before, and not passed on yet, it may have had from memory.
 	got, _ := down.state()
@@ -148,7 +148,7 @@ func (s *Service) last(t *testing.T) int64 {
 	return size.Last
 }
 
-// first is the number of the oldest record that is no word about retention.
+// first is the number of the oldest record that is not a word about retention.
 func (s *Service) first(t *testing.T) int64 {
 	t.Helper()
 	records, err := s.journal.ReadFrom(t.Context(), 1, 1)

@@ -79,7 +79,7 @@ func FuzzRecord(f *testing.F) {
 		for _, form := range []string{"svg", "html"} {
 			checkMarkup(t, drawn[form])
 			if strings.Contains(drawn[form], "NaN") && !strings.Contains(string(text), "NaN") {
-				t.Errorf("%s has places that are no numbers", form)
+				t.Errorf("%s has places that are not numbers", form)
 			}
 		}
 		checkText(t, drawn["80.txt"], 80, false)

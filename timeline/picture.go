@@ -34,9 +34,10 @@ type Action struct {
 	Marks []Mark
 }
 
-// Mark is a message at the moment at which it was printed.
+// Mark is a message at the moment at which it was printed, or a report of the kernel's with its callers.
 type Mark struct {
-	Text string
+	Text   string
+	Report bool
 	// At counts from the beginning of the action. It means nothing unless Timed.
 	At    time.Duration
 	Timed bool
@@ -90,10 +91,16 @@ func newAction(of *record.Record) *Action {
 // marksOf gives the messages, with their moments where those were recorded.
 func marksOf(a *Action) []Mark {
 	var marks []Mark
-	for i, text := range a.Messages {
-		m := Mark{Text: text, Timed: len(a.MessageTimes) == len(a.Messages)}
+	for _, p := range a.Printed() {
+		m := Mark{Text: p.Text, Timed: p.Timed}
+		if r := p.Report; r != nil {
+			m.Report = true
+			if by := r.CalledBy(); by != "" {
+				m.Text += "\n" + by
+			}
+		}
 		if m.Timed {
-			m.At = sane(a.MessageTimes[i])
+			m.At = sane(p.After)
 			m.During = a.during(m.At)
 		}
 		marks = append(marks, m)

@@ -110,7 +110,7 @@ func TestNewestInBothOrders(t *testing.T) {
 	}
 }
 
-// Each kind that is no attempt has one clear line.
+// Each kind that is not an attempt has one clear line.
 func TestKindsHaveALine(t *testing.T) {
 	for _, k := range journal.Kinds() {
 		if k == journal.KindAction {

@@ -22,14 +22,14 @@ func newBuildCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "build [DIR|FILE.c...] [NAME=VALUE]...",
 		Short: "Build modules with the kernel's own build system",
-		Long: `Build the modules of a folder, the current one if none is given, with the headers of the
+		Long: `Build the modules of a directory, the current one if none is given, with the headers of the
 running kernel or of another one. A Makefile or Kbuild with obj-m is used as it is, as the
-kernel's build system reads it: its own target "all" is not run. A folder without one, and
+kernel's build system reads it: its own target "all" is not run. A directory without one, and
 each FILE.c, gets the obvious rules for this build only. NAME=VALUE goes to make, as V=1 or
 KCFLAGS=-DDEBUG.
 
-Only the modules are written into the folder, and Module.symvers if they export symbols; with
---out they are written elsewhere. Other files that make creates stay in the user's cache folder,
+Only the modules are written into the directory, and Module.symvers if they export symbols; with
+--out they are written elsewhere. Other files that make creates stay in the user's cache directory,
 so that the next build compiles only what changed. The compiler's output goes to standard
 error unchanged.
 
@@ -52,8 +52,8 @@ wrong; 4 this machine lacks what building needs, and nothing was done.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&opts.kernel, "kernel", "", "build for the installed kernel of this `RELEASE`, or by the headers in this folder (with a slash); the running kernel if not given")
-	flags.StringVar(&opts.out, "out", "", "put the modules into `DIR`, and nothing into the folder of the sources")
+	flags.StringVar(&opts.kernel, "kernel", "", "build for the installed kernel of this `RELEASE`, or by the headers in this directory (with a slash); the running kernel if not given")
+	flags.StringVar(&opts.out, "out", "", "put the modules into `DIR`, and nothing into the directory of the sources")
 	flags.StringArrayVar(&opts.symbols, "symbols", nil, "use the symbols of the modules that this `FILE` lists, a Module.symvers; may be repeated")
 	flags.BoolVar(&opts.json, "json", false, "print a JSON object (docs/schema/build.schema.json)")
 	return cmd

@@ -25,15 +25,15 @@ const (
 	inWorkshopRun = "KMODTRACE_WORKSHOP_SCRIPTS"
 )
 
-// TestBuildScripts runs testdata/build: each script in a root folder with a compiler and a
+// TestBuildScripts runs testdata/build: each script in a root directory with a compiler and a
 // kernel's headers, as on a machine where modules are built. Beside the commands of
 // TestScripts there are
 //
 //	programs NAME...    the machine has only these programs from now on
 //	hide FILE           the machine's file is empty from now on
 //	distribution FILE   it is of the distribution that the file says, as in /etc/os-release
-//	readonly DIR        nothing can be written into the folder from now on
-//	small DIR BYTES     the folder becomes a file system of that size
+//	readonly DIR        nothing can be written into the directory from now on
+//	small DIR BYTES     the directory becomes a file system of that size
 //	pipe FILE           the file is a pipe
 //	waitfor FILE [TEXT] wait until the file exists, and has the text
 //	orphans             no process of the script's may be left
@@ -42,10 +42,10 @@ const (
 // that runs.
 func TestBuildScripts(t *testing.T) {
 	for _, c := range []struct{ kernel, scripts string }{
-		{"5.10", "hello shapes"}, // make works in the kernel's folder, and lists modules
+		{"5.10", "shapes"}, // make works in the kernel's directory, and lists modules
 		{"6.12", "refused busy"},
 		{"6.12", "hostile"},
-		{lab.Newest, "hello shapes"}, // make works in the module's folder, and lists objects
+		{lab.Newest, "hello shapes"}, // make works in the module's directory, and lists objects
 		{"6.12", "missing"},          // it changes the machine
 	} {
 		t.Run(c.kernel+" "+c.scripts, func(t *testing.T) {

@@ -106,7 +106,7 @@ func (w *world) report(t *testing.T, c *causeCase, way, verdict, why string) {
 	}
 	fmt.Printf("\ncauses: %s\n", line)
 	if verdict == cellWrong {
-		t.Errorf("%s: %s", way, why)
+		t.Errorf("%s: %s: %s", cellWrong, way, why)
 	}
 }
 
@@ -266,6 +266,34 @@ func lacksStructSize(w *world) string {
 		return ""
 	}
 	return "kernels before 6.4 do not compare the size of struct module"
+}
+
+func lacksLivepatch(w *world) string {
+	if _, err := os.Stat("/sys/kernel/livepatch"); err != nil {
+		return "it was built without CONFIG_LIVEPATCH"
+	}
+	return ""
+}
+
+func hasLivepatch(w *world) string {
+	if lacksLivepatch(w) == "" {
+		return "it has livepatches"
+	}
+	return ""
+}
+
+func lacksTypes(w *world) string {
+	value, err := w.kernel.Config("CONFIG_DEBUG_INFO_BTF_MODULES")
+	if err != nil {
+		return "whether it looks at the types of modules is not known here: " + err.Error()
+	}
+	if value != "y" {
+		return "it does not look at the types of modules (from 5.11 on, CONFIG_DEBUG_INFO_BTF_MODULES)"
+	}
+	if value, err := w.kernel.Config("CONFIG_MODULE_ALLOW_BTF_MISMATCH"); err != nil || value == "y" {
+		return "it takes modules whose types are not valid (CONFIG_MODULE_ALLOW_BTF_MISMATCH)"
+	}
+	return ""
 }
 
 func lacksSmallReserve(w *world) string {

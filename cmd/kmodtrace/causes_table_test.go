@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,8 +38,8 @@ const (
 func causeCases() []causeCase {
 	var all []causeCase
 	for _, cases := range [][]causeCase{
-		callerCases(), fileCases(), signatureCases(), symbolCases(), ownCases(), raceCases(), configCases(), unloadCases(), requestCases(),
-		lastCases(), crashCases(),
+		callerCases(), fileCases(), placeCases(), signatureCases(), symbolCases(), ownCases(), otherCases(), raceCases(), configCases(), unloadCases(), requestCases(),
+		lastCases(), reportCases(), crashCases(),
 	} {
 		all = append(all, cases...)
 	}
@@ -100,7 +101,7 @@ func fileCases() []causeCase {
 			code: cause.FileBusy, boot: plainBoot, file: "hello.ko", says: []string{"hello.ko"}, check: unknowable,
 			setup: func(w *world, t *testing.T) func() {
 				undo := holdForWriting(t, w.specimen("hello.ko"))
-				undo2 := holdForWriting(t, filepath.Join(w.folder(), "hello.ko"))
+				undo2 := holdForWriting(t, filepath.Join(w.directory(), "hello.ko"))
 				return func() { undo(); undo2() }
 			},
 		},
@@ -109,12 +110,12 @@ func fileCases() []causeCase {
 			says: []string{"descriptor"},
 		},
 		{
-			code: cause.FileUnreadable, name: "folder", boot: plainBoot, ways: []string{"syscall", "load", "check"}, check: unasked,
-			says: []string{"folder.ko"}, do: func(w *world, t *testing.T, way string) seen {
-				if err := os.MkdirAll("/tmp/folder.ko", 0o755); err != nil {
+			code: cause.FileUnreadable, name: "directory", boot: plainBoot, ways: []string{"syscall", "load", "check"}, check: unasked,
+			says: []string{"directory.ko"}, do: func(w *world, t *testing.T, way string) seen {
+				if err := os.MkdirAll("/tmp/directory.ko", 0o755); err != nil {
 					t.Fatal(err)
 				}
-				return w.unreadable(way, "/tmp/folder.ko")
+				return w.unreadable(way, "/tmp/directory.ko")
 			},
 		},
 		{
@@ -255,7 +256,7 @@ func symbolCases() []causeCase {
 			setup: func(w *world, t *testing.T) func() { return w.loaded(t, "owned.ko") }},
 		{code: cause.SymbolProprietary, name: "proprietary first", boot: plainBoot, file: "mixed_1.ko", says: []string{"mixed_1", "(ktime_get_raw_fast_ns)", "owned_answer of owned"},
 			setup: func(w *world, t *testing.T) func() { return w.loaded(t, "owned.ko") }},
-		{code: cause.DependencyLeaving, boot: plainBoot, file: "lateuser.ko", says: []string{"lateuser", "slowexit_answer", "slowexit exports", "by busybox["}, setup: leavingSlowly},
+		{code: cause.DependencyLeaving, boot: plainBoot, file: "lateuser.ko", says: []string{"lateuser", "slowexit_answer", "slowexit exports", "by busybox[", "], which was started ", " s ago"}, setup: leavingSlowly},
 		{code: cause.DependencyOutdated, boot: plainBoot, file: "growuser.ko", says: []string{"growuser", "grown_more", "the installed grown"}, setup: replaced},
 		{code: cause.SymbolVersion, boot: plainBoot, file: "bad_crc.ko", lacks: lacksModversions, says: []string{"hello", "param_ops_charp"}},
 		{
@@ -301,7 +302,39 @@ func ownCases() []causeCase {
 			setup: func(w *world, t *testing.T) func() { return func() { command("/sbin/rmmod", "params") } }},
 		{code: cause.InitRefused, boot: plainBoot, file: "refuse.ko", params: []string{"err=19"}, says: []string{"ENODEV", "refusing with 19"}, check: unknowable},
 		{code: cause.InitRefused, name: "EEXIST of its own", boot: plainBoot, file: "refuse.ko", params: []string{"err=17"}, says: []string{"returned EEXIST", "refusing with 17"}, check: unknowable},
+		{code: cause.InitRefused, name: "before it cleans up", boot: plainBoot, file: "cleanup.ko", says: []string{"cleanup: slot 3 does not answer register 0x10: 0xff register 0x14: 0x00"}, check: unknowable},
+		{code: cause.InitRefused, name: "in parts of a line", boot: plainBoot, file: "cleanup.ko", params: []string{"parts=1"}, says: []string{"cleanup: slot 3: no answer, giving up"}, check: unknowable},
 		{code: cause.InitRefused, name: "ENOMEM of its own", boot: plainBoot, file: "refuse.ko", params: []string{"err=12"}, says: []string{"ENOMEM"}, check: unknowable},
+	}
+}
+
+// otherCases are those in which another part of the kernel refuses the complete module.
+func otherCases() []causeCase {
+	guarded := func(params ...string) func(*world, *testing.T) func() {
+		return func(w *world, t *testing.T) func() { return w.loaded(t, "guard.ko", params...) }
+	}
+	return []causeCase{
+		{code: cause.NotifierRefused, boot: plainBoot, file: "hello.ko", says: []string{" of guard refused hello", "EPERM"}, check: unknowable, setup: guarded()},
+		{code: cause.NotifierRefused, name: "with a message", boot: plainBoot, file: "hello.ko", says: []string{" of guard refused hello", "EINVAL", "guard: hello is not allowed here"}, check: unknowable,
+			setup: guarded("err=22", "say=1")},
+		// The kernel's own callbacks refuse too, when memory is short.
+		{code: cause.NotifierRefused, name: "ENOMEM", boot: plainBoot, file: "hello.ko", says: []string{" refused hello", "ENOMEM"}, check: unknowable, setup: guarded("err=12")},
+		{code: cause.LivepatchMismatch, name: "of the module", boot: plainBoot, file: "hello.ko", lacks: lacksLivepatch, says: []string{"patcher", "hello", "specimen_nowhere"}, check: unknowable, setup: patched},
+		{code: cause.LivepatchMismatch, name: "of the kernel", boot: plainBoot, file: "patcher.ko", lacks: lacksLivepatch, says: []string{"patcher", "specimen_nowhere"}, check: unknowable},
+		{code: cause.LivepatchUnsupported, boot: plainBoot, file: "patcher.ko", lacks: hasLivepatch, says: []string{"patcher", "CONFIG_LIVEPATCH"}},
+		{code: cause.BTFInvalid, boot: plainBoot, file: "badtypes.ko", lacks: lacksTypes, says: []string{"badtypes", "BTF"}},
+	}
+}
+
+// patched has a livepatch of hello active.
+func patched(w *world, t *testing.T) func() {
+	t.Helper()
+	quiet(t, "/sbin/insmod", w.specimen("patcher.ko"), "object=hello")
+	const enabled = "/sys/kernel/livepatch/patcher/enabled"
+	return func() {
+		await.Until(t, "the livepatch is disabled", func() bool { return os.WriteFile(enabled, []byte("0"), 0) == nil })
+		await.Until(t, "the livepatch is gone", func() bool { _, err := os.Stat(enabled); return err != nil })
+		w.remove(t, "patcher")
 	}
 }
 
@@ -363,7 +396,8 @@ func (w *world) loadPath(way, path, name string) seen {
 func (w *world) notReady(t *testing.T) seen {
 	t.Helper()
 	w.installVariant(t, "slowuser1.ko")
-	defer w.loading(t, "slowbase.ko", "ms=55000")() // longer than attaching and thirty seconds
+	defer w.loading(t, "slowbase.ko", slowly)()
+	defer hasten(t, "slowbase")
 	var s seen
 	c := causeCase{code: cause.DependencyNotReady, says: []string{"slowuser", "slowbase"}}
 	done := make(chan seen)
@@ -417,13 +451,24 @@ func configCases() []causeCase {
 	asked := []string{"load", "check"}
 	return []causeCase{
 		{code: cause.NotFound, name: "file", boot: plainBoot, ways: asked, check: unasked, do: name("./nosuch.ko"), says: []string{"nosuch.ko"}},
+		{code: cause.NotFound, name: "alias of nothing", boot: plainBoot, ways: asked, check: unasked, do: name("stands"), setup: line("alias stands no-such"), says: []string{"no_such", "stands", conf + ":2"}},
+		{code: cause.NotELF, name: "an empty file by its name", boot: plainBoot, ways: asked, check: unasked, do: name("hello"), says: []string{"hello.ko is empty"},
+			setup: func(w *world, t *testing.T) func() {
+				w.write(t, filepath.Join(w.directory(), "hello.ko"), nil)
+				hide := w.installed(t)
+				return func() { hide(); w.installVariant(t, "hello.ko") }
+			}},
 		{code: cause.NotFound, name: "name", boot: plainBoot, ways: asked, check: unasked, do: name("nosuch"), says: []string{"nosuch"}},
 		{code: cause.BlockedByConfig, name: "install", boot: plainBoot, ways: asked, check: unasked, do: name("hello"), setup: line("install hello /bin/false"), says: []string{conf + ":2", "install hello"}},
+		{code: cause.DependencyFailed, name: "install", boot: plainBoot, ways: asked, check: unasked, do: installedByName("failuser"), setup: configured(line("install failbase /bin/false"), "failbase.ko"),
+			says: []string{"failuser needs failbase", conf + ":2", "install failbase /bin/false"}},
+		{code: cause.DependencyFailed, name: "install that loads", boot: plainBoot, ways: []string{"load"}, check: unasked, do: installedByName("failuser"),
+			setup: configured(line("install failbase /sbin/modprobe --ignore-install failbase"), "failbase.ko"), says: []string{"failuser needs failbase", "install-command", conf + ":2"}},
 		{code: cause.BlockedByConfig, name: "install, the first of two", boot: plainBoot, ways: asked, check: unasked, do: name("hello"), setup: line("install hello /bin/false\ninstall hello /sbin/modprobe --ignore-install hello"), says: []string{conf + ":2", "install hello /bin/false"}},
 		{
 			code: cause.DepmodStale, name: "a file that is gone", boot: plainBoot, ways: asked, check: unasked, says: []string{"chatty.ko", "no such file"}, do: name("chatty"),
 			setup: func(w *world, t *testing.T) func() {
-				if err := os.Remove(filepath.Join(w.folder(), "chatty.ko")); err != nil {
+				if err := os.Remove(filepath.Join(w.directory(), "chatty.ko")); err != nil {
 					t.Fatal(err)
 				}
 				away := w.installed(t)
@@ -431,9 +476,17 @@ func configCases() []causeCase {
 			},
 		},
 		{
+			code: cause.DepmodStale, name: "an index that is gone", boot: plainBoot, ways: asked, check: unasked, says: []string{"lists hello", "modules.dep.bin is not there"}, do: name("hello"),
+			setup: func(w *world, t *testing.T) func() {
+				show := away(t, filepath.Join(w.directory(), "modules.dep.bin"))
+				hide := w.installed(t)
+				return func() { hide(); show() }
+			},
+		},
+		{
 			code: cause.DepmodStale, name: "a file that depmod has not seen", boot: plainBoot, ways: asked, check: unasked, says: []string{"unseen.ko", "depmod was not run"}, do: name("unseen"),
 			setup: func(w *world, t *testing.T) func() {
-				unseen := filepath.Join(w.folder(), "unseen.ko")
+				unseen := filepath.Join(w.directory(), "unseen.ko")
 				w.write(t, unseen, w.readSpecimen(t, "hello.ko"))
 				away := w.installed(t)
 				return func() { away(); os.Remove(unseen) }
@@ -496,7 +549,7 @@ func configCases() []causeCase {
 		{
 			code: cause.FileHidden, boot: plainBoot, ways: []string{"check"}, check: unasked, says: []string{"/hello.ko for hello", "/updates/hello.ko"}, do: name("hello"),
 			setup: func(w *world, t *testing.T) func() {
-				updates := filepath.Join(w.folder(), "updates")
+				updates := filepath.Join(w.directory(), "updates")
 				if err := os.Mkdir(updates, 0o755); err != nil {
 					t.Fatal(err)
 				}
@@ -538,7 +591,7 @@ func configCases() []causeCase {
 // called has modprobe find a specimen under another one's name.
 func (w *world) called(t *testing.T, name, specimen string) (undo func()) {
 	t.Helper()
-	w.write(t, filepath.Join(w.folder(), name), w.readSpecimen(t, specimen))
+	w.write(t, filepath.Join(w.directory(), name), w.readSpecimen(t, specimen))
 	away := w.installed(t)
 	return func() { away(); w.installVariant(t, name) }
 }
@@ -655,6 +708,42 @@ func unloadCases() []causeCase {
 					undo()
 				}
 			}},
+		{code: cause.HeldByReferences, name: "a disk's scheduler", boot: plainBoot, ways: ways, check: unasked, do: of("bfq"), says: []string{"1 reference", "I/O scheduler bfq on nullb0"},
+			setup: func(w *world, t *testing.T) func() {
+				quiet(t, "/sbin/modprobe", "-a", "bfq", "null_blk")
+				const scheduler = "/sys/block/nullb0/queue/scheduler"
+				setting(t, scheduler, "bfq")
+				return func() {
+					setting(t, scheduler, "none")
+					quiet(t, "/sbin/modprobe", "-r", "null_blk", "bfq")
+				}
+			}},
+		{code: cause.HeldByReferences, name: "a default of a network namespace", boot: plainBoot, ways: ways, check: unasked, do: of("tcp_bbr"), says: []string{"1 reference", "default congestion control bbr in network namespace /proc/"},
+			setup: func(w *world, t *testing.T) func() {
+				quiet(t, "/sbin/modprobe", "tcp_bbr")
+				const sysctl = "/proc/sys/net/ipv4/tcp_congestion_control"
+				cmd := exec.Command("sh", "-c", "echo bbr >"+sysctl+" && echo set && read wait; echo cubic >"+sysctl)
+				cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
+				in, err := cmd.StdinPipe()
+				if err != nil {
+					t.Fatal(err)
+				}
+				out, err := cmd.StdoutPipe()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				if n, err := out.Read(make([]byte, 8)); n == 0 {
+					t.Fatalf("a namespace with another default: %v", err)
+				}
+				return func() {
+					in.Close()
+					_ = cmd.Wait() // its read met the end of its input
+					w.remove(t, "tcp_bbr")
+				}
+			}},
 		{code: cause.NotLive, boot: plainBoot, ways: ways, check: unasked, do: of("nap2"), says: []string{"nap2", "load is still under way"},
 			setup: func(w *world, t *testing.T) func() { return w.loading(t, "nap2.ko", "ms=6000") }},
 		{code: cause.NoExit, boot: plainBoot, ways: ways, check: unasked, do: of("noexit"), says: []string{"noexit", "no exit function"},
@@ -668,7 +757,7 @@ func unloadCases() []causeCase {
 			setup: func(w *world, t *testing.T) func() {
 				undo := w.loaded(t, "overput.ko")
 				return func() {
-					mendRefcount(t)
+					fixRefcount(t)
 					undo()
 				}
 			}},
@@ -685,9 +774,9 @@ func unloadCases() []causeCase {
 			}},
 		{code: cause.ExitStuck, boot: plainBoot, ways: ways, check: unasked, says: []string{"slowexit", " s"}, do: exitStuck,
 			setup: func(w *world, t *testing.T) func() {
-				quiet(t, "/sbin/insmod", w.specimen("slowexit.ko"), slowExit)
+				quiet(t, "/sbin/insmod", w.specimen("slowexit.ko"), slowly)
 				return func() {
-					endSlowExit(t)
+					hasten(t, "slowexit")
 					await.Until(t, "slowexit leaves", func() bool {
 						_, err := os.Stat("/sys/module/slowexit")
 						return err != nil
@@ -705,11 +794,11 @@ func replaced(w *world, t *testing.T) func() {
 	return func() { away(); w.remove(t, "grown") }
 }
 
-// slowExit has an exit take longer than what a busy machine does meanwhile; endSlowExit ends it.
-const slowExit = "ms=600000"
+// slowly has an init or exit take longer than what a busy machine does meanwhile; hasten ends it.
+const slowly = "ms=600000"
 
-func endSlowExit(t *testing.T) {
-	err := os.WriteFile("/sys/module/slowexit/parameters/ms", []byte("0"), 0)
+func hasten(t *testing.T, module string) {
+	err := os.WriteFile("/sys/module/"+module+"/parameters/ms", []byte("0"), 0)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
@@ -717,7 +806,7 @@ func endSlowExit(t *testing.T) {
 
 // leavingSlowly has a module in its exit, until the end of the case.
 func leavingSlowly(w *world, t *testing.T) func() {
-	quiet(t, "/sbin/insmod", w.specimen("slowexit.ko"), slowExit)
+	quiet(t, "/sbin/insmod", w.specimen("slowexit.ko"), slowly)
 	cmd := exec.Command("/bin/busybox", "rmmod", "slowexit")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -727,7 +816,7 @@ func leavingSlowly(w *world, t *testing.T) func() {
 		return string(text) == "going\n"
 	})
 	return func() {
-		endSlowExit(t)
+		hasten(t, "slowexit")
 		_ = cmd.Wait()
 	}
 }
@@ -748,7 +837,7 @@ func exitStuck(w *world, t *testing.T, way string) seen {
 		return string(text) == "going\n"
 	})
 	s := ofActions(watch.stop(t))
-	endSlowExit(t)
+	hasten(t, "slowexit")
 	_ = cmd.Wait()
 	return s
 }
@@ -768,7 +857,7 @@ func stopsWaiting(t *testing.T) seen {
 	if err != nil {
 		t.Error(err)
 	}
-	endSlowExit(t)
+	hasten(t, "slowexit")
 	_ = cmd.Wait() // with a status that says what the line does
 	return ofResult(line)
 }
@@ -807,6 +896,20 @@ func requestCases() []causeCase {
 		{code: cause.NothingProvides, boot: plainBoot, ways: request, check: unasked, do: ask("nosuchkind"), says: []string{"rtnl-link-nosuchkind"}},
 		{code: cause.BlockedByConfig, name: "request, blacklist", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: line("blacklist dummy"), says: []string{"rtnl-link-dummy", conf + ":1"}},
 		{code: cause.BlockedByConfig, name: "request, install /bin/false", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: line("install dummy /bin/false"), says: []string{"rtnl-link-dummy", conf + ":1"}},
+		{code: cause.BlockedByConfig, name: "request, install of what it needs", boot: plainBoot, ways: request, check: unasked, do: ask("vlan"), setup: line("install garp /bin/false"), says: []string{"garp, which 8021q needs", "rtnl-link-vlan", conf + ":1"}},
+		{code: cause.BlockedByConfig, name: "request, alias off", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: line("alias rtnl-link-dummy off"), says: []string{"rtnl-link-dummy", conf + ":1"}},
+		{code: cause.NothingProvides, name: "alias of nothing", boot: plainBoot, ways: request, check: unasked, do: ask("stands"), setup: line("alias rtnl-link-stands no-such"), says: []string{"rtnl-link-stands", "no_such", conf + ":1"}},
+		{code: cause.FileUnreadable, name: "request, an empty file", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), says: []string{"which modprobe takes for dummy, is empty"},
+			setup: func(w *world, t *testing.T) func() {
+				dir, _ := w.kernel.ModulesDir()
+				found, err := filepath.Glob(filepath.Join(dir, "kernel/drivers/net/dummy.ko*"))
+				if err != nil || len(found) != 1 {
+					t.Fatalf("%q, %v", found, err)
+				}
+				show := away(t, found[0])
+				w.write(t, found[0], nil)
+				return show
+			}},
 		{code: cause.BlockedByConfig, name: "request, install /bin/true", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: line("install dummy /bin/true"), says: []string{"rtnl-link-dummy", conf + ":1"}},
 		{code: cause.BlockedByConfig, name: "request, a command that refuses", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: line("install dummy /bin/sh -c 'exit 1'"), says: []string{"rtnl-link-dummy", conf + ":1"}},
 		{code: cause.HelperMissing, name: "no such program", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: helper("/nowhere/modprobe"), says: []string{"/nowhere/modprobe"}},
@@ -816,9 +919,16 @@ func requestCases() []causeCase {
 		{code: cause.HelperFailed, name: "another program, its own status", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: script("exit 7"), says: []string{"/tmp/helper, exited with status 7", "it is not the system's modprobe"}},
 		{code: cause.HelperFailed, name: "another program that says 0", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: script("exit 0"), says: []string{"/tmp/helper, exited with status 0", "it is not the system's modprobe"}},
 		{code: cause.NothingProvides, name: "another program", boot: plainBoot, ways: request, check: unasked, do: ask("nosuchkind"), setup: script("exit 1"), says: []string{"rtnl-link-nosuchkind"}},
+		{code: cause.DepmodStale, name: "request, an index that is gone", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), says: []string{"modules.alias lists rtnl-link-dummy", "modules.alias.bin is not there"},
+			setup: func(w *world, t *testing.T) func() {
+				dir, _ := w.kernel.ModulesDir()
+				return away(t, filepath.Join(dir, "modules.alias.bin"))
+			}},
 		{code: cause.DepmodStale, name: "request", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: withoutDummy, says: []string{"modules.dep names", "dummy"}},
 		{code: cause.RequestDenied, boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), lacks: lacksLSM, says: []string{"rtnl-link-dummy"},
 			setup: func(w *world, t *testing.T) func() { return deny(t, "kernel_module_request", unix.EPERM) }},
+		{code: cause.LoadFailed, name: "options of the alias", boot: plainBoot, ways: request, check: unasked, do: ask("dummy"), setup: line("options rtnl-link-dummy numdummies=many"),
+			says: []string{"rtnl-link-dummy", "parameter-invalid", "numdummies", conf + ":1"}},
 		{code: cause.LoadFailed, boot: plainBoot, ways: request, check: unasked, do: ask("broken"), says: []string{"rtnl-link-broken", "refuse", "init-refused"},
 			setup: func(w *world, t *testing.T) func() {
 				return setting(t, conf, "alias rtnl-link-broken refuse\ninstall refuse /sbin/insmod "+w.specimen("refuse.ko")+"\n")
@@ -834,21 +944,27 @@ func withoutDummy(w *world, t *testing.T) func() {
 	if err != nil || len(found) != 1 {
 		t.Fatalf("%q, %v", found, err)
 	}
-	if err := os.Rename(found[0], found[0]+".gone"); err != nil {
+	return away(t, found[0])
+}
+
+// away takes a file away for a while.
+func away(t *testing.T, path string) (undo func()) {
+	t.Helper()
+	if err := os.Rename(path, path+".gone"); err != nil {
 		t.Fatal(err)
 	}
 	return func() {
-		if err := os.Rename(found[0]+".gone", found[0]); err != nil {
+		if err := os.Rename(path+".gone", path); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
-// lastCases leave the machine such that no other can follow: the module folder is
+// lastCases leave the machine such that no other can follow: the module directory is
 // gone, loading is turned off.
 func lastCases() []causeCase {
 	return []causeCase{
-		{code: cause.NotFound, name: "folder gone", boot: plainBoot, ways: []string{"load", "check"}, check: unasked, says: []string{"upgrade", "/lib/modules/"},
+		{code: cause.NotFound, name: "directory gone", boot: plainBoot, ways: []string{"load", "check"}, check: unasked, says: []string{"upgrade", "/lib/modules/"},
 			setup: func(w *world, t *testing.T) func() {
 				dir, _ := w.kernel.ModulesDir()
 				if err := os.Rename(dir, dir+".gone"); err != nil {
@@ -932,8 +1048,8 @@ func (w *world) untilModule(name string) []record.Record {
 	}
 }
 
-// mendRefcount has overput take back the reference that it did not have.
-func mendRefcount(t *testing.T) { setting(t, countParam, "0") }
+// fixRefcount has overput take back the reference that it did not have.
+func fixRefcount(t *testing.T) { setting(t, countParam, "0") }
 
 // covered hides a file behind one with another text.
 func covered(t *testing.T, path, text string) (show func()) {
@@ -946,7 +1062,7 @@ func covered(t *testing.T, path, text string) (show func()) {
 		t.Fatal(err)
 	}
 	return func() {
-		if err := unix.Unmount(path, 0); err != nil {
+		if err := unix.Unmount(path, unix.MNT_DETACH); err != nil {
 			t.Error(err)
 		}
 	}

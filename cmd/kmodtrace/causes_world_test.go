@@ -33,7 +33,7 @@ import (
 type world struct {
 	kernel    *kernel.Kernel
 	specimens string
-	tree      string // a folder with lib/modules, of the specimens only
+	tree      string // a directory with lib/modules, of the specimens only
 	watch     *watched
 	fences    int
 	bounded   bool // what is started has not the capability: see withoutCapability
@@ -55,8 +55,8 @@ func newWorld(t *testing.T, boot string) *world {
 	return w
 }
 
-// folder is where modprobe finds the specimens.
-func (w *world) folder() string { return filepath.Join(w.tree, "lib/modules", w.kernel.Release()) }
+// directory is where modprobe finds the specimens.
+func (w *world) directory() string { return filepath.Join(w.tree, "lib/modules", w.kernel.Release()) }
 
 // modprobe takes names from the specimens' own tree: depmod takes a minute for the
 // distribution's in a machine that is emulated.
@@ -74,7 +74,7 @@ func (w *world) install(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no specimens in %q: %v", w.specimens, err)
 	}
-	if err := os.MkdirAll(w.folder(), 0o755); err != nil {
+	if err := os.MkdirAll(w.directory(), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for _, file := range files {
@@ -83,21 +83,21 @@ func (w *world) install(t *testing.T) {
 		case "failbase.ko", "failuser.ko", "fsmod.ko":
 			data = w.readSpecimen(t, name)
 		}
-		w.write(t, filepath.Join(w.folder(), filepath.Base(file)), data)
+		w.write(t, filepath.Join(w.directory(), filepath.Base(file)), data)
 	}
 	quiet(t, "/sbin/depmod", "-b", w.tree, w.kernel.Release())
 }
 
 // installed shows the specimens to everybody who looks for this kernel's modules, in
-// the place of the distribution's.
+// the place of the distribution's. Who still reads there at the end keeps them; nobody else does.
 func (w *world) installed(t *testing.T) (undo func()) {
 	t.Helper()
 	dir, _ := w.kernel.ModulesDir()
-	if err := unix.Mount(w.folder(), dir, "", unix.MS_BIND, ""); err != nil {
+	if err := unix.Mount(w.directory(), dir, "", unix.MS_BIND, ""); err != nil {
 		t.Fatal(err)
 	}
 	return func() {
-		if err := unix.Unmount(dir, 0); err != nil {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
 			t.Error(err)
 		}
 	}
@@ -111,7 +111,7 @@ func (w *world) installVariant(t *testing.T, name string) bool {
 		return false
 	}
 	if strings.HasSuffix(name, ".ko") {
-		w.write(t, filepath.Join(w.folder(), name), data)
+		w.write(t, filepath.Join(w.directory(), name), data)
 	}
 	return true
 }
@@ -407,7 +407,9 @@ func (w *world) untilFence() []record.Record {
 			if !ok || e.Module == fence {
 				return actions
 			}
-			actions = append(actions, e)
+			if !e.Preliminary { // its end follows
+				actions = append(actions, e)
+			}
 		case <-time.After(time.Minute):
 			return actions
 		}

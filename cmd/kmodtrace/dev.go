@@ -20,7 +20,7 @@ func newDevCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dev [DIR] [PARAM=VALUE]...",
 		Short: "Rebuild and replace a module whenever its sources are saved",
-		Long: `Build the module in DIR, the current folder if none is given, load it, and watch the sources:
+		Long: `Build the module in DIR, the current directory if none is given, load it, and watch the sources:
 each time a file is saved, build again, and replace the loaded copy by the new one. The output
 of the compiler, the kernel's events and all kernel messages are shown as they come, a screen
 for each round. Ctrl-C unloads the module and ends.
@@ -40,12 +40,12 @@ this machine lacks what building needs.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return opts.Run(cmd.Context(), cmd.OutOrStdout()) },
 	}
 	cmd.Flags().BoolVar(&opts.Try, "try", false, "test each new copy in a disposable virtual machine first")
-	cmd.Flags().StringVar(&opts.Module, "module", "", "the `NAME` of the module, where the folder makes several")
+	cmd.Flags().StringVar(&opts.Module, "module", "", "the `NAME` of the module, where the directory makes several")
 	tracing.AddBackendFlag(cmd, &opts.Backend)
 	return cmd
 }
 
-// parseDev takes the folder and the parameters from the command line.
+// parseDev takes the directory and the parameters from the command line.
 func parseDev(o *dev.Options, args []string) error {
 	paths, params := buildTargets(args)
 	o.Dir, o.Params = ".", params

@@ -19,7 +19,7 @@ var theShop struct {
 	dir string
 }
 
-// shopDisk gives a copy of a disk of a workshop: a root folder with a compiler, the headers of
+// shopDisk gives a copy of a disk of a workshop: a root directory with a compiler, the headers of
 // the kernel that will run, and hello's sources.
 func shopDisk(t *testing.T, arch, series string) string {
 	t.Helper()
@@ -145,7 +145,7 @@ read -r status <"$have/status"
 exit "$status"
 `
 
-// compileInShop compiles all that the tests will, in the same folders, and leaves of it only what
+// compileInShop compiles all that the tests will, in the same directories, and leaves of it only what
 // the compiler made.
 func compileInShop(t *testing.T, w *lab.Workshop, root, hello string) error {
 	t.Helper()
@@ -197,7 +197,7 @@ func compileInShop(t *testing.T, w *lab.Workshop, root, hello string) error {
 		shown[dir] = filepath.Join(root, dir)
 	}
 	err = w.Run(t.Context(), shown, &out, "/bin/sh", "-c", `exec env HOME=/root LC_ALL=C.UTF-8 sh -c "$1"`, "sh", script.String())
-	t.Logf("on the disk: %v\n%s", err, out.String()) // an edit of TestDev is no C
+	t.Logf("on the disk: %v\n%s", err, out.String()) // an edit of TestDev is not a C
 	if err := os.RemoveAll(filepath.Join(root, "root")); err != nil {
 		return err
 	}

@@ -20,7 +20,8 @@ func newDoctorCommand() *cobra.Command {
 		Long: `Show what kmodtrace can see on this kernel as this user. It checks each thing that tracing
 needs, then attaches all hooks and detaches them. It lists how each hook is attached, or why it
 is not and what cannot be seen without it. It changes nothing and loads nothing. It also shows
-whether modules can be loaded, and which loaded modules must not be unloaded.
+whether modules can be loaded, which loaded modules must not be unloaded, whether modules.dep fits
+the files of modules, and which lines of modprobe's configuration do not do what they say.
 
 Exit status: 0 when tracing works, 4 when it does not.`,
 		Example: "  kmodtrace doctor\n  kmodtrace doctor --backend kprobe --json",

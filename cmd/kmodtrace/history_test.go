@@ -418,7 +418,7 @@ func TestJournalOfSomebodyElse(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	program := filepath.Join(dir, "kmodtrace") // this program is in a folder of root's
+	program := filepath.Join(dir, "kmodtrace") // this program is in a directory of root's
 	copyFile(t, os.Args[0], program)
 	for _, c := range []struct {
 		args []string

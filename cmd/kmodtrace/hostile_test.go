@@ -27,6 +27,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/internal/trial"
 	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/record"
@@ -79,7 +80,7 @@ func shownTexts(text string) map[string]func(*render.ResultText) string {
 	}
 	return map[string]func(*render.ResultText) string{
 		"action": func(t *render.ResultText) string {
-			return render.NewActionTable(t.Theme, t.Width).Render(a) + t.Text(t.Explanation(a)) + t.Text(t.Block(a, false)) + t.Text(render.MessageLines(&a.Action, 10))
+			return render.NewActionTable(t.Theme, t.Width).Render(a) + t.Text(t.Explanation(a)) + t.Text(t.Block(a, false)) + t.Text(render.MessageLines(a, 10))
 		},
 		"origin": func(t *render.ResultText) string { return t.Text(t.Origin(a.Origin)) },
 		"cause": func(t *render.ResultText) string {
@@ -138,7 +139,7 @@ func shownTexts(text string) map[string]func(*render.ResultText) string {
 		},
 		"module": func(*render.ResultText) string {
 			return printed(func(b *bytes.Buffer) error {
-				table := render.ModuleTable([]kmod.Module{*sample.New[kmod.Module](text)}, 0)
+				table := render.ModuleTable([]kmod.Module{*sample.New[kmod.Module](text)}, map[string][]kernel.ConfigLine{text: {*sample.New[kernel.ConfigLine](text)}}, 0)
 				return table.Print(b)
 			})
 		},
@@ -148,6 +149,8 @@ func shownTexts(text string) map[string]func(*render.ResultText) string {
 				problem := *f
 				f.Signature.Problem = ""
 				lines := append(append(render.FileFields(f), render.FileFields(&problem)...), render.SymbolFields(f)...)
+				lines = append(lines, render.BlockedFields([]kernel.ConfigLine{*sample.New[kernel.ConfigLine](text)}, true)...)
+				lines = append(lines, render.UnreadableFields([]kernel.Ineffective{*sample.New[kernel.Ineffective](text)})...)
 				return errors.Join(render.PrintFields(b, lines, ""), render.PrintFields(b, lines, text))
 			})
 		},

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 
+	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/history"
 	"github.com/kmodtrace/kmodtrace/internal/render"
@@ -25,7 +27,8 @@ func newInfoCommand() *cobra.Command {
 			"loaded, from which file, and by whom. It lists the lines of modprobe's configuration that have\n" +
 			"parameters for the module: why modprobe ignores a line, and whether the loaded module has the values.\n" +
 			"modprobe goes by the name of the file, also where the module in it is called otherwise. It lists other\n" +
-			"installed files of that name, which modprobe does not take. It warns when the refcount is negative: no tool may unload the module.",
+			"installed files of that name, which modprobe does not take, and the lines that blacklist the module or have a\n" +
+			"command instead. It warns when the refcount is negative: no tool may unload the module.",
 		Example: "  kmodtrace info ./hello.ko\n  kmodtrace info xfs --symbols\n  kmodtrace info dummy -F vermagic",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -57,7 +60,7 @@ func (o *infoOptions) run(ctx context.Context, out io.Writer, target string) err
 	}
 	path, err := kmod.FindOne(ctx, target)
 	if err != nil {
-		return err
+		return becauseStale(ctx, target, err)
 	}
 	file, err := kmod.Inspect(path)
 	if err != nil {
@@ -66,17 +69,26 @@ func (o *infoOptions) run(ctx context.Context, out io.Writer, target string) err
 	by := o.loaded.OfModule(ctx, file.Name)
 	m := o.loaded.InKernel(file.Name)
 	var options []kernel.OptionLine
-	var hidden []string
+	var hidden, unreadable []string
+	var unread []kernel.Ineffective
+	var blocked []kernel.ConfigLine
 	if k, err := kernel.Open(nil); err == nil { // without /proc there is no running kernel to ask
 		options = k.FileOptions(file)
 		hidden = k.HiddenBy(file)
+		blocked = k.Blocked(kmod.NameOfFile(file.Path))
+		unread = k.Unreadable()
+	}
+	for _, u := range unread {
+		unreadable = append(unreadable, u.String())
 	}
 	if o.json {
-		return term.PrintJSON(out, history.DescribedFile{File: file, RefsNegative: m != nil && m.RefsNegative, Loaded: by, Options: options, Hidden: hidden})
+		return term.PrintJSON(out, history.DescribedFile{File: file, RefsNegative: m != nil && m.RefsNegative, Loaded: by, Options: options, Hidden: hidden, Blocked: blocked, Unreadable: unreadable})
 	}
 	lines := append(render.FileFields(file), by.Lines()...)
 	lines = append(lines, render.RefcountFields(m)...)
 	lines = append(lines, render.OptionFields(file, options)...)
+	lines = append(lines, render.BlockedFields(blocked, m != nil)...)
+	lines = append(lines, render.UnreadableFields(unread)...)
 	for _, path := range hidden {
 		lines = append(lines, kmod.Field{Key: "hides", Value: path})
 	}
@@ -84,4 +96,21 @@ func (o *infoOptions) run(ctx context.Context, out io.Writer, target string) err
 		lines = append(lines, render.SymbolFields(file)...)
 	}
 	return term.PrintTo(out, func(w io.Writer) error { return render.PrintFields(w, lines, o.field) })
+}
+
+// becauseStale adds to the error about a name that modules.dep does not fit the files, where that is why.
+func becauseStale(ctx context.Context, name string, err error) error {
+	k, openErr := kernel.Open(nil)
+	if openErr != nil || kmod.IsFile(name) {
+		return err
+	}
+	verdicts, checkErr := cause.CheckName(ctx, name, k, nil)
+	if checkErr != nil || len(verdicts) == 0 {
+		return err
+	}
+	c := verdicts[len(verdicts)-1].Cause
+	if c == nil || c.Code != cause.DepmodStale {
+		return err
+	}
+	return fmt.Errorf("%w: %s. %s", err, c.Text, c.Next)
 }

@@ -12,23 +12,10 @@ import (
 	"testing"
 
 	"github.com/kmodtrace/kmodtrace/internal/await"
-	"github.com/kmodtrace/kmodtrace/tracer"
+	"github.com/kmodtrace/kmodtrace/internal/modname"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 )
-
-// TestUntraceable runs testdata/untraceable: what the commands say on a machine, or
-// for a user, that cannot trace.
-func TestUntraceable(t *testing.T) {
-	if err := tracer.HaveTracing(); err == nil {
-		t.Skip("tracing works here: the refusals of a kernel or user that cannot trace need another")
-	}
-	testscript.Run(t, testscript.Params{
-		Dir:   filepath.Join("testdata", "untraceable"),
-		Setup: addModules,
-		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"status": scriptStatus, "schema": kernelSchema},
-	})
-}
 
 // TestKernel runs testdata/kernel in a machine of the lab. Beside testscript's own
 // commands there are
@@ -70,7 +57,37 @@ func TestKernel(t *testing.T) {
 	for _, script := range scripts {
 		// One after another, for they share the kernel: testscript would run them at once.
 		t.Run(filepath.Base(script), func(t *testing.T) { testscript.Run(t, kernelScript(shared, script, modules, other)) })
+		if left := loadedFrom(t, modules); len(left) > 0 {
+			t.Errorf("%s leaves %q loaded: what comes after it cannot load them", filepath.Base(script), left)
+			unload(t, left)
+		}
 	}
+}
+
+// loadedFrom gives the modules of the files in a directory that are loaded and can be removed.
+func loadedFrom(t *testing.T, dir string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.ko"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no modules in %s: %v", dir, err)
+	}
+	text, err := os.ReadFile("/proc/modules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := make(map[string]bool)
+	for _, file := range files {
+		if name, ok := modname.OfFile(file); ok {
+			names[name] = true
+		}
+	}
+	var loaded []string
+	for line := range strings.Lines(string(text)) {
+		if name, _, _ := strings.Cut(line, " "); names[name] && !strings.Contains(line, "[permanent]") {
+			loaded = append(loaded, name)
+		}
+	}
+	return loaded
 }
 
 // wreck is the script that leaves the kernel damaged.

@@ -15,7 +15,7 @@ func newLabExecCommand() *cobra.Command {
 		Use:   "exec [flags] -- TESTBINARY [ARGUMENT]...",
 		Short: "Run a compiled Go test in a guest, for go test -exec",
 		Long: `Boot a kernel and run a program of this machine in it, as go test -exec wants: the
-program and the folder testdata beside it go along, it runs in the same folder below
+program and the directory testdata beside it go along, it runs in the same directory below
 its Go module (/src in the guest), and variables named KMODTRACE_… are passed.
 
 A test that hangs shows where: when it has printed nothing for the time of --stall, and

@@ -7,6 +7,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/history"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
+	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/spf13/cobra"
 )
@@ -20,8 +21,9 @@ func newListCommand() *cobra.Command {
 		Long: "List the loaded modules, the last loaded first: what lsmod shows, and also\n" +
 			"their state, taints, version and address (kernel.kptr_restrict hides addresses from users without privilege).\n" +
 			"\"refcount negative\" marks a module that dropped a reference which it did not have: to unload it would be a BUG\n" +
-			"in the kernel, and kmodtrace refuses it (kmodtrace explain refcount-negative). When the journal of kmodtrace\n" +
-			"serve is readable, it also shows when each module was loaded, and by whom. A ? means that there was a gap in the\n" +
+			"in the kernel, and kmodtrace refuses it (kmodtrace explain refcount-negative). \"blacklisted\" and \"blocked\" mark a\n" +
+			"module that modprobe's configuration is against, and that is loaded all the same; --json and kmodtrace info NAME\n" +
+			"have the line (kmodtrace explain config-ignored). When the journal of kmodtrace serve is readable, it also shows when each module was loaded, and by whom. A ? means that there was a gap in the\n" +
 			"recording since then, in which another process may have loaded the module again.",
 		Example: "  kmodtrace list\n  kmodtrace list 'nf_*' --json",
 		RunE: func(cmd *cobra.Command, globs []string) error {
@@ -34,10 +36,11 @@ func newListCommand() *cobra.Command {
 			}
 			out := cmd.OutOrStdout()
 			known := loaded.Modules(cmd.Context())
+			against := linesAgainst(loaded.Root, modules)
 			if asJSON {
-				return term.PrintJSON(out, history.ListedModules(modules, known))
+				return term.PrintJSON(out, history.ListedModules(modules, known, against))
 			}
-			table := render.ModuleTable(modules, term.Width(out))
+			table := render.ModuleTable(modules, against, term.Width(out))
 			if known != nil {
 				history.AddLoaded(table, modules, known, time.Now())
 			}
@@ -47,4 +50,20 @@ func newListCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON array (docs/schema/module.schema.json)")
 	loaded.Register(cmd)
 	return cmd
+}
+
+// linesAgainst gives the lines of modprobe's configuration that did not keep a module out. Nobody can
+// say where there is no kernel to ask.
+func linesAgainst(root string, modules []kmod.Module) map[string][]kernel.ConfigLine {
+	k, err := kernel.Open(&kernel.Options{Root: root})
+	if err != nil {
+		return nil
+	}
+	against := make(map[string][]kernel.ConfigLine)
+	for i := range modules {
+		if lines := k.Against(modules[i].Name); len(lines) > 0 {
+			against[modules[i].Name] = lines
+		}
+	}
+	return against
 }

@@ -14,9 +14,9 @@ import (
 func newManCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "man DIR",
-		Short:  "Write the manual pages into a folder",
+		Short:  "Write the manual pages into a directory",
 		Hidden: true,
-		Long: `Write the manual pages, one for each command, into a folder, which is made if need be.
+		Long: `Write the manual pages, one for each command, into a directory, which is made if need be.
 They bear the date of the commit that this was built from, so that a build again gives the same.`,
 		Example: "  kmodtrace man /usr/local/share/man/man8",
 		Args: func(_ *cobra.Command, args []string) error {

@@ -51,7 +51,7 @@ func TestRunOutput(t *testing.T) {
 		t.Errorf("another name of what was there: %q", got)
 	}
 	if left, _ := os.ReadDir(dir); len(left) != 2 {
-		t.Errorf("left in the folder: %v", left)
+		t.Errorf("left in the directory: %v", left)
 	}
 }
 

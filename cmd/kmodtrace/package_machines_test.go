@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,11 +26,12 @@ func TestPackage(t *testing.T) {
 	if a, b := content(t, deb), content(t, again); !bytes.Equal(a, b) {
 		t.Errorf("two packages of one tree differ: %d and %d bytes", len(a), len(b))
 	}
-	c := exec.Command("../../bin/kmodtrace", "lab", "run", "--init", "systemd", "--kernel", series, "--arch", arch, "--timeout", "15m",
+	c := exec.Command("../../bin/kmodtrace", "lab", "run", "--init", "systemd", "--kernel", series, "--arch", arch, "--timeout", "0",
 		"--append", withoutUnits(), "--add", deb, "--add", filepath.Join(builtSpecimens(t, arch, series), "hello.ko"), "--add", "../../scripts/package-steps", "--", "package-steps")
-	out, err := c.CombinedOutput()
-	t.Logf("%s", out)
-	if err != nil || !strings.HasSuffix(strings.TrimSpace(string(out)), "nothing") {
+	var out bytes.Buffer
+	c.Stdout = io.MultiWriter(os.Stdout, &out) // at once: a test that is silent for long is taken for one that hangs
+	c.Stderr = c.Stdout
+	if err := c.Run(); err != nil || !strings.HasSuffix(strings.TrimSpace(out.String()), "nothing") {
 		t.Error(err)
 	}
 }
@@ -47,12 +49,11 @@ func withoutUnits() string {
 
 func packaged(t *testing.T, arch, to string) {
 	t.Helper()
-	var said bytes.Buffer
 	c := exec.Command("../../scripts/deb", arch)
-	c.Stderr = &said
+	c.Stderr = os.Stderr
 	out, err := c.Output()
 	if err != nil {
-		t.Fatalf("%v: %s", err, said.String())
+		t.Fatal(err)
 	}
 	if err := os.Rename(filepath.Join("../..", strings.TrimSpace(string(out))), to); err != nil {
 		t.Fatal(err)

@@ -90,7 +90,7 @@ type powered struct {
 func (p *powered) boot(what string) *bufio.Scanner {
 	p.t.Helper()
 	p.cmd = exec.Command("../../bin/kmodtrace", "lab", "run", "--kernel", p.series, "--arch", p.arch, "--disk", p.disk,
-		"--timeout", "15m", "--", "sh", "-c", powerScript, "sh", what)
+		"--timeout", "0", "--", "sh", "-c", powerScript, "sh", what)
 	p.said = new(strings.Builder)
 	p.cmd.Stderr = p.said
 	out, err := p.cmd.StdoutPipe()

@@ -21,7 +21,7 @@ func TestFindProgram(t *testing.T) {
 	}
 	write("good", 0o755)
 	write("plain", 0o644)
-	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o755); err != nil {
+	if err := os.Mkdir(filepath.Join(dir, "directory"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", dir)
@@ -30,9 +30,9 @@ func TestFindProgram(t *testing.T) {
 		filepath.Join(dir, "good"):            0,
 		"plain":                               exitCannotStart,
 		filepath.Join(dir, "plain"):           exitCannotStart,
-		filepath.Join(dir, "folder"):          exitCannotStart,
+		filepath.Join(dir, "directory"):       exitCannotStart,
 		filepath.Join(dir, "good", "sub"):     exitCannotStart,
-		"folder":                              exitNotFound,
+		"directory":                           exitNotFound,
 		"nothing":                             exitNotFound,
 		filepath.Join(dir, "nothing"):         exitNotFound,
 		"":                                    exitNotFound,
@@ -72,7 +72,7 @@ func TestCredential(t *testing.T) {
 		t.Errorf("%+v, %v", c, err)
 	}
 	if _, err := follow.CredentialOf(&user.User{Uid: "S-1-5", Gid: "0", Username: "root"}); err == nil {
-		t.Error("a user id that is no number")
+		t.Error("a user id that is not a number")
 	}
 }
 

@@ -59,9 +59,9 @@ func (l *refcountLab) repair() {
 	if _, err := os.Stat(countParam); err != nil {
 		return
 	}
-	mendRefcount(l.T)
+	fixRefcount(l.T)
 	if err := kmod.Unload(context.Background(), "overput", nil); err != nil {
-		l.Errorf("mended: %v", err)
+		l.Errorf("fixed: %v", err)
 	}
 }
 

@@ -100,6 +100,8 @@ func (o *refsOptions) run(ctx context.Context, stdout io.Writer, name string) er
 		ctx, cancel = context.WithTimeout(ctx, o.timeout)
 		defer cancel()
 	}
+	ctx, stop := ending.WhileRead(ctx, stdout)
+	defer stop()
 	var lost uint64
 	for report, err := range refs.Watch(ctx, o.interval) {
 		if err != nil {
@@ -109,6 +111,9 @@ func (o *refsOptions) run(ctx context.Context, stdout io.Writer, name string) er
 			return err
 		}
 		lost = report.Totals.Lost
+	}
+	if err := ending.ReaderGone(ctx); err != nil {
+		return err
 	}
 	if lost > 0 {
 		return cli.WithHint(&cli.IncompleteError{Text: cells.Plural(lost, "change") + " of references found no room"}, "the balance is incomplete")

@@ -296,7 +296,7 @@ func baseNames(paths string) []string {
 	return names
 }
 
-// TestRelayAttributes: limits, masks, working folder, environment and rights are as
+// TestRelayAttributes: limits, masks, working directory, environment and rights are as
 // they were.
 func TestRelayAttributes(t *testing.T) {
 	const script = "ulimit -Sn; ulimit -Hn; ulimit -l; umask; pwd; nice; env | grep -v ^_= | sort; grep -E '^(Uid|Gid|Groups|SigBlk|SigIgn|Cap|NoNew)' /proc/self/status"

@@ -86,7 +86,7 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// reloadLab is a folder to build in, with nothing loaded of what the tests load.
+// reloadLab is a directory to build in, with nothing loaded of what the tests load.
 type reloadLab struct {
 	*testing.T
 	dir    string
@@ -100,7 +100,7 @@ func newReloadLab(t *testing.T, shared *sharedTracer) *reloadLab {
 	return &reloadLab{t, t.TempDir(), shared}
 }
 
-// build puts a specimen into the folder, as a build of its own: with a build ID that
+// build puts a specimen into the directory, as a build of its own: with a build ID that
 // ends in n, and with one text in the place of another.
 func (l *reloadLab) build(name string, n byte, texts ...string) string {
 	l.Helper()

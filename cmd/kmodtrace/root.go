@@ -95,7 +95,7 @@ func newRootCommand() *cobra.Command {
 	return root
 }
 
-// noSuchCommand refuses what is no command; cobra comes here only then.
+// noSuchCommand refuses what is not a command; cobra comes here only then.
 func noSuchCommand(root *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil

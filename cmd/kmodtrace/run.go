@@ -5,6 +5,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/ending"
 	"github.com/kmodtrace/kmodtrace/internal/follow"
 	"github.com/kmodtrace/kmodtrace/internal/tracing"
+	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/spf13/cobra"
 )
 
@@ -24,7 +25,13 @@ place of that, from which it cannot type into this user's shell.
 The report goes to standard error, or with --output to a file. It ends when the command ends,
 and a summary follows on standard error. Actions of descendants that outlive the command are not
 shown, except those already begun: they are pending. A load for a request that no process waits
-for has one more second.
+for has one more second. What has been under way for --pending-after is shown once before its end,
+as pending, with its stage and what it waits for.
+
+rmmod, modprobe and insmod refuse some things by themselves, without asking the kernel: a module
+in use, a name that nothing has. No event shows that. When such a program of the command fails
+and has not asked the kernel, a line at the end says what it was asked for, and why it is refused
+as things were right after it ended.
 
 The exit status is that of the command. A signal that kills the command kills kmodtrace too: a
 shell shows 128 plus its number. 127: the command was not found; 126: it cannot be started;
@@ -54,6 +61,7 @@ events are reported on standard error.`,
 	flags.SetInterspersed(false)
 	flags.StringVarP(&opts.Output, "output", "o", "", "write the report into `FILE`, not to standard error")
 	flags.BoolVar(&opts.JSON, "json", false, "report a JSON object a line (docs/schema/action.schema.json)")
+	flags.DurationVar(&opts.PendingAfter, "pending-after", tracer.PendingAfter, "show what has been under way for this `TIME`; 0 for only what has ended")
 	flags.BoolVarP(&opts.Quiet, "quiet", "q", false, "do not print the summary")
 	flags.StringVarP(&opts.User, "user", "u", "", "run the command as `USER`, with that user's groups, HOME, USER and LOGNAME")
 	tracing.AddBackendFlag(cmd, &opts.Backend)

@@ -218,7 +218,7 @@ func TestSchemasDescribe(t *testing.T) {
 	}
 }
 
-// TestSchemasAreClosed: a property that nobody described is no valid record.
+// TestSchemasAreClosed: a property that nobody described is not a valid record.
 func TestSchemasAreClosed(t *testing.T) {
 	for name, record := range records("x") {
 		text, err := encoded(name, record)

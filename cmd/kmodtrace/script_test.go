@@ -42,8 +42,8 @@ func (c cleaner) Run() int {
 	return c.M.Run()
 }
 
-// TestScripts runs testdata/script: all but the commands that only ask, which TestScriptsOfQuestions
-// runs. Beside testscript's own commands there are
+// TestScripts runs testdata/script: the commands that do several things at once. TestSequentialScripts
+// runs the others. Beside testscript's own commands there are
 //
 //	status N COMMAND...     the command must end with exit status N; its output is kept
 //	schema NAME FILE        FILE must follow docs/schema/NAME.schema.json
@@ -51,15 +51,15 @@ func (c cleaner) Run() int {
 //	mkjournal FILE RECORDS  FILE becomes a journal of the records in RECORDS, one a line
 //
 // the condition root, the files hello.ko, hello.ko.gz and evil.ko in each script's
-// folder, and in $VERSION0 what a release printed and recorded before JSON had a version.
+// directory, and in $VERSION0 what a release printed and recorded before JSON had a version.
 func TestScripts(t *testing.T) {
-	runScripts(t, func(name string) bool { return !isQuestion(name) })
+	runScripts(t, isConcurrent)
 }
 
-// isQuestion says whether a script is of a command that reads files and journals, and prints,
-// one thing after the other.
-func isQuestion(name string) bool {
-	return slices.Contains([]string{"check", "earlier", "explain", "history", "info", "list", "loaded", "main", "refs", "timeline"}, name)
+// isConcurrent says whether a script is of a command that watches while something else goes on. The
+// others read files and journals, or are refused before they trace: one thing after the other.
+func isConcurrent(name string) bool {
+	return slices.Contains([]string{"dev", "run", "serve", "try", "watch"}, name)
 }
 
 func runScripts(t *testing.T, wanted func(name string) bool) {

@@ -24,7 +24,7 @@ import (
 )
 
 // TestTimeline loads modules of several kinds, and looks whether what is drawn of each adds
-// up. With KMODTRACE_RECORD it also leaves each in that folder, for timeline's golden files:
+// up. With KMODTRACE_RECORD it also leaves each in that directory, for timeline's golden files:
 // scripts/record-timelines.
 func TestTimeline(t *testing.T) {
 	if os.Getenv("KMODTRACE_LAB") == "" {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,15 +36,15 @@ func TestTutorial(t *testing.T) {
 	if err := os.WriteFile(script, []byte(tutorialScript(commands)), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command("../../bin/kmodtrace", "lab", "run", "--kernel", series, "--arch", arch, "--disk", shopDisk(t, arch, series), "--timeout", "20m",
+	c := exec.Command("../../bin/kmodtrace", "lab", "run", "--kernel", series, "--arch", arch, "--disk", shopDisk(t, arch, series), "--timeout", "0",
 		"--add", script, "--", "tutorial")
 	var said bytes.Buffer
-	c.Stderr = &said
-	out, err := c.Output()
-	if err != nil {
-		t.Fatalf("%v: %s\n%s", err, said.String(), out)
+	c.Stdout, c.Stderr = io.MultiWriter(os.Stdout, &said), os.Stderr // at once: see TestDev
+	if err := c.Run(); err != nil {
+		t.Fatal(err)
 	}
-	parts := strings.Split(string(out), tutorialMark)[1:]
+	out := said.String()
+	parts := strings.Split(out, tutorialMark)[1:]
 	if len(parts) != len(commands) {
 		t.Fatalf("%d commands, and what %d of them print:\n%s", len(commands), len(parts), out)
 	}
@@ -77,7 +78,7 @@ func tutorialCommands(page string) (commands []string) {
 	return commands
 }
 
-// tutorialScript makes the disk's workshop the root folder, and runs the commands there,
+// tutorialScript makes the disk's workshop the root directory, and runs the commands there,
 // each after a mark.
 func tutorialScript(commands []string) string {
 	var b strings.Builder

@@ -19,6 +19,7 @@
 //	build     kmodtrace build --json
 //	meaning   a line of kmodtrace explain --json, or of kmodtrace explain CODE --json
 //	cause     what action, result and verdict have of a cause
+//	report    what action and trial have of a warning, an oops or a backtrace of the kernel's
 //	origin    what action has of where a file comes from
 //	coverage  what doctor has of the hooks
 package schema

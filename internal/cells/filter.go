@@ -2,10 +2,11 @@ package cells
 
 import (
 	"io"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/kmodtrace/kmodtrace/internal/lazyregexp"
 )
 
 // Filter is a writer in front of a terminal. It lets through lines of text and, where that
@@ -24,11 +25,11 @@ func NewFilter(to io.Writer, colours bool) *Filter { return &Filter{to: to, colo
 
 var (
 	// colour is a sequence that paints text.
-	colour = regexp.MustCompile(`^\x1b\[([0-9;]{0,40})m`)
+	colour = lazyregexp.New(`^\x1b\[([0-9;]{0,40})m`)
 	// dropped is what compilers paint with beside: to the end of a line, and links to their manual.
-	dropped = regexp.MustCompile(`^\x1b(?:\[K|\][ -~]*(?:\a|\x1b\\))`)
+	dropped = lazyregexp.New(`^\x1b(?:\[K|\][ -~]*(?:\a|\x1b\\))`)
 	// begun is what may become either.
-	begun = regexp.MustCompile(`^\x1b(?:\[[0-9;]{0,40}|\][ -~]*\x1b?)?$`)
+	begun = lazyregexp.New(`^\x1b(?:\[[0-9;]{0,40}|\][ -~]*\x1b?)?$`)
 )
 
 // maxSequence bounds what waits for its end.

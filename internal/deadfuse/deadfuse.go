@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Mount covers a folder with one until the test ends, when all that waits gets an error.
+// Mount covers a directory with one until the test ends, when all that waits gets an error.
 // It skips the test where this user, or this kernel, cannot.
 func Mount(t testing.TB, dir string) {
 	t.Helper()

@@ -21,8 +21,8 @@ import (
 
 // Options say which module is worked on, and how.
 type Options struct {
-	Dir     string // the folder with the sources
-	Module  string // which of its modules, where the folder makes several
+	Dir     string // the directory with the sources
+	Module  string // which of its modules, where the directory makes several
 	Params  kmod.Params
 	Try     bool // try each new copy in a machine first
 	Backend tracer.Backend
@@ -32,6 +32,8 @@ type Options struct {
 // then.
 func (o *Options) Run(ctx context.Context, out io.Writer) (err error) {
 	defer ending.SurviveBrokenPipe()()
+	ctx, stop := ending.WhileRead(ctx, out)
+	defer stop()
 	session, end, err := act.OpenSession(ctx, o.Backend)
 	if err != nil {
 		return err

@@ -13,22 +13,6 @@ import (
 	"github.com/kmodtrace/kmodtrace/kbuild"
 )
 
-func TestKernelLine(t *testing.T) {
-	for record, want := range map[string]string{
-		"6,123,4567,-;hello: Hello!\n":                            "hello: Hello!",
-		"4,1,2,-,caller=T1;a;b\n SUBSYSTEM=pci\n DEVICE=+pci:0\n": "a;b",
-		"6,1,2,-;\n":             "",
-		"6,1,2,-;odd\\x1b[31m\n": "odd\\x1b[31m",
-	} {
-		if got, ok := kernelLine(record); !ok || got != want {
-			t.Errorf("%q: %q, %t", record, got, ok)
-		}
-	}
-	if got, ok := kernelLine("no record"); ok {
-		t.Errorf("%q is a line", got)
-	}
-}
-
 func TestIsSource(t *testing.T) {
 	for path, want := range map[string]bool{
 		"hello.c": true, "a/Makefile": true, "Kbuild": true, "x.h": true, "x.S": true, "data.bin": true,
@@ -46,7 +30,7 @@ func TestSourceWatch(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "sub"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	link := filepath.Join(t.TempDir(), "link") // to the folder, as dev may be given
+	link := filepath.Join(t.TempDir(), "link") // to the directory, as dev may be given
 	if err := os.Symlink(dir, link); err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +70,7 @@ func TestSourceWatch(t *testing.T) {
 	}
 	seen()
 	if write("later/x.c"); !seen() {
-		t.Error("a folder made later is not watched")
+		t.Error("a directory made later is not watched")
 	}
 	if err := os.Remove(filepath.Join(dir, "hello.c")); err != nil {
 		t.Fatal(err)

@@ -4,9 +4,10 @@ import (
 	"errors"
 	"io"
 	"os"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kmodtrace/kmodtrace/internal/procfs"
 )
 
 // kernelLog follows what the kernel prints.
@@ -36,21 +37,13 @@ func followKernelLog(line func(string)) (*kernelLog, error) {
 			case err != nil:
 				return
 			default:
-				if text, ok := kernelLine(string(record[:n])); ok {
+				if text, ok := procfs.LogText(string(record[:n])); ok {
 					line(text)
 				}
 			}
 		}
 	}()
 	return l, nil
-}
-
-// kernelLine gives the text of a record of /dev/kmsg: "priority,number,time,flags;text", and
-// lines with more that begin with a blank.
-func kernelLine(record string) (string, bool) {
-	_, text, ok := strings.Cut(record, ";")
-	text, _, _ = strings.Cut(text, "\n")
-	return text, ok
 }
 
 func (l *kernelLog) close() {

@@ -15,7 +15,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/cli"
 )
 
-// sourceWatch tells when something is saved in a folder, or below.
+// sourceWatch tells when something is saved in a directory, or below.
 type sourceWatch struct {
 	dir     string
 	watcher *fsnotify.Watcher
@@ -41,7 +41,7 @@ func watchError(dir string, err error) error {
 	return cli.WithHint(cells.OneLine(fmt.Errorf("watch %s: %w", dir, err)), "fs.inotify.max_user_watches limits how many directories can be watched")
 }
 
-// add watches a folder and those below it. One that goes away meanwhile is none.
+// add watches a directory and those below it. One that goes away meanwhile is none.
 func (s *sourceWatch) add(dir string) error {
 	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		switch {
@@ -77,7 +77,7 @@ func (s *sourceWatch) wait(ctx context.Context, settling time.Duration) error {
 			settled = time.After(settling) // much was saved
 		case e := <-s.watcher.Events:
 			if e.Has(fsnotify.Create) {
-				_ = s.add(e.Name) // a folder, or nothing that needs it
+				_ = s.add(e.Name) // a directory, or nothing that needs it
 			}
 			if !e.Has(fsnotify.Chmod) && isSource(e.Name) {
 				settled = time.After(settling)

@@ -94,6 +94,9 @@ func checks() []check {
 		loadingCheck(),
 		helperCheck(requestHelper()),
 		refcountCheck(kmod.List(nil)),
+		taintCheck(procfs.Tainted("/")),
+		listCheck(moduleTree()),
+		configurationCheck(ineffective()),
 		signatureCheck(),
 		loginCheck(kernel.LoginUIDImmutable()),
 	}
@@ -196,6 +199,26 @@ func refcountCheck(modules []kmod.Module, err error) check {
 	case len(broken) > 0:
 		c.Have = no
 		c.Note = strings.Join(broken, ", ") + ": an unload would be a BUG in the kernel, and kmodtrace refuses it; reboot (kmodtrace explain refcount-negative)"
+	}
+	return c
+}
+
+// damaged are the taints of a kernel in which something has gone wrong since it booted, and whose
+// structures may be damaged: bad-page, died, soft-lockup.
+const damaged tracer.Taints = 1<<5 | 1<<7 | 1<<14
+
+// taintCheck tells whether the kernel has noticed that it is damaged. After an oops in a module's init
+// the module stays as it is, and from 6.5 on other loads may hang (docs/kernel-facts.md).
+func taintCheck(mask uint64, err error) check {
+	c := check{Name: "sound kernel", Have: yes, Note: "no taints"}
+	taints := tracer.Taints(mask)
+	switch names := strings.Join(taints.Names(), ", "); {
+	case err != nil:
+		c.Have, c.Note = Unknown, cells.OneLine(err).Error()
+	case taints&damaged != 0:
+		c.Have, c.Note = no, "taints: "+names+": it is damaged since an earlier error (journalctl -k), and a load or unload may hang; reboot"
+	case taints != 0:
+		c.Note = "taints: " + names
 	}
 	return c
 }

@@ -34,6 +34,27 @@ func TestRefcountCheck(t *testing.T) {
 	}
 }
 
+func TestTaintCheck(t *testing.T) {
+	for _, test := range []struct {
+		mask uint64
+		err  error
+		have Have
+		note string
+	}{
+		{0, nil, yes, "no taints"},
+		{1<<12 | 1<<13 | 1<<9, nil, yes, "taints: warned, out-of-tree, unsigned"},
+		{1<<12 | 1<<7, nil, no, "taints: died, out-of-tree: it is damaged"},
+		{1 << 5, nil, no, "taints: bad-page: "},
+		{1 << 14, nil, no, "taints: soft-lockup: "},
+		{1 << 63, nil, yes, "taints: taint-63"},
+		{0, os.ErrNotExist, Unknown, "file does not exist"},
+	} {
+		if c := taintCheck(test.mask, test.err); c.Have != test.have || !strings.HasPrefix(c.Note, test.note) {
+			t.Errorf("%#x, %v: %+v, want %s and %q", test.mask, test.err, c, test.have, test.note)
+		}
+	}
+}
+
 func TestProbesCheck(t *testing.T) {
 	refused := fmt.Errorf("%w (%w); its lockdown mode is confidentiality", tracer.ErrKprobesRefused, unix.EPERM)
 	for _, test := range []struct {

@@ -14,6 +14,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
+	"github.com/kmodtrace/kmodtrace/internal/ending"
 	"github.com/kmodtrace/kmodtrace/internal/jsonline"
 	"github.com/kmodtrace/kmodtrace/internal/outfile"
 	"github.com/kmodtrace/kmodtrace/internal/render"
@@ -196,6 +197,8 @@ func (o *Options) watch(ctx context.Context, out io.Writer) error {
 		ctx, cancel = context.WithTimeout(ctx, o.Timeout)
 		defer cancel()
 	}
+	ctx, stop := ending.WhileRead(ctx, out)
+	defer stop()
 	render.SayBlind(zerolog.Ctx(ctx), t.Coverage())
 	if err := outfile.WriteReady(o.ReadyFile); err != nil {
 		return err
@@ -204,9 +207,9 @@ func (o *Options) watch(ctx context.Context, out io.Writer) error {
 	shown := uint64(0)
 	actions := tail.New(ctx, t.Actions)
 	defer actions.Finish()
-	ctx = context.WithoutCancel(ctx)
+	looking := context.WithoutCancel(ctx)
 	for a := range actions.Items {
-		e := q.All(ctx, a)
+		e := q.All(looking, a)
 		if e.Cause == nil {
 			continue
 		}
@@ -218,7 +221,7 @@ func (o *Options) watch(ctx context.Context, out io.Writer) error {
 		}
 	}
 	actions.Finish()
-	return errors.Join(actions.Err, giveBack())
+	return errors.Join(actions.Err, ending.ReaderGone(ctx), giveBack())
 }
 
 func (o *Options) explained(out io.Writer, e record.Record) error {

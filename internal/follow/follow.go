@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"syscall"
+	"time"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
@@ -26,7 +28,8 @@ import (
 type Options struct {
 	JSON, Quiet    bool
 	Output, User   string
-	ToFile, AsUser bool // these were given, perhaps empty
+	ToFile, AsUser bool          // these were given, perhaps empty
+	PendingAfter   time.Duration // how long an action lasts before it is shown as pending; 0 for never
 	Backend        tracer.Backend
 }
 
@@ -39,6 +42,9 @@ func (o *Options) Run(ctx context.Context, args []string, stderr io.Writer) (sta
 	}
 	if o.ToFile && o.Output == "" {
 		return 0, cli.Usagef("--output %q: must be the name of a file", "")
+	}
+	if o.PendingAfter < 0 {
+		return 0, cli.Usagef("--pending-after %v: must not be negative", o.PendingAfter)
 	}
 	if o.AsUser {
 		if err := p.As(o.User); err != nil {
@@ -60,11 +66,18 @@ func (o *Options) Run(ctx context.Context, args []string, stderr io.Writer) (sta
 		return 0, err
 	}
 	defer report.Close()
-	r := &Runner{Tail: tail.New(ctx, t.Actions), Report: report, Signals: signals, Log: zerolog.Ctx(ctx)}
+	actions := func(ctx context.Context) iter.Seq2[tracer.Action, error] {
+		return t.ActionsPending(ctx, o.PendingAfter)
+	}
+	r := &Runner{Tail: tail.New(ctx, actions), Fence: t.Fence, Report: report, Signals: signals, Log: zerolog.Ctx(ctx)}
 	defer r.Tail.Finish()
 	if err := r.Meet(ctx); err != nil {
 		return 0, err
 	}
+	if r.Tools, err = watchTools(); err != nil {
+		r.Log.Warn().Msgf("what rmmod, modprobe and insmod refuse by themselves is not seen: %v", cells.OneLine(err))
+	}
+	defer r.Tools.Close()
 	if s := signals.Asked(); s != 0 {
 		return 0, &NotBegunError{s}
 	}
@@ -77,6 +90,7 @@ func (o *Options) Run(ctx context.Context, args []string, stderr io.Writer) (sta
 	}
 	signals.Has(p)
 	status = r.Follow(ctx, pid)
+	r.endTools(ctx)
 	if p.Terminal != nil {
 		p.Terminal.End()
 	}
@@ -136,7 +150,7 @@ func (o *Options) newReport(stderr io.Writer) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{JSON: o.JSON, Out: stderr, Inquiry: record.NewPatientInquiry(k, !o.JSON)}
+	r := &Report{JSON: o.JSON, Out: stderr, kernel: k, Inquiry: record.NewPatientInquiry(k, !o.JSON)}
 	if o.ToFile {
 		if r.Unbegun, err = outfile.Create(o.Output); err != nil {
 			return nil, fmt.Errorf("output: %w", err)

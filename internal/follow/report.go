@@ -12,6 +12,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/outfile"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
+	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -24,6 +25,7 @@ type Report struct {
 	Unbegun *outfile.File // that it will be; nil where there is none
 	Table   *render.ActionTable
 	Inquiry *record.Inquiry
+	kernel  *kernel.Kernel
 	err     error // of writing: then no more is written
 
 	Shown, Unattributed      uint64
@@ -31,6 +33,7 @@ type Report struct {
 	loadFailed, unloadFailed uint64
 	requests, requestFailed  uint64
 	pending                  uint64
+	refused                  uint64 // by tools themselves
 }
 
 // Show writes one action, in one go: the command may be writing to the same place.
@@ -61,8 +64,11 @@ func (r *Report) render(e record.Record) (string, error) {
 	return text, nil
 }
 
-// Count counts an action that is shown.
+// Count counts an action that is shown, when it has ended.
 func (r *Report) Count(a *tracer.Action) {
+	if a.Preliminary {
+		return
+	}
 	if a.Kind == tracer.Autoload {
 		r.requests++
 	}
@@ -108,8 +114,9 @@ func (r *Report) Summary() string {
 		parts = append(parts, fmt.Sprintf("%d not ended", r.pending))
 	}
 	if len(parts) == 0 {
-		return "no module activity"
+		parts = append(parts, "no module activity")
 	}
+	add(r.refused, "refusal", " by the tool itself")
 	return strings.Join(parts, ", ")
 }
 

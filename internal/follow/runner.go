@@ -4,7 +4,6 @@ package follow
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"syscall"
@@ -20,12 +19,17 @@ import (
 // of that command.
 type Runner struct {
 	Tail    *tail.Tail[tracer.Action]
+	Fence   func() (<-chan tracer.Thread, error) // of the tracer that the tail reads
 	Report  *Report
 	Signals *relay
 	Log     *zerolog.Logger
+	Tools   *tools // nil where they are not seen
 
-	family  family
-	helpers helpers
+	family    family
+	helpers   helpers
+	acted     acted
+	refusals  []refusal
+	notJudged uint64
 }
 
 // ErrNotSeen says that the kernel's events do not show this process itself.
@@ -38,7 +42,8 @@ func (r *Runner) Meet(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotSeen, err)
 	}
-	r.family = family{pid: own.Thread.PID, start: own.Thread.Start}
+	r.family = family{pid: own.PID, start: own.Start}
+	r.acted = make(acted)
 	if err := BecomeSubreaper(); err != nil {
 		return fmt.Errorf("become a subreaper: %w", err)
 	}
@@ -49,10 +54,20 @@ func (r *Runner) Meet(ctx context.Context) error {
 func (r *Runner) Follow(ctx context.Context, pid int) syscall.WaitStatus {
 	ended := make(chan syscall.WaitStatus, 1)
 	go func() { ended <- r.Signals.follow(pid) }()
+	var runs <-chan toolRun
+	if r.Tools != nil {
+		runs = r.Tools.runs
+	}
 	for {
 		select {
 		case a := <-r.Tail.Items:
 			r.take(ctx, a)
+		case run, more := <-runs:
+			if !more {
+				runs = nil
+				continue
+			}
+			r.takeTool(ctx, &run)
 		case <-r.Signals.orphans:
 			reapOrphans(pid)
 		case status := <-ended:
@@ -73,7 +88,10 @@ func (r *Runner) take(ctx context.Context, a *tracer.Action) {
 	}
 	switch r.family.tie(a) {
 	case related:
-		r.helpers.see(a)
+		if !a.Preliminary {
+			r.helpers.see(a)
+		}
+		r.acted.see(a)
 		r.Report.Show(ctx, a)
 	case unknown:
 		r.Report.Unattributed++
@@ -105,30 +123,39 @@ func (r *Runner) finish(ctx context.Context) {
 	}
 }
 
-// fenceWithin is how long the kernel may take for it, and this process to read that.
+// fenceWithin is how long this process may take to read up to a fence, while nothing comes.
 const fenceWithin = 5 * time.Second
 
-// fence makes an unload that is refused, of a name that nothing else has, and gives its
-// action when that comes; what comes before has ended before, and is taken.
-func (r *Runner) fence(ctx context.Context) (*tracer.Action, error) {
-	name := "kmodtrace_fence_" + rand.Text()
-	go func() { _ = unix.DeleteModule(name, unix.O_NONBLOCK) }()
+// fence puts a mark behind what the kernel has reported so far, takes all that comes before it, and
+// gives the thread that made it as the kernel calls it.
+func (r *Runner) fence(ctx context.Context) (tracer.Thread, error) {
+	var passed <-chan tracer.Thread
+	again := time.After(0)
 	late := time.NewTimer(fenceWithin)
 	defer late.Stop()
 	for {
 		select {
-		case a := <-r.Tail.Items:
-			switch {
-			case a == nil:
-				r.take(ctx, a)
-				return nil, errors.Join(errors.New("no more of them can be read"), r.Tail.Err)
-			case a.Module == name:
-				return a, nil
+		case <-again:
+			var err error
+			passed, err = r.Fence()
+			if errors.Is(err, tracer.ErrRingFull) { // what is in it must be taken first
+				again = time.After(10 * time.Millisecond)
+			} else if err != nil {
+				return tracer.Thread{}, err
 			}
+		case thread := <-passed:
+			for range len(r.Tail.Items) { // which came before, all of them
+				r.take(ctx, <-r.Tail.Items)
+			}
+			return thread, nil
+		case a := <-r.Tail.Items:
 			r.take(ctx, a)
+			if a == nil {
+				return tracer.Thread{}, errors.Join(errors.New("no more of them can be read"), r.Tail.Err)
+			}
 			late.Reset(fenceWithin) // that may have taken a while
 		case <-late.C:
-			return nil, fmt.Errorf("a system call of its own was not seen within %v", fenceWithin)
+			return tracer.Thread{}, fmt.Errorf("the end of them was not reached within %v", fenceWithin)
 		}
 	}
 }

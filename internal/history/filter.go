@@ -37,7 +37,7 @@ func (f *Flags) Register(cmd *cobra.Command) {
 	flags.StringSliceVar(&f.containers, "container", nil, "only from these containers: the `ID` or its beginning, or any")
 	flags.StringArrayVar(&f.files, "file", nil, "only loads of files whose path matches `GLOB`, or whose name does where it has no slash; repeatable")
 	flags.StringSliceVar(&f.contents, "content", nil, "only loads of files with this `SHA256`, or one that begins so")
-	flags.StringSliceVar(&f.kinds, "kind", nil, "only these `KINDS` of records: action, inventory, present, or gap for all of started, stopped, lost, late, clock, corrupt and retention")
+	flags.StringSliceVar(&f.kinds, "kind", nil, "only these `KINDS` of records: action, pending, inventory, present, or gap for all of started, stopped, lost, late, clock, corrupt and retention")
 	flags.BoolVar(&f.gaps, "gaps", false, "with a filter that only actions pass: show the gaps in the watching too")
 	flags.StringVar(&f.boot, "boot", "", "only of one run of the kernel: its `ID` or the beginning of it, current for this one, 0 for the last in the journal, -1 for the one before that, 1 for the first")
 	flags.StringVar(&f.since, "since", "", "only from this `TIME` on: "+timeForms)
@@ -138,7 +138,7 @@ func (w *Selection) ofActions() bool {
 	return len(w.Modules)+len(w.Actions)+len(w.Outcomes)+len(w.Causes)+len(w.users)+len(w.containers)+len(w.files)+len(w.contents) > 0
 }
 
-// parseFileGlob makes a path of this folder whole: the journal has no others. Without a
+// parseFileGlob makes a path of this directory whole: the journal has no others. Without a
 // slash it is the name of a file, wherever that is.
 func parseFileGlob(s string) (filter.Glob, error) {
 	if strings.Contains(s, "/") && !strings.HasPrefix(s, "/") {
@@ -161,7 +161,7 @@ func matchFile(g filter.Glob, path string) bool {
 // resolve asks the journal which of its values are meant. It tells false where none are,
 // and so nothing can be.
 func (w *Selection) resolve(ctx context.Context, r *journal.Reader) (f journal.Filter, some bool, err error) {
-	f = journal.Filter{Kinds: w.kinds, Actions: filter.Words(w.Actions), Outcomes: filter.Words(w.Outcomes), Since: w.since, Until: w.until}
+	f = journal.Filter{Final: true, Kinds: w.kinds, Actions: filter.Words(w.Actions), Outcomes: filter.Words(w.Outcomes), Since: w.since, Until: w.until}
 	for _, c := range w.Causes {
 		f.Causes = append(f.Causes, string(c))
 	}

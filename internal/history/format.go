@@ -148,7 +148,7 @@ func (r *csvRecord) text() string {
 	switch {
 	case r.action != nil && r.action.Cause != nil:
 		return r.action.Cause.Text
-	case r.Kind == journal.KindAction:
+	case r.Kind == journal.KindAction, r.Kind == journal.KindPending:
 		return ""
 	}
 	return NoteText(r.Record)
@@ -189,7 +189,7 @@ func (RecordCSVPrinter) Record(w io.Writer, r *journal.Record, changed bool) err
 
 // ActionOf gives what a record says of an action; nil where it cannot be read.
 func ActionOf(r *journal.Record) *record.Record {
-	if r.Kind != journal.KindAction {
+	if r.Kind != journal.KindAction && r.Kind != journal.KindPending {
 		return nil
 	}
 	a, err := record.Parse(r.Body)

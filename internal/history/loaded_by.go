@@ -76,13 +76,13 @@ type LoadedFlags struct {
 
 // Register adds the flags to a command.
 func (f *LoadedFlags) Register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.Root, "root", "/", "folder that holds proc and sys, such as a host's seen from a container")
+	cmd.Flags().StringVar(&f.Root, "root", "/", "directory that holds proc and sys, such as a host's seen from a container")
 	cmd.Flags().StringVar(&f.journal, "journal", "", "who loaded what is in the journal in this `FILE` (default "+service.DefaultJournal+" in the root)")
 	f.named = func() bool { return cmd.Flags().Changed("journal") }
 }
 
 // Modules gives what the journal knows of the modules that are in the kernel now; nil
-// where there is no journal to ask. That there is none is no error, nor that this user
+// where there is no journal to ask. That there is none is not an error, nor that this user
 // may not read the one of the system; all else is said, and no error either.
 func (f *LoadedFlags) Modules(ctx context.Context) map[string]*LoadedBy {
 	path := f.journal
@@ -128,13 +128,15 @@ func LoadedNow(ctx context.Context, path, root string) (map[string]*LoadedBy, er
 type listedModule struct {
 	kmod.Module
 	Loaded *LoadedBy `json:"loaded,omitempty"`
+	// Against are the lines of modprobe's configuration that did not keep it out.
+	Against []kernel.ConfigLine `json:"blocked_by,omitempty"`
 }
 
-// ListedModules adds to modules what is known of their loads.
-func ListedModules(modules []kmod.Module, known map[string]*LoadedBy) []listedModule {
+// ListedModules adds to modules what is known of their loads, and what is against them.
+func ListedModules(modules []kmod.Module, known map[string]*LoadedBy, against map[string][]kernel.ConfigLine) []listedModule {
 	listed := make([]listedModule, len(modules))
 	for i := range modules {
-		listed[i] = listedModule{modules[i], known[modules[i].Name]}
+		listed[i] = listedModule{modules[i], known[modules[i].Name], against[modules[i].Name]}
 	}
 	return listed
 }
@@ -149,6 +151,10 @@ type DescribedFile struct {
 	Options []kernel.OptionLine `json:"options,omitempty"`
 	// Hidden are other files of its name, which modprobe does not take.
 	Hidden []string `json:"hides,omitempty"`
+	// Blocked are the lines of modprobe's configuration that are against it.
+	Blocked []kernel.ConfigLine `json:"blocked_by,omitempty"`
+	// Unreadable are files of that configuration whose lines are not known.
+	Unreadable []string `json:"unreadable,omitempty"`
 }
 
 // OfModule gives what is known of one module, if it is in the kernel.

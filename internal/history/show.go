@@ -31,10 +31,10 @@ func PrintRecord(out io.Writer, rec *journal.Record, changed, asJSON bool) error
 	})
 }
 
-// saidBy is what a record says of what is no action, and as much as possible of an
+// saidBy is what a record says of what is not an action, and as much as possible of an
 // action that cannot be read.
 func saidBy(rec *journal.Record) string {
-	if rec.Kind != journal.KindAction {
+	if rec.Kind != journal.KindAction && rec.Kind != journal.KindPending {
 		return NoteText(rec)
 	}
 	return fmt.Sprintf("%s %s %s, and what cannot be read: %.300q", rec.Action, rec.Outcome, rec.Cause, rec.Body)

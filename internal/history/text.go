@@ -51,7 +51,7 @@ func (h *Text) Render(r *journal.Record, changed bool) string {
 		return text + h.note(r, "changed", cells.Bad, fmt.Sprintf("record %d is not as it was written: what it says cannot be trusted (kmodtrace history show has it)", r.Seq))
 	case a != nil:
 		return text + h.action(r, a)
-	case r.Kind == journal.KindAction:
+	case r.Kind == journal.KindAction, r.Kind == journal.KindPending:
 		return text + h.note(r, cells.OrDash(r.Action), cells.Unsure, strings.Join(render.NonEmpty(r.Module, r.Outcome, r.Cause, render.LabelledWord("by ", r.User)), " ")+
 			"; what else was recorded cannot be read")
 	case r.Kind.Gap():
@@ -82,7 +82,7 @@ func (h *Text) divider(r *journal.Record) string {
 	return l.Paint(h.theme, h.width)
 }
 
-// note is what is no row of the table: as wide as the line.
+// note is what is not a row of the table: as wide as the line.
 func (h *Text) note(r *journal.Record, kind string, s cells.Style, said string) string {
 	before := cells.Line{}.Cell(cells.Dim, render.ClockTime(r.Time.Local()), render.TimeColumns).Cell(s, kind, max(render.KindColumns, min(len(kind), len("inventory"))))
 	indent := cells.Count(before.String())
@@ -94,7 +94,7 @@ func (h *Text) note(r *journal.Record, kind string, s cells.Style, said string) 
 	return b.String()
 }
 
-// NoteText is the sentence of what is no action: its own, or one for its kind.
+// NoteText is the sentence of what is not an action: its own, or one for its kind.
 func NoteText(r *journal.Record) string {
 	var body struct{ Text string }
 	_ = json.Unmarshal(r.Body, &body)
@@ -135,6 +135,8 @@ func kindText(r *journal.Record) string {
 		return fmt.Sprintf("%s removed from between others, of what failed or was only asked for: there was no room", cells.Plural(uint64(n), "record"))
 	case journal.KindFolded:
 		return cells.Plural(uint64(n), "attempt") + " of one user told in this record, not one by one"
+	case journal.KindPending:
+		return "had not ended when this was recorded"
 	case journal.KindAppeared:
 		return "is loaded, and nobody was seen to load it"
 	case journal.KindVanished:

@@ -21,7 +21,7 @@ const HostileText = "a\nFORGED\r\x1b[2J\x1b]0;t\a\u0085\u009b31m\x9b\xff\u202e\u
 // bombSize is how large the files are that become a thousand times as much.
 const bombSize = 16 << 20
 
-// HostileDir fills a folder with files that are no modules, or bad ones, each named after
+// HostileDir fills a directory with files that are not modules, or bad ones, each named after
 // what is wrong with it and ending in .ko. It gives their names.
 func HostileDir(dir string) ([]string, error) {
 	for name, data := range hostileFiles() {

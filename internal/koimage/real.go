@@ -35,7 +35,7 @@ func someOf(tree string) [][]byte {
 	var files [][]byte
 	filepath.WalkDir(tree, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() || !strings.Contains(entry.Name(), ".ko") {
-			return nil // what cannot be read is no seed
+			return nil // what cannot be read is not a seed
 		}
 		info, err := entry.Info()
 		if err != nil || info.Size() > largest {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/term"
+	"github.com/kmodtrace/kmodtrace/oops"
 	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -93,7 +94,7 @@ func (t *ActionTable) rows(a *record.Record, drawn []cells.Line) string {
 	} else {
 		below = t.details(a, t.width-belowColumns-cells.Count(cells.BranchMore))
 	}
-	below = append(below, MessageLines(&a.Action, maxBelow)...)
+	below = append(below, MessageLines(a, maxBelow)...)
 
 	var b strings.Builder
 	b.WriteString(row.Paint(t.theme, t.width))
@@ -176,30 +177,60 @@ func outcomeNote(o tracer.Outcome) cells.Style {
 	return cells.Plain
 }
 
-// MessageLines quotes what was printed, the first few lines of it.
-func MessageLines(a *tracer.Action, most int) []cells.Line {
-	texts := messageTexts(a.Messages)
-	var lines []cells.Line
-	for _, text := range texts[:min(len(texts), most)] {
-		lines = append(lines, cells.Line{}.Add(cells.Dim, "kernel: ").Add(cells.Plain, `"`+text+`"`))
+// MessageLines quotes what was printed, the first few lines of it. A report of the kernel's takes two:
+// what it is, and who called.
+func MessageLines(a *record.Record, most int) []cells.Line {
+	lines := printedLines(a)
+	more := len(lines) - most
+	lines = lines[:min(len(lines), most)]
+	for i := range lines {
+		lines[i] = append(cells.Line{}.Add(cells.Dim, "kernel: "), lines[i]...)
 	}
-	if more := len(texts) - most + a.MessagesDropped; more > 0 {
+	if more = max(more, 0) + a.MessagesDropped; more > 0 {
 		lines = append(lines, cells.Line{}.Add(cells.Dim, fmt.Sprintf("… and %s more (--json has them)", cells.Plural(uint64(more), "line"))))
 	}
 	return lines
 }
 
-// messageTexts gives what was printed line by line, without empty ones.
-func messageTexts(messages []string) []string {
-	var texts []string
-	for _, m := range messages {
-		for text := range strings.SplitSeq(m, "\n") {
+// printedLines gives what was printed line by line, without empty ones.
+func printedLines(a *record.Record) []cells.Line {
+	var lines []cells.Line
+	for _, p := range a.Printed() {
+		if p.Report != nil {
+			lines = append(lines, reportLines(p.Report)...)
+			continue
+		}
+		for text := range strings.SplitSeq(p.Text, "\n") {
 			if strings.TrimSpace(text) != "" {
-				texts = append(texts, text)
+				lines = append(lines, cells.Line{}.Add(LevelStyle(p.Level), `"`+text+`"`))
 			}
 		}
 	}
-	return texts
+	return lines
+}
+
+// reportLines tell of a report what a reader wants first; JSON has the rest.
+func reportLines(r *oops.Report) []cells.Line {
+	s := cells.Unsure
+	if r.Kind.Fatal() {
+		s = cells.Bad
+	}
+	lines := []cells.Line{cells.Line{}.Add(s, r.Summary())}
+	if by := r.CalledBy(); by != "" {
+		lines = append(lines, cells.Line{}.Add(cells.Plain, "  "+by))
+	}
+	return lines
+}
+
+// LevelStyle marks errors and warnings among messages.
+func LevelStyle(l tracer.Level) cells.Style {
+	switch {
+	case l.AtLeast(tracer.LevelErr):
+		return cells.Bad
+	case l.AtLeast(tracer.LevelWarning):
+		return cells.Unsure
+	}
+	return cells.Plain
 }
 
 // ClockTime gives a time of day as tables have it, in the local zone.

@@ -67,10 +67,32 @@ func eventText(e *tracer.Event) string {
 		return fmt.Sprintf("%d: %s[%d]", e.Ancestor.Index, e.Ancestor.Process.Comm, e.Ancestor.Process.PID)
 	case e.Process != nil:
 		return toldText(e.Process)
+	case e.Callback != nil:
+		return callbackText(e.Callback)
 	case e.Message != nil:
-		return fmt.Sprintf("%q", strings.TrimRight(e.Message.Text, "\n"))
+		return messageText(e.Message)
 	}
 	return ""
+}
+
+func callbackText(c *tracer.Callback) string {
+	text := fmt.Sprintf("%d: %s", c.Index, c.Address)
+	if c.Function != "" {
+		text += " " + c.Function
+	}
+	if c.Module != "" {
+		text += " [" + c.Module + "]"
+	}
+	return text + " " + resultNumber(-int64(c.Errno))
+}
+
+// messageText has the level where it is known.
+func messageText(m *tracer.Message) string {
+	text := fmt.Sprintf("%q", strings.TrimRight(m.Text, "\n"))
+	if m.Level != tracer.LevelUnknown {
+		text = m.Level.String() + " " + text
+	}
+	return text
 }
 
 func toldText(p *tracer.Process) string {

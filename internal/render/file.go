@@ -110,6 +110,32 @@ func RefcountFields(m *kmod.Module) []kmod.Field {
 	return []kmod.Field{{Key: "loaded_refs", Value: fmt.Sprintf("%d: %s, so that it cannot be unloaded until reboot (kmodtrace explain refcount-negative)", *m.Refs, refcountNegative)}}
 }
 
+// BlockedFields render the lines of modprobe's configuration that are against a file's module.
+func BlockedFields(lines []kernel.ConfigLine, loaded bool) (fields []kmod.Field) {
+	for i := range lines {
+		text := lines[i].Place() + ": " + lines[i].Text
+		switch {
+		case loaded && lines[i].Blocking:
+			text += " (it is loaded all the same)"
+		case lines[i].Install && !lines[i].Blocking:
+			text += " (modprobe runs this command instead of loading it)"
+		}
+		fields = append(fields, kmod.Field{Key: "blocked_by", Value: text})
+		for _, other := range lines[i].Beats {
+			fields = append(fields, kmod.Field{Key: "blocked_by", Value: other + " (does not count: " + lines[i].Place() + " does)"})
+		}
+	}
+	return fields
+}
+
+// UnreadableFields warn of configuration that is not among what the other fields say.
+func UnreadableFields(files []kernel.Ineffective) (fields []kmod.Field) {
+	for _, file := range files {
+		fields = append(fields, kmod.Field{Key: "unreadable", Value: file.String() + ": what it says of this module is not known"})
+	}
+	return fields
+}
+
 // OptionFields render the lines of modprobe's configuration that have parameters for a file's module, and
 // say by which name modprobe goes where that is not the module's.
 func OptionFields(f *kmod.File, lines []kernel.OptionLine) []kmod.Field {

@@ -1,16 +1,19 @@
 package render
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/term"
+	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
 )
 
-// ModuleTable lists modules as lsmod does, with more columns.
-func ModuleTable(modules []kmod.Module, width int) *term.Table {
+// ModuleTable lists modules as lsmod does, with more columns. against are the lines of modprobe's
+// configuration that did not keep a module out, by its name.
+func ModuleTable(modules []kmod.Module, against map[string][]kernel.ConfigLine, width int) *term.Table {
 	t := &term.Table{Width: width, Header: []string{"MODULE", "SIZE", "REFS", "STATE", "ADDRESS", "TAINTS", "VERSION", "USED BY"}, Right: map[int]bool{1: true, 2: true}}
 	for _, m := range modules {
 		refs, address := "-", "hidden"
@@ -23,6 +26,9 @@ func ModuleTable(modules []kmod.Module, width int) *term.Table {
 		state := m.State.String()
 		if m.RefsNegative {
 			state += ", " + refcountNegative
+		}
+		if lines := against[m.Name]; len(lines) > 0 {
+			state += ", " + againstWord(lines)
 		}
 		users := m.Holders
 		if m.Permanent {
@@ -38,6 +44,14 @@ func ModuleTable(modules []kmod.Module, width int) *term.Table {
 
 // refcountNegative marks a module that no tool may unload.
 const refcountNegative = "refcount negative"
+
+// againstWord marks a module that is loaded all the same.
+func againstWord(lines []kernel.ConfigLine) string {
+	if slices.ContainsFunc(lines, func(line kernel.ConfigLine) bool { return line.Blacklist }) {
+		return "blacklisted"
+	}
+	return "blocked"
+}
 
 func taintWords(taints []kmod.Taint) string {
 	words := make([]string, len(taints))

@@ -16,7 +16,7 @@ func TestTableFits(t *testing.T) {
 	}
 	for _, width := range []int{1, 2, 20, 80, 200} {
 		var out bytes.Buffer
-		if err := ModuleTable(modules, width).Print(&out); err != nil {
+		if err := ModuleTable(modules, nil, width).Print(&out); err != nil {
 			t.Fatal(err)
 		}
 		for line := range strings.Lines(out.String()) {

@@ -208,7 +208,7 @@ func TestManyMessages(t *testing.T) {
 	for range 30 {
 		a.Messages = append(a.Messages, "two\nlines", "")
 	}
-	lines := MessageLines(&a.Action, 10)
+	lines := MessageLines(&a, 10)
 	if len(lines) != 11 || lines[10].String() != "… and 57 lines more (--json has them)" {
 		t.Errorf("%d lines, last %q", len(lines), lines[len(lines)-1].String())
 	}

@@ -100,8 +100,8 @@ func (t *ResultText) Block(a *record.Record, short bool) []cells.Line {
 		lines = append(lines, t.facts(a)...)
 		lines = append(lines, t.timeline(&a.Action)...)
 	}
-	for i, text := range messageTexts(a.Messages) {
-		lines = append(lines, Labelled(first(i, "kernel"), cells.Plain, `"`+text+`"`))
+	for i, l := range printedLines(a) {
+		lines = append(lines, append(Labelled(first(i, "kernel"), cells.Plain, ""), l...))
 	}
 	return lines
 }

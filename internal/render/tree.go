@@ -119,7 +119,7 @@ func (t *ActionTable) twig(of *Tree, indent string, last bool) []cells.Line {
 			lines = append(lines, t.branch(indent+next).Add(outcomeNote(a.Outcome), part))
 		}
 	}
-	for _, m := range MessageLines(a, maxBelow) {
+	for _, m := range MessageLines(&of.Record, maxBelow) {
 		lines = append(lines, append(t.branch(indent+next), m...))
 	}
 	return append(lines, t.branches(of, indent+next)...)

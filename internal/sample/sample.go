@@ -10,6 +10,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/kbuild"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/oops"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/record"
@@ -104,6 +105,7 @@ var Words = map[reflect.Type]string{
 	reflect.TypeFor[kmod.SectionKind](): string(kmod.SectionText),
 	reflect.TypeFor[kbuild.Severity]():  string(kbuild.Warning),
 
+	reflect.TypeFor[oops.Kind]():         string(oops.Warning),
 	reflect.TypeFor[tracer.Format]():     string(tracer.FormatXz),
 	reflect.TypeFor[cause.Code]():        string(cause.Unknown),
 	reflect.TypeFor[cause.Judgement]():   string(cause.Refused),

@@ -27,7 +27,7 @@ func TestTaints(t *testing.T) {
 	}
 	for _, word := range []string{"", "taint-", "taint-64", "tainted"} {
 		if bit, ok := Bit(word); ok {
-			t.Errorf("%q is no taint, and gives %d", word, bit)
+			t.Errorf("%q is not a taint, and gives %d", word, bit)
 		}
 	}
 	if bit, letter := Word(40), OfLetter('?'); bit != "taint-40" || letter != "taint-?" {

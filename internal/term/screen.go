@@ -16,7 +16,7 @@ type Screen struct {
 	terminal *os.File
 }
 
-// OnScreen gives what to print to: the file itself, byte for byte, where it is no terminal.
+// OnScreen gives what to print to: the file itself, byte for byte, where it is not a terminal.
 func OnScreen(f *os.File) io.Writer {
 	if !term.IsTerminal(int(f.Fd())) {
 		return f

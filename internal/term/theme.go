@@ -41,7 +41,7 @@ func ASCIIOnly() bool {
 	return false
 }
 
-// defaultColumns is for output that is no terminal.
+// defaultColumns is for output that is not a terminal.
 const defaultColumns = 80
 
 // Columns gives the width to print for: the terminal's, else COLUMNS, else 80.

@@ -3,9 +3,10 @@ package trial
 import (
 	"bytes"
 	"encoding/json"
-	"regexp"
 	"strings"
 	"sync"
+
+	"github.com/kmodtrace/kmodtrace/oops"
 )
 
 // Fault is something that the kernel complained of.
@@ -22,8 +23,8 @@ type Fault struct {
 	Offset   uint64 `json:"offset,omitempty"`
 	Module   string `json:"module,omitempty"`
 	Place    string `json:"place,omitempty"`
-
-	returns bool // the offset is where a call returns to
+	// Report is what the kernel said of it, read: the exact kind, the task, the callers.
+	Report *oops.Report `json:"report,omitempty"`
 }
 
 // FaultKind says how bad it is.
@@ -59,36 +60,13 @@ type Message struct {
 	Fault bool `json:"fault,omitempty"`
 }
 
-// heads begin what the kernel says of a fault. The first that fits counts.
-var heads = []struct {
-	kind FaultKind
-	text *regexp.Regexp
-}{
-	{Panic, regexp.MustCompile(`^Kernel panic - not syncing: `)},
-	{Oops, regexp.MustCompile(`^BUG: (kernel NULL pointer dereference|unable to handle|stack guard page|scheduling while atomic)`)},
-	{Oops, regexp.MustCompile(`^(Oops|Oops - |Internal error|Unable to handle kernel|general protection fault|kernel BUG at|invalid opcode|double fault|divide error|stack segment|int3):? ?`)},
-	{Memory, regexp.MustCompile(`^(Out of memory: Killed process|Out of memory and no killable processes|.{1,16} invoked oom-killer: )`)},
-	{Hung, regexp.MustCompile(`^(watchdog: )?BUG: soft lockup|^(rcu: )?INFO: rcu\S* (self-)?detected|^INFO: task .* blocked for more than`)},
-	{Warning, regexp.MustCompile(`^(WARNING: |BUG: |INFO: possible recursive locking|INFO: trying to register non-static key|refcount_t: |list_(add|del) corruption|sysfs: cannot create duplicate|remove_proc_entry: |proc_dir_entry .* already registered|kobject: .* does not have a release)`)},
-}
-
-var (
-	timestamp = regexp.MustCompile(`^(<\d+>)?\[ *\d+\.\d+\](\[ *[TC]\d+\])? ?`)
-	// position is a function in a trace, and the module that it is in; newer kernels have
-	// a build id with that.
-	position = regexp.MustCompile(`\b([A-Za-z_][\w.]*)\+0x([0-9a-f]+)/0x[0-9a-f]+ \[(\w+)[^\]]*\]`)
-	// instruction lines have the very place that failed; others where a call returns to.
-	instruction = regexp.MustCompile(`^(RIP: |pc : |WARNING: )`)
-	// certain lines tell where it was; the others of a trace, with "?", are guesses.
-	guess = regexp.MustCompile(`^ *\? `)
-)
-
 // The bounds of a [Console].
 const (
 	maxMessages = 2000
 	maxFaults   = 50   // of one kind
 	maxText     = 500  // bytes of a message
 	maxLine     = 4096 // bytes of a line that are looked at
+	maxCallers  = 64   // who print at the same time
 )
 
 // ReadConsole finds what the kernel printed in each step, and its faults.
@@ -104,12 +82,15 @@ type consoleParser struct {
 	c    Console
 	line []byte // that has begun
 	now  markText
-	open *Fault // that the lines are still about
-	kept map[FaultKind]int
+	// One for each thread or CPU that prints, where the console tells who it is.
+	scanners map[string]*oops.Scanner
+	caller   string   // of the last line that tells
+	faults   []*Fault // with what is still read of each
+	kept     map[FaultKind]int
 }
 
 func newConsoleParser() *consoleParser {
-	return &consoleParser{now: markText{Step: StepPrepare}, kept: make(map[FaultKind]int)}
+	return &consoleParser{now: markText{Step: StepPrepare}, scanners: make(map[string]*oops.Scanner), kept: make(map[FaultKind]int)}
 }
 
 // Write takes what the kernel printed.
@@ -135,32 +116,56 @@ func (p *consoleParser) end() Console {
 	if len(p.line) > 0 {
 		p.take()
 	}
-	return p.c
+	p.close()
+	c := p.c
+	c.Faults = nil
+	for _, f := range p.faults {
+		f.locate()
+		c.Faults = append(c.Faults, *f)
+	}
+	return c
 }
 
 // take reads a line.
 func (p *consoleParser) take() {
-	line := timestamp.ReplaceAllString(strings.ReplaceAll(string(p.line), "\r", ""), "")
+	line, caller := oops.Clean(strings.ReplaceAll(string(p.line), "\r", ""))
 	p.line = p.line[:0]
 	if rest, ok := strings.CutPrefix(line, markPrefix); ok {
 		p.mark(rest)
 		return
 	}
-	f := faultOf(line)
+	part := p.scanner(caller).Line(line)
 	if p.now.Step != StepPrepare && line != "" {
-		p.message(line, f != nil || p.open != nil || strings.Contains(line, "[ cut here ]"))
+		p.message(line, part.Report != nil)
 	}
-	switch {
-	case f != nil:
-		f.Round, f.Step = p.now.Round, p.now.Step
-		p.open = p.add(f)
-		return
-	case strings.HasPrefix(line, "---[ end ") && p.open != nil && p.open.Kind == Warning:
-		p.open = nil // of an oops the registers follow
+	if part.Begins && part.Report.Kind != oops.Backtrace {
+		p.add(part.Report)
 	}
-	if p.open != nil && p.open.Function == "" && !guess.MatchString(line) {
-		p.open.locate(line)
+}
+
+// scanner gives that of one who prints. A module can print as if it were any number of them.
+func (p *consoleParser) scanner(caller string) *oops.Scanner {
+	if caller == "" {
+		caller = p.caller
 	}
+	p.caller = caller
+	s := p.scanners[caller]
+	if s == nil {
+		if len(p.scanners) == maxCallers {
+			p.close()
+		}
+		s = new(oops.Scanner)
+		p.scanners[caller] = s
+	}
+	return s
+}
+
+// close ends what is read of all.
+func (p *consoleParser) close() {
+	for _, s := range p.scanners {
+		s.End()
+	}
+	clear(p.scanners)
 }
 
 // mark begins a step. A module can print marks too: none leads back to before the first
@@ -173,7 +178,8 @@ func (p *consoleParser) mark(text string) {
 	if next.Step == StepPrepare && p.now.Step != StepPrepare {
 		return
 	}
-	p.now, p.open = next, nil
+	p.close()
+	p.now = next
 	p.c.Last = Event{Round: next.Round, Step: next.Step, Target: next.Target, Begins: true}
 }
 
@@ -185,33 +191,28 @@ func (p *consoleParser) message(line string, fault bool) {
 	p.c.Messages = append(p.c.Messages, Message{p.now.Round, p.now.Step, cut(line, maxText), fault})
 }
 
-func faultOf(line string) *Fault {
-	for _, h := range heads {
-		if h.text.MatchString(line) {
-			return &Fault{Kind: h.kind, Text: line}
-		}
+// kindOf says how bad a report is.
+func kindOf(k oops.Kind) FaultKind {
+	switch k {
+	case oops.Panic:
+		return Panic
+	case oops.Oops, oops.Bug, oops.AtomicSchedule:
+		return Oops
+	case oops.OutOfMemory:
+		return Memory
+	case oops.HungTask, oops.SoftLockup, oops.HardLockup, oops.RCUStall:
+		return Hung
 	}
-	return nil
+	return Warning
 }
 
-// add adds a fault, unless its line only goes on about the last one: an oops has several
-// headlines, and so has a lack of memory, and a panic may follow of either.
-func (p *consoleParser) add(f *Fault) *Fault {
-	open := p.open
-	if open != nil && open.Kind == f.Kind && (f.Kind == Oops || f.Kind == Memory) {
-		return open
-	}
-	if open != nil && f.Kind == Panic && f.Function == "" {
-		f.Function, f.Offset, f.Module, f.returns = open.Function, open.Offset, open.Module, open.returns
-	}
-	f.locate(f.Text)
-	f.Text = cut(f.Text, maxText)
+func (p *consoleParser) add(r *oops.Report) {
+	f := &Fault{Kind: kindOf(r.Kind), Round: p.now.Round, Step: p.now.Step, Text: cut(r.Text, maxText), Report: r}
 	if p.kept[f.Kind]++; p.kept[f.Kind] > maxFaults {
 		p.c.FaultsLeftOut++
-		return f
+		return
 	}
-	p.c.Faults = append(p.c.Faults, *f)
-	return &p.c.Faults[len(p.c.Faults)-1]
+	p.faults = append(p.faults, f)
 }
 
 // cut keeps the beginning of a text.
@@ -222,13 +223,19 @@ func cut(text string, most int) string {
 	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
-func (f *Fault) locate(line string) {
-	if f.Function != "" {
-		return
+// instruction is the offset of what failed, or of the call.
+func (f *Fault) instruction() uint64 {
+	if f.Report != nil {
+		if at := f.Report.OfModule(""); at != nil && at.Offset == f.Offset {
+			return at.Instruction()
+		}
 	}
-	if m := position.FindStringSubmatch(line); m != nil {
-		f.Function, f.Module = m[1], m[3]
-		f.Offset, _ = rawAddress("0x" + m[2])
-		f.returns = !instruction.MatchString(line)
+	return f.Offset
+}
+
+// locate takes the place from what was read: the innermost that is of a module.
+func (f *Fault) locate() {
+	if at := f.Report.OfModule(""); at != nil {
+		f.Function, f.Offset, f.Module = at.Function, at.Offset, at.Module
 	}
 }

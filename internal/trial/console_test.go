@@ -35,7 +35,7 @@ func TestRecordedConsoles(t *testing.T) {
 			}
 			for _, m := range c.Messages {
 				if !m.Fault && (strings.Contains(m.Text, "RAX:") || strings.Contains(m.Text, "Call Trace")) {
-					t.Errorf("%s on %s: %q is no message", name, kernel, m.Text)
+					t.Errorf("%s on %s: %q is not a message", name, kernel, m.Text)
 				}
 			}
 		}

@@ -59,7 +59,7 @@ func (g *stepper) run(ctx context.Context, open func(context.Context) (*proof.Se
 	return g.begin(0, StepDone, "")
 }
 
-// loadNeeded loads what the files depend on and what is no file of the plan. Whether that
+// loadNeeded loads what the files depend on and what is not a file of the plan. Whether that
 // goes well shows in their own loads.
 func (g *stepper) loadNeeded(ctx context.Context) {
 	var own []string

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/internal/addr2line"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
@@ -264,7 +265,7 @@ func (j *judge) command(e *Event) {
 
 // faults takes what the console shows. A crash that was seen there is told with its place.
 func (j *judge) faults(faults []Fault) {
-	sources := make(map[string]*source)
+	sources := make(map[string]*addr2line.Module)
 	for i := range faults {
 		f := &faults[i]
 		if f.Step == StepPrepare || f.Step == StepDone && !j.theirs(f) {
@@ -324,29 +325,41 @@ func (j *judge) fileOf(module string) string {
 	return ""
 }
 
-func (j *judge) source(sources map[string]*source, module string) *source {
+func (j *judge) source(sources map[string]*addr2line.Module, module string) *addr2line.Module {
 	file := j.fileOf(module)
 	if file == "" {
 		return nil
 	}
 	s, known := sources[file]
 	if !known {
-		s = openHostile(file) // without it there is no line
+		s = linesOf(file)
 		sources[file] = s
 	}
 	return s
 }
 
-func (j *judge) place(sources map[string]*source, f *Fault) string {
+// maxDebug is how much debug information is read.
+const maxDebug = 512 << 20
+
+// linesOf reads a module's file; nil where it cannot be read: then no line is named.
+func linesOf(file string) *addr2line.Module {
+	image, err := kmod.ReadImage(file)
+	if err != nil {
+		return nil
+	}
+	lines, err := addr2line.New(image, maxDebug)
+	if err != nil {
+		return nil
+	}
+	return lines
+}
+
+func (j *judge) place(sources map[string]*addr2line.Module, f *Fault) string {
 	s := j.source(sources, f.Module)
 	if s == nil {
 		return ""
 	}
-	offset := f.Offset
-	if f.returns && offset > 0 {
-		offset--
-	}
-	return s.ofFunction(f.Function, offset)
+	return s.Function(f.Function, f.instruction())
 }
 
 // ending tells what it means that the guest did not come to its end.
@@ -423,12 +436,12 @@ func (j *judge) leftovers() {
 	if strange := left.Taints &^ j.taints &^ ownTaints; strange != 0 {
 		j.is(Warned, "the kernel is tainted: %s", strings.Join(tracer.Taints(strange).Names(), ", "))
 	}
-	sources := make(map[string]*source)
+	sources := make(map[string]*addr2line.Module)
 	for _, l := range []*Leftovers{left, r.LeftFirst} {
 		for i := range l.Memory {
 			m := &l.Memory[i]
 			if s := j.source(sources, m.Module); s != nil && m.Section != "" && m.Place == "" {
-				function, line := s.ofSection(m.Section, max(m.Offset, 1)-1)
+				function, line := s.Section(m.Section, max(m.Offset, 1)-1)
 				m.Place = strings.Join(slices.DeleteFunc([]string{function, line}, func(s string) bool { return s == "" }), ", ")
 			}
 		}

@@ -36,7 +36,7 @@ func TestForgedReports(t *testing.T) {
 		"no command":                   {[]Event{ready, load, unload, look, done}, begun, Ended{}, HungUp},
 		"no look":                      {[]Event{ready, load, command, unload, done}, begun, Ended{}, HungUp},
 		"well, and it panicked":        {all[:5], begun + "Kernel panic - not syncing: x\n", Ended{Panic: "x"}, Panicked},
-		"well, and it broke":           {all, begun, Ended{Broken: "it reported what is no event"}, HungUp},
+		"well, and it broke":           {all, begun, Ended{Broken: "it reported what is not an event"}, HungUp},
 		"an oops":                      {all, begun + oops, Ended{}, Crashed},
 		"an oops as if before":         {all, begun + mark(0, StepPrepare) + oops, Ended{}, Crashed},
 		"an oops as if after":          {all, begun + mark(0, StepDone) + oops, Ended{}, Crashed},

@@ -6,10 +6,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/kmodtrace/kmodtrace/internal/lazyregexp"
 )
 
 // Area is a part of the kernel's memory that a module's code or data is in.
@@ -74,11 +75,11 @@ func allocations(in areas) []Allocation {
 	for _, pattern := range slabFiles {
 		paths, _ := filepath.Glob(pattern)
 		for _, path := range paths {
-			folder, err := filepath.EvalSymlinks(filepath.Dir(path))
-			if err != nil || seen[folder] {
+			directory, err := filepath.EvalSymlinks(filepath.Dir(path))
+			if err != nil || seen[directory] {
 				continue
 			}
-			seen[folder] = true
+			seen[directory] = true
 			all = append(all, readFile(path, func(r io.Reader) []Allocation {
 				return slabAllocations(r, filepath.Base(filepath.Dir(path)), in)
 			})...)
@@ -99,7 +100,7 @@ func readFile(path string, read func(io.Reader) []Allocation) []Allocation {
 
 // slabLine is the first of an entry: how many, and where; the stack follows, indented
 // further. An address that is in no module any more is printed as it is.
-var slabLine = regexp.MustCompile(`^ *(\d+) (\S+)(.*)$`)
+var slabLine = lazyregexp.New(`^ *(\d+) (\S+)(.*)$`)
 
 // slabAllocations reads alloc_traces (from 5.14) or alloc_calls.
 func slabAllocations(r io.Reader, pool string, in areas) (all []Allocation) {

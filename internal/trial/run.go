@@ -145,7 +145,7 @@ func (p Plan) argv() []string {
 	return []string{"kmodtrace", GuestCommand, string(text)}
 }
 
-// how tells how the machine ended. What a module can have done is no error: from when the
+// how tells how the machine ended. What a module can have done is not an error: from when the
 // guest is ready on, all that happens there may be its doing.
 func how(ctx context.Context, err error, status int, complaint string, told *teller) (Ended, error) {
 	var crash *lab.CrashError

@@ -65,12 +65,12 @@ func TestHowSays(t *testing.T) {
 // the machine is stopped.
 func TestTellerRefuses(t *testing.T) {
 	for line, why := range map[string]string{
-		"":                                       "no event",
-		"\x00":                                   "no event",
-		`{"round":"x"}`:                          "no event",
-		`{"round":1,"step":"fly","begins":true}`: "no step",
-		`{"round":1,"step":"load","target":"/trial/1/x.ko"}`:                          "no step",
-		`{"round":1,"step":"look","begins":true,"left":{"taints":0}}`:                 "no step",
+		"":                                       "not an event",
+		"\x00":                                   "not an event",
+		`{"round":"x"}`:                          "not an event",
+		`{"round":1,"step":"fly","begins":true}`: "not a step",
+		`{"round":1,"step":"load","target":"/trial/1/x.ko"}`:                          "not a step",
+		`{"round":1,"step":"look","begins":true,"left":{"taints":0}}`:                 "not a step",
 		`{"round":3,"step":"look","left":{"taints":0}}`:                               "a round",
 		`{"round":-1,"step":"look","left":{"taints":0}}`:                              "a round",
 		`{"round":1,"step":"done"}`:                                                   "a round",

@@ -13,7 +13,7 @@ import (
 type snapshot map[string]bool
 
 // trees are listed with all that is below them. Nothing is opened or asked about but
-// folders: behind an entry that a module left there may be no code any more.
+// directories: behind an entry that a module left there may be no code any more.
 var trees = []string{"/proc", "/sys", "/dev"}
 
 // unlisted are left out: they change by themselves, or are about processes or about who
@@ -97,7 +97,7 @@ func (s snapshot) threads() {
 	}
 }
 
-// since gives what is there now and was not before, and of a folder that is new only
+// since gives what is there now and was not before, and of a directory that is new only
 // itself.
 func (s snapshot) since(before snapshot) (entries []string) {
 	for name := range s {
@@ -110,6 +110,6 @@ func (s snapshot) since(before snapshot) (entries []string) {
 }
 
 func (s snapshot) isBelowNew(name string, before snapshot) bool {
-	folder := filepath.Dir(name)
-	return strings.HasPrefix(name, "/") && !strings.Contains(name, ": ") && s[folder] && !before[folder]
+	directory := filepath.Dir(name)
+	return strings.HasPrefix(name, "/") && !strings.Contains(name, ": ") && s[directory] && !before[directory]
 }

@@ -65,7 +65,7 @@ func (t *teller) breaks(format string, args ...any) {
 func (t *teller) take(line []byte) {
 	e, err := ParseEvent(line)
 	if err != nil {
-		t.breaks("the machine reported what is no event: %.200q", line)
+		t.breaks("the machine reported what is not an event: %.200q", line)
 		return
 	}
 	if why := t.refuse(&e); why != "" {
@@ -109,7 +109,7 @@ func (t *teller) refuse(e *Event) string {
 	}
 	switch {
 	case !e.Step.known() || tells != 1:
-		return "what is no step"
+		return "what is not a step"
 	case e.Step == StepPrepare && ready, e.Step != StepPrepare && !ready:
 		return "a step out of its order"
 	case inRound && (e.Round < 1 || e.Round > t.plan.Times), !inRound && e.Round != 0:

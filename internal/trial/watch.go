@@ -3,7 +3,6 @@ package trial
 import (
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -51,9 +50,8 @@ func Ready() *ReadyGuest {
 }
 
 func taints() uint64 {
-	text, _ := os.ReadFile("/proc/sys/kernel/tainted")
-	n, _ := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
-	return n
+	mask, _ := procfs.Tainted("/")
+	return mask
 }
 
 // Loaded notes where a module that is live has its sections.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
@@ -29,7 +30,8 @@ type Options struct {
 	Tree         bool   // what was done for a request below it
 	Count        uint64 // how many are shown; 0 for all
 	Timeout      time.Duration
-	ReadyFile    string // made when everything is attached; see [outfile.WriteReady]
+	PendingAfter time.Duration // how long an action lasts before it is shown as pending; 0 for never
+	ReadyFile    string        // made when everything is attached; see [outfile.WriteReady]
 	Filter       filter.Flags
 	Backend      tracer.Backend
 }
@@ -42,6 +44,9 @@ func (o *Options) Run(ctx context.Context, stdout io.Writer) error {
 	}
 	if o.Timeout < 0 {
 		return cli.Usagef("--timeout %v: must not be negative", o.Timeout)
+	}
+	if o.PendingAfter < 0 {
+		return cli.Usagef("--pending-after %v: must not be negative", o.PendingAfter)
 	}
 	if o.Events && wanted.OfActions() {
 		return cli.Usagef("--events can be filtered only by --pid, --uid and --comm: an event has no outcome, and often no module")
@@ -64,6 +69,8 @@ func (o *Options) Run(ctx context.Context, stdout io.Writer) error {
 		ctx, cancel = context.WithTimeout(ctx, o.Timeout)
 		defer cancel()
 	}
+	ctx, stop := ending.WhileRead(ctx, stdout)
+	defer stop()
 	log := zerolog.Ctx(ctx)
 	render.SayReady(log, t.Coverage(), time.Since(start))
 	w := &watcher{Options: o, wanted: wanted, out: term.Batch{Out: stdout}}
@@ -77,6 +84,9 @@ func (o *Options) Run(ctx context.Context, stdout io.Writer) error {
 	defer attention.End()
 	err = w.watch(ctx, t)
 	attention.End()
+	if err == nil {
+		err = ending.ReaderGone(ctx)
+	}
 	return w.end(t, errors.Join(err, giveBack()), log)
 }
 
@@ -116,7 +126,9 @@ func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
 		return err
 	}
 	q := record.NewPatientInquiry(k, !w.JSON)
-	actions := tail.New(ctx, t.Actions)
+	actions := tail.New(ctx, func(ctx context.Context) iter.Seq2[tracer.Action, error] {
+		return t.ActionsPending(ctx, w.PendingAfter)
+	})
 	defer actions.Skip()
 	// What ends the watching does not end the looking for reasons.
 	ctx, stop := ending.Hurry(ctx)
@@ -126,7 +138,9 @@ func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
 			w.skipped = 1 + actions.Skip()
 			break
 		}
-		w.tally.Action(a)
+		if !a.Preliminary {
+			w.tally.Action(a)
+		}
 		if err := w.take(ctx, q, a); err != nil {
 			return err
 		}
@@ -150,6 +164,9 @@ func (w *watcher) take(ctx context.Context, q *record.Inquiry, a *tracer.Action)
 		return nil
 	}
 	e.Origin = q.Origin(ctx, a)
+	if a.Preliminary { // it is shown again, and counted then
+		return w.add(e, func() string { return w.actions.Render(&e) })
+	}
 	if w.Tree {
 		return w.showTrees(w.forest.Add(e))
 	}
@@ -188,6 +205,11 @@ func (w *watcher) watchEvents(ctx context.Context, t *tracer.Tracer) error {
 // show has one record written with the next pass, as JSON or as text.
 func (w *watcher) show(record any, text func() string) error {
 	w.tally.Shown++
+	return w.add(record, text)
+}
+
+// add is show of what does not count.
+func (w *watcher) add(record any, text func() string) error {
 	if !w.JSON {
 		w.out.Add(text())
 		return nil

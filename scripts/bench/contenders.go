@@ -18,7 +18,7 @@ func packages() []string {
 type contender struct {
 	name string
 	argv []string
-	// inside says that it runs in the contenders' root folder.
+	// inside says that it runs in the contenders' root directory.
 	inside bool
 	// before are commands that have to succeed first, and after ones that undo them.
 	before, after [][]string

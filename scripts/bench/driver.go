@@ -33,7 +33,7 @@ func (d deeds) add(more deeds) {
 	}
 }
 
-// MarshalJSON gives them as a list: its keys are no strings.
+// MarshalJSON gives them as a list: its keys are not strings.
 func (d deeds) MarshalJSON() ([]byte, error) {
 	list := []counted{}
 	for k, n := range d {
@@ -307,7 +307,7 @@ func (d *driver) loadFile(file, params string) error {
 	return d.load(moduleOf(file), f, params)
 }
 
-// refusals are of three kinds: a file that is no module, mostly; a module whose init
+// refusals are of three kinds: a file that is not a module, mostly; a module whose init
 // fails; and the unload of one that is not there. One is made each time that the pace
 // takes.
 func refusals(pace time.Duration) func(int, func()) (*driver, error) {
@@ -324,7 +324,7 @@ func (d *driver) refuse(n int, pace time.Duration) error {
 		return err
 	}
 	defer os.Remove(junk.Name())
-	if _, err := junk.WriteString("this is no module"); err != nil {
+	if _, err := junk.WriteString("this is not a module"); err != nil {
 		return err
 	}
 	// The kernel refuses a file that is open for writing.

@@ -81,7 +81,7 @@ func (b *bench) say(contender string, p part, measure string, round int, value f
 }
 
 // with has a contender attached while do runs. One that cannot run here has that said,
-// and is left out from then on. The baseline is no session.
+// and is left out from then on. The baseline is not a session.
 func (b *bench) with(ctx context.Context, c contender, also io.Writer, do func(*session) error) (ended *session, err error) {
 	if b.failed[c.name] {
 		return nil, nil

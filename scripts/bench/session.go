@@ -148,7 +148,7 @@ func (s *session) said() string {
 	return strings.TrimSpace(string(errors) + string(output))
 }
 
-// start gives a command of the root folder that the contender lives in.
+// start gives a command of the root directory that the contender lives in.
 func (c contender) start(ctx context.Context, argv []string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -62,7 +62,7 @@ func cycleXFS(d *driver) error {
 		if s.Kind != kmod.StepLoad {
 			continue
 		}
-		if err := d.loadFile(plainFolder+"/"+s.Module+".ko", ""); err != nil {
+		if err := d.loadFile(plainDirectory+"/"+s.Module+".ko", ""); err != nil {
 			return fmt.Errorf("load %s: %w", s.Module, err)
 		}
 	}
@@ -77,12 +77,12 @@ func cycleXFS(d *driver) error {
 	return nil
 }
 
-// plainFolder has the large modules as the kernel takes them: unpacking is no part of
+// plainDirectory has the large modules as the kernel takes them: unpacking is not part of
 // the load's time.
-const plainFolder = "/run/bench-modules"
+const plainDirectory = "/run/bench-modules"
 
 func unpackXFS(ctx context.Context) error {
-	if err := os.MkdirAll(plainFolder, 0o755); err != nil {
+	if err := os.MkdirAll(plainDirectory, 0o755); err != nil {
 		return err
 	}
 	steps, err := kmod.Plan(ctx, "xfs", nil)
@@ -97,7 +97,7 @@ func unpackXFS(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(plainFolder+"/"+s.Module+".ko", image, 0o644); err != nil {
+		if err := os.WriteFile(plainDirectory+"/"+s.Module+".ko", image, 0o644); err != nil {
 			return err
 		}
 	}

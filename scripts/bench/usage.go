@@ -22,7 +22,7 @@ const (
 	mib   = 1 << 20
 )
 
-// processes gives the folders in /proc of its processes, and what their files stat say
+// processes gives the directories in /proc of its processes, and what their files stat say
 // after the name.
 func (s *session) processes() map[string][]string {
 	own := make(map[string][]string)

@@ -74,7 +74,7 @@ func (m *matrix) add(kernel, boot string, output []byte, err error) {
 	switch {
 	case !ended:
 		m.broken = append(m.broken, fmt.Sprintf("%s, %s: it did not come to its end: %v\n%s", kernel, boot, err, tail(output)))
-	case err != nil && wrongs == 0:
+	case err != nil && (wrongs == 0 || failures(output) != ""):
 		m.broken = append(m.broken, fmt.Sprintf("%s, %s: the test failed: %v\n%s", kernel, boot, err, failures(output)))
 	}
 }
@@ -94,11 +94,12 @@ func tail(output []byte) string {
 	return strings.Join(lines[max(0, len(lines)-10):], "\n")
 }
 
-// failures gives the lines of a test's output that say what failed.
+// failures gives the lines of a test's output that say what failed beside wrong cells, which may be why
+// cells after it are wrong.
 func failures(output []byte) string {
 	var kept []string
 	for line := range strings.Lines(string(output)) {
-		if strings.Contains(line, "_test.go:") || strings.Contains(line, "--- FAIL") {
+		if strings.Contains(line, "_test.go:") && !strings.Contains(line, ": "+wrong+": ") {
 			kept = append(kept, strings.TrimRight(line, "\n"))
 		}
 	}
@@ -118,7 +119,7 @@ func letter(way string) string {
 }
 
 const legend = `i insmod, m modprobe, b busybox insmod, s the bare system call, l kmodtrace load, c kmodtrace check,
-r rmmod, u kmodtrace unload, a a request of the kernel (autoload).
+r rmmod, u kmodtrace unload, a a request of the kernel (autoload), o in another way, of the case.
 A letter: explained rightly. In capitals: WRONG. A dot: cannot be produced so, see below. A dash: not tried there.
 `
 

@@ -43,9 +43,11 @@ func TestMatrixFails(t *testing.T) {
 		"wrong":        {strings.Replace(good, `"verdict":"right"`, `"verdict":"wrong"`, 1), failed, "WRONG: amd64/6.12, vermagic by insmod: vermagic: x"},
 		"cut short":    {strings.TrimSuffix(good, "PASS\n"), nil, "did not come to its end"},
 		"another fail": {strings.Replace(good, "PASS", "    x_test.go:3: oh\nFAIL", 1), failed, "x_test.go:3: oh"},
-		"garbage":      {"causes: {\nPASS\n", nil, "BROKEN: amd64/6.12, plain"},
-		"nothing":      {"PASS\n", nil, ""},
-		"panic":        {"panic: no\n", failed, "panic: no"},
+		"both": {strings.Replace(strings.Replace(good, `"verdict":"right"`, `"verdict":"wrong"`, 1), "PASS", "    x_test.go:3: oh\n    causes_kernel_test.go:9: wrong: insmod: no\nFAIL", 1),
+			failed, "the test failed: exit status 1\n    x_test.go:3: oh\n"},
+		"garbage": {"causes: {\nPASS\n", nil, "BROKEN: amd64/6.12, plain"},
+		"nothing": {"PASS\n", nil, ""},
+		"panic":   {"panic: no\n", failed, "panic: no"},
 	} {
 		m := newMatrix([]string{"amd64/6.12"})
 		m.add("amd64/6.12", "plain", []byte(c.output), c.err)

@@ -1,86 +1,75 @@
-package trial
+// Package addr2line names the function and the line of source of a place in a module's file, from its
+// symbols and its debug information. The file may be hostile.
+package addr2line
 
 import (
 	"bytes"
 	"debug/dwarf"
 	"debug/elf"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/kmodtrace/kmodtrace/kmod"
 )
 
-// source knows the functions and lines of a module file.
-type source struct {
+// Module is a module's file.
+type Module struct {
 	file  *elf.File
 	debug *dwarf.Data       // nil where the file has none
 	bases map[string]uint64 // of each section, as its addresses have them here
 }
 
-// maxDebug is how much debug information is read: compressed, it may be any amount.
-const maxDebug = 512 << 20
-
-// openHostile opens a file that may be made to trip whoever reads it; nil where it cannot
-// be read.
-func openHostile(path string) (s *source) {
-	defer func() {
-		if recover() != nil {
-			s = nil
-		}
-	}()
-	s, err := openSource(path)
+// New reads a module. Debug information of more than most bytes, decompressed, is
+// left out: compressed, it may claim any amount. It errs for what has no symbols of 64 bits.
+func New(image []byte, most uint64) (m *Module, err error) {
+	defer recovered(&err)
+	image = bytes.Clone(image) // its symbols are changed
+	f, err := elf.NewFile(bytes.NewReader(image))
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	return s
+	bases, err := spread(f, image)
+	if err != nil {
+		return nil, err
+	}
+	if f, err = elf.NewFile(bytes.NewReader(image)); err != nil {
+		return nil, err
+	}
+	var debug *dwarf.Data
+	if !debugOver(f, most) {
+		if debug, err = f.DWARF(); err != nil { // applies the relocations, which are by symbols
+			debug = nil
+		}
+	}
+	return &Module{f, debug, bases}, nil
 }
 
-// debugTooLarge tells of a file whose debug information takes more memory than it may. The
-// old way of compressing it (.zdebug) says in the data how much it claims.
-func debugTooLarge(f *elf.File) bool {
+// recovered makes an error of a panic: the standard library's readers of ELF and DWARF are not made for
+// files that somebody else made.
+func recovered(err *error) {
+	if recover() != nil {
+		*err = errors.New("its debug information cannot be read")
+	}
+}
+
+// debugOver tells of debug information of more bytes than that. The old way of compressing it
+// (.zdebug) says in the data how much it claims.
+func debugOver(f *elf.File, most uint64) bool {
 	var sum uint64
 	for _, s := range f.Sections {
-		if strings.HasPrefix(s.Name, ".zdebug_") || s.Size > maxDebug {
+		if strings.HasPrefix(s.Name, ".zdebug_") || s.Size > most {
 			return true
 		}
 		if strings.HasPrefix(s.Name, ".debug_") {
 			sum += s.Size
 		}
 	}
-	return sum > maxDebug
+	return sum > most
 }
 
-// openSource reads a module file. In it all sections begin at address 0; here each gets
-// a place of its own, by its symbols, so that an address is of one line only.
-func openSource(path string) (*source, error) {
-	data, err := kmod.ReadImage(path)
-	if err != nil {
-		return nil, err
-	}
-	data = bytes.Clone(data)
-	f, err := elf.NewFile(bytes.NewReader(data))
-	if err != nil {
-		return nil, err
-	}
-	bases, err := spread(f, data)
-	if err != nil {
-		return nil, err
-	}
-	if f, err = elf.NewFile(bytes.NewReader(data)); err != nil {
-		return nil, err
-	}
-	var debug *dwarf.Data
-	if !debugTooLarge(f) {
-		if debug, err = f.DWARF(); err != nil { // applies the relocations, which are by symbols
-			debug = nil
-		}
-	}
-	return &source{f, debug, bases}, nil
-}
-
-// spread adds to each symbol's value the place of its section.
+// spread adds to each symbol's value a place of its section: in a module's file all sections begin at
+// address 0, and here an address is to be of one line only.
 func spread(f *elf.File, data []byte) (map[string]uint64, error) {
 	bases := make(map[string]uint64)
 	at := make([]uint64, len(f.Sections))
@@ -107,25 +96,29 @@ func spread(f *elf.File, data []byte) (map[string]uint64, error) {
 	return bases, nil
 }
 
-// ofFunction gives the line of an offset into a function.
-func (s *source) ofFunction(name string, offset uint64) string {
-	symbols, _ := s.file.Symbols()
+// Function gives the line of an offset into a function; "" where that is not known.
+func (m *Module) Function(name string, offset uint64) (line string) {
+	var err error
+	defer recovered(&err)
+	symbols, _ := m.file.Symbols()
 	for i := range symbols {
 		if symbols[i].Name == name && elf.ST_TYPE(symbols[i].Info) == elf.STT_FUNC {
-			return s.line(symbols[i].Value + offset)
+			return m.line(symbols[i].Value + offset)
 		}
 	}
 	return ""
 }
 
-// ofSection gives function and line of an offset into a section.
-func (s *source) ofSection(section string, offset uint64) (function, line string) {
-	base, ok := s.bases[section]
+// Section gives function and line of an offset into a section; "" for what is not known.
+func (m *Module) Section(section string, offset uint64) (function, line string) {
+	var err error
+	defer recovered(&err)
+	base, ok := m.bases[section]
 	if !ok {
 		return "", ""
 	}
 	address := base + offset
-	symbols, _ := s.file.Symbols()
+	symbols, _ := m.file.Symbols()
 	for i := range symbols {
 		sym := &symbols[i]
 		alias := sym.Name == "init_module" || sym.Name == "cleanup_module"
@@ -133,22 +126,22 @@ func (s *source) ofSection(section string, offset uint64) (function, line string
 			function = fmt.Sprintf("%s+%#x", sym.Name, address-sym.Value)
 		}
 	}
-	return function, s.line(address)
+	return function, m.line(address)
 }
 
 // line gives the line of an address: of a call that returns there, or of what failed.
-func (s *source) line(address uint64) string {
-	if s.debug == nil {
+func (m *Module) line(address uint64) string {
+	if m.debug == nil {
 		return ""
 	}
-	units := s.debug.Reader()
+	units := m.debug.Reader()
 	for {
 		unit, err := units.Next()
 		if unit == nil || err != nil {
 			return ""
 		}
 		if unit.Tag == dwarf.TagCompileUnit {
-			if text := s.lineIn(unit, address); text != "" {
+			if text := m.lineIn(unit, address); text != "" {
 				return text
 			}
 		}
@@ -156,8 +149,8 @@ func (s *source) line(address uint64) string {
 	}
 }
 
-func (s *source) lineIn(unit *dwarf.Entry, address uint64) string {
-	lines, err := s.debug.LineReader(unit)
+func (m *Module) lineIn(unit *dwarf.Entry, address uint64) string {
+	lines, err := m.debug.LineReader(unit)
 	if err != nil || lines == nil {
 		return ""
 	}
@@ -166,7 +159,7 @@ func (s *source) lineIn(unit *dwarf.Entry, address uint64) string {
 		return ""
 	}
 	file, line := entry.File, int64(entry.Line)
-	if call := s.outermost(unit, address); call != nil {
+	if call := m.outermost(unit, address); call != nil {
 		n, _ := call.Val(dwarf.AttrCallFile).(int64)
 		at, ok := call.Val(dwarf.AttrCallLine).(int64)
 		if files := lines.Files(); ok && n >= 0 && n < int64(len(files)) && files[n] != nil {
@@ -193,8 +186,8 @@ func seek(lines *dwarf.LineReader, address uint64) (found dwarf.LineEntry, ok bo
 // outermost gives the call, in the function that the address is in, of what was inlined
 // there: what a reader of the source looks for is not in a header of the kernel. It is
 // nil where nothing was.
-func (s *source) outermost(unit *dwarf.Entry, address uint64) *dwarf.Entry {
-	entries := s.debug.Reader()
+func (m *Module) outermost(unit *dwarf.Entry, address uint64) *dwarf.Entry {
+	entries := m.debug.Reader()
 	entries.Seek(unit.Offset)
 	if _, err := entries.Next(); err != nil {
 		return nil
@@ -206,12 +199,12 @@ func (s *source) outermost(unit *dwarf.Entry, address uint64) *dwarf.Entry {
 		}
 		switch e.Tag {
 		case dwarf.TagInlinedSubroutine:
-			if s.covers(e, address) {
+			if m.covers(e, address) {
 				return e
 			}
 			entries.SkipChildren()
 		case dwarf.TagSubprogram:
-			if !s.covers(e, address) {
+			if !m.covers(e, address) {
 				entries.SkipChildren()
 			}
 		case dwarf.TagLexDwarfBlock: // what it holds comes next
@@ -221,7 +214,7 @@ func (s *source) outermost(unit *dwarf.Entry, address uint64) *dwarf.Entry {
 	}
 }
 
-func (s *source) covers(e *dwarf.Entry, address uint64) bool {
-	ranges, err := s.debug.Ranges(e)
+func (m *Module) covers(e *dwarf.Entry, address uint64) bool {
+	ranges, err := m.debug.Ranges(e)
 	return err == nil && slices.ContainsFunc(ranges, func(r [2]uint64) bool { return r[0] <= address && address < r[1] })
 }
