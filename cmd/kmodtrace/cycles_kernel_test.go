@@ -64,7 +64,7 @@ func testCycles(t *testing.T, backend tracer.Backend, cycles int) {
 	ended := make(chan int, 1)
 	go func() {
 		ended <- run([]string{"watch", "--json", "--backend", backend.String(), "--ready-file", ready,
-			"--count", strconv.Itoa(len(want))}, nil, &out, &errs)
+			"--pending-after", "0", "--count", strconv.Itoa(len(want))}, nil, &out, &errs)
 	}()
 	awaitFile(t, ready)
 	for range cycles / 2 {

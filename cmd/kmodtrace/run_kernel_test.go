@@ -144,7 +144,7 @@ type tracedSteps struct {
 func startSteps(t *testing.T) *tracedSteps {
 	t.Helper()
 	s := &tracedSteps{t: t, report: filepath.Join(t.TempDir(), "report.json")}
-	s.cmd = exec.Command(roles.Path("kmodtrace"), "run", "--json", "--output", s.report, "--", roles.Path("steps"))
+	s.cmd = exec.Command(roles.Path("kmodtrace"), "run", "--json", "--pending-after", "0", "--output", s.report, "--", roles.Path("steps"))
 	s.cmd.Stderr = &s.errs
 	var err error
 	if s.commands, err = s.cmd.StdinPipe(); err != nil {
