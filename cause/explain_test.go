@@ -1,6 +1,7 @@
 package cause
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -30,7 +31,7 @@ type explained struct {
 func (e *explained) complete(t *testing.T) tracer.Action {
 	t.Helper()
 	a := e.Action
-	a.Thread = tracer.Thread{TID: 41, PID: 41, Comm: "insmod"}
+	a.Thread = tracer.Thread{TID: 41, PID: 41, Comm: "insmod", Start: a.Thread.Start}
 	if a.Kind == 0 {
 		a.Kind = tracer.Load
 	}
@@ -115,6 +116,21 @@ func chained(errno unix.Errno, functions ...string) func(*tracer.Action) {
 	}
 }
 
+// tenSecondsAfterStart has the process begin ten seconds before, at second 2 of the audit records' time.
+func tenSecondsAfterStart(a *tracer.Action) {
+	a.Time = time.Unix(1700000012, 0)
+	a.Start, a.Thread.Start = 30*time.Second, 20*time.Second
+}
+
+const (
+	audited    = "var/log/audit/audit.log"
+	activeLSMs = "sys/kernel/security/lsm"
+)
+
+func apparmorDenied(second, capability int, what string) string {
+	return fmt.Sprintf("type=AVC msg=audit(%d.500:7): apparmor=\"%s\" operation=\"capable\" profile=\"p\" pid=41 comm=\"insmod\" capability=%d  capname=\"c\"\n", 1700000000+second, what, capability)
+}
+
 func signedImage(a *tracer.Action) { a.Image = elfImage(1000); a.Image.Signed = true }
 
 func inImage(format tracer.Format) func(*tracer.Action) {
@@ -140,24 +156,29 @@ func explainedLoads() map[string]explained {
 	leaving := files{"proc/modules": "dep 4096 -1 - Unloading 0x0\n", "sys/module/dep/initstate": "going\n"}
 	proprietary := licensed("Proprietary", koimage.Symbol{Name: "gpl_only", CRC: 0x12}).Bytes()
 	return map[string]explained{
-		"no capability":   {Action: also(failing(before, unix.EPERM), func(a *tracer.Action) { a.Call = &tracer.Enter{Call: tracer.FinitModule} }), code: NotPermitted, says: "insmod[41] lacks CAP_SYS_MODULE"},
-		"disabled":        {Action: failing(before, unix.EPERM), machine: files{"proc/sys/kernel/modules_disabled": "1\n"}, code: ModulesDisabled, says: "until the next boot"},
-		"neither":         {Action: failing(before, unix.EPERM), code: LSMDenied, says: "CAP_SYS_MODULE"},
-		"busy":            {Action: failing(before, unix.ETXTBSY), code: FileBusy, says: "hello.ko is open for writing"},
-		"empty file":      {Action: failing(read, unix.EINVAL), data: []byte{}, code: NotELF, says: "hello.ko is empty"},
-		"empty image":     {Action: also(failing(before, unix.ENOEXEC), given(0)), code: NotELF, says: "the image is empty"},
-		"short image":     {Action: also(failing(before, unix.ENOEXEC), given(63)), code: NotELF, says: "fewer than an ELF header"},
-		"no decompressor": {Action: also(failing(read, unix.EOPNOTSUPP), flagged), code: CompressionUnsupported, says: "CONFIG_MODULE_DECOMPRESS"},
-		"unknown flag":    {Action: also(failing(before, unix.EINVAL), flagged), code: CompressionUnsupported, says: "from 5.17 on"},
-		"closed":          {Action: also(failing(before, unix.EBADF), func(a *tracer.Action) { a.File = &tracer.File{} }), code: FileUnreadable, says: "descriptor"},
-		"directory":       {Action: also(failing(read, unix.EISDIR), func(a *tracer.Action) { a.File = &tracer.File{Path: "/", Size: 1} }), code: FileUnreadable, says: "EISDIR"},
-		"pipe":            {Action: also(failing(read, unix.EINVAL), func(a *tracer.Action) { a.File = &tracer.File{Path: "/pipe:", FSMagic: 0x50495045, Size: 1} }), code: BadCall, says: "insmod[41] passed a descriptor of a pipe"},
-		"socket":          {Action: also(failing(before, unix.EINVAL), func(a *tracer.Action) { a.File = &tracer.File{Path: "/", FSMagic: 0x534f434b, Mode: 0xc1ff} }), code: BadCall, says: "of a socket"},
-		"eventfd":         {Action: also(failing(read, unix.EINVAL), func(a *tracer.Action) { a.File = &tracer.File{Path: "/", FSMagic: 0x09041934, Mode: 0o600} }), code: BadCall, says: "of an anonymous file"},
-		"flags":           {Action: also(failing(before, unix.EINVAL), called(tracer.Enter{Call: tracer.FinitModule, Capable: true, Flags: 0x105})), code: BadCall, says: "passed the flags 0x105, of which finit_module does not have 0x100"},
-		"image pointer":   {Action: also(failing(before, unix.EFAULT), called(tracer.Enter{Call: tracer.InitModule, Capable: true, Size: 70000})), code: BadCall, says: "could not read 70000 bytes"},
-		"params pointer":  {Action: also(failing(tracer.StageFinalize, unix.EFAULT), called(tracer.Enter{Call: tracer.FinitModule, Capable: true, TextUnreadable: true})), code: BadCall, says: "pointer for the parameters"},
-		"params, read":    {Action: also(failing(tracer.StageFinalize, unix.EFAULT), called(tracer.Enter{Call: tracer.FinitModule, Capable: true})), code: Unknown},
+		"no capability": {Action: also(failing(before, unix.EPERM), func(a *tracer.Action) { a.Call = &tracer.Enter{Call: tracer.FinitModule} }), code: NotPermitted, says: "insmod[41] lacks CAP_SYS_MODULE"},
+		"disabled":      {Action: failing(before, unix.EPERM), machine: files{"proc/sys/kernel/modules_disabled": "1\n"}, code: ModulesDisabled, says: "until the next boot"},
+		"neither":       {Action: failing(before, unix.EPERM), code: LSMDenied, says: "CAP_SYS_MODULE"},
+		"confined": {Action: also(failing(before, unix.EPERM), tenSecondsAfterStart), machine: files{audited: apparmorDenied(3, 16, "DENIED") + apparmorDenied(12, 12, "DENIED")}, code: LSMDenied,
+			says: `AppArmor refused insmod[41] the use of CAP_SYS_MODULE: apparmor="DENIED"`},
+		"confined, of another use": {Action: also(failing(before, unix.EPERM), tenSecondsAfterStart), code: LSMDenied, says: "a security module refused insmod[41] the use of CAP_SYS_MODULE",
+			machine: files{audited: apparmorDenied(3, 12, "DENIED") + apparmorDenied(3, 16, "ALLOWED") + apparmorDenied(0, 16, "DENIED"), activeLSMs: "capability,selinux,apparmor,bpf\n"}},
+		"confined, one alone": {Action: failing(before, unix.EACCES), machine: files{activeLSMs: "lockdown,capability,yama,apparmor\n"}, code: LSMDenied, says: "AppArmor refused insmod[41] the use of CAP_SYS_MODULE"},
+		"busy":                {Action: failing(before, unix.ETXTBSY), code: FileBusy, says: "hello.ko is open for writing"},
+		"empty file":          {Action: failing(read, unix.EINVAL), data: []byte{}, code: NotELF, says: "hello.ko is empty"},
+		"empty image":         {Action: also(failing(before, unix.ENOEXEC), given(0)), code: NotELF, says: "the image is empty"},
+		"short image":         {Action: also(failing(before, unix.ENOEXEC), given(63)), code: NotELF, says: "fewer than an ELF header"},
+		"no decompressor":     {Action: also(failing(read, unix.EOPNOTSUPP), flagged), code: CompressionUnsupported, says: "CONFIG_MODULE_DECOMPRESS"},
+		"unknown flag":        {Action: also(failing(before, unix.EINVAL), flagged), code: CompressionUnsupported, says: "from 5.17 on"},
+		"closed":              {Action: also(failing(before, unix.EBADF), func(a *tracer.Action) { a.File = &tracer.File{} }), code: FileUnreadable, says: "descriptor"},
+		"directory":           {Action: also(failing(read, unix.EISDIR), func(a *tracer.Action) { a.File = &tracer.File{Path: "/", Size: 1} }), code: FileUnreadable, says: "EISDIR"},
+		"pipe":                {Action: also(failing(read, unix.EINVAL), func(a *tracer.Action) { a.File = &tracer.File{Path: "/pipe:", FSMagic: 0x50495045, Size: 1} }), code: BadCall, says: "insmod[41] passed a descriptor of a pipe"},
+		"socket":              {Action: also(failing(before, unix.EINVAL), func(a *tracer.Action) { a.File = &tracer.File{Path: "/", FSMagic: 0x534f434b, Mode: 0xc1ff} }), code: BadCall, says: "of a socket"},
+		"eventfd":             {Action: also(failing(read, unix.EINVAL), func(a *tracer.Action) { a.File = &tracer.File{Path: "/", FSMagic: 0x09041934, Mode: 0o600} }), code: BadCall, says: "of an anonymous file"},
+		"flags":               {Action: also(failing(before, unix.EINVAL), called(tracer.Enter{Call: tracer.FinitModule, Capable: true, Flags: 0x105})), code: BadCall, says: "passed the flags 0x105, of which finit_module does not have 0x100"},
+		"image pointer":       {Action: also(failing(before, unix.EFAULT), called(tracer.Enter{Call: tracer.InitModule, Capable: true, Size: 70000})), code: BadCall, says: "could not read 70000 bytes"},
+		"params pointer":      {Action: also(failing(tracer.StageFinalize, unix.EFAULT), called(tracer.Enter{Call: tracer.FinitModule, Capable: true, TextUnreadable: true})), code: BadCall, says: "pointer for the parameters"},
+		"params, read":        {Action: also(failing(tracer.StageFinalize, unix.EFAULT), called(tracer.Enter{Call: tracer.FinitModule, Capable: true})), code: Unknown},
 
 		"LSM at a door": {Action: also(failing(read, unix.EACCES), func(a *tracer.Action) { a.Denial = &tracer.Denial{Door: tracer.LoadData, Errno: unix.EACCES} }), code: LSMDenied, says: "kernel_load_data"},
 		"LSM, any errno": {Action: also(failing(read, unix.ENOANO), func(a *tracer.Action) {
@@ -370,14 +391,16 @@ func explainedRequests() map[string]explained {
 	}
 	otherHelper := files{"proc/sys/kernel/modprobe": "/opt/load\n", "opt/load": "#!/bin/sh\nexit 1\n"}
 	refused := func(a *tracer.Action) { a.Request.Refused = true }
+	denied := func(a *tracer.Action) { a.Request.Denied = true }
 	blocked := files{"etc/modprobe.d/x.conf": "# why\nblacklist hello\n"}
 	return map[string]explained{
-		"denied":       {Action: request("net-pf-1", unix.EACCES, func(a *tracer.Action) { a.Request.Denied = true }), code: RequestDenied, says: "refused the request for net-pf-1"},
-		"busy":         {Action: request("net-pf-1", unix.ETIME, refused), code: HelperBusy, says: "waited in vain"},
-		"signal":       {Action: request("net-pf-1", unix.EINTR, nil), code: Interrupted, says: "waited for net-pf-1"},
-		"no helper":    {Action: request("net-pf-1", unix.ENOENT, refused), machine: files{"proc/sys/kernel/modprobe": "\n"}, code: HelperMissing, says: "kernel.modprobe is empty"},
-		"wrong helper": {Action: request("net-pf-1", unix.ENOENT, nil), code: HelperMissing, says: "/sbin/modprobe, cannot be run (ENOENT)"},
-		"nothing":      {Action: request("net-pf-99", 0, exited), code: NothingProvides, says: "no installed module answers to net-pf-99"},
+		"denied":                    {Action: request("net-pf-1", unix.EACCES, denied), code: RequestDenied, says: "SELinux refused the request for net-pf-1"},
+		"denied, by one of several": {Action: request("net-pf-1", unix.EACCES, denied), machine: files{activeLSMs: "selinux,bpf\n"}, code: RequestDenied, says: "a security module refused the request for net-pf-1"},
+		"busy":                      {Action: request("net-pf-1", unix.ETIME, refused), code: HelperBusy, says: "waited in vain"},
+		"signal":                    {Action: request("net-pf-1", unix.EINTR, nil), code: Interrupted, says: "waited for net-pf-1"},
+		"no helper":                 {Action: request("net-pf-1", unix.ENOENT, refused), machine: files{"proc/sys/kernel/modprobe": "\n"}, code: HelperMissing, says: "kernel.modprobe is empty"},
+		"wrong helper":              {Action: request("net-pf-1", unix.ENOENT, nil), code: HelperMissing, says: "/sbin/modprobe, cannot be run (ENOENT)"},
+		"nothing":                   {Action: request("net-pf-99", 0, exited), code: NothingProvides, says: "no installed module answers to net-pf-99"},
 		"no directory": {Action: request("net-pf-99", 0, exited), machine: files{
 			"boot/config-" + release: "", "modprobe": modprobeScript("no"), modules + "build/Module.symvers": gone, modules + "modules.builtin": gone, modules + "modules.dep": gone,
 			modules + "modules.symbols": gone, modules + "kernel/own.ko": gone, modules + "kernel/dep.ko": gone, modules + "kernel/giver.ko": gone, modules + "modules.dep.bin": gone, modules + "modules.symbols.bin": gone, modules + "modules.builtin.bin": gone,

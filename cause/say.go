@@ -37,6 +37,8 @@ const (
 	sayFileHidden           = "modprobe takes {path} for {module}, and not {hidden}"
 	sayOptionsIgnored       = "{config} says \"{text}\", and {module} did not get it: {why}"
 	sayDenied               = "{lsm} refused {file}[ at {hook}][: {said}]"
+	sayNoUse                = "{lsm} refused {who} the use of CAP_SYS_MODULE[: {said}]"
+	nextNoUse               = "The program runs confined: allow the capability sys_module in the profile or domain that the record names, or load the module from a program that may. Where no security module is named, look at its own log; /sys/kernel/security/lsm lists those that are active."
 	sayNotifier             = "{refuser} refused {module} when it was complete, with {returned}[: \"{said}\"]"
 	sayKeptOut              = "the livepatch {patch} does not fit {module}, and keeps it out[: {problem}]"
 	sayLivepatch            = "the livepatch {module} does not fit this kernel: {problem}"

@@ -81,7 +81,7 @@ func loadRules() []rule {
 		{code: ModulesDisabled, when: when{stages: notBegun, errnos: errnos(unix.EPERM), fact: factOf("kernel.modules_disabled is 1", modulesDisabled)},
 			say: sayModulesDisabled},
 		{code: LSMDenied, when: when{stages: notBegun, errnos: errnos(unix.EPERM, unix.EACCES)},
-			say: "a security module refused the use of CAP_SYS_MODULE"},
+			say: sayNoUse, next: nextNoUse, look: lookCapability},
 		{code: FileBusy, when: when{stages: notBegun, errnos: errnos(unix.ETXTBSY), alone: true},
 			say: "{file} is open for writing elsewhere", look: lookWriters},
 		{code: NotELF, when: when{stages: toRead, errnos: errnos(unix.EINVAL, unix.ENOEXEC), fact: factOf("there are no bytes", emptyFile)},
@@ -229,7 +229,8 @@ func unloadRules() []rule {
 			when{errnos: errnos(unix.EPERM), fact: factOf("the caller's credentials lack CAP_SYS_MODULE in the first user namespace", notCapable)}, nil),
 		unload(ModulesDisabled, "kernel.modules_disabled is set: no module can be unloaded until the next boot",
 			when{errnos: errnos(unix.EPERM), fact: factOf("kernel.modules_disabled is 1", modulesDisabled)}, nil),
-		unload(LSMDenied, "a security module refused the use of CAP_SYS_MODULE", when{errnos: errnos(unix.EPERM, unix.EACCES)}, nil),
+		{code: LSMDenied, when: when{kind: tracer.Unload, errnos: errnos(unix.EPERM, unix.EACCES)},
+			say: sayNoUse, next: nextNoUse, look: lookCapability},
 		unload(BadCall, sayBadName, when{errnos: errnos(unix.EFAULT), fact: factOf("the name could not be read when it called", textUnreadable)}, nil),
 		unload(BuiltIn, "{module} is part of the kernel image and cannot be unloaded",
 			when{errnos: errnos(unix.ENOENT), fact: factOf("modules.builtin or /sys/module has it, and it is not loaded", builtIn)}, nil),
@@ -254,7 +255,7 @@ func requestRules() []rule {
 		return rule{code: code, when: w, say: say, look: look}
 	}
 	return []rule{
-		request(RequestDenied, "a security module refused the request for {module}", when{fact: factOf("the LSM hook kernel_module_request answered {errno}", requestDenied)}, lookLSM),
+		request(RequestDenied, "{lsm} refused the request for {module}[: {said}]", when{fact: factOf("the LSM hook kernel_module_request answered {errno}", requestDenied)}, lookRequestLSM),
 		request(HelperBusy, "too many requests were under way: {module} waited in vain",
 			when{errnos: errnos(unix.ETIME), fact: factOf("no helper was started", requestRefused)}, nil),
 		request(Interrupted, "{who} got a signal while it waited for {module}", when{errnos: errnos(unix.EINTR, tracer.ERESTARTSYS), alone: true}, nil),

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -27,8 +28,8 @@ type Denial struct {
 // audit(1700000000.123:45): …") and of auditd's ("type=AVC msg=audit(1700000000.123:45): …").
 var auditHead = lazyregexp.New(`^(?:audit: )?type=(\w+) (?:msg=)?audit\((\d{1,12})\.(\d{3}):\d+\): *(.*)`)
 
-// auditPID is the field with the process; the kernel writes the thread's id there. What a program
-// chose stands in quotes behind it.
+// auditPID is the field with the process, or in records of some security modules the thread. What a
+// program chose stands in quotes behind it.
 var auditPID = lazyregexp.New(`(?:^|\s)pid=(\d+)(?:\s|$)`)
 
 // auditTypes are the types of records that security modules write when they refuse, as numbers
@@ -46,16 +47,35 @@ const (
 	maxAuditTail = 1 << 20
 )
 
-// Denials gives what security modules wrote about a thread in that time, as far as the kernel's
-// log and that of auditd can be read. The error says what could not be, and is no reason to
-// doubt the denials: without CAP_SYSLOG, in most containers, neither can.
-func (k *Kernel) Denials(tid uint32, from, to time.Time) ([]Denial, error) {
+// Denials gives what security modules wrote in that time about a process, or a thread of it, as far as
+// the kernel's log and that of auditd can be read. The error says what could not be, and is no reason to
+// doubt the denials: without CAP_SYSLOG, in most containers, neither can. The kernel writes records a moment
+// after the refusal (kauditd), so that it looks again for up to a second where to has just
+// passed, a few times a second at most.
+func (k *Kernel) Denials(ctx context.Context, pid, tid uint32, from, to time.Time) ([]Denial, error) {
 	if !k.running {
 		return nil, nil
 	}
-	var found []Denial
+	found, err := k.denials(pid, tid, from, to)
+	if len(found) > 0 || time.Since(to) > time.Second || !k.auditWaits.Allow() {
+		return found, err
+	}
+	for range 20 {
+		select {
+		case <-ctx.Done():
+			return found, err
+		case <-time.After(50 * time.Millisecond):
+		}
+		if found, err = k.denials(pid, tid, from, to); len(found) > 0 {
+			break
+		}
+	}
+	return found, err
+}
+
+func (k *Kernel) denials(pid, tid uint32, from, to time.Time) (found []Denial, err error) {
 	take := func(line string) {
-		if d, ok := denialOf(line, tid, from, to); ok && len(found) < 16 {
+		if d, ok := denialOf(line, pid, tid, from, to); ok && len(found) < 16 {
 			for _, other := range found {
 				if other.Text == d.Text {
 					return
@@ -72,8 +92,12 @@ func (k *Kernel) Denials(tid uint32, from, to time.Time) ([]Denial, error) {
 	return found, errors.Join(logErr, auditErr)
 }
 
+// auditTick is how far the time of an audit record may be behind: it has that of the last tick of the
+// kernel's timer, of which there are at least a hundred a second (audit_log_start).
+const auditTick = 10 * time.Millisecond
+
 // denialOf reads a line of either log. The times of audit records have milliseconds.
-func denialOf(line string, tid uint32, from, to time.Time) (Denial, bool) {
+func denialOf(line string, pid, tid uint32, from, to time.Time) (Denial, bool) {
 	head := auditHead.FindStringSubmatch(line)
 	if head == nil {
 		return Denial{}, false
@@ -85,11 +109,12 @@ func denialOf(line string, tid uint32, from, to time.Time) (Denial, bool) {
 	seconds, _ := strconv.ParseInt(head[2], 10, 64)
 	millis, _ := strconv.ParseInt(head[3], 10, 64)
 	at := time.Unix(seconds, millis*int64(time.Millisecond))
-	if at.Before(from.Truncate(time.Millisecond).Add(-time.Millisecond)) || at.After(to.Add(time.Millisecond)) {
+	if at.Before(from.Truncate(time.Millisecond).Add(-auditTick)) || at.After(to.Add(time.Millisecond)) {
 		return Denial{}, false
 	}
 	text := head[4]
-	if pid := auditPID.FindStringSubmatch(text); pid == nil || pid[1] != strconv.FormatUint(uint64(tid), 10) {
+	by := auditPID.FindStringSubmatch(text)
+	if by == nil || by[1] != strconv.FormatUint(uint64(pid), 10) && by[1] != strconv.FormatUint(uint64(tid), 10) {
 		return Denial{}, false
 	}
 	if lsm == "" {

@@ -20,10 +20,11 @@ func TestDenialOf(t *testing.T) {
 		"SELinux":                    {"audit: type=1400 audit(1700000000.123:45): " + selinux, "selinux"},
 		"SMACK":                      {`audit: type=1400 audit(1700000000.123:45): lsm=SMACK fn=x action=denied pid=77`, "smack"},
 		"IMA":                        {`audit: type=1800 audit(1700000000.123:45): pid=77 uid=0 op=appraise_data cause="missing-hash" res=0`, "ima"},
-		"its first millisecond":      {"audit: type=1400 audit(1700000000.100:45): " + selinux, "selinux"},
+		"a tick before":              {"audit: type=1400 audit(1700000000.090:45): " + selinux, "selinux"},
 		"its last millisecond":       {"audit: type=1400 audit(1700000001.101:45): " + selinux, "selinux"},
-		"before":                     {"audit: type=1400 audit(1700000000.098:45): " + selinux, ""},
+		"before":                     {"audit: type=1400 audit(1700000000.089:45): " + selinux, ""},
 		"after":                      {"audit: type=1400 audit(1700000001.103:45): " + selinux, ""},
+		"its process":                {"audit: type=1400 audit(1700000000.123:45): " + strings.ReplaceAll(selinux, "pid=77", "pid=76"), "selinux"},
 		"another thread":             {"audit: type=1400 audit(1700000000.123:45): " + strings.ReplaceAll(selinux, "pid=77", "pid=777"), ""},
 		"another one's parent":       {"audit: type=1400 audit(1700000000.123:45): " + strings.ReplaceAll(selinux, "pid=77", "ppid=77 pid=5"), ""},
 		"no thread":                  {"audit: type=1400 audit(1700000000.123:45): avc:  denied", ""},
@@ -37,11 +38,11 @@ func TestDenialOf(t *testing.T) {
 		"a time beyond all":          {"audit: type=1400 audit(999999999999.999:45): " + selinux, ""},
 		"cut":                        {"audit: type=1400 audit(1700000000.", ""},
 	} {
-		if d, ok := denialOf(c.line, 77, from, to); d.LSM != c.lsm || ok != (c.lsm != "") {
+		if d, ok := denialOf(c.line, 76, 77, from, to); d.LSM != c.lsm || ok != (c.lsm != "") {
 			t.Errorf("%s: %+v, %t", name, d, ok)
 		}
 	}
-	d, ok := denialOf("audit: type=1400 audit(1700000000.123:45): "+selinux+" \xff", 77, from, to)
+	d, ok := denialOf("audit: type=1400 audit(1700000000.123:45): "+selinux+" \xff", 76, 77, from, to)
 	if !ok || !utf8.ValidString(d.Text) {
 		t.Errorf("%q, %t", d.Text, ok)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"golang.org/x/time/rate"
 )
 
 // Options say which kernel. Nil is the same as its zero value.
@@ -39,6 +40,8 @@ type Kernel struct {
 	modules atomic.Pointer[modules]
 	answers *answers
 	seed    maphash.Seed
+
+	auditWaits *rate.Limiter // for records that the kernel has not written yet
 }
 
 // modules is what changes as modules are installed, loaded and unloaded.
@@ -54,7 +57,7 @@ func Open(opts *Options) (*Kernel, error) {
 	if opts == nil {
 		opts = &Options{}
 	}
-	k := &Kernel{root: opts.Root, release: opts.Release, modprobe: opts.Modprobe, answers: newAnswers(), seed: maphash.MakeSeed()}
+	k := &Kernel{root: opts.Root, release: opts.Release, modprobe: opts.Modprobe, answers: newAnswers(), seed: maphash.MakeSeed(), auditWaits: rate.NewLimiter(1, 3)}
 	if k.root == "" {
 		k.root = "/"
 	}

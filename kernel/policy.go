@@ -3,10 +3,12 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/cilium/ebpf"
 	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/kmod"
 )
@@ -175,4 +177,36 @@ func (k *Kernel) LSMs() string {
 		return ""
 	}
 	return k.line("sys/kernel/security/lsm")
+}
+
+// HasLSMPrograms tells whether BPF programs for the hooks of security modules are loaded, attached or
+// not. It errs with [ErrUnknown] where the kernel does not list its programs (no CAP_SYS_ADMIN).
+func (k *Kernel) HasLSMPrograms() (bool, error) {
+	if !k.running || k.root != "/" {
+		return false, k.fail("BPF programs", "", ErrUnknown)
+	}
+	for id := ebpf.ProgramID(0); ; {
+		next, err := ebpf.ProgramGetNextID(id)
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		if err != nil {
+			return false, k.fail("BPF programs", "", unknown("%w", err))
+		}
+		id = next
+		p, err := ebpf.NewProgramFromID(id)
+		if errors.Is(err, fs.ErrNotExist) { // it is gone by now
+			continue
+		}
+		if err != nil {
+			return false, k.fail("BPF programs", "", unknown("%w", err))
+		}
+		kind := p.Type()
+		if err := p.Close(); err != nil {
+			return false, k.fail("BPF programs", "", unknown("%w", err))
+		}
+		if kind == ebpf.LSM {
+			return true, nil
+		}
+	}
 }

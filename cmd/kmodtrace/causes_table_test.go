@@ -38,7 +38,7 @@ const (
 func causeCases() []causeCase {
 	var all []causeCase
 	for _, cases := range [][]causeCase{
-		callerCases(), fileCases(), placeCases(), signatureCases(), symbolCases(), ownCases(), otherCases(), raceCases(), configCases(), unloadCases(), requestCases(),
+		callerCases(), confinedCases(), fileCases(), placeCases(), signatureCases(), symbolCases(), ownCases(), otherCases(), raceCases(), configCases(), unloadCases(), requestCases(),
 		lastCases(), reportCases(), crashCases(),
 	} {
 		all = append(all, cases...)
