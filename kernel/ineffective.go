@@ -30,7 +30,7 @@ func (i Ineffective) String() string {
 // maxAsked bounds how many install lines modprobe is asked about.
 const maxAsked = 16
 
-// Ineffective gives the files that cannot be read, the lines of files that modprobe does not read,
+// Ineffective gives the files that cannot be read, the lines that modprobe cannot, those of files that it does not read,
 // install lines after the first for a name and those that modprobe ignores, and what is against
 // modules that are loaded all the same. A file that hides another of its name is not among them: that is
 // how a line is meant to be taken out.
@@ -45,6 +45,12 @@ func (k *Kernel) ineffectiveLines(ctx context.Context) (found []Ineffective) {
 	asked := 0
 	for _, line := range k.configLines() {
 		say := func(why string) { found = append(found, Ineffective{line.Place(), line.Text, why}) }
+		if line.Ignored != "" {
+			if !line.unread && line.hiddenBy == "" {
+				say(line.Ignored)
+			}
+			continue
+		}
 		about := modname.Normal(strings.FieldsFunc(line.Text, isBlank)[1])
 		switch {
 		case line.Alias:

@@ -22,6 +22,7 @@ type ConfigLine struct {
 	Blacklist bool   `json:"blacklist"` // not to be loaded by alias; by its name it still can be
 	Options   bool   `json:"-"`         // parameters, which keep nothing out: see Kernel.Options
 	Alias     bool   `json:"-"`         // of a module: see Kernel.AliasLine
+	Ignored   string `json:"-"`         // why modprobe cannot read the line, which then says nothing: see Kernel.Ineffective
 	// Blocking is false for an install command that may well load the module in the end.
 	Blocking bool `json:"blocking"`
 	// Beats are the lines about the same name that do not count because of this one: install
@@ -152,8 +153,8 @@ func (k *Kernel) modprobeFiles() (ordered []string, hidden map[string][]string) 
 	return ordered, hidden
 }
 
-// parseModprobeConfig gives the lines that can keep a module out, those with parameters and aliases. `#` begins a comment only at a
-// line's start; a backslash joins a line with the next.
+// parseModprobeConfig gives the lines that can keep a module out, those with parameters, aliases, and what
+// modprobe ignores. `#` begins a comment only at a line's start; a backslash joins a line with the next.
 func parseModprobeConfig(text string) []ConfigLine {
 	var found []ConfigLine
 	number := 0
@@ -191,30 +192,70 @@ func nextConfigLine(text string) (line, rest string, took int) {
 	return joined.String(), "", took + 1
 }
 
-// parseConfigLine takes the commands that matter: softdep and remove do not.
+// parseConfigLine takes the commands that matter, and what modprobe ignores: softdep, weakdep and remove
+// do not matter (libkmod-config.c of kmod 34).
 func parseConfigLine(line string) (ConfigLine, bool) {
 	if line == "" || line[0] == '#' {
 		return ConfigLine{}, false
 	}
 	fields := strings.FieldsFunc(line, isBlank)
-	c := ConfigLine{Text: strings.TrimFunc(line, isBlank)}
-	switch {
-	case len(fields) < 2:
-		return c, false
-	case fields[0] == "options":
-		c.Options = true
-	case fields[0] == "blacklist":
-		c.Blacklist, c.Blocking = true, true
-	case fields[0] == "install" && len(fields) > 2:
-		c.Install, c.Blocking = true, loadsNothing(fields[2:])
-	case fields[0] == "alias" && len(fields) > 2 && fields[2] == "off":
-		c.Blocking = true
-	case fields[0] == "alias" && len(fields) > 2:
-		c.Alias = true
-	default:
-		return c, false
+	if len(fields) == 0 {
+		return ConfigLine{}, false
 	}
+	c := ConfigLine{Text: strings.TrimFunc(line, isBlank)}
+	needs := 3 // words
+	switch command := fields[0]; command {
+	case "options":
+		c.Options = true
+	case "blacklist":
+		c.Blacklist, c.Blocking, needs = true, true, 2
+	case "install":
+		c.Install = true
+		c.Blocking = len(fields) > 2 && loadsNothing(fields[2:])
+	case "alias":
+		c.Blocking = len(fields) > 2 && fields[2] == "off"
+		c.Alias = !c.Blocking
+	case "softdep", "weakdep", "remove":
+		return c, false
+	case "include", "config":
+		return ConfigLine{Text: c.Text, Ignored: "modprobe no longer knows the command " + command}, true
+	default:
+		return ConfigLine{Text: c.Text, Ignored: notACommand(command)}, true
+	}
+	switch {
+	case len(fields) < needs:
+		c.Ignored = "it is not complete, and modprobe ignores it"
+	case !bracketsMatch(fields[1]), c.Alias && !bracketsMatch(fields[2]):
+		c.Ignored = "its brackets do not match, and modprobe ignores it"
+	}
+	c.Blocking = c.Blocking && c.Ignored == ""
 	return c, true
+}
+
+// notACommand says why a line's first word is not one of modprobe's commands.
+func notACommand(word string) string {
+	if strings.HasPrefix(word, "\ufeff") {
+		return "the file begins with a byte-order mark, and modprobe ignores the line"
+	}
+	return "modprobe has no command of that name, and ignores the line"
+}
+
+// bracketsMatch tells whether modprobe takes a name: each bracket is closed before the next one opens.
+func bracketsMatch(name string) bool {
+	for name != "" {
+		before, rest, opened := strings.Cut(name, "[")
+		if strings.Contains(before, "]") {
+			return false
+		}
+		if !opened {
+			return true
+		}
+		var closed bool
+		if _, name, closed = strings.Cut(rest, "]"); !closed {
+			return false
+		}
+	}
+	return true
 }
 
 // isBlank: a carriage return is none, so that a name at the end of a DOS line is another.
@@ -223,6 +264,9 @@ func isBlank(c rune) bool { return c == ' ' || c == '\t' }
 // isAbout tells whether the line is about a name. A blacklist has a module's name; the
 // others may have wildcards.
 func (c *ConfigLine) isAbout(name string) bool {
+	if c.Ignored != "" {
+		return false
+	}
 	about := strings.FieldsFunc(c.Text, isBlank)[1]
 	if modname.Normal(about) == name {
 		return true

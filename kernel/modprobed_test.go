@@ -24,8 +24,8 @@ func TestParseModprobeConfig(t *testing.T) {
 		"joined":             {"# c\ninstall x \\\n  /bin/false\nblacklist y\n", []ConfigLine{{Line: 2, Text: "install x   /bin/false", Install: true, Blocking: true}, {Line: 4, Text: "blacklist y", Blacklist: true, Blocking: true}}},
 		"joined comment":     {"# c \\\nblacklist x\nblacklist y", []ConfigLine{{Line: 3, Text: "blacklist y", Blacklist: true, Blocking: true}}},
 		"off":                {"alias net-pf-10 off\nalias a b\n", []ConfigLine{{Line: 1, Text: "alias net-pf-10 off", Blocking: true}, {Line: 2, Text: "alias a b", Alias: true}}},
-		"others":             {"options x a=1\nsoftdep x pre: y\nremove x /bin/false\nblacklist\ninstall x\ninstall\nnonsense\n \n\\", []ConfigLine{{Line: 1, Text: "options x a=1", Options: true}}},
-		"binary":             {"\x00\xff\xfe\nblacklist x\n", []ConfigLine{{Line: 2, Text: "blacklist x", Blacklist: true, Blocking: true}}},
+		"others":             {"options x a=1\nsoftdep x pre: y\nremove x /bin/false\n \n\\", []ConfigLine{{Line: 1, Text: "options x a=1", Options: true}, {Line: 5, Text: `\`, Ignored: "modprobe has no command of that name, and ignores the line"}}},
+		"binary":             {"\x00\xff\xfe\nblacklist x\n", []ConfigLine{{Line: 1, Text: "\x00\xff\xfe", Ignored: "modprobe has no command of that name, and ignores the line"}, {Line: 2, Text: "blacklist x", Blacklist: true, Blocking: true}}},
 	} {
 		if diff := cmp.Diff(c.want, parseModprobeConfig(c.text)); diff != "" {
 			t.Errorf("%s: %s", name, diff)

@@ -11,6 +11,7 @@ import (
 
 // Tree is how depmod's list (modules.dep) compares with the files of modules that are there.
 type Tree struct {
+	NoList   bool         // there are modules and no list, so that modprobe finds none
 	Gone     []string     // it lists them, and they are not there
 	Unlisted []string     // they are there, and it lists no file of their name
 	Hidden   []HiddenFile // it lists another file of their name
@@ -27,14 +28,14 @@ type HiddenFile struct {
 	Later bool // it was put there after depmod ran, which may list it the next time
 }
 
-// Tree compares them all. It errs with [ErrUnknown] where there is no list.
+// Tree compares them all. It errs with [ErrUnknown] where there are neither modules nor a list.
 func (k *Kernel) Tree() (*Tree, error) {
 	k.Refresh()
-	modules, err := k.installed()
-	if err != nil {
-		return nil, k.fail("modules.dep", "", err)
+	modules, listErr := k.installed()
+	if listErr != nil && !errors.Is(listErr, fs.ErrNotExist) {
+		return nil, k.fail("modules.dep", "", listErr)
 	}
-	tree := new(Tree)
+	tree := &Tree{NoList: listErr != nil}
 	if k.hasIndexes() {
 		tree.Broken = k.BrokenIndexes()
 	}
@@ -66,6 +67,9 @@ func (k *Kernel) Tree() (*Tree, error) {
 		tree.Hidden = append(tree.Hidden, HiddenFile{path, taken, !made.IsZero() && changed(info).After(made)})
 	})
 	tree.Partial = !whole
+	if tree.NoList && len(tree.Unlisted) == 0 {
+		return nil, k.fail("modules.dep", "", listErr)
+	}
 	if err != nil {
 		return nil, k.fail("modules.dep", "", unknown("%w", err))
 	}

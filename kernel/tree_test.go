@@ -80,10 +80,13 @@ func TestTreeBehindLink(t *testing.T) {
 }
 
 func TestTreeUnknown(t *testing.T) {
-	for name, f := range map[string]files{"no directory": {}, "no list": {treeOf + "kernel/a.ko": ""}} {
+	for name, f := range map[string]files{"no directory": {}, "nothing": {treeOf + "build/Makefile": ""}} {
 		if got, err := running(f).open(t).Tree(); !errors.Is(err, ErrUnknown) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
+	}
+	if got, err := running(files{treeOf + "kernel/a.ko": ""}).open(t).Tree(); err != nil || !got.NoList || len(got.Unlisted) != 1 {
+		t.Errorf("no list: %+v, %v", got, err)
 	}
 	if got, err := running(files{treeOf + "modules.dep": "", treeOf + "a.ko": ""}).open(t).Tree(); err != nil || len(got.Unlisted) != 1 {
 		t.Errorf("an empty list: %+v, %v", got, err)

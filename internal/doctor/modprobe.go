@@ -32,6 +32,9 @@ func listCheck(tree *kernel.Tree, err error) check {
 		c.Note = "this kernel has no modules"
 	case err != nil:
 		c.Have, c.Note = Unknown, cells.OneLine(err).Error()
+	case tree.NoList:
+		c.Have = no
+		c.Note = fmt.Sprintf("there is none, and modprobe does not find %s%s%s", tree.Unlisted[0], andMore(len(tree.Unlisted)), runDepmod)
 	default:
 		c.Note = strings.Join(treeNotes(tree), "; ")
 		if len(tree.Gone)+len(tree.Unlisted) > 0 {
@@ -96,7 +99,7 @@ func configurationCheck(found []kernel.Ineffective, err error) check {
 	const most = 4
 	var notes []string
 	for _, line := range found[:min(len(found), most)] {
-		notes = append(notes, line.String())
+		notes = append(notes, cells.ShortLine(line.String()))
 	}
 	if n := len(found) - most; n > 0 {
 		notes = append(notes, fmt.Sprintf("and %d more", n))

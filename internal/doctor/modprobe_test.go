@@ -26,6 +26,7 @@ func TestListCheck(t *testing.T) {
 		},
 		"hidden":        {kernel.Tree{Hidden: []kernel.HiddenFile{hidden}}, yes, "modprobe takes /m/updates/a.ko, and not /m/a.ko (kmodtrace explain file-hidden)"},
 		"hidden, later": {kernel.Tree{Hidden: []kernel.HiddenFile{later}}, yes, "modprobe takes /m/updates/a.ko, and not /m/a.ko, which was put there after depmod ran (kmodtrace explain file-hidden)"},
+		"no list":       {kernel.Tree{NoList: true, Unlisted: []string{"/m/a.ko", "/m/b.ko"}}, no, "there is none, and modprobe does not find /m/a.ko and 1 more: run depmod -a as root (kmodtrace explain depmod-stale)"},
 		"no index":      {kernel.Tree{Broken: []kernel.BrokenIndex{{List: "/m/modules.dep", Index: "/m/modules.dep.bin", Why: "is empty"}}}, no, "modprobe's index /m/modules.dep.bin is empty: run depmod -a as root (kmodtrace explain depmod-stale)"},
 		"too many":      {kernel.Tree{Partial: true}, yes, "there are more files than were looked at"},
 	} {
