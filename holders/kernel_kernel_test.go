@@ -507,3 +507,25 @@ func useProgram(t *testing.T) func() {
 	}
 	return func() { l.Close(); p.Close() }
 }
+
+// TestUsersConsole: a frame buffer that the kernel's terminals are shown on is held by them, and let go of
+// by the command.
+func TestUsersConsole(t *testing.T) {
+	inLab(t)
+	if err := exec.Command("/sbin/insmod", specimen("screen")).Run(); err != nil {
+		t.Skip("this kernel has no frame buffers")
+	}
+	t.Cleanup(func() { sh(t, "/sbin/rmmod", "screen") })
+	users := findUsers(t, "screen")
+	if n := refCount(t, "screen"); len(users) != 1 || n != 1 {
+		t.Fatalf("%d references and %d users: %+v", n, len(users), users)
+	}
+	u := users[0]
+	if letGo := "echo 0 >/sys/class/vtconsole/" + u.Name + "/bind"; u.Kind != holders.Console || !u.Holds || u.On != "fb0" || u.LetGo != letGo {
+		t.Fatalf("user %+v", u)
+	}
+	sh(t, "sh", "-c", u.LetGo)
+	if users := findUsers(t, "screen"); len(users) != 0 {
+		t.Errorf("still there: %+v", users)
+	}
+}

@@ -30,11 +30,12 @@ func _() {
 	_ = x[IPTablesRule-20]
 	_ = x[IPVSService-21]
 	_ = x[BPFProgram-22]
+	_ = x[Console-23]
 }
 
-const _Kind_name = "open fileblock devicesocketfile on an unmounted file systemmountloop deviceprotocolcrypto algorithmnetwork devicemoduleI/O schedulerswapdevice-mapper targetdefault congestion controlqueueing disciplinetraffic control filtertraffic control actionnftables rulenftables chainiptables ruleIPVS serviceBPF program"
+const _Kind_name = "open fileblock devicesocketfile on an unmounted file systemmountloop deviceprotocolcrypto algorithmnetwork devicemoduleI/O schedulerswapdevice-mapper targetdefault congestion controlqueueing disciplinetraffic control filtertraffic control actionnftables rulenftables chainiptables ruleIPVS serviceBPF programconsole"
 
-var _Kind_index = [...]uint16{0, 9, 21, 27, 59, 64, 75, 83, 99, 113, 119, 132, 136, 156, 182, 201, 223, 245, 258, 272, 285, 297, 308}
+var _Kind_index = [...]uint16{0, 9, 21, 27, 59, 64, 75, 83, 99, 113, 119, 132, 136, 156, 182, 201, 223, 245, 258, 272, 285, 297, 308, 315}
 
 func (i Kind) String() string {
 	idx := int(i) - 1

@@ -44,6 +44,7 @@ const (
 	IPTablesRule                       // iptables rule
 	IPVSService                        // IPVS service
 	BPFProgram                         // BPF program
+	Console                            // console
 )
 
 // MarshalText gives the name that [UserKind.String] gives.

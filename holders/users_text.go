@@ -29,7 +29,7 @@ func (s *textSources) all() ([]User, error) {
 	var users []User
 	var errs []error
 	for _, source := range []func() ([]User, error){
-		s.holders, s.mounts, s.swaps, s.loopDevices, s.schedulers, s.targets, s.protocols, s.networks, s.crypto, s.programs, s.networkDevices,
+		s.holders, s.mounts, s.swaps, s.loopDevices, s.schedulers, s.consoles, s.targets, s.protocols, s.networks, s.crypto, s.programs, s.networkDevices,
 	} {
 		found, err := source()
 		users = append(users, found...)
