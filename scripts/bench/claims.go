@@ -17,18 +17,28 @@ type kernelTime = time.Duration
 
 // watched is what matters here of an action in kmodtrace's JSON.
 type watched struct {
-	Action     string        `json:"action"`
-	Module     string        `json:"module"`
-	ModuleFrom string        `json:"module_from"`
-	Outcome    string        `json:"outcome"`
-	End        time.Duration `json:"end_boottime_ns,string"`
+	Action      string      `json:"action"`
+	Module      string      `json:"module"`
+	ModuleFrom  string      `json:"module_from"`
+	Outcome     string      `json:"outcome"`
+	Preliminary bool        `json:"preliminary"`
+	End         nanoseconds `json:"end_boottime_ns"`
+}
+
+// nanoseconds are a string, and were a number in earlier revisions.
+type nanoseconds time.Duration
+
+func (n *nanoseconds) UnmarshalJSON(text []byte) error {
+	number, err := strconv.ParseInt(strings.Trim(string(text), `"`), 10, 64)
+	*n = nanoseconds(number)
+	return err
 }
 
 func kmodtraceClaims(text []byte) deeds {
 	all := make(deeds)
 	for line := range bytes.Lines(text) {
 		var a watched
-		if json.Unmarshal(line, &a) != nil || a.Action != load && a.Action != unload || a.Outcome == "pending" {
+		if json.Unmarshal(line, &a) != nil || a.Action != load && a.Action != unload || a.Outcome == "pending" || a.Preliminary {
 			continue
 		}
 		all[deed{a.Action, a.Module, a.Outcome == "failed"}]++
@@ -39,7 +49,7 @@ func kmodtraceClaims(text []byte) deeds {
 func kmodtraceEvent(line []byte) (kernelTime, bool) {
 	var a watched
 	err := json.Unmarshal(line, &a)
-	return a.End, err == nil && a.Action == load
+	return kernelTime(a.End), err == nil && a.Action == load && !a.Preliminary
 }
 
 var gave = regexp.MustCompile(`__x64_sys_(finit|init|delete)_module gave (-?\d+) at (\d+)`)

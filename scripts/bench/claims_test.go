@@ -63,6 +63,9 @@ func TestEvents(t *testing.T) {
 	if at, ok := kmodtraceEvent([]byte(`{"action":"load","end_boottime_ns":"5"}`)); !ok || at != 5 {
 		t.Errorf("kmodtrace: %v, %t", at, ok)
 	}
+	if at, ok := kmodtraceEvent([]byte(`{"action":"load","end_boottime_ns":5}`)); !ok || at != 5 {
+		t.Errorf("kmodtrace of an earlier revision: %v, %t", at, ok)
+	}
 	if at, ok := bpftraceEvent([]byte("__x64_sys_finit_module gave -8 at 123457")); !ok || at != 123457 {
 		t.Errorf("bpftrace: %v, %t", at, ok)
 	}

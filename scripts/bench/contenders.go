@@ -62,20 +62,23 @@ kprobe:do_init_module, kprobe:free_module { printf("%s by %s[%d]\n", func, comm,
 kretprobe:do_init_module { printf("do_init_module gave %d\n", retval); }
 `
 
-// contenders lists them.
-func contenders() []contender {
+// contenders lists them; also kmodtrace of an earlier revision, unless that is empty.
+func contenders(earlier string) []contender {
 	// Until it is stopped; the command that it runs says that it is attached.
 	wrapped := []string{"sh", "-c", "echo >" + readyFile + "; exec sleep 10000"}
 	attached := func() bool { return exists(readyFile) }
-	watch := func(backend string) contender {
+	watch := func(program, name, backend string) contender {
 		return contender{
-			name: "kmodtrace " + backend, argv: []string{"kmodtrace", "watch", "--json", "--backend", backend, "--ready-file", readyFile},
+			name: name + " " + backend, argv: []string{program, "watch", "--json", "--backend", backend, "--ready-file", readyFile},
 			stop: syscall.SIGTERM, ready: attached, claims: kmodtraceClaims, event: kmodtraceEvent,
 			exact: []string{"--events"},
 		}
 	}
-	return []contender{
-		watch("fentry"), watch("kprobe"),
+	all := []contender{watch("kmodtrace", thisTree, "fentry"), watch("kmodtrace", thisTree, "kprobe")}
+	if earlier != "" {
+		all = append(all, watch(earlierProgram, thisTree+" "+earlier, "fentry"), watch(earlierProgram, thisTree+" "+earlier, "kprobe"))
+	}
+	return append(all, []contender{
 		{
 			name: "bpftrace", inside: true, argv: []string{"bpftrace", "-B", "line", "-e", script}, stop: syscall.SIGINT,
 			ready:  func() bool { return poked(outputFile, "__x64_sys_delete_module gave") },
@@ -92,8 +95,11 @@ func contenders() []contender {
 			report: []string{"trace-cmd", "report", "-i", "/run/trace.dat"}, claims: tracepointClaims,
 		},
 		auditd(),
-	}
+	}...)
 }
+
+// thisTree is the name of kmodtrace as it is here.
+const thisTree = "kmodtrace"
 
 // auditd with the rules that hardening guides give. After it the kernel gives every
 // process a context for audit.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -170,6 +171,7 @@ func storms() []storm {
 		{"parallel", "loads at once, asleep in their inits", 256, parallel},
 		{"refusals", "refused loads and unloads, 1,000 a second where the machine can", 60000, refusals(time.Millisecond)},
 		{"fewer refusals", "the same, 200 a second", 6000, refusals(5 * time.Millisecond)},
+		{"installed", "modprobe and modprobe -r of an installed module", 300, installed},
 	}
 }
 
@@ -356,6 +358,23 @@ func (d *driver) refuse(n int, pace time.Duration) error {
 		time.Sleep(time.Until(start.Add(time.Duration(i) * pace)))
 	}
 	return nil
+}
+
+// installed are what people and scripts do: a new process each time, and a file that is looked up.
+func installed(n int, _ func()) (*driver, error) {
+	d := newDriver()
+	for range n {
+		for _, step := range []struct {
+			action string
+			argv   []string
+		}{{load, []string{"dummy"}}, {unload, []string{"-r", "dummy"}}} {
+			if text, err := exec.Command("/sbin/modprobe", step.argv...).CombinedOutput(); err != nil {
+				return d, fmt.Errorf("modprobe %q: %w: %s", step.argv, err, text)
+			}
+			d.did[deed{step.action, "dummy", false}]++
+		}
+	}
+	return d, nil
 }
 
 // inStages are cycles of one module by one thread: first few, twice, with time after

@@ -28,7 +28,7 @@ type question struct {
 // questions in the order in which they are asked.
 func questions() []question {
 	return []question{
-		{taxPart, askTax}, {sharePart, askShare}, {lossPart, askLoss}, {latencyPart, askLatency},
+		{startPart, askStart}, {taxPart, askTax}, {sharePart, askShare}, {lossPart, askLoss}, {latencyPart, askLatency},
 		{growthPart, askGrowth}, {profilePart, askProfile},
 	}
 }
@@ -49,7 +49,7 @@ func (o options) measureAll(ctx context.Context, stdout io.Writer) error {
 	b.out.SetEscapeHTML(false)
 	// Those that leave the machine another one come after all questions to the others.
 	var groups [2][]contender
-	for _, c := range contenders() {
+	for _, c := range contenders(o.against) {
 		switch {
 		case !wanted.MatchString(c.name):
 			continue

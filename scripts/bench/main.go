@@ -2,7 +2,7 @@
 // kmodtrace and by what people use today, and what each of them misses, doing the same
 // work under each in turn.
 //
-//	go run ./scripts/bench [--rounds N] [--json FILE] [--page FILE] [--only REGEXP] [--parts REGEXP] [--less N] SERIES...
+//	go run ./scripts/bench [--rounds N] [--json FILE] [--page FILE] [--only REGEXP] [--parts REGEXP] [--less N] [--against REV] SERIES...
 //	go run ./scripts/bench --from [--page FILE] FILE...      shows what earlier runs wrote by --json
 //
 // Times under emulation mean little; ratios to the same work without any tracer, of the
@@ -37,6 +37,7 @@ type options struct {
 	rounds      int
 	less        int
 	only, parts string
+	against     string // an earlier revision of kmodtrace, which is a contender too; empty for none
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -46,7 +47,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.IntVar(&o.rounds, "rounds", 5, "do the work so often under each")
 	flags.IntVar(&o.less, "less", 1, "make storms and crowds so many times smaller, to try the benchmark itself")
 	flags.StringVar(&o.only, "only", "", "only the contenders that match, and none")
-	flags.StringVar(&o.parts, "parts", "", "only the parts that match: tax, share, loss, latency, growth, profile")
+	flags.StringVar(&o.parts, "parts", "", "only the parts that match: start, tax, share, loss, latency, growth, profile")
+	flags.StringVar(&o.against, "against", "", "compare with kmodtrace of this revision too")
 	out := flags.String("json", "", "write each measurement to this file too, a line each")
 	page := flags.String("page", "", "put the results into this page")
 	from := flags.Bool("from", false, "measure nothing: the arguments are files of --json")
@@ -74,6 +76,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		self, err := build(ctx)
 		if err != nil {
 			return err
+		}
+		if o.against != "" {
+			if o.against, err = buildEarlier(ctx, o.against); err != nil {
+				return err
+			}
 		}
 		measure = func(ctx context.Context, series string) ([]byte, error) {
 			return o.onKernel(ctx, self, series, stderr)

@@ -72,7 +72,7 @@ type table struct {
 }
 
 func (r report) tables() []table {
-	all := []table{r.tax(), r.load(), r.loss(), r.overrun(), r.latency(), r.reader(), r.start(), r.growth(), r.actions(), r.programs()}
+	all := []table{r.tax(), r.load(), r.loss(), r.overrun(), r.latency(), r.reader(), r.start(), r.against(), r.growth(), r.actions(), r.programs()}
 	return slices.DeleteFunc(all, func(t table) bool { return len(t.rows) == 0 })
 }
 
@@ -198,12 +198,64 @@ func (r report) reader() table {
 }
 
 func (r report) start() table {
-	t := table{title: "Start and stop", head: []string{"contender", "ready after", "gone after", "left attached"}}
-	t.note = "Seconds from exec to ready, and from the signal to the end of the process: median (least–most). Left attached are BPF programs and probes."
-	t.rows = r.rows(startPart, func(_ string, own samples) []string {
-		return []string{spread(own.values("ready"), "%.2f"), spread(own.values("gone"), "%.2f"), spread(own.values("left"), "%.0f")}
+	t := table{title: "Start and stop", head: []string{"contender", "ready after", "CPU", "MiB at most", "MiB at rest", "gone after", "left attached"}}
+	t.note = "Seconds from exec to ready, and of CPU until half a second later; MiB resident, the most until then and then; seconds from the signal to the end of the process: median (least–most). Left attached are BPF programs and probes."
+	t.rows = r.rows(startPart, func(_ string, own samples) (cells []string) {
+		for _, c := range []struct{ measure, format string }{{"ready", "%.2f"}, {"CPU", "%.2f"}, {"peak", "%.0f"}, {"at rest", "%.0f"}, {"gone", "%.2f"}, {"left", "%.0f"}} {
+			cells = append(cells, spread(own.values(c.measure), c.format))
+		}
+		return cells
 	})
 	return t
+}
+
+// against compares this tree's kmodtrace with that of the earlier revision, and its start with bpftrace's.
+func (r report) against() table {
+	t := table{title: "Against others", head: []string{"this tree's, as a multiple of"}}
+	t.note = "Of the same run: the reader's CPU time for an action in each storm, the start's time, its CPU time and memory, and the latency's p99."
+	measures := []struct {
+		title, measure string
+		part           part
+	}{{"start", "ready", startPart}, {"start's CPU", "CPU", startPart}, {"start's MiB", "peak", startPart}, {"p99", "p99", latencyPart}}
+	for _, st := range storms() {
+		measures = append(measures, struct {
+			title, measure string
+			part           part
+		}{"CPU, " + st.name, st.name + " CPU", readerPart})
+	}
+	for _, m := range measures {
+		t.head = append(t.head, m.title)
+	}
+	for _, other := range r.samples.contenders() {
+		words := strings.Fields(other) // kmodtrace REVISION BACKEND
+		earlier := len(words) == 3 && words[0] == thisTree
+		if !earlier && other != "bpftrace" {
+			continue
+		}
+		for _, of := range []string{"fentry", "kprobe"} {
+			if earlier && of != words[2] {
+				continue
+			}
+			row := []string{other}
+			if !earlier {
+				row[0] += ", of " + of
+			}
+			for _, m := range measures {
+				all := r.samples.of(m.part)
+				row = append(row, multiple(all.by(thisTree+" "+of).values(m.measure), all.by(other).values(m.measure)))
+			}
+			t.rows = append(t.rows, row)
+		}
+	}
+	return t
+}
+
+// multiple is the ratio of medians.
+func multiple(own, others []float64) string {
+	if len(own) == 0 || len(others) == 0 || median(others) == 0 {
+		return none
+	}
+	return fmt.Sprintf("%.2f", median(own)/median(others))
 }
 
 func (r report) growth() table {

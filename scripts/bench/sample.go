@@ -29,7 +29,7 @@ const (
 	lossPart    part = "loss"    // actions, by what became of them
 	latencyPart part = "latency" // seconds from the kernel's event to the line that tells it
 	readerPart  part = "reader"  // CPU seconds, or MiB
-	startPart   part = "start"   // seconds; and what is left attached
+	startPart   part = "start"   // seconds, also of CPU; MiB; and what is left attached
 	growthPart  part = "growth"  // seconds of one cycle, by what there is much of
 	profilePart part = "profile" // text: where the reader's time goes
 	commandPart part = "command" // text: how the contender is run

@@ -182,20 +182,6 @@ func (b *bench) tax(ctx context.Context, round int, c contender) error {
 	if c.name == baseline {
 		return all(nil)
 	}
-	before, err := hooked()
-	if err != nil {
-		return err
-	}
-	s, err := b.with(ctx, c, nil, all)
-	if s == nil || err != nil {
-		return err
-	}
-	after, err := hooked()
-	if err != nil {
-		return err
-	}
-	return errors.Join(
-		b.say(c.name, startPart, "ready", round, s.took.Seconds(), ""),
-		b.say(c.name, startPart, "gone", round, s.stopped.Seconds(), ""),
-		b.say(c.name, startPart, "left", round, float64(after-before), ""))
+	_, err := b.with(ctx, c, nil, all)
+	return err
 }
