@@ -195,7 +195,7 @@ func explainedLoads() map[string]explained {
 		"foreign key":         {Action: also(failing(verify, unix.EKEYREJECTED, "Loading of module with unavailable key is rejected"), signedImage), code: SignatureUnknownKey, says: "does not trust"},
 		"foreign key, ENOKEY": {Action: also(failing(verify, unix.ENOKEY), signedImage), code: SignatureUnknownKey, says: "does not trust"},
 		"foreign crypto":      {Action: also(failing(verify, unix.EKEYREJECTED, "Loading of module with unsupported crypto is rejected"), signedImage), code: SignatureUnsupported, says: "cannot check"},
-		"signed attributes":   {Action: also(failing(verify, unix.EKEYREJECTED, "PKCS7: Invalid module sig (has authattrs)"), signedImage), code: SignatureForm, says: "takes for no module: has authattrs"},
+		"signed attributes":   {Action: also(failing(verify, unix.EKEYREJECTED, "PKCS7: Invalid module sig (has authattrs)"), signedImage), code: SignatureForm, says: "does not accept for modules: has authattrs"},
 		"signed otherwise":    {Action: also(failing(verify, unix.EKEYREJECTED, "PKCS7: Message signed outside of X.509 validity window"), signedImage), code: SignatureForm, says: "validity window"},
 		"changed":             {Action: also(failing(verify, unix.EKEYREJECTED), signedImage), code: SignatureMismatch, says: "changed after signing"},
 		"damaged signature":   {Action: also(failing(verify, unix.EBADMSG), signedImage), code: SignatureUnreadable, says: "is damaged"},

@@ -34,12 +34,12 @@ func newVerifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "Find records that were changed, removed, moved or inserted",
-		Long: `Check each record of the journal against the hash of it in the next record, and report
-which records were changed, removed, moved or inserted. Exit status 0 means that none was.
+		Long: `Check each record of the journal against its hash in the next record, and report which
+records were changed, removed, moved or inserted. Exit status 0 means that none was.
 
 A user who can write the file can also compute all hashes again. Only an anchor reveals that:
 a line that the service writes to the system log at intervals. Pass the log to --anchors. It is
-a problem too when none of the anchors can be compared, because all are of another journal or
+also a problem when none of the anchors can be compared, because all are of another journal or
 older than the oldest record that is left.
 
 Any user can write a line that looks like an anchor to the system log. The output of

@@ -25,8 +25,8 @@ func newBuildCommand() *cobra.Command {
 		Long: `Build the modules of a directory, the current one if none is given, with the headers of the
 running kernel or of another one. A Makefile or Kbuild with obj-m is used as it is, as the
 kernel's build system reads it: its own target "all" is not run. A directory without one, and
-each FILE.c, gets the obvious rules for this build only. NAME=VALUE goes to make, as V=1 or
-KCFLAGS=-DDEBUG.
+each FILE.c, gets the obvious rules for this build only. NAME=VALUE goes to make, such as
+V=1 or KCFLAGS=-DDEBUG.
 
 Only the modules are written into the directory, and Module.symvers if they export symbols; with
 --out they are written elsewhere. Other files that make creates stay in the user's cache directory,
@@ -52,7 +52,7 @@ wrong; 4 this machine lacks what building needs, and nothing was done.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&opts.kernel, "kernel", "", "build for the installed kernel of this `RELEASE`, or by the headers in this directory (with a slash); the running kernel if not given")
+	flags.StringVar(&opts.kernel, "kernel", "", "build for the installed kernel of this `RELEASE`, or with the headers in this directory (a name with a slash); the running kernel if not given")
 	flags.StringVar(&opts.out, "out", "", "put the modules into `DIR`, and nothing into the directory of the sources")
 	flags.StringArrayVar(&opts.symbols, "symbols", nil, "use the symbols of the modules that this `FILE` lists, a Module.symvers; may be repeated")
 	flags.BoolVar(&opts.json, "json", false, "print a JSON object (docs/schema/build.schema.json)")

@@ -44,7 +44,7 @@ Exit status: 0 would load, as far as is known; 1 would be refused; 2 the command
 			return opts.run(cmd.Context(), cmd.OutOrStdout(), args)
 		},
 	}
-	cmd.Flags().BoolVar(&opts.json, "json", false, "print a JSON object a line, one for each module (docs/schema/verdict.schema.json)")
+	cmd.Flags().BoolVar(&opts.json, "json", false, "print a JSON object on each line, one for each module (docs/schema/verdict.schema.json)")
 	cmd.Flags().StringVar(&opts.kernel, "kernel", "", "the `RELEASE` of an installed kernel; the running one if not given")
 	return cmd
 }

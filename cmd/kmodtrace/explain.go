@@ -39,7 +39,7 @@ they happen.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&opts.JSON, "json", false, "print a JSON object a line (docs/schema/meaning.schema.json, action.schema.json)")
+	flags.BoolVar(&opts.JSON, "json", false, "print a JSON object on each line (docs/schema/meaning.schema.json, action.schema.json)")
 	flags.BoolVar(&opts.Live, "live", false, "explain failures on this machine as they happen")
 	flags.Uint64Var(&opts.Count, "count", 0, "with --live: end after `N` failures; 0 for never")
 	flags.DurationVar(&opts.Timeout, "timeout", 0, "with --live: end after this `TIME`; 0 for never")

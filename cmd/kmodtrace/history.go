@@ -13,7 +13,8 @@ func newHistoryCommand() *cobra.Command {
 		Short: "Query the journal: what was done with modules, by whom and when",
 		Long: `Show what kmodtrace serve has recorded: loads, unloads and requests, who made them, their
 outcomes and causes. Each gap in the recording is shown between them, because what happened
-then is not known. Oldest first. RECORD is a record's number, for history show.
+then is not known. Oldest first. The column RECORD has each record's number, for
+history show.
 
 A filter that only actions can match hides the gaps; their number is then reported on standard
 error, and --gaps shows them. Values of one flag are alternatives, and all flags must agree.

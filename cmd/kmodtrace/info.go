@@ -23,12 +23,13 @@ func newInfoCommand() *cobra.Command {
 		Long: "Show the metadata of a module file: what modinfo shows, and its machine, build ID, imports,\n" +
 			"exports and signature. A name or an alias is looked up by modprobe; anything with a slash, or\n" +
 			"ending in .ko, .ko.gz, .ko.xz or .ko.zst, is a file. The signature is shown, not verified.\n" +
-			"When a module of that name is loaded and the journal of kmodtrace serve is readable, it also shows when it was\n" +
-			"loaded, from which file, and by whom. It lists the lines of modprobe's configuration that have\n" +
-			"parameters for the module: why modprobe ignores a line, and whether the loaded module has the values.\n" +
-			"modprobe goes by the name of the file, also where the module in it is called otherwise. It lists other\n" +
-			"installed files of that name, which modprobe does not take, and the lines that blacklist the module or have a\n" +
-			"command instead. It warns when the refcount is negative: no tool may unload the module.",
+			"When a module of that name is loaded and the journal of kmodtrace serve is readable, it also shows\n" +
+			"when it was loaded, from which file, and by whom. It warns when the refcount is negative: no tool\n" +
+			"may unload the module.\n\n" +
+			"It lists the lines of modprobe's configuration that have parameters for the module, with why\n" +
+			"modprobe ignores a line, and whether the loaded module has the values; and the lines that blacklist\n" +
+			"the module or run a command instead. modprobe goes by the name of the file, even where the module in\n" +
+			"it has another name. It lists other installed files of that name, which modprobe does not take.",
 		Example: "  kmodtrace info ./hello.ko\n  kmodtrace info xfs --symbols\n  kmodtrace info dummy -F vermagic",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {

@@ -11,7 +11,7 @@ func newLabBenchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure what a machine of the lab costs: its start, its end, its image",
-		Long: `Start a kernel some times with a command that does nothing: from a snapshot, and by a
+		Long: `Start a kernel several times with a command that does nothing: from a snapshot, and by a
 boot with and without the kernel's module tree. Print medians and extremes in seconds
 from QEMU's start.`,
 		Args: noArguments,

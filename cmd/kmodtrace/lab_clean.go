@@ -18,8 +18,8 @@ func newLabCleanCommand() *cobra.Command {
 		Long: `Remove from the lab's cache the kernels that a newer one of their series replaces, with
 their headers and what was built for them; compilers and systems of another version of
 kmodtrace; what killed runs left half-written; and then what was used least recently, until
-the cache takes no more than --most GiB. A fetch does the same by itself with what nobody
-has used for a day.
+the cache takes no more than --most GiB. A fetch does the same by itself, but leaves what
+was replaced until nobody has used it for a day.
 
 What another process uses stays, and so does what a link leads to outside the cache. The
 cache is $KMODTRACE_CACHE, or kmodtrace below $XDG_CACHE_HOME.`,

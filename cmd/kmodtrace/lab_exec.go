@@ -23,7 +23,7 @@ when this process gets SIGQUIT, the test gets SIGQUIT, at which it prints the st
 its goroutines. Where that does not end it, --stall ends the machine a minute later, and
 the error has the end of the console. The machine has the time that the test has by
 -test.timeout, and a minute more; without one, or with 0, it is not limited. --timeout
-counts instead of that.`,
+overrides that.`,
 		Example: `  CGO_ENABLED=0 go test -exec 'kmodtrace lab exec --kernel 6.12 --' ./tracer`,
 		Args:    func(_ *cobra.Command, args []string) error { return needCommand(args) },
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -25,9 +25,9 @@ there as "busybox insmod". (busybox programs that start others, such as
 timeout and xargs, prefer busybox's: give those /sbin/insmod.)
 
 Where standard input and output are a terminal, the command has it: what the guest
-writes reaches it as it is, also what steers it, as a shell and an editor must. With
---text, and where only one of them is a terminal, what the guest writes is shown as
-text, with escapes for all else. In a pipe or a file it is the guest's, byte for byte.
+writes reaches it unfiltered, with its control characters, as a shell and an editor
+need. With --text, and where only one of them is a terminal, what the guest writes is
+shown as text, with escapes for all else. A pipe or a file gets it byte for byte.
 
 On a terminal that the command has, Ctrl-C goes to it. Ctrl-] three times within a
 second ends the machine, whatever the guest does. SIGQUIT goes to the command wherever it

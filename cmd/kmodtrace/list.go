@@ -18,13 +18,15 @@ func newListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list [GLOB...]",
 		Short: "List the loaded modules",
-		Long: "List the loaded modules, the last loaded first: what lsmod shows, and also\n" +
-			"their state, taints, version and address (kernel.kptr_restrict hides addresses from users without privilege).\n" +
-			"\"refcount negative\" marks a module that dropped a reference which it did not have: to unload it would be a BUG\n" +
-			"in the kernel, and kmodtrace refuses it (kmodtrace explain refcount-negative). \"blacklisted\" and \"blocked\" mark a\n" +
-			"module that modprobe's configuration is against, and that is loaded all the same; --json and kmodtrace info NAME\n" +
-			"have the line (kmodtrace explain config-ignored). When the journal of kmodtrace serve is readable, it also shows when each module was loaded, and by whom. A ? means that there was a gap in the\n" +
-			"recording since then, in which another process may have loaded the module again.",
+		Long: "List the loaded modules, the last loaded first: what lsmod shows, and also their state, taints,\n" +
+			"version and address (kernel.kptr_restrict hides addresses from users without privilege).\n" +
+			"\"refcount negative\" marks a module that dropped a reference which it did not have: unloading it\n" +
+			"would be a BUG in the kernel, and kmodtrace refuses it (kmodtrace explain refcount-negative).\n" +
+			"\"blacklisted\" and \"blocked\" mark a module that is loaded although modprobe's configuration is\n" +
+			"against it; --json and kmodtrace info NAME have the line (kmodtrace explain config-ignored).\n\n" +
+			"When the journal of kmodtrace serve is readable, it also shows when each module was loaded, and by\n" +
+			"whom. A ? means that there was a gap in the recording since then, in which another process may\n" +
+			"have loaded the module again.",
 		Example: "  kmodtrace list\n  kmodtrace list 'nf_*' --json",
 		RunE: func(cmd *cobra.Command, globs []string) error {
 			modules, err := kmod.List(&kmod.ListOptions{Root: loaded.Root})

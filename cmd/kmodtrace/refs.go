@@ -52,7 +52,7 @@ too. Exit status 5 means that there were more references than could be kept.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&opts.json, "json", false, "print a JSON object a line, one for each time that it is shown (docs/schema/refs.schema.json)")
+	flags.BoolVar(&opts.json, "json", false, "print a JSON object on each line, one for each time that it is shown (docs/schema/refs.schema.json)")
 	flags.DurationVar(&opts.timeout, "timeout", 0, "end after this `TIME`; 0 for never")
 	flags.DurationVar(&opts.interval, "interval", 0, "also show it each time that this `TIME` has passed; 0 for only at the end")
 	flags.StringVar(&opts.readyFile, "ready-file", "", "create `FILE` when all hooks are attached")

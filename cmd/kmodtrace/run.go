@@ -25,8 +25,8 @@ place of that, from which it cannot type into this user's shell.
 The report goes to standard error, or with --output to a file. It ends when the command ends,
 and a summary follows on standard error. Actions of descendants that outlive the command are not
 shown, except those already begun: they are pending. A load for a request that no process waits
-for has one more second. What has been under way for --pending-after is shown once before its end,
-as pending, with its stage and what it waits for.
+for is watched for one more second. What has been under way for --pending-after is shown once
+before its end, as pending, with its stage and what it waits for.
 
 rmmod, modprobe and insmod refuse some things by themselves, without asking the kernel: a module
 in use, a name that nothing has. No event shows that. When such a program of the command fails
@@ -60,7 +60,7 @@ events are reported on standard error.`,
 	flags := cmd.Flags()
 	flags.SetInterspersed(false)
 	flags.StringVarP(&opts.Output, "output", "o", "", "write the report into `FILE`, not to standard error")
-	flags.BoolVar(&opts.JSON, "json", false, "report a JSON object a line (docs/schema/action.schema.json)")
+	flags.BoolVar(&opts.JSON, "json", false, "report a JSON object on each line (docs/schema/action.schema.json)")
 	flags.DurationVar(&opts.PendingAfter, "pending-after", tracer.PendingAfter, "show what has been under way for this `TIME`; 0 for only what has ended")
 	flags.BoolVarP(&opts.Quiet, "quiet", "q", false, "do not print the summary")
 	flags.StringVarP(&opts.User, "user", "u", "", "run the command as `USER`, with that user's groups, HOME, USER and LOGNAME")

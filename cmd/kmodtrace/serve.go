@@ -38,7 +38,7 @@ kind folded. Loads and unloads are recorded before requests, and requests before
 module that appears or vanishes unseen is recorded too.
 
 SIGHUP reloads the configuration. SIGTERM ends the service after finished actions are recorded.
-The service notifies systemd when it is ready (Type=notify), and its watchdog.`,
+The service notifies systemd when it is ready (Type=notify), and systemd's watchdog while it works.`,
 		Example: `  kmodtrace serve
   kmodtrace serve --config ./kmodtrace.yaml
   kmodtrace serve --check-config`,

@@ -24,21 +24,21 @@ func newTryCommand() *cobra.Command {
 		Use:   "try FILE... [PARAM=VALUE]... [flags] [-- COMMAND [ARGUMENT]...]",
 		Short: "Test modules in a disposable virtual machine",
 		Long: `Boot the kernel that the modules were built for in a virtual machine, load the FILES there
-in their order, run the COMMAND if there is one, unload them the other way round, and do
-so --times over. PARAM=VALUE is for the last FILE. What they depend on is loaded first, as
-far as that kernel has it. This machine's own kernel is not touched.
+in their order, run the COMMAND if there is one, unload them in reverse order, and do
+all of that N times (--times). PARAM=VALUE is for the last FILE. What they depend on is
+loaded first, as far as that kernel has it. This machine's own kernel is not touched.
 
 The verdict is the worst of what happened:
   passed          loaded and unloaded each time, and nothing was left
   leaked          memory, an entry in /proc, /sys or /dev, a thread or the like was left
-  warned          the kernel complained, or is tainted by more than the module's being there
+  warned          the kernel complained, or is tainted by more than the module's presence
   command-failed  the COMMAND's exit status was not 0
   stuck           it could not be unloaded: something holds a reference, or it has no exit
   refused         it was not loaded: the cause says why
   hung            a step did not end within --patience, or the machine stopped answering, or
                   what it reported is not what was to be done
   out-of-memory   the machine had no memory left
-  crashed         code of it faulted: where, as far as the file's debug information tells
+  crashed         its code faulted: where, as far as the file's debug information tells
   panicked        the whole kernel stopped
 
 Leaks of slab and vmalloc memory are detected; leaks of pages and of per-CPU memory that the

@@ -39,7 +39,7 @@ the rest are counted and reported once a second on standard error.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&opts.JSON, "json", false, "print a JSON object a line (docs/schema/action.schema.json, event.schema.json)")
+	flags.BoolVar(&opts.JSON, "json", false, "print a JSON object on each line (docs/schema/action.schema.json, event.schema.json)")
 	flags.BoolVar(&opts.Tree, "tree", false, "show each request as a tree: who asked, the helper, its loads")
 	flags.BoolVar(&opts.Events, "events", false, "print raw events, as the hooks saw them")
 	flags.Uint64Var(&opts.Count, "count", 0, "end after `N` actions; 0 for never")

@@ -27,7 +27,7 @@ type Options struct {
 }
 
 func (o *Options) register(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&o.json, "json", false, "print a JSON object a line, one for each target (docs/schema/result.schema.json)")
+	cmd.Flags().BoolVar(&o.json, "json", false, "print a JSON object on each line, one for each target (docs/schema/result.schema.json)")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "stop waiting for the kernel after this `TIME`; 0 for never")
 	tracing.AddBackendFlag(cmd, &o.backend)
 }

@@ -24,7 +24,7 @@ type RecordFormat struct{ json, CSV bool }
 
 // Register adds the flags to a command.
 func (f *RecordFormat) Register(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&f.json, "json", false, "print a JSON object a line (docs/schema/record.schema.json, first.schema.json); for --loaded-at one object (loaded.schema.json)")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print a JSON object on each line (docs/schema/record.schema.json, first.schema.json); for --loaded-at one object (loaded.schema.json)")
 	cmd.Flags().BoolVar(&f.CSV, "csv", false, "print comma-separated values (RFC 4180)")
 }
 

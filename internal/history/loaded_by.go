@@ -77,7 +77,7 @@ type LoadedFlags struct {
 // Register adds the flags to a command.
 func (f *LoadedFlags) Register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.Root, "root", "/", "directory that holds proc and sys, such as a host's seen from a container")
-	cmd.Flags().StringVar(&f.journal, "journal", "", "who loaded what is in the journal in this `FILE` (default "+service.DefaultJournal+" in the root)")
+	cmd.Flags().StringVar(&f.journal, "journal", "", "look up who loaded what in the journal in `FILE` (default "+service.DefaultJournal+" below --root)")
 	f.named = func() bool { return cmd.Flags().Changed("journal") }
 }
 

@@ -33,9 +33,9 @@ type Options struct {
 // Register adds the flags.
 func (o *Options) Register(cmd *cobra.Command) {
 	o.flags = cmd.Flags()
-	cmd.Flags().BoolVar(&o.Timeline, "timeline", false, "print what happened to scale, stage by stage, instead")
-	cmd.Flags().StringVar(&o.svg, "svg", "", "also draw that into `FILE` as an SVG picture; - prints it, and nothing else")
-	cmd.Flags().StringVar(&o.html, "html", "", "also write that into `FILE` as a page with tables; - prints it, and nothing else")
+	cmd.Flags().BoolVar(&o.Timeline, "timeline", false, "print the stages to scale instead of the usual report")
+	cmd.Flags().StringVar(&o.svg, "svg", "", "also draw the timeline into `FILE` as an SVG picture; - prints only that")
+	cmd.Flags().StringVar(&o.html, "html", "", "also write the timeline into `FILE` as an HTML page with tables; - prints only that")
 }
 
 // Wanted tells whether there is anything to draw.

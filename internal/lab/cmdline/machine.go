@@ -38,9 +38,9 @@ type Machine struct {
 func (f *Machine) Register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.kernel, "kernel", "6.12", "`SERIES` or release to boot, or \"newest\"; fetched when absent")
 	flags.StringVar(&f.arch, "arch", runtime.GOARCH, "architecture of the guest: amd64 or arm64")
-	flags.StringVar(&f.append, "append", "", "more kernel command `LINE`")
+	flags.StringVar(&f.append, "append", "", "append `LINE` to the kernel's command line")
 	flags.StringArrayVar(&f.add, "add", nil, "add `FILE[:GUESTPATH]`, a file, directory or program with its libraries. Without a path, programs go to /usr/local/bin and others to the command's directory")
-	flags.StringArrayVar(&f.get, "get", nil, "bring the file or directory `GUESTPATH[:DIR]` back when the command has ended. Links and devices stay in the guest, no file can be executed, and a directory that is here already is refused")
+	flags.StringArrayVar(&f.get, "get", nil, "bring the file or directory `GUESTPATH[:DIR]` back when the command has ended. Links and devices stay in the guest, no file can be executed, and a directory here that is not empty is refused")
 	flags.BoolVar(&f.getModes, "get-modes", false, "keep the permissions of what --get brings: files of the guest may be executable")
 	flags.Int64Var(&f.getLimit, "get-limit", 1024, "bring at most this many `MiB` back, of at most 100,000 files and directories")
 	flags.StringArrayVar(&f.env, "env", nil, "set `NAME=VALUE` for the command, or pass NAME from here")
@@ -49,9 +49,9 @@ func (f *Machine) Register(flags *pflag.FlagSet) {
 	flags.IntVar(&f.cpus, "cpus", 2, "number of CPUs")
 	flags.DurationVar(&f.timeout, "timeout", 10*time.Minute, "end the machine after this `TIME`; 0 for never")
 	flags.StringVar(&f.console, "console", "", "keep the kernel's console in `FILE`")
-	flags.StringVar(&f.disk, "disk", "", "give the guest this `FILE` as /dev/vda, which takes modprobe virtio_blk there; what is written to it stays")
+	flags.StringVar(&f.disk, "disk", "", "give the guest this `FILE` as /dev/vda (run modprobe virtio_blk there first); what is written to it stays")
 	flags.StringVar(&f.init, "init", "", "\"systemd\": boot a Debian system with systemd, and run the command when it is up")
-	flags.BoolVar(&f.boot, "boot", false, "boot the kernel, where a machine that has booted before would go on from its snapshot")
+	flags.BoolVar(&f.boot, "boot", false, "boot the kernel, instead of continuing from the snapshot of an earlier boot")
 	flags.BoolVar(&f.noModules, "no-modules", false, "leave the kernel's module tree out of the guest")
 }
 
