@@ -284,7 +284,7 @@ func warnings(ctx context.Context, a *tracer.Action) []Cause {
 	var list []Cause
 	q := &question{action: a}
 	if s := q.scene(ctx); a.Outcome == tracer.Live && s.find(inheritText) {
-		list = append(list, *s.say(SymbolProprietary, "{module} uses {symbol} of {owner}, which is proprietary, and counts as proprietary now: it can use no symbol for GPL-compatible modules only"))
+		list = append(list, *s.say(SymbolProprietary, "{module} uses[ {symbol} of] {owner}, which is proprietary, and counts as proprietary now: it can use no symbol for GPL-compatible modules only"))
 	}
 	return list
 }

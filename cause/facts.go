@@ -316,7 +316,25 @@ func inheritedTaint(s *scene) answer {
 		return unsure
 	}
 	s.name("gpl", gpl)
+	if s.names["symbol"] == "" {
+		s.name("symbol", s.firstOf(s.names["owner"]))
+	}
 	return answerOf(*symbol.GPL)
+}
+
+// firstOf gives the first symbol of a module that the file wants; empty where that cannot be told.
+func (s *scene) firstOf(owner string) string {
+	file, _ := s.inspect()
+	if file == nil {
+		return ""
+	}
+	k := s.ask("the symbols of the kernel")
+	for _, i := range file.Imports {
+		if symbol, err := k.Symbol(i.Name); err == nil && symbol.Owner == owner {
+			return i.Name
+		}
+	}
+	return ""
 }
 
 // ownerLeaves: the symbol is exported, by a module whose exit runs. What is loaded now says

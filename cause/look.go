@@ -158,6 +158,9 @@ func lookWriters(s *scene) {
 // lookBoth names a symbol for GPL-compatible modules only: the kernel had met it, without saying so,
 // when it came to that of the proprietary module.
 func lookBoth(s *scene) {
+	if s.names["symbol"] == "" {
+		s.find(unknownSymbol) // what the kernel refused it
+	}
 	file, _ := s.inspect()
 	if file == nil {
 		return

@@ -24,7 +24,7 @@ const (
 	sayDamaged              = "{file}: damaged[: {problem}]"
 	sayAlreadyLoaded        = "{module} is loaded already"
 	sayGPLOnly              = "{module} wants {symbol}, which[ {owner}] exports only to GPL-compatible modules; its licence is \"{licence}\""
-	sayBoth                 = "{module} uses symbols for GPL-compatible modules only[ ({gpl})], and {symbol} of {owner}, which is proprietary: the kernel does not allow a module to use both"
+	sayBoth                 = "{module} uses symbols for GPL-compatible modules only[ ({gpl})], and[ {symbol} of] {owner}, which is proprietary: the kernel does not allow a module to use both"
 	sayLeaving              = "{module} wants {symbol}, which {owner} exports: it is being unloaded[ by {unloader}]"
 	sayOutdated             = "{module} wants {symbol} as the installed {owner} exports it, and another build of {owner} is loaded"
 	saySymbolMissing        = "{module} wants {symbol}, which nothing in this kernel exports[; {providers} would]"

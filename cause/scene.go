@@ -73,13 +73,17 @@ func (s *scene) prove(format string, args ...any) {
 // find looks for a message, and keeps the names that it says.
 func (s *scene) find(text *lazyregexp.Regexp) bool {
 	for _, m := range s.action.Messages {
-		groups := text.FindStringSubmatch(m)
+		groups := text.FindStringSubmatchIndex(m)
 		if groups == nil {
 			continue
 		}
 		for i, key := range text.SubexpNames() {
-			if key != "" {
-				s.names[key] = groups[i] // empty too: so the kernel said
+			switch from, to := groups[2*i], groups[2*i+1]; {
+			case key == "":
+			case from < 0: // it says nothing of that
+				delete(s.names, key)
+			default:
+				s.names[key] = m[from:to] // empty too: so the kernel said
 			}
 		}
 		s.prove("the kernel said: %s", strings.TrimSpace(firstLine(m)))
