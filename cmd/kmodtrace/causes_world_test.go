@@ -365,7 +365,8 @@ func (w *watched) stop(t *testing.T) (rest []record.Record) {
 		rest = append(rest, e)
 	}
 	if err := w.cmd.Wait(); err != nil || !strings.Contains(w.errs.String(), "lost nothing") {
-		t.Errorf("watch: %v: %s", err, w.errs.String())
+		// On one line: scripts/causes shows that of a failure.
+		t.Errorf("watch: %v: %s", err, strings.ReplaceAll(strings.TrimSpace(w.errs.String()), "\n", "; "))
 	}
 	return rest
 }
