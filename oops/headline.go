@@ -9,8 +9,10 @@ import (
 // headline is how the first line of a report begins.
 type headline struct {
 	kind Kind
-	// begins is the text with which such a line begins: most lines are told apart by that.
-	begins string
+	// begins are the texts with one of which such a line begins, and has one that it has anywhere: most lines
+	// are told apart by these, without the expression.
+	begins []string
+	has    string
 	text   *lazyregexp.Regexp
 	// whole says that the line alone is a report: nobody else prints such a line. Of others a
 	// driver may print the like, and they count when the kernel's lines follow.
@@ -24,7 +26,7 @@ var headlines = []headline{
 	lined(Warning, true, `^WARNING: (?:\[.*\] )?(?P<source>\S+:\d+) at `+position+`, CPU#(?P<cpu>\d+): (?P<comm>.*)/(?P<pid>\d+)$`),
 	lined(Lockdep, true, `^WARNING: (?:possible (?:circular|recursive|irq) lock|inconsistent lock state|bad unlock balance|suspicious RCU usage|lock held when returning|Nested lock was not taken|chain cache|.*lock order inversion|.*-safe -> .*-unsafe lock order)`),
 	lined(Lockdep, true, `^INFO: (?:possible (?:circular|recursive|irq) lock|trying to register non-static key)`),
-	lined(Lockdep, true, `^(?:\[ )?BUG: (?:held lock freed|Invalid wait context|MAX_LOCKDEP|looking up invalid|\S+/\d+ still has locks held)`),
+	lined(Lockdep, true, `^(?:\[ )?BUG: (?:held lock freed|Invalid wait context|MAX_LOCKDEP|looking up invalid|\S+/\d+ still has locks held)`, `BUG: `, `[ BUG: `),
 	lined(KASAN, true, `^BUG: KASAN: .*? in `+position),
 	lined(KASAN, true, `^BUG: KASAN: `),
 	lined(KFENCE, true, `^BUG: KFENCE: .*? in `+position),
@@ -36,28 +38,49 @@ var headlines = []headline{
 	lined(UBSAN, true, `^UBSAN: `),
 	lined(AtomicSleep, true, `^BUG: sleeping function called from invalid context at (?P<source>\S+:\d+)`),
 	lined(AtomicSchedule, true, `^BUG: scheduling while atomic: (?P<comm>.*)/(?P<pid>\d+)/0x`),
-	lined(SoftLockup, true, `^(?:watchdog: )?BUG: soft lockup - CPU#(?P<cpu>\d+) stuck for \d+s! \[(?P<comm>.*):(?P<pid>\d+)\]`),
-	lined(HardLockup, true, `^(?:watchdog: )?(?:CPU(?P<cpu>\d+): )?Watchdog detected hard LOCKUP|^NMI watchdog: Watchdog detected hard LOCKUP`),
-	lined(RCUStall, true, `^(?:rcu: )?INFO: (?:rcu\S* (?:self-)?detected|rcu\S* detected expedited) `),
+	lined(SoftLockup, true, `^(?:watchdog: )?BUG: soft lockup - CPU#(?P<cpu>\d+) stuck for \d+s! \[(?P<comm>.*):(?P<pid>\d+)\]`, `BUG: soft lockup`, `watchdog: `),
+	lined(HardLockup, true, `^(?:watchdog: )?(?:CPU(?P<cpu>\d+): )?Watchdog detected hard LOCKUP|^NMI watchdog: Watchdog detected hard LOCKUP`, `watchdog: `, `CPU`, `Watchdog detected`, `NMI watchdog: `),
+	lined(RCUStall, true, `^(?:rcu: )?INFO: (?:rcu\S* (?:self-)?detected|rcu\S* detected expedited) `, `rcu: `, `INFO: rcu`),
 	lined(HungTask, true, `^INFO: task (?P<comm>.*):(?P<pid>\d+) (?:is )?blocked .*for more than \d+ seconds`),
 	lined(Bug, true, `^kernel BUG at (?P<source>\S+:\d+)!`),
-	lined(Bug, true, `^Unexpected kernel BRK exception at EL1|^kernel BUG at `),
+	lined(Bug, true, `^Unexpected kernel BRK exception at EL1|^kernel BUG at `, `Unexpected kernel BRK`, `kernel BUG at `),
 	lined(Oops, true, `^BUG: (?:kernel NULL pointer dereference|unable to handle (?:kernel |page )|stack guard page|TASK stack guard page|IRQ stack guard page)`),
-	lined(Oops, true, `^(?:Oops(?: - .*)?: |Internal error: |Unable to handle kernel |general protection fault|invalid opcode: |(?:PANIC: )?double fault|divide error: |stack segment: |int3: |traps: PANIC|Kernel stack overflow|kernel stack overflow|Insufficient stack space to handle exception|kernel tried to execute |Unhandled fault|Bad mode in )`),
-	lined(OutOfMemory, true, `^(?:(?P<comm>.{1,16}) invoked oom-killer: |Out of memory: Killed process|Out of memory and no killable processes)`),
-	lined(NoAllocation, false, `^(?P<comm>.{1,16}): (?:page allocation failure: order:\d|vmalloc error: size \d|vmalloc: allocation failure)`),
+	lined(Oops, true, `^(?:Oops(?: - .*)?: |Internal error: |Unable to handle kernel |general protection fault|invalid opcode: |(?:PANIC: )?double fault|divide error: |stack segment: |int3: |traps: PANIC|Kernel stack overflow|kernel stack overflow|Insufficient stack space to handle exception|kernel tried to execute |Unhandled fault|Bad mode in )`, `Oops`, `Internal error: `, `Unable to handle kernel `, `general protection fault`, `invalid opcode: `, `PANIC: double fault`, `double fault`, `divide error: `, `stack segment: `, `int3: `, `traps: PANIC`, `Kernel stack overflow`, `kernel stack overflow`, `Insufficient stack space to handle exception`, `kernel tried to execute `, `Unhandled fault`, `Bad mode in `),
+	holding(" invoked oom-killer: ", OutOfMemory, true, `^(?P<comm>.{1,16}) invoked oom-killer: `),
+	lined(OutOfMemory, true, `^Out of memory(?:: Killed process| and no killable processes)`),
+	holding(" allocation fail", NoAllocation, false, `^(?P<comm>.{1,16}): (?:page allocation failure: order:\d|vmalloc: allocation failure)`),
+	holding(": vmalloc error: ", NoAllocation, false, `^(?P<comm>.{1,16}): vmalloc error: size \d`),
 	// What is followed by a backtrace, and by no end.
-	lined(Warning, false, `^(?:refcount_t: |list_(?:add|del) corruption|sysfs: cannot create duplicate |remove_proc_entry: |proc_dir_entry .* already registered|debugfs: .* already present|kobject: .* does not have a release|(?:Object|slab) .*corrupt)`),
-	lined(Warning, false, `^(?:WARNING|BUG|INFO): `),
+	lined(Warning, false, `^(?:refcount_t: |list_(?:add|del) corruption|sysfs: cannot create duplicate |remove_proc_entry: |proc_dir_entry .* already registered|debugfs: .* already present|kobject: .* does not have a release|(?:Object|slab) .*corrupt)`, `refcount_t: `, `list_`, `sysfs: cannot`, `remove_proc_entry: `, `proc_dir_entry `, `debugfs: `, `kobject: `, `Object `, `slab `),
+	lined(Warning, false, `^(?:WARNING|BUG|INFO): `, `WARNING: `, `BUG: `, `INFO: `),
 }
 
-// lined makes the entry of an expression, which begins with ^.
-func lined(kind Kind, whole bool, text string) headline {
-	begins := strings.TrimPrefix(text, "^")
-	if i := strings.IndexAny(begins, `\.+*?()|[]{}^$`); i >= 0 {
-		begins = begins[:i]
+// lined makes the entry of an expression, which begins with ^. Lines that it matches begin with one of the
+// texts; without any, with what the expression begins with.
+func lined(kind Kind, whole bool, text string, begins ...string) headline {
+	if len(begins) == 0 {
+		literal := strings.TrimPrefix(text, "^")
+		if i := strings.IndexAny(literal, `\.+*?()|[]{}^$`); i >= 0 {
+			literal = literal[:i]
+		}
+		begins = []string{literal}
 	}
-	return headline{kind, begins, lazyregexp.New(text), whole}
+	return headline{kind: kind, begins: begins, text: lazyregexp.New(text), whole: whole}
+}
+
+// holding is lined for lines that begin with anything, and have a text.
+func holding(has string, kind Kind, whole bool, text string) headline {
+	return headline{kind: kind, begins: []string{""}, has: has, text: lazyregexp.New(text), whole: whole}
+}
+
+// maybe tells whether the line can match the expression.
+func (h *headline) maybe(line string) bool {
+	for _, text := range h.begins {
+		if strings.HasPrefix(line, text) {
+			return strings.Contains(line, h.has)
+		}
+	}
+	return false
 }
 
 const (

@@ -67,7 +67,7 @@ func (s *Scanner) Line(line string) Part {
 			return s.begin(h, m, line)
 		}
 	}
-	if m := taskLine.FindStringSubmatch(line); m != nil && s.another(m) {
+	if m := taskOf(line); m != nil && s.another(m) {
 		s.End()
 		s.open, s.phase, s.sure = &Report{Kind: Backtrace, Text: cut(line)}, running, true
 		s.take(line)
@@ -180,10 +180,18 @@ func (s *Scanner) begin(h *headline, groups []string, line string) Part {
 	return Part{Report: r, Begins: true, Assumed: !h.whole}
 }
 
+// taskOf gives the groups of a line on what runs where; nil for others.
+func taskOf(line string) []string {
+	if !strings.HasPrefix(line, "CPU: ") {
+		return nil
+	}
+	return taskLine.FindStringSubmatch(line)
+}
+
 func headOf(line string) (*headline, []string) {
 	for i := range headlines {
 		h := &headlines[i]
-		if !strings.HasPrefix(line, h.begins) {
+		if !h.maybe(line) {
 			continue
 		}
 		if m := h.text.FindStringSubmatch(line); m != nil {
@@ -296,7 +304,7 @@ func (s *Scanner) take(line string) {
 	r := s.open
 	s.lines++
 	s.listing = strings.HasPrefix(line, "Modules linked in:") || s.listing && asideLine.MatchString(line)
-	if m := taskLine.FindStringSubmatch(line); m != nil {
+	if m := taskOf(line); m != nil {
 		s.header = true
 		r.name(taskLine.SubexpNames(), m)
 		return
