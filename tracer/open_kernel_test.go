@@ -410,3 +410,22 @@ func TestKprobesOff(t *testing.T) {
 		tr.Close()
 	}
 }
+
+// TestBadPointersAreNoLoss: a caller whose memory cannot be read makes no loss of ours, as often as it calls.
+func TestBadPointersAreNoLoss(t *testing.T) {
+	inLab(t)
+	for _, backend := range backends() {
+		t.Run(backend.String(), func(t *testing.T) {
+			w := open(t, &tracer.Options{Backend: backend})
+			const bad = 1 << 46
+			for range 20 {
+				_, _, _ = unix.Syscall(unix.SYS_FINIT_MODULE, ^uintptr(0), bad, 0)
+				_, _, _ = unix.Syscall(unix.SYS_INIT_MODULE, bad, 4096, bad)
+				_, _, _ = unix.Syscall(unix.SYS_DELETE_MODULE, bad, unix.O_NONBLOCK, 0)
+			}
+			if loss, err := w.Loss(); err != nil || loss.Any() {
+				t.Errorf("%+v, %v", loss, err)
+			}
+		})
+	}
+}
