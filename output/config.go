@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -46,24 +45,6 @@ type Config struct {
 	// Headers go with each request to it, as a password does. Nobody else should be
 	// able to read the configuration then.
 	Headers map[string]string `yaml:"headers"`
-}
-
-// The types.
-const (
-	typeFile     = "file"
-	typeStdout   = "stdout"
-	typeJournald = "journald"
-	typeSyslog   = "syslog"
-	typeOTLP     = "otlp"
-)
-
-// keys are those of each type, beside type, name and timeout.
-var keys = map[string][]string{
-	typeFile:     {"format", "path", "max_mib", "keep"},
-	typeStdout:   {"format"},
-	typeJournald: {"address"},
-	typeSyslog:   {"address", "facility"},
-	typeOTLP:     {"endpoint", "headers"},
 }
 
 const (
@@ -238,54 +219,4 @@ func credential(name string) bool {
 func ownMachine(host string) bool {
 	ip := net.ParseIP(host)
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
-}
-
-// Surroundings are what an output must know of its service.
-type Surroundings struct {
-	// Others are files that it must not write, by whatever name or link.
-	Others []string
-	// Warn is called, from any goroutine, with what its service should log; nil to tell
-	// nobody.
-	Warn func(string)
-}
-
-// Open makes the output. Nothing is opened yet, and nobody is called.
-func (c Config) Open(around Surroundings) (Output, error) {
-	if err := c.Check(); err != nil {
-		return nil, err
-	}
-	o, err := c.open(thisHost(), around)
-	if err != nil {
-		return nil, err
-	}
-	within := c.Timeout
-	if within == 0 {
-		within = defaultTimeout
-	}
-	return limited{o, within}, nil
-}
-
-func (c Config) open(h host, around Surroundings) (Output, error) {
-	format := formats[c.Format]
-	switch c.Type {
-	case typeFile:
-		size := c.MaxMiB
-		if size == 0 {
-			size = defaultMiB
-		}
-		f := newFile(c.Label(), c.Path, int64(size)<<20, c.Keep, h.lines(format))
-		f.around = around
-		return f, nil
-	case typeStdout:
-		return &stream{name: c.Label(), to: os.Stdout, lines: h.lines(format)}, nil
-	case typeJournald:
-		_, path, err := splitAddress(c.Address, journaldSocket, "unix")
-		return newJournald(c.Label(), path), err
-	case typeSyslog:
-		network, where, err := splitAddress(c.Address, syslogSocket, "unix", "udp", "tcp")
-		return newSyslog(c.Label(), network, where, facilities[c.Facility], h), err
-	case typeOTLP:
-		return newOTLP(c, h)
-	}
-	return nil, errors.New("no such type")
 }

@@ -20,7 +20,9 @@ package output
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/journal"
@@ -36,6 +38,24 @@ type Entry struct {
 	Known *record.Record
 	// Text is a sentence for people.
 	Text string
+}
+
+// The types. A new one also has its fields in [Config], and its line in Config.given.
+const (
+	typeFile     = "file"
+	typeStdout   = "stdout"
+	typeJournald = "journald"
+	typeSyslog   = "syslog"
+	typeOTLP     = "otlp"
+)
+
+// keys are those of the configuration of each type, beside type, name and timeout.
+var keys = map[string][]string{
+	typeFile:     {"format", "path", "max_mib", "keep"},
+	typeStdout:   {"format"},
+	typeJournald: {"address"},
+	typeSyslog:   {"address", "facility"},
+	typeOTLP:     {"endpoint", "headers"},
 }
 
 // Output is a place that records are passed on to. It is for one goroutine.
@@ -58,6 +78,56 @@ type RefusedError struct {
 
 func (e *RefusedError) Error() string { return fmt.Sprintf("record %d is refused: %v", e.Seq, e.Err) }
 func (e *RefusedError) Unwrap() error { return e.Err }
+
+// Surroundings are what an output must know of its service.
+type Surroundings struct {
+	// Others are files that it must not write, by whatever name or link.
+	Others []string
+	// Warn is called, from any goroutine, with what its service should log; nil to tell
+	// nobody.
+	Warn func(string)
+}
+
+// Open makes the output. Nothing is opened yet, and nobody is called.
+func (c Config) Open(around Surroundings) (Output, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	o, err := c.open(thisHost(), around)
+	if err != nil {
+		return nil, err
+	}
+	within := c.Timeout
+	if within == 0 {
+		within = defaultTimeout
+	}
+	return limited{o, within}, nil
+}
+
+func (c Config) open(h host, around Surroundings) (Output, error) {
+	format := formats[c.Format]
+	switch c.Type {
+	case typeFile:
+		size := c.MaxMiB
+		if size == 0 {
+			size = defaultMiB
+		}
+		f := newFile(c.Label(), c.Path, int64(size)<<20, c.Keep, h.lines(format))
+		f.around = around
+		return f, nil
+	case typeStdout:
+		return &stream{name: c.Label(), to: os.Stdout, lines: h.lines(format)}, nil
+	case typeJournald:
+		_, path, err := splitAddress(c.Address, journaldSocket, "unix")
+		return newJournald(c.Label(), path), err
+	case typeSyslog:
+		network, where, err := splitAddress(c.Address, syslogSocket, "unix", "udp", "tcp")
+		return newSyslog(c.Label(), network, where, facilities[c.Facility], h), err
+	case typeOTLP:
+		return newOTLP(c, h)
+	}
+	return nil, errors.New("no such type")
+}
 
 // limited is an output whose sending takes no longer than a time.
 type limited struct {

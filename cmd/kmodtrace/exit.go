@@ -11,12 +11,13 @@ import (
 	"github.com/kmodtrace/kmodtrace/reload"
 )
 
-// Exit statuses: the published contract of every command.
+// Exit statuses: the published contract of every command (docs/compatibility.md). Where a program or a machine
+// was run for the command, more is possible: see below, and exitLab.
 const (
 	exitOK          = 0 // done, and where a kernel event can confirm it, confirmed
-	exitRefused     = 1 // the kernel, the system or a file said no
+	exitRefused     = 1 // the kernel, the system or a file said no, or what was asked for was found wrong
 	exitUsage       = 2 // the command line makes no sense
-	exitUnconfirmed = 3 // a system call's answer without the kernel event that proves it, or against it
+	exitUnconfirmed = 3 // not known: of check, and a system call's answer without the kernel event that proves it, or against it
 	exitNoTrace     = 4 // this kernel, or this user, cannot trace here; this machine cannot build
 	exitLost        = 5 // the answer may be incomplete: something was lost or not shown, hooks were disturbed, or nobody watched
 )

@@ -1,5 +1,5 @@
-// Package modname has the rules by which modules get their names. Package kmod owns and exports
-// them; they are below it because package tracer needs them too, and neither imports the other.
+// Package modname owns the rules by which modules get their names. Package kmod exports them; they are
+// below it because package tracer needs them too, and neither imports the other.
 package modname
 
 import (
