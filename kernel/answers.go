@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -241,13 +242,19 @@ func (k *Kernel) look() state {
 	var hash maphash.Hash
 	hash.SetSeed(k.seed)
 	s := state{settled: true}
+	var number [8]byte
 	add := func(path string) {
 		var st unix.Stat_t
-		if err := unix.Stat(path, &st); err != nil {
-			fmt.Fprintln(&hash, path, err)
+		err := unix.Stat(path, &st)
+		_, _ = hash.WriteString(path + "\x00")
+		if err != nil {
+			_, _ = hash.WriteString(err.Error())
 			return
 		}
-		fmt.Fprintln(&hash, path, st.Dev, st.Ino, st.Size, st.Mtim, st.Ctim)
+		for _, n := range []uint64{uint64(st.Dev), st.Ino, uint64(st.Size), uint64(st.Mtim.Nano()), uint64(st.Ctim.Nano())} {
+			binary.NativeEndian.PutUint64(number[:], n)
+			_, _ = hash.Write(number[:])
+		}
 		if since := time.Since(time.Unix(st.Ctim.Unix())); since < k.answers.settles { // or in the future
 			s.settled = false
 		}
@@ -264,7 +271,6 @@ func (k *Kernel) look() state {
 			add(filepath.Join(k.path(directory), entry.Name()))
 		}
 	}
-	add(k.path("proc/cmdline"))
 	add(k.modprobePath())
 	s.sum = hash.Sum64()
 	return s

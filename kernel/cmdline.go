@@ -8,6 +8,16 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/procfs"
 )
 
+// readCmdline gives the running kernel's command line, which does not change.
+func (k *Kernel) readCmdline() string {
+	text, err := procfs.ReadFile(k.path("proc/cmdline"), maxConfig)
+	if err != nil {
+		return ""
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	return line
+}
+
 // cmdline gives the options on the running kernel's command line. Double quotes keep
 // blanks together, around the value or the whole; after `--` come init's.
 func (k *Kernel) cmdline() iter.Seq2[string, string] {
@@ -15,11 +25,7 @@ func (k *Kernel) cmdline() iter.Seq2[string, string] {
 		if !k.running {
 			return
 		}
-		text, err := procfs.ReadFile(k.path("proc/cmdline"), maxConfig)
-		if err != nil {
-			return
-		}
-		line, _, _ := strings.Cut(string(text), "\n")
+		line := k.bootLine()
 		quoted := false
 		for word := range strings.FieldsFuncSeq(line, func(c rune) bool {
 			if c == '"' {

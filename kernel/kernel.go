@@ -30,6 +30,7 @@ type Kernel struct {
 	modprobe string
 	running  bool
 
+	bootLine func() string
 	kallsyms func() (*kallsyms, error)
 	layout   func() (*layout, error)
 	live     func() (*live, error)
@@ -72,6 +73,7 @@ func Open(opts *Options) (*Kernel, error) {
 	if err := k.check(); err != nil {
 		return nil, k.fail("release", "", err)
 	}
+	k.bootLine = sync.OnceValue(k.readCmdline)
 	k.kallsyms = sync.OnceValues(k.readKallsyms)
 	k.layout = sync.OnceValues(k.readLayout)
 	k.live = sync.OnceValues(k.readLive)

@@ -44,6 +44,27 @@ type fileLine struct {
 	ConfigLine
 	hiddenBy string // the file; empty where the line counts
 	unread   bool   // modprobe does not read the file
+	// about is the name that the line is about, and pattern the same where it stands for several; both are
+	// empty where modprobe cannot read the line. Each action asks all lines, and few are about it.
+	about, pattern string
+}
+
+func newFileLine(c ConfigLine) fileLine {
+	line := fileLine{ConfigLine: c}
+	if c.Ignored != "" {
+		return line
+	}
+	word := strings.FieldsFunc(c.Text, isBlank)[1]
+	line.about = modname.Normal(word)
+	if !c.Blacklist && strings.ContainsAny(word, `*?[\`) { // a blacklist has a module's name
+		line.pattern = word
+	}
+	return line
+}
+
+// isAbout tells whether the line is about a name.
+func (l *fileLine) isAbout(name string) bool {
+	return l.about == name && name != "" || l.pattern != "" && matches(l.pattern, name)
 }
 
 // Blocked gives the lines of modprobe's configuration that keep a module from being loaded
@@ -106,7 +127,9 @@ func (k *Kernel) readConfigLines() []fileLine {
 		}
 		for _, line := range parseModprobeConfig(string(text)) {
 			line.File = file
-			lines = append(lines, fileLine{line, hiddenBy, unread})
+			l := newFileLine(line)
+			l.hiddenBy, l.unread = hiddenBy, unread
+			lines = append(lines, l)
 		}
 	}
 	for _, file := range files {
@@ -260,19 +283,6 @@ func bracketsMatch(name string) bool {
 
 // isBlank: a carriage return is none, so that a name at the end of a DOS line is another.
 func isBlank(c rune) bool { return c == ' ' || c == '\t' }
-
-// isAbout tells whether the line is about a name. A blacklist has a module's name; the
-// others may have wildcards.
-func (c *ConfigLine) isAbout(name string) bool {
-	if c.Ignored != "" {
-		return false
-	}
-	about := strings.FieldsFunc(c.Text, isBlank)[1]
-	if modname.Normal(about) == name {
-		return true
-	}
-	return !c.Blacklist && matches(about, name)
-}
 
 // matches tells whether an alias with wildcards stands for a name. Dashes and underscores are the same in
 // both, but not in a range ("[0-9]").

@@ -127,7 +127,8 @@ func FuzzModprobeConfig(f *testing.F) {
 				t.Fatalf("line %d after %d, of %d", line.Line, last, total)
 			}
 			last = line.Line
-			if line.isAbout("x"); line.Options {
+			l := newFileLine(line)
+			if l.isAbout("x"); line.Options {
 				_, params := line.cutOptions()
 				optionsIn(params)
 			}

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"runtime"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
@@ -23,7 +25,17 @@ func Open(backend tracer.Backend) (*tracer.Tracer, error) {
 	}
 	// What the kernel's types took while the programs were loaded is not needed again.
 	memory.Release()
+	useOneProcessor()
 	return t, nil
+}
+
+// useOneProcessor has Go code run on one processor at a time from now on: what reads and explains events
+// mostly waits, and with more than one the runtime looks for work on each whenever it is woken. The ring
+// keeps what comes meanwhile.
+func useOneProcessor() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(1)
+	}
 }
 
 // Lent gives a command a tracer that was attached before it and stays attached after
