@@ -32,7 +32,7 @@ func CheckSourceName(name string) error {
 	case !sourceName.MatchString(name):
 		return fmt.Errorf("%w: %.80q cannot name a module: use letters, digits, - and _", ErrBadTarget, name)
 	case base == "vmlinux":
-		return fmt.Errorf("%w: vmlinux is the kernel itself to kbuild, and no module", ErrBadTarget)
+		return fmt.Errorf("%w: vmlinux is the kernel itself to kbuild, not a module", ErrBadTarget)
 	case len(base) > kmod.MaxName:
 		return fmt.Errorf("%w: %.80q is too long for a module's name: %d characters are allowed", ErrBadTarget, name, kmod.MaxName)
 	}

@@ -22,8 +22,8 @@ var (
 	ErrSignature = errors.New("the signature is not of this content")
 	// ErrSignatureUnsupported: the signature is of a kind that modules cannot have.
 	ErrSignatureUnsupported = errors.New("the signature is of a kind that the kernel does not check")
-	// ErrSignatureForm: the signature is made in a form that the kernel takes for no module.
-	ErrSignatureForm = errors.New("the signature has signed attributes, which the kernel takes for no module")
+	// ErrSignatureForm: the signature is made in a form that the kernel does not accept for modules.
+	ErrSignatureForm = errors.New("the signature has signed attributes, which the kernel does not accept for modules")
 	// ErrSignatureDamaged: something is appended as a signature and cannot be read as one.
 	ErrSignatureDamaged = errors.New("the signature is damaged")
 )

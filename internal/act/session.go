@@ -57,7 +57,7 @@ func Hint(r *proof.Result) string {
 	case r.Cause == nil:
 		return ""
 	case r.Cause.Code == cause.AlreadyLoaded:
-		return "take it out first: kmodtrace unload " + cells.Short(r.Cause.Names["module"])
+		return "unload it first: kmodtrace unload " + cells.Short(r.Cause.Names["module"])
 	case r.Cause.Code == cause.HeldByModules, r.Cause.Code == cause.HeldByReferences:
 		return "--wait asks again until its last user is gone"
 	}
