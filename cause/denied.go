@@ -68,7 +68,7 @@ func lookLSM(s *scene) {
 			return
 		}
 	}
-	g := guard{asked: []string{"selinux", "loadpin", "ima", "bpf", "ipe"}, record: loadRecord}
+	g := guard{asked: askedAt[tracer.ReadFile], record: loadRecord} // all of them
 	if d := s.action.Denial; d != nil {
 		g.where, g.asked = "at "+d.Door.String(), askedAt[d.Door]
 	}

@@ -21,7 +21,7 @@ var (
 	layoutText     = lazyregexp.New(`(?:^|\s)(?P<module>[^:\s]+): disagrees about version of symbol module_layout`)
 	structSizeText = lazyregexp.New(`section size must match the kernel's built struct module size`)
 	unknownSymbol  = lazyregexp.New(`Unknown symbol (?P<symbol>\S+) \(err -2\)`)
-	// Kernels before 5.15 do not name the symbol.
+	// 5.10 does not name the symbol, 6.1 does.
 	bothText       = lazyregexp.New(`module using GPL-only symbols uses symbols? (?:(?P<symbol>\S+) )?from proprietary module (?P<owner>[^.\s]+)`)
 	inheritText    = lazyregexp.New(`uses symbols? (?:(?P<symbol>\S+) )?from proprietary module (?P<owner>[^,\s]+), inheriting taint`)
 	versionText    = lazyregexp.New(`disagrees about version of symbol (?P<symbol>\S+)`)

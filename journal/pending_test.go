@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestPending: what had not ended is shown until its end is there, is no gap, and says nothing of which
-// modules are loaded; both stay in the chain.
+// TestPending: a record of an action that had not ended is shown until the journal has the end. It is not a
+// gap, and does not change which modules count as loaded. Both records stay in the chain.
 func TestPending(t *testing.T) {
 	j := make1(t)
 	before := func(r Record) Record {

@@ -14,8 +14,8 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/lazyregexp"
 )
 
-// maxEntries bounds what is taken for a module's directory: whoever names their home by
-// mistake should get an error.
+// maxEntries bounds the entries of a module's directory: a user who names the home directory by
+// mistake gets an error.
 const maxEntries = 20_000
 
 // update makes the mirror show the sources as they are now.

@@ -1,6 +1,8 @@
 package kernel
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -70,5 +72,29 @@ func TestReadTail(t *testing.T) {
 	}
 	if err := readTail(dir, func(line string) { t.Errorf("a directory has a line %q", line) }); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestDenialsAwaited: a record that the kernel writes a moment after the refusal is found.
+func TestDenialsAwaited(t *testing.T) {
+	k := running(files{"var/log/audit/audit.log": "\n"}).open(t)
+	now := time.Now()
+	late := make(chan error, 1)
+	go func() {
+		time.Sleep(60 * time.Millisecond)
+		line := fmt.Sprintf("type=AVC msg=audit(%d.%03d:1): apparmor=\"DENIED\" operation=\"capable\" pid=77\n", now.Unix(), now.UnixMilli()%1000)
+		late <- os.WriteFile(filepath.Join(k.root, "var/log/audit/audit.log"), []byte(line), 0o600)
+	}()
+	found, err := k.Denials(t.Context(), 77, 77, now.Add(-time.Second), now)
+	if writeErr := <-late; writeErr != nil {
+		t.Fatal(writeErr)
+	}
+	if len(found) != 1 || found[0].LSM != "apparmor" {
+		t.Errorf("%+v, %v", found, err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if found, _ := k.Denials(ended, 78, 78, now.Add(-time.Second), time.Now()); len(found) != 0 {
+		t.Errorf("another process: %+v", found)
 	}
 }

@@ -9,8 +9,8 @@ import (
 // headline is how the first line of a report begins.
 type headline struct {
 	kind Kind
-	// begins are the texts with one of which such a line begins, and has one that it has anywhere: most lines
-	// are told apart by these, without the expression.
+	// Such a line begins with one of the texts in begins, and contains has. That excludes most lines without
+	// the expression.
 	begins []string
 	has    string
 	text   *lazyregexp.Regexp
@@ -48,7 +48,7 @@ var headlines = []headline{
 	lined(Oops, true, `^(?:Oops(?: - .*)?: |Internal error: |Unable to handle kernel |general protection fault|invalid opcode: |(?:PANIC: )?double fault|divide error: |stack segment: |int3: |traps: PANIC|Kernel stack overflow|kernel stack overflow|Insufficient stack space to handle exception|kernel tried to execute |Unhandled fault|Bad mode in )`, `Oops`, `Internal error: `, `Unable to handle kernel `, `general protection fault`, `invalid opcode: `, `PANIC: double fault`, `double fault`, `divide error: `, `stack segment: `, `int3: `, `traps: PANIC`, `Kernel stack overflow`, `kernel stack overflow`, `Insufficient stack space to handle exception`, `kernel tried to execute `, `Unhandled fault`, `Bad mode in `),
 	holding(" invoked oom-killer: ", OutOfMemory, true, `^(?P<comm>.{1,16}) invoked oom-killer: `),
 	lined(OutOfMemory, true, `^Out of memory(?:: Killed process| and no killable processes)`),
-	holding(" allocation fail", NoAllocation, false, `^(?P<comm>.{1,16}): (?:page allocation failure: order:\d|vmalloc: allocation failure)`),
+	holding(" allocation failure", NoAllocation, false, `^(?P<comm>.{1,16}): (?:page allocation failure: order:\d|vmalloc: allocation failure)`),
 	holding(": vmalloc error: ", NoAllocation, false, `^(?P<comm>.{1,16}): vmalloc error: size \d`),
 	// What is followed by a backtrace, and by no end.
 	lined(Warning, false, `^(?:refcount_t: |list_(?:add|del) corruption|sysfs: cannot create duplicate |remove_proc_entry: |proc_dir_entry .* already registered|debugfs: .* already present|kobject: .* does not have a release|(?:Object|slab) .*corrupt)`, `refcount_t: `, `list_`, `sysfs: cannot`, `remove_proc_entry: `, `proc_dir_entry `, `debugfs: `, `kobject: `, `Object `, `slab `),

@@ -140,7 +140,7 @@ func lastingIn(t *testing.T, s *served, kind journal.Kind, final bool) (modules 
 	return modules
 }
 
-// checkLasting compares with what watch said: each is told once before its end, and once after it.
+// checkLasting compares with what watch said: each action is reported once before its end, and once after it.
 func (w *world) checkLasting(t *testing.T, want []lasting) {
 	t.Helper()
 	var before, after []record.Record

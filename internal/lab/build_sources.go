@@ -20,8 +20,8 @@ import (
 // in which they are built.
 type sources map[string][]byte
 
-// maxSources bounds what is taken for a module's directory: whoever names their
-// home by mistake should get an error, not a copy.
+// maxSources bounds the files of a module's directory, in bytes: a user who names the home directory
+// by mistake gets an error, not a copy.
 const maxSources = 64 << 20
 
 // readSources reads what the user named: one directory with a Makefile or Kbuild of

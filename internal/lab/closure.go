@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// closure is a directory with packages and all that they depend on, for the host's own
-// architecture: a root directory for chroot, of which nothing is installed in the host.
+// closure is a directory with packages of the host's architecture, and with all that they depend on: a
+// root directory for chroot, of which nothing is installed in the host.
 // It needs no privilege: the packages are unpacked, and their scripts do not run.
 type closure struct {
 	kind   string // of the cache's directories, the one that it is in

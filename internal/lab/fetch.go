@@ -163,8 +163,8 @@ func fetchedOnce(ctx context.Context, cache, dir string, progress io.Writer, fet
 }
 
 // isStale tells a download that failed because the mirror has moved on since the
-// index was read, which a fresher index fixes, from one that failed for want of
-// a network, which apt has tried often enough.
+// index was read, which a fresher index fixes, from one that failed because there is no
+// network, which apt has tried often enough.
 func isStale(err error) bool {
 	var download *downloadError
 	if !errors.As(err, &download) {

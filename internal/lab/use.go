@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A directory of the cache has two locks beside it: DIR.lock is held by whoever makes it, and
-// DIR.use is shared by all who read it. Whoever removes the directory holds both. DIR.use
-// also says by its time when the directory was last used.
+// A directory of the cache has two locks beside it: the process that makes it holds DIR.lock, and
+// all that read it share DIR.use. The process that removes the directory holds both. DIR.use also
+// says by its time when the directory was last used.
 const (
 	lockSuffix = ".lock"
 	useSuffix  = ".use"
