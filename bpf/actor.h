@@ -156,7 +156,7 @@ __noinline int tell_process(__u64 task, __u32 limited)
 		e->h.flags = read_file_facts(&e->exe, exe);
 	if (limited)
 		e->h.flags |= FLAG_LIMITED;
-	bpf_ringbuf_submit(e, 0);
+	submit(e, true);
 	return 1;
 }
 
@@ -221,7 +221,7 @@ __noinline int send_ancestor(__u64 task, __u64 of, __u32 index, __u32 line)
 	e->index = index;
 	e->unused = 0;
 	e->process = p;
-	bpf_ringbuf_submit(e, 0);
+	submit(e, true);
 	tell_once(&p, task, limited);
 	return 0;
 }
@@ -240,7 +240,7 @@ static __always_inline int send_arguments(struct attempt *a, __u64 of, struct ta
 	bpf_probe_read_kernel(&e->capabilities, sizeof(e->capabilities),
 			      &BPF_CORE_READ(task, cred)->cap_effective);
 	read_arguments(e, start, length, room);
-	bpf_ringbuf_submit(e, 0);
+	submit(e, true);
 	return 0;
 }
 

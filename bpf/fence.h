@@ -15,6 +15,6 @@ SEC("raw_tracepoint/fence") int put_fence(struct bpf_raw_tracepoint_args *ctx)
 		return ENOSPC;
 	stamp(h, KIND_FENCE, 0);
 	h->attempt = ctx->args[0];
-	bpf_ringbuf_submit(h, 0);
+	submit_and_wake(h);
 	return 0;
 }

@@ -110,7 +110,7 @@ static __always_inline int send_file(struct attempt *a, struct file *file, __u16
 		return lose(a, is_limited(a));
 	stamp(&e->h, KIND_FILE, a);
 	e->h.flags = flags | read_file_facts(&e->file, file);
-	bpf_ringbuf_submit(e, 0);
+	submit(e, a);
 	return 0;
 }
 

@@ -126,6 +126,25 @@ static __always_inline void *reserve_bytes(__u64 size, bool limited)
 #define reserve_text(type, text, size, limited) \
 	((type *)reserve_bytes(offsetof(type, text) + (size), limited))
 
+/* Who reads is woken where an attempt or a request begins and where it ends, and not for
+ * what comes between: an action has a dozen events, and to wake the reader costs more than
+ * to read them. It looks by itself while something is under way. The wake is forced, for the
+ * kernel's own rule wakes only whoever has read all that comes before. */
+static __always_inline void submit_and_wake(void *event)
+{
+	bpf_ringbuf_submit(event, BPF_RB_FORCE_WAKEUP);
+}
+
+/* submit leaves an event for the next wake, but where the ring fills up, and where the event is
+ * of nothing that begins and ends: no attempt and no request. */
+static __always_inline void submit(void *event, bool within)
+{
+	bool full = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >
+		    bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 8;
+
+	bpf_ringbuf_submit(event, within && !full ? BPF_RB_NO_WAKEUP : BPF_RB_FORCE_WAKEUP);
+}
+
 /* lose counts an event that found no room. Its attempt is told too, so that the
  * end of it can say what is missing. Callers test the reservation once: older
  * verifiers forget a second time that it is not null. */
@@ -154,6 +173,9 @@ static __always_inline int returned(enum kind kind, int ret, bool limited)
 	stamp(&e->h, kind, a);
 	e->ret = ret;
 	e->call = e->lost = e->symbols = e->unused = 0;
-	bpf_ringbuf_submit(e, 0);
+	if (kind == KIND_REQUEST_RETURN)
+		submit_and_wake(e);
+	else
+		submit(e, a);
 	return 0;
 }

@@ -195,14 +195,27 @@ func (t *Tracer) Coverage() Coverage { return t.coverage }
 // yet: see [Options].
 func (t *Tracer) Backlog() int { return t.records.Backlog() }
 
-// Events yields the events in the order in which the kernel reserved them. When
-// ctx is done, those that are queued are delivered first; then it ends, without
+// Events yields the events in the order in which the kernel reserved them. Those between the
+// beginning of an action and its end may come 50 ms late, and up to a second where the action has
+// been silent for that long. When ctx is done, those that are queued are delivered first; then it ends, without
 // an error. An error that is yielded ends it too.
 func (t *Tracer) Events(ctx context.Context) iter.Seq2[Event, error] {
 	if t.present != nil {
 		t.present.take()
 	}
-	return t.read(ctx, func() time.Time { return time.Time{} })
+	return func(yield func(Event, error) bool) {
+		var g glances
+		for e, err := range t.read(ctx, g.next) {
+			if errors.Is(err, ring.ErrIdle) {
+				g.sawNothing()
+				continue
+			}
+			g.saw(&e)
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
 }
 
 // read yields events, and [ring.ErrIdle] whenever the next deadline passes without

@@ -51,7 +51,7 @@ static __always_inline bool send_callback(struct chain_walk *w)
 	if (e->index == MOST_CALLBACKS - 1 && w->block)
 		e->h.flags |= FLAG_CUT;
 	name_site(e->symbol, e->address + 1); /* %pB looks one byte before */
-	bpf_ringbuf_submit(e, 0);
+	submit(e, a);
 	return false;
 }
 ROUND(send_callback)

@@ -62,7 +62,7 @@ static __always_inline int send_enter(struct attempt *a, enum call call, bool co
 		e->h.flags |= FLAG_UNREADABLE;
 	else if (n == room)
 		e->h.flags |= FLAG_CUT;
-	bpf_ringbuf_submit(e, 0);
+	submit_and_wake(e);
 	return 0;
 }
 
@@ -142,7 +142,7 @@ static __always_inline int send_end(struct attempt *a, enum kind kind, enum call
 	e->lost = a ? a->lost : 0;
 	e->symbols = a ? a->symbols : 0;
 	e->unused = 0;
-	bpf_ringbuf_submit(e, 0);
+	submit_and_wake(e);
 	return 0;
 }
 

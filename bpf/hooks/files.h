@@ -19,7 +19,7 @@ static __always_inline int stage_begins(struct attempt *a, enum stage stage)
 	stamp(&e->h, KIND_STAGE, a);
 	e->stage = stage;
 	e->symbols = a->symbols;
-	bpf_ringbuf_submit(e, 0);
+	submit(e, a);
 	return 0;
 }
 
@@ -76,7 +76,7 @@ static __always_inline int security_said(enum door door, int ret)
 	stamp(&e->h, KIND_DENIED, a);
 	e->ret = ret;
 	e->door = door;
-	bpf_ringbuf_submit(e, 0);
+	submit(e, a);
 	return 0;
 }
 

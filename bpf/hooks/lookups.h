@@ -70,7 +70,7 @@ static __always_inline int send_lookup(struct attempt *a, struct module *mod)
 		if (a->call == CALL_DELETE_MODULE)
 			read_use(e, mod);
 	}
-	bpf_ringbuf_submit(e, 0);
+	submit(e, a);
 	return 0;
 }
 

@@ -67,7 +67,7 @@ static __always_inline int send_module(enum kind kind, struct module *mod)
 				  BPF_CORE_READ(mod, srcversion));
 	read_layout(e, mod);
 	read_signature(e, mod);
-	bpf_ringbuf_submit(e, 0);
+	submit(e, a);
 	return 0;
 }
 

@@ -80,7 +80,7 @@ static __always_inline bool send_request(struct request *r, void *name, __u64 si
 	 * called is that one's trampoline. Ours was read before. */
 	e->site = r ? r->site : site;
 	name_site(e->symbol, e->site);
-	bpf_ringbuf_submit(e, 0);
+	submit_and_wake(e);
 	return true;
 }
 
@@ -201,7 +201,7 @@ static __always_inline bool send_format(struct request *r, int ret)
 		e->text[i][0] = 0;
 		bpf_probe_read_kernel_str(e->text[i], sizeof(e->text[i]), (void *)r->arg[i]);
 	}
-	bpf_ringbuf_submit(e, 0);
+	submit_and_wake(e);
 	r->due = 1;
 	return true;
 }

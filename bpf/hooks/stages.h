@@ -21,7 +21,7 @@ static __always_inline int send_image(struct attempt *a, struct load_info *info)
 	bpf_probe_read_kernel(e->head, sizeof(e->head), bytes);
 	if (e->size >= TAIL_LEN)
 		bpf_probe_read_kernel(e->tail, sizeof(e->tail), bytes + e->size - TAIL_LEN);
-	bpf_ringbuf_submit(e, 0);
+	submit(e, a);
 	return 0;
 }
 
@@ -74,7 +74,7 @@ static __always_inline int send_params(struct attempt *a, void *name, void *text
 	bpf_probe_read_kernel_str(e->name, sizeof(e->name), name);
 	if (bpf_probe_read_kernel_str(e->text, room, text) == room)
 		e->h.flags |= FLAG_CUT;
-	bpf_ringbuf_submit(e, 0);
+	submit(e, a);
 	return 0;
 }
 

@@ -13,17 +13,16 @@ const batchSize = 64 << 10
 // them any more. What is in the ring then is moved too.
 func (r *Reader) drain(ctx context.Context) error {
 	defer r.backlog.end()
-	var b batch
 	for ctx.Err() == nil && r.backlog.wanted() {
 		if err := r.ring.await(); err != nil {
 			return unlessClosed(err)
 		}
-		if _, err := r.move(&b); err != nil {
+		if _, err := r.move(); err != nil {
 			return unlessClosed(err)
 		}
 	}
 	for moved := 0; moved < int(r.ring.size); {
-		n, err := r.move(&b)
+		n, err := r.move()
 		if err != nil || n == 0 {
 			return unlessClosed(err)
 		}
@@ -39,8 +38,12 @@ func unlessClosed(err error) error {
 	return err
 }
 
-// move moves a batch of what is there, and gives its size.
-func (r *Reader) move(b *batch) (moved int, err error) {
+// move moves a batch of what is there, and gives its size. The drain calls it, and whoever takes
+// when there is nothing to take: then it does not wait for room.
+func (r *Reader) move() (moved int, err error) {
+	r.moving.Lock()
+	defer r.moving.Unlock()
+	b := &r.batch
 	b.reset()
 	err = r.ring.take(b)
 	r.backlog.add(b)

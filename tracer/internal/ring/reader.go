@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +23,9 @@ type Reader struct {
 	backlog *backlog
 	reading *reading
 	moved   atomic.Uint64 // the position in the ring before which all is in the backlog, or taken
+
+	moving sync.Mutex // whoever moves records into the backlog has it, for their order
+	batch  batch
 }
 
 // Open reads the ring events. The kernel side learns from the map reading, which has one
@@ -72,6 +76,10 @@ func (r *Reader) Records(ctx context.Context, deadline func() time.Time) iter.Se
 			record, err := r.backlog.take(deadline)
 			switch {
 			case errors.Is(err, ErrIdle):
+				// Nobody is woken for most records: see bpf/ring.h.
+				if moved, err := r.move(); err == nil && moved > 0 {
+					continue
+				}
 				if !yield(nil, ErrIdle) {
 					return
 				}

@@ -44,9 +44,13 @@ const (
 	recordDiscarded = unix.BPF_RINGBUF_DISCARD_BIT
 )
 
-// gatherFor is how long an empty ring is left alone when something comes: an action has a
-// dozen events, and to be woken for each costs more than to read it.
+// gatherFor is how long an empty ring is left alone when something comes. The kernel side wakes
+// the reader where an action begins and where it ends (bpf/ring.h), and many begin together.
 const gatherFor = 2 * time.Millisecond
+
+// busyFor is how long a record is left alone that is reserved and not complete. That takes the
+// kernel side some microseconds, and it wakes nobody for most records.
+const busyFor = time.Millisecond
 
 func openRing(m *ebpf.Map) (_ *ring, err error) {
 	fd, err := unix.FcntlInt(uintptr(m.FD()), unix.F_DUPFD_CLOEXEC, 0)
@@ -86,12 +90,15 @@ func (r *ring) await() error {
 	tries := 0
 	err := r.conn.Read(func(uintptr) bool {
 		tries++
-		return r.ready()
+		return r.state() != empty
 	})
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = r.file.SetReadDeadline(time.Time{})
 	} else if err == nil && tries > 1 {
 		time.Sleep(gatherFor)
+	}
+	for err == nil && r.state() == busy {
+		time.Sleep(busyFor)
 	}
 	if r.isClosed() {
 		return os.ErrClosed
@@ -102,16 +109,29 @@ func (r *ring) await() error {
 // interrupt ends the await that is under way, or else the next one.
 func (r *ring) interrupt() { _ = r.file.SetReadDeadline(time.Unix(1, 0)) }
 
-// ready tells whether a record can be read. Where it is not, the kernel wakes who polls
-// when it is: that is who has read all that comes before.
-func (r *ring) ready() bool {
+// state says what is behind all that was read.
+type state int
+
+const (
+	empty state = iota // nothing
+	busy               // a record that is reserved, and not complete
+	ready              // a record
+)
+
+func (r *ring) state() state {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		return true // for the next call to say so
+		return ready // for the next call to say so
 	}
-	_, ok := r.header(r.position().Load())
-	return ok
+	at := r.position().Load()
+	switch _, complete := r.header(at); {
+	case complete:
+		return ready
+	case at != r.written().Load():
+		return busy
+	}
+	return empty
 }
 
 // take moves records to b, until it has about batchSize bytes. It does not wait.
@@ -148,7 +168,7 @@ func (r *ring) take(b *batch) error {
 // header of the record at a position, if there is one that the kernel has completed. The
 // loads are in the order in which the kernel stores: what it says is there is.
 func (r *ring) header(at uint64) (uint32, bool) {
-	if at == (*atomic.Uint64)(unsafe.Pointer(&r.producer[0])).Load() {
+	if at == r.written().Load() {
 		return 0, false
 	}
 	header := (*atomic.Uint32)(unsafe.Pointer(&r.data[r.offset(at)])).Load()
@@ -169,6 +189,9 @@ func (r *ring) offset(at uint64) uint64 { return at & (r.size - 1) }
 // position is how far we have read. The kernel gives that part to new records.
 func (r *ring) position() *atomic.Uint64 { return (*atomic.Uint64)(unsafe.Pointer(&r.consumer[0])) }
 
+// written is the position behind all records, also those that are not complete.
+func (r *ring) written() *atomic.Uint64 { return (*atomic.Uint64)(unsafe.Pointer(&r.producer[0])) }
+
 // reserved is the position behind all records, also those that are not complete.
 func (r *ring) reserved() (uint64, error) {
 	r.mu.Lock()
@@ -176,7 +199,7 @@ func (r *ring) reserved() (uint64, error) {
 	if r.closed {
 		return 0, os.ErrClosed
 	}
-	return (*atomic.Uint64)(unsafe.Pointer(&r.producer[0])).Load(), nil
+	return r.written().Load(), nil
 }
 
 // close makes all other methods err, also those that are under way.

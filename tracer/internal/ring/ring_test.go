@@ -6,9 +6,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
-	"sync/atomic"
 	"testing"
-	"unsafe"
 )
 
 // writtenRing is a ring as the kernel writes it, without the kernel: see
@@ -17,10 +15,6 @@ type writtenRing struct{ *ring }
 
 func newWrittenRing(size int) writtenRing {
 	return writtenRing{&ring{size: uint64(size), consumer: make([]byte, 8), producer: make([]byte, 8), data: make([]byte, size)}}
-}
-
-func (w writtenRing) written() *atomic.Uint64 {
-	return (*atomic.Uint64)(unsafe.Pointer(&w.producer[0]))
 }
 
 // write puts a record behind the last one, and gives where its header is.
@@ -65,8 +59,8 @@ func TestRingTake(t *testing.T) {
 		if !bytes.Equal(got.framed, want.framed) {
 			t.Fatalf("record %d: %d bytes; want %d", i, len(got.framed), len(want.framed))
 		}
-		if w.room() != w.size || w.ready() {
-			t.Fatalf("record %d: %d bytes are room, ready: %t", i, w.room(), w.ready())
+		if w.room() != w.size || w.state() != empty {
+			t.Fatalf("record %d: %d bytes are room, state %d", i, w.room(), w.state())
 		}
 	}
 	if wrapped < 10 {
@@ -80,7 +74,7 @@ func TestRingBusy(t *testing.T) {
 	var first, others batch
 	w.write([]byte("first"), 0)
 	first.add(w.written().Load(), []byte("first"), nil)
-	busy := w.write([]byte("second"), recordBusy)
+	second := w.write([]byte("second"), recordBusy)
 	others.add(w.written().Load(), []byte("second"), nil)
 	w.write([]byte("third"), 0)
 	others.add(w.written().Load(), []byte("third"), nil)
@@ -88,12 +82,12 @@ func TestRingBusy(t *testing.T) {
 	if err := w.take(&got); err != nil || !bytes.Equal(got.framed, first.framed) {
 		t.Fatalf("%q, %v", got.framed, err)
 	}
-	if w.ready() {
-		t.Error("ready for a record that is not complete")
+	if s := w.state(); s != busy {
+		t.Errorf("state %d for a record that is not complete", s)
 	}
-	binary.NativeEndian.PutUint32(w.data[busy:], uint32(len("second")))
-	if !w.ready() {
-		t.Error("not ready for one that is")
+	binary.NativeEndian.PutUint32(w.data[second:], uint32(len("second")))
+	if s := w.state(); s != ready {
+		t.Errorf("state %d for one that is", s)
 	}
 	got.reset()
 	if err := w.take(&got); err != nil || !bytes.Equal(got.framed, others.framed) {
@@ -112,7 +106,7 @@ func TestRingBatch(t *testing.T) {
 	if err := w.take(&got); err != nil || len(got.framed) < batchSize || len(got.framed) > batchSize+len(record)+frameSize {
 		t.Errorf("%d bytes, %v", len(got.framed), err)
 	}
-	if !w.ready() {
+	if w.state() != ready {
 		t.Error("nothing is left")
 	}
 }
