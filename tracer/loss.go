@@ -2,7 +2,9 @@ package tracer
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
+	"sync"
 )
 
 // Loss counts what a [Tracer] could not tell. All zero means that every event of
@@ -59,13 +61,20 @@ func (t *Tracer) readLoss() (Loss, error) {
 			return l, err
 		}
 	}
+	inexact := make(map[string]bool)
 	for _, m := range t.hooks.Misses() {
-		if !m.BackedUp && !faultsCount(m.Target) {
+		switch {
+		case faultsCount(m.Target):
+			inexact[m.Target] = true
+		case !m.BackedUp:
 			l.miss(m.Target, m.Count+absent[m.Program]-t.absent[m.Program])
 		}
 		if m.Removed > 0 {
 			l.miss(m.Target+" that somebody removed", m.Removed)
 		}
+	}
+	for target := range inexact {
+		l.miss(target, t.ends.of(target))
 	}
 	return l, nil
 }
@@ -73,14 +82,53 @@ func (t *Tracer) readLoss() (Loss, error) {
 // faultsCount tells whether the kernel counts something else than misses for a function. Before 5.14 it
 // counts each page fault in a probe's handler as a miss (kprobe_fault_handler; gone with commit
 // ec6aba3d2be1), and the programs of system calls read the caller's memory, which anybody may leave away.
-// Nothing is missed by that: a probe is skipped inside the handler of another one, where no system call
-// begins.
+// There the ends that were missed are counted instead: no beginning is, for a probe is skipped only inside
+// the handler of another one, where no system call begins.
 func faultsCount(target string) bool {
 	if !strings.HasPrefix(target, "__") || !strings.Contains(target, "_sys_") {
 		return false
 	}
 	v, err := runningVersion()
 	return err == nil && v.less(version{5, 14})
+}
+
+// missedEnds counts the system calls whose return was not seen, by the kernel's function for it without
+// the architecture's prefix.
+type missedEnds struct {
+	mu    sync.Mutex
+	count map[string]uint64
+}
+
+// function names what the kernel calls a system call's function, apart from x64 and the like: the 32-bit
+// table of x86 has functions of its own.
+func (c *Enter) function() string {
+	if c.Compat && runtime.GOARCH == "amd64" {
+		return "__ia32_sys_" + c.Call.String()
+	}
+	return c.Call.String()
+}
+
+func (m *missedEnds) add(a *Action) {
+	if !a.EndLost || a.Call == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.count == nil {
+		m.count = make(map[string]uint64)
+	}
+	m.count[a.Call.function()]++
+}
+
+// of counts those of a function of the kernel.
+func (m *missedEnds) of(target string) uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if strings.HasPrefix(target, "__ia32_") {
+		return m.count[target]
+	}
+	_, call, _ := strings.Cut(target, "_sys_")
+	return m.count[call]
 }
 
 // losses sums the counters of all processors.

@@ -69,6 +69,7 @@ type Tracer struct {
 	fences   fences
 	present  *presentModules // nil where the kernel names who asks for a module
 	dropped  atomic.Uint64
+	ends     missedEnds
 
 	absences uint64            // their sum
 	absent   map[string]uint64 // by the program's name: see [Tracer.readAbsent]
@@ -269,6 +270,7 @@ func (t *Tracer) actions(ctx context.Context, after time.Duration) iter.Seq2[Act
 		give := func(actions []Action) bool {
 			t.dropped.Store(c.Dropped())
 			for _, a := range actions {
+				t.ends.add(&a)
 				if !yield(enricher.Enrich(a), nil) {
 					return false
 				}
