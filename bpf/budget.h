@@ -26,10 +26,6 @@ enum budget {
 #define MOST_UNREAD 8 /* a power of two */
 #define UNREAD_FOR  (SECOND / 2)
 
-/* Before this position in the ring the reader has taken all. It is the reader who writes
- * it, in memory that it has mapped: all ones while nobody reads, for then nobody waits. */
-COUNTERS(reading, 1, __u64);
-
 /* A bucket of tokens, by the moment at which it is full. */
 struct bucket {
 	__u64 full;
@@ -95,12 +91,11 @@ static __always_inline bool keep_pace(struct shared_budget *b, __u64 now)
 {
 	__u64 next = b->next;
 	struct told_at *oldest = &b->last[next & (MOST_UNREAD - 1)];
-	__u32 zero = 0;
-	__u64 *through = bpf_map_lookup_elem(&reading, &zero);
+	struct reader *r = current_reader();
 
-	if (!through)
+	if (!r)
 		return false;
-	if (*through < oldest->position && now > oldest->time + UNREAD_FOR)
+	if (r->through < oldest->position && now > oldest->time + UNREAD_FOR)
 		return false;
 	oldest->time = now;
 	oldest->position = bpf_ringbuf_query(&events, BPF_RB_PROD_POS);

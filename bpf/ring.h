@@ -126,13 +126,40 @@ static __always_inline void *reserve_bytes(__u64 size, bool limited)
 #define reserve_text(type, text, size, limited) \
 	((type *)reserve_bytes(offsetof(type, text) + (size), limited))
 
-/* Who reads is woken where an attempt or a request begins and where it ends, and not for
- * what comes between: an action has a dozen events, and to wake the reader costs more than
- * to read them. It looks by itself while something is under way. The wake is forced, for the
- * kernel's own rule wakes only whoever has read all that comes before. */
+/* Where the reader is, in memory that it has mapped. */
+struct reader {
+	__u64 through; /* it has taken all before this position in the ring; all ones while nobody reads */
+	__u64 waits;   /* it has found the ring empty, and sleeps until it is woken */
+};
+
+COUNTERS(reading, 1, struct reader);
+
+static __always_inline struct reader *current_reader(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&reading, &zero);
+}
+
+/* wake gives the flag for an event that is reserved and not yet submitted: the reader is woken if
+ * it sleeps, and once. The kernel's own rule would wake only a reader that has read all that
+ * comes before. Whoever sets waits looks at the ring after that, and finds what is reserved. */
+static __always_inline __u64 wake(void)
+{
+	struct reader *r = current_reader();
+
+	if (!r || !r->waits)
+		return BPF_RB_NO_WAKEUP;
+	r->waits = 0;
+	return BPF_RB_FORCE_WAKEUP;
+}
+
+/* The reader is woken where an attempt or a request begins and where it ends, and not for what
+ * comes between: an action has a dozen events, and to wake the reader costs more than to read
+ * them. It looks by itself while something is under way. */
 static __always_inline void submit_and_wake(void *event)
 {
-	bpf_ringbuf_submit(event, BPF_RB_FORCE_WAKEUP);
+	bpf_ringbuf_submit(event, wake());
 }
 
 /* submit leaves an event for the next wake, but where the ring fills up, and where the event is
@@ -142,7 +169,7 @@ static __always_inline void submit(void *event, bool within)
 	bool full = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >
 		    bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 8;
 
-	bpf_ringbuf_submit(event, within && !full ? BPF_RB_NO_WAKEUP : BPF_RB_FORCE_WAKEUP);
+	bpf_ringbuf_submit(event, within && !full ? BPF_RB_NO_WAKEUP : wake());
 }
 
 /* lose counts an event that found no room. Its attempt is told too, so that the

@@ -1,7 +1,9 @@
 package oops
 
 import (
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/kmodtrace/kmodtrace/internal/lazyregexp"
 )
@@ -72,6 +74,20 @@ func lined(kind Kind, whole bool, text string, begins ...string) headline {
 func holding(has string, kind Kind, whole bool, text string) headline {
 	return headline{kind: kind, begins: []string{""}, has: has, text: lazyregexp.New(text), whole: whole}
 }
+
+// headlinesBy gives the headlines that a line with this first byte may have, in their order.
+var headlinesBy = sync.OnceValue(func() *[256][]*headline {
+	var by [256][]*headline
+	for i := range headlines {
+		h := &headlines[i]
+		for first := range by {
+			if slices.ContainsFunc(h.begins, func(text string) bool { return text == "" || text[0] == byte(first) }) {
+				by[first] = append(by[first], h)
+			}
+		}
+	}
+	return &by
+})
 
 // maybe tells whether the line can match the expression.
 func (h *headline) maybe(line string) bool {

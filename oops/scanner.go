@@ -189,8 +189,10 @@ func taskOf(line string) []string {
 }
 
 func headOf(line string) (*headline, []string) {
-	for i := range headlines {
-		h := &headlines[i]
+	if line == "" {
+		return nil, nil
+	}
+	for _, h := range headlinesBy()[line[0]] {
 		if !h.maybe(line) {
 			continue
 		}

@@ -316,6 +316,12 @@ type bpfProcessEvent struct {
 	Cgroup       [768]uint8
 }
 
+type bpfReader struct {
+	_       structs.HostLayout
+	Through uint64
+	Waits   uint64
+}
+
 type bpfRequest struct {
 	_       structs.HostLayout
 	Id      uint64

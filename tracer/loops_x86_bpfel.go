@@ -74,6 +74,12 @@ type loopsLoss struct {
 	Absent    uint64
 }
 
+type loopsReader struct {
+	_       structs.HostLayout
+	Through uint64
+	Waits   uint64
+}
+
 type loopsRequest struct {
 	_       structs.HostLayout
 	Id      uint64

@@ -1,7 +1,7 @@
 package cells
 
 import (
-	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -100,7 +100,7 @@ var invisible = &unicode.RangeTable{
 // that JSON forbids. That is all within strings, so that it decodes to the same; lines and
 // their indentation stay.
 func EscapeJSON(text []byte) []byte {
-	if plainASCII(bytes.ReplaceAll(text, []byte("\n"), nil)) {
+	if !slices.ContainsFunc(text, func(c byte) bool { return (c < ' ' || c > '~') && c != '\n' }) {
 		return text
 	}
 	out := make([]byte, 0, len(text)+16)

@@ -6,27 +6,52 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"sync"
 )
 
 // Version is the version of the schemas in docs/schema, which each object has as its field
 // schema. Objects of earlier releases have no such field: their version is 0.
 const Version = 1
 
-var (
-	field = fmt.Appendf(nil, `"schema":%d`, Version)
-	begin = fmt.Appendf(nil, "{%s", field)
-)
+// begin is how each object begins.
+var begin = fmt.Appendf(nil, `{"schema":%d`, Version)
 
 // Marshal gives v as one line, without its end. An object, or each object of a list, gets the
 // field schema.
-func Marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(v); err != nil {
-		return nil, fmt.Errorf("encode JSON: %w", err)
+func Marshal(v any) ([]byte, error) { return Append(nil, v) }
+
+// Append adds to a text what [Marshal] gives. After an error the text is as it was.
+func Append(to []byte, v any) ([]byte, error) {
+	e := encoders.Get().(*encoder)
+	defer e.putBack()
+	if err := e.json.Encode(v); err != nil {
+		return to, fmt.Errorf("encode JSON: %w", err)
 	}
-	return stamp(bytes.TrimSuffix(b.Bytes(), []byte("\n")))
+	return stamp(to, bytes.TrimSuffix(e.text.Bytes(), []byte("\n")))
+}
+
+// encoder is kept with its memory: a watch encodes some kilobytes for each action.
+type encoder struct {
+	text bytes.Buffer
+	json *json.Encoder
+}
+
+var encoders = sync.Pool{New: func() any {
+	e := new(encoder)
+	e.json = json.NewEncoder(&e.text)
+	e.json.SetEscapeHTML(false)
+	return e
+}}
+
+// mostKept is the size of a text, in bytes, whose memory is kept.
+const mostKept = 64 << 10
+
+func (e *encoder) putBack() {
+	if e.text.Cap() <= mostKept {
+		e.text.Reset()
+		encoders.Put(e)
+	}
 }
 
 // MarshalIndent is Marshal for people: a line for each value, indented.
@@ -48,38 +73,33 @@ type Object struct{ Value any }
 // MarshalJSON gives what [Marshal] gives.
 func (o Object) MarshalJSON() ([]byte, error) { return Marshal(o.Value) }
 
-func stamp(text []byte) ([]byte, error) {
+func stamp(to, text []byte) ([]byte, error) {
 	switch {
 	case len(text) == 0:
 	case text[0] == '{':
-		stamped := append(make([]byte, 0, len(text)+len(field)+1), begin...)
+		to = append(slices.Grow(to, len(begin)+len(text)), begin...)
 		if len(text) > len("{}") {
-			stamped = append(stamped, ',')
+			to = append(to, ',')
 		}
-		return append(stamped, text[1:]...), nil
+		return append(to, text[1:]...), nil
 	case text[0] == '[':
 		var items []json.RawMessage
 		if err := json.Unmarshal(text, &items); err != nil {
-			return nil, err
+			return to, err
 		}
+		stamped := append(to, '[')
 		for i, item := range items {
+			if i > 0 {
+				stamped = append(stamped, ',')
+			}
 			var err error
-			if items[i], err = stamp(item); err != nil {
-				return nil, err
+			if stamped, err = stamp(stamped, item); err != nil {
+				return to, err
 			}
 		}
-		text = append([]byte{'['}, bytes.Join(raw(items), []byte{','})...)
-		return append(text, ']'), nil
+		return append(stamped, ']'), nil
 	}
-	return text, nil
-}
-
-func raw(items []json.RawMessage) [][]byte {
-	all := make([][]byte, len(items))
-	for i, item := range items {
-		all[i] = item
-	}
-	return all
+	return append(to, text...), nil
 }
 
 // Unmarshal reads an object of this release, or of an earlier one, into v.

@@ -17,6 +17,12 @@ const batchBytes = 32 << 10
 // Add adds a record, which is written later.
 func (b *Batch) Add(record string) { b.text = append(b.text, record...) }
 
+// AddJSON adds a value as [JSONLine] gives it.
+func (b *Batch) AddJSON(v any) (err error) {
+	b.text, err = appendJSONLine(b.text, v)
+	return err
+}
+
 // Pass writes what was added, unless more is to come at once.
 func (b *Batch) Pass(more bool) error {
 	if more && len(b.text) < batchBytes {

@@ -10,12 +10,15 @@ import (
 // JSONLine gives v as one line, with the version of its schema. What would steer a terminal is
 // escaped also beyond the control characters that JSON forbids: a file's name may hold C1
 // controls or marks that turn the direction of text.
-func JSONLine(v any) ([]byte, error) {
-	line, err := jsonline.Marshal(v)
+func JSONLine(v any) ([]byte, error) { return appendJSONLine(nil, v) }
+
+func appendJSONLine(to []byte, v any) ([]byte, error) {
+	line, err := jsonline.Append(to, v)
 	if err != nil {
-		return nil, err
+		return to, err
 	}
-	return append(cells.EscapeJSON(line), '\n'), nil
+	line = append(line[:len(to)], cells.EscapeJSON(line[len(to):])...)
+	return append(line, '\n'), nil
 }
 
 // PrintJSONLine prints a value as [JSONLine] gives it.

@@ -210,15 +210,10 @@ func (w *watcher) show(record any, text func() string) error {
 
 // add is show of what does not count.
 func (w *watcher) add(record any, text func() string) error {
-	if !w.JSON {
-		w.out.Add(text())
-		return nil
+	if w.JSON {
+		return w.out.AddJSON(record)
 	}
-	line, err := term.JSONLine(record)
-	if err != nil {
-		return err
-	}
-	w.out.Add(string(line))
+	w.out.Add(text())
 	return nil
 }
 

@@ -34,18 +34,18 @@ type Reader struct {
 func Open(events, reading *ebpf.Map, limit int) (*Reader, error) {
 	r := &Reader{backlog: newBacklog(limit)}
 	var err error
-	if r.ring, err = openRing(events); err != nil {
-		return nil, fmt.Errorf("open ring: %w", err)
-	}
 	if r.reading, err = openReading(reading); err != nil {
-		return nil, errors.Join(fmt.Errorf("share the reader's position: %w", err), r.ring.close())
+		return nil, fmt.Errorf("share where the reader is: %w", err)
+	}
+	if r.ring, err = openRing(events, r.reading); err != nil {
+		return nil, errors.Join(fmt.Errorf("open ring: %w", err), r.reading.close())
 	}
 	return r, nil
 }
 
 // Unhurried has the kernel side take the reader for one that is in no hurry, from now on:
 // it tells whatever its budgets allow.
-func (r *Reader) Unhurried() { r.reading.close() }
+func (r *Reader) Unhurried() { r.reading.hurryNot() }
 
 // ErrIdle is yielded when no record came until the deadline. It ends nothing.
 var ErrIdle = errors.New("no record yet")
@@ -58,10 +58,7 @@ var ErrIdle = errors.New("no record yet")
 func (r *Reader) Records(ctx context.Context, deadline func() time.Time) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		r.backlog.begin()
-		if err := r.reading.begin(); err != nil {
-			yield(nil, err)
-			return
-		}
+		r.reading.begin()
 		drained := make(chan error, 1)
 		go func() { drained <- r.drain(ctx) }()
 		stop := context.AfterFunc(ctx, r.ring.interrupt)
@@ -95,10 +92,7 @@ func (r *Reader) Records(ctx context.Context, deadline func() time.Time) iter.Se
 				yield(nil, fmt.Errorf("read backlog: %w", err))
 				return
 			}
-			if err := r.reading.took(r.backlog.place); err != nil {
-				yield(nil, err)
-				return
-			}
+			r.reading.took(r.backlog.place)
 			if !yield(record, nil) {
 				return
 			}
@@ -121,7 +115,5 @@ func (r *Reader) Taken(position uint64) bool {
 
 // Close ends an iteration that is under way. The maps may be closed then.
 func (r *Reader) Close() error {
-	err := r.ring.close()
-	r.reading.close()
-	return err
+	return errors.Join(r.ring.close(), r.reading.close())
 }

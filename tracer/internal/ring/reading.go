@@ -1,22 +1,32 @@
 package ring
 
 import (
-	"encoding/binary"
 	"fmt"
-	"io"
 	"math"
+	"os"
 	"sync"
+	"sync/atomic"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 )
 
-// reading tells the kernel side how far the reader has come, so that it tells no more of
-// those who may not load than the reader can follow (bpf/budget.h). It is written in memory
-// that both have, for the reason in tracer/counters.go.
+// reading is what the kernel side knows of the reader, in memory that both have (struct reader
+// in bpf/ring.h), for the reason in tracer/counters.go: how far it has come, so that no more is
+// told of those who may not load than it can follow (bpf/budget.h), and whether it has to be woken.
 type reading struct {
-	mu      sync.Mutex
-	memory  io.WriterAt // nil when closed
-	through uint64      // the position in the ring before which all is taken
+	mu        sync.Mutex
+	mapped    []byte
+	shared    *shared // nil when closed
+	unhurried bool
+	taken     uint64 // the position in the ring before which all is taken
+}
+
+// shared is struct reader.
+type shared struct {
+	through atomic.Uint64
+	waits   atomic.Uint64
 }
 
 // nobody is the position that a kernel side takes for that of a reader who is not there, or
@@ -24,52 +34,67 @@ type reading struct {
 const nobody = math.MaxUint64
 
 func openReading(m *ebpf.Map) (*reading, error) {
-	memory, err := m.Memory()
+	mapped, err := unix.Mmap(m.FD(), 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("map it: %w", err)
 	}
-	r := &reading{memory: memory}
-	return r, r.write(nobody)
+	r := &reading{mapped: mapped, shared: (*shared)(unsafe.Pointer(&mapped[0]))}
+	r.store(nobody)
+	return r, nil
+}
+
+// hurryNot has the kernel side tell whatever its budgets allow, however far the reader is.
+func (r *reading) hurryNot() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unhurried = true
 }
 
 // begin says that somebody reads from now on.
-func (r *reading) begin() error {
+func (r *reading) begin() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.write(r.through)
+	r.store(r.taken)
 }
 
 // took says that all before that position is taken.
-func (r *reading) took(through uint64) error {
+func (r *reading) took(through uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.through = through
-	return r.write(through)
+	r.taken = through
+	r.store(through)
 }
 
 // leave says that nobody reads any more.
 func (r *reading) leave() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_ = r.write(nobody) // it was written before
+	r.store(nobody)
 }
 
-// write stores in one access: a copy of eight aligned bytes is one.
-func (r *reading) write(position uint64) error {
-	if r.memory == nil {
-		return nil
+func (r *reading) store(position uint64) {
+	if r.shared != nil && (position == nobody || !r.unhurried) {
+		r.shared.through.Store(position)
 	}
-	var bytes [8]byte
-	binary.NativeEndian.PutUint64(bytes[:], position)
-	if _, err := r.memory.WriteAt(bytes[:], 0); err != nil {
-		return fmt.Errorf("report how far the ring is read: %w", err)
+}
+
+// sleeps asks to be woken for what is reserved in the ring from now on. What was before is there
+// already: the caller has to look again. The store is the order of the two.
+func (r *reading) sleeps() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.shared != nil {
+		r.shared.waits.Store(1)
 	}
-	return nil
 }
 
 // close is called before the map is closed, which takes the memory away.
-func (r *reading) close() {
+func (r *reading) close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.memory = nil
+	if r.shared == nil {
+		return nil
+	}
+	r.shared = nil
+	return unix.Munmap(r.mapped)
 }

@@ -1,38 +1,44 @@
 package ring
 
-import (
-	"encoding/binary"
-	"testing"
-)
-
-// sharedMemory is what the kernel side reads.
-type sharedMemory []byte
-
-func (m sharedMemory) WriteAt(bytes []byte, at int64) (int, error) { return copy(m[at:], bytes), nil }
+import "testing"
 
 // TestReading: the kernel side knows how far the reader is, also when another one goes on
-// there, and that nobody reads.
+// there, that nobody reads, and when it has to wake the reader.
 func TestReading(t *testing.T) {
-	memory := make(sharedMemory, 8)
-	r := &reading{memory: memory}
+	var memory shared
+	r := &reading{shared: &memory}
 	for i, step := range []struct {
-		do   func() error
-		want uint64
+		do    func()
+		want  uint64
+		waits uint64
 	}{
-		{r.begin, 0},
-		{func() error { return r.took(40) }, 40},
-		{func() error { r.leave(); return nil }, nobody},
-		{r.begin, 40},
-		{func() error { return r.took(48) }, 48},
-		{func() error { r.close(); return nil }, 48},
-		{func() error { return r.took(56) }, 48}, // the memory is not there any more
-		{func() error { r.leave(); return nil }, 48},
+		{r.begin, 0, 0},
+		{func() { r.took(40) }, 40, 0},
+		{r.sleeps, 40, 1},
+		{func() { memory.waits.Store(0); r.leave() }, nobody, 0}, // it was woken
+		{r.begin, 40, 0},
+		{func() { r.took(48) }, 48, 0},
+		{func() { r.shared = nil }, 48, 0}, // as close leaves it
+		{func() { r.took(56) }, 48, 0},
+		{r.sleeps, 48, 0},
+		{r.leave, 48, 0},
 	} {
-		if err := step.do(); err != nil {
-			t.Fatal(err)
+		step.do()
+		if got, waits := memory.through.Load(), memory.waits.Load(); got != step.want || waits != step.waits {
+			t.Errorf("step %d: %d, %d, want %d, %d", i, got, waits, step.want, step.waits)
 		}
-		if got := binary.NativeEndian.Uint64(memory); got != step.want {
-			t.Errorf("step %d: %d, want %d", i, got, step.want)
-		}
+	}
+}
+
+// TestReadingUnhurried: a reader in no hurry is never behind.
+func TestReadingUnhurried(t *testing.T) {
+	var memory shared
+	r := &reading{shared: &memory}
+	r.leave()
+	r.hurryNot()
+	r.begin()
+	r.took(40)
+	if got := memory.through.Load(); got != nobody {
+		t.Errorf("it is at %d", got)
 	}
 }

@@ -30,6 +30,8 @@ type ring struct {
 	conn syscall.RawConn
 	size uint64 // of the data, a power of two
 
+	reading *reading
+
 	mu       sync.Mutex // of what is mapped, which close takes away
 	closed   bool
 	consumer []byte // the page with our position, which we write
@@ -52,7 +54,7 @@ const gatherFor = 2 * time.Millisecond
 // kernel side some microseconds, and it wakes nobody for most records.
 const busyFor = time.Millisecond
 
-func openRing(m *ebpf.Map) (_ *ring, err error) {
+func openRing(m *ebpf.Map, reading *reading) (_ *ring, err error) {
 	fd, err := unix.FcntlInt(uintptr(m.FD()), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
@@ -60,7 +62,7 @@ func openRing(m *ebpf.Map) (_ *ring, err error) {
 	if err := unix.SetNonblock(fd, true); err != nil { // else the poller would not have it
 		return nil, errors.Join(err, unix.Close(fd))
 	}
-	r := &ring{file: os.NewFile(uintptr(fd), "ring of events")}
+	r := &ring{file: os.NewFile(uintptr(fd), "ring of events"), reading: reading}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.close())
@@ -90,6 +92,9 @@ func (r *ring) await() error {
 	tries := 0
 	err := r.conn.Read(func(uintptr) bool {
 		tries++
+		if r.state() == empty {
+			r.reading.sleeps()
+		}
 		return r.state() != empty
 	})
 	if errors.Is(err, os.ErrDeadlineExceeded) {

@@ -15,7 +15,7 @@ import (
 // processor for each record, where records come as they do from 300 actions a second.
 func BenchmarkRing(b *testing.B) {
 	b.Run("ours", func(b *testing.B) {
-		r, err := openRing(filledRing(b))
+		r, err := openRing(filledRing(b), &reading{})
 		if err != nil {
 			b.Fatal(err)
 		}
