@@ -52,9 +52,21 @@ type Part struct {
 	Assumed bool
 }
 
+// begins tells whether a report begins with a line, or may.
+func begins(line string) bool {
+	line = trim(line)
+	if isDelimiter(line) || isTrace(line) || taskOf(line) != nil {
+		return true
+	}
+	h, _ := headOf(line)
+	return h != nil
+}
+
+func trim(line string) string { return strings.TrimRight(line[:min(len(line), maxLine)], "\r\n") }
+
 // Line takes the next line, without what [Clean] takes away.
 func (s *Scanner) Line(line string) Part {
-	line = strings.TrimRight(line[:min(len(line), maxLine)], "\r\n")
+	line = trim(line)
 	switch {
 	case isDelimiter(line):
 		return s.delimit(line)

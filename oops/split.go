@@ -1,6 +1,8 @@
 package oops
 
 import (
+	"iter"
+	"slices"
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/internal/lazyregexp"
@@ -23,6 +25,15 @@ type Message struct {
 
 // Split reads the messages of one thread, each of one line or several.
 func Split(messages []string) Parts {
+	if !slices.ContainsFunc(messages, anyBegins) { // as it is of nearly every action
+		parts := Parts{Messages: make([]Message, 0, len(messages))}
+		for i, m := range messages {
+			for text := range linesOf(m) {
+				parts.Messages = append(parts.Messages, Message{i, text})
+			}
+		}
+		return parts
+	}
 	type line struct {
 		Message
 		Part
@@ -30,7 +41,7 @@ func Split(messages []string) Parts {
 	var lines []line
 	var s Scanner
 	for i, m := range messages {
-		for text := range strings.SplitSeq(strings.TrimSuffix(m, "\n"), "\n") {
+		for text := range linesOf(m) {
 			lines = append(lines, line{Message{i, text}, s.Line(text)})
 		}
 	}
@@ -65,6 +76,20 @@ func Split(messages []string) Parts {
 		parts.Reports[at].Lines++
 	}
 	return parts
+}
+
+func linesOf(message string) iter.Seq[string] {
+	return strings.SplitSeq(strings.TrimSuffix(message, "\n"), "\n")
+}
+
+// anyBegins tells whether a report begins in a message, or may.
+func anyBegins(message string) bool {
+	for line := range linesOf(message) {
+		if begins(line) {
+			return true
+		}
+	}
+	return false
 }
 
 var prefix = lazyregexp.New(`^(?:<\d+>)?(?:\[ *\d+\.\d+\])?(\[ *[TC]\d+\])? ?`)

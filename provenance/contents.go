@@ -115,11 +115,14 @@ type digested struct {
 // errMoved: the file did not stay as it was.
 var errMoved = errors.New("it was changed while it was read here")
 
+// readSize is how much of a file is read at a time, in bytes.
+const readSize = 64 << 10
+
 // digest hashes a file, and remembers that it did.
 func (s *search) digest(ctx context.Context, f *os.File, before *unix.Stat_t) (digested, error) {
 	v := versionOf(before)
 	hash := sha256.New()
-	n, err := io.CopyBuffer(hash, bounded{ctx, io.LimitReader(f, v.size+1)}, make([]byte, 1<<18))
+	n, err := io.CopyBuffer(hash, bounded{ctx, io.LimitReader(f, v.size+1)}, make([]byte, min(v.size+1, readSize)))
 	if err != nil {
 		return digested{}, err
 	}

@@ -43,6 +43,7 @@ func by(a *tracer.Action, uid uint32) *tracer.Action {
 // other users, and from other devices, have their hashes all the same.
 func TestHungLookup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(time.Minute) // until no goroutine waits for a job any more
 		root := t.TempDir()
 		write(t, root, "covered/x.ko", elf)
 		write(t, root, "x.ko", elf)
@@ -92,6 +93,7 @@ func TestHungLookup(t *testing.T) {
 // TestReserve: however many users' lookups hang, root's loads have theirs.
 func TestReserve(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(time.Minute) // until no goroutine waits for a job any more
 		root := t.TempDir()
 		write(t, root, "covered/x.ko", elf)
 		write(t, root, "x.ko", elf)
@@ -118,6 +120,7 @@ func TestReserve(t *testing.T) {
 // the machine on the same device are looked at.
 func TestOwnModules(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(time.Minute) // until no goroutine waits for a job any more
 		const path = "/usr/lib/modules/6.12/kernel/x.ko"
 		root := t.TempDir()
 		write(t, root, "covered/x.ko", elf)
@@ -262,6 +265,7 @@ func TestSubject(t *testing.T) {
 // it opened.
 func TestClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(time.Minute) // until no goroutine waits for a job any more
 		root := t.TempDir()
 		write(t, root, "covered/x.ko", elf)
 		release := make(chan struct{})

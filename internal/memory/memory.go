@@ -16,6 +16,7 @@ import (
 // What it does need comes back from the page cache by itself. It costs a garbage
 // collection.
 func Release() {
+	collectAt(100)
 	debug.FreeOSMemory()
 	for _, m := range ownText() {
 		// Where that fails, more is resident than need be.
@@ -23,18 +24,23 @@ func Release() {
 	}
 }
 
-// Frugal is for a process that runs for long beside the work of others. It collects its
-// garbage twice as often as Go programs do, unless GOGC says how often, and has no huge
-// pages, where a machine gives them to all: khugepaged makes 2 MiB of each such part of the
-// address space in which one page is used (max_ptes_none, mm/khugepaged.c), and made of a
-// heap of 6 MiB one of 25 (measured on Linux 6.12). Programs that the process starts have
-// none either.
+// Frugal is for a process that runs for long beside the work of others. It collects its garbage twice
+// as often as Go programs do, unless GOGC says how often, until [Release]: the start takes the most
+// memory. And it has no huge pages, where a machine gives them to all: khugepaged makes 2 MiB of each
+// such part of the address space in which one page is used (max_ptes_none, mm/khugepaged.c), and made
+// of a heap of 6 MiB one of 25 (measured on Linux 6.12). Programs that the process starts have none
+// either.
 func Frugal() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
-	}
+	collectAt(50)
 	// Where that fails, as before Linux 3.15, more is resident than need be.
 	_ = unix.Prctl(unix.PR_SET_THP_DISABLE, 1, 0, 0, 0)
+}
+
+// collectAt sets by how many percent the heap grows until its garbage is collected.
+func collectAt(percent int) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(percent)
+	}
 }
 
 // mapping is a range of addresses.

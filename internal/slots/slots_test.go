@@ -19,6 +19,7 @@ func within(s *Slots, job Job, f func(context.Context) int) (int, error) {
 // TestHung: what never ends takes the slots of its own key, and none of the others.
 func TestHung(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(time.Minute) // until no goroutine waits for a job any more
 		s := New(Options{Each: 2, Total: 6, Reserved: 2})
 		release := make(chan struct{})
 		hang := func(context.Context) int { <-release; return 1 }

@@ -1,13 +1,13 @@
 package attach
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/cilium/ebpf"
@@ -154,30 +154,36 @@ type Removal struct {
 // Removals gives the shared events that have fewer probes than they had.
 func (h *Hooks) Removals() []Removal {
 	var all []Removal
+	text, ok := kprobeEvents()
+	if !ok {
+		return nil
+	}
 	for _, name := range slices.Sorted(maps.Keys(h.attached)) {
 		a := h.attached[name]
 		l, ok := a.link.(*sharedLink)
 		if !ok {
 			continue
 		}
-		if of, left := len(l.event.members), l.event.left(); left < of {
+		if of, left := len(l.event.members), l.event.left(text); left < of {
 			all = append(all, Removal{Target: a.target, Event: l.event.name, Probes: of, Left: left})
 		}
 	}
 	return all
 }
 
-// left counts the event's probes that are there, in tracefs' list of them; all, where that
-// cannot be read.
-func (e *sharedEvent) left() int {
+// left counts the event's probes in tracefs' list of all.
+func (e *sharedEvent) left(events []byte) int {
+	return bytes.Count(events, []byte(":"+e.group+"/"+e.name+" "))
+}
+
+// kprobeEvents reads tracefs' list of probes, where it can be read.
+func kprobeEvents() ([]byte, bool) {
 	for _, root := range tracefsRoots() {
-		text, err := os.ReadFile(filepath.Join(root, "kprobe_events"))
-		if err != nil {
-			continue
+		if text, err := os.ReadFile(filepath.Join(root, "kprobe_events")); err == nil {
+			return text, true
 		}
-		return strings.Count(string(text), ":"+e.group+"/"+e.name+" ")
 	}
-	return len(e.members)
+	return nil, false
 }
 
 // Close detaches all at once: each link waits for the kernel to forget it,
