@@ -30,6 +30,9 @@ var directions = []struct {
 	{"provenance", "record", "a record has an origin"},
 	{"record", "proof", "a proof has records"},
 	{"record", "journal", "a record does not know where it is kept"},
+	{"record", "rule", "a record does not know what is found in it"},
+	{"rule", "journal", "a rule looks at records, wherever they are kept"},
+	{"internal/rules", "internal/watch", "rules do not know who watches by them"},
 	{"journal", "tracer", "a journal keeps what it is given"},
 	{"proof", "reload", "a reload is made of proofs"},
 	{"proof", "service", "libraries serve the commands and the service"},
@@ -60,7 +63,7 @@ var directions = []struct {
 }
 
 // libraries have no command line, and no exit status.
-var libraries = []string{"record", "cause", "holders", "journal", "kbuild", "kernel", "kmod", "oops", "proof", "provenance", "reload", "timeline", "tracer"}
+var libraries = []string{"record", "cause", "holders", "journal", "kbuild", "kernel", "kmod", "oops", "proof", "provenance", "reload", "rule", "timeline", "tracer"}
 
 // notForLibraries are what a library has no use for, so that it cannot print, log or parse a
 // command line.

@@ -124,7 +124,11 @@ func who(r *record.Record) string {
 	if p == nil {
 		return "somebody who is not known"
 	}
-	return fmt.Sprintf("%s (%s, pid %d)", record.Person(&p.Process), p.Comm, p.PID)
+	person := record.Person(&p.Process)
+	if strings.Trim(person, "0123456789") == "" {
+		person = "user " + person // whose name was not known
+	}
+	return fmt.Sprintf("%s (%s, pid %d)", person, p.Comm, p.PID)
 }
 
 // memory is what one rule remembers of the records before.

@@ -23,6 +23,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/lab/cmdline"
 	"github.com/kmodtrace/kmodtrace/internal/picture"
 	"github.com/kmodtrace/kmodtrace/internal/render"
+	"github.com/kmodtrace/kmodtrace/internal/rules"
 	"github.com/kmodtrace/kmodtrace/internal/sample"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/internal/trial"
@@ -32,6 +33,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/reload"
+	"github.com/kmodtrace/kmodtrace/rule"
 	"github.com/kmodtrace/kmodtrace/timeline"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -102,6 +104,8 @@ func shownTexts(text string) map[string]func(*render.ResultText) string {
 		"doctor": func(t *render.ResultText) string {
 			return doctor.NewText(t.Theme, t.Width).Render(all["doctor"].(*doctor.Report))
 		},
+		"rule":    func(t *render.ResultText) string { return rules.Text(t, all["rule"].(*rule.Rule)) },
+		"finding": func(t *render.ResultText) string { return t.Finding(all["finding"].(*rule.Finding)) },
 		"refs": func(t *render.ResultText) string {
 			return render.NewRefsText(t.Theme, t.Width).Render(all["refs"].(*holders.Report))
 		},

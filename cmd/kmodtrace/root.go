@@ -78,6 +78,7 @@ func newRootCommand() *cobra.Command {
 		newServeCommand(),
 		newHistoryCommand(),
 		newAuditCommand(),
+		newRulesCommand(),
 		newLoadCommand(),
 		newReloadCommand(),
 		newDevCommand(),

@@ -28,6 +28,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/reload"
+	"github.com/kmodtrace/kmodtrace/rule"
 	"github.com/kmodtrace/kmodtrace/service"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -148,6 +149,18 @@ func filledLoaded(text string) *history.Loaded {
 	return l
 }
 
+func filledRule(text string) *rule.Rule {
+	r := sample.New[rule.Rule](text)
+	r.Severity = rule.High
+	return r
+}
+
+func filledFinding(text string) *rule.Finding {
+	f := sample.New[rule.Finding](text)
+	f.Severity = rule.High
+	return f
+}
+
 func filledReload(text string) *reload.Result {
 	r := sample.New[reload.Result](text)
 	r.Command, r.Unload.Command, r.Load.Command, r.Restore.Command = "reload", "unload", "load", "load"
@@ -183,6 +196,8 @@ func records(text string) map[string]any {
 		"anchor":       sample.New[history.AnchorJSON](text),
 		"verification": sample.New[history.Verification](text),
 		"trial":        filledTrial(text),
+		"rule":         filledRule(text),
+		"finding":      filledFinding(text),
 	}
 }
 

@@ -18,6 +18,8 @@
 //	verdict   a line of kmodtrace check --json
 //	build     kmodtrace build --json
 //	meaning   a line of kmodtrace explain --json, or of kmodtrace explain CODE --json
+//	rule      a line of kmodtrace rules list --json, or kmodtrace rules explain RULE --json
+//	finding   a line of kmodtrace watch --findings --json and of kmodtrace rules test --json
 //	cause     what action, result and verdict have of a cause
 //	report    what action and trial have of a warning, an oops or a backtrace of the kernel's
 //	origin    what action has of where a file comes from

@@ -40,7 +40,7 @@ func (f *Flags) Register(cmd *cobra.Command) {
 	flags.StringSliceVar(&f.kinds, "kind", nil, "only these `KINDS` of records: action, pending, inventory, present, or gap for all of started, stopped, lost, late, clock, corrupt and retention")
 	flags.BoolVar(&f.gaps, "gaps", false, "with a filter that only actions pass: show the gaps in the watching too")
 	flags.StringVar(&f.boot, "boot", "", "only of one run of the kernel: its `ID` or the beginning of it, current for this one, 0 for the last in the journal, -1 for the one before that, 1 for the first")
-	flags.StringVar(&f.since, "since", "", "only from this `TIME` on: "+timeForms)
+	flags.StringVar(&f.since, "since", "", "only from this `TIME` on: "+TimeForms)
 	flags.StringVar(&f.until, "until", "", "only before this `TIME`")
 	cli.MustComplete(cmd, "kind", append(kindWords(), gapWord))
 	cli.MustComplete(cmd, "boot", []string{currentBoot, "0", "-1"})
@@ -104,7 +104,7 @@ func parseTimeFlag(flag, text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
-	t, err := parseTime(text, now)
+	t, err := ParseTime(text, now)
 	if err != nil {
 		return t, cli.Usagef("%s: %w", flag, err)
 	}

@@ -9,14 +9,14 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 )
 
-// timeForms are the forms that parseTime reads, for people.
-const timeForms = "2026-03-01, 2026-03-01 14:00, 2026-03, 14:00, today, yesterday, now, 2h or 7d (ago), or RFC 3339"
+// TimeForms are the forms that [ParseTime] reads, for people.
+const TimeForms = "2026-03-01, 2026-03-01 14:00, 2026-03, 14:00, today, yesterday, now, 2h or 7d (ago), or RFC 3339"
 
-// parseTime reads when something was, as people say it, in the zone of now. A date alone
+// ParseTime reads when something was, as people say it, in the zone of now. A date alone
 // is its beginning, and a time of day alone is today's. Where a clock was turned back,
 // so that a time was twice, it is the first; where it was turned forward, so that it
 // never was, it is as much later as the clock was turned.
-func parseTime(text string, now time.Time) (time.Time, error) {
+func ParseTime(text string, now time.Time) (time.Time, error) {
 	text = strings.TrimSpace(text)
 	switch text {
 	case "now":
@@ -42,7 +42,7 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
 		return t, nil
 	}
-	return time.Time{}, fmt.Errorf("%q is not a time: must be one of %s", cells.Short(text), timeForms)
+	return time.Time{}, fmt.Errorf("%q is not a time: must be one of %s", cells.Short(text), TimeForms)
 }
 
 // midnight begins a day, so many after that of now.

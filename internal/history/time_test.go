@@ -56,7 +56,7 @@ func TestParseTime(t *testing.T) {
 			t.Fatal(err)
 		}
 		for text, want := range zone.want {
-			got, err := parseTime(text, now.In(in))
+			got, err := ParseTime(text, now.In(in))
 			if err != nil || got.Format(time.RFC3339) != want {
 				t.Errorf("%s, %s, %q: %s, %v, want %s", zone.name, zone.now, text, got.Format(time.RFC3339), err, want)
 			}
@@ -70,7 +70,7 @@ func TestParseTimeRefuses(t *testing.T) {
 		"", " ", "soon", "25:00", "14:60", "2026-13-01", "2026-02-30", "2026-00", "99999999d", "--2h", "+2h", "-+2h", "5", "0", "-", "d", "h", "1d2h",
 		"9999999999999h", "2h ago", "2026-03-01T14:00:00+99:00", "2026-03-01 14:00 CET", "\x1b[31m", "2026\x00", strings.Repeat("9", 100_000),
 	} {
-		if got, err := parseTime(text, now); err == nil {
+		if got, err := ParseTime(text, now); err == nil {
 			t.Errorf("%.40q is %v", text, got)
 		} else if strings.ContainsAny(err.Error(), "\x1b\x00\n") || len(err.Error()) > 400 {
 			t.Errorf("%.40q: %.500q", text, err)

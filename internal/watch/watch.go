@@ -16,10 +16,12 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/memory"
 	"github.com/kmodtrace/kmodtrace/internal/outfile"
 	"github.com/kmodtrace/kmodtrace/internal/render"
+	"github.com/kmodtrace/kmodtrace/internal/rules"
 	"github.com/kmodtrace/kmodtrace/internal/tail"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/internal/tracing"
 	"github.com/kmodtrace/kmodtrace/record"
+	"github.com/kmodtrace/kmodtrace/rule"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
 )
@@ -34,6 +36,10 @@ type Options struct {
 	ReadyFile    string        // made when everything is attached; see [outfile.WriteReady]
 	Filter       filter.Flags
 	Backend      tracer.Backend
+	// Findings shows what rules find, instead of the actions; Rules are more paths of rules: see
+	// package rules.
+	Findings bool
+	Rules    []string
 }
 
 // Run shows what the kernel does until ctx is done, and says what was seen and lost.
@@ -54,6 +60,18 @@ func (o *Options) Run(ctx context.Context, stdout io.Writer) error {
 	if o.Tree && (o.JSON || o.Events) {
 		return cli.Usagef("--tree cannot be combined with --json or --events: JSON has the requester of each load")
 	}
+	if o.Findings && (o.Events || o.Tree) {
+		return cli.Usagef("--findings cannot be combined with --events or --tree")
+	}
+	if len(o.Rules) > 0 && !o.Findings {
+		return cli.Usagef("--rules needs --findings")
+	}
+	var set *rule.Set
+	if o.Findings {
+		if set, err = rules.Load(o.Rules); err != nil {
+			return err
+		}
+	}
 	if err := outfile.RemoveStale(o.ReadyFile); err != nil {
 		return err
 	}
@@ -73,7 +91,10 @@ func (o *Options) Run(ctx context.Context, stdout io.Writer) error {
 	defer stop()
 	log := zerolog.Ctx(ctx)
 	render.SayReady(log, t.Coverage(), time.Since(start))
-	w := &watcher{Options: o, wanted: wanted, out: term.Batch{Out: stdout}}
+	w := &watcher{Options: o, wanted: wanted, out: term.Batch{Out: stdout}, log: log}
+	if set != nil {
+		w.findings = set.Begin()
+	}
 	if err := w.begin(); err != nil {
 		return err
 	}
@@ -100,15 +121,21 @@ type watcher struct {
 	forest  render.Forest
 	tally   render.Tally
 	skipped int // actions that were not looked at any more
+
+	findings *rule.Findings // nil where actions are shown, and no findings
+	text     *render.ResultText
+	log      *zerolog.Logger
 }
 
 // begin writes the header, and so finds out early when nothing can be written.
 func (w *watcher) begin() error {
 	theme, width := term.ThemeOf(w.out.Out), term.Columns(w.out.Out)
 	w.actions, w.raw = render.NewActionTable(theme, width), &render.EventTable{Theme: theme, Width: width}
+	w.text = render.NewResultText(theme, width)
 	switch {
 	case w.JSON:
 		return nil
+	case w.findings != nil: // each has its words
 	case w.Events:
 		w.out.Add(w.raw.Header())
 	default:
@@ -125,7 +152,7 @@ func (w *watcher) watch(ctx context.Context, t *tracer.Tracer) error {
 	if err != nil {
 		return err
 	}
-	q := record.NewPatientInquiry(k, !w.JSON)
+	q := record.NewPatientInquiry(k, !w.JSON && w.findings == nil)
 	actions := tail.New(ctx, func(ctx context.Context) iter.Seq2[tracer.Action, error] {
 		return t.ActionsPending(ctx, w.PendingAfter)
 	})
@@ -164,6 +191,9 @@ func (w *watcher) take(ctx context.Context, q *record.Inquiry, a *tracer.Action)
 		return nil
 	}
 	e.Origin = q.Origin(ctx, a)
+	if w.findings != nil {
+		return w.judge(&e)
+	}
 	if a.Preliminary { // it is shown again, and counted then
 		return w.add(e, func() string { return w.actions.Render(&e) })
 	}
@@ -171,6 +201,20 @@ func (w *watcher) take(ctx context.Context, q *record.Inquiry, a *tracer.Action)
 		return w.showTrees(w.forest.Add(e))
 	}
 	return w.show(e, func() string { return w.actions.Render(&e) })
+}
+
+// judge shows what the rules find in a record.
+func (w *watcher) judge(e *record.Record) error {
+	found, stopped := w.findings.Add(e)
+	if stopped != nil {
+		w.log.Warn().Msg(stopped.Error())
+	}
+	for i := range found {
+		if err := w.show(&found[i], func() string { return w.text.Finding(&found[i]) }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *watcher) showTrees(trees []*render.Tree) error {

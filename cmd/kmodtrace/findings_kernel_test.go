@@ -1,0 +1,310 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"github.com/kmodtrace/kmodtrace/internal/await"
+	"github.com/kmodtrace/kmodtrace/kernel"
+	"github.com/kmodtrace/kmodtrace/record"
+	"github.com/kmodtrace/kmodtrace/rule"
+	"github.com/kmodtrace/kmodtrace/tracer"
+	"golang.org/x/sys/unix"
+)
+
+// TestFindings: what the rules that are built in find in what a real kernel does, and what they do
+// not. Each case begins with rules that remember nothing.
+func TestFindings(t *testing.T) {
+	if os.Getenv("KMODTRACE_LAB") == "" {
+		t.Skip("loads modules into the kernel: runs only in a machine of the lab (kmodtrace lab exec)")
+	}
+	set, err := rule.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	watched := watchRecords(t)
+	disk := mountDisk(t)
+	run := func(args ...string) {
+		t.Helper()
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Errorf("%q: %v: %s", args, err, out)
+		}
+	}
+	// In the order in which rules look at what they find.
+	ours := []string{"unsigned-module"} // of the specimens, which lie in an initial RAM disk
+	for _, test := range []struct {
+		name   string
+		do     func()
+		unload string
+		want   []string
+	}{
+		{"of the distribution, by modprobe", func() { run("/sbin/modprobe", "dummy") }, "dummy", nil},
+		{"dry runs of modprobe", func() {
+			for range 5 {
+				run("/sbin/modprobe", "-n", "dummy")
+				run("/sbin/modprobe", "--show-depends", "dummy")
+				run("/sbin/modprobe", "--showconfig")
+			}
+		}, "", nil},
+		{"a mount that needs a filesystem", func() { mayFail("/bin/busybox", "mount", "-t", "vfat", "/dev/null", disk) }, "vfat", nil},
+		{"unsigned", func() { run("/sbin/insmod", labModule("hello")) }, "hello", ours},
+		{"refused", func() { mayFail("/sbin/insmod", labModule("refuse")) }, "", nil},
+		{"by a key that the kernel does not have", func() { run("/sbin/insmod", labModule("signed_unknown")) }, "hello", []string{"untrusted-signer"}},
+		{"by force", func() { run("/sbin/insmod", "-f", labModule("bad_vermagic")) }, "hello", append([]string{"forced-load"}, ours...)},
+		{"from a temporary filesystem", func() { run("/sbin/insmod", copied(t, labModule("hello"), disk)) }, "hello",
+			append(slices.Clone(ours), "temporary-place", "no-package")},
+		{"of another release", func() {
+			run("/sbin/insmod", copied(t, labModule("hello"), madeDir(t, "/lib/modules/9.9.9/extra")))
+		}, "hello", append(slices.Clone(ours), "other-release")},
+		{"from a file that everybody may write", func() {
+			file := copied(t, labModule("hello"), madeDir(t, "/root/writable"))
+			if err := os.Chmod(file, 0o666); err != nil {
+				t.Error(err)
+			}
+			run("/sbin/insmod", file)
+		}, "hello", append(slices.Clone(ours), "writable-by-others")},
+		{"from memory", func() { loadFrom(t, memfdOf(t, labModule("hello"))) }, "hello", append(slices.Clone(ours), "file-in-memory")},
+		{"from a deleted file", func() {
+			file := copied(t, labModule("hello"), madeDir(t, "/root/deleted"))
+			f, err := os.Open(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Remove(file); err != nil {
+				t.Error(err)
+			}
+			loadFrom(t, f)
+		}, "hello", append(slices.Clone(ours), "file-deleted")},
+		{"of a file that is replaced meanwhile", func() {
+			file := copied(t, labModule("nap1"), madeDir(t, "/root/replaced"))
+			cmd := exec.Command("/sbin/insmod", file, "ms=3000")
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			await.Until(t, "nap1 in its init", func() bool { _, err := os.Stat("/sys/module/nap1"); return err == nil })
+			copied(t, labModule("hello"), filepath.Dir(file))
+			if err := os.Rename(filepath.Join(filepath.Dir(file), "hello.ko"), file); err != nil {
+				t.Error(err)
+			}
+			if err := cmd.Wait(); err != nil {
+				t.Error(err)
+			}
+		}, "nap1", append(slices.Clone(ours), "file-replaced")},
+		{"by a program from a temporary place", func() { run(copied(t, "/sbin/insmod", "/tmp"), labModule("hello")) }, "hello",
+			append([]string{"loader-odd-place"}, ours...)},
+		{"from a container", func() {
+			cmd := exec.Command("/sbin/insmod", labModule("hello"))
+			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID}
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%v: %s", err, out)
+			}
+		}, "hello", append([]string{"from-container"}, ours...)},
+		{"for a user without rights", func() { bindAlgorithm(t, "aead") }, "algif_aead", []string{"unprivileged-request", "watched-alias"}},
+		{"the kernel warns", func() { run("/sbin/insmod", labModule("complain"), "init=warn") }, "complain", append(slices.Clone(ours), "kernel-warning")},
+		{"and is gone at once", func() {
+			run("/sbin/insmod", labModule("hello"))
+			run("/sbin/rmmod", "hello")
+		}, "", append(slices.Clone(ours), "short-lived")},
+		{"refused ten times", func() {
+			for range 10 {
+				mayFail("/sbin/insmod", labModule("refuse"))
+			}
+		}, "", []string{"repeated-refusals"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			watched.take(t)
+			test.do()
+			records := watched.take(t)
+			if test.unload != "" {
+				mayFail("/sbin/modprobe", "-r", test.unload)
+				mayFail("/sbin/rmmod", test.unload)
+			}
+			findings := set.Begin()
+			var got []string
+			for i := range records {
+				found, err := findings.Add(&records[i])
+				if err != nil {
+					t.Error(err)
+				}
+				for _, f := range found {
+					if f.Rule != "first-seen" {
+						got = append(got, f.Rule)
+						t.Log(f.Text)
+					}
+				}
+			}
+			if got = unique(got); !slices.Equal(got, unique(test.want)) {
+				t.Errorf("found %q; want %q", got, unique(test.want))
+				for i := range records {
+					t.Logf("%+v, origin %+v", records[i].Action, records[i].Origin)
+				}
+			}
+		})
+	}
+}
+
+func unique(rules []string) []string { return slices.Compact(slices.Sorted(slices.Values(rules))) }
+
+func mayFail(args ...string) { _ = exec.Command(args[0], args[1:]...).Run() }
+
+// recordsSeen are the records of what the kernel did since they were last taken.
+type recordsSeen struct {
+	tracer *tracer.Tracer
+
+	mu      sync.Mutex
+	records []record.Record
+}
+
+func watchRecords(t *testing.T) *recordsSeen {
+	t.Helper()
+	k, err := kernel.Open(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr, err := tracer.Open(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &recordsSeen{tracer: tr}
+	ctx, stop := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	done.Go(func() {
+		q := record.NewPatientInquiry(k, false)
+		for a, err := range tr.Actions(ctx) {
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			r := q.All(context.Background(), &a)
+			s.mu.Lock()
+			s.records = append(s.records, r)
+			s.mu.Unlock()
+		}
+	})
+	t.Cleanup(func() {
+		stop()
+		done.Wait()
+		if err := tr.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// take waits until all that was done before is recorded.
+func (s *recordsSeen) take(t *testing.T) []record.Record {
+	t.Helper()
+	passed, err := s.tracer.Fence()
+	if err != nil {
+		t.Fatal(err)
+	}
+	await.Receive(t, "the fence", passed)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	taken := s.records
+	s.records = nil
+	return taken
+}
+
+// mountDisk gives a directory on a filesystem in memory that is not the root's.
+func mountDisk(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	return dir
+}
+
+func madeDir(t *testing.T, dir string) string {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// copied copies a file, or what a link leads to, under its own name.
+func copied(t *testing.T, file, dir string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := filepath.Join(dir, filepath.Base(file))
+	if err := os.WriteFile(to, text, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(to, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+func memfdOf(t *testing.T, file string) *os.File {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.MemfdCreate("hello", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := os.NewFile(uintptr(fd), "memfd")
+	if _, err := f.Write(text); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func loadFrom(t *testing.T, f *os.File) {
+	t.Helper()
+	defer f.Close()
+	if err := unix.FinitModule(int(f.Fd()), "", 0); err != nil {
+		t.Error(err)
+	}
+}
+
+// bindAlgorithm asks the kernel for a kind of algorithms as a user without rights, who gets an error for
+// the algorithm, which there is not.
+func bindAlgorithm(t *testing.T, kind string) {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // the thread ends with the user that it has become
+		const nobody = 65534
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, nobody, nobody, nobody); errno != 0 {
+			done <- errno
+			return
+		}
+		fd, _, errno := unix.RawSyscall(unix.SYS_SOCKET, unix.AF_ALG, unix.SOCK_SEQPACKET, 0)
+		if errno != 0 {
+			done <- fmt.Errorf("socket: %w", errno)
+			return
+		}
+		address := unix.RawSockaddrALG{Family: unix.AF_ALG}
+		for i := range kind {
+			address.Type[i] = kind[i]
+		}
+		copy(address.Name[:], strings.Repeat("x", 8))
+		_, _, _ = unix.Syscall(unix.SYS_BIND, fd, uintptr(unsafe.Pointer(&address)), unsafe.Sizeof(address))
+		_, _, _ = unix.RawSyscall(unix.SYS_CLOSE, fd, 0, 0)
+		done <- nil
+	}()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,191 @@
+package rules
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
+	"github.com/kmodtrace/kmodtrace/internal/explain"
+	"github.com/kmodtrace/kmodtrace/internal/history"
+	"github.com/kmodtrace/kmodtrace/internal/render"
+	"github.com/kmodtrace/kmodtrace/internal/term"
+	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/kmodtrace/kmodtrace/record"
+	"github.com/kmodtrace/kmodtrace/rule"
+	"github.com/rs/zerolog"
+)
+
+// Test runs the rules' own tests, and then says what the rules find in files of what watch --json
+// printed, or in the journal.
+func (o *Options) Test(ctx context.Context, files []string, ofJournal bool, stdin io.Reader, out io.Writer) error {
+	if o.AtLeast != "" && !slices.Contains(rule.Severities(), rule.Severity(o.AtLeast)) {
+		return cli.Usagef("--severity %s: there are %s", cells.Short(o.AtLeast), Words())
+	}
+	var since time.Time
+	if o.Since != "" {
+		var err error
+		if since, err = history.ParseTime(o.Since, time.Now()); err != nil {
+			return cli.Usagef("--since %w", err)
+		}
+	}
+	set, err := Load(o.Paths)
+	if err != nil {
+		return err
+	}
+	failures, tests := set.Test()
+	for _, f := range failures {
+		zerolog.Ctx(ctx).Error().Msg(f.Error())
+	}
+	if len(failures) > 0 {
+		return fmt.Errorf("%d of %s failed", len(failures), cells.Plural(tests, "test"))
+	}
+	zerolog.Ctx(ctx).Info().Msgf("%s of %s passed", cells.Plural(tests, "test"), cells.Plural(len(set.Rules()), "rule"))
+	if len(files) == 0 && !ofJournal {
+		return nil
+	}
+	p := &replay{
+		Options: o, findings: set.Begin(), since: since, log: zerolog.Ctx(ctx), count: make(map[rule.Severity]int),
+		text: render.NewResultText(term.ThemeOf(out), term.Columns(out)),
+	}
+	return term.PrintTo(out, func(w io.Writer) error {
+		p.out = w
+		if err := p.all(ctx, files, stdin); err != nil {
+			return err
+		}
+		p.end()
+		return nil
+	})
+}
+
+// Words names the severities, for people.
+func Words() string { return strings.Join(SeverityWords(), ", ") }
+
+// SeverityWords are the severities.
+func SeverityWords() (words []string) {
+	for _, s := range rule.Severities() {
+		words = append(words, string(s))
+	}
+	return words
+}
+
+// replay looks at records of the past.
+type replay struct {
+	*Options
+	findings *rule.Findings
+	out      io.Writer
+	text     *render.ResultText
+	since    time.Time
+	log      *zerolog.Logger
+	records  int
+	count    map[rule.Severity]int
+}
+
+func (p *replay) all(ctx context.Context, files []string, stdin io.Reader) error {
+	if len(files) == 0 {
+		return history.WithJournal(p.Journal, func(r *journal.Reader) error { return p.journal(ctx, r) })
+	}
+	for _, name := range files {
+		if err := p.file(name, stdin); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// journal takes all records, also those before --since, for what the rules remember of them.
+func (p *replay) journal(ctx context.Context, r *journal.Reader) error {
+	for rec, err := range r.Query(ctx, journal.Filter{Kinds: []journal.Kind{journal.KindAction}, OldestFirst: true}) {
+		if err != nil {
+			return err
+		}
+		if a := history.ActionOf(&rec); a != nil {
+			if err := p.add(a); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (p *replay) file(name string, stdin io.Reader) error {
+	in, shown := stdin, "standard input"
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		in, shown = f, cells.Short(name)
+	}
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, maxLine)
+	for n := 1; lines.Scan(); n++ {
+		actions, err := explain.Recorded(lines.Bytes())
+		if err != nil {
+			return fmt.Errorf("%s, line %d: %w", shown, n, err)
+		}
+		for i := range actions {
+			if err := p.add(&actions[i]); err != nil {
+				return err
+			}
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("%s: %w", shown, err)
+	}
+	return nil
+}
+
+// maxLine bounds a line, in bytes: see package explain.
+const maxLine = 16 << 20
+
+func (p *replay) add(r *record.Record) error {
+	p.records++
+	found, stopped := p.findings.Add(r)
+	if stopped != nil {
+		p.log.Warn().Msg(stopped.Error())
+	}
+	for i := range found {
+		f := &found[i]
+		if f.Time.Before(p.since) || p.AtLeast != "" && !f.Severity.AtLeast(rule.Severity(p.AtLeast)) {
+			continue
+		}
+		p.count[f.Severity]++
+		if err := p.print(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *replay) print(f *rule.Finding) error {
+	if p.JSON {
+		return term.PrintJSONLine(p.out, f)
+	}
+	_, err := io.WriteString(p.out, p.text.Finding(f))
+	return err
+}
+
+// end says how much was looked at and found.
+func (p *replay) end() {
+	total := 0
+	var parts []string
+	for _, s := range slices.Backward(rule.Severities()) {
+		if n := p.count[s]; n > 0 {
+			total += n
+			parts = append(parts, fmt.Sprintf("%d %s", n, s))
+		}
+	}
+	text := fmt.Sprintf("%s: %s", cells.Plural(p.records, "record"), cells.Plural(total, "finding"))
+	if total > 0 {
+		text += " (" + strings.Join(parts, ", ") + ")"
+	}
+	p.log.Info().Msg(text)
+}
