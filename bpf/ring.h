@@ -162,14 +162,21 @@ static __always_inline void submit_and_wake(void *event)
 	bpf_ringbuf_submit(event, wake());
 }
 
-/* submit leaves an event for the next wake, but where the ring fills up, and where the event is
- * of nothing that begins and ends: no attempt and no request. */
+/* submit leaves an event for the next wake, but where the event is of nothing that begins and
+ * ends: no attempt and no request. */
 static __always_inline void submit(void *event, bool within)
 {
-	bool full = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >
-		    bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 8;
+	bpf_ringbuf_submit(event, within ? BPF_RB_NO_WAKEUP : wake());
+}
 
-	bpf_ringbuf_submit(event, within && !full ? BPF_RB_NO_WAKEUP : wake());
+/* submit_one_of_many is for what an attempt can have without end: the reader is woken where such
+ * events fill the ring. */
+static __always_inline void submit_one_of_many(void *event)
+{
+	bool filling = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >
+		       bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 8;
+
+	bpf_ringbuf_submit(event, filling ? wake() : BPF_RB_NO_WAKEUP);
 }
 
 /* lose counts an event that found no room. Its attempt is told too, so that the

@@ -20,7 +20,7 @@ static __always_inline int send_text(struct attempt *a, __u64 record, __u32 leve
 	}
 	barrier_var(len); /* or the bound ends up on a copy that the verifier cannot follow */
 	bpf_probe_read_kernel(e->text, len, text);
-	submit(e, a);
+	submit_one_of_many(e);
 	return 0;
 }
 

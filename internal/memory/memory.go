@@ -18,6 +18,11 @@ import (
 func Release() {
 	collectAt(100)
 	debug.FreeOSMemory()
+	releaseText()
+}
+
+// releaseText gives back the pages of the program's own file.
+func releaseText() {
 	for _, m := range ownText() {
 		// Where that fails, more is resident than need be.
 		_, _, _ = unix.Syscall(unix.SYS_MADVISE, m.begin, m.end-m.begin, unix.MADV_DONTNEED)
@@ -26,14 +31,15 @@ func Release() {
 
 // Frugal is for a process that runs for long beside the work of others. It collects its garbage twice
 // as often as Go programs do, unless GOGC says how often, until [Release]: the start takes the most
-// memory. And it has no huge pages, where a machine gives them to all: khugepaged makes 2 MiB of each
-// such part of the address space in which one page is used (max_ptes_none, mm/khugepaged.c), and made
-// of a heap of 6 MiB one of 25 (measured on Linux 6.12). Programs that the process starts have none
-// either.
+// memory. It gives back the pages of its file that only the initialization of packages needed. And it has
+// no huge pages, where a machine gives them to all: khugepaged makes 2 MiB of each such part of the
+// address space in which one page is used (max_ptes_none, mm/khugepaged.c), and made of a heap of 6 MiB
+// one of 25 (measured on Linux 6.12). Programs that the process starts have none either.
 func Frugal() {
 	collectAt(50)
 	// Where that fails, as before Linux 3.15, more is resident than need be.
 	_ = unix.Prctl(unix.PR_SET_THP_DISABLE, 1, 0, 0, 0)
+	releaseText()
 }
 
 // collectAt sets by how many percent the heap grows until its garbage is collected.
