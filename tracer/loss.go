@@ -22,7 +22,8 @@ type Loss struct {
 	Untracked uint64 `json:"untracked"`
 	// Missed counts the times that a probe did not run although its function
 	// did: recursion (kernels from 5.12 count it), or a kretprobe without a free
-	// slot. Those of a hook that another one backs up are left out. MissedBy
+	// slot; of system calls before 5.14 those are counted up to two seconds late, by who
+	// iterates over actions. Those of a hook that another one backs up are left out. MissedBy
 	// tells which, by target. Where the kernel skipped a program that all entries or
 	// all returns share, that is "shared entries" or "shared returns"; a probe of these
 	// that somebody removed counts once, and a run that found no program counts for its
