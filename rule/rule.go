@@ -34,7 +34,7 @@ func (s Severity) AtLeast(other Severity) bool {
 	return slices.Index(Severities(), s) >= slices.Index(Severities(), other)
 }
 
-// Rule is a condition on records, and what is said where it holds.
+// Rule is a condition on records, with the text of its findings.
 type Rule struct {
 	ID string `yaml:"id" json:"id"`
 	// Version counts the changes of what it finds.

@@ -16,9 +16,9 @@ func newRulesCommand() *cobra.Command {
 		Long: `List and explain the rules by which kmodtrace finds what a security monitor should look
 at, test them, and show what they find in the records of the past.
 
-A rule is a condition on what the kernel really did, with who asked for it: a load that failed,
-or a dry run of modprobe, is no load. Some rules are built in; those of this machine are in
-` + rule.DefaultDir + `. docs/rules.md says how to write one.`,
+A rule is a condition on what the kernel really did, and on who asked for it. Failed loads and
+dry runs of modprobe do not count as loads. Some rules are built in; the directory
+` + rule.DefaultDir + ` has those of this machine. docs/rules.md says how to write one.`,
 		Example: "  kmodtrace rules list\n  kmodtrace rules explain loader-interpreter\n  kmodtrace rules test --since 30d",
 		Args:    noSuchCommand,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },

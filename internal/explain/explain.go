@@ -115,33 +115,45 @@ func (o *Options) stream(ctx context.Context, out io.Writer, in io.Reader, name 
 		return err
 	}
 	x := cause.NewExplainer(k, &cause.Options{Recorded: true, Timeout: record.Patience})
+	shown := 0
+	err = Records(in, name, func(e *record.Record) error {
+		if e.Cause == nil {
+			why := x.Explain(ctx, e.Action)
+			e.Cause, e.Warnings = why.Cause, why.Warnings
+		}
+		if e.Cause == nil && len(e.Warnings) == 0 {
+			return nil
+		}
+		shown++
+		return o.explained(out, *e)
+	})
+	if err != nil {
+		return err
+	}
+	if shown == 0 {
+		zerolog.Ctx(ctx).Info().Msg("nothing failed in it")
+	}
+	return nil
+}
+
+// Records gives each record of what watch, load or unload printed with --json. name is the stream's, for
+// errors, which name the line.
+func Records(in io.Reader, name string, take func(*record.Record) error) error {
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, maxLine)
-	shown := 0
 	for n := 1; lines.Scan(); n++ {
 		actions, err := Recorded(lines.Bytes())
 		if err != nil {
 			return fmt.Errorf("%s, line %d: %w", name, n, err)
 		}
-		for _, e := range actions {
-			if e.Cause == nil {
-				why := x.Explain(ctx, e.Action)
-				e.Cause, e.Warnings = why.Cause, why.Warnings
-			}
-			if e.Cause == nil && len(e.Warnings) == 0 {
-				continue
-			}
-			shown++
-			if err := o.explained(out, e); err != nil {
+		for i := range actions {
+			if err := take(&actions[i]); err != nil {
 				return err
 			}
 		}
 	}
 	if err := lines.Err(); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
-	}
-	if shown == 0 {
-		zerolog.Ctx(ctx).Info().Msg("nothing failed in it")
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -99,7 +98,7 @@ func (p *replay) all(ctx context.Context, files []string, stdin io.Reader) error
 	return nil
 }
 
-// journal takes all records, also those before --since, for what the rules remember of them.
+// journal takes all records: the rules remember those before --since too.
 func (p *replay) journal(ctx context.Context, r *journal.Reader) error {
 	for rec, err := range r.Query(ctx, journal.Filter{Kinds: []journal.Kind{journal.KindAction}, OldestFirst: true}) {
 		if err != nil {
@@ -124,27 +123,8 @@ func (p *replay) file(name string, stdin io.Reader) error {
 		defer f.Close()
 		in, shown = f, cells.Short(name)
 	}
-	lines := bufio.NewScanner(in)
-	lines.Buffer(nil, maxLine)
-	for n := 1; lines.Scan(); n++ {
-		actions, err := explain.Recorded(lines.Bytes())
-		if err != nil {
-			return fmt.Errorf("%s, line %d: %w", shown, n, err)
-		}
-		for i := range actions {
-			if err := p.add(&actions[i]); err != nil {
-				return err
-			}
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("%s: %w", shown, err)
-	}
-	return nil
+	return explain.Records(in, shown, p.add)
 }
-
-// maxLine bounds a line, in bytes: see package explain.
-const maxLine = 16 << 20
 
 func (p *replay) add(r *record.Record) error {
 	p.records++

@@ -38,8 +38,8 @@ func unlessClosed(err error) error {
 	return err
 }
 
-// move moves a batch of what is there, and gives its size. The drain calls it, and whoever takes
-// when there is nothing to take: then it does not wait for room.
+// move moves one batch from the ring into the backlog, and returns its size in bytes. The drain calls it,
+// and so does [Reader.Records] when the backlog is empty: then there is room, and it does not wait.
 func (r *Reader) move() (moved int, err error) {
 	r.moving.Lock()
 	defer r.moving.Unlock()

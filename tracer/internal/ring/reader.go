@@ -24,7 +24,7 @@ type Reader struct {
 	reading *reading
 	moved   atomic.Uint64 // the position in the ring before which all is in the backlog, or taken
 
-	moving sync.Mutex // whoever moves records into the backlog has it, for their order
+	moving sync.Mutex // held while records move into the backlog, so that they stay in order
 	batch  batch
 }
 
