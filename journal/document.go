@@ -23,11 +23,12 @@ type Document struct {
 	Count   int64 `json:"count,omitempty"`
 	// Text is a sentence for people, where somebody made one.
 	Text string `json:"text,omitempty"`
-	// The body, by what it is: an object that tells of an action, one of what is none, or
-	// something else.
-	Action json.RawMessage `json:"action,omitempty"`
-	Note   json.RawMessage `json:"note,omitempty"`
-	Raw    string          `json:"raw,omitempty"`
+	// The body, by what it is: an object that tells of an action, a finding, an object of what is
+	// neither, or something else.
+	Action  json.RawMessage `json:"action,omitempty"`
+	Finding json.RawMessage `json:"finding,omitempty"`
+	Note    json.RawMessage `json:"note,omitempty"`
+	Raw     string          `json:"raw,omitempty"`
 }
 
 // Document gives the record as JSON has it.
@@ -36,6 +37,8 @@ func (r *Record) Document() Document {
 	body := bytes.ToValidUTF8(r.Body, []byte("\uFFFD"))
 	isObject := len(body) > 0 && body[0] == '{' && json.Valid(body)
 	switch {
+	case isObject && r.Kind == KindFinding:
+		d.Finding = upgraded(body)
 	case isObject && !r.Kind.ofAction():
 		d.Note = upgraded(body)
 	case isObject && tellsAction(body):

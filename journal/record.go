@@ -13,7 +13,7 @@ import (
 // Kind says what a record is.
 type Kind string
 
-// The kinds of records. All but the first five are gaps: they tell what the journal
+// The kinds of records. All but the first six are gaps: they tell what the journal
 // does not show, and why.
 const (
 	// KindAction: an attempt to load, unload or request a module.
@@ -29,6 +29,9 @@ const (
 	KindPresent Kind = "present"
 	// KindFolded: Count attempts of one user are told in this record, and not one by one.
 	KindFolded Kind = "folded"
+	// KindFinding: a rule found something in an action, or a check in the running kernel. Its Cause is
+	// the rule's id and its Outcome the severity; module, user and so on are those of the action.
+	KindFinding Kind = "finding"
 
 	// KindStarted: the watching began. What was before is not known from here.
 	KindStarted Kind = "started"
@@ -60,14 +63,14 @@ const (
 // Kinds gives all kinds, in the order in which they are explained.
 func Kinds() []Kind {
 	return []Kind{
-		KindAction, KindPending, KindInventory, KindPresent, KindFolded, KindStarted, KindStopped, KindLost, KindLate, KindClock,
+		KindAction, KindPending, KindInventory, KindPresent, KindFolded, KindFinding, KindStarted, KindStopped, KindLost, KindLate, KindClock,
 		KindCorrupt, KindRetention, KindThinned, KindAppeared, KindVanished, KindBlind,
 	}
 }
 
 // Gap tells whether a record of this kind tells what is not known.
 func (k Kind) Gap() bool {
-	return !k.ofAction() && k != KindInventory && k != KindPresent && k != KindFolded
+	return !k.ofAction() && k != KindInventory && k != KindPresent && k != KindFolded && k != KindFinding
 }
 
 // ofAction tells whether the body of such a record tells of an action.
@@ -214,6 +217,8 @@ func storable(t time.Time) bool {
 // class gives the one that a record gets.
 func (r *Record) class() Class {
 	switch {
+	case r.Kind == KindFinding && r.Class != ClassDefault:
+		return r.Class
 	case !r.Kind.ofAction() && r.Kind != KindFolded, r.changes(), r.Kind == KindAction && r.Outcome == Pending && r.Action != Request:
 		return ClassKept
 	case r.Class != ClassDefault:

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/cel-go/cel"
@@ -14,6 +15,16 @@ import (
 
 // Set is rules that can be used.
 type Set struct{ rules []*program }
+
+// Without gives the same rules, but for some. An id that no rule has is an error.
+func (s *Set) Without(ids ...string) (*Set, error) {
+	for _, id := range ids {
+		if s.Rule(id) == nil {
+			return nil, fmt.Errorf("there is no rule %q", id)
+		}
+	}
+	return &Set{rules: slices.DeleteFunc(slices.Clone(s.rules), func(p *program) bool { return slices.Contains(ids, p.ID) })}, nil
+}
 
 // Rules gives them, in their order.
 func (s *Set) Rules() []*Rule {
@@ -40,6 +51,7 @@ type Finding struct {
 	Rule     string   `json:"rule"`
 	Version  int      `json:"version"`
 	Severity Severity `json:"severity"`
+	Title    string   `json:"title"` // the rule's
 	// Text is what the rule says of this record.
 	Text string `json:"text"`
 	// Subject is what it is about.
@@ -59,6 +71,22 @@ type Finding struct {
 	// Before counts the findings of this rule on this subject that were not given since the last one
 	// that was.
 	Before int `json:"before,omitempty"`
+	// Record is the id of the journal's record of the action; empty outside of a journal.
+	Record string `json:"record,omitempty"`
+}
+
+// The bounds of a finding's texts, in bytes: what is in them may come from anybody.
+const (
+	maxText  = 2048
+	maxFact  = 512
+	cutShort = "…"
+)
+
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most-len(cutShort)], "") + cutShort
 }
 
 // Window is how long further findings of a rule on a subject are only counted.
@@ -136,7 +164,7 @@ func timeOf(r *record.Record) time.Time {
 func (f *Findings) give(i int, p *program, r *record.Record, vars cel.Activation, now time.Time) (Finding, bool) {
 	about := unknown
 	if v, _, err := p.subject.Eval(vars); err == nil {
-		about = inWords(v)
+		about = cut(inWords(v), maxFact)
 	}
 	key := subject{i, about}
 	before := 0
@@ -153,8 +181,8 @@ func (f *Findings) give(i int, p *program, r *record.Record, vars cel.Activation
 	}
 	f.given[key] = &givenAt{time: now}
 	finding := Finding{
-		Rule: p.ID, Version: p.Version, Severity: p.Severity, Text: say(p.says, vars), Subject: about,
-		Time: r.Time, Action: r.Kind, Module: r.Module, Outcome: r.Outcome, ID: r.ID, Start: r.Start,
+		Rule: p.ID, Version: p.Version, Severity: p.Severity, Title: p.Title, Text: cut(say(p.says, vars), maxText), Subject: about,
+		Time: r.Time.UTC(), Action: r.Kind, Module: r.Module, Outcome: r.Outcome, ID: r.ID, Start: r.Start,
 		Attack: slices.Clone(p.Attack), Before: before,
 	}
 	for _, e := range p.evidence {
@@ -162,7 +190,7 @@ func (f *Findings) give(i int, p *program, r *record.Record, vars cel.Activation
 			if finding.Evidence == nil {
 				finding.Evidence = make(map[string]string)
 			}
-			finding.Evidence[e.field] = fmt.Sprint(plain(v))
+			finding.Evidence[e.field] = cut(fmt.Sprint(plain(v)), maxFact)
 		}
 	}
 	return finding, true

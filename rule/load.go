@@ -2,7 +2,6 @@ package rule
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -12,6 +11,14 @@ import (
 
 // DefaultDir is where a machine's own rules are.
 const DefaultDir = "/etc/kmodtrace/rules.d"
+
+// Machine gives the rules that are built in, and those in [DefaultDir] where that exists.
+func Machine() (*Set, error) {
+	if _, err := os.Stat(DefaultDir); errors.Is(err, fs.ErrNotExist) {
+		return Load()
+	}
+	return Load(DefaultDir)
+}
 
 // Load gives the rules that are built in, and those of files: each path is a file, or a directory whose
 // files *.yaml are read in the order of their names. A file that is wrong is an error, and so is a rule
@@ -25,12 +32,12 @@ func Load(paths ...string) (*Set, error) {
 	for _, path := range paths {
 		files, err := filesOf(path)
 		if err != nil {
-			return nil, fmt.Errorf("rules: %w", err)
+			return nil, err
 		}
 		for _, name := range files {
 			text, err := readFile(name)
 			if err != nil {
-				return nil, fmt.Errorf("rules: %w", err)
+				return nil, err
 			}
 			if err := s.add(name, text); err != nil {
 				return nil, err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -58,6 +59,9 @@ type Rule struct {
 	// Tests are records, as far as the rule looks at them.
 	Tests Tests `yaml:"tests" json:"-"`
 }
+
+// Equal tells whether two rules are the same in all they have.
+func (r *Rule) Equal(other *Rule) bool { return reflect.DeepEqual(r, other) }
 
 // Tests are what a rule must find, and what it must not. Each is a list of records, of which the last
 // one is judged: those before are what it remembers.

@@ -204,7 +204,7 @@ func TestFinding(t *testing.T) {
 	}
 	r := recordOf(t, string(text))
 	want := Finding{
-		Rule: "r", Version: 1, Severity: Low, Text: hostile + " {of} (not known): proprietary, staging, 1.5s, 3", Subject: hostile,
+		Rule: "r", Version: 1, Severity: Low, Title: "A title", Text: hostile + " {of} (not known): proprietary, staging, 1.5s, 3", Subject: hostile,
 		Time: r.Time, Action: r.Kind, Module: hostile, Outcome: r.Outcome, ID: 5, Start: 5, Attack: []string{"T1547.006"},
 		Evidence: map[string]string{"module": hostile, "crashed": "false", "details.taints": "proprietary, staging"},
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/ending"
+	"github.com/kmodtrace/kmodtrace/internal/filter"
 	"github.com/kmodtrace/kmodtrace/internal/history"
 	"github.com/kmodtrace/kmodtrace/internal/rules"
 	"github.com/kmodtrace/kmodtrace/rule"
@@ -57,7 +58,7 @@ what its tests say that it finds and does not find.`,
 			return nil
 		},
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return rules.IDs(), cobra.ShellCompDirectiveNoFileComp
+			return filter.RuleIDs(), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error { return opts.Explain(cmd.OutOrStdout(), args[0]) },
 	}
@@ -98,8 +99,8 @@ those before that time.`,
 	rules.AddPathsFlag(cmd, &opts.Paths)
 	history.AddJournalFlag(cmd, &opts.Journal)
 	flags.StringVar(&opts.Since, "since", "", "show what is found from this `TIME` on: "+history.TimeForms)
-	flags.StringVar(&opts.AtLeast, "severity", "", "show only findings of this `SEVERITY` or a higher one: "+rules.Words())
+	flags.StringVar(&opts.AtLeast, "severity", "", "show only findings of this `SEVERITY` or a higher one: "+filter.SeverityText())
 	flags.BoolVar(&opts.JSON, "json", false, "print a JSON object on each line (docs/schema/finding.schema.json)")
-	cli.MustComplete(cmd, "severity", rules.SeverityWords())
+	cli.MustComplete(cmd, "severity", filter.SeverityWords())
 	return cmd
 }

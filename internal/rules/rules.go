@@ -2,11 +2,8 @@
 package rules
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
@@ -33,15 +30,14 @@ func AddPathsFlag(cmd *cobra.Command, paths *[]string) {
 }
 
 // Load gives the rules that are built in, and those of paths; without any, those of the machine.
-func Load(paths []string) (*rule.Set, error) {
+func Load(paths []string) (s *rule.Set, err error) {
 	if len(paths) == 0 {
-		if _, err := os.Stat(rule.DefaultDir); !errors.Is(err, fs.ErrNotExist) {
-			paths = []string{rule.DefaultDir}
-		}
+		s, err = rule.Machine()
+	} else {
+		s, err = rule.Load(paths...)
 	}
-	s, err := rule.Load(paths...)
 	if err != nil {
-		return nil, cells.OneLine(err)
+		return nil, cells.OneLine(fmt.Errorf("rules: %w", err))
 	}
 	return s, nil
 }
@@ -121,16 +117,4 @@ func namesOf(tests []rule.Case) string {
 		names = append(names, c.Name)
 	}
 	return strings.Join(names, "; ")
-}
-
-// IDs names the rules that are built in.
-func IDs() (ids []string) {
-	set, err := rule.Builtin()
-	if err != nil {
-		return nil
-	}
-	for _, r := range set.Rules() {
-		ids = append(ids, r.ID)
-	}
-	return ids
 }

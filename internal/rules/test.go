@@ -12,6 +12,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/explain"
+	"github.com/kmodtrace/kmodtrace/internal/filter"
 	"github.com/kmodtrace/kmodtrace/internal/history"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
@@ -24,12 +25,12 @@ import (
 // Test runs the rules' own tests, and then says what the rules find in files of what watch --json
 // printed, or in the journal.
 func (o *Options) Test(ctx context.Context, files []string, ofJournal bool, stdin io.Reader, out io.Writer) error {
-	if o.AtLeast != "" && !slices.Contains(rule.Severities(), rule.Severity(o.AtLeast)) {
-		return cli.Usagef("--severity %s: there are %s", cells.Short(o.AtLeast), Words())
+	atLeast, err := filter.ParseSeverity(o.AtLeast)
+	if err != nil {
+		return err
 	}
 	var since time.Time
 	if o.Since != "" {
-		var err error
 		if since, err = history.ParseTime(o.Since, time.Now()); err != nil {
 			return cli.Usagef("--since %w", err)
 		}
@@ -50,7 +51,7 @@ func (o *Options) Test(ctx context.Context, files []string, ofJournal bool, stdi
 		return nil
 	}
 	p := &replay{
-		Options: o, findings: set.Begin(), since: since, log: zerolog.Ctx(ctx), count: make(map[rule.Severity]int),
+		Options: o, findings: set.Begin(), since: since, atLeast: atLeast, log: zerolog.Ctx(ctx), count: make(map[rule.Severity]int),
 		text: render.NewResultText(term.ThemeOf(out), term.Columns(out)),
 	}
 	return term.PrintTo(out, func(w io.Writer) error {
@@ -63,17 +64,6 @@ func (o *Options) Test(ctx context.Context, files []string, ofJournal bool, stdi
 	})
 }
 
-// Words names the severities, for people.
-func Words() string { return strings.Join(SeverityWords(), ", ") }
-
-// SeverityWords are the severities.
-func SeverityWords() (words []string) {
-	for _, s := range rule.Severities() {
-		words = append(words, string(s))
-	}
-	return words
-}
-
 // replay looks at records of the past.
 type replay struct {
 	*Options
@@ -81,6 +71,7 @@ type replay struct {
 	out      io.Writer
 	text     *render.ResultText
 	since    time.Time
+	atLeast  rule.Severity
 	log      *zerolog.Logger
 	records  int
 	count    map[rule.Severity]int
@@ -105,7 +96,7 @@ func (p *replay) journal(ctx context.Context, r *journal.Reader) error {
 			return err
 		}
 		if a := history.ActionOf(&rec); a != nil {
-			if err := p.add(a); err != nil {
+			if err := p.add(a, rec.ID); err != nil {
 				return err
 			}
 		}
@@ -123,10 +114,11 @@ func (p *replay) file(name string, stdin io.Reader) error {
 		defer f.Close()
 		in, shown = f, cells.Short(name)
 	}
-	return explain.Records(in, shown, p.add)
+	return explain.Records(in, shown, func(r *record.Record) error { return p.add(r, "") })
 }
 
-func (p *replay) add(r *record.Record) error {
+// add looks at a record; id is the journal's.
+func (p *replay) add(r *record.Record, id string) error {
 	p.records++
 	found, stopped := p.findings.Add(r)
 	if stopped != nil {
@@ -134,7 +126,8 @@ func (p *replay) add(r *record.Record) error {
 	}
 	for i := range found {
 		f := &found[i]
-		if f.Time.Before(p.since) || p.AtLeast != "" && !f.Severity.AtLeast(rule.Severity(p.AtLeast)) {
+		f.Record = id
+		if f.Time.Before(p.since) || !f.Severity.AtLeast(p.atLeast) {
 			continue
 		}
 		p.count[f.Severity]++
