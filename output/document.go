@@ -48,7 +48,14 @@ func rest(e *Entry) document {
 	d.put("schema", jsonline.Version)
 	d.set("kind", e.Kind)
 	d.put("hash", e.Hash)
+	if e.Finding != nil {
+		d.put("finding", e.record())
+	}
 	a := e.Known
+	if a == nil && e.Finding != nil {
+		d.set("module", e.Finding.Module)
+		return d
+	}
 	if a == nil {
 		d.set("module", e.note().Module.Name)
 		d.put("record", e.record())

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/record"
+	"github.com/kmodtrace/kmodtrace/rule"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -35,6 +37,11 @@ func ecs(h host, e *Entry) any {
 	d.put("event.action", orUnknown(string(e.Kind)))
 	ecsHost(d, h, e)
 	switch {
+	case e.Finding != nil:
+		if e.Known != nil {
+			ecsAction(d, e)
+		}
+		ecsFinding(d, e.Finding)
 	case e.Known != nil:
 		d.put("event.dataset", "kmodtrace.action")
 		ecsAction(d, e)
@@ -69,6 +76,37 @@ func ecsHost(d document, h host, e *Entry) {
 	d.set("host.boot.id", e.Boot)
 	d.put("host.os.type", "linux")
 	d.set("host.os.kernel", h.release)
+}
+
+// ecsFinding makes an alert of an event of the action, where that is known.
+func ecsFinding(d document, f *rule.Finding) {
+	d.put("event.dataset", "kmodtrace.finding")
+	d.put("event.kind", "alert")
+	d.put("event.action", string(journal.KindFinding))
+	d.put("event.category", []string{"driver"})
+	if _, there := d["event"].(document)["type"]; !there {
+		d.put("event.type", []string{"info"})
+	}
+	d.put("rule.id", f.Rule)
+	d.put("rule.name", f.Title)
+	d.put("rule.version", strconv.Itoa(f.Version))
+	d.put("rule.ruleset", "kmodtrace")
+	if len(f.Attack) == 0 {
+		return
+	}
+	var techniques, subs []string
+	for _, id := range f.Attack {
+		technique, _, sub := strings.Cut(id, ".")
+		if !slices.Contains(techniques, technique) {
+			techniques = append(techniques, technique)
+		}
+		if sub {
+			subs = append(subs, id)
+		}
+	}
+	d.put("threat.framework", "MITRE ATT&CK")
+	d.put("threat.technique.id", techniques)
+	d.set("threat.technique.subtechnique.id", subs)
 }
 
 func ecsAction(d document, e *Entry) {

@@ -17,6 +17,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/record"
+	"github.com/kmodtrace/kmodtrace/rule"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -35,6 +36,28 @@ func testEntry(tb testing.TB, seq int64, a *record.Record, text string) Entry {
 		tb.Fatal(err)
 	}
 	return Entry{Record: journal.Record{Seq: seq, ID: "1f2e3d4c-123-4711", Time: epoch, Boot: boot, Kind: journal.KindAction, Body: body}, Known: a, Text: text}
+}
+
+// findingEntry makes an entry of what was found in an action, as the service does.
+func findingEntry(tb testing.TB, seq int64, a *record.Record, text string) Entry {
+	tb.Helper()
+	return withFinding(tb, seq, a, &rule.Finding{
+		Rule: "untrusted-signer", Version: 2, Severity: rule.High, Title: "A module without a signature", Text: text, Subject: "hello", Time: epoch,
+		Action: tracer.Load, Module: "hello", Outcome: tracer.Live, Attack: []string{"T1547.006", "T1014"},
+		Evidence: map[string]string{"details.signed": "false"}, Record: "1f2e3d4c-123-4711",
+	})
+}
+
+func withFinding(tb testing.TB, seq int64, a *record.Record, f *rule.Finding) Entry {
+	tb.Helper()
+	body, err := jsonline.Marshal(f)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return Entry{
+		Record: journal.Record{Seq: seq, ID: f.Record + "-" + f.Rule, Time: epoch, Boot: boot, Kind: journal.KindFinding, Body: body},
+		Known:  a, Finding: f, Text: f.Text,
+	}
 }
 
 func word(seq int64, kind, body string) Entry {
@@ -209,7 +232,12 @@ func entries(tb testing.TB) []Entry {
 	var all []Entry
 	for what, a := range samples(tb) {
 		all = append(all, testEntry(tb, int64(len(all)+1), a, what))
+		all = append(all, findingEntry(tb, int64(len(all)+1), a, "found in "+what))
 	}
+	evil := new(rule.Finding)
+	fill(reflect.ValueOf(evil).Elem(), hostile, 0)
+	all = append(all, findingEntry(tb, int64(len(all)+1), nil, "found in what is gone"))
+	all = append(all, withFinding(tb, int64(len(all)+1), nil, evil))
 	for _, kind := range []string{"inventory", "started", "stopped", "lost", "late", "clock", "corrupt", "retention", "of tomorrow", ""} {
 		all = append(all, word(int64(len(all)+1), kind, `{"text":"it <is>","loss":{"events":3}}`))
 	}

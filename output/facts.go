@@ -34,6 +34,18 @@ func facts(e *Entry) []fact {
 	l.add("boot", e.Boot)
 	l.add("kind", string(e.Kind))
 	l.add("hash", e.Hash.String())
+	if f := e.Finding; f != nil {
+		l.add("rule", f.Rule)
+		l.add("severity", string(f.Severity))
+		l.add("subject", f.Subject)
+		l.add("attack", strings.Join(f.Attack, ","))
+		l.add("of", f.Record)
+		if e.Known == nil {
+			l.add("action", f.Action.String())
+			l.add("module", f.Module)
+			return l
+		}
+	}
 	if e.Known == nil {
 		module := e.Module
 		if module == "" {

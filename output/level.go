@@ -2,6 +2,7 @@ package output
 
 import (
 	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/kmodtrace/kmodtrace/rule"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -9,14 +10,17 @@ import (
 type level int
 
 const (
-	levelError   level = 3
-	levelWarning level = 4
-	levelNotice  level = 5
-	levelInfo    level = 6
+	levelCritical level = 2
+	levelError    level = 3
+	levelWarning  level = 4
+	levelNotice   level = 5
+	levelInfo     level = 6
 )
 
 func (l level) String() string {
 	switch l {
+	case levelCritical:
+		return "critical"
 	case levelError:
 		return "error"
 	case levelWarning:
@@ -28,8 +32,13 @@ func (l level) String() string {
 }
 
 // level: what was lost is an error, what failed a warning, what changed the kernel or
-// what is known of it a notice.
+// what is known of it a notice. A finding's is that of its severity.
 func (e *Entry) level() level {
+	if f := e.Finding; f != nil {
+		return map[rule.Severity]level{
+			rule.Info: levelInfo, rule.Low: levelNotice, rule.Medium: levelWarning, rule.High: levelError, rule.Critical: levelCritical,
+		}[f.Severity]
+	}
 	if a := e.Known; a != nil {
 		switch {
 		case a.Crashed:

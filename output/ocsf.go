@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kmodtrace/kmodtrace/record"
+	"github.com/kmodtrace/kmodtrace/rule"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -17,6 +18,11 @@ const ocsfVersion = "1.8.0"
 const (
 	ocsfSystem          = 1    // category_uid: System Activity
 	ocsfKernelExtension = 1002 // class_uid: Kernel Extension Activity
+	ocsfFindings        = 2    // category_uid: Findings
+	ocsfDetection       = 2004 // class_uid: Detection Finding
+	ocsfCreate          = 1    // activity_id of a finding
+	ocsfNew             = 1    // status_id of a finding
+	ocsfRule            = 1    // analytic.type_id
 	ocsfLoad            = 1    // activity_id
 	ocsfUnload          = 2
 	ocsfOther           = 99
@@ -33,12 +39,18 @@ const (
 
 // ocsf makes an event of the class Kernel Extension Activity (1002) of an action; a
 // request for a module is one of another activity than load and unload. That class wants
-// a driver and an actor. What is not an action has neither, and is a Base Event (class 0),
-// which the schema has for what no class describes.
+// a driver and an actor. A finding is a Detection Finding (2004), with its action as evidence. What
+// is neither is a Base Event (class 0), which the schema has for what no class describes.
 func ocsf(h host, e *Entry) any {
 	d := document{}
 	class, category, activity := 0, 0, ocsfOther
-	if e.Known != nil {
+	if e.Finding != nil {
+		class, category, activity = ocsfDetection, ocsfFindings, ocsfCreate
+		d.put("class_name", "Detection Finding")
+		d.put("category_name", "Findings")
+		d.put("activity_name", "Create")
+		ocsfFinding(d, e)
+	} else if e.Known != nil {
 		class, category = ocsfKernelExtension, ocsfSystem
 		d.put("class_name", "Kernel Extension Activity")
 		d.put("category_name", "System Activity")
@@ -64,7 +76,7 @@ func ocsf(h host, e *Entry) any {
 	d.put("type_uid", class*100+activity)
 	d.put("time", e.Time.UnixMilli())
 	d.set("message", e.Text)
-	id, name := ocsfSeverity(e.level())
+	id, name := ocsfSeverity(e)
 	d.put("severity_id", id)
 	d.put("severity", name)
 	d.put("metadata", ocsfMetadata(h, e))
@@ -73,14 +85,65 @@ func ocsf(h host, e *Entry) any {
 	return d
 }
 
-func ocsfSeverity(l level) (int, string) {
-	switch l {
+func ocsfSeverity(e *Entry) (int, string) {
+	if f := e.Finding; f != nil {
+		switch f.Severity {
+		case rule.Low:
+			return 2, "Low"
+		case rule.Medium:
+			return 3, "Medium"
+		case rule.High:
+			return 4, "High"
+		case rule.Critical:
+			return 5, "Critical"
+		}
+		return 1, "Informational"
+	}
+	switch e.level() {
 	case levelError:
 		return 4, "High"
 	case levelWarning:
 		return 2, "Low"
 	}
 	return 1, "Informational"
+}
+
+func ocsfFinding(d document, e *Entry) {
+	f := e.Finding
+	d.put("status_id", ocsfNew)
+	d.put("status", "New")
+	d.put("is_alert", f.Severity.AtLeast(rule.Medium))
+	info := document{}
+	info.put("uid", e.ID)
+	info.put("title", f.Title)
+	info.set("desc", f.Text)
+	info.put("created_time", e.Time.UnixMilli())
+	info.put("analytic.uid", f.Rule)
+	info.put("analytic.name", f.Title)
+	info.put("analytic.version", strconv.Itoa(f.Version))
+	info.put("analytic.type_id", ocsfRule)
+	info.put("analytic.type", "Rule")
+	var attacks []document
+	for _, id := range f.Attack {
+		a := document{}
+		technique, _, sub := strings.Cut(id, ".")
+		a.put("technique.uid", technique)
+		if sub {
+			a.put("sub_technique.uid", id)
+		}
+		attacks = append(attacks, a)
+	}
+	info.set("attacks", attacks)
+	d.put("finding_info", info)
+	evidence := document{"data": document{"subject": f.Subject, "facts": f.Evidence, "record": f.Record}}
+	if a := e.Known; a != nil {
+		evidence.put("actor", ocsfActor(e))
+		if a.File != nil {
+			evidence.put("file", ocsfModule(a))
+			delete(evidence["file"].(document), "version") // which only a driver has
+		}
+	}
+	d.put("evidences", []document{evidence})
 }
 
 func ocsfMetadata(h host, e *Entry) document {

@@ -212,6 +212,8 @@ func otlpRecord(e *Entry) log.Record {
 	r.SetBody(attribute.StringValue(valid(e.Text)))
 	r.SetEventName("kmodtrace." + orUnknown(valid(string(e.Kind))))
 	switch e.level() {
+	case levelCritical:
+		r.SetSeverity(log.SeverityError3)
 	case levelError:
 		r.SetSeverity(log.SeverityError)
 	case levelWarning:

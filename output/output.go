@@ -27,6 +27,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/record"
+	"github.com/kmodtrace/kmodtrace/rule"
 )
 
 // Entry is a record of the journal, as outputs see it. By its ID, which is the same
@@ -34,8 +35,10 @@ import (
 type Entry struct {
 	journal.Record
 	// Known is what Body says of an action; nil for what is none, and where it cannot
-	// be read.
+	// be read. Of a finding it is the action in which it was found, where that is known.
 	Known *record.Record
+	// Finding is what Body says of a finding; nil for what is none.
+	Finding *rule.Finding
 	// Text is a sentence for people.
 	Text string
 }

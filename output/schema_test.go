@@ -113,8 +113,11 @@ func date(v any) bool {
 // checkOCSF gives what is wrong with an event.
 func (p published) checkOCSF(event map[string]any) []string {
 	class := "base_event"
-	if fmt.Sprint(event["class_uid"]) == "1002" {
+	switch fmt.Sprint(event["class_uid"]) {
+	case "1002":
 		class = "kernel_extension_activity"
+	case "2004":
+		class = "detection_finding"
 	}
 	metadata, _ := event["metadata"].(map[string]any)
 	profiles, _ := metadata["profiles"].([]any)
@@ -184,6 +187,8 @@ func (p published) value(path string, f publishedField, v any, profiles []any) [
 		_, ok = v.(bool)
 	case "object":
 		_, ok = v.(map[string]any)
+	case "json_t":
+		ok = true // any value
 	default:
 		if !strings.HasSuffix(f.kind, "_t") {
 			return p.object(path, f.kind, v, profiles)
@@ -427,6 +432,33 @@ func TestGaps(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestFinding: a finding is an alert, with the action in which it was found.
+func TestFinding(t *testing.T) {
+	e := findingEntry(t, 9, samples(t)["failed"], "hello has no signature")
+	for format, want := range map[string]map[string]string{
+		"ocsf": {"class_uid": "2004", "type_uid": "200401", "severity_id": "4", "is_alert": "true", "finding_info.uid": e.ID,
+			"finding_info.analytic.uid": "untrusted-signer", "finding_info.attacks.0.technique.uid": "T1547", "finding_info.attacks.0.sub_technique.uid": "T1547.006",
+			"evidences.0.data.subject": "hello", "evidences.0.file.path": "/specimens/hello.ko", "evidences.0.actor.process.name": "insmod", "unmapped.finding.severity": "high"},
+		"ecs": {"event.kind": "alert", "event.dataset": "kmodtrace.finding", "event.action": "finding", "event.severity": "3", "rule.id": "untrusted-signer", "rule.version": "2",
+			"threat.technique.id.0": "T1547", "threat.technique.subtechnique.id.0": "T1547.006", "file.path": "/specimens/hello.ko", "process.name": "insmod", "message": e.Text},
+		"json": {"kind": "finding", "id": e.ID, "finding.rule": "untrusted-signer"},
+	} {
+		doc, err := parse(oneLine(t, format, e))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for path, value := range want {
+			if got := look(doc, path); got != value {
+				t.Errorf("%s: %s is %q, want %q", format, path, got, value)
+			}
+		}
+	}
+}
+
+// TestInventory: what an inventory found is a state.
+func TestInventory(t *testing.T) {
 	doc, _ := parse(oneLine(t, "ecs", word(1, "present", `{"module":{"name":"hello"}}`)))
 	if look(doc, "event.kind") != "state" || look(doc, "kmodtrace.module") != "hello" {
 		t.Errorf("%v", doc)

@@ -45,10 +45,10 @@ func main() {
 
 // objects are those of OCSF that the documents have, with their files.
 var objects = []string{
-	"events/base_event", "events/system/kernel_extension_activity",
-	"objects/actor", "objects/container", "objects/device", "objects/digital_signature", "objects/file", "objects/fingerprint",
+	"events/base_event", "events/findings/detection_finding", "events/system/kernel_extension_activity",
+	"objects/actor", "objects/analytic", "objects/attack", "objects/container", "objects/device", "objects/digital_signature", "objects/evidences", "objects/file", "objects/finding_info", "objects/fingerprint",
 	"objects/kernel_driver", "objects/metadata", "objects/os", "objects/process", "objects/process_entity", "objects/product",
-	"objects/session", "objects/user",
+	"objects/session", "objects/sub_technique", "objects/technique", "objects/user",
 }
 
 type attribute struct {
@@ -72,7 +72,7 @@ type object struct {
 type schema struct {
 	root       string
 	dictionary map[string]attribute
-	files      map[string]string // of objects and events, by name
+	files      map[string]string // by kind and name, as in objects/finding: there is an event of that name too
 }
 
 func read(v any, names ...string) error {
@@ -99,13 +99,13 @@ func ocsf(root string) error {
 			return err
 		}
 		for _, path := range found {
-			s.files[strings.TrimSuffix(filepath.Base(path), ".json")] = path
+			s.files[pattern[:strings.IndexByte(pattern, '/')+1]+strings.TrimSuffix(filepath.Base(path), ".json")] = path
 		}
 	}
 	fmt.Printf("# OCSF %s: names, types, requirements, profiles (of a profile) and values of fields.\n", version.Version)
 	fmt.Println("# Written by testdata/fields from the repository ocsf/ocsf-schema.")
 	for _, path := range objects {
-		if err := s.print(filepath.Base(path)); err != nil {
+		if err := s.print(path[:strings.IndexByte(path, '/')+1], filepath.Base(path)); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 	}
@@ -113,9 +113,9 @@ func ocsf(root string) error {
 }
 
 // resolve joins an object with what it extends and includes.
-func (s schema) resolve(name string, into map[string]attribute, constraints map[string][]string) error {
+func (s schema) resolve(kind, name string, into map[string]attribute, constraints map[string][]string) error {
 	var o object
-	path, ok := s.files[name]
+	path, ok := s.files[kind+name]
 	if !ok {
 		return fmt.Errorf("no %s", name)
 	}
@@ -123,7 +123,7 @@ func (s schema) resolve(name string, into map[string]attribute, constraints map[
 		return err
 	}
 	if o.Extends != "" {
-		if err := s.resolve(o.Extends, into, constraints); err != nil {
+		if err := s.resolve(kind, o.Extends, into, constraints); err != nil {
 			return err
 		}
 	}
@@ -185,9 +185,9 @@ func (s schema) attribute(field string, raw json.RawMessage, profile json.RawMes
 	return nil
 }
 
-func (s schema) print(name string) error {
+func (s schema) print(kind, name string) error {
 	fields, constraints := map[string]attribute{}, map[string][]string{}
-	if err := s.resolve(name, fields, constraints); err != nil {
+	if err := s.resolve(kind, name, fields, constraints); err != nil {
 		return err
 	}
 	fmt.Printf("\n%s", name)
@@ -195,7 +195,7 @@ func (s schema) print(name string) error {
 		fmt.Printf(" one-of=%s", strings.Join(c, ","))
 	}
 	fmt.Println()
-	if err := s.numbers(name, fields); err != nil {
+	if err := s.numbers(kind, name, fields); err != nil {
 		return err
 	}
 	for _, field := range slices.Sorted(maps.Keys(fields)) {
@@ -224,7 +224,7 @@ func (s schema) print(name string) error {
 }
 
 // numbers gives the fields that number an event's class the one value that they can have.
-func (s schema) numbers(name string, fields map[string]attribute) error {
+func (s schema) numbers(kind, name string, fields map[string]attribute) error {
 	var categories struct{ Attributes map[string]struct{ UID int } }
 	if err := read(&categories, s.root, "categories.json"); err != nil {
 		return err
@@ -233,7 +233,7 @@ func (s schema) numbers(name string, fields map[string]attribute) error {
 	category, class := "", 0
 	for at := name; at != ""; at = o.Extends {
 		o = object{}
-		if err := read(&o, s.files[at]); err != nil {
+		if err := read(&o, s.files[kind+at]); err != nil {
 			return err
 		}
 		if at == name && o.UID != nil {
@@ -253,10 +253,10 @@ func (s schema) numbers(name string, fields map[string]attribute) error {
 }
 
 // sets are the field sets of ECS that the documents have.
-var sets = []string{"base", "container", "ecs", "error", "event", "file", "host", "log", "orchestrator", "package", "process", "related", "user"}
+var sets = []string{"base", "container", "ecs", "error", "event", "file", "host", "log", "orchestrator", "package", "process", "related", "rule", "threat", "user"}
 
 // other are parts of these sets that have to do with other systems or programs.
-var other = regexp.MustCompile(`\.(elf|pe|macho|x509|geo|risk|entity|entry_leader|session_leader|group_leader|entry_meta|previous|attested_user|attested_groups|supplemental_groups|saved_user|saved_group|changes|target|io|responsible|cpu|disk|network|syslog|vpid)\b`)
+var other = regexp.MustCompile(`^threat\.(enrichments|feed|group|indicator|software)\b|\.(elf|pe|macho|x509|geo|risk|entity|entry_leader|session_leader|group_leader|entry_meta|previous|attested_user|attested_groups|supplemental_groups|saved_user|saved_group|changes|target|io|responsible|cpu|disk|network|syslog|vpid)\b`)
 
 func ecs(root string) error {
 	f, err := os.Open(filepath.Join(root, "generated/csv/fields.csv"))
