@@ -194,12 +194,10 @@ func (s *Service) retain(ctx context.Context) {
 	}
 }
 
-// slowest gives the last record that all outputs have had; -1 where there is no output.
+// slowest gives the last record that all outputs and the rules have had; -1 where there are none of them.
 func (s *Service) slowest() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	at := int64(-1)
-	for _, d := range s.deliveries {
+	for _, d := range s.readers() {
 		if n := d.at.Load(); at < 0 || n < at {
 			at = n
 		}
@@ -245,8 +243,15 @@ func (s *Service) reload(ctx context.Context) {
 	s.warn(config)
 	s.setRoom()
 	signal(s.reloaded) // unless a verification is due already
-	if err := s.replaceOutputs(ctx); err != nil {
-		s.log.Error().Msgf("outputs: %v", err)
+	if size, err := s.journal.Size(ctx); err != nil {
+		s.log.Error().Msgf("rules and outputs: %v", err)
+	} else {
+		if err := s.useRules(ctx, config.Rules, size.Last); err != nil {
+			s.log.Error().Msg(err.Error())
+		}
+		if err := s.replaceOutputs(ctx, size.Last); err != nil {
+			s.log.Error().Msgf("outputs: %v", err)
+		}
 	}
 	signal(s.retainIt)
 	s.log.Info().Msg("configuration reloaded")
@@ -261,11 +266,7 @@ func (s *Service) warn(config *Config) {
 
 // replaceOutputs ends those that there are and starts those of the configuration, each
 // from where it was.
-func (s *Service) replaceOutputs(ctx context.Context) error {
-	size, err := s.journal.Size(ctx)
-	if err != nil {
-		return err
-	}
+func (s *Service) replaceOutputs(ctx context.Context, head int64) error {
 	s.stopDeliveries()
-	return s.deliver(ctx, size.Last)
+	return s.deliver(ctx, head)
 }

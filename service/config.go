@@ -14,7 +14,9 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/output"
+	"github.com/kmodtrace/kmodtrace/rule"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -32,8 +34,34 @@ type Config struct {
 	Backend string `yaml:"backend"`
 	// Outputs are where records are passed on to.
 	Outputs []output.Config `yaml:"outputs"`
+	// Rules are what finds in records what needs a look.
+	Rules RulesConfig `yaml:"rules"`
 	// Metrics is where Prometheus and health checks ask.
 	Metrics MetricsConfig `yaml:"metrics"`
+}
+
+// RulesConfig says which rules are used, beside those that are built in.
+type RulesConfig struct {
+	// Paths are files and directories of rules; [rule.DefaultDir] if there are none.
+	Paths []string `yaml:"paths"`
+	// Off are the ids of rules that are not used.
+	Off []string `yaml:"off"`
+}
+
+// Load gives the rules that are meant. An error names the file, the line and the column.
+func (c RulesConfig) Load() (s *rule.Set, err error) {
+	if len(c.Paths) == 0 {
+		s, err = rule.Machine()
+	} else {
+		s, err = rule.Load(c.Paths...)
+	}
+	if err == nil {
+		s, err = s.Without(c.Off...)
+	}
+	if err != nil {
+		return nil, cells.OneLine(fmt.Errorf("rules: %w", err))
+	}
+	return s, nil
 }
 
 // JournalConfig is about the journal's file.
@@ -159,10 +187,18 @@ func (c *Config) check() error {
 	if err := c.Metrics.check(); err != nil {
 		return err
 	}
+	for _, path := range c.Rules.Paths {
+		if !filepath.IsAbs(path) {
+			return fmt.Errorf("rules.paths %q: must be absolute paths", path)
+		}
+	}
 	names := make(map[string]bool)
 	for i, o := range c.Outputs {
 		if err := o.Check(); err != nil {
 			return fmt.Errorf("outputs, number %d: %w", i+1, err)
+		}
+		if o.Label() == findingsName {
+			return fmt.Errorf("outputs, number %d: %q is the name of what the rules find: want another", i+1, findingsName)
 		}
 		if name := o.Label(); names[name] {
 			return fmt.Errorf("outputs, number %d: there is one named %q already", i+1, name)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/output"
 	"github.com/kmodtrace/kmodtrace/record"
+	"github.com/kmodtrace/kmodtrace/rule"
 )
 
 // delivery passes the journal's records on to one output, in order, from where it was:
@@ -26,6 +28,11 @@ type delivery struct {
 	news    chan struct{} // there may be more in the journal
 	stop    context.CancelFunc
 	done    chan struct{}
+
+	// kept is when its place was last written into the journal, which is not done more often than each
+	// keepEvery. What comes after that is sent again after a crash.
+	kept      time.Time
+	keepEvery time.Duration
 
 	at     atomic.Int64 // the last record that it has
 	failed atomic.Int64 // tries in a row
@@ -49,7 +56,6 @@ func (s *Service) deliver(ctx context.Context, head int64) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.deliveries = started
-		s.metrics.outputs(started)
 	}()
 	config := s.settings()
 	for i, c := range config.Outputs {
@@ -60,31 +66,28 @@ func (s *Service) deliver(ctx context.Context, head int64) error {
 		if err != nil {
 			return err
 		}
-		d, err := s.start(ctx, o, head)
+		at, err := s.beginning(ctx, o.Name(), head)
 		if err != nil {
 			return err
 		}
-		started = append(started, d)
+		started = append(started, s.start(ctx, o, at, 0))
 	}
 	return nil
 }
 
-func (s *Service) start(ctx context.Context, o output.Output, head int64) (*delivery, error) {
-	at, err := s.beginning(ctx, o.Name(), head)
-	if err != nil {
-		return nil, err
-	}
+// start passes on to an output what comes after a record.
+func (s *Service) start(ctx context.Context, o output.Output, at int64, keepEvery time.Duration) *delivery {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	d := &delivery{
 		output: o, journal: s.journal, log: s.log.With().Str("output", o.Name()).Logger(), damaged: s.isDamaged,
-		news: make(chan struct{}, 1), stop: stop, done: make(chan struct{}),
+		news: make(chan struct{}, 1), stop: stop, done: make(chan struct{}), keepEvery: keepEvery,
 	}
 	d.at.Store(at)
 	go func() {
 		defer close(d.done)
 		d.run(ctx)
 	}()
-	return d, nil
+	return d
 }
 
 // beginning gives the last record that an output has had. Where its cursor is wrong, that is
@@ -110,14 +113,23 @@ func (s *Service) beginning(ctx context.Context, name string, head int64) (int64
 
 // wake tells all outputs that there is more.
 func (s *Service) wake() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, d := range s.deliveries {
+	for _, d := range s.readers() {
 		select {
 		case d.news <- struct{}{}:
 		default:
 		}
 	}
+}
+
+// readers are all that read on in the journal: the outputs and the rules.
+func (s *Service) readers() []*delivery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := slices.Clone(s.deliveries)
+	if s.finding != nil {
+		all = append(all, s.finding)
+	}
+	return all
 }
 
 // stopDeliveries lets the outputs take what is there, for a short time.
@@ -144,6 +156,9 @@ func (d *delivery) finish(within time.Duration) {
 	}
 	d.stop()
 	<-d.done
+	if err := d.keep(context.Background()); err != nil {
+		d.log.Error().Msg(err.Error())
+	}
 	if err := d.output.Close(); err != nil {
 		d.log.Error().Msg(err.Error())
 	}
@@ -214,7 +229,7 @@ func (d *delivery) pass(ctx context.Context) (int, error) {
 	}
 	entries := make([]output.Entry, len(records))
 	for i := range records {
-		entries[i] = entryOf(&records[i])
+		entries[i] = entryWith(ctx, d.journal, &records[i])
 	}
 	limited, cancel := context.WithTimeout(ctx, sendWithin)
 	defer cancel()
@@ -228,13 +243,25 @@ func (d *delivery) pass(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	d.at.Store(last)
-	err = d.journal.SetCursor(context.WithoutCancel(ctx), d.output.Name(), last)
-	if err != nil && !errors.Is(err, journal.ErrFull) && !errors.Is(err, journal.ErrReadOnly) {
-		return 0, err
+	if time.Since(d.kept) < d.keepEvery {
+		return len(records), nil
 	}
-	// A journal that cannot be written is no fault of the output's: if that lasts until the
-	// end, it gets these again.
-	return len(records), nil
+	return len(records), d.keep(ctx)
+}
+
+// keep writes its place into the journal. A journal that cannot be written is no fault of the output's: if
+// that lasts until the end, it gets the last records again.
+func (d *delivery) keep(ctx context.Context) error {
+	at := d.at.Load()
+	if at == 0 {
+		return nil
+	}
+	d.kept = time.Now()
+	err := d.journal.SetCursor(context.WithoutCancel(ctx), d.output.Name(), at)
+	if errors.Is(err, journal.ErrFull) || errors.Is(err, journal.ErrReadOnly) {
+		return nil
+	}
+	return err
 }
 
 // skipped says that retention has removed the records up to one.
@@ -257,6 +284,13 @@ func entryOf(r *journal.Record) output.Entry {
 		}
 		e.Text = sentence(r)
 		return e
+	}
+	if r.Kind == journal.KindFinding {
+		f := new(rule.Finding)
+		if err := jsonline.Unmarshal(r.Body, f); err == nil {
+			e.Finding, e.Text = f, f.Text
+			return e
+		}
 	}
 	var n note
 	_ = jsonline.Unmarshal(r.Body, &n)

@@ -107,10 +107,11 @@ func until(t *testing.T, what string, is func() bool) {
 
 func (s *Service) begun(t *testing.T, o output.Output, head int64) *delivery {
 	t.Helper()
-	d, err := s.start(t.Context(), o, head)
+	at, err := s.beginning(t.Context(), o.Name(), head)
 	if err != nil {
 		t.Fatal(err)
 	}
+	d := s.start(t.Context(), o, at, 0)
 	s.mu.Lock()
 	s.deliveries = append(s.deliveries, d)
 	s.mu.Unlock()

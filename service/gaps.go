@@ -97,7 +97,7 @@ func (s *Service) note(kind journal.Kind, at time.Time, count int64, n note) err
 	if err != nil {
 		return err
 	}
-	if err := s.keeper.try(r); err != nil {
+	if _, err := s.keeper.try(r); err != nil {
 		return err
 	}
 	s.wake()

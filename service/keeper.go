@@ -42,7 +42,7 @@ const (
 func (k *keeper) keep(records ...journal.Record) error {
 	defer k.wait(nil)
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		err := k.append(records)
+		_, err := k.append(records)
 		if err == nil || errors.Is(err, journal.ErrCorrupt) || errors.Is(err, journal.ErrClosed) {
 			return err
 		}
@@ -79,12 +79,12 @@ func (k *keeper) withoutTooLarge(records []journal.Record) []journal.Record {
 // try keeps records now or not at all: for what can be said later, or makes no sense
 // then. It does not go in before what keep waits with, nor tell that all is well because
 // there is room for a little.
-func (k *keeper) try(records ...journal.Record) error {
+func (k *keeper) try(records ...journal.Record) ([]journal.Appended, error) {
 	k.mu.Lock()
 	err := k.waits
 	k.mu.Unlock()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	return k.append(records)
 }
@@ -122,8 +122,8 @@ func (k *keeper) wait(why error) {
 
 // append does it once, and says when it begins to fail and when it works again: not each
 // time.
-func (k *keeper) append(records []journal.Record) error {
-	_, err := k.journal.Append(context.Background(), records...)
+func (k *keeper) append(records []journal.Record) ([]journal.Appended, error) {
+	done, err := k.journal.Append(context.Background(), records...)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	switch {
@@ -134,7 +134,7 @@ func (k *keeper) append(records []journal.Record) error {
 		k.log.Info().Msgf("the journal can be written again, after %v", time.Since(k.since).Round(time.Second))
 		k.since = time.Time{}
 	}
-	return err
+	return done, err
 }
 
 // advice says what to do about a journal that cannot be written.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/place"
 	"github.com/kmodtrace/kmodtrace/record"
+	"github.com/kmodtrace/kmodtrace/rule"
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
@@ -27,12 +28,12 @@ type metrics struct {
 	service  *Service
 	registry *prometheus.Registry
 	actions  *prometheus.CounterVec
+	findings *prometheus.CounterVec
 
-	mu      sync.Mutex
-	lost    tracer.Loss // at last
-	lostAt  time.Time   // when that last became more
-	deliver []*delivery
-	server  *http.Server
+	mu     sync.Mutex
+	lost   tracer.Loss // at last
+	lostAt time.Time   // when that last became more
+	server *http.Server
 }
 
 func newMetrics(s *Service) *metrics {
@@ -42,8 +43,11 @@ func newMetrics(s *Service) *metrics {
 		actions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "kmodtrace_actions_total", Help: "Attempts to load, unload or request a module, by what became of them.",
 		}, []string{"action", "outcome", "cause"}),
+		findings: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "kmodtrace_findings_total", Help: "Findings, by rule and severity. Further ones of a rule on one subject within an hour are not counted.",
+		}, []string{"rule", "severity"}),
 	}
-	m.registry.MustRegister(m.actions, collector{m})
+	m.registry.MustRegister(m.actions, m.findings, collector{m})
 	return m
 }
 
@@ -59,6 +63,11 @@ func (m *metrics) count(a *record.Record) {
 	m.actions.WithLabelValues(a.Kind.String(), a.Outcome.String(), cause).Inc()
 }
 
+// found counts a finding.
+func (m *metrics) found(f *rule.Finding) {
+	m.findings.WithLabelValues(f.Rule, string(f.Severity)).Inc()
+}
+
 // loss sets what was lost until now, and gives what was before.
 func (m *metrics) loss(now tracer.Loss) (was tracer.Loss) {
 	m.mu.Lock()
@@ -68,12 +77,6 @@ func (m *metrics) loss(now tracer.Loss) (was tracer.Loss) {
 		m.lostAt = time.Now()
 	}
 	return was
-}
-
-func (m *metrics) outputs(d []*delivery) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.deliver = d
 }
 
 // collector asks for what is not counted here.
@@ -112,8 +115,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	c.mu.Lock()
-	lost, deliveries := c.lost, c.deliver
+	lost := c.lost
 	c.mu.Unlock()
+	deliveries := c.service.readers()
 	counter(lostDesc, float64(lost.Events+lost.Untracked+lost.Dropped))
 	counter(missedDesc, float64(lost.Missed))
 	if s := c.service; s.tracer != nil {
@@ -206,6 +210,12 @@ func (m *metrics) unhealthy() error {
 		if err := s.asker.health(); err != nil {
 			return err
 		}
+	}
+	s.mu.Lock()
+	rulesError := s.rulesError
+	s.mu.Unlock()
+	if rulesError != nil {
+		return fmt.Errorf("not the rules of the configuration are in use: %w", rulesError)
 	}
 	if n := s.problems.Load(); n > 0 {
 		return fmt.Errorf("%d problems were found in the journal: kmodtrace audit verify lists them", n)

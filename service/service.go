@@ -51,6 +51,8 @@ type Service struct {
 	mu         sync.Mutex
 	config     *Config
 	deliveries []*delivery
+	finding    *delivery // what the rules find
+	rulesError error     // why those of the configuration are not used
 }
 
 // watcher is what a service needs of a [tracer.Tracer].
@@ -163,6 +165,9 @@ func (s *Service) open(ctx context.Context) error {
 	s.began = true
 	s.measure(ctx)
 	memory.Release()
+	if err := s.useRules(ctx, s.settings().Rules, head); err != nil {
+		return err
+	}
 	return s.deliver(ctx, head)
 }
 
@@ -416,6 +421,7 @@ func (s *Service) close() error {
 		errs = append(errs, s.end())
 		s.anchor(context.Background(), 0)
 	}
+	s.stopFinding()
 	s.stopDeliveries()
 	if s.metrics != nil {
 		errs = append(errs, s.metrics.close())

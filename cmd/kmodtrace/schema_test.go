@@ -120,6 +120,9 @@ func filledRecord(text string) *journal.Document {
 	if r.Action, err = jsonline.Marshal(sample.Action(text)); err != nil {
 		panic(err)
 	}
+	if r.Finding, err = jsonline.Marshal(filledFinding(text)); err != nil {
+		panic(err)
+	}
 	module := sample.New[kmod.Module](text)
 	module.InitState = "live"
 	note := map[string]any{"text": text, "module": module, "loss": map[string]int{"events": 1}, "folded": filledFold(text)}

@@ -37,7 +37,10 @@ a few a minute for each user and for all users; beyond that they are counted, in
 kind folded. Loads and unloads are recorded before requests, and requests before refusals. A
 module that appears or vanishes unseen is recorded too.
 
-SIGHUP reloads the configuration. SIGTERM ends the service after finished actions are recorded.
+Rules look at each record, and what they find is recorded and passed on too: kmodtrace history
+--findings shows it, kmodtrace rules list the rules.
+
+SIGHUP reloads the configuration and the rules. SIGTERM ends the service after finished actions are recorded.
 The service notifies systemd when it is ready (Type=notify), and systemd's watchdog while it works.`,
 		Example: `  kmodtrace serve
   kmodtrace serve --config ./kmodtrace.yaml
@@ -47,7 +50,7 @@ The service notifies systemd when it is ready (Type=notify), and systemd's watch
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&opts.config, "config", "", "read this `FILE` (default "+service.DefaultConfig+", where there is one)")
-	flags.BoolVar(&opts.check, "check-config", false, "check the configuration and exit")
+	flags.BoolVar(&opts.check, "check-config", false, "check the configuration and the rules, and exit")
 	return cmd
 }
 
@@ -63,6 +66,9 @@ func (o *serveOptions) run(ctx context.Context, stdout io.Writer) error {
 	}
 	if o.check {
 		config, err := service.Load(path)
+		if err == nil {
+			_, err = config.Rules.Load()
+		}
 		if err != nil {
 			return &exitError{status: exitUsage, err: err}
 		}

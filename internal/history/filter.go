@@ -16,6 +16,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/internal/usernames"
 	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/kmodtrace/kmodtrace/rule"
 	"github.com/spf13/cobra"
 )
 
@@ -26,7 +27,9 @@ type Flags struct {
 	users, containers, files, contents, kinds []string
 
 	boot, since, until string
-	gaps               bool
+	gaps, findings     bool
+	severity           string
+	rules              []string
 }
 
 // Register adds the flags to a command.
@@ -37,11 +40,16 @@ func (f *Flags) Register(cmd *cobra.Command) {
 	flags.StringSliceVar(&f.containers, "container", nil, "only from these containers: the `ID` or its beginning, or any")
 	flags.StringArrayVar(&f.files, "file", nil, "only loads of files whose path matches `GLOB`, or whose name does where it has no slash; repeatable")
 	flags.StringSliceVar(&f.contents, "content", nil, "only loads of files with this `SHA256`, or one that begins so")
-	flags.StringSliceVar(&f.kinds, "kind", nil, "only these `KINDS` of records: action, pending, inventory, present, or gap for all of started, stopped, lost, late, clock, corrupt and retention")
+	flags.StringSliceVar(&f.kinds, "kind", nil, "only these `KINDS` of records: action, pending, inventory, present, finding, or gap for all of started, stopped, lost, late, clock, corrupt and retention")
+	flags.BoolVar(&f.findings, "findings", false, "only what the rules and checks of kmodtrace serve found (kmodtrace rules list)")
+	flags.StringVar(&f.severity, "severity", "", "only findings of this `SEVERITY` or a higher one: "+filter.SeverityText())
+	flags.StringSliceVar(&f.rules, "rule", nil, "only findings by these `RULES`")
 	flags.BoolVar(&f.gaps, "gaps", false, "with a filter that only actions pass: show the gaps in the watching too")
 	flags.StringVar(&f.boot, "boot", "", "only of one run of the kernel: its `ID` or the beginning of it, current for this one, 0 for the last in the journal, -1 for the one before that, 1 for the first")
 	flags.StringVar(&f.since, "since", "", "only from this `TIME` on: "+TimeForms)
 	flags.StringVar(&f.until, "until", "", "only before this `TIME`")
+	cli.MustComplete(cmd, "severity", filter.SeverityWords())
+	cli.MustComplete(cmd, "rule", filter.RuleIDs())
 	cli.MustComplete(cmd, "kind", append(kindWords(), gapWord))
 	cli.MustComplete(cmd, "boot", []string{currentBoot, "0", "-1"})
 }
@@ -71,6 +79,8 @@ type Selection struct {
 	contents   []string
 	kinds      []journal.Kind
 	gaps       bool
+	severities []string // of findings; nil for any
+	rules      []string
 	boot       string
 
 	since, until time.Time
@@ -80,6 +90,9 @@ type Selection struct {
 func (f *Flags) parse(now time.Time) (w *Selection, err error) {
 	w = &Selection{users: f.users, containers: f.containers, contents: f.contents, gaps: f.gaps, boot: f.boot}
 	if w.ActionFilter, err = f.ActionFlags.Parse(); err != nil {
+		return nil, err
+	}
+	if err := w.parseFindings(f); err != nil {
 		return nil, err
 	}
 	if w.files, err = filter.ParseAll(f.files, parseFileGlob); err != nil {
@@ -98,6 +111,30 @@ func (f *Flags) parse(now time.Time) (w *Selection, err error) {
 		return nil, cli.Usagef("--since %s is not before --until %s", DateTime(w.since), DateTime(w.until))
 	}
 	return w, nil
+}
+
+// parseFindings has the flags that ask for findings alone.
+func (w *Selection) parseFindings(f *Flags) error {
+	if !f.findings && f.severity == "" && len(f.rules) == 0 {
+		return nil
+	}
+	if len(f.kinds) > 0 || f.gaps || len(w.Actions)+len(w.Outcomes)+len(w.Causes) > 0 {
+		return cli.Usagef("findings cannot be asked for together with --kind, --gaps, --action, --outcome or --cause")
+	}
+	w.kinds, w.rules = []journal.Kind{journal.KindFinding}, f.rules
+	if f.severity == "" {
+		return nil
+	}
+	least, err := filter.ParseSeverity(f.severity)
+	if err != nil {
+		return err
+	}
+	for _, s := range rule.Severities() {
+		if s.AtLeast(least) {
+			w.severities = append(w.severities, string(s))
+		}
+	}
+	return nil
 }
 
 func parseTimeFlag(flag, text string, now time.Time) (time.Time, error) {
@@ -164,6 +201,12 @@ func (w *Selection) resolve(ctx context.Context, r *journal.Reader) (f journal.F
 	f = journal.Filter{Final: true, Kinds: w.kinds, Actions: filter.Words(w.Actions), Outcomes: filter.Words(w.Outcomes), Since: w.since, Until: w.until}
 	for _, c := range w.Causes {
 		f.Causes = append(f.Causes, string(c))
+	}
+	if len(w.severities) > 0 {
+		f.Outcomes = w.severities
+	}
+	if len(w.rules) > 0 {
+		f.Causes = w.rules
 	}
 	if len(f.Kinds) == 0 && !w.ofActions() {
 		// Each module of each inventory is too much where nobody asked for modules.

@@ -6,9 +6,11 @@ import (
 	"strconv"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/jsonline"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/kmodtrace/kmodtrace/rule"
 )
 
 // PrintRecord prints all that is known of a record.
@@ -19,16 +21,29 @@ func PrintRecord(out io.Writer, rec *journal.Record, changed, asJSON bool) error
 		}
 		t := render.NewResultText(term.ThemeOf(out), term.Columns(out))
 		var lines []cells.Line
-		if a := ActionOf(rec); a != nil {
+		a, f := ActionOf(rec), findingOf(rec)
+		switch {
+		case a != nil:
 			lines = t.Explanation(a)
 			lines = lines[:len(lines)-1] // the empty one
-		} else {
+		case f != nil:
+			lines = t.FindingAtLength(f)
+		default:
 			lines = append(lines, cells.Line{}.Add(cells.Strong, string(rec.Kind)).Spaced(cells.Plain, rec.Module))
 			lines = append(lines, t.Wrapped("says", cells.Plain, saidBy(rec))...)
 		}
 		_, err := io.WriteString(w, t.Text(append(lines, proofOf(t, rec, changed)...)))
 		return err
 	})
+}
+
+// findingOf reads a finding; nil where the record is none.
+func findingOf(rec *journal.Record) *rule.Finding {
+	f := new(rule.Finding)
+	if rec.Kind != journal.KindFinding || jsonline.Unmarshal(rec.Body, f) != nil {
+		return nil
+	}
+	return f
 }
 
 // saidBy is what a record says of what is not an action, and as much as possible of an

@@ -13,6 +13,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/record"
+	"github.com/kmodtrace/kmodtrace/rule"
 )
 
 // Text renders records as watch does, with their numbers in place of how long
@@ -54,6 +55,9 @@ func (h *Text) Render(r *journal.Record, changed bool) string {
 	case r.Kind == journal.KindAction, r.Kind == journal.KindPending:
 		return text + h.note(r, cells.OrDash(r.Action), cells.Unsure, strings.Join(render.NonEmpty(r.Module, r.Outcome, r.Cause, render.LabelledWord("by ", r.User)), " ")+
 			"; what else was recorded cannot be read")
+	case r.Kind == journal.KindFinding:
+		severity := rule.Severity(r.Outcome)
+		return text + h.note(r, string(r.Kind), render.SeverityStyle(severity), fmt.Sprintf("%s (%s): %s; record %d", r.Cause, severity, NoteText(r), r.Seq))
 	case r.Kind.Gap():
 		return text + h.note(r, string(r.Kind), cells.Unsure, NoteText(r))
 	}
@@ -101,7 +105,7 @@ func NoteText(r *journal.Record) string {
 	if body.Text == "" {
 		body.Text = kindText(r)
 	}
-	if r.Module != "" {
+	if r.Module != "" && r.Kind != journal.KindFinding {
 		return r.Module + " " + body.Text
 	}
 	return body.Text
@@ -141,6 +145,8 @@ func kindText(r *journal.Record) string {
 		return "is loaded, and nobody was seen to load it"
 	case journal.KindVanished:
 		return "is not loaded any more, and nobody was seen to unload it"
+	case journal.KindFinding:
+		return "something was found, and what it is cannot be read"
 	case journal.KindBlind:
 		return "the watching was disturbed: what happened meanwhile is not known"
 	}
