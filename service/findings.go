@@ -146,6 +146,12 @@ func (s *Service) findWith(ctx context.Context, rules *rule.Set, head int64) err
 	if err != nil {
 		return err
 	}
+	// From now on what is recorded is looked at, also by a service that is started after this one was killed.
+	if at > 0 {
+		if err := s.journal.SetCursor(ctx, findingsName, at); err != nil {
+			return err
+		}
+	}
 	d := s.start(ctx, &findings{service: s, rules: rules, memory: rules.Begin()}, at, keepFindingsEvery)
 	s.mu.Lock()
 	s.finding = d

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -15,6 +16,8 @@ import (
 	"unsafe"
 
 	"github.com/kmodtrace/kmodtrace/internal/await"
+	"github.com/kmodtrace/kmodtrace/internal/roles"
+	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/rule"
@@ -32,7 +35,11 @@ func TestFindings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := roles.Install("kmodtrace"); err != nil {
+		t.Fatal(err)
+	}
 	watched := watchRecords(t)
+	service := serve(t, t.TempDir(), "")
 	disk := mountDisk(t)
 	run := func(args ...string) {
 		t.Helper()
@@ -42,7 +49,7 @@ func TestFindings(t *testing.T) {
 	}
 	// In the order in which rules look at what they find.
 	ours := []string{"unsigned-module"} // of the specimens, which lie in an initial RAM disk
-	for _, test := range []struct {
+	for i, test := range []struct {
 		name   string
 		do     func()
 		unload string
@@ -121,6 +128,10 @@ func TestFindings(t *testing.T) {
 			}
 		}, "", []string{"repeated-refusals"}},
 	} {
+		if i%7 == 6 {
+			service.end(syscall.SIGKILL)
+			service = serve(t, service.dir, "")
+		}
 		t.Run(test.name, func(t *testing.T) {
 			watched.take(t)
 			test.do()
@@ -151,6 +162,39 @@ func TestFindings(t *testing.T) {
 			}
 		})
 	}
+	service.checkReplay()
+}
+
+// checkReplay compares what a service found, which was killed meanwhile, with what a replay of its journal finds, byte
+// for byte. What it had no time for before its end, it finds after the next start.
+func (s *served) checkReplay() {
+	s.t.Helper()
+	if status := s.end(syscall.SIGTERM); status != 0 {
+		s.t.Errorf("status %d: %s", status, s.said)
+	}
+	replay, err := exec.Command(roles.Path("kmodtrace"), "rules", "test", "--journal", s.path, "--json").Output()
+	if err != nil {
+		s.t.Error(err)
+	}
+	again := serve(s.t, s.dir, "")
+	r, err := journal.OpenReadOnly(s.path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer r.Close()
+	found := func() (all []byte) {
+		for rec, err := range r.Query(s.t.Context(), journal.Filter{Kinds: []journal.Kind{journal.KindFinding}, OldestFirst: true}) {
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			all = append(append(all, rec.Body...), '\n')
+		}
+		return all
+	}
+	if !await.True(func() bool { return len(found()) >= len(replay) }) || !bytes.Equal(found(), replay) || bytes.Count(replay, []byte("\n")) < 15 {
+		s.t.Errorf("the service found\n%s\nand a replay of its journal\n%s", found(), replay)
+	}
+	again.end(syscall.SIGTERM)
 }
 
 func unique(rules []string) []string { return slices.Compact(slices.Sorted(slices.Values(rules))) }
