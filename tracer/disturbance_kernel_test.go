@@ -1,11 +1,15 @@
 package tracer_test
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
 // setSwitch writes to one of the kernel's switches, until the test ends.
@@ -40,6 +44,13 @@ func testDisturbedSwitches(t *testing.T, w *watch) {
 	}
 	setSwitch(t, kprobes, "0", "1")
 	expectDisturbed("kprobes off", 1, "kprobes")
+	if w.backend() == tracer.Kprobe {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		if err := w.SelfTest(ctx); err == nil {
+			t.Error("the self-test sees its calls while kprobes are off")
+		}
+	}
 	sh(t, "/sbin/insmod", specimen("hello"))
 	sh(t, "/sbin/rmmod", "hello")
 	setSwitch(t, kprobes, "1", "1")

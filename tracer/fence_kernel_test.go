@@ -3,6 +3,7 @@ package tracer_test
 import (
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 
@@ -53,6 +54,42 @@ func testFence(t *testing.T, w *watch) {
 	}
 	if self.PID == 0 || self.Comm == "" || self.UID != uint32(os.Getuid()) {
 		t.Errorf("the fence is of %+v", self)
+	}
+}
+
+// testSelfTest: a tracer sees its own refused calls, and gives them to nobody, also beside calls of others; a second tracer
+// has them.
+func testSelfTest(t *testing.T, w *watch) {
+	second := open(t, &tracer.Options{Backend: w.backend()})
+	const rounds = 3
+	var others sync.WaitGroup
+	others.Go(func() {
+		for range rounds {
+			refusedOn(t, 0)
+		}
+	})
+	for range rounds {
+		if err := w.SelfTest(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	others.Wait()
+	passFence(t, w)
+	for n := len(w.actions); n > 0; n-- {
+		if a := <-w.actions; a.Errno != unix.EINTR {
+			expect(t, []tracer.Action{a}, "unload fence_of_all failed ENOENT")
+		}
+	}
+	passFence(t, second)
+	seen := make(map[string]int)
+	for n := len(second.actions); n > 0; n-- {
+		a := <-second.actions
+		if strings.HasPrefix(a.Call.Text, "kmodtrace_self_test_") && a.Errno != unix.EINTR {
+			seen[a.Kind.String()+" "+a.ErrnoName]++
+		}
+	}
+	if len(seen) != 2 || seen["load EBADF"] != rounds || seen["unload ENOENT"] != rounds {
+		t.Errorf("a second tracer saw %v", seen)
 	}
 }
 

@@ -233,6 +233,7 @@ func kernelTests() []kernelTest {
 		{name: "parameters", run: testParameters},
 		{name: "second tracer", run: testSecondTracer},
 		{name: "fence", run: testFence},
+		{name: "self-test", run: testSelfTest},
 		{name: "nothing is looked up", run: testNothingIsLookedUp},
 		{name: "programs cannot be taken out", run: testProgramsCannotBeTakenOut, only: tracer.Kprobe},
 	}

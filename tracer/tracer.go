@@ -67,6 +67,7 @@ type Tracer struct {
 	records  *ring.Reader
 	pending  int
 	fences   fences
+	tests    selfTests
 	present  *presentModules // nil where the kernel names who asks for a module
 	dropped  atomic.Uint64
 	ends     missedEnds
@@ -271,6 +272,9 @@ func (t *Tracer) actions(ctx context.Context, after time.Duration) iter.Seq2[Act
 			t.dropped.Store(c.Dropped())
 			for _, a := range actions {
 				t.ends.add(&a)
+				if t.tests.takes(&a) {
+					continue
+				}
 				if !yield(enricher.Enrich(a), nil) {
 					return false
 				}
