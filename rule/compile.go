@@ -24,7 +24,7 @@ const maxCost = 100_000
 // program is a compiled rule.
 type program struct {
 	*Rule
-	when     cel.Program
+	when     cel.Program // nil for a check
 	says     []piece
 	subject  cel.Program
 	evidence []evidence
@@ -57,6 +57,9 @@ func (c *compiler) compile(r *Rule, at source) (*program, error) {
 		return nil, err
 	}
 	p := &program{Rule: r}
+	if r.Check {
+		return p, nil
+	}
 	var err error
 	if p.when, _, err = c.expression(at, "when", r.When, cel.BoolType); err != nil {
 		return nil, err

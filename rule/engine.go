@@ -56,14 +56,15 @@ type Finding struct {
 	Text string `json:"text"`
 	// Subject is what it is about.
 	Subject string `json:"subject"`
-	// Time, Action, Module and Outcome are the record's.
+	// Time, Action, Module and Outcome are the record's. A check has the time at which it found
+	// something, the module where it is about one, and no action.
 	Time    time.Time         `json:"time,omitzero"`
-	Action  tracer.ActionKind `json:"action"`
-	Module  string            `json:"module"`
-	Outcome tracer.Outcome    `json:"outcome"`
+	Action  tracer.ActionKind `json:"action,omitzero"`
+	Module  string            `json:"module,omitempty"`
+	Outcome tracer.Outcome    `json:"outcome,omitzero"`
 	// ID is that of the record's action, with the time at which it began since boot.
-	ID    tracer.ID     `json:"id"`
-	Start time.Duration `json:"start_boottime_ns,string"`
+	ID    tracer.ID     `json:"id,omitzero"`
+	Start time.Duration `json:"start_boottime_ns,omitzero,string"`
 	// Attack are techniques of MITRE ATT&CK.
 	Attack []string `json:"attack,omitempty"`
 	// Evidence are the fields that show it, by their names. What the record does not have is left out.
@@ -132,7 +133,7 @@ func (f *Findings) Add(r *record.Record) (found []Finding, stopped error) {
 	}
 	now := timeOf(r)
 	for i, p := range f.rules {
-		if f.stopped[i] {
+		if f.stopped[i] || p.Check {
 			continue
 		}
 		vars := &variables{r, &moment{f.memory[i], time.Duration(now.UnixNano())}}
@@ -194,6 +195,22 @@ func (f *Findings) give(i int, p *program, r *record.Record, vars cel.Activation
 		}
 	}
 	return finding, true
+}
+
+// Found gives what a check found at a time; false where the rule is not in the set.
+func (s *Set) Found(check, subject, text string, evidence map[string]string, at time.Time) (*Finding, bool) {
+	r := s.Rule(check)
+	if r == nil {
+		return nil, false
+	}
+	f := &Finding{
+		Rule: r.ID, Version: r.Version, Severity: r.Severity, Title: r.Title, Text: cut(text, maxText), Subject: cut(subject, maxFact),
+		Time: at.UTC(), Attack: slices.Clone(r.Attack), Evidence: make(map[string]string, len(evidence)),
+	}
+	for name, value := range evidence {
+		f.Evidence[name] = cut(value, maxFact)
+	}
+	return f, true
 }
 
 // forget makes room: what is out of its window, or else all.

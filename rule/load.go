@@ -39,7 +39,7 @@ func Load(paths ...string) (*Set, error) {
 			if err != nil {
 				return nil, err
 			}
-			if err := s.add(name, text); err != nil {
+			if err := s.add(name, text, false); err != nil {
 				return nil, err
 			}
 		}

@@ -25,7 +25,7 @@ var builtin = sync.OnceValues(func() (*Set, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := s.add(path.Base(name), text); err != nil {
+		if err := s.add(path.Base(name), text, true); err != nil {
 			return nil, fmt.Errorf("built in: %w", err)
 		}
 	}

@@ -18,6 +18,9 @@ func (f Failure) Error() string { return fmt.Sprintf("rule %s, test %q: %s", f.R
 // Test runs the rules' own tests, and gives how many there are.
 func (s *Set) Test() (failures []Failure, tests int) {
 	for _, p := range s.rules {
+		if p.Check {
+			continue
+		}
 		alone := &Set{rules: []*program{p}}
 		for i, c := range slices.Concat(p.Tests.Match, p.Tests.Miss) {
 			tests++

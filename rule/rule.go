@@ -42,10 +42,13 @@ type Rule struct {
 	Version  int      `yaml:"version" json:"version"`
 	Severity Severity `yaml:"severity" json:"severity"`
 	Title    string   `yaml:"title" json:"title"`
+	// Check tells that it is none on records: the service looks at the running kernel. It has neither
+	// condition nor tests, and only the rules that are built in have such.
+	Check bool `yaml:"check" json:"check,omitempty"`
 	// When is the condition, in CEL. See the package's description.
-	When string `yaml:"when" json:"when"`
+	When string `yaml:"when" json:"when,omitempty"`
 	// Says is what a finding says: {…} holds an expression in CEL.
-	Says string `yaml:"says" json:"says"`
+	Says string `yaml:"says" json:"says,omitempty"`
 	// Subject is what a finding is about, an expression that gives a text: findings of one rule on one
 	// subject are counted together for a while. Empty: the module's name.
 	Subject string `yaml:"subject" json:"subject,omitempty"`
@@ -100,10 +103,10 @@ type file struct {
 // and the column.
 func Parse(name string, text []byte) (*Set, error) {
 	s := new(Set)
-	return s, s.add(name, text)
+	return s, s.add(name, text, false)
 }
 
-func (s *Set) add(name string, text []byte) error {
+func (s *Set) add(name string, text []byte, builtIn bool) error {
 	if len(text) > maxFile {
 		return fmt.Errorf("%s: more than %d bytes", name, maxFile)
 	}
@@ -126,7 +129,7 @@ func (s *Set) add(name string, text []byte) error {
 		return err
 	}
 	for i, r := range f.Rules {
-		at := source{name: name, tree: tree, text: text, index: i}
+		at := source{name: name, tree: tree, text: text, index: i, builtIn: builtIn}
 		p, err := c.compile(r, at)
 		if err != nil {
 			return err
@@ -156,6 +159,8 @@ type source struct {
 	tree  *yamlast.File
 	text  []byte
 	index int
+	// builtIn tells that it is a file of this package's.
+	builtIn bool
 }
 
 // errorf is about a field of the rule.
@@ -235,6 +240,9 @@ func (r *Rule) check(at source) error {
 	case !slices.Contains(Severities(), r.Severity):
 		return at.errorf("severity", "%s has the severity %q: there are %v", r.ID, r.Severity, Severities())
 	}
+	if r.Check {
+		return r.checkCheck(at)
+	}
 	for _, need := range []struct{ field, text string }{{"title", r.Title}, {"when", r.When}, {"says", r.Says}} {
 		if strings.TrimSpace(need.text) == "" {
 			return at.errorf(need.field, "%s has no %s", r.ID, need.field)
@@ -253,6 +261,18 @@ func (r *Rule) check(at source) error {
 			}
 		}
 	}
+	return r.checkAttack(at)
+}
+
+// checkCheck is check for one that has no condition.
+func (r *Rule) checkCheck(at source) error {
+	if !at.builtIn || r.When != "" || r.Says != "" || len(r.Tests.Match)+len(r.Tests.Miss) > 0 {
+		return at.errorf("check", "%s is a check: only rules that are built in are, and have no condition", r.ID)
+	}
+	return r.checkAttack(at)
+}
+
+func (r *Rule) checkAttack(at source) error {
 	for _, id := range r.Attack {
 		if !attackID.MatchString(id) {
 			return at.errorf("attack", "%q is no technique of ATT&CK, as T1547.006 is", id)
