@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -24,6 +25,7 @@ type census struct {
 	// unnamed counts loads and unloads whose module is not known.
 	unnamed int
 	touched map[string]uint64 // how often an action was about a module
+	seen    uint64            // how many loads and unloads were seen
 	suspect map[string]suspicion
 }
 
@@ -71,6 +73,7 @@ func (c *census) saw(a *tracer.Action) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.seen++
 	if a.Module == "" {
 		c.unnamed++
 		return
@@ -140,6 +143,24 @@ func (c *census) look(modules []kmod.Module) (found []difference, more bool) {
 		return 1
 	})
 	return found, len(c.suspect) > 0
+}
+
+// known gives the modules that must be loaded: they were, and nobody was seen to unload them. Where something about
+// modules is not known, none are.
+func (c *census) known() map[string]bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.unnamed > 0 || len(c.unsure) > 0 {
+		return nil
+	}
+	return maps.Clone(c.loaded)
+}
+
+// events counts the loads and unloads that were seen.
+func (c *census) events() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seen
 }
 
 func (c *census) set(name string, there bool) {

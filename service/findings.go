@@ -187,6 +187,16 @@ func (s *Service) useRules(ctx context.Context, config RulesConfig, head int64) 
 	return s.findWith(ctx, rules, head)
 }
 
+// rulesInUse gives the rules that look at records now.
+func (s *Service) rulesInUse() *rule.Set {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.finding == nil {
+		return new(rule.Set)
+	}
+	return s.finding.output.(*findings).rules
+}
+
 // same tells whether two sets have the same rules.
 func same(a, b *rule.Set) bool {
 	return slices.EqualFunc(a.Rules(), b.Rules(), (*rule.Rule).Equal)

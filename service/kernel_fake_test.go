@@ -17,6 +17,7 @@ type quietKernel struct {
 	folded    []tracer.Folded
 	disturbed []tracer.Disturbance
 	backlog   int
+	untested  error // what a self-test finds
 }
 
 func (*quietKernel) ActionsPending(ctx context.Context, _ time.Duration) iter.Seq2[tracer.Action, error] {
@@ -51,6 +52,12 @@ func (k *quietKernel) Disturbances() []tracer.Disturbance {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.disturbed
+}
+
+func (k *quietKernel) SelfTest(context.Context) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.untested
 }
 
 func (*quietKernel) Coverage() tracer.Coverage { return tracer.Coverage{} }

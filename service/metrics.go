@@ -200,6 +200,9 @@ func (m *metrics) unhealthy() error {
 	} else if ago := time.Since(last); !last.IsZero() && ago < unhealthyFor {
 		return fmt.Errorf("hooks were disturbed %v ago; not healthy for %v after that", ago.Round(time.Second), unhealthyFor)
 	}
+	if err := s.checks.blindness(); err != nil {
+		return fmt.Errorf("the service does not see its own calls: %w", err)
+	}
 	if stuck := s.keeper.failing(); stuck > 0 {
 		return fmt.Errorf("the journal cannot be written since %v", stuck.Round(time.Second))
 	}

@@ -35,6 +35,7 @@ type Service struct {
 	census   *census
 	lasting  lasting
 	watched  watched
+	checks   checks
 	metrics  *metrics
 	system   systemd
 	began    bool        // that is recorded
@@ -63,6 +64,7 @@ type watcher interface {
 	Loss() (tracer.Loss, error)
 	Folded() ([]tracer.Folded, error)
 	Disturbances() []tracer.Disturbance
+	SelfTest(ctx context.Context) error
 	Close() error
 }
 
@@ -266,6 +268,7 @@ func (s *Service) read(ctx context.Context) error {
 		}
 		if !a.Preliminary {
 			s.census.saw(&a)
+			s.checks.saw(&a)
 		}
 		s.intake.put(&a)
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/rules"
 	"github.com/kmodtrace/kmodtrace/internal/sample"
+	"github.com/kmodtrace/kmodtrace/internal/scan"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/internal/trial"
 	"github.com/kmodtrace/kmodtrace/journal"
@@ -104,8 +105,12 @@ func shownTexts(text string) map[string]func(*render.ResultText) string {
 		"doctor": func(t *render.ResultText) string {
 			return doctor.NewText(t.Theme, t.Width).Render(all["doctor"].(*doctor.Report))
 		},
-		"rule":    func(t *render.ResultText) string { return rules.Text(t, all["rule"].(*rule.Rule)) },
-		"finding": func(t *render.ResultText) string { return t.Finding(all["finding"].(*rule.Finding)) },
+		"rule": func(t *render.ResultText) string { return rules.Text(t, all["rule"].(*rule.Rule)) },
+		"finding": func(t *render.ResultText) string {
+			f := all["finding"].(*rule.Finding)
+			return t.Finding(f) + t.Text(t.FindingAtLength(f))
+		},
+		"scan": func(t *render.ResultText) string { return scan.Text(t, all["scan"].(*scan.Report)) },
 		"refs": func(t *render.ResultText) string {
 			return render.NewRefsText(t.Theme, t.Width).Render(all["refs"].(*holders.Report))
 		},

@@ -79,6 +79,7 @@ func newRootCommand() *cobra.Command {
 		newHistoryCommand(),
 		newAuditCommand(),
 		newRulesCommand(),
+		newScanCommand(),
 		newLoadCommand(),
 		newReloadCommand(),
 		newDevCommand(),

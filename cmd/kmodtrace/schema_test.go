@@ -21,10 +21,12 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/jsonline"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/sample"
+	"github.com/kmodtrace/kmodtrace/internal/scan"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/internal/trial"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/presence"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/reload"
@@ -173,6 +175,7 @@ func filledReload(text string) *reload.Result {
 func init() {
 	sample.Words[reflect.TypeFor[doctor.Have]()] = string(doctor.Unknown)
 	sample.Words[reflect.TypeFor[render.BuildVerdict]()] = string(render.NotBuilt)
+	sample.Words[reflect.TypeFor[presence.Source]()] = string(presence.List)
 }
 
 // records are the values that commands print, with the schemas that they follow.
@@ -201,6 +204,7 @@ func records(text string) map[string]any {
 		"trial":        filledTrial(text),
 		"rule":         filledRule(text),
 		"finding":      filledFinding(text),
+		"scan":         sample.New[scan.Report](text),
 	}
 }
 

@@ -124,6 +124,36 @@ func LoadedNow(ctx context.Context, path, root string) (map[string]*LoadedBy, er
 	return known, nil
 }
 
+// LastLoad gives the last load of a module in this run of the kernel, whatever was seen of it since; nil where the journal
+// has none, or cannot be asked.
+func (f *LoadedFlags) LastLoad(ctx context.Context, module string) *LoadedBy {
+	path := f.journal
+	if !f.named() {
+		path = filepath.Join(f.Root, service.DefaultJournal)
+	}
+	boot, err := procfs.BootID(f.Root)
+	if err != nil {
+		return nil
+	}
+	r, err := journal.OpenReadOnly(path)
+	if err != nil {
+		return nil
+	}
+	defer r.Close()
+	for rec, err := range r.Query(ctx, journal.Filter{
+		Kinds: []journal.Kind{journal.KindAction}, Modules: []string{module}, Actions: []string{journal.Load}, Outcomes: []string{journal.Live},
+		Boots: []string{boot}, Limit: 1,
+	}) {
+		if err != nil {
+			return nil
+		}
+		return &LoadedBy{
+			Seen: true, Time: rec.Time.UTC(), User: rec.User, UID: rec.UID, Container: rec.Container, File: rec.File, Content: rec.Content, Record: rec.ID,
+		}
+	}
+	return nil
+}
+
 // listedModule is a module of list, and who loaded it.
 type listedModule struct {
 	kmod.Module
