@@ -3,6 +3,7 @@ package provenance
 import (
 	"container/list"
 	"context"
+	"crypto/md5"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -34,7 +35,7 @@ func (s *search) read(ctx context.Context, path *os.File) {
 	case d.sum == "":
 		o.note("not hashed: it has more than %d bytes", s.opts.MaxSize)
 	default:
-		o.SHA256, o.HashedSize, o.Signer = d.sum, d.size, d.signer
+		o.SHA256, o.HashedSize, o.Signer, s.md5 = d.sum, d.size, d.signer, d.md5
 	}
 }
 
@@ -108,6 +109,7 @@ func statOf(f *os.File) (*unix.Stat_t, error) {
 // digested is what is remembered of a file's contents.
 type digested struct {
 	sum    Digest
+	md5    string // by which dpkg lists files
 	size   int64
 	signer string
 }
@@ -121,12 +123,12 @@ const readSize = 64 << 10
 // digest hashes a file, and remembers that it did.
 func (s *search) digest(ctx context.Context, f *os.File, before *unix.Stat_t) (digested, error) {
 	v := versionOf(before)
-	hash := sha256.New()
-	n, err := io.CopyBuffer(hash, bounded{ctx, io.LimitReader(f, v.size+1)}, make([]byte, min(v.size+1, readSize)))
+	hash, short := sha256.New(), md5.New()
+	n, err := io.CopyBuffer(io.MultiWriter(hash, short), bounded{ctx, io.LimitReader(f, v.size+1)}, make([]byte, min(v.size+1, readSize)))
 	if err != nil {
 		return digested{}, err
 	}
-	d := digested{sum: Digest(hex.EncodeToString(hash.Sum(nil))), size: v.size}
+	d := digested{sum: Digest(hex.EncodeToString(hash.Sum(nil))), md5: hex.EncodeToString(short.Sum(nil)), size: v.size}
 	if image := s.action.Image; v.size <= maxSigned && (image == nil || image.Signed || image.Format.Compressed()) {
 		d.signer = signerOf(boundedAt{ctx, f}, v.size)
 	}

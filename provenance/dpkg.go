@@ -3,6 +3,7 @@ package provenance
 import (
 	"bufio"
 	"bytes"
+	"crypto/md5"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,7 +24,7 @@ type dpkg struct {
 	mu       sync.Mutex
 	read     time.Time // when; zero for never
 	as       [2]time.Time
-	packages map[string]*Package // by path
+	packages map[string]*packaged // by path
 }
 
 // The database, below the root.
@@ -31,10 +32,11 @@ const (
 	dpkgInfo       = "var/lib/dpkg/info"
 	dpkgDiversions = "var/lib/dpkg/diversions"
 	dpkgStatus     = "var/lib/dpkg/status"
+	dpkgSums       = ".md5sums" // of a package, beside its list
 )
 
 // owner gives the package that lists a path; nil where none does.
-func (d *dpkg) owner(path string) *Package {
+func (d *dpkg) owner(path string) *packaged {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.refresh()
@@ -71,7 +73,7 @@ func (d *dpkg) index() {
 	lists, _ := filepath.Glob(filepath.Join(d.root, dpkgInfo, "*.list"))
 	merged := mergedUsr(d.root)
 	diverted := d.diversions(merged)
-	d.packages = make(map[string]*Package)
+	d.packages = make(map[string]*packaged)
 	named := make(map[string][]*Package)
 	for _, list := range lists {
 		text, err := os.ReadFile(list)
@@ -80,16 +82,18 @@ func (d *dpkg) index() {
 		}
 		name, architecture, _ := strings.Cut(strings.TrimSuffix(filepath.Base(list), ".list"), ":")
 		p := &Package{Name: name, Manager: "dpkg"}
+		sums := sumsOf(strings.TrimSuffix(list, ".list")+dpkgSums, merged)
 		for line := range strings.Lines(string(text)) {
 			path := strings.TrimSuffix(line, "\n")
 			if _, ok := modname.Stem(path); !ok {
 				continue
 			}
 			path = unaliased(path, merged)
+			hash := sums[path]
 			if to, ok := diverted[path]; ok && to.by != name {
 				path = to.path
 			}
-			d.packages[path] = p
+			d.packages[path] = &packaged{p, hash}
 			named[name+":"+architecture] = []*Package{p}
 			named[name] = append(named[name], p)
 		}
@@ -97,6 +101,22 @@ func (d *dpkg) index() {
 	if len(named) > 0 {
 		d.versions(named)
 	}
+}
+
+// sumsOf gives the MD5 hashes of a package's module files, by path. A package may list none.
+func sumsOf(file string, merged bool) map[string]string {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil
+	}
+	sums := make(map[string]string)
+	for line := range strings.Lines(string(text)) {
+		hash, path, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "  ")
+		if _, module := modname.Stem(path); ok && module && len(hash) == 2*md5.Size {
+			sums[unaliased("/"+path, merged)] = hash
+		}
+	}
+	return sums
 }
 
 // versions reads the paragraphs of installed packages: Package, Architecture and

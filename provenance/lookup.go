@@ -112,6 +112,7 @@ type search struct {
 	file    *os.File // by O_PATH; nil where there is none to be had
 	here    bool     // the path is one of this mount namespace
 	mode    uint32   // st_mode of the very inode, whatever it is; 0 for not known
+	md5     string   // of the contents, in hexadecimal; empty where there is no hash
 }
 
 // locate finds the file, once, and what is known of its place.
@@ -151,7 +152,7 @@ func (s *search) place() {
 }
 
 // packageOf asks each package manager that has a database here.
-func (l *Lookup) packageOf(ctx context.Context, path string) *Package {
+func (l *Lookup) packageOf(ctx context.Context, path string) *packaged {
 	if p := l.dpkg.owner(path); p != nil {
 		return p
 	}

@@ -45,11 +45,16 @@ type Origin struct {
 	WritableByOthers bool `json:"writable_by_others,omitempty"`
 
 	// Package is the installed package that lists the path; nil where none does, or
-	// the path is another mount namespace's. That the file is as the package brought
-	// it, it does not say.
+	// the path is another mount namespace's.
 	Package *Package `json:"package,omitempty"`
+	// DKMS is NAME/VERSION of what DKMS built on this machine for the running kernel, where the file is a copy
+	// of that; else empty.
+	DKMS string `json:"dkms,omitempty"`
 	// InTree says that it is in the running kernel's own directory of modules.
 	InTree bool `json:"in_tree"`
+	// InPlaceOf is the file that is installed for a module of that name, where this one is not in the running
+	// kernel's own directory; empty where none is.
+	InPlaceOf string `json:"in_place_of,omitempty"`
 	// OtherRelease is the release of the kernel in whose directory it is instead.
 	OtherRelease string `json:"other_release,omitempty"`
 }
@@ -89,6 +94,44 @@ type Package struct {
 	Name    string `json:"name"`
 	Version string `json:"version,omitempty"`
 	Manager string `json:"manager"` // dpkg or rpm
+	// Content tells whether the file is as the package brought it; empty where the package lists no hash, or the
+	// file's is not known.
+	Content Content `json:"content,omitempty"`
+}
+
+// Content is how a file compares with what its package lists.
+type Content string
+
+// The comparisons.
+const (
+	AsPackaged Content = "as-packaged"
+	Differs    Content = "differs"
+)
+
+// packaged is a package with the hash that it lists for one of its files, in hexadecimal, by MD5 or SHA-256; empty for none.
+type packaged struct {
+	*Package
+	hash string
+}
+
+// compared is the package, with what its hash says of a file that has these.
+func (p *packaged) compared(md5, sha256 string) *Package {
+	if p == nil {
+		return nil
+	}
+	of := *p.Package
+	own := md5
+	if len(p.hash) == len(sha256) {
+		own = sha256
+	}
+	switch {
+	case p.hash == "" || own == "" || len(own) != len(p.hash):
+	case own == p.hash:
+		of.Content = AsPackaged
+	default:
+		of.Content = Differs
+	}
+	return &of
 }
 
 func (o *Origin) settle(s State, format string, args ...any) {

@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"crypto/md5"
 	"fmt"
 	"os"
 	"os/exec"
@@ -64,7 +65,7 @@ func TestDpkg(t *testing.T) {
 		}
 		d := &dpkg{root: debian(t, merged)}
 		for path, p := range want {
-			if diff := cmp.Diff(p, d.owner(path)); diff != "" {
+			if diff := cmp.Diff(p, d.owner(path).compared("", "")); diff != "" {
 				t.Errorf("merged %v, %q (-want +got):\n%s", merged, path, diff)
 			}
 		}
@@ -122,7 +123,7 @@ esac
 	want := &Package{Name: "kernel-core", Version: "6.12.9-200.fc41", Manager: "rpm"}
 	for range 2 {
 		for path, p := range map[string]*Package{"/kernel.ko": want, "/none.ko": nil, "/odd.ko": nil, "/slow.ko": nil} {
-			if diff := cmp.Diff(p, r.owner(t.Context(), path)); diff != "" {
+			if diff := cmp.Diff(p, r.owner(t.Context(), path).compared("", "")); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", path, diff)
 			}
 		}
@@ -133,7 +134,7 @@ esac
 	}
 	count := map[string]int{}
 	for _, path := range []string{"kernel", "none", "odd", "slow"} {
-		line := fmt.Sprintf(`-qf --queryformat %%{NAME}\t%%{VERSION}-%%{RELEASE}\n -- /%s.ko`, path)
+		line := fmt.Sprintf(`-qf --queryformat %%{NAME}\t%%{VERSION}-%%{RELEASE}\n[%%{FILENAMES}\t%%{FILEDIGESTS}\n] -- /%s.ko`, path)
 		count[path] = strings.Count(string(asked), line+"\n")
 	}
 	if diff := cmp.Diff(map[string]int{"kernel": 1, "none": 1, "odd": 1, "slow": 2}, count); diff != "" {
@@ -192,4 +193,62 @@ func BenchmarkDpkg(b *testing.B) {
 			}
 		}
 	})
+}
+
+// TestContent: a file is compared with the hash that its package lists, by dpkg or rpm; without one nothing is said.
+func TestContent(t *testing.T) {
+	root := debian(t, true)
+	write(t, root, "proc/sys/kernel/osrelease", "6.12\n")
+	const a, b, c = "/usr/lib/modules/6.12/kernel/a.ko", "/usr/lib/modules/6.12/kernel/b.ko", "/usr/lib/modules/6.12/kernel/d.ko"
+	write(t, root, dpkgInfo+"/linux-image-6.12.list", "/lib/modules/6.12/kernel/a.ko\n"+b+"\n"+c+"\n")
+	hash := md5.Sum([]byte(elf))
+	write(t, root, dpkgInfo+"/linux-image-6.12.md5sums", fmt.Sprintf("%x  lib/modules/6.12/kernel/a.ko\n%x  usr/lib/modules/6.12/kernel/b.ko\nshort  usr/lib/modules/6.12/kernel/d.ko\n\n", hash, md5.Sum(nil)))
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(filepath.Join(root, dpkgInfo), old, old); err != nil {
+		t.Fatal(err)
+	}
+	l := NewLookup(&Options{Root: root})
+	for path, want := range map[string]Content{a: AsPackaged, b: Differs, c: ""} {
+		write(t, root, path, elf)
+		for range 2 { // the second time from what is remembered
+			if o := l.Of(t.Context(), loadOf(t, root, path)); o.Package == nil || o.Package.Content != want {
+				t.Errorf("%s: %+v, want %q", path, o.Package, want)
+			}
+		}
+	}
+	p := &packaged{&Package{Name: "kernel-core", Manager: "rpm"}, strings.Repeat("ab", 32)}
+	for sum, want := range map[string]Content{strings.Repeat("ab", 32): AsPackaged, strings.Repeat("cd", 32): Differs, "": ""} {
+		if got := p.compared(strings.Repeat("ef", 16), sum); got.Content != want || p.Content != "" {
+			t.Errorf("%.8q: %q, want %q", sum, got.Content, want)
+		}
+	}
+}
+
+// TestDKMS: a copy of what DKMS built for the running kernel is told; another file of its name is not, nor one of
+// another kernel, nor where others than root may have built it.
+func TestDKMS(t *testing.T) {
+	root := t.TempDir()
+	write(t, root, "proc/sys/kernel/osrelease", "6.12\n")
+	write(t, root, "var/lib/dkms/foo/1.0/6.12/x86_64/module/foo.ko", elf)
+	write(t, root, "var/lib/dkms/foo/1.1/6.12/x86_64/module/foo.ko", elf+"x")
+	write(t, root, "var/lib/dkms/foo/1.2/6.13/x86_64/module/bar.ko", elf)
+	l := NewLookup(&Options{Root: root})
+	for path, test := range map[string]struct{ text, want string }{
+		"/lib/modules/6.12/updates/dkms/foo.ko": {elf, "foo/1.0"},
+		"/opt/foo.ko":                           {elf, "foo/1.0"},
+		"/opt/sub/foo.ko":                       {strings.Replace(elf, "ELF", "FLE", 1), ""},
+		"/opt/bar.ko":                           {elf, ""},
+		"/opt/*.ko":                             {elf, ""},
+	} {
+		write(t, root, path, test.text)
+		if o := l.Of(t.Context(), loadOf(t, root, path)); o.DKMS != test.want {
+			t.Errorf("%s: %q, want %q (%s)", path, o.DKMS, test.want, o.Why)
+		}
+	}
+	if err := os.Chmod(filepath.Join(root, dkmsTree), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if o := NewLookup(&Options{Root: root}).Of(t.Context(), loadOf(t, root, "/opt/foo.ko")); o.DKMS != "" {
+		t.Errorf("anybody may write the tree, and %q", o.DKMS)
+	}
 }

@@ -15,7 +15,7 @@ type rpm struct {
 
 	mu    sync.Mutex
 	as    time.Time // of the database, when known was asked for
-	known map[string]*Package
+	known map[string]*packaged
 }
 
 const (
@@ -48,7 +48,7 @@ func (r *rpm) database() time.Time {
 }
 
 // owner gives the package that has a path; nil where none has.
-func (r *rpm) owner(ctx context.Context, path string) *Package {
+func (r *rpm) owner(ctx context.Context, path string) *packaged {
 	if r.program == "" {
 		return nil
 	}
@@ -58,7 +58,7 @@ func (r *rpm) owner(ctx context.Context, path string) *Package {
 	}
 	r.mu.Lock()
 	if as != r.as || len(r.known) >= maxAnswers || time.Since(as) < time.Second {
-		r.as, r.known = as, make(map[string]*Package)
+		r.as, r.known = as, make(map[string]*packaged)
 	}
 	p, ok := r.known[path]
 	r.mu.Unlock()
@@ -75,20 +75,29 @@ func (r *rpm) owner(ctx context.Context, path string) *Package {
 }
 
 // ask tells also whether there was an answer: rpm fails for a file of no package.
-func (r *rpm) ask(ctx context.Context, path string) (p *Package, sure bool) {
+func (r *rpm) ask(ctx context.Context, path string) (p *packaged, sure bool) {
 	ctx, cancel := context.WithTimeout(ctx, rpmWithin)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, r.program, "-qf", "--queryformat", `%{NAME}\t%{VERSION}-%{RELEASE}\n`, "--", path)
+	cmd := exec.CommandContext(ctx, r.program, "-qf", "--queryformat", `%{NAME}\t%{VERSION}-%{RELEASE}\n[%{FILENAMES}\t%{FILEDIGESTS}\n]`, "--", path)
 	cmd.Env = append(cmd.Environ(), "LC_ALL=C")
 	cmd.WaitDelay = rpmWithin
 	out, err := cmd.Output()
 	if err != nil {
 		return nil, ctx.Err() == nil
 	}
-	line, _, _ := strings.Cut(string(out), "\n")
-	name, version, ok := strings.Cut(line, "\t")
+	first, files, _ := strings.Cut(string(out), "\n")
+	name, version, ok := strings.Cut(first, "\t")
 	if !ok || name == "" {
 		return nil, true
 	}
-	return &Package{Name: name, Version: version, Manager: "rpm"}, true
+	p = &packaged{Package: &Package{Name: name, Version: version, Manager: "rpm"}}
+	merged := mergedUsr(r.root)
+	for line := range strings.Lines(files) {
+		file, hash, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		if unaliased(file, merged) == unaliased(path, merged) {
+			p.hash = hash
+			break
+		}
+	}
+	return p, true
 }

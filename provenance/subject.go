@@ -223,17 +223,22 @@ func (s *Subject) contents(ctx context.Context, o *Origin) (*Origin, error) {
 		with.note("its hash, signer and package are not looked up: that is switched off")
 		return with, nil
 	}
-	p, err := ask(ctx, s, "the package of the file", func(ctx context.Context, q *search) *Package {
+	by, err := ask(ctx, s, "the package of the file", func(ctx context.Context, q *search) *Origin {
 		if !q.here || q.remote() {
-			return nil
+			return new(Origin)
 		}
-		return q.packageOf(ctx, q.action.File.Path)
+		path, o := q.action.File.Path, new(Origin)
+		o.Package = q.packageOf(ctx, path).compared(q.md5, string(q.origin.SHA256))
+		if o.Package == nil && q.origin.State == Same {
+			o.DKMS = q.dkmsOf(q.release, path, q.origin.SHA256, q.origin.HashedSize)
+		}
+		return o
 	})
 	if err != nil {
 		with.note("its package is not known: %v", err)
 		return with, err
 	}
-	with.Package = p
+	with.Package, with.DKMS = by.Package, by.DKMS
 	return with, nil
 }
 

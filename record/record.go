@@ -89,6 +89,9 @@ func (q *Inquiry) All(ctx context.Context, a *tracer.Action) Record {
 	file := q.origins.Find(a)
 	defer file.Close()
 	origin := file.Origin(ctx)
+	if origin != nil && !origin.InTree && a.Module != "" {
+		origin.InPlaceOf = q.kernel.FileOf(a.Module)
+	}
 	e := q.causes.ExplainFile(ctx, *a, file)
 	r := New(a)
 	r.Cause, r.Warnings, r.Origin = e.Cause, e.Warnings, origin

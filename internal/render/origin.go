@@ -18,6 +18,7 @@ func suspicions(a *record.Record) string {
 	found.add(o.Temporary && !o.Root && !f.Memfd, "on %s", o.FileSystem)
 	found.add(o.Removable, "on a removable disk")
 	found.add(o.WritableByOthers && !f.Memfd, "writable by others")
+	found.add(o.Package != nil && o.Package.Content == provenance.Differs, "not as its package brought it")
 	switch o.State {
 	case provenance.Changed, provenance.Replaced:
 		found.add(true, "%s since", o.State)
@@ -36,6 +37,9 @@ func originText(o *provenance.Origin) string {
 	if p := o.Package; p != nil {
 		parts.add(true, "%s (%s)", strings.Join(NonEmpty(p.Name, p.Version), " "), p.Manager)
 	}
+	parts.add(o.Package != nil && o.Package.Content == provenance.Differs, "not as the package brought it")
+	parts.add(o.DKMS != "", "built on this machine by DKMS (%s)", o.DKMS)
+	parts.add(o.InPlaceOf != "", "in the place of %s", o.InPlaceOf)
 	parts.add(o.Temporary, "%s, in memory", o.FileSystem)
 	parts.add(o.Overlay, "%s, in layers", o.FileSystem)
 	parts.add(o.Network, "%s, over the network", o.FileSystem)
