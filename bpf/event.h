@@ -42,6 +42,7 @@ enum kind {
 	KIND_ANCESTOR,	     /* struct ancestor_event: its process, then the parent of that, and so on */
 	KIND_PROCESS,	     /* struct process_event: the rest about one of them, the first time */
 	KIND_CALLBACK,	     /* struct callback_event: one of those of which one refused the module */
+	KIND_HELPER,	     /* struct helper_event: the kernel starts another program than modprobe */
 	KIND_FENCE = 0xffff, /* struct header: the reader's own mark, and no event (fence.h) */
 };
 
@@ -275,6 +276,15 @@ struct format_event {
 	__u8 symbol[SITE_LEN]; /* as request_event.symbol */
 };
 _Static_assert(sizeof(struct format_event) == 112 + (1 + FORMAT_ARGS) * NAME_LEN + SITE_LEN, "wire format");
+
+/* KMOD_PATH_LEN of the kernel, which bounds kernel.modprobe. */
+#define HELPER_LEN 256
+
+struct helper_event {
+	struct header h;
+	__u8 path[HELPER_LEN];
+};
+_Static_assert(sizeof(struct helper_event) == 80 + HELPER_LEN, "wire format");
 
 struct text_event {
 	struct header h;

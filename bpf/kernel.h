@@ -220,6 +220,7 @@ struct files_struct {
 };
 
 struct subprocess_info {
+	const char *path;
 	char **argv;
 };
 

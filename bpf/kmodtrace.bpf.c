@@ -54,6 +54,7 @@ const struct request_event *unused_request __attribute__((unused));
 const struct params_event *unused_params __attribute__((unused));
 const struct text_event *unused_text __attribute__((unused));
 const struct callback_event *unused_callback __attribute__((unused));
+const struct helper_event *unused_helper __attribute__((unused));
 const struct symbol *unused_symbol __attribute__((unused));
 const enum fold *unused_fold __attribute__((unused));
 

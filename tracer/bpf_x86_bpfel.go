@@ -208,6 +208,12 @@ type bpfHelper struct {
 	Start   uint64
 }
 
+type bpfHelperEvent struct {
+	_    structs.HostLayout
+	H    bpfHeader
+	Path [256]uint8
+}
+
 type bpfImageEvent struct {
 	_    structs.HostLayout
 	H    bpfHeader
@@ -242,6 +248,7 @@ const (
 	bpfKindKIND_ANCESTOR       bpfKind = 21
 	bpfKindKIND_PROCESS        bpfKind = 22
 	bpfKindKIND_CALLBACK       bpfKind = 23
+	bpfKindKIND_HELPER         bpfKind = 24
 	bpfKindKIND_FENCE          bpfKind = 65535
 )
 
@@ -527,6 +534,7 @@ const (
 	bpfVarUnusedFold                                = "unused_fold"
 	bpfVarUnusedFormat                              = "unused_format"
 	bpfVarUnusedHeader                              = "unused_header"
+	bpfVarUnusedHelper                              = "unused_helper"
 	bpfVarUnusedImage                               = "unused_image"
 	bpfVarUnusedKind                                = "unused_kind"
 	bpfVarUnusedLookup                              = "unused_lookup"
@@ -710,6 +718,7 @@ type bpfVariableSpecs struct {
 	UnusedFold         *ebpf.VariableSpec `ebpf:"unused_fold"`
 	UnusedFormat       *ebpf.VariableSpec `ebpf:"unused_format"`
 	UnusedHeader       *ebpf.VariableSpec `ebpf:"unused_header"`
+	UnusedHelper       *ebpf.VariableSpec `ebpf:"unused_helper"`
 	UnusedImage        *ebpf.VariableSpec `ebpf:"unused_image"`
 	UnusedKind         *ebpf.VariableSpec `ebpf:"unused_kind"`
 	UnusedLookup       *ebpf.VariableSpec `ebpf:"unused_lookup"`
@@ -811,6 +820,7 @@ type bpfVariables struct {
 	UnusedFold         *ebpf.Variable `ebpf:"unused_fold"`
 	UnusedFormat       *ebpf.Variable `ebpf:"unused_format"`
 	UnusedHeader       *ebpf.Variable `ebpf:"unused_header"`
+	UnusedHelper       *ebpf.Variable `ebpf:"unused_helper"`
 	UnusedImage        *ebpf.Variable `ebpf:"unused_image"`
 	UnusedKind         *ebpf.Variable `ebpf:"unused_kind"`
 	UnusedLookup       *ebpf.Variable `ebpf:"unused_lookup"`

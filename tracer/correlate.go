@@ -59,6 +59,9 @@ func (c *Correlator) Add(e Event) []Action {
 		return append(done, c.request(e)...)
 	case KindRequestReturn:
 		return append(done, c.requestReturn(e)...)
+	case KindHelper:
+		c.helperOf(e)
+		return done
 	case KindProcess:
 		c.known.add(e.Process, e.Unprivileged)
 		return done

@@ -69,6 +69,19 @@ func (c *Correlator) requestReturn(e Event) []Action {
 	return []Action{whole}
 }
 
+// helperOf tells a request which program the kernel starts for it.
+func (c *Correlator) helperOf(e Event) {
+	a := c.requests[e.Thread.TID]
+	if a == nil || a.Thread.Start != e.Thread.Start {
+		return
+	}
+	with := *a.Request
+	with.Helper = e.Helper.Path
+	a.Request = &with
+	a.Seen = append(a.Seen, KindHelper)
+	c.grow(a, &e)
+}
+
 // helped tells a request of a load that its helper made.
 func (c *Correlator) helped(a *Action) {
 	if a.Kind != Load || a.ForRequest == 0 {

@@ -58,6 +58,8 @@ func (e *Event) bytes() int {
 		return size(e.Module) + len(e.Module.Name) + len(e.Module.Version) + len(e.Module.SrcVersion)
 	case KindRequest, KindRequestFormat:
 		return size(e.Request) + 2*len(e.Request.Name)
+	case KindHelper:
+		return len(e.Helper.Path)
 	case KindCallback:
 		return size(e.Callback) + len(e.Callback.Function) + len(e.Callback.Module)
 	case KindMessage:

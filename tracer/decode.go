@@ -70,6 +70,8 @@ func decodePayload(e *Event, raw []byte) (err error) {
 		e.Message, err = textPayload(raw, unsafe.Offsetof(bpfTextEvent{}.Text), decodeMessage)
 	case KindCallback:
 		e.Callback, err = payload(raw, decodeCallback)
+	case KindHelper:
+		e.Helper, err = payload(raw, func(w *bpfHelperEvent) Helper { return Helper{Path: wire.Text(w.Path[:])} })
 	case KindActor:
 		e.Actor, err = textPayload(raw, unsafe.Offsetof(bpfActorEvent{}.Args), decodeActor)
 	case KindAncestor:

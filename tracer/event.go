@@ -38,6 +38,7 @@ const (
 	KindAncestor      = Kind(bpfKindKIND_ANCESTOR)       // ancestor
 	KindProcess       = Kind(bpfKindKIND_PROCESS)        // process
 	KindCallback      = Kind(bpfKindKIND_CALLBACK)       // callback
+	KindHelper        = Kind(bpfKindKIND_HELPER)         // helper
 )
 
 // Call is the system call of an attempt.
@@ -84,7 +85,7 @@ func (s Stage) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 func (d Door) MarshalText() ([]byte, error)  { return []byte(d.String()), nil }
 
 // UnmarshalText reads the name that [Kind.String] gives.
-func (k *Kind) UnmarshalText(text []byte) error  { return parseName(k, text, KindEnter, KindCallback) }
+func (k *Kind) UnmarshalText(text []byte) error  { return parseName(k, text, KindEnter, KindHelper) }
 func (c *Call) UnmarshalText(text []byte) error  { return parseName(c, text, InitModule, DeleteModule) }
 func (s *Stage) UnmarshalText(text []byte) error { return parseName(s, text, StageRead, StageInit) }
 func (d *Door) UnmarshalText(text []byte) error  { return parseName(d, text, ReadFile, PostLoadData) }
@@ -132,6 +133,7 @@ type Event struct {
 	Message  *Message      `json:"message,omitempty"`  // message
 	Callback *Callback     `json:"callback,omitempty"` // callback
 	Actor    *ActorDetails `json:"actor,omitempty"`    // actor
+	Helper   *Helper       `json:"helper,omitempty"`   // helper
 	Ancestor *Ancestor     `json:"ancestor,omitempty"` // ancestor
 	Process  *Process      `json:"process,omitempty"`  // process
 
@@ -334,6 +336,14 @@ type Request struct {
 	Symbol string  `json:"symbol,omitempty"`
 	// Meaning says in words what was asked for: "filesystem xfs".
 	Meaning string `json:"meaning,omitempty"`
+	// Helper is the program that the kernel started for it, where that is not /sbin/modprobe: what
+	// kernel.modprobe named at that moment.
+	Helper string `json:"helper,omitempty"`
+}
+
+// Helper is the program that the kernel starts for a request, where that is not /sbin/modprobe.
+type Helper struct {
+	Path string `json:"path"`
 }
 
 // Address is a kernel address. In JSON it is a string of hexadecimal digits:

@@ -31,11 +31,12 @@ func _() {
 	_ = x[KindAncestor-21]
 	_ = x[KindProcess-22]
 	_ = x[KindCallback-23]
+	_ = x[KindHelper-24]
 }
 
-const _Kind_name = "enterleavefileimagedeniedlookupstageparse_argsmodule_loaddo_init_moduledo_one_initcall_returndo_init_module_returnfree_modulemodule_freemodule_requestrequest_refusedmodule_request_returnmessagediedactorancestorprocesscallback"
+const _Kind_name = "enterleavefileimagedeniedlookupstageparse_argsmodule_loaddo_init_moduledo_one_initcall_returndo_init_module_returnfree_modulemodule_freemodule_requestrequest_refusedmodule_request_returnmessagediedactorancestorprocesscallbackhelper"
 
-var _Kind_index = [...]uint8{0, 5, 10, 14, 19, 25, 31, 36, 46, 57, 71, 93, 114, 125, 136, 150, 165, 186, 193, 197, 202, 210, 217, 225}
+var _Kind_index = [...]uint8{0, 5, 10, 14, 19, 25, 31, 36, 46, 57, 71, 93, 114, 125, 136, 150, 165, 186, 193, 197, 202, 210, 217, 225, 231}
 
 func (i Kind) String() string {
 	idx := int(i) - 1

@@ -101,7 +101,7 @@ func TestEventRoundTrip(t *testing.T) {
 		"Enter": {KindEnter}, "Return": {KindLeave, KindInitcall, KindInitReturn, KindRequestReturn, KindDied}, "File": {KindFile},
 		"Image": {KindImage}, "Denial": {KindDenied}, "Lookup": {KindLookup}, "Step": {KindStage}, "Params": {KindParams},
 		"Module": {KindModuleLoad, KindInit, KindFree, KindModuleFree}, "Request": {KindRequest, KindRequestFormat}, "Message": {KindMessage},
-		"Callback": {KindCallback}, "Actor": {KindActor}, "Ancestor": {KindAncestor}, "Process": {KindProcess},
+		"Callback": {KindCallback}, "Helper": {KindHelper}, "Actor": {KindActor}, "Ancestor": {KindAncestor}, "Process": {KindProcess},
 	}
 	tested := make(map[Kind]bool)
 	for field, kinds := range payloads {

@@ -227,6 +227,7 @@ func kernelTests() []kernelTest {
 		{name: "one file at once", run: testOneFile},
 		{name: "messages", run: testMessages},
 		{name: "requests", run: testRequests},
+		{name: "another helper", run: testOtherHelper},
 		{name: "nested", run: testNested},
 		{name: "32-bit", run: testCompat},
 		{name: "files", run: testFiles},

@@ -223,6 +223,7 @@ const (
 	loopsVarUnusedFold                                = "unused_fold"
 	loopsVarUnusedFormat                              = "unused_format"
 	loopsVarUnusedHeader                              = "unused_header"
+	loopsVarUnusedHelper                              = "unused_helper"
 	loopsVarUnusedImage                               = "unused_image"
 	loopsVarUnusedKind                                = "unused_kind"
 	loopsVarUnusedLookup                              = "unused_lookup"
@@ -406,6 +407,7 @@ type loopsVariableSpecs struct {
 	UnusedFold         *ebpf.VariableSpec `ebpf:"unused_fold"`
 	UnusedFormat       *ebpf.VariableSpec `ebpf:"unused_format"`
 	UnusedHeader       *ebpf.VariableSpec `ebpf:"unused_header"`
+	UnusedHelper       *ebpf.VariableSpec `ebpf:"unused_helper"`
 	UnusedImage        *ebpf.VariableSpec `ebpf:"unused_image"`
 	UnusedKind         *ebpf.VariableSpec `ebpf:"unused_kind"`
 	UnusedLookup       *ebpf.VariableSpec `ebpf:"unused_lookup"`
@@ -507,6 +509,7 @@ type loopsVariables struct {
 	UnusedFold         *ebpf.Variable `ebpf:"unused_fold"`
 	UnusedFormat       *ebpf.Variable `ebpf:"unused_format"`
 	UnusedHeader       *ebpf.Variable `ebpf:"unused_header"`
+	UnusedHelper       *ebpf.Variable `ebpf:"unused_helper"`
 	UnusedImage        *ebpf.Variable `ebpf:"unused_image"`
 	UnusedKind         *ebpf.Variable `ebpf:"unused_kind"`
 	UnusedLookup       *ebpf.Variable `ebpf:"unused_lookup"`

@@ -3,8 +3,10 @@ package tracer_test
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -50,6 +52,44 @@ func testRequests(t *testing.T, w *watch) {
 	for _, a := range got {
 		if a.Kind != tracer.Autoload || a.Outcome != tracer.Failed || a.HelperStatus == nil || *a.HelperStatus != 1<<8 {
 			t.Errorf("%s: %+v, helper %v", brief(a), a.Request, a.HelperStatus)
+		}
+	}
+}
+
+// testOtherHelper: a request says which program the kernel started for it, where that is not modprobe. A long path is whole.
+func testOtherHelper(t *testing.T, w *watch) {
+	const setting = "/proc/sys/kernel/modprobe"
+	before, err := os.ReadFile(setting)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.WriteFile(setting, before, 0) })
+	long := "/" + strings.Repeat("d/", 120) + "helper"
+	if err := os.MkdirAll(filepath.Dir(long), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll("/d") })
+	for _, helper := range []string{"/sbin/modprobe2", "/root/helper", long, strings.TrimSpace(string(before))} {
+		if helper != strings.TrimSpace(string(before)) {
+			if err := os.WriteFile(helper, []byte("#!/bin/sh\nexit 3\n"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(setting, []byte(helper), 0); err != nil {
+			t.Fatal(err)
+		}
+		got := w.during(t, func() { _ = exec.Command("ip", "link", "add", "kmodtrace0", "type", "nosuchthing").Run() })
+		want := helper
+		if helper == "/sbin/modprobe" {
+			want = ""
+		}
+		if len(got) == 0 {
+			t.Errorf("%s: no request", helper)
+		}
+		for _, a := range got {
+			if a.Kind != tracer.Autoload || a.Request.Helper != want || a.Outcome != tracer.Failed {
+				t.Errorf("%s: %s: %+v", helper, brief(a), a.Request)
+			}
 		}
 	}
 }

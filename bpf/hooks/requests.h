@@ -126,6 +126,31 @@ static __always_inline bool security_answered(int ret)
 }
 RETURN_THEN_ACTOR(security_kernel_module_request, "security_kernel_module_request", 1, security_answered)
 
+/* tell_helper tells which program the kernel starts, unless that is the usual one. */
+static __always_inline void tell_helper(struct subprocess_info *info, struct request *r)
+{
+	union {
+		char text[16];
+		__u64 word[2];
+	} usual = { "/sbin/modprobe" }, is = {};
+	const char *path = BPF_CORE_READ(info, path);
+	struct attempt *a = current_attempt();
+	struct helper_event *e;
+
+	bpf_probe_read_kernel_str(is.text, sizeof(is.text), path);
+	if (is.word[0] == usual.word[0] && is.word[1] == usual.word[1])
+		return;
+	e = reserve(struct helper_event, r->limited);
+	if (!e) {
+		lose(a, r->limited);
+		return;
+	}
+	stamp(&e->h, KIND_HELPER, a);
+	e->path[0] = 0;
+	bpf_probe_read_kernel_str(e->path, sizeof(e->path), path);
+	submit(e, true);
+}
+
 /* The same thread hands the helper to a worker, by a pointer; the new task has
  * the same one. Other users of helpers (core dumps, cgroup release) are in no
  * request.
@@ -149,6 +174,8 @@ SEC("kprobe/call_usermodehelper_exec") int kprobe_call_usermodehelper_exec(struc
 		bpf_probe_read_kernel(&name, sizeof(name), &argv[3]);
 		due = ask(r, name, 0);
 	}
+	if (r->id && !r->folded)
+		tell_helper(info, r);
 	bpf_map_update_elem(&starting, &key, &r->id, BPF_ANY);
 	return due ? go_on_as_actor(ctx) : 0;
 }

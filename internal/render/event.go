@@ -67,6 +67,8 @@ func eventText(e *tracer.Event) string {
 		return fmt.Sprintf("%d: %s[%d]", e.Ancestor.Index, e.Ancestor.Process.Comm, e.Ancestor.Process.PID)
 	case e.Process != nil:
 		return toldText(e.Process)
+	case e.Helper != nil:
+		return e.Helper.Path
 	case e.Callback != nil:
 		return callbackText(e.Callback)
 	case e.Message != nil:

@@ -124,6 +124,9 @@ func askedText(a *tracer.Action) string {
 	case r.Site != 0:
 		words = append(words, "at "+r.Site.String())
 	}
+	if r.Helper != "" {
+		words = append(words, "which started "+r.Helper)
+	}
 	return strings.Join(words, ", ")
 }
 
