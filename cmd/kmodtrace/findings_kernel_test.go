@@ -116,6 +116,19 @@ func TestFindings(t *testing.T) {
 				t.Errorf("%v: %s", err, out)
 			}
 		}, "hello", append([]string{"from-container"}, ours...)},
+		{"in the place of an installed one", func() { run("/sbin/insmod", copied(t, installedFile(t, "dummy"), madeDir(t, "/root/own"))) }, "dummy",
+			[]string{"in-place-of"}},
+		{"by another program than modprobe", func() {
+			const setting = "/proc/sys/kernel/modprobe"
+			helper := filepath.Join(madeDir(t, "/root/helper"), "x")
+			writeFile(t, helper, "#!/bin/sh\nexit 1\n")
+			if err := os.Chmod(helper, 0o755); err != nil {
+				t.Error(err)
+			}
+			writeFile(t, setting, helper)
+			mayFail("ip", "link", "add", "x0", "type", "nosuchthing")
+			writeFile(t, setting, "/sbin/modprobe")
+		}, "", []string{"other-helper"}},
 		{"for a user without rights", func() { bindAlgorithm(t, "aead") }, "algif_aead", []string{"unprivileged-request", "watched-alias"}},
 		{"the kernel warns", func() { run("/sbin/insmod", labModule("complain"), "init=warn") }, "complain", append(slices.Clone(ours), "kernel-warning")},
 		{"and is gone at once", func() {
@@ -127,6 +140,12 @@ func TestFindings(t *testing.T) {
 				mayFail("/sbin/insmod", labModule("refuse"))
 			}
 		}, "", []string{"repeated-refusals"}},
+		{"not as its package brought it", func() {
+			info := madeDir(t, "/var/lib/dpkg/info")
+			writeFile(t, filepath.Join(info, "hello-modules.list"), labModule("hello")+"\n")
+			writeFile(t, filepath.Join(info, "hello-modules.md5sums"), strings.Repeat("0", 32)+"  "+strings.TrimPrefix(labModule("hello"), "/")+"\n")
+			run("/sbin/insmod", labModule("hello"))
+		}, "hello", []string{"content-differs"}},
 	} {
 		if i%7 == 6 {
 			service.end(syscall.SIGKILL)
@@ -195,6 +214,24 @@ func (s *served) checkReplay() {
 		s.t.Errorf("the service found\n%s\nand a replay of its journal\n%s", found(), replay)
 	}
 	again.end(syscall.SIGTERM)
+}
+
+// installedFile is the file that modprobe takes for a module.
+func installedFile(t *testing.T, module string) string {
+	t.Helper()
+	out, err := exec.Command("/sbin/modprobe", "--show-depends", module).Output()
+	fields := strings.Fields(string(out))
+	if err != nil || len(fields) < 2 {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return fields[len(fields)-1]
+}
+
+func writeFile(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Error(err)
+	}
 }
 
 func unique(rules []string) []string { return slices.Compact(slices.Sorted(slices.Values(rules))) }
