@@ -287,6 +287,25 @@ func (s *Subject) Image(ctx context.Context) ([]byte, error) {
 	return a.image, a.err
 }
 
+// CopyTo writes the contents of the file, as they are, compressed where they are. It errs with [ErrNotLookedAt] where
+// that is not there to be read, or was changed meanwhile: what was written is nothing then. Where it has had no answer in
+// its time, somebody who was left behind may still write.
+func (s *Subject) CopyTo(ctx context.Context, to io.Writer) error {
+	if s == nil {
+		return fmt.Errorf("%w: the kernel shows no file", ErrNotLookedAt)
+	}
+	failed, err := ask(ctx, s, "the contents of the file", func(ctx context.Context, q *search) error {
+		return q.open(ctx, func(file io.ReaderAt, size int64) error {
+			_, err := io.Copy(to, io.NewSectionReader(file, 0, size))
+			return err
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotLookedAt, err)
+	}
+	return failed
+}
+
 // open has somebody read the file whose descriptor was found. What is read of a file that
 // changes meanwhile says nothing.
 func (s *search) open(ctx context.Context, read func(file io.ReaderAt, size int64) error) error {

@@ -9,6 +9,7 @@ package record
 
 import (
 	"context"
+	"io"
 	"fmt"
 	"slices"
 	"time"
@@ -39,7 +40,20 @@ type Record struct {
 	Cut bool `json:"cut,omitempty"`
 	// Origin is where the file of a load comes from; nil where there is none.
 	Origin *provenance.Origin `json:"origin,omitempty"`
+	// Copy tells whether a copy of the file is kept; nil where none was wanted.
+	Copy *Copy `json:"copy,omitempty"`
 }
+
+// Copy tells whether the contents of a file are kept, by the SHA-256 of the origin.
+type Copy struct {
+	Kept bool `json:"kept"`
+	// Why says why they are not.
+	Why string `json:"why,omitempty"`
+}
+
+// Keep keeps the contents of a record's file, where it wants them. contents writes them, or errs where they cannot be read
+// as the kernel had them; where it errs, somebody may still be writing. It gives nil for what it does not want.
+type Keep func(ctx context.Context, r *Record, contents func(ctx context.Context, to io.Writer) error) *Copy
 
 // New makes a record of what an action says itself.
 func New(a *tracer.Action) Record {
@@ -54,6 +68,8 @@ type Inquiry struct {
 	kernel  *kernel.Kernel
 	causes  *cause.Explainer
 	origins *provenance.Lookup
+	// Keep keeps contents of files; nil for none. It may be set before the first question.
+	Keep Keep
 }
 
 // Within is how long [Inquiry.All] of an Inquiry by [NewInquiry] may take to look things up,
@@ -96,6 +112,9 @@ func (q *Inquiry) All(ctx context.Context, a *tracer.Action) Record {
 	r := New(a)
 	r.Cause, r.Warnings, r.Origin = e.Cause, e.Warnings, origin
 	r.nameLines(ctx, file)
+	if q.Keep != nil && r.Kind == tracer.Load && r.Origin != nil {
+		r.Copy = q.Keep(ctx, &r, file.CopyTo)
+	}
 	return r
 }
 
