@@ -13,7 +13,7 @@ import (
 // Kind says what a record is.
 type Kind string
 
-// The kinds of records. All but the first six are gaps: they tell what the journal
+// The kinds of records. All but the first seven are gaps: they tell what the journal
 // does not show, and why.
 const (
 	// KindAction: an attempt to load, unload or request a module.
@@ -32,6 +32,8 @@ const (
 	// KindFinding: a rule found something in an action, or a check in the running kernel. Its Cause is
 	// the rule's id and its Outcome the severity; module, user and so on are those of the action.
 	KindFinding Kind = "finding"
+	// KindDiscarded: Count copies of modules' files were removed, because there was no room for more.
+	KindDiscarded Kind = "discarded"
 
 	// KindStarted: the watching began. What was before is not known from here.
 	KindStarted Kind = "started"
@@ -63,14 +65,14 @@ const (
 // Kinds gives all kinds, in the order in which they are explained.
 func Kinds() []Kind {
 	return []Kind{
-		KindAction, KindPending, KindInventory, KindPresent, KindFolded, KindFinding, KindStarted, KindStopped, KindLost, KindLate, KindClock,
+		KindAction, KindPending, KindInventory, KindPresent, KindFolded, KindFinding, KindDiscarded, KindStarted, KindStopped, KindLost, KindLate, KindClock,
 		KindCorrupt, KindRetention, KindThinned, KindAppeared, KindVanished, KindBlind,
 	}
 }
 
 // Gap tells whether a record of this kind tells what is not known.
 func (k Kind) Gap() bool {
-	return !k.ofAction() && k != KindInventory && k != KindPresent && k != KindFolded && k != KindFinding
+	return !k.ofAction() && k != KindInventory && k != KindPresent && k != KindFolded && k != KindFinding && k != KindDiscarded
 }
 
 // ofAction tells whether the body of such a record tells of an action.

@@ -34,11 +34,33 @@ type Config struct {
 	Backend string `yaml:"backend"`
 	// Outputs are where records are passed on to.
 	Outputs []output.Config `yaml:"outputs"`
+	// Copies says of which loads the file is kept.
+	Copies CopiesConfig `yaml:"copies"`
 	// Rules are what finds in records what needs a look.
 	Rules RulesConfig `yaml:"rules"`
 	// Metrics is where Prometheus and health checks ask.
 	Metrics MetricsConfig `yaml:"metrics"`
 }
+
+// CopiesConfig is about the files of modules that are kept.
+type CopiesConfig struct {
+	// Keep says of which loads: unpackaged (what is not as a package brought it, nor DKMS built here), all or none;
+	// unpackaged if empty. Of those who may not load modules none are kept.
+	Keep string `yaml:"keep"`
+	// Path is their directory; that of the journal and /copies if empty. A change needs a restart.
+	Path string `yaml:"path"`
+	// MaxMiB is how much all together may take; 256 if zero.
+	MaxMiB int64 `yaml:"max_mib"`
+}
+
+// Of which loads files are kept.
+const (
+	keepUnpackaged = "unpackaged"
+	keepAll        = "all"
+	keepNone       = "none"
+
+	defaultCopiesMiB = 256
+)
 
 // RulesConfig says which rules are used, beside those that are built in.
 type RulesConfig struct {
@@ -153,8 +175,20 @@ func Parse(text []byte) (*Config, error) {
 	if c.Backend == "" {
 		c.Backend = tracer.Auto.String()
 	}
+	if c.Copies.Keep == "" {
+		c.Copies.Keep = keepUnpackaged
+	}
+	if c.Copies.Path == "" {
+		c.Copies.Path = CopiesOf(c.Journal.Path)
+	}
+	if c.Copies.MaxMiB == 0 {
+		c.Copies.MaxMiB = defaultCopiesMiB
+	}
 	return c, c.check()
 }
+
+// CopiesOf gives the directory of the copies that belong to a journal, unless the configuration says otherwise.
+func CopiesOf(journal string) string { return filepath.Join(filepath.Dir(journal), "copies") }
 
 // lineError gives where in the text it is, and what, on one line.
 func lineError(err error) error {
@@ -186,6 +220,14 @@ func (c *Config) check() error {
 	}
 	if err := c.Metrics.check(); err != nil {
 		return err
+	}
+	switch {
+	case !slices.Contains([]string{keepUnpackaged, keepAll, keepNone}, c.Copies.Keep):
+		return fmt.Errorf("copies.keep %q: must be unpackaged, all or none", c.Copies.Keep)
+	case !filepath.IsAbs(c.Copies.Path):
+		return fmt.Errorf("copies.path %q: must be an absolute path", c.Copies.Path)
+	case c.Copies.MaxMiB < 0 || c.Copies.MaxMiB > mostSize:
+		return fmt.Errorf("copies.max_mib %d: must be from 1 to %d", c.Copies.MaxMiB, mostSize)
 	}
 	for _, path := range c.Rules.Paths {
 		if !filepath.IsAbs(path) {

@@ -68,6 +68,12 @@ func TestBadConfiguration(t *testing.T) {
 		"journal:\n  keep_mib: 17592186044416\n":                "must be at most 1073741824", // no bytes, in 64 bits
 		"journal:\n  keep_mib: -1\n":                            "must not be negative",
 		"journal:\n  anchor_every: 1s\n":                        "must be at least a minute",
+		"copies:\n  keep: some\n":                               `copies.keep "some": must be unpackaged, all or none`,
+		"copies:\n  path: x\n":                                  `copies.path "x": must be an absolute path`,
+		"copies:\n  max_mib: -1\n":                              "copies.max_mib -1: must be from 1 to",
+		"rules:\n  paths: [rules.d]\n":                          `rules.paths "rules.d": must be absolute paths`,
+		"rules:\n  of: [x]\n":                                   `line 2: unknown field "of"`,
+		"outputs:\n  - type: stdout\n    name: findings\n":      `"findings" is the name of what the rules find`,
 		"backend: magic\n":                                      `no backend "magic"`,
 		"metrics:\n  listen: 0.0.0.0:9722\n":                    "must be an address of this machine itself",
 		"metrics:\n  listen: :9722\n":                           "must be an address of this machine itself",

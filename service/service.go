@@ -12,6 +12,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/kmodtrace/kmodtrace/copies"
 	"github.com/kmodtrace/kmodtrace/internal/memory"
 	"github.com/kmodtrace/kmodtrace/internal/procfs"
 	"github.com/kmodtrace/kmodtrace/journal"
@@ -36,6 +37,9 @@ type Service struct {
 	lasting  lasting
 	watched  watched
 	checks   checks
+	copies   *copies.Store // of modules' files; nil where none are kept
+	// copiesError is why there is none.
+	copiesError error
 	metrics  *metrics
 	system   systemd
 	began    bool        // that is recorded
@@ -135,7 +139,12 @@ func (s *Service) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.asker = newAsker(func() inquiry { return record.NewInquiry(k, false) })
+	s.openCopies()
+	s.asker = newAsker(func() inquiry {
+		q := record.NewInquiry(k, false)
+		q.Keep = s.keepFile
+		return q
+	})
 	kept, err := s.openJournal()
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
@@ -8,11 +9,12 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/history"
 	"github.com/kmodtrace/kmodtrace/internal/picture"
 	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/kmodtrace/kmodtrace/service"
 	"github.com/spf13/cobra"
 )
 
 func newHistoryShowCommand() *cobra.Command {
-	var path string
+	var path, copyTo, from string
 	var asJSON bool
 	var picture picture.Options
 	cmd := &cobra.Command{
@@ -24,7 +26,10 @@ its number. Exit status 1 also says that the record is not as it was written.
 --timeline prints an action to scale: its stages and their times, and the messages at their
 moments. --svg and --html make a picture and a page of it, each complete in one file. They show
 only what was recorded. On standard output they are mutually exclusive, with each other
-and with --json.`,
+and with --json.
+
+--copy writes the module's file as it was when it was loaded, where kmodtrace serve kept a copy of it
+(copies: in its configuration). kmodtrace check and kmodtrace info read it.`,
 		Example: "  kmodtrace history show 4711\n  kmodtrace history show 1f2e3d4c-123 --json\n  kmodtrace history show 4711 --timeline --html 4711.html",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -41,6 +46,9 @@ and with --json.`,
 				changed := history.IsChangedRecord(rec, err)
 				if err != nil && !changed {
 					return history.JournalError(fmt.Errorf("record %s: %w", cells.Short(args[0]), err))
+				}
+				if copyTo != "" {
+					return history.WriteCopy(rec, cmp.Or(from, service.CopiesOf(path)), copyTo)
 				}
 				if picture.Wanted() {
 					a := history.ActionOf(rec)
@@ -65,6 +73,8 @@ and with --json.`,
 	}
 	history.AddJournalFlag(cmd, &path)
 	picture.Register(cmd)
+	cmd.Flags().StringVar(&copyTo, "copy", "", "write the module's file into `FILE`, and nothing else")
+	cmd.Flags().StringVar(&from, "copies", "", "the copies are in `DIRECTORY` (default copies beside the journal)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object (docs/schema/record.schema.json)")
 	return cmd
 }

@@ -40,7 +40,7 @@ func (f *Flags) Register(cmd *cobra.Command) {
 	flags.StringSliceVar(&f.containers, "container", nil, "only from these containers: the `ID` or its beginning, or any")
 	flags.StringArrayVar(&f.files, "file", nil, "only loads of files whose path matches `GLOB`, or whose name does where it has no slash; repeatable")
 	flags.StringSliceVar(&f.contents, "content", nil, "only loads of files with this `SHA256`, or one that begins so")
-	flags.StringSliceVar(&f.kinds, "kind", nil, "only these `KINDS` of records: action, pending, inventory, present, finding, or gap for all of started, stopped, lost, late, clock, corrupt and retention")
+	flags.StringSliceVar(&f.kinds, "kind", nil, "only these `KINDS` of records: action, pending, inventory, present, finding, discarded, or gap for all of started, stopped, lost, late, clock, corrupt and retention")
 	flags.BoolVar(&f.findings, "findings", false, "only what the rules and checks of kmodtrace serve found (kmodtrace rules list)")
 	flags.StringVar(&f.severity, "severity", "", "only findings of this `SEVERITY` or a higher one: "+filter.SeverityText())
 	flags.StringSliceVar(&f.rules, "rule", nil, "only findings by these `RULES`")

@@ -145,6 +145,8 @@ func kindText(r *journal.Record) string {
 		return "is loaded, and nobody was seen to load it"
 	case journal.KindVanished:
 		return "is not loaded any more, and nobody was seen to unload it"
+	case journal.KindDiscarded:
+		return fmt.Sprintf("the oldest copies of modules' files were removed, %d of them", n)
 	case journal.KindFinding:
 		return "something was found, and what it is cannot be read"
 	case journal.KindBlind:

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/kmodtrace/kmodtrace/internal/await"
+	"github.com/kmodtrace/kmodtrace/internal/history"
+	"github.com/kmodtrace/kmodtrace/internal/roles"
+	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/kmodtrace/kmodtrace/record"
+	"golang.org/x/sys/unix"
+)
+
+// TestCopies: the service keeps the files of loads, also of refused ones, of many at once and of files that have no name, and
+// gives back the bytes that the kernel had. Where they are not to be had any more, it says so.
+func TestCopies(t *testing.T) {
+	if os.Getenv("KMODTRACE_LAB") == "" {
+		t.Skip("loads modules into the kernel: runs only in a machine of the lab (kmodtrace lab exec)")
+	}
+	if err := roles.Install("kmodtrace"); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, t.TempDir(), "")
+	insmod := func(args ...string) { mayFail(append([]string{"/sbin/insmod"}, args...)...) }
+	// loadOf gives the last record of a load of a module.
+	loadOf := func(module string) (rec *journal.Record, a *record.Record) {
+		r, err := journal.OpenReadOnly(s.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		for found, err := range r.Query(context.Background(), journal.Filter{Modules: []string{module}, Kinds: []journal.Kind{journal.KindAction}, Actions: []string{journal.Load}, Limit: 1}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			return &found, history.ActionOf(&found)
+		}
+		return nil, nil
+	}
+	check := func(module, file string) {
+		t.Helper()
+		await.Until(t, "a record of "+module, func() bool { _, a := loadOf(module); return a != nil })
+		rec, a := loadOf(module)
+		if a.Copy == nil || !a.Copy.Kept {
+			t.Errorf("%s: %+v, origin %+v", module, a.Copy, a.Origin)
+			return
+		}
+		to := filepath.Join(t.TempDir(), "copy")
+		if out, err := exec.Command(roles.Path("kmodtrace"), "history", "show", "--journal", s.path, "--copy", to, rec.ID).CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("%s: %v: %s", module, err, out)
+		}
+		got, _ := os.ReadFile(to)
+		want, err := os.ReadFile(file)
+		if err != nil || len(want) == 0 || !bytes.Equal(got, want) {
+			t.Errorf("%s: %d bytes, want %d of %s (%v)", module, len(got), len(want), file, err)
+		}
+		if module != "hello" {
+			return
+		}
+		if out, _ := exec.Command(roles.Path("kmodtrace"), "info", to).CombinedOutput(); !strings.Contains(string(out), module) {
+			t.Errorf("info of the copy of %s: %s", module, out)
+		}
+	}
+	insmod(labModule("hello"))
+	check("hello", labModule("hello"))
+	mayFail("/sbin/rmmod", "hello")
+	insmod(labModule("refuse"))
+	check("refuse", labModule("refuse"))
+	// What has no name can be read as long as who loaded it has it open.
+	memfd := memfdOf(t, labModule("params"))
+	if err := unix.FinitModule(int(memfd.Fd()), "", 0); err != nil {
+		t.Fatal(err)
+	}
+	check("params", labModule("params"))
+	memfd.Close()
+	loadFrom(t, memfdOf(t, labModule("base")))
+	await.Until(t, "a record of base", func() bool { _, a := loadOf("base"); return a != nil })
+	if _, a := loadOf("base"); a.Copy == nil || a.Copy.Kept || !strings.Contains(a.Copy.Why, "never had a name") {
+		t.Errorf("base: %+v", a.Copy)
+	}
+	mayFail("/sbin/modprobe", "dummy")
+	check("dummy", installedFile(t, "dummy"))
+
+	var group sync.WaitGroup
+	const many = 64
+	for i := range many {
+		group.Go(func() { insmod(labModule(fmt.Sprintf("nap%d", i)), "ms=100") })
+	}
+	group.Wait()
+	for i := range many {
+		name := fmt.Sprintf("nap%d", i)
+		await.Until(t, "a record of "+name, func() bool { _, a := loadOf(name); return a != nil })
+		if _, a := loadOf(name); a.Copy == nil || !a.Copy.Kept {
+			t.Errorf("%s: %+v", name, a.Copy)
+		}
+	}
+	check("nap63", labModule("nap63"))
+
+	// A file that is another one before the load has ended.
+	file := copied(t, labModule("slowbase"), madeDir(t, "/root/changing"))
+	cmd := exec.Command("/sbin/insmod", labModule("nap1"), "ms=10")
+	_ = cmd.Run()
+	mayFail("/sbin/rmmod", "nap1")
+	copied(t, labModule("nap1"), "/root/changing")
+	cmd = exec.Command("/sbin/insmod", "/root/changing/nap1.ko", "ms=3000")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await.Until(t, "nap1 in its init", func() bool { _, err := os.Stat("/sys/module/nap1"); return err == nil })
+	if err := os.Rename(file, "/root/changing/nap1.ko"); err != nil {
+		t.Error(err)
+	}
+	_ = cmd.Wait()
+	var a *record.Record
+	var rec *journal.Record
+	await.Until(t, "the record of nap1", func() bool { rec, a = loadOf("nap1"); return a.File != nil && a.File.Path == "/root/changing/nap1.ko" })
+	if a.Copy == nil || a.Copy.Kept || !strings.Contains(a.Copy.Why, "not as the kernel had it") {
+		t.Errorf("%+v, %+v", a.Copy, a.Origin)
+	}
+	if out, err := exec.Command(roles.Path("kmodtrace"), "history", "show", "--journal", s.path, "--copy", "/root/none", rec.ID).CombinedOutput(); err == nil || !strings.Contains(string(out), "no copy of its file is kept") {
+		t.Errorf("%v: %s", err, out)
+	}
+	if _, err := os.Stat("/root/none"); err == nil {
+		t.Error("something was written")
+	}
+	if status := s.end(syscall.SIGTERM); status != 0 {
+		t.Errorf("status %d: %s", status, s.said)
+	}
+}
