@@ -9,8 +9,8 @@ package record
 
 import (
 	"context"
-	"io"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 

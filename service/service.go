@@ -40,12 +40,12 @@ type Service struct {
 	copies   *copies.Store // of modules' files; nil where none are kept
 	// copiesError is why there is none.
 	copiesError error
-	metrics  *metrics
-	system   systemd
-	began    bool        // that is recorded
-	noted    tracer.Loss // what of it is recorded
-	unkept   int         // attempts that could not be recorded in the end
-	damaged  chan error  // that the journal is, found by whoever reads it
+	metrics     *metrics
+	system      systemd
+	began       bool        // that is recorded
+	noted       tracer.Loss // what of it is recorded
+	unkept      int         // attempts that could not be recorded in the end
+	damaged     chan error  // that the journal is, found by whoever reads it
 
 	reloaded chan struct{} // the configuration is: for verifications
 	retainIt chan struct{} // retention is due
