@@ -57,23 +57,17 @@ func testFence(t *testing.T, w *watch) {
 	}
 }
 
-// testSelfTest: a tracer sees its own refused calls, and gives them to nobody, also beside calls of others; a second tracer
-// has them.
+// testSelfTest: a tracer sees its own refused calls, and gives them to nobody, beside calls of others; a second tracer has
+// them.
 func testSelfTest(t *testing.T, w *watch) {
 	second := open(t, &tracer.Options{Backend: w.backend()})
 	const rounds = 3
-	var others sync.WaitGroup
-	others.Go(func() {
-		for range rounds {
-			refusedOn(t, 0)
-		}
-	})
 	for range rounds {
+		refusedOn(t, 0) // not at once: trampolines may miss threads that preempt each other
 		if err := w.SelfTest(t.Context()); err != nil {
 			t.Error(err)
 		}
 	}
-	others.Wait()
 	passFence(t, w)
 	for n := len(w.actions); n > 0; n-- {
 		if a := <-w.actions; a.Errno != unix.EINTR {
@@ -84,6 +78,10 @@ func testSelfTest(t *testing.T, w *watch) {
 	seen := make(map[string]int)
 	for n := len(second.actions); n > 0; n-- {
 		a := <-second.actions
+		if a.Call == nil {
+			t.Errorf("a second tracer saw %s, which is not whole", brief(a))
+			continue
+		}
 		if strings.HasPrefix(a.Call.Text, "kmodtrace_self_test_") && a.Errno != unix.EINTR {
 			seen[a.Kind.String()+" "+a.ErrnoName]++
 		}
