@@ -1,8 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,6 +16,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/roles"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/rule"
+	"golang.org/x/sys/unix"
 )
 
 // TestHidden: a service finds modules that hide: from before it started, as soon as they are loaded, and twenty seconds
@@ -102,3 +106,74 @@ func TestHidden(t *testing.T) {
 		t.Errorf("%d findings: %v", len(all), all)
 	}
 }
+
+// TestNothingHides: KMODTRACE_CYCLES loads and unloads of a module, and then three hundred modules at once, are nothing that
+// hides. Each load has the service look.
+func TestNothingHides(t *testing.T) {
+	cycles, err := strconv.Atoi(os.Getenv("KMODTRACE_CYCLES"))
+	if os.Getenv("KMODTRACE_LAB") == "" || err != nil {
+		t.Skip("loads and unloads for many minutes: KMODTRACE_CYCLES=10000 scripts/lab-test TestNothingHides amd64/6.12")
+	}
+	if err := roles.Install("kmodtrace"); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, t.TempDir(), "")
+	hello, err := os.Open(labModule("hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hello.Close()
+	for i := range cycles {
+		if err := unix.FinitModule(int(hello.Fd()), "", 0); err != nil {
+			t.Fatal(i, err)
+		}
+		if err := unix.DeleteModule("hello", 0); err != nil {
+			t.Fatal(i, err)
+		}
+		if i%1000 == 999 {
+			t.Logf("%d cycles", i+1)
+			time.Sleep(confirmed) // for a look that nothing disturbs
+		}
+	}
+	const many = 300
+	loaded := func() int {
+		text, err := os.ReadFile("/proc/modules")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Count(string(text), "\n")
+	}
+	for i := range 64 {
+		mayFail("/sbin/insmod", labModule(fmt.Sprintf("nap%d", i)), "ms=0")
+	}
+	out, err := exec.Command("/bin/sh", "-c", "cut -d: -f1 /lib/modules/$(uname -r)/modules.dep").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file := range strings.Lines(string(out)) {
+		if loaded() >= many {
+			break
+		}
+		name, _, _ := strings.Cut(filepath.Base(strings.TrimSpace(file)), ".")
+		if strings.Contains(file, "/net/") || strings.Contains(file, "/fs/") || strings.Contains(file, "/crypto/") || strings.Contains(file, "/lib/") {
+			mayFail("/sbin/modprobe", "-q", name)
+		}
+	}
+	t.Logf("%d modules are loaded", loaded())
+	time.Sleep(confirmed + time.Minute)
+	if out, err := exec.Command(roles.Path("kmodtrace"), "scan").CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	} else {
+		t.Logf("%s", out)
+	}
+	if status := s.end(syscall.SIGTERM); status != 0 {
+		t.Errorf("status %d: %s", status, s.said)
+	}
+	found, err := exec.Command(roles.Path("kmodtrace"), "history", "--journal", s.path, "--rule", "hidden-module,unlisted-memory,limit-eased,watching-fails").Output()
+	if err != nil || len(found) > 0 {
+		t.Errorf("%v: %s", err, found)
+	}
+}
+
+// confirmed is enough for two looks of the service.
+const confirmed = 30 * time.Second
