@@ -3,6 +3,7 @@ package rule
 import (
 	"cmp"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -13,8 +14,20 @@ import (
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// Set is rules that can be used.
-type Set struct{ rules []*program }
+// Set is rules that can be used, and the watch-list that they ask.
+type Set struct {
+	rules []*program
+	watch []*Watched
+}
+
+// Watch gives the watch-list: the entries of files first, and then those that are built in.
+func (s *Set) Watch() []*Watched { return slices.Clone(s.watch) }
+
+// Equal tells whether two sets find the same.
+func (s *Set) Equal(other *Set) bool {
+	return slices.EqualFunc(s.rules, other.rules, func(a, b *program) bool { return reflect.DeepEqual(a.Rule, b.Rule) }) &&
+		slices.EqualFunc(s.watch, other.watch, func(a, b *Watched) bool { return *a == *b })
+}
 
 // Without gives the same rules, but for some. An id that no rule has is an error.
 func (s *Set) Without(ids ...string) (*Set, error) {
@@ -23,7 +36,7 @@ func (s *Set) Without(ids ...string) (*Set, error) {
 			return nil, fmt.Errorf("there is no rule %q", id)
 		}
 	}
-	return &Set{rules: slices.DeleteFunc(slices.Clone(s.rules), func(p *program) bool { return slices.Contains(ids, p.ID) })}, nil
+	return &Set{watch: s.watch, rules: slices.DeleteFunc(slices.Clone(s.rules), func(p *program) bool { return slices.Contains(ids, p.ID) })}, nil
 }
 
 // Rules gives them, in their order.
@@ -97,6 +110,7 @@ const Window = time.Hour
 // goroutine.
 type Findings struct {
 	rules   []*program
+	watch   []*Watched
 	memory  []*memory
 	stopped []bool
 	given   map[subject]*givenAt
@@ -118,7 +132,7 @@ const maxSubjects = 16384
 
 // Begin returns Findings that remember nothing.
 func (s *Set) Begin() *Findings {
-	f := &Findings{rules: s.rules, given: make(map[subject]*givenAt), stopped: make([]bool, len(s.rules))}
+	f := &Findings{rules: s.rules, watch: s.watch, given: make(map[subject]*givenAt), stopped: make([]bool, len(s.rules))}
 	for range s.rules {
 		f.memory = append(f.memory, &memory{seen: make(map[string]bool), counts: make(map[string][]time.Duration)})
 	}
@@ -136,7 +150,7 @@ func (f *Findings) Add(r *record.Record) (found []Finding, stopped error) {
 		if f.stopped[i] || p.Check {
 			continue
 		}
-		vars := &variables{r, &moment{f.memory[i], time.Duration(now.UnixNano())}}
+		vars := &variables{r, &moment{f.memory[i], time.Duration(now.UnixNano()), f.watch}}
 		holds, err := p.holds(vars)
 		if err != nil {
 			f.stopped[i] = true

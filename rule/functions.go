@@ -21,6 +21,7 @@ import (
 var Functions = []struct{ Call, Means string }{
 	{"first_seen(KEY, …)", "no record before had these keys in this rule; the keys are texts"},
 	{"count_since(DURATION, KEY, …)", "how many records, with this one, had these keys in this rule within that time"},
+	{"watch_reason(NAME)", "why a name is on the watch-list at the time of the record; an empty text where it is not"},
 	{"ancestor(record, NAME)", "who is responsible, or one of its ancestors, is that program: a name, or an absolute path"},
 	{"who(record)", "who is responsible, as a text"},
 	{"record.responsible", "whose need it was: the process that had the kernel ask for the module, or else the one that made the call"},
@@ -42,6 +43,7 @@ func functions(s *schema) []cel.EnvOption {
 	keys := cel.ListType(cel.StringType)
 	return []cel.EnvOption{
 		cel.Variable(memoryVariable, memoryType),
+		watchFunction(),
 		cel.Macros(
 			cel.GlobalVarArgMacro(firstSeen, remembering(0)),
 			cel.GlobalVarArgMacro(countSince, remembering(1)),
@@ -80,6 +82,13 @@ func remembering(plain int) cel.MacroFactory {
 		}
 		call := append([]ast.Expr{f.NewIdent(memoryVariable)}, args[:plain]...)
 		return f.NewCall("@"+name, append(call, f.NewList(args[plain:]...))...), nil
+	}
+}
+
+// withMemory makes f(a) the call @f(@memory, a).
+func withMemory(name string) cel.MacroFactory {
+	return func(f cel.MacroExprFactory, _ ast.Expr, args []ast.Expr) (ast.Expr, *cel.Error) {
+		return f.NewCall("@"+name, f.NewIdent(memoryVariable), args[0]), nil
 	}
 }
 
@@ -138,10 +147,11 @@ type memory struct {
 	full   bool
 }
 
-// moment is the memory at one record.
+// moment is the memory at one record, and the watch-list.
 type moment struct {
 	*memory
-	now time.Duration
+	now   time.Duration
+	watch []*Watched
 }
 
 // The bounds of what a rule remembers. Anybody can make up names of modules.

@@ -44,6 +44,7 @@ func Load(paths ...string) (*Set, error) {
 			}
 		}
 	}
+	s.watch = append(s.watch, own.watch...)
 	return s, nil
 }
 

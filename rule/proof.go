@@ -21,7 +21,7 @@ func (s *Set) Test() (failures []Failure, tests int) {
 		if p.Check {
 			continue
 		}
-		alone := &Set{rules: []*program{p}}
+		alone := &Set{rules: []*program{p}, watch: s.watch}
 		for i, c := range slices.Concat(p.Tests.Match, p.Tests.Miss) {
 			tests++
 			want := i < len(p.Tests.Match)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -63,9 +62,6 @@ type Rule struct {
 	Tests Tests `yaml:"tests" json:"-"`
 }
 
-// Equal tells whether two rules are the same in all they have.
-func (r *Rule) Equal(other *Rule) bool { return reflect.DeepEqual(r, other) }
-
 // Tests are what a rule must find, and what it must not. Each is a list of records, of which the last
 // one is judged: those before are what it remembers.
 type Tests struct {
@@ -96,7 +92,8 @@ const (
 
 // file is a file of rules.
 type file struct {
-	Rules []*Rule `yaml:"rules"`
+	Rules []*Rule    `yaml:"rules"`
+	Watch []*Watched `yaml:"watch"`
 }
 
 // Parse reads a file of rules, and compiles them. name is the file's, for errors, which name the line
@@ -114,12 +111,18 @@ func (s *Set) add(name string, text []byte, builtIn bool) error {
 	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&f); err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%s, %w", name, yamlError(err))
 	}
-	if len(f.Rules) == 0 {
+	if len(f.Rules)+len(f.Watch) == 0 {
 		return fmt.Errorf("%s: it has no rules", name)
 	}
-	if len(f.Rules)+len(s.rules) > maxRules {
+	if len(f.Rules)+len(s.rules) > maxRules || len(f.Watch)+len(s.watch) > maxRules {
 		return fmt.Errorf("%s: more than %d rules", name, maxRules)
 	}
+	for i, w := range f.Watch {
+		if wrong := w.check(); wrong != "" {
+			return fmt.Errorf("%s, watch, number %d: %.80q %s", name, i+1, w.Name, wrong)
+		}
+	}
+	s.watch = append(s.watch, f.Watch...)
 	tree, err := parser.ParseBytes(text, 0)
 	if err != nil {
 		return fmt.Errorf("%s, %w", name, yamlError(err))

@@ -3,6 +3,8 @@ package rule
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -273,7 +275,7 @@ func TestMemory(t *testing.T) {
 	if (&moment{memory: m}).first("new") {
 		t.Error("something is new to a rule that remembers no more")
 	}
-	counts := &moment{&memory{counts: make(map[string][]time.Duration)}, 0}
+	counts := &moment{memory: &memory{counts: make(map[string][]time.Duration)}}
 	for range 3 * maxCounts {
 		counts.now++
 		counts.count(time.Hour, "x")
@@ -352,6 +354,57 @@ func BenchmarkFindings(b *testing.B) {
 	for b.Loop() {
 		if _, err := findings.Add(r); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// TestWatchList: an entry of a file comes before one that is built in, holds until its day, and can be alone in its file; one
+// that is wrong is an error.
+func TestWatchList(t *testing.T) {
+	dir := t.TempDir()
+	file := func(text string) string {
+		path := filepath.Join(dir, "w.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	set, err := Load(file("watch:\n  - {name: net-pf-10, reason: for a while, until: 2026-06-01}\n  - {name: net-pf-30, reason: ours}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := Builtin()
+	if err != nil || set.Equal(own) || !set.Equal(set) || len(set.Watch()) != len(own.Watch())+2 {
+		t.Errorf("%d entries, %v", len(set.Watch()), err)
+	}
+	for _, c := range []struct{ alias, at, want string }{
+		{"net-pf-10", "2026-05-31T23:59:59Z", "for a while"},
+		{"net-pf-10", "2026-06-01T00:00:00Z", ""},
+		{"net-pf-30", "2027-01-01T00:00:00Z", "ours"},
+		{"net-pf-2-proto-132-type-1", "2027-01-01T00:00:00Z", "SCTP, a large protocol that few machines need"},
+		{"net-pf-3", "2027-01-01T00:00:00Z", "AX.25, amateur radio: hardly maintained, and anybody can load it"},
+		{"net-pf-39", "2027-01-01T00:00:00Z", ""},
+		{"crypto-authencesn(hmac(sha256),cbc(aes))", "2027-01-01T00:00:00Z", "authencesn, the template that the exploit named Copy Fail asks for"},
+	} {
+		r := recordOf(t, fmt.Sprintf(`{"action":"load","outcome":"live","module":"m","time":%q,"for_request":"7","requester":{"id":"7","request":{"name":%q,"unprivileged":true}}}`, c.at, c.alias))
+		found, err := set.Begin().Add(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(found, func(f Finding) bool { return f.Rule == "watched-alias" })
+		if (i >= 0) != (c.want != "") || i >= 0 && !strings.HasSuffix(found[i].Text, c.alias+": "+c.want) {
+			t.Errorf("%s at %s: %+v", c.alias, c.at, found)
+		}
+	}
+	for text, want := range map[string]string{
+		"watch:\n  - {name: x}\n":                         `w.yaml, watch, number 1: "x" has no reason`,
+		"watch:\n  - {name: '[', reason: x}\n":            `"[" is no name, in which * stands for anything`,
+		"watch:\n  - {reason: x}\n":                       `"" is no name`,
+		"watch:\n  - {name: x, reason: y, until: soon}\n": `w.yaml, watch, number 1: "x" is until "soon": want a day as 2027-06-01`,
+		"watch: []\n": "it has no rules",
+	} {
+		if _, err := Load(file(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", text, err, want)
 		}
 	}
 }

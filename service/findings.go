@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/internal/jsonline"
@@ -178,7 +177,7 @@ func (s *Service) useRules(ctx context.Context, config RulesConfig, head int64) 
 		}
 	}
 	if before != nil {
-		if same(before.output.(*findings).rules, rules) {
+		if before.output.(*findings).rules.Equal(rules) {
 			return nil
 		}
 		s.stopFinding()
@@ -195,11 +194,6 @@ func (s *Service) rulesInUse() *rule.Set {
 		return new(rule.Set)
 	}
 	return s.finding.output.(*findings).rules
-}
-
-// same tells whether two sets have the same rules.
-func same(a, b *rule.Set) bool {
-	return slices.EqualFunc(a.Rules(), b.Rules(), (*rule.Rule).Equal)
 }
 
 // stopFinding lets the rules look at what is there, for a short time.
