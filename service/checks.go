@@ -66,7 +66,8 @@ func (l *looks) loaded(now time.Time) {
 func (l *looks) due(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.first.IsZero() && !now.Before(l.first.Add(firstLook)) {
+	// While loads come one after the other, a look that nothing disturbs is not to be had, and costs as much.
+	if !l.first.IsZero() && (!now.Before(l.latest.Add(firstLook)) || !now.Before(l.first.Add(secondLook))) {
 		return true
 	}
 	for _, after := range []time.Duration{secondLook, thirdLook} {
@@ -293,6 +294,9 @@ func (s *Service) lastLoad(ctx context.Context, module string) *journal.Record {
 	return nil
 }
 
+// maxRaised bounds the subjects that are remembered: what hides can have many names.
+const maxRaised = 1024
+
 // raiseCheck records what a check found about a subject: once in an hour, as findings in records are.
 func (s *Service) raiseCheck(check, subject, module, text string, evidence map[string]string) {
 	now := time.Now()
@@ -317,7 +321,7 @@ func (s *Service) raiseCheck(check, subject, module, text string, evidence map[s
 		return
 	}
 	s.log.Error().Msgf("%s: %s", check, text)
-	if s.checks.raised == nil {
+	if s.checks.raised == nil || len(s.checks.raised) >= maxRaised {
 		s.checks.raised = make(map[string]time.Time)
 	}
 	s.checks.raised[key] = now
