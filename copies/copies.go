@@ -48,10 +48,10 @@ type Store struct {
 	mu sync.Mutex
 }
 
-// Open makes the directory where it is missing, for the owner alone, and takes away what an earlier process did not finish.
+// Open makes the directory, but not those above it, where it is missing, for the owner alone, and takes away what an earlier process did not finish.
 // most is how many bytes all copies together may take. It errs with [place.ErrUnsafe] where others could replace them.
 func Open(dir string, most int64) (*Store, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("copies: %w", err)
 	}
 	if err := (place.Rules{}).Check(filepath.Join(dir, "x"+suffix)); err != nil {

@@ -3,15 +3,15 @@ package rule
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
 	yamlast "github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"github.com/kmodtrace/kmodtrace/internal/yamlfile"
 )
 
 // Severity orders findings.
@@ -108,8 +108,8 @@ func (s *Set) add(name string, text []byte, builtIn bool) error {
 		return fmt.Errorf("%s: more than %d bytes", name, maxFile)
 	}
 	var f file
-	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&f); err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("%s, %w", name, yamlError(err))
+	if err := yamlfile.Unmarshal(text, &f); err != nil {
+		return fmt.Errorf("%s, %w", name, err)
 	}
 	if len(f.Rules)+len(f.Watch) == 0 {
 		return fmt.Errorf("%s: it has no rules", name)
@@ -125,7 +125,7 @@ func (s *Set) add(name string, text []byte, builtIn bool) error {
 	s.watch = append(s.watch, f.Watch...)
 	tree, err := parser.ParseBytes(text, 0)
 	if err != nil {
-		return fmt.Errorf("%s, %w", name, yamlError(err))
+		return fmt.Errorf("%s, %w", name, yamlfile.Located(err))
 	}
 	c, err := newCompiler()
 	if err != nil {
@@ -143,17 +143,6 @@ func (s *Set) add(name string, text []byte, builtIn bool) error {
 		s.rules = append(s.rules, p)
 	}
 	return nil
-}
-
-// yamlError gives where in the text it is, and what, on one line.
-func yamlError(err error) error {
-	var at yaml.Error
-	if !errors.As(err, &at) || at.GetToken() == nil || at.GetToken().Position == nil {
-		first, _, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n")
-		return errors.New(first)
-	}
-	p := at.GetToken().Position
-	return fmt.Errorf("line %d, column %d: %s", p.Line, p.Column, strings.ReplaceAll(at.GetMessage(), "\n", " "))
 }
 
 // source is where a rule is written.

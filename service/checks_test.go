@@ -37,7 +37,7 @@ func TestLooks(t *testing.T) {
 			l.looked(at(d))
 		}
 	}
-	if len(when) != 4 || when[0] != 2*time.Second || when[1] != 11*time.Second || when[2] != 61*time.Second || when[3] < leastPause || when[3] > thirdLook+mostPause {
+	if len(when) < 4 || when[0] != 2*time.Second || when[1] != 11*time.Second || when[2] != 61*time.Second || when[3] < leastPause || when[3] > thirdLook+mostPause {
 		t.Errorf("%v", when)
 	}
 	n := 0

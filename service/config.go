@@ -1,8 +1,6 @@
 package service
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,9 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
-
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/yamlfile"
 	"github.com/kmodtrace/kmodtrace/output"
 	"github.com/kmodtrace/kmodtrace/rule"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -159,9 +156,8 @@ func Load(path string) (*Config, error) {
 // Parse reads the text of a configuration, fills in what it leaves out, and checks it.
 func Parse(text []byte) (*Config, error) {
 	c := new(Config)
-	err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(c)
-	if err != nil && !errors.Is(err, io.EOF) { // an empty file is one
-		return nil, lineError(err)
+	if err := yamlfile.Unmarshal(text, c); err != nil {
+		return nil, err
 	}
 	if c.Journal.Path == "" {
 		c.Journal.Path = DefaultJournal
@@ -189,16 +185,6 @@ func Parse(text []byte) (*Config, error) {
 
 // CopiesOf gives the directory of the copies that belong to a journal, unless the configuration says otherwise.
 func CopiesOf(journal string) string { return filepath.Join(filepath.Dir(journal), "copies") }
-
-// lineError gives where in the text it is, and what, on one line.
-func lineError(err error) error {
-	var at yaml.Error
-	if !errors.As(err, &at) || at.GetToken() == nil || at.GetToken().Position == nil {
-		first, _, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n")
-		return errors.New(first)
-	}
-	return fmt.Errorf("line %d: %s", at.GetToken().Position.Line, strings.ReplaceAll(at.GetMessage(), "\n", " "))
-}
 
 func (c *Config) check() error {
 	switch {

@@ -139,7 +139,6 @@ func (s *Service) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.openCopies()
 	s.asker = newAsker(func() inquiry {
 		q := record.NewInquiry(k, false)
 		q.Keep = s.keepFile
@@ -149,6 +148,7 @@ func (s *Service) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.openCopies()
 	backend, err := tracer.ParseBackend(s.settings().Backend)
 	if err != nil {
 		return err
