@@ -32,7 +32,7 @@ mkdir -p /mnt
 mount -t ext4 /dev/vda /mnt
 if [ -e /mnt/journal.db ]; then
 	kmodtrace audit verify --journal /mnt/journal.db
-	kmodtrace history --json --kind action,inventory,present,gap --journal /mnt/journal.db
+	kmodtrace history --json --kind action,finding,discarded,inventory,present,gap --journal /mnt/journal.db
 fi
 echo served
 [ "$1" = storm ] || exit 0
