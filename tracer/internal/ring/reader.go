@@ -75,6 +75,7 @@ func (r *Reader) Records(ctx context.Context, deadline func() time.Time) iter.Se
 			case errors.Is(err, ErrIdle):
 				// Nobody is woken for most records: see bpf/ring.h.
 				if moved, err := r.move(); err == nil && moved > 0 {
+					r.ring.rearm()
 					continue
 				}
 				if !yield(nil, ErrIdle) {

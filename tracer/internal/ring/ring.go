@@ -111,6 +111,16 @@ func (r *ring) await() error {
 	return err
 }
 
+// rearm is for who takes records while somebody else awaits them. The kernel side may have woken that one for a record that is
+// taken now: epoll finds the ring empty then, wakes nobody, and the kernel side takes the reader for one that is awake. So it
+// is asked again to wake it, and what came before that ends the wait.
+func (r *ring) rearm() {
+	r.reading.sleeps()
+	if r.state() != empty {
+		r.interrupt()
+	}
+}
+
 // interrupt ends the await that is under way, or else the next one.
 func (r *ring) interrupt() { _ = r.file.SetReadDeadline(time.Unix(1, 0)) }
 
