@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/ast"
@@ -25,6 +26,8 @@ const maxCost = 100_000
 type program struct {
 	*Rule
 	when     cel.Program // nil for a check
+	guard    guard       // of when
+	schema   *structure  // of the record
 	says     []piece
 	subject  cel.Program
 	evidence []evidence
@@ -41,28 +44,35 @@ type evidence struct {
 	value cel.Program
 }
 
-type compiler struct{ env *cel.Env }
+type compiler struct {
+	env    *cel.Env
+	schema *structure // of the record
+}
 
-func newCompiler() (*compiler, error) {
+// newCompiler gives the one of all files: rules that share it share what is read of a record.
+var newCompiler = sync.OnceValues(func() (*compiler, error) {
 	s, err := newSchema()
 	if err != nil {
 		return nil, err
 	}
 	env, err := s.environment()
-	return &compiler{env}, err
-}
+	return &compiler{env, s.byName[s.record().TypeName()]}, err
+})
 
 func (c *compiler) compile(r *Rule, at source) (*program, error) {
 	if err := r.check(at); err != nil {
 		return nil, err
 	}
-	p := &program{Rule: r}
+	p := &program{Rule: r, schema: c.schema}
 	if r.Check {
 		return p, nil
 	}
 	var err error
 	if p.when, _, err = c.expression(at, "when", r.When, cel.BoolType); err != nil {
 		return nil, err
+	}
+	if tree, issues := c.env.Compile(r.When); issues.Err() == nil {
+		p.guard = guardOf(tree)
 	}
 	subject := r.Subject
 	if subject == "" {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/types/ref"
 
 	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -110,6 +111,7 @@ const Window = time.Hour
 // goroutine.
 type Findings struct {
 	rules   []*program
+	known   map[string]ref.Val // of the record that is looked at
 	watch   []*Watched
 	memory  []*memory
 	stopped []bool
@@ -132,7 +134,7 @@ const maxSubjects = 16384
 
 // Begin returns Findings that remember nothing.
 func (s *Set) Begin() *Findings {
-	f := &Findings{rules: s.rules, watch: s.watch, given: make(map[subject]*givenAt), stopped: make([]bool, len(s.rules))}
+	f := &Findings{rules: s.rules, watch: s.watch, known: make(map[string]ref.Val), given: make(map[subject]*givenAt), stopped: make([]bool, len(s.rules))}
 	for range s.rules {
 		f.memory = append(f.memory, &memory{seen: make(map[string]bool), counts: make(map[string][]time.Duration)})
 	}
@@ -146,8 +148,16 @@ func (f *Findings) Add(r *record.Record) (found []Finding, stopped error) {
 		return nil, nil
 	}
 	now := timeOf(r)
+	var read *fields
 	for i, p := range f.rules {
 		if f.stopped[i] || p.Check {
+			continue
+		}
+		if read == nil && !p.Check {
+			read = &fields{r, p.schema, f.known}
+			clear(f.known)
+		}
+		if !p.guard.pass(read) {
 			continue
 		}
 		vars := &variables{r, &moment{f.memory[i], time.Duration(now.UnixNano()), f.watch}}
