@@ -92,6 +92,7 @@ func TestCopies(t *testing.T) {
 
 	var group sync.WaitGroup
 	const many = 64
+	kept := ""
 	for i := range many {
 		group.Go(func() { insmod(labModule(fmt.Sprintf("nap%d", i)), "ms=100") })
 	}
@@ -99,11 +100,19 @@ func TestCopies(t *testing.T) {
 	for i := range many {
 		name := fmt.Sprintf("nap%d", i)
 		await.Until(t, "a record of "+name, func() bool { _, a := loadOf(name); return a != nil })
-		if _, a := loadOf(name); a.Copy == nil || !a.Copy.Kept {
+		// On a slow machine a look at a file can be too late, and then that is said.
+		switch _, a := loadOf(name); {
+		case a.NotLookedUp != "":
+		case a.Copy == nil, !a.Copy.Kept && a.Copy.Why == "":
 			t.Errorf("%s: %+v", name, a.Copy)
+		case a.Copy.Kept:
+			kept = name
 		}
 	}
-	check("nap63", labModule("nap63"))
+	if kept == "" {
+		t.Fatal("none of them is kept")
+	}
+	check(kept, labModule(kept))
 
 	// A file that is another one before the load has ended.
 	file := copied(t, labModule("slowbase"), madeDir(t, "/root/changing"))
