@@ -30,6 +30,14 @@ func TestCopies(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := serve(t, t.TempDir(), "")
+	t.Cleanup(func() { // other tests use this machine
+		for _, m := range []string{"hello", "params", "base", "dummy"} {
+			mayFail("/sbin/rmmod", m)
+		}
+		for i := range 64 {
+			mayFail("/sbin/rmmod", fmt.Sprintf("nap%d", i))
+		}
+	})
 	insmod := func(args ...string) { mayFail(append([]string{"/sbin/insmod"}, args...)...) }
 	// loadOf gives the last record of a load of a module.
 	loadOf := func(module string) (rec *journal.Record, a *record.Record) {
