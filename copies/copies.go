@@ -48,8 +48,8 @@ type Store struct {
 	mu sync.Mutex
 }
 
-// Open makes the directory, but not those above it, where it is missing, for the owner alone, and takes away what an earlier process did not finish.
-// most is how many bytes all copies together may take. It errs with [place.ErrUnsafe] where others could replace them.
+// Open makes the directory where it is missing, readable by the owner only. The directory above it must exist. Open removes
+// what an earlier process did not finish. most is how many bytes all copies together may take. It errs with [place.ErrUnsafe] where others could replace them.
 func Open(dir string, most int64) (*Store, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("copies: %w", err)

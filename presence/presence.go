@@ -58,8 +58,8 @@ type Look struct {
 
 // Ask asks sources, below the directory that holds proc and sys; empty is /. Without any it asks all.
 //
-// One that cannot be asked is in the look with its error ([Look.Failure]); only without the list of modules there is
-// no look.
+// A source that cannot be asked has its error in the look ([Look.Failure]). Ask itself errs only where the list of modules
+// cannot be read.
 func Ask(root string, sources ...Source) (*Look, error) {
 	if root == "" {
 		root = "/"
@@ -178,8 +178,8 @@ func askFunctions(_ *Look, root string) (names map[string]bool, err error) {
 	return nil, err
 }
 
-// bracketed gives the names that stand in brackets at the ends of a file's lines. What the kernel compiles itself has
-// such a name too, and is no module.
+// bracketed gives the names that stand in brackets at the ends of a file's lines. It leaves out bpf and __builtin__…, by which the
+// kernel names code that it compiles itself.
 func bracketed(path string) (map[string]bool, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -221,8 +221,8 @@ const lastMajor, lastMinor = 6, 12
 // guardPage lies behind each allocation, and is counted in it.
 const guardPage = 4096
 
-// askMemory adds up what load_module allocated. Kernels from 6.13 on allocate it in other functions, several modules in one
-// block (commit 5185e7f9f3bd).
+// askMemory adds up what load_module allocated. 7.3 allocates memory for several modules in one block, and says nothing by it
+// (docs/kernel-facts.md, "Hidden modules").
 func askMemory(l *Look, root string) (map[string]bool, error) {
 	major, minor := release(root)
 	if runtime.GOARCH != "amd64" || major > lastMajor || major == lastMajor && minor > lastMinor || major == 0 {

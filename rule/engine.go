@@ -153,7 +153,7 @@ func (f *Findings) Add(r *record.Record) (found []Finding, stopped error) {
 		if f.stopped[i] || p.Check {
 			continue
 		}
-		if read == nil && !p.Check {
+		if read == nil {
 			read = &fields{r, p.schema, f.known}
 			clear(f.known)
 		}
