@@ -320,3 +320,17 @@ func originOf(ctx context.Context, q querier, found *Record, begin int64, snapsh
 	l.Unwatched = l.Unwatched || gap > 0
 	return l, err
 }
+
+// LastLoad gives the record of a module's last load in a run of the kernel, whatever was recorded of it since; nil where there
+// is none.
+func (r *Reader) LastLoad(ctx context.Context, boot, module string) (*Record, error) {
+	for rec, err := range r.Query(ctx, Filter{
+		Kinds: []Kind{KindAction}, Modules: []string{module}, Actions: []string{Load}, Outcomes: []string{Live}, Boots: []string{boot}, Limit: 1,
+	}) {
+		if err != nil {
+			return nil, err
+		}
+		return &rec, nil
+	}
+	return nil, nil
+}

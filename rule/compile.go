@@ -67,12 +67,13 @@ func (c *compiler) compile(r *Rule, at source) (*program, error) {
 	if r.Check {
 		return p, nil
 	}
-	var err error
-	if p.when, _, err = c.expression(at, "when", r.When, cel.BoolType); err != nil {
+	tree, err := c.tree(at, "when", r.When, cel.BoolType)
+	if err != nil {
 		return nil, err
 	}
-	if tree, issues := c.env.Compile(r.When); issues.Err() == nil {
-		p.guard = guardOf(tree)
+	p.guard = guardOf(tree)
+	if p.when, err = c.program(at, "when", tree); err != nil {
+		return nil, err
 	}
 	subject := r.Subject
 	if subject == "" {
@@ -96,23 +97,37 @@ func (c *compiler) compile(r *Rule, at source) (*program, error) {
 
 // expression compiles one, of the wanted type; nil is any.
 func (c *compiler) expression(at source, field, text string, want *cel.Type) (cel.Program, *cel.Type, error) {
+	tree, err := c.tree(at, field, text, want)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := c.program(at, field, tree)
+	return p, tree.OutputType(), err
+}
+
+// tree checks an expression, which must be of the wanted type; nil is any.
+func (c *compiler) tree(at source, field, text string, want *cel.Type) (*cel.Ast, error) {
 	tree, issues := c.env.Compile(text)
 	if issues.Err() != nil {
 		first := issues.Errors()[0]
-		return nil, nil, at.at(field, first.Location.Line(), first.Location.Column(), first.Message)
+		return nil, at.at(field, first.Location.Line(), first.Location.Column(), first.Message)
 	}
 	if want != nil && !tree.OutputType().IsExactType(want) {
-		return nil, nil, at.errorf(field, "%s is of type %s: it must be %s", field, tree.OutputType(), want)
+		return nil, at.errorf(field, "%s is of type %s: it must be %s", field, tree.OutputType(), want)
 	}
+	return tree, nil
+}
+
+func (c *compiler) program(at source, field string, tree *cel.Ast) (cel.Program, error) {
 	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
 	if repeats(tree) {
 		options = append(options, cel.CostLimit(maxCost))
 	}
 	p, err := c.env.Program(tree, options...)
 	if err != nil {
-		return nil, nil, at.errorf(field, "%v", err)
+		return nil, at.errorf(field, "%v", err)
 	}
-	return p, tree.OutputType(), nil
+	return p, nil
 }
 
 // repeats tells whether an expression does something for each item of a list. Others take no more than

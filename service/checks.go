@@ -256,7 +256,11 @@ func (s *Service) hides(ctx context.Context, h *presence.Hidden, unlisted uint64
 		evidence["unlisted_bytes"] = fmt.Sprint(unlisted)
 	}
 	subject := h.Module
-	if r := s.lastLoad(ctx, h.Module); r != nil {
+	r, err := s.journal.LastLoad(ctx, s.recorder.boot, h.Module)
+	if err != nil {
+		s.log.Error().Msgf("the load of what hides: %v", err)
+	}
+	if r != nil {
 		subject += " " + r.ID
 		evidence["loaded"], evidence["loaded_by"], evidence["file"] = r.ID, r.User, r.File
 		text += "; it was loaded at " + r.Time.UTC().Format(time.RFC3339)
@@ -278,20 +282,6 @@ func sourceNames(sources []presence.Source) string {
 		names[i] = string(n)
 	}
 	return strings.Join(names, ", ")
-}
-
-// lastLoad gives the record of a module's last load in this run of the kernel; nil for none.
-func (s *Service) lastLoad(ctx context.Context, module string) *journal.Record {
-	for r, err := range s.journal.Query(ctx, journal.Filter{
-		Kinds: []journal.Kind{journal.KindAction}, Modules: []string{module}, Actions: []string{journal.Load}, Outcomes: []string{journal.Live},
-		Boots: []string{s.recorder.boot}, Limit: 1,
-	}) {
-		if err == nil {
-			return &r
-		}
-		break
-	}
-	return nil
 }
 
 // maxRaised bounds the subjects that are remembered: what hides can have many names.

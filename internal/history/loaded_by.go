@@ -140,18 +140,13 @@ func (f *LoadedFlags) LastLoad(ctx context.Context, module string) *LoadedBy {
 		return nil
 	}
 	defer r.Close()
-	for rec, err := range r.Query(ctx, journal.Filter{
-		Kinds: []journal.Kind{journal.KindAction}, Modules: []string{module}, Actions: []string{journal.Load}, Outcomes: []string{journal.Live},
-		Boots: []string{boot}, Limit: 1,
-	}) {
-		if err != nil {
-			return nil
-		}
-		return &LoadedBy{
-			Seen: true, Time: rec.Time.UTC(), User: rec.User, UID: rec.UID, Container: rec.Container, File: rec.File, Content: rec.Content, Record: rec.ID,
-		}
+	rec, err := r.LastLoad(ctx, boot, module)
+	if err != nil || rec == nil {
+		return nil
 	}
-	return nil
+	return &LoadedBy{
+		Seen: true, Time: rec.Time.UTC(), User: rec.User, UID: rec.UID, Container: rec.Container, File: rec.File, Content: rec.Content, Record: rec.ID,
+	}
 }
 
 // listedModule is a module of list, and who loaded it.
