@@ -57,9 +57,7 @@ what its tests say that it finds and does not find.`,
 			}
 			return nil
 		},
-		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return filter.RuleIDs(), cobra.ShellCompDirectiveNoFileComp
-		},
+		ValidArgsFunction: filter.CompleteRules,
 		RunE: func(cmd *cobra.Command, args []string) error { return opts.Explain(cmd.OutOrStdout(), args[0]) },
 	}
 	rules.AddPathsFlag(cmd, &opts.Paths)

@@ -71,7 +71,13 @@ func Answered(err error) bool {
 // MustComplete offers a shell the values of a flag. The only error that cobra has
 // is a flag that there is not.
 func MustComplete(cmd *cobra.Command, flag string, words []string) {
-	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+	MustCompleteBy(cmd, flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// MustCompleteBy is MustComplete for values that take work to know: it is done when a shell
+// asks, and not at each start of the program.
+func MustCompleteBy(cmd *cobra.Command, flag string, complete cobra.CompletionFunc) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, complete); err != nil {
 		panic(err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/rule"
+	"github.com/spf13/cobra"
 )
 
 // SeverityWords are the severities of findings.
@@ -29,14 +30,14 @@ func ParseSeverity(text string) (rule.Severity, error) {
 	return s, nil
 }
 
-// RuleIDs names the rules that are built in.
-func RuleIDs() (ids []string) {
+// CompleteRules offers a shell the rules that are built in. They are compiled for it.
+func CompleteRules(*cobra.Command, []string, string) (ids []string, _ cobra.ShellCompDirective) {
 	set, err := rule.Builtin()
 	if err != nil {
-		return nil
+		return nil, cobra.ShellCompDirectiveError
 	}
 	for _, r := range set.Rules() {
 		ids = append(ids, r.ID)
 	}
-	return ids
+	return ids, cobra.ShellCompDirectiveNoFileComp
 }

@@ -49,7 +49,7 @@ func (f *Flags) Register(cmd *cobra.Command) {
 	flags.StringVar(&f.since, "since", "", "only from this `TIME` on: "+TimeForms)
 	flags.StringVar(&f.until, "until", "", "only before this `TIME`")
 	cli.MustComplete(cmd, "severity", filter.SeverityWords())
-	cli.MustComplete(cmd, "rule", filter.RuleIDs())
+	cli.MustCompleteBy(cmd, "rule", filter.CompleteRules)
 	cli.MustComplete(cmd, "kind", append(kindWords(), gapWord))
 	cli.MustComplete(cmd, "boot", []string{currentBoot, "0", "-1"})
 }
