@@ -1,5 +1,6 @@
-// Package examples holds the sources of small real kernel modules, so that the
-// lab can build them for its kernels wherever the command is installed.
+// Package examples holds the files of this directory that programs and tests need where the
+// directory is not: the sources of small real kernel modules, which the lab builds for its kernels,
+// and rules.
 package examples
 
 import "embed"
@@ -8,3 +9,8 @@ import "embed"
 //
 //go:embed hello/hello.c hello/Makefile
 var Hello embed.FS
+
+// PublicRules are public detection rules about kernel modules, as rules of kmodtrace.
+//
+//go:embed rules/public.yaml
+var PublicRules []byte

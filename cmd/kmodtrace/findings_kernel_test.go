@@ -3,18 +3,16 @@ package main
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
-	"unsafe"
 
+	"github.com/kmodtrace/kmodtrace/examples"
 	"github.com/kmodtrace/kmodtrace/internal/await"
 	"github.com/kmodtrace/kmodtrace/internal/roles"
 	"github.com/kmodtrace/kmodtrace/journal"
@@ -35,12 +33,17 @@ func TestFindings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := roles.Install("kmodtrace"); err != nil {
+	others, err := rule.Parse("public.yaml", examples.PublicRules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pack, public := newRuleCases(set), newRuleCases(others)
+	if err := roles.Install("kmodtrace", "contain"); err != nil {
 		t.Fatal(err)
 	}
 	watched := watchRecords(t)
 	service := serve(t, t.TempDir(), "")
-	disk := mountDisk(t)
+	disk, removable, network := mountDisk(t), mountRemovable(t), mountNFS(t)
 	run := func(args ...string) {
 		t.Helper()
 		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
@@ -129,7 +132,7 @@ func TestFindings(t *testing.T) {
 			mayFail("ip", "link", "add", "x0", "type", "nosuchthing")
 			writeFile(t, setting, "/sbin/modprobe")
 		}, "", []string{"other-helper"}},
-		{"for a user without rights", func() { bindAlgorithm(t, "aead") }, "algif_aead", []string{"unprivileged-request", "watched-alias"}},
+		{"for a user without rights", func() { bindAlgorithm(t, "aead", "xxxxxxxx") }, "algif_aead", []string{"unprivileged-request", "watched-alias"}},
 		{"the kernel warns", func() { run("/sbin/insmod", labModule("complain"), "init=warn") }, "complain", append(slices.Clone(ours), "kernel-warning")},
 		{"and is gone at once", func() {
 			run("/sbin/insmod", labModule("hello"))
@@ -140,6 +143,43 @@ func TestFindings(t *testing.T) {
 				mayFail("/sbin/insmod", labModule("refuse"))
 			}
 		}, "", []string{"repeated-refusals"}},
+		{"from a disk that can be taken out", func() { run("/sbin/insmod", copied(t, labModule("hello"), removable)) }, "hello",
+			append(slices.Clone(ours), "removable-place", "no-package")},
+		{"from another machine", func() { run("/sbin/insmod", filepath.Join(network, "hello.ko")) }, "hello",
+			append(slices.Clone(ours), "network-place", "no-package")},
+		{"by an interpreter", func() { runAs(t, busyboxAs(t, "/usr/bin/python3.13"), nil, "insmod", labModule("hello")) }, "hello",
+			append([]string{"loader-interpreter"}, ours...)},
+		{"by a program in memory", func() { runInMemory(t, "insmod", labModule("hello")) }, "hello", append([]string{"loader-odd-place"}, ours...)},
+		{"for a container", func() { insideContainer(t, "ip", "link", "add", "x0", "type", "dummy") }, "dummy", []string{"container-request"}},
+		{"by a container's root", func() { insideContainer(t, "/sbin/insmod", labModule("hello")) }, "hello", append([]string{"from-container"}, ours...)},
+		{"by a user with the capability", func() { insmodAsUser(t, labModule("hello"), true) }, "hello", ours},
+		{"by a user without it", func() { insmodAsUser(t, labModule("hello"), false) }, "", nil},
+		{"of nobody, among the kernel's", func() {
+			run("/sbin/insmod", copied(t, labModule("hello"), madeDir(t, "/lib/modules/"+release(t)+"/extra")))
+		}, "hello", ours},
+		{"below a program in tmp", func() {
+			runAs(t, busyboxAs(t, "/tmp/sh"), nil, "sh", "-c", "/sbin/insmod "+labModule("hello")+"; true")
+		}, "hello", ours},
+		{"removed in a shell", func() {
+			run("/sbin/insmod", labModule("nap1"))
+			run("/bin/sh", "-c", "/sbin/rmmod nap1; true")
+		}, "", append(slices.Clone(ours), "short-lived")},
+		{"with a parameter that lets programs write registers", func() { run("/sbin/modprobe", "msr", "allow_writes=on") }, "msr", nil},
+		{"with another parameter", func() { run("/sbin/modprobe", "dummy", "numdummies=1") }, "dummy", nil},
+		{"for authencesn", func() { bindAlgorithm(t, "aead", "authencesn(x,y)") }, "algif_aead", []string{"unprivileged-request", "watched-alias"}},
+		{"under a name of a known group", func() {
+			file := copied(t, labModule("hello"), madeDir(t, "/root/group"))
+			if err := os.Rename(file, "/root/group/nfsd_stub.ko"); err != nil {
+				t.Error(err)
+			}
+			run("/sbin/insmod", "/root/group/nfsd_stub.ko")
+		}, "hello", ours},
+		{"five times", func() {
+			for range 5 {
+				run("/sbin/insmod", labModule("hello"))
+				run("/sbin/rmmod", "hello")
+			}
+		}, "", append(slices.Clone(ours), "short-lived")},
 		{"not as its package brought it", func() {
 			info := madeDir(t, "/var/lib/dpkg/info")
 			writeFile(t, filepath.Join(info, "hello-modules.list"), labModule("hello")+"\n")
@@ -159,18 +199,12 @@ func TestFindings(t *testing.T) {
 				mayFail("/sbin/modprobe", "-r", test.unload)
 				mayFail("/sbin/rmmod", test.unload)
 			}
-			findings := set.Begin()
+			public.take(t, test.name, records)
 			var got []string
-			for i := range records {
-				found, err := findings.Add(&records[i])
-				if err != nil {
-					t.Error(err)
-				}
-				for _, f := range found {
-					if f.Rule != "first-seen" {
-						got = append(got, f.Rule)
-						t.Log(f.Text)
-					}
+			for _, f := range pack.take(t, test.name, records) {
+				if f.Rule != "first-seen" {
+					got = append(got, f.Rule)
+					t.Log(f.Text)
 				}
 			}
 			if got = unique(got); !slices.Equal(got, unique(test.want)) {
@@ -181,6 +215,8 @@ func TestFindings(t *testing.T) {
 			}
 		})
 	}
+	pack.checkEach(t)
+	public.checkPublic(t)
 	service.checkReplay()
 }
 
@@ -295,97 +331,4 @@ func (s *recordsSeen) take(t *testing.T) []record.Record {
 	taken := s.records
 	s.records = nil
 	return taken
-}
-
-// mountDisk gives a directory on a filesystem in memory that is not the root's.
-func mountDisk(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, ""); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
-	return dir
-}
-
-func madeDir(t *testing.T, dir string) string {
-	t.Helper()
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
-}
-
-// copied copies a file, or what a link leads to, under its own name.
-func copied(t *testing.T, file, dir string) string {
-	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	to := filepath.Join(dir, filepath.Base(file))
-	if err := os.WriteFile(to, text, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(to, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return to
-}
-
-func memfdOf(t *testing.T, file string) *os.File {
-	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fd, err := unix.MemfdCreate("hello", 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := os.NewFile(uintptr(fd), "memfd")
-	if _, err := f.Write(text); err != nil {
-		t.Fatal(err)
-	}
-	return f
-}
-
-func loadFrom(t *testing.T, f *os.File) {
-	t.Helper()
-	defer f.Close()
-	if err := unix.FinitModule(int(f.Fd()), "", 0); err != nil {
-		t.Error(err)
-	}
-}
-
-// bindAlgorithm asks the kernel for a kind of algorithms as a user without rights, who gets an error for
-// the algorithm, which there is not.
-func bindAlgorithm(t *testing.T, kind string) {
-	t.Helper()
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // the thread ends with the user that it has become
-		const nobody = 65534
-		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, nobody, nobody, nobody); errno != 0 {
-			done <- errno
-			return
-		}
-		fd, _, errno := unix.RawSyscall(unix.SYS_SOCKET, unix.AF_ALG, unix.SOCK_SEQPACKET, 0)
-		if errno != 0 {
-			done <- fmt.Errorf("socket: %w", errno)
-			return
-		}
-		address := unix.RawSockaddrALG{Family: unix.AF_ALG}
-		for i := range kind {
-			address.Type[i] = kind[i]
-		}
-		copy(address.Name[:], strings.Repeat("x", 8))
-		_, _, _ = unix.Syscall(unix.SYS_BIND, fd, uintptr(unsafe.Pointer(&address)), unsafe.Sizeof(address))
-		_, _, _ = unix.RawSyscall(unix.SYS_CLOSE, fd, 0, 0)
-		done <- nil
-	}()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
 }

@@ -58,7 +58,7 @@ what its tests say that it finds and does not find.`,
 			return nil
 		},
 		ValidArgsFunction: filter.CompleteRules,
-		RunE: func(cmd *cobra.Command, args []string) error { return opts.Explain(cmd.OutOrStdout(), args[0]) },
+		RunE:              func(cmd *cobra.Command, args []string) error { return opts.Explain(cmd.OutOrStdout(), args[0]) },
 	}
 	rules.AddPathsFlag(cmd, &opts.Paths)
 	cmd.Flags().BoolVar(&opts.JSON, "json", false, "print one JSON object (docs/schema/rule.schema.json)")
