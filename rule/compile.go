@@ -27,7 +27,8 @@ type program struct {
 	*Rule
 	when     cel.Program // nil for a check
 	guard    guard       // of when
-	schema   *structure  // of the record
+	guardAll bool        // when says no more than the guard
+	fields   *fieldTable // that guards look at
 	says     []piece
 	subject  cel.Program
 	evidence []evidence
@@ -46,7 +47,7 @@ type evidence struct {
 
 type compiler struct {
 	env    *cel.Env
-	schema *structure // of the record
+	fields *fieldTable
 }
 
 // newCompiler gives the one of all files: rules that share it share what is read of a record.
@@ -56,14 +57,14 @@ var newCompiler = sync.OnceValues(func() (*compiler, error) {
 		return nil, err
 	}
 	env, err := s.environment()
-	return &compiler{env, s.byName[s.record().TypeName()]}, err
+	return &compiler{env, newFieldTable(s.byName[s.record().TypeName()])}, err
 })
 
 func (c *compiler) compile(r *Rule, at source) (*program, error) {
 	if err := r.check(at); err != nil {
 		return nil, err
 	}
-	p := &program{Rule: r, schema: c.schema}
+	p := &program{Rule: r, fields: c.fields}
 	if r.Check {
 		return p, nil
 	}
@@ -71,7 +72,7 @@ func (c *compiler) compile(r *Rule, at source) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.guard = guardOf(tree)
+	p.guard, p.guardAll = c.fields.guardOf(tree)
 	if p.when, err = c.program(at, "when", tree); err != nil {
 		return nil, err
 	}
@@ -223,8 +224,16 @@ func inWords(v ref.Val) string {
 // errCost is why a rule is stopped.
 var errCost = errors.New("it takes too much")
 
-// holds tells whether the condition holds. What needs an absent field does not.
+// holds tells whether the condition holds of a record that passes its guard. What needs an absent field does not.
 func (p *program) holds(vars cel.Activation) (bool, error) {
+	if p.guardAll {
+		return true, nil
+	}
+	return p.evaluate(vars)
+}
+
+// evaluate is holds by the condition itself, of any record.
+func (p *program) evaluate(vars cel.Activation) (bool, error) {
 	v, _, err := p.when.Eval(vars)
 	if err != nil {
 		if strings.Contains(err.Error(), "cost limit exceeded") {

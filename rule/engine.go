@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/cel-go/cel"
-	"github.com/google/cel-go/common/types/ref"
 
 	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
@@ -111,7 +110,7 @@ const Window = time.Hour
 // goroutine.
 type Findings struct {
 	rules   []*program
-	known   map[string]ref.Val // of the record that is looked at
+	read    fields
 	watch   []*Watched
 	memory  []*memory
 	stopped []bool
@@ -134,8 +133,9 @@ const maxSubjects = 16384
 
 // Begin returns Findings that remember nothing.
 func (s *Set) Begin() *Findings {
-	f := &Findings{rules: s.rules, watch: s.watch, known: make(map[string]ref.Val), given: make(map[subject]*givenAt), stopped: make([]bool, len(s.rules))}
-	for range s.rules {
+	f := &Findings{rules: s.rules, watch: s.watch, given: make(map[subject]*givenAt), stopped: make([]bool, len(s.rules))}
+	for _, p := range s.rules {
+		f.read.of = p.fields.record
 		f.memory = append(f.memory, &memory{seen: make(map[string]bool), counts: make(map[string][]time.Duration)})
 	}
 	return f
@@ -148,16 +148,12 @@ func (f *Findings) Add(r *record.Record) (found []Finding, stopped error) {
 		return nil, nil
 	}
 	now := timeOf(r)
-	var read *fields
+	f.read.begin(r)
 	for i, p := range f.rules {
 		if f.stopped[i] || p.Check {
 			continue
 		}
-		if read == nil {
-			read = &fields{r, p.schema, f.known}
-			clear(f.known)
-		}
-		if !p.guard.pass(read) {
+		if !p.guard.pass(&f.read) {
 			continue
 		}
 		vars := &variables{r, &moment{f.memory[i], time.Duration(now.UnixNano()), f.watch}}

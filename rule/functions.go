@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -94,11 +95,11 @@ func withMemory(name string) cel.MacroFactory {
 
 // textOf joins keys, so that no two lists of keys give the same.
 func textOf(keys ref.Val) string {
-	var b strings.Builder
+	var b []byte
 	for it := keys.(traits.Lister).Iterator(); it.HasNext() == types.True; {
-		fmt.Fprintf(&b, "%q ", string(it.Next().(types.String)))
+		b = append(strconv.AppendQuote(b, string(it.Next().(types.String))), ' ')
 	}
-	return b.String()
+	return string(b)
 }
 
 func hasAncestor(r *record.Record, name string) bool {

@@ -104,6 +104,7 @@ func unknownAt(v reflect.Value) bool {
 // add adds a field. get tells whether an object has it.
 func (s *schema) add(to *structure, name string, kind *types.Type, get func(reflect.Value) (ref.Val, bool)) {
 	to.names = append(to.names, name)
+	absent := fmt.Errorf("no such field: %s is absent", name)
 	to.fields[name] = &types.FieldType{
 		Type: kind,
 		IsSet: func(target any) bool {
@@ -117,7 +118,7 @@ func (s *schema) add(to *structure, name string, kind *types.Type, get func(refl
 			if v, ok := get(reflect.ValueOf(target).Elem()); ok {
 				return v, nil
 			}
-			return nil, fmt.Errorf("no such field: %s is absent", name)
+			return nil, absent
 		},
 	}
 }
