@@ -3,10 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -29,7 +32,13 @@ func TestCopies(t *testing.T) {
 	if err := roles.Install("kmodtrace"); err != nil {
 		t.Fatal(err)
 	}
-	s := serve(t, t.TempDir(), "")
+	dir := t.TempDir()
+	store := madeDir(t, filepath.Join(dir, "copies"))
+	if err := unix.Mount("tmpfs", store, "tmpfs", 0, "size=8m,mode=0700"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(store, unix.MNT_DETACH) })
+	s := serve(t, dir, "")
 	t.Cleanup(func() { // other tests use this machine
 		for _, m := range []string{"hello", "params", "base", "dummy"} {
 			mayFail("/sbin/rmmod", m)
@@ -149,7 +158,64 @@ func TestCopies(t *testing.T) {
 	if _, err := os.Stat("/root/none"); err == nil {
 		t.Error("something was written")
 	}
+
+	// loaded loads hello from a file, and gives the record of that.
+	loaded := func(file string) *record.Record {
+		insmod(file)
+		await.Until(t, "the record of "+file, func() bool { rec, a = loadOf("hello"); return a.File != nil && a.File.Path == file })
+		mayFail("/sbin/rmmod", "hello")
+		return a
+	}
+	// A module of 64 MiB is kept, unless a slow machine has no time to read it whole.
+	large := padded(t, labModule("hello"), "/root/large.ko", 64<<20, zeroes{})
+	if a := loaded(large); a.Copy == nil || !a.Copy.Kept && !strings.Contains(a.Copy.Why, "no answer within") {
+		t.Errorf("%+v, %+v", a.Copy, a.Origin)
+	} else if a.Copy.Kept {
+		check("hello", large)
+	}
+	// One for which the disk has no room is not.
+	full := false
+	for i := 0; i < 5 && !full; i++ {
+		a := loaded(padded(t, labModule("hello"), fmt.Sprintf("/root/larger%d.ko", i), 12<<20, rand.Reader))
+		full = a.Copy != nil && !a.Copy.Kept && strings.Contains(a.Copy.Why, "no space left")
+		if !full && (a.Copy == nil || a.Copy.Kept || !strings.Contains(a.Copy.Why, "no answer within")) {
+			t.Errorf("%+v, %+v", a.Copy, a.Origin)
+		}
+	}
+	if !full {
+		t.Error("none was too much for the disk")
+	}
+	if left, err := filepath.Glob(filepath.Join(store, "*")); err != nil || slices.ContainsFunc(left, func(name string) bool { return len(filepath.Base(name)) < 64 }) {
+		t.Errorf("%q, %v", left, err)
+	}
 	if status := s.end(syscall.SIGTERM); status != 0 {
 		t.Errorf("status %d: %s", status, s.said)
 	}
+}
+
+// padded copies a module, and fills the file up to a size, with what the kernel does not look at.
+func padded(t *testing.T, module, to string, size int64, padding io.Reader) string {
+	t.Helper()
+	text, err := os.ReadFile(module)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	t.Cleanup(func() { _ = os.Remove(to) })
+	if _, err := io.Copy(f, io.MultiReader(bytes.NewReader(text), io.LimitReader(padding, size-int64(len(text))))); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// zeroes are without an end.
+type zeroes struct{}
+
+func (zeroes) Read(b []byte) (int, error) {
+	clear(b)
+	return len(b), nil
 }
