@@ -16,6 +16,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/presence"
 	"github.com/kmodtrace/kmodtrace/rule"
 	"github.com/kmodtrace/kmodtrace/tracer"
+	"golang.org/x/sys/unix"
 )
 
 // The rules that checks of the running kernel have (rule/pack/checks.yaml).
@@ -37,7 +38,8 @@ const (
 	mostPause  = 15 * time.Minute
 	// limitsEvery is how often what the kernel cannot take back is read.
 	limitsEvery = 10 * time.Second
-	// Self-tests come at times that nobody can foresee, too; one has as long as events may wait.
+	// Self-tests come at times that nobody can foresee, too, after a first one; one has as long as events may wait.
+	testAfterStart = 5 * time.Second
 	leastTestPause = time.Minute
 	mostTestPause  = 5 * time.Minute
 	testWithin     = time.Minute
@@ -97,6 +99,7 @@ type checks struct {
 	mu     sync.Mutex
 	taints uint64 // that records of loads have
 	blind  error  // what the last self-test found
+	tested bool   // a self-test was seen
 	raised map[string]time.Time
 }
 
@@ -126,7 +129,6 @@ func (s *Service) runChecks(ctx context.Context) {
 	s.checks.looks.loaded(time.Now()) // what was loaded before
 	s.checks.helper = usualHelper
 	var limits time.Time
-	test := time.Now().Add(testAfterStart)
 	every(ctx, time.Second, func() {
 		now := time.Now()
 		if now.Sub(limits) >= limitsEvery {
@@ -136,18 +138,27 @@ func (s *Service) runChecks(ctx context.Context) {
 		if s.checks.looks.due(now) {
 			s.checkPresence(ctx, now, presence.Ask)
 		}
-		if !now.Before(test) {
-			s.selfTest(ctx)
-			test = time.Now().Add(leastTestPause + rand.N(mostTestPause-leastTestPause))
-		}
 	})
 }
 
-// testAfterStart is when the first self-test is.
-const testAfterStart = 5 * time.Second
+// runSelfTests makes self-tests until ctx is done, or none is possible.
+func (s *Service) runSelfTests(ctx context.Context) {
+	for pause := testAfterStart; ; pause = leastTestPause + rand.N(mostTestPause-leastTestPause) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		if !s.selfTest(ctx) {
+			return
+		}
+	}
+}
 
-// selfTest raises that the service does not see what it does itself. What is not seen while much waits is no sign of that.
-func (s *Service) selfTest(ctx context.Context) {
+// selfTest raises that the service does not see what it does itself. What is not seen while much waits is no sign of that. It
+// tells whether there is to be another: a seccomp filter of the service's own may refuse the calls before they come to the
+// kernel's code, which no call can tell that was not seen.
+func (s *Service) selfTest(ctx context.Context) (again bool) {
 	var err error
 	for range 2 { // trampolines may miss a thread that preempts another one (docs/kernel-facts.md)
 		limited, cancel := context.WithTimeout(ctx, testWithin)
@@ -158,14 +169,32 @@ func (s *Service) selfTest(ctx context.Context) {
 		}
 	}
 	if ctx.Err() != nil || err != nil && !s.idle() {
-		return
+		return true
 	}
 	s.checks.mu.Lock()
-	s.checks.blind = err
-	s.checks.mu.Unlock()
-	if err != nil {
-		s.raiseCheck(watchingFails, "self-test", "", "the service does not see its own calls: "+err.Error(), nil)
+	first := !s.checks.tested
+	s.checks.tested = s.checks.tested || err == nil
+	filtered := first && err != nil && s.filtered()
+	if !filtered {
+		s.checks.blind = err
 	}
+	s.checks.mu.Unlock()
+	switch {
+	case filtered:
+		s.log.Warn().Msgf("the service cannot test whether it sees its own calls: let its seccomp filter pass finit_module and delete_module (%v)", err)
+		return false
+	case err != nil:
+		s.raiseCheck(watchingFails, "self-test", "", "the service does not see its own calls: "+err.Error(), nil)
+	case first:
+		s.log.Info().Msg("the service sees its own calls")
+	}
+	return true
+}
+
+// seccompFiltered tells whether this process has a seccomp filter, as a unit of systemd or a container's runtime gives it.
+func seccompFiltered() bool {
+	mode, err := unix.PrctlRetInt(unix.PR_GET_SECCOMP, 0, 0, 0, 0)
+	return err == nil && mode != unix.SECCOMP_MODE_DISABLED
 }
 
 // blindness says what the last self-test found.

@@ -188,10 +188,17 @@ func TestLimitsEased(t *testing.T) {
 }
 
 // TestSelfTest: a service that does not see its own calls says so, and is not healthy until it does; while much waits it
-// is no sign of anything.
+// is no sign of anything, and neither are calls that a filter may have refused, until one was seen.
 func TestSelfTest(t *testing.T) {
 	s := checked(t)
+	s.filtered = func() bool { return true }
 	kernel := s.tracer.(*quietKernel)
+	kernel.set(func(k *quietKernel) { k.untested = errors.New("2 of 2 calls were not seen") })
+	s.selfTest(t.Context())
+	if found := s.found(t); len(found) > 0 || s.metrics.unhealthy() != nil {
+		t.Errorf("under a filter: %q, %v", found, s.metrics.unhealthy())
+	}
+	kernel.set(func(k *quietKernel) { k.untested = nil })
 	s.selfTest(t.Context())
 	kernel.set(func(k *quietKernel) { k.untested, k.backlog = errors.New("2 of 2 calls were not seen"), 1 })
 	s.selfTest(t.Context())

@@ -27,6 +27,7 @@ func (s *Service) chores(ctx context.Context, group *sync.WaitGroup, reload <-ch
 	group.Go(func() { s.comparisons(ctx) })
 	group.Go(func() { s.reloads(ctx, reload) })
 	group.Go(func() { s.runChecks(ctx) })
+	group.Go(func() { s.runSelfTests(ctx) })
 	group.Go(func() { s.system.feed(ctx, s.well) })
 }
 

@@ -37,6 +37,7 @@ type Service struct {
 	lasting  lasting
 	watched  watched
 	checks   checks
+	filtered func() bool   // seccompFiltered, but in tests
 	copies   *copies.Store // of modules' files; nil where none are kept
 	// copiesError is why there is none.
 	copiesError error
@@ -120,7 +121,7 @@ func run(ctx context.Context, path string, config *Config, reload <-chan os.Sign
 // newService makes one that has nothing open yet.
 func newService(path string, config *Config, log *zerolog.Logger) *Service {
 	s := &Service{
-		log: log, path: path, config: config, system: newSystemd(), census: newCensus(), folds: newFolds(),
+		log: log, path: path, config: config, system: newSystemd(), census: newCensus(), folds: newFolds(), filtered: seccompFiltered,
 		damaged: make(chan error, 1), reloaded: make(chan struct{}, 1), retainIt: make(chan struct{}, 1), lookAtIt: make(chan struct{}, 1),
 	}
 	s.intake = newIntake(s.folds)

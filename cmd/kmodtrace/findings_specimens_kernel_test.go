@@ -182,6 +182,9 @@ func loadFrom(t *testing.T, f *os.File) {
 	}
 }
 
+// algRestrict is the kernel's setting of which algorithms users may ask for.
+const algRestrict = "/proc/sys/crypto/af_alg_restrict"
+
 // bindAlgorithm asks the kernel for a kind of algorithms as a user without rights, who gets an error for
 // the algorithm, which there is not.
 func bindAlgorithm(t *testing.T, kind, algorithm string) {
