@@ -182,7 +182,8 @@ func loadFrom(t *testing.T, f *os.File) {
 	}
 }
 
-// algRestrict is the kernel's setting of which algorithms users may ask for.
+// algRestrict tells a kernel of 7.3, once af_alg is loaded, to refuse what is not on its list of algorithms, before it asks for a
+// module.
 const algRestrict = "/proc/sys/crypto/af_alg_restrict"
 
 // bindAlgorithm asks the kernel for a kind of algorithms as a user without rights, who gets an error for
