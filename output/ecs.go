@@ -241,6 +241,7 @@ func ecsWho(d document, a *record.Record) {
 	if c := who.Cgroup.Container; c != nil {
 		d.set("container.id", c.ID)
 		d.set("container.runtime", c.Runtime)
+		d.set("container.image.name", c.Image)
 	}
 	d.set("orchestrator.resource.id", who.Cgroup.PodUID)
 	if who.Cgroup.PodUID != "" {

@@ -111,6 +111,7 @@ func (l *factList) who(a *record.Record) {
 	if c := who.Cgroup.Container; c != nil {
 		l.add("container", c.ID)
 		l.add("container_runtime", c.Runtime)
+		l.add("container_image", c.Image)
 	}
 	l.add("pod", who.Cgroup.PodUID)
 	l.add("unit", who.Cgroup.Unit)

@@ -240,7 +240,7 @@ func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 // conventional are the facts that have names in the semantic conventions.
 var conventional = map[string]bool{
 	"id": true, "file": true, "pid": true, "comm": true, "exe": true, "command": true, "user": true,
-	"container": true, "container_runtime": true, "pod": true,
+	"container": true, "container_runtime": true, "container_image": true, "pod": true,
 }
 
 // ownAttributes are the facts that have no names in the semantic conventions, and the
@@ -310,6 +310,9 @@ func whoAttributes(a *record.Record) []attribute.KeyValue {
 		all = append(all, semconv.ContainerID(valid(c.ID)))
 		if c.Runtime != "" {
 			all = append(all, semconv.ContainerRuntimeName(valid(c.Runtime)))
+		}
+		if c.Image != "" {
+			all = append(all, semconv.ContainerImageName(valid(c.Image)))
 		}
 	}
 	if who.Cgroup.PodUID != "" {

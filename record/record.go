@@ -68,6 +68,7 @@ type Inquiry struct {
 	kernel  *kernel.Kernel
 	causes  *cause.Explainer
 	origins *provenance.Lookup
+	images  *images // nil for a brief one
 	// Keep keeps contents of files; nil for none. It may be set before the first question.
 	Keep Keep
 }
@@ -75,7 +76,7 @@ type Inquiry struct {
 // Within is how long [Inquiry.All] of an Inquiry by [NewInquiry] may take to look things up,
 // whatever the file systems do that it asks: what has had no answer by then is left behind,
 // and said.
-const Within = provenance.DefaultTimeout + cause.DefaultTimeout
+const Within = provenance.DefaultTimeout + cause.DefaultTimeout + imageTimeout
 
 // NewInquiry returns an Inquiry on this machine. A brief one reads no files: it gives no
 // hash, no signer and no package, and the origins say so.
@@ -91,11 +92,15 @@ func NewPatientInquiry(k *kernel.Kernel, brief bool) *Inquiry { return newInquir
 
 func newInquiry(k *kernel.Kernel, brief bool, within time.Duration) *Inquiry {
 	origins := provenance.NewLookup(&provenance.Options{Brief: brief})
-	return &Inquiry{
+	q := &Inquiry{
 		kernel:  k,
 		causes:  cause.NewExplainer(k, &cause.Options{Lookup: origins, Timeout: within}),
 		origins: origins,
 	}
+	if !brief {
+		q.images = newImages("/")
+	}
+	return q
 }
 
 // All finds out everything: the origin first, because a file may go at any time. The
@@ -112,6 +117,9 @@ func (q *Inquiry) All(ctx context.Context, a *tracer.Action) Record {
 	r := New(a)
 	r.Cause, r.Warnings, r.Origin = e.Cause, e.Warnings, origin
 	r.nameLines(ctx, file)
+	if q.images != nil {
+		q.images.all(ctx, &r.Action)
+	}
 	if q.Keep != nil && r.Kind == tracer.Load && r.Origin != nil {
 		r.Copy = q.Keep(ctx, &r, file.CopyTo)
 	}
@@ -133,7 +141,13 @@ func (q *Inquiry) Origin(ctx context.Context, a *tracer.Action) *provenance.Orig
 
 // Hung gives the lookups that have had no answer and still wait for one, those of origins
 // first.
-func (q *Inquiry) Hung() []provenance.Hung { return append(q.origins.Hung(), q.causes.Hung()...) }
+func (q *Inquiry) Hung() []provenance.Hung {
+	hung := append(q.origins.Hung(), q.causes.Hung()...)
+	if q.images != nil {
+		hung = append(hung, q.images.slots.Hung()...)
+	}
+	return hung
+}
 
 // Refused counts the requests whose causes are unknown because too many wanted to ask
 // modprobe.

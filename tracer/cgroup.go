@@ -20,12 +20,15 @@ type Cgroup struct {
 	PodUID string `json:"pod_uid,omitempty"`
 }
 
-// Container is a container as the path of its control group names it.
+// Container is a container as the path of its control group names it, and its image.
 type Container struct {
 	// Runtime is docker, buildkit, containerd, cri-o, podman, lxc or nspawn; empty
 	// where the path does not tell.
 	Runtime string `json:"runtime,omitempty"`
 	ID      string `json:"id"`
+	// Image is the name of what it was made from, as its runtime wrote it down. The kernel knows nothing of
+	// it: package record looks for it.
+	Image string `json:"image,omitempty"`
 }
 
 // parseCgroup says what the path of a control group says: the units that systemd made

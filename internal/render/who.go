@@ -176,6 +176,9 @@ func actorText(a *tracer.Actor) string {
 	if a.Cgroup.Unit != "" {
 		add("in %s", a.Cgroup.Unit)
 	}
+	if c := a.Cgroup.Container; c != nil && c.Image != "" {
+		add("image %s", c.Image)
+	}
 	if a.Cgroup.PodUID != "" {
 		add("pod %s", a.Cgroup.PodUID)
 	}

@@ -1,0 +1,140 @@
+// Package containers reads what the runtimes of containers write down about them.
+package containers
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kmodtrace/kmodtrace/internal/cells"
+)
+
+// The bounds of what is read. A file beyond them is left out.
+const (
+	maxFile = 8 << 20
+	maxName = 512 // of an image
+)
+
+// state is a file in which a runtime writes down what a container was made from.
+type state struct {
+	// path is below the root; in it %s is the id, and * any name.
+	path  string
+	image func(text []byte, id string) string
+}
+
+// states are in the order in which they are asked.
+var states = []state{
+	{"var/lib/docker/containers/%s/config.v2.json", dockerImage},
+	// containerd, for Kubernetes; also the one that comes with k3s.
+	{"run/containerd/io.containerd.runtime.v2.task/*/%s/config.json", specImage},
+	{"run/k3s/containerd/io.containerd.runtime.v2.task/*/%s/config.json", specImage},
+	// CRI-O.
+	{"run/containers/storage/overlay-containers/%s/userdata/config.json", specImage},
+	{"var/lib/containers/storage/overlay-containers/%s/userdata/config.json", specImage},
+	// podman; its second list has the containers that go when they end.
+	{"var/lib/containers/storage/overlay-containers/containers.json", storageImage},
+	{"var/lib/containers/storage/overlay-containers/volatile-containers.json", storageImage},
+}
+
+// Image gives the name of the image that a container was made from, as its runtime wrote it down in a file below the root that
+// only root may write. It is empty where none does, or where the id is not one that a runtime makes up. It reads files that are
+// on whatever file system the runtime was given: it may take as long as that.
+func Image(root, id string) string {
+	if len(id) != 64 || strings.Trim(id, "0123456789abcdef") != "" {
+		return ""
+	}
+	for _, s := range states {
+		path := filepath.Join(root, s.path)
+		if strings.Contains(path, "%s") {
+			path = fmt.Sprintf(path, id)
+		}
+		found, err := filepath.Glob(path)
+		if err != nil {
+			continue
+		}
+		slices.Sort(found)
+		for _, file := range found {
+			text, err := read(file)
+			if err != nil {
+				continue
+			}
+			if image := s.image(text, id); image != "" && len(image) <= maxName && cells.Printable(image) == image {
+				return image
+			}
+		}
+	}
+	return ""
+}
+
+// read reads a file of root's that others cannot write.
+func read(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var stat unix.Stat_t
+	switch err := unix.Fstat(int(f.Fd()), &stat); {
+	case err != nil:
+		return nil, err
+	case stat.Mode&unix.S_IFMT != unix.S_IFREG, stat.Uid != uint32(os.Geteuid()) && stat.Uid != 0, stat.Mode&0o022 != 0, stat.Size > maxFile:
+		return nil, fmt.Errorf("%s is not a runtime's", path)
+	}
+	return io.ReadAll(io.LimitReader(f, maxFile))
+}
+
+// dockerImage reads docker's own description of a container.
+func dockerImage(text []byte, id string) string {
+	var c struct {
+		ID     string
+		Config struct{ Image string }
+	}
+	if json.Unmarshal(text, &c) != nil || c.ID != id {
+		return ""
+	}
+	return c.Config.Image
+}
+
+// imageAnnotations are what runtimes call the image in the configuration of a container (the runtime specification of OCI).
+var imageAnnotations = []string{"io.kubernetes.cri.image-name", "io.kubernetes.cri-o.ImageName"}
+
+func specImage(text []byte, _ string) string {
+	var spec struct {
+		Annotations map[string]string `json:"annotations"`
+	}
+	if json.Unmarshal(text, &spec) != nil {
+		return ""
+	}
+	for _, name := range imageAnnotations {
+		if image := spec.Annotations[name]; image != "" {
+			return image
+		}
+	}
+	return ""
+}
+
+// storageImage reads the list of containers of containers/storage, whose metadata is JSON in JSON.
+func storageImage(text []byte, id string) string {
+	var all []struct {
+		ID       string `json:"id"`
+		Metadata string `json:"metadata"`
+	}
+	if json.Unmarshal(text, &all) != nil {
+		return ""
+	}
+	for _, c := range all {
+		var metadata struct {
+			Image string `json:"image-name"`
+		}
+		if c.ID == id && json.Unmarshal([]byte(c.Metadata), &metadata) == nil {
+			return metadata.Image
+		}
+	}
+	return ""
+}
