@@ -248,4 +248,9 @@ func ecsWho(d document, a *record.Record) {
 		d.put("orchestrator.type", "kubernetes")
 		d.put("orchestrator.resource.type", "pod")
 	}
+	if pod := who.Cgroup.Pod; pod != nil {
+		d.set("orchestrator.namespace", pod.Namespace)
+		d.set("orchestrator.resource.name", pod.Name)
+		d.set("container.name", pod.Container)
+	}
 }

@@ -105,6 +105,7 @@ func container() tracer.Cgroup {
 	return tracer.Cgroup{
 		ID: 77, Path: "/kubepods/x", Unit: "containerd.service", PodUID: "0b1c2d3e-0000-4000-8000-000000000001",
 		Container: &tracer.Container{Runtime: "containerd", ID: strings.Repeat("ab", 32), Image: "registry.example/a:1"},
+		Pod:       &tracer.Pod{Namespace: "shop", Name: "web-1", Container: "nginx"},
 	}
 }
 

@@ -114,6 +114,11 @@ func (l *factList) who(a *record.Record) {
 		l.add("container_image", c.Image)
 	}
 	l.add("pod", who.Cgroup.PodUID)
+	if pod := who.Cgroup.Pod; pod != nil {
+		l.add("pod_namespace", pod.Namespace)
+		l.add("pod_name", pod.Name)
+		l.add("pod_container", pod.Container)
+	}
 	l.add("unit", who.Cgroup.Unit)
 	if a.Requester != nil {
 		l.add("requester", who.Comm)

@@ -240,7 +240,7 @@ func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 // conventional are the facts that have names in the semantic conventions.
 var conventional = map[string]bool{
 	"id": true, "file": true, "pid": true, "comm": true, "exe": true, "command": true, "user": true,
-	"container": true, "container_runtime": true, "container_image": true, "pod": true,
+	"container": true, "container_runtime": true, "container_image": true, "pod": true, "pod_namespace": true, "pod_name": true, "pod_container": true,
 }
 
 // ownAttributes are the facts that have no names in the semantic conventions, and the
@@ -317,6 +317,12 @@ func whoAttributes(a *record.Record) []attribute.KeyValue {
 	}
 	if who.Cgroup.PodUID != "" {
 		all = append(all, semconv.K8SPodUID(valid(who.Cgroup.PodUID)))
+	}
+	if pod := who.Cgroup.Pod; pod != nil {
+		all = append(all, semconv.K8SNamespaceName(valid(pod.Namespace)), semconv.K8SPodName(valid(pod.Name)))
+		if pod.Container != "" {
+			all = append(all, semconv.K8SContainerName(valid(pod.Container)))
+		}
 	}
 	return all
 }

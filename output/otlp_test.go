@@ -142,7 +142,8 @@ func TestOTLP(t *testing.T) {
 		"file.path": "/specimens/hello.ko", "file.name": "hello.ko", "file.mode": "0644", "file.size": fmt.Sprint(e.Known.File.Size), "file.inode": fmt.Sprint(e.Known.File.Inode),
 		"process.pid": fmt.Sprint(e.Known.Actor.PID), "process.parent_pid": fmt.Sprint(e.Known.Actor.Ancestors[0].PID), "process.executable.path": "/usr/bin/kmod", "process.executable.name": "kmod",
 		"process.command_line": "insmod /specimens/hello.ko whom=you", "user.name": "bob", "user.id": "1000",
-		"container.id": strings.Repeat("ab", 32), "container.runtime.name": "containerd", "container.image.name": "registry.example/a:1", "k8s.pod.uid": "0b1c2d3e-0000-4000-8000-000000000001",
+		"container.id": strings.Repeat("ab", 32), "container.runtime.name": "containerd", "container.image.name": "registry.example/a:1",
+		"k8s.namespace.name": "shop", "k8s.pod.name": "web-1", "k8s.container.name": "nginx", "k8s.pod.uid": "0b1c2d3e-0000-4000-8000-000000000001",
 	} {
 		if got[name] != want {
 			t.Errorf("%s is %q, want %q", name, got[name], want)

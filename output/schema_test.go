@@ -378,6 +378,8 @@ func TestMapped(t *testing.T) {
 		{"ecs", "asked for from a container", "user.name", "bob"},
 		{"ecs", "asked for from a container", "container.runtime", "containerd"},
 		{"ecs", "asked for from a container", "container.image.name", "registry.example/a:1"},
+		{"ecs", "asked for from a container", "orchestrator.namespace", "shop"},
+		{"ecs", "asked for from a container", "orchestrator.resource.name", "web-1"},
 		{"ecs", "asked for from a container", "kmodtrace.requesters.1.user", "bob"},
 		{"ecs", "signed, of a package, in a container", "file.hash.sha256", strings.Repeat("0a", 32)},
 		{"ecs", "signed, of a package, in a container", "file.code_signature.trusted", "true"},

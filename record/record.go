@@ -68,7 +68,7 @@ type Inquiry struct {
 	kernel  *kernel.Kernel
 	causes  *cause.Explainer
 	origins *provenance.Lookup
-	images  *images // nil for a brief one
+	names   *containerNames // nil for a brief one
 	// Keep keeps contents of files; nil for none. It may be set before the first question.
 	Keep Keep
 }
@@ -76,7 +76,7 @@ type Inquiry struct {
 // Within is how long [Inquiry.All] of an Inquiry by [NewInquiry] may take to look things up,
 // whatever the file systems do that it asks: what has had no answer by then is left behind,
 // and said.
-const Within = provenance.DefaultTimeout + cause.DefaultTimeout + imageTimeout
+const Within = provenance.DefaultTimeout + cause.DefaultTimeout + containerTimeout
 
 // NewInquiry returns an Inquiry on this machine. A brief one reads no files: it gives no
 // hash, no signer and no package, and the origins say so.
@@ -98,7 +98,7 @@ func newInquiry(k *kernel.Kernel, brief bool, within time.Duration) *Inquiry {
 		origins: origins,
 	}
 	if !brief {
-		q.images = newImages("/")
+		q.names = newContainerNames("/")
 	}
 	return q
 }
@@ -117,8 +117,8 @@ func (q *Inquiry) All(ctx context.Context, a *tracer.Action) Record {
 	r := New(a)
 	r.Cause, r.Warnings, r.Origin = e.Cause, e.Warnings, origin
 	r.nameLines(ctx, file)
-	if q.images != nil {
-		q.images.all(ctx, &r.Action)
+	if q.names != nil {
+		q.names.all(ctx, &r.Action)
 	}
 	if q.Keep != nil && r.Kind == tracer.Load && r.Origin != nil {
 		r.Copy = q.Keep(ctx, &r, file.CopyTo)
@@ -143,8 +143,8 @@ func (q *Inquiry) Origin(ctx context.Context, a *tracer.Action) *provenance.Orig
 // first.
 func (q *Inquiry) Hung() []provenance.Hung {
 	hung := append(q.origins.Hung(), q.causes.Hung()...)
-	if q.images != nil {
-		hung = append(hung, q.images.slots.Hung()...)
+	if q.names != nil {
+		hung = append(hung, q.names.slots.Hung()...)
 	}
 	return hung
 }

@@ -18,6 +18,17 @@ type Cgroup struct {
 	Container *Container `json:"container,omitempty"`
 	// PodUID is the Kubernetes pod's.
 	PodUID string `json:"pod_uid,omitempty"`
+	// Pod is that pod's names; nil where they are not known.
+	Pod *Pod `json:"pod,omitempty"`
+}
+
+// Pod is the names of a Kubernetes pod, as the kubelet's directories of logs have them. The kernel knows nothing
+// of them: package record looks for them.
+type Pod struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	// Container is the name of the container in it; empty where it is not known.
+	Container string `json:"container,omitempty"`
 }
 
 // Container is a container as the path of its control group names it, and its image.

@@ -179,7 +179,10 @@ func actorText(a *tracer.Actor) string {
 	if c := a.Cgroup.Container; c != nil && c.Image != "" {
 		add("image %s", c.Image)
 	}
-	if a.Cgroup.PodUID != "" {
+	switch pod := a.Cgroup.Pod; {
+	case pod != nil:
+		add("pod %s/%s", pod.Namespace, pod.Name)
+	case a.Cgroup.PodUID != "":
 		add("pod %s", a.Cgroup.PodUID)
 	}
 	return strings.Join(words, ", ")

@@ -1,4 +1,4 @@
-// Package containers reads what the runtimes of containers write down about them.
+// Package containers reads what the runtimes of containers, and the kubelet, write down about them.
 package containers
 
 import (
@@ -46,7 +46,7 @@ var states = []state{
 // only root may write. It is empty where none does, or where the id is not one that a runtime makes up. It reads files that are
 // on whatever file system the runtime was given: it may take as long as that.
 func Image(root, id string) string {
-	if len(id) != 64 || strings.Trim(id, "0123456789abcdef") != "" {
+	if !isContainerID(id) {
 		return ""
 	}
 	for _, s := range states {
@@ -72,6 +72,20 @@ func Image(root, id string) string {
 	return ""
 }
 
+// isContainerID tells an id that a runtime makes up.
+func isContainerID(s string) bool { return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == "" }
+
+// ownDirectory tells a directory of root's that others cannot write.
+func ownDirectory(path string) bool {
+	var stat unix.Stat_t
+	return unix.Lstat(path, &stat) == nil && stat.Mode&unix.S_IFMT == unix.S_IFDIR && ownedByRoot(&stat)
+}
+
+// ownedByRoot tells what is root's, or of who asks, and others cannot write.
+func ownedByRoot(stat *unix.Stat_t) bool {
+	return (stat.Uid == 0 || stat.Uid == uint32(os.Geteuid())) && stat.Mode&0o022 == 0
+}
+
 // read reads a file of root's that others cannot write.
 func read(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
@@ -83,7 +97,7 @@ func read(path string) ([]byte, error) {
 	switch err := unix.Fstat(int(f.Fd()), &stat); {
 	case err != nil:
 		return nil, err
-	case stat.Mode&unix.S_IFMT != unix.S_IFREG, stat.Uid != uint32(os.Geteuid()) && stat.Uid != 0, stat.Mode&0o022 != 0, stat.Size > maxFile:
+	case stat.Mode&unix.S_IFMT != unix.S_IFREG, !ownedByRoot(&stat), stat.Size > maxFile:
 		return nil, fmt.Errorf("%s is not a runtime's", path)
 	}
 	return io.ReadAll(io.LimitReader(f, maxFile))

@@ -10,9 +10,9 @@ import (
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// TestImages: an action and the requests behind it get the images of their containers, from a state that is read once, and what
+// TestContainerNames: an action and the requests behind it get the images of their containers, and their pods, from a state that is read once, and what
 // belongs to others is left as it was.
-func TestImages(t *testing.T) {
+func TestContainerNames(t *testing.T) {
 	root, id, other := t.TempDir(), strings.Repeat("ab", 32), strings.Repeat("cd", 32)
 	dir := filepath.Join(root, "var/lib/docker/containers", id)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -26,19 +26,24 @@ func TestImages(t *testing.T) {
 		a.Cgroup.Container = &tracer.Container{Runtime: "docker", ID: id}
 		return a
 	}
+	const uid = "0b1c2d3e-0000-4000-8000-000000000001"
+	if err := os.MkdirAll(filepath.Join(root, "var/log/pods/shop_web_"+uid), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	first, second := in(id), in(id)
 	second.Comm = "second"
+	first.Cgroup.PodUID, second.Cgroup.PodUID = uid, uid
 	a := tracer.Action{Actor: new(tracer.Actor), Requester: &tracer.Requester{Actor: in(other), Requester: &tracer.Requester{Actor: second}}}
 	chain := a.Requester
-	m := newImages(root)
+	m := newContainerNames(root)
 	m.all(context.Background(), &a)
-	if got := a.Requester.Requester.Actor; got.Cgroup.Container.Image != "nginx:1.27" || got.Comm != "second" {
-		t.Errorf("%+v", got)
+	if got := a.Requester.Requester.Actor; got.Cgroup.Container.Image != "nginx:1.27" || got.Comm != "second" || got.Cgroup.Pod == nil || got.Cgroup.Pod.Name != "web" {
+		t.Errorf("%+v, %+v", got, got.Cgroup.Pod)
 	}
 	if got := a.Requester.Actor.Cgroup.Container; got.Image != "" || got.ID != other || a.Actor.Cgroup.Container != nil {
 		t.Errorf("%+v, %+v", got, a.Actor)
 	}
-	if second.Cgroup.Container.Image != "" || chain.Requester.Actor != second {
+	if second.Cgroup.Container.Image != "" || second.Cgroup.Pod != nil || chain.Requester.Actor != second {
 		t.Error("what others have was changed")
 	}
 	if err := os.RemoveAll(dir); err != nil {
