@@ -232,7 +232,7 @@ func (p *program) holds(vars cel.Activation) (bool, error) {
 	return p.evaluate(vars)
 }
 
-// evaluate is holds by the condition itself, of any record.
+// evaluate asks CEL for the condition itself, of any record.
 func (p *program) evaluate(vars cel.Activation) (bool, error) {
 	v, _, err := p.when.Eval(vars)
 	if err != nil {

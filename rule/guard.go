@@ -17,22 +17,22 @@ import (
 )
 
 // guard is what must be so of a record before a condition can hold. Most conditions do not hold of most records, and what says so
-// is a part of them as record.action == "load": to look at that takes little, and each field is read once for all rules. Of many
-// conditions it is all that they say.
+// is a part of them as record.action == "load": to look at that takes little, and each field is read once for all rules. Many
+// guards say all that their condition says, and then CEL is not asked.
 type guard []demand
 
 // demand is a conjunct of a condition: something on one field, or alternatives.
 type demand struct {
 	field *field
 	is    func(ref.Val) bool // of what the field has
-	// present tells that the field must only be there, absent that what it would be in must be there without it.
+	// present: the field must exist, whatever it is. absent: it must not, and the object that it belongs to must exist.
 	present, absent bool
 	// oneOf are alternatives, where there is no field.
 	oneOf []guard
 }
 
-// guardOf finds it in an expression, and tells whether it is all that the expression says. Of a conjunct that it does not know
-// it demands nothing.
+// guardOf gives the guard of an expression, and tells whether it says all that the expression says. A conjunct of another form
+// than those below adds nothing to it.
 //
 // A condition that remembers something must see the same records with it and without it. CEL does not come to what remembers
 // where a conjunct before that is false; it does where one is an error. So there only counts what stands before it, and of what
@@ -48,10 +48,10 @@ func (t *fieldTable) guardOf(tree *cel.Ast) (g guard, all bool) {
 // guardReader reads an expression.
 type guardReader struct {
 	table *fieldTable
-	more  bool // it says more than what is demanded
+	more  bool // the expression says more than the guard
 }
 
-// always tells whether every record has what is demanded something of.
+// always tells whether the demand is only on fields that every record has.
 func (d *demand) always() bool {
 	if d.field != nil {
 		return d.field.path == "action" || d.field.path == "outcome"
@@ -174,7 +174,7 @@ func (r *guardReader) demandOfExists(e ast.ComprehensionExpr) (demand, bool) {
 	return demand{field: r.table.field(path), present: true}, true
 }
 
-// among tells values that are equal to one of some; nil for none.
+// among gives a function that tells whether a value is one of these; nil where there are none.
 func among(values ...ref.Val) func(ref.Val) bool {
 	if len(values) == 0 {
 		return nil
@@ -184,7 +184,7 @@ func among(values ...ref.Val) func(ref.Val) bool {
 	}
 }
 
-// has tells lists that have a value.
+// has gives a function that tells whether a list contains the value; nil where there is not one value.
 func has(value []ref.Val) func(ref.Val) bool {
 	if len(value) != 1 {
 		return nil
@@ -195,7 +195,8 @@ func has(value []ref.Val) func(ref.Val) bool {
 	}
 }
 
-// matches tells texts that match a pattern; nil for one that cannot be used, which CEL says of each record.
+// matches gives a function that tells whether a text matches the pattern; nil for a pattern that cannot be compiled, for which CEL
+// gives an error at each record.
 func matches(pattern []ref.Val) func(ref.Val) bool {
 	if len(pattern) != 1 {
 		return nil

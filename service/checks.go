@@ -38,7 +38,7 @@ const (
 	mostPause  = 15 * time.Minute
 	// limitsEvery is how often what the kernel cannot take back is read.
 	limitsEvery = 10 * time.Second
-	// Self-tests come at times that nobody can foresee, too, after a first one; one has as long as events may wait.
+	// After a first one, self-tests come at times that nobody can foresee, too. Each has as long as events may wait.
 	testAfterStart = 5 * time.Second
 	leastTestPause = time.Minute
 	mostTestPause  = 5 * time.Minute
@@ -155,9 +155,9 @@ func (s *Service) runSelfTests(ctx context.Context) {
 	}
 }
 
-// selfTest raises that the service does not see what it does itself. What is not seen while much waits is no sign of that. It
-// tells whether there is to be another: a seccomp filter of the service's own may refuse the calls before they come to the
-// kernel's code, which no call can tell that was not seen.
+// selfTest raises a finding when the service does not see its own calls. Calls that are not seen while many events wait prove
+// nothing. Nor do they under a seccomp filter, which may refuse them before the kernel's own code runs, until one of them
+// was seen: then selfTest returns false, and there is no other.
 func (s *Service) selfTest(ctx context.Context) (again bool) {
 	var err error
 	for range 2 { // trampolines may miss a thread that preempts another one (docs/kernel-facts.md)
