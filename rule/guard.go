@@ -27,7 +27,7 @@ type demand struct {
 	is    func(ref.Val) bool // of what the field has
 	// present: the field must exist, whatever it is. absent: it must not, and the object that it belongs to must exist.
 	present, absent bool
-	// oneOf are alternatives, where there is no field.
+	// oneOf has guards of which one must pass. It is used where field is nil.
 	oneOf []guard
 }
 

@@ -156,8 +156,8 @@ func (s *Service) runSelfTests(ctx context.Context) {
 }
 
 // selfTest raises a finding when the service does not see its own calls. Calls that are not seen while many events wait prove
-// nothing. Nor do they under a seccomp filter, which may refuse them before the kernel's own code runs, until one of them
-// was seen: then selfTest returns false, and there is no other.
+// nothing. A seccomp filter may refuse the calls before the kernel's own code runs: where the process has one and no call was
+// ever seen, selfTest returns false, and no further self-test is made.
 func (s *Service) selfTest(ctx context.Context) (again bool) {
 	var err error
 	for range 2 { // trampolines may miss a thread that preempts another one (docs/kernel-facts.md)

@@ -23,20 +23,20 @@ const (
 
 // state is a file in which a runtime writes down what a container was made from.
 type state struct {
-	// path is below the root; in it %s is the id, and * any name.
+	// path is below the root; in it ID is the id, and * any name.
 	path  string
 	image func(text []byte, id string) string
 }
 
 // states are in the order in which they are asked.
 var states = []state{
-	{"var/lib/docker/containers/%s/config.v2.json", dockerImage},
+	{"var/lib/docker/containers/ID/config.v2.json", dockerImage},
 	// containerd, for Kubernetes; also the one that comes with k3s.
-	{"run/containerd/io.containerd.runtime.v2.task/*/%s/config.json", specImage},
-	{"run/k3s/containerd/io.containerd.runtime.v2.task/*/%s/config.json", specImage},
+	{"run/containerd/io.containerd.runtime.v2.task/*/ID/config.json", specImage},
+	{"run/k3s/containerd/io.containerd.runtime.v2.task/*/ID/config.json", specImage},
 	// CRI-O.
-	{"run/containers/storage/overlay-containers/%s/userdata/config.json", specImage},
-	{"var/lib/containers/storage/overlay-containers/%s/userdata/config.json", specImage},
+	{"run/containers/storage/overlay-containers/ID/userdata/config.json", specImage},
+	{"var/lib/containers/storage/overlay-containers/ID/userdata/config.json", specImage},
 	// podman; its second list has the containers that go when they end.
 	{"var/lib/containers/storage/overlay-containers/containers.json", storageImage},
 	{"var/lib/containers/storage/overlay-containers/volatile-containers.json", storageImage},
@@ -50,11 +50,7 @@ func Image(root, id string) string {
 		return ""
 	}
 	for _, s := range states {
-		path := filepath.Join(root, s.path)
-		if strings.Contains(path, "%s") {
-			path = fmt.Sprintf(path, id)
-		}
-		found, err := filepath.Glob(path)
+		found, err := filepath.Glob(filepath.Join(root, strings.ReplaceAll(s.path, "ID", id)))
 		if err != nil {
 			continue
 		}
