@@ -309,6 +309,9 @@ func watchRecords(t *testing.T) *recordsSeen {
 				t.Error(err)
 				return
 			}
+			if a.Call != nil && strings.HasPrefix(a.Call.Text, "kmodtrace_self_test_") {
+				continue // the service beside it tests itself now and then; only its own tracer leaves that out
+			}
 			r := q.All(context.Background(), &a)
 			s.mu.Lock()
 			s.records = append(s.records, r)
