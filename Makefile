@@ -170,8 +170,8 @@ lab-bench: setup build ## what a machine of the lab costs
 cost: setup guest ## what the hooks add to the load of a large module, on KERNEL=6.12 ARCH=amd64
 	@GOARCH=$(ARCH) go test -exec "$(CURDIR)/bin/kmodtrace lab exec --arch $(ARCH) --kernel $(KERNEL) --" -timeout 0 -run '^$$' -bench LoadXFS -benchtime 3x -v ./tracer
 
-bench: setup guest ## what watching costs and what is lost, beside the tools of today; BENCH="6.12": on that kernel, and not into docs/performance.md; MEASURE=start: that part alone; AGAINST=REV: beside that revision
-	@go run ./scripts/bench --rounds $(ROUNDS) --json bin/bench.json $(if $(AGAINST),--against $(AGAINST)) $(if $(MEASURE),--parts '$(MEASURE)' --only 'kmodtrace|bpftrace',$(if $(filter file,$(origin BENCH)),--page docs/performance.md)) $(BENCH)
+bench: setup guest ## what watching costs and what is lost, beside the tools of today; BENCH="6.12": on that kernel, and not into docs/performance.md; MEASURE=start: that part alone; AGAINST=REV: beside that revision; COUNTED=1: by instructions, also on a busy host
+	@$(if $(COUNTED),KMODTRACE_LAB_ACCEL=counted )go run ./scripts/bench --rounds $(ROUNDS) --json bin/bench.json $(if $(AGAINST),--against $(AGAINST)) $(if $(MEASURE),--parts '$(MEASURE)' --only 'kmodtrace|bpftrace',$(if $(filter file,$(origin BENCH)),--page docs/performance.md)) $(BENCH)
 
 benchmarks: $$(call steps,guest) ## decode, correlate and render: this tree against the parent commit
 	@$(STEP) scripts/benchmarks

@@ -15,16 +15,16 @@ import (
 )
 
 // ChooseAccel says what to run a kernel's guest with. $KMODTRACE_LAB_ACCEL,
-// "kvm" or "tcg", decides when it is set. Otherwise it is KVM where a guest has really
+// "kvm", "tcg" or "counted", decides when it is set. Otherwise it is KVM where a guest has really
 // reached its first process with it: that /dev/kvm exists, and even that QEMU
 // starts, proves nothing. The question is asked once of each kernel, QEMU and host.
 func ChooseAccel(ctx context.Context, cache string, k Kernel) (Accel, error) {
 	switch forced := Accel(os.Getenv("KMODTRACE_LAB_ACCEL")); forced {
-	case KVM, TCG:
+	case KVM, TCG, Counted:
 		return forced, nil
 	case "":
 	default:
-		return "", fmt.Errorf("KMODTRACE_LAB_ACCEL=%.20s: must be kvm or tcg", forced)
+		return "", fmt.Errorf("KMODTRACE_LAB_ACCEL=%.20s: must be kvm, tcg or counted", forced)
 	}
 	q, err := findQEMU(ctx, k.Arch)
 	if err != nil {

@@ -67,7 +67,7 @@ func TestForcedAccel(t *testing.T) {
 		value string
 		want  Accel
 		ok    bool
-	}{{"tcg", TCG, true}, {"kvm", KVM, true}, {"KVM", "", false}, {"hvf", "", false}, {strings.Repeat("x", 5000), "", false}} {
+	}{{"tcg", TCG, true}, {"kvm", KVM, true}, {"counted", Counted, true}, {"KVM", "", false}, {"hvf", "", false}, {strings.Repeat("x", 5000), "", false}} {
 		t.Setenv("KMODTRACE_LAB_ACCEL", c.value)
 		got, err := ChooseAccel(context.Background(), t.TempDir(), Kernel{Arch: "amd64"})
 		if got != c.want || (err == nil) != c.ok {

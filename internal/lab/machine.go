@@ -21,7 +21,7 @@ type Machine struct {
 	Kernel  Kernel
 	Append  string        // more kernel command line; a later word overrides the lab's own
 	Memory  int           // MiB; 0 for enough to hold the image and 512 more
-	CPUs    int           // 0 for 2
+	CPUs    int           // 0 for 2; [Counted] has one
 	Timeout time.Duration // for the whole run; 0 for none beside the context's
 
 	// Stall bounds how long the guest may send nothing: then its command gets SIGQUIT, at
@@ -113,6 +113,9 @@ func (m Machine) run(ctx context.Context, argv []string, stdout, stderr io.Write
 		if m.Accel, err = ChooseAccel(ctx, m.Cache, m.Kernel); err != nil {
 			return r, err
 		}
+	}
+	if m.Accel == Counted {
+		m.CPUs = 1 // QEMU counts those of all processors together
 	}
 	if m.restorable() {
 		if done, err := m.restore(ctx, q, argv, &r, stdout, stderr); done {

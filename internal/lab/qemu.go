@@ -19,6 +19,9 @@ type Accel string
 const (
 	KVM Accel = "kvm" // the processor itself; only for guests of the host's architecture
 	TCG Accel = "tcg" // QEMU's emulation, which works everywhere
+	// Counted is TCG with one processor whose clock counts its instructions, one in two
+	// nanoseconds: the same work takes the same time in the guest, however busy the host is.
+	Counted Accel = "counted"
 )
 
 // qemu is the emulator for one architecture, as installed on this host.
@@ -153,6 +156,9 @@ func (q qemu) args(h hardware) []string {
 		"-chardev", "file,id=console,path=" + setPath(consoleSet) + ",append=on", "-serial", "chardev:console",
 		"-chardev", "stdio,id=results,signal=off",
 	}
+	if h.accel == Counted {
+		args = append(args, "-icount", "shift=1,sleep=on") // 2^shift ns; idle time passes as on the host
+	}
 	if h.image != 0 {
 		args = append(args, "-initrd", descriptorPath(h.image))
 	}
@@ -210,10 +216,14 @@ func (q qemu) monitorArgs() []string {
 // with the kernel patching its own code, which is what attaching a probe
 // does, and the guest oopses or hangs in about one run of ten.
 func (q qemu) accelOption(accel Accel) string {
-	if accel == TCG && q.major < 10 {
+	switch {
+	case accel == Counted: // which QEMU does in one thread
+		return string(TCG)
+	case accel == TCG && q.major < 10:
 		return "tcg,thread=single"
+	default:
+		return string(accel)
 	}
-	return string(accel)
 }
 
 // Sets of descriptors that QEMU takes as they are, where it would open a path anew: it

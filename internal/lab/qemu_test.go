@@ -41,6 +41,7 @@ func TestQEMUArguments(t *testing.T) {
 			"-initrd /dev/fd/4", "-append console=ttyS0 quiet panic=-1 rcupdate.rcu_expedited=1 no_timer_check clocksource=hpet tsc=unstable", "-serial chardev:console", "-serial chardev:results"}},
 		{"threads are safe from 10 on", qemu{arch: "amd64", major: 10}, nil, []string{"-accel tcg"}},
 		{"KVM", qemu{arch: "amd64", major: 7}, func(h *hardware) { h.accel = KVM }, []string{"-accel kvm", "-cpu host"}},
+		{"counted", qemu{arch: "amd64", major: 7}, func(h *hardware) { h.accel = Counted }, []string{"-accel tcg", "-icount shift=1,sleep=on", "-cpu max,-erms,-fsrm"}},
 		{"arm64", qemu{arch: "arm64", major: 7}, nil, []string{
 			"-machine virt", "-cpu cortex-a72", "-append console=ttyAMA0 quiet panic=-1 rcupdate.rcu_expedited=1", "-device pci-serial,chardev=results"}},
 		{"sandbox", qemu{arch: "amd64", sandbox: true}, nil, []string{

@@ -41,7 +41,11 @@ func (o options) onKernel(ctx context.Context, self, series string, stderr io.Wr
 		return nil, err
 	}
 	var stdout bytes.Buffer
-	where := fmt.Sprintf("%s, in QEMU (%s) with %d CPUs, on %s", time.Now().Format(time.DateOnly), accel, guestCPUs, processor())
+	cpus := guestCPUs
+	if accel == lab.Counted {
+		cpus = 1
+	}
+	where := fmt.Sprintf("%s, in QEMU (%s) with %d CPUs, on %s", time.Now().Format(time.DateOnly), accel, cpus, processor())
 	if err := json.NewEncoder(&stdout).Encode(sample{Kernel: kernel.Release, Part: machinePart, Text: where}); err != nil {
 		return nil, err
 	}
@@ -54,7 +58,7 @@ func (o options) onKernel(ctx context.Context, self, series string, stderr io.Wr
 		files = append(files, lab.File{Host: filepath.Join(filepath.Dir(self), earlierProgram), Guest: "/usr/local/bin/" + earlierProgram})
 	}
 	m := lab.Machine{
-		Kernel: kernel, Cache: cache, Progress: stderr, Timeout: 2 * time.Hour, Memory: 4096, CPUs: guestCPUs, Accel: accel,
+		Kernel: kernel, Cache: cache, Progress: stderr, Timeout: 2 * time.Hour, Memory: 4096, CPUs: cpus, Accel: accel,
 		Program: filepath.Join(filepath.Dir(self), "kmodtrace"),
 		Files:   files,
 	}

@@ -358,7 +358,7 @@ func (r report) text() string {
 	return b.String()
 }
 
-// markdown is for the page.
+// markdown is for the page. Profiles are for who works on the reader, and only printed.
 func (r report) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "## Linux %s\n\nMeasured on %s.\n", r.samples[0].Kernel, r.samples.of(machinePart).text())
@@ -371,9 +371,6 @@ func (r report) markdown() string {
 			}
 			fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
 		}
-	}
-	for _, p := range r.profiles {
-		fmt.Fprintf(&b, "\n### %s\n\n```\n%s```\n", p.title, p.text)
 	}
 	return b.String()
 }
