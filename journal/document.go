@@ -49,6 +49,23 @@ func (r *Record) Document() Document {
 	return d
 }
 
+// Body gives what it has of the record's body, as a line of JSON keeps it; nil where that is only
+// an approximation.
+func (d *Document) Body() []byte {
+	for _, body := range []json.RawMessage{d.Action, d.Finding, d.Note} {
+		if body == nil {
+			continue
+		}
+		// Inside of another text a body loses the space between its parts.
+		var b bytes.Buffer
+		if json.Compact(&b, body) != nil {
+			return nil
+		}
+		return b.Bytes()
+	}
+	return nil
+}
+
 // upgraded gives a body that an earlier release wrote by the names of this one. The hash is
 // that of the body as it was written.
 func upgraded(body []byte) []byte {

@@ -43,7 +43,7 @@ func FuzzEncode(f *testing.F) {
 		}
 		parseSyslog(t, string(message))
 		fieldsOf(t, journaldText(&e))
-		r := otlpRecord(&e)
+		r := host{}.otlpRecord(&e)
 		if _, err := proto.Marshal(&common.AnyValue{Value: &common.AnyValue_StringValue{StringValue: r.Body().AsString() + r.EventName()}}); err != nil {
 			t.Error(err)
 		}

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/kmodtrace/kmodtrace/internal/jsonline"
+	"github.com/kmodtrace/kmodtrace/journal"
 )
 
 // format makes the JSON document of an entry.
@@ -20,11 +22,49 @@ var formats = map[string]format{
 	"ecs":  ecs,
 }
 
-// plain is the record as history prints it, with a sentence.
-func plain(_ host, e *Entry) any {
-	d := e.Document()
+// passed is a record as history prints it, with whose it is and what its hash is over.
+type passed struct {
+	journal.Document
+	Host  *passedHost      `json:"host,omitempty"`
+	Chain *journal.Chained `json:"chain,omitempty"`
+}
+
+// passedHost is the machine whose record it is.
+type passedHost struct {
+	ID     string `json:"id,omitempty"`
+	Name   string `json:"name,omitempty"`
+	Kernel string `json:"kernel,omitempty"`
+}
+
+// plain is the record as history prints it, with a sentence, and all that its hash is over.
+func plain(h host, e *Entry) any {
+	d := passed{Document: e.Document()}
 	d.Text = e.Text
+	if h.journal != "" {
+		d.Host = &passedHost{ID: h.id, Name: h.name, Kernel: h.release}
+		d.Chain = h.chained(e, d.Body())
+	}
 	return jsonline.Object{Value: d}
+}
+
+// chained is all that a record's hash is over, beside what its receiver has of the body.
+func (h host) chained(e *Entry, has []byte) *journal.Chained {
+	c := e.Chained(h.journal)
+	if !bytes.Equal(has, e.Body) {
+		c.Body = e.Body
+	}
+	return &c
+}
+
+// chain is chained as text.
+func (h host) chain(e *Entry, has []byte) string {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if h.journal == "" || encoder.Encode(h.chained(e, has)) != nil {
+		return ""
+	}
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // record is the body; as a JSON string where somebody made something else of it.

@@ -33,6 +33,7 @@ type otlp struct {
 	logger   log.Logger
 	made     *collected
 	answers  *answers
+	host     host
 }
 
 // collected are the records that were made, with what the SDK adds to them.
@@ -52,10 +53,10 @@ func newOTLP(c Config, h host) (*otlp, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &otlp{name: c.Label(), made: new(collected), answers: newAnswers()}
+	o := &otlp{name: c.Label(), made: new(collected), answers: newAnswers(), host: h}
 	o.exporter, err = otlploghttp.New(context.Background(),
 		otlploghttp.WithEndpointURL(endpoint.String()),
-		otlploghttp.WithHeaders(c.Headers),
+		otlploghttp.WithHeaders(withStream(c.Headers)),
 		otlploghttp.WithCompression(otlploghttp.GzipCompression),
 		otlploghttp.WithRetry(otlploghttp.RetryConfig{}), // the caller does
 		otlploghttp.WithHTTPClient(o.answers.client()))
@@ -67,10 +68,37 @@ func newOTLP(c Config, h host) (*otlp, error) {
 	return o, nil
 }
 
+// streamHeader tells VictoriaLogs which fields name a stream: one for each journal. Without it each
+// new release of the program or of the kernel would begin a stream of its own. Other receivers
+// have no use for it.
+const streamHeader, streamFields = "VL-Stream-Fields", "service.name,host.id,host.name,kmodtrace.journal"
+
+// withStream adds that header, unless the configuration has it.
+func withStream(headers map[string]string) map[string]string {
+	all := map[string]string{streamHeader: streamFields}
+	for name, value := range headers {
+		if strings.EqualFold(name, streamHeader) {
+			delete(all, streamHeader)
+		}
+		all[name] = value
+	}
+	return all
+}
+
 func (h host) resource() *resource.Resource {
-	return resource.NewWithAttributes(semconv.SchemaURL,
+	all := []attribute.KeyValue{
 		semconv.ServiceName("kmodtrace"), semconv.ServiceVersion(h.version),
-		semconv.HostName(valid(h.name)), semconv.OSTypeLinux, semconv.OSVersion(valid(h.release)))
+		semconv.HostName(valid(h.name)), semconv.OSTypeLinux, semconv.OSVersion(valid(h.release)),
+	}
+	if h.id != "" {
+		all = append(all, semconv.HostID(h.id))
+	}
+	if h.journal != "" {
+		// Of the resource, because stores keep together what has one resource: whoever looks for
+		// holes reads one journal at a time.
+		all = append(all, attribute.String("kmodtrace.journal", valid(h.journal)))
+	}
+	return resource.NewWithAttributes(semconv.SchemaURL, all...)
 }
 
 func (o *otlp) Name() string { return o.name }
@@ -105,7 +133,7 @@ func (o *otlp) export(ctx context.Context, entries []Entry) (refused bool, err e
 		return false, fmt.Errorf("the collector asked for no requests for %v more", wait.Round(time.Second))
 	}
 	for i := range entries {
-		o.logger.Emit(context.WithoutCancel(ctx), otlpRecord(&entries[i]))
+		o.logger.Emit(context.WithoutCancel(ctx), o.host.otlpRecord(&entries[i]))
 	}
 	records := o.made.records
 	o.made.records = nil
@@ -205,7 +233,7 @@ func retryAfter(resp *http.Response) time.Duration {
 	return min(max(after, 0), longestAfter)
 }
 
-func otlpRecord(e *Entry) log.Record {
+func (h host) otlpRecord(e *Entry) log.Record {
 	var r log.Record
 	r.SetTimestamp(e.Time)
 	r.SetObservedTimestamp(e.Time)
@@ -226,6 +254,11 @@ func otlpRecord(e *Entry) log.Record {
 	r.SetSeverityText(e.level().String())
 	r.AddAttributes(semconv.LogRecordUID(valid(e.ID)))
 	r.AddAttributes(ownAttributes(e)...)
+	body := e.record()
+	r.AddAttributes(attribute.String("kmodtrace.record", string(body)))
+	if chain := h.chain(e, body); chain != "" {
+		r.AddAttributes(attribute.String("kmodtrace.chain", chain))
+	}
 	if e.Known != nil {
 		r.AddAttributes(fileAttributes(e.Known)...)
 		r.AddAttributes(processAttributes(e)...)
@@ -243,8 +276,7 @@ var conventional = map[string]bool{
 	"container": true, "container_runtime": true, "container_image": true, "pod": true, "pod_namespace": true, "pod_name": true, "pod_container": true,
 }
 
-// ownAttributes are the facts that have no names in the semantic conventions, and the
-// whole record.
+// ownAttributes are the facts that have no names in the semantic conventions.
 func ownAttributes(e *Entry) []attribute.KeyValue {
 	var all []attribute.KeyValue
 	for _, f := range facts(e) {
@@ -255,7 +287,7 @@ func ownAttributes(e *Entry) []attribute.KeyValue {
 	if a := e.Known; a != nil && a.Cause != nil {
 		all = append(all, semconv.ErrorTypeKey.String(valid(string(a.Cause.Code))))
 	}
-	return append(all, attribute.String("kmodtrace.record", string(e.record())))
+	return all
 }
 
 func fileAttributes(a *record.Record) []attribute.KeyValue {

@@ -84,6 +84,9 @@ func (e *RefusedError) Unwrap() error { return e.Err }
 
 // Surroundings are what an output must know of its service.
 type Surroundings struct {
+	// Journal is the name of the journal that the records are of: what their hashes need to
+	// be verified elsewhere.
+	Journal string
 	// Others are files that it must not write, by whatever name or link.
 	Others []string
 	// Warn is called, from any goroutine, with what its service should log; nil to tell
@@ -96,7 +99,9 @@ func (c Config) Open(around Surroundings) (Output, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	o, err := c.open(thisHost(), around)
+	h := thisHost()
+	h.journal = around.Journal
+	o, err := c.open(h, around)
 	if err != nil {
 		return nil, err
 	}

@@ -279,7 +279,7 @@ func (p published) walk(at string, v any, leaf func(string, publishedField, any)
 
 func oneLine(tb testing.TB, format string, e Entry) []byte {
 	tb.Helper()
-	h := host{name: "box", release: "6.12", machine: "x86_64", version: "v1"}
+	h := host{name: "box", release: "6.12", machine: "x86_64", version: "v1", id: hostID(strings.Repeat("7", 32)), journal: "j"}
 	all, err := h.lines(formats[format])([]Entry{e})
 	if err != nil {
 		tb.Fatal(err)

@@ -60,8 +60,9 @@ func (s *Service) deliver(ctx context.Context, head int64) error {
 	config := s.settings()
 	for i, c := range config.Outputs {
 		o, err := c.Open(output.Surroundings{
-			Others: config.others(i),
-			Warn:   func(text string) { s.log.Warn().Str("output", c.Label()).Msg(text) },
+			Journal: s.journal.Name(),
+			Others:  config.others(i),
+			Warn:    func(text string) { s.log.Warn().Str("output", c.Label()).Msg(text) },
 		})
 		if err != nil {
 			return err
