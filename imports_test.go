@@ -38,6 +38,8 @@ var directions = []struct {
 	{"proof", "service", "libraries serve the commands and the service"},
 	{"reload", "service", "libraries serve the commands and the service"},
 	{"service", "proof", "the service watches, and changes nothing"},
+	{"journal", "fleet", "a journal does not know who compares it"},
+	{"fleet", "service", "libraries serve the commands and the service"},
 	{"service", "timeline", "pictures are the commands'"},
 	{"", "cmd", "nothing imports a command"},
 	{"proof", "internal/lab", "the lab is a tool, not a part of the libraries"},
@@ -63,7 +65,7 @@ var directions = []struct {
 }
 
 // libraries have no command line, and no exit status.
-var libraries = []string{"record", "cause", "holders", "journal", "kbuild", "kernel", "kmod", "oops", "proof", "provenance", "reload", "rule", "timeline", "tracer"}
+var libraries = []string{"record", "cause", "fleet", "holders", "journal", "kbuild", "kernel", "kmod", "oops", "proof", "provenance", "reload", "rule", "timeline", "tracer"}
 
 // notForLibraries are what a library has no use for, so that it cannot print, log or parse a
 // command line.

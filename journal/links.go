@@ -29,3 +29,33 @@ func (r *Reader) Links(ctx context.Context, from int64, n int) ([]Link, error) {
 	})
 	return links, r.settled("ask", err)
 }
+
+// Span is a run of numbers, with both ends.
+type Span struct {
+	From    int64 `json:"from"`
+	Through int64 `json:"through"`
+}
+
+// Gone gives the records that a record says retention removed: nil for one that says nothing of
+// the kind.
+func (r *Record) Gone() ([]Span, error) {
+	switch r.Kind {
+	case KindRetention:
+		said, err := r.removed()
+		if err != nil {
+			return nil, err
+		}
+		return []Span{{1, said.Through}}, nil
+	case KindThinned:
+		said, err := r.thinned()
+		if err != nil {
+			return nil, err
+		}
+		spans := make([]Span, len(said.Ranges))
+		for i, h := range said.Ranges {
+			spans[i] = Span{h.From, h.Through}
+		}
+		return spans, nil
+	}
+	return nil, nil
+}

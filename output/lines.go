@@ -22,15 +22,16 @@ var formats = map[string]format{
 	"ecs":  ecs,
 }
 
-// passed is a record as history prints it, with whose it is and what its hash is over.
-type passed struct {
+// Line is a record in the format json: as history prints it, with whose it is and what its hash
+// is over.
+type Line struct {
 	journal.Document
-	Host  *passedHost      `json:"host,omitempty"`
+	Host  *LineHost        `json:"host,omitempty"`
 	Chain *journal.Chained `json:"chain,omitempty"`
 }
 
-// passedHost is the machine whose record it is.
-type passedHost struct {
+// LineHost is the machine whose record it is.
+type LineHost struct {
 	ID     string `json:"id,omitempty"`
 	Name   string `json:"name,omitempty"`
 	Kernel string `json:"kernel,omitempty"`
@@ -38,10 +39,10 @@ type passedHost struct {
 
 // plain is the record as history prints it, with a sentence, and all that its hash is over.
 func plain(h host, e *Entry) any {
-	d := passed{Document: e.Document()}
+	d := Line{Document: e.Document()}
 	d.Text = e.Text
 	if h.journal != "" {
-		d.Host = &passedHost{ID: h.id, Name: h.name, Kernel: h.release}
+		d.Host = &LineHost{ID: h.id, Name: h.name, Kernel: h.release}
 		d.Chain = h.chained(e, d.Body())
 	}
 	return jsonline.Object{Value: d}

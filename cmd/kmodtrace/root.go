@@ -78,6 +78,7 @@ func newRootCommand() *cobra.Command {
 		newServeCommand(),
 		newHistoryCommand(),
 		newAuditCommand(),
+		newFleetCommand(),
 		newRulesCommand(),
 		newScanCommand(),
 		newLoadCommand(),

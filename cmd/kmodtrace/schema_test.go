@@ -15,6 +15,7 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/docs/schema"
+	"github.com/kmodtrace/kmodtrace/fleet"
 	"github.com/kmodtrace/kmodtrace/holders"
 	"github.com/kmodtrace/kmodtrace/internal/doctor"
 	"github.com/kmodtrace/kmodtrace/internal/history"
@@ -27,6 +28,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/presence"
+	"github.com/kmodtrace/kmodtrace/output"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/reload"
@@ -116,8 +118,9 @@ func validateEncoded(name string, text []byte) error {
 }
 
 // filledRecord has all that one record never has at once.
-func filledRecord(text string) *journal.Document {
-	r := sample.New[journal.Document](text)
+func filledRecord(text string) *output.Line {
+	r := sample.New[output.Line](text)
+	r.Host.ID, r.Chain.Class = strings.Repeat("9f", 16), journal.ClassKept
 	var err error
 	if r.Action, err = jsonline.Marshal(sample.Action(text)); err != nil {
 		panic(err)
@@ -205,6 +208,12 @@ func records(text string) map[string]any {
 		"rule":         filledRule(text),
 		"finding":      filledFinding(text),
 		"scan":         sample.New[scan.Report](text),
+
+		"fleet-verification": sample.New[fleet.Report](text),
+		"fleet-sighting":     sample.New[fleet.Sighting](text),
+		"fleet-first":        sample.New[fleet.First](text),
+		"fleet-loaded":       sample.New[fleet.Loaded](text),
+		"fleet-drift":        sample.New[fleet.Drift](text),
 	}
 }
 

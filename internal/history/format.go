@@ -205,7 +205,7 @@ func csvHeader[T any](w io.Writer, columns []csvColumn[T]) error {
 	for i, c := range columns {
 		cells[i] = c.name
 	}
-	return writeCSV(w, cells)
+	return WriteCSV(w, cells)
 }
 
 func csvLine[T any](w io.Writer, columns []csvColumn[T], of *T) error {
@@ -213,12 +213,12 @@ func csvLine[T any](w io.Writer, columns []csvColumn[T], of *T) error {
 	for i, c := range columns {
 		cells[i] = c.of(of)
 	}
-	return writeCSV(w, cells)
+	return WriteCSV(w, cells)
 }
 
-// writeCSV quotes every cell, where encoding/csv quotes only what RFC 4180 requires:
+// WriteCSV prints a line of CSV. It quotes every cell, where encoding/csv quotes only what RFC 4180 requires:
 // where a semicolon or a tabulator divides columns, "a;=1+1" would be two.
-func writeCSV(w io.Writer, cells []string) error {
+func WriteCSV(w io.Writer, cells []string) error {
 	var b bytes.Buffer
 	for i, cell := range cells {
 		if i > 0 {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/fleet"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/kbuild"
 	"github.com/kmodtrace/kmodtrace/kmod"
@@ -96,6 +97,9 @@ func fill(v reflect.Value, text string) {
 
 // Words has a value of each string type of which not every text is one.
 var Words = map[reflect.Type]string{
+	reflect.TypeFor[fleet.Trouble]():    string(fleet.Missing),
+	reflect.TypeFor[fleet.Difference](): string(fleet.Extra),
+
 	reflect.TypeFor[proof.Verdict](): string(proof.Refused),
 
 	reflect.TypeFor[reload.ContentFrom](): string(reload.ContentKept),
