@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/kmodtrace/kmodtrace/journal"
@@ -55,7 +56,10 @@ func fieldsRecord(fields map[string]string) (*Record, error) {
 		}
 	}
 	for _, f := range []struct{ name, is string }{{fieldModule, r.Module}, {fieldContent, r.Content}, {fieldAction, r.Action}, {fieldOutcome, r.Outcome}} {
-		if has := fields[f.name]; has != "" && f.is != "" && has != f.is && r.Changed == "" {
+		if r.Kind != journal.KindAction && f.name != fieldModule || r.Kind == journal.KindFinding {
+			continue // a finding has some of its action's
+		}
+		if has := fields[f.name]; has != "" && f.is != "" && has != strings.ToValidUTF8(f.is, "\uFFFD") && r.Changed == "" {
 			r.Changed = fmt.Sprintf("record %d has another %s than the one that its hash is over", r.Seq, f.name)
 		}
 	}

@@ -82,11 +82,20 @@ type RefusedError struct {
 func (e *RefusedError) Error() string { return fmt.Sprintf("record %d is refused: %v", e.Seq, e.Err) }
 func (e *RefusedError) Unwrap() error { return e.Err }
 
+// Host is a machine, as outputs name it.
+type Host struct {
+	ID   string // hashed from its machine-id
+	Name string
+}
+
 // Surroundings are what an output must know of its service.
 type Surroundings struct {
 	// Journal is the name of the journal that the records are of: what their hashes need to
 	// be verified elsewhere.
 	Journal string
+	// Host names the machine in place of what it says itself; nil for that. It is for tests
+	// of many machines on one.
+	Host *Host
 	// Others are files that it must not write, by whatever name or link.
 	Others []string
 	// Warn is called, from any goroutine, with what its service should log; nil to tell
@@ -101,6 +110,9 @@ func (c Config) Open(around Surroundings) (Output, error) {
 	}
 	h := thisHost()
 	h.journal = around.Journal
+	if around.Host != nil {
+		h.id, h.name = around.Host.ID, around.Host.Name
+	}
 	o, err := c.open(h, around)
 	if err != nil {
 		return nil, err

@@ -10,6 +10,8 @@ import (
 
 	"github.com/kmodtrace/kmodtrace/internal/jsonline"
 	"github.com/kmodtrace/kmodtrace/journal"
+	"github.com/kmodtrace/kmodtrace/provenance"
+	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
 // FleetHost is one machine of a fleet that Fleet makes.
@@ -52,9 +54,15 @@ func (h *FleetHost) id(what string) string {
 
 // Record makes the record of a load or an unload, as the service would. It is not appended.
 func (h *FleetHost) Record(action, module, outcome, user string, content string) (journal.Record, error) {
-	one, _ := Requested()
-	one.Module, one.Time = module, h.now()
+	one := Loaded()
+	one.Module, one.Details.Name, one.Time = module, module, h.now()
 	one.Thread.PID = uint32(1000 + h.n)
+	one.Actor = LoggedIn("insmod", one.Thread.PID)
+	one.Actor.LoginUser = user
+	one.Origin = &provenance.Origin{SHA256: provenance.Digest(content)}
+	if action == journal.Unload {
+		one.Kind, one.Outcome, one.Origin, content = tracer.Unload, tracer.Unloaded, nil, ""
+	}
 	body, err := jsonline.Marshal(&one)
 	if err != nil {
 		return journal.Record{}, err
