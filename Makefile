@@ -14,6 +14,7 @@ TIMES  ?= 20
 BENCH  ?= 6.1 6.12 newest
 ROUNDS ?= 3
 SIEGE  ?= 10m
+FORMATS ?= deb rpm apk archlinux
 # Of all-modules: which of how many parts.
 PART   ?= 1/1
 # How many steps of a run, such as the lab's machines, run at once. Under emulation each
@@ -56,7 +57,7 @@ lab     = $(patsubst %,lab/%,$(filter-out $(call whole,$1),$1) $(patsubst %,%/co
 
 .DEFAULT_GOAL := build
 .PHONY: help build guest setup generate check-generate fmt vet staticcheck race fuzz test-unit lab-test \
-	test test-matrix ci-long ci-rest causes attribution all-modules siege records lab-bench cost bench benchmarks demo screenshots readme check-readme deb install uninstall clean
+	test test-matrix ci-long ci-rest causes attribution all-modules siege records lab-bench cost bench benchmarks demo screenshots readme check-readme packages install uninstall clean
 .SECONDEXPANSION:
 .PRECIOUS: setup/% # which are not files that make could remove
 
@@ -196,8 +197,8 @@ check-readme: setup guest ## fail when a page shows what the programs do not pri
 
 ##@ Package
 
-deb: build ## a Debian package in bin/, of ARCH=amd64 or arm64
-	@scripts/deb $(ARCH)
+packages: ## packages in dist/, of ARCH=amd64 or arm64: FORMATS="deb rpm apk archlinux"
+	@scripts/package $(ARCH) $(FORMATS)
 
 install: ## put the binary, completions, man pages and the systemd unit below $(DESTDIR)$(PREFIX)
 	@test -x bin/kmodtrace || $(MAKE) build
@@ -207,4 +208,4 @@ uninstall: ## take them away again
 	@scripts/install --remove "$(DESTDIR)$(PREFIX)"
 
 clean: ## remove what was built (kernels stay in the user's cache: kmodtrace lab kernels)
-	@rm -rf bin tracer/testdata/bin
+	@rm -rf bin dist tracer/testdata/bin

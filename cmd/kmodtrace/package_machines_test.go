@@ -20,14 +20,28 @@ func TestPackage(t *testing.T) {
 	}
 	dir := t.TempDir()
 	deb := filepath.Join(dir, "kmodtrace.deb")
-	packaged(t, arch, deb)
+	packaged(t, arch, "deb", "", deb)
 	again := filepath.Join(dir, "again.deb")
-	packaged(t, arch, again)
+	packaged(t, arch, "deb", "", again)
 	if a, b := content(t, deb), content(t, again); !bytes.Equal(a, b) {
 		t.Errorf("two packages of one tree differ: %d and %d bytes", len(a), len(b))
 	}
-	c := exec.Command("../../bin/kmodtrace", "lab", "run", "--init", "systemd", "--kernel", series, "--arch", arch, "--timeout", "0",
-		"--append", withoutUnits(), "--add", deb, "--add", filepath.Join(builtSpecimens(t, arch, series), "hello.ko"), "--add", "../../scripts/package-steps", "--", "package-steps")
+	hello := filepath.Join(builtSpecimens(t, arch, series), "hello.ko")
+	stepsInSystemd(t, arch, series, "systemd", "", deb, hello, "../../scripts/package-steps")
+}
+
+// stepsInSystemd runs the last of the files in a Debian system with all of them, and with a disk if it is given one. The steps
+// say "nothing" at their end: what they left, or found.
+func stepsInSystemd(t *testing.T, arch, series, system, disk string, files ...string) {
+	t.Helper()
+	args := []string{"lab", "run", "--init", system, "--kernel", series, "--arch", arch, "--timeout", "0", "--append", withoutUnits()}
+	if disk != "" {
+		args = append(args, "--disk", disk)
+	}
+	for _, file := range files {
+		args = append(args, "--add", file)
+	}
+	c := exec.Command("../../bin/kmodtrace", append(args, "--", filepath.Base(files[len(files)-1]))...)
 	var out bytes.Buffer
 	c.Stdout = io.MultiWriter(os.Stdout, &out) // at once: a test that is silent for long is taken for one that hangs
 	c.Stderr = c.Stdout
@@ -47,9 +61,11 @@ func withoutUnits() string {
 	return "systemd.mask=" + strings.Join(units, " systemd.mask=")
 }
 
-func packaged(t *testing.T, arch, to string) {
+// packaged makes a package, of another version than the tree's if one is given.
+func packaged(t *testing.T, arch, format, version, to string) {
 	t.Helper()
-	c := exec.Command("../../scripts/deb", arch)
+	c := exec.Command("../../scripts/package", arch, format)
+	c.Env = append(os.Environ(), "PACKAGE_VERSION="+version)
 	c.Stderr = os.Stderr
 	out, err := c.Output()
 	if err != nil {

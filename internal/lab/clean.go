@@ -151,7 +151,7 @@ func currentRecipes() map[string][]string {
 	return map[string][]string{
 		"toolchain/*":  {listIdentity(toolchainPackages(runtime.GOARCH))},
 		"guest/*/*":    {listIdentity(guestPackages())},
-		"userland/*/*": {userlandIdentity()},
+		"userland/*/*": {userlandIdentity(guestSuite), userlandIdentity(suiteBefore)},
 	}
 }
 

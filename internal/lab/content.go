@@ -79,7 +79,7 @@ func (im *image) fill(ctx context.Context, m Machine, task guest.Task) error {
 		func() error { return im.addTools(ctx, m) },
 		func() error { return im.addEtc() },
 	}
-	if m.Init == Systemd {
+	if _, ok := userlandSuite(m.Init); ok {
 		steps = []func() error{func() error { return im.addUserland(ctx, m) }}
 	}
 	steps = append(steps,
@@ -228,7 +228,7 @@ func (im *image) addFiles(m Machine) error {
 func covered(name, init string) bool {
 	first, _, _ := strings.Cut(strings.TrimPrefix(path.Clean(name), "/"), "/")
 	by := []string{"proc", "sys", "dev"}
-	if init == Systemd {
+	if init != "" {
 		by = append(by, "run", "tmp")
 	}
 	return slices.Contains(by, first)

@@ -48,7 +48,7 @@ type Machine struct {
 	Stdin    io.Reader   // nil for none. Read in the background, perhaps past the command's end
 	Terminal *guest.Size // run the command on a terminal, its output arriving as stdout
 
-	Init      string // "" for the lab's own, or [Systemd]: see there
+	Init      string // "" for the lab's own, [Systemd] or [SystemdBefore]: see there
 	NoModules bool   // leave the kernel's module tree out
 	Bare      bool   // leave the tools out too: kmodtrace, the command and nothing else
 	Boot      bool   // boot, also where a snapshot could be restored: see [Machine.restorable]
@@ -134,7 +134,7 @@ func (m Machine) run(ctx context.Context, argv []string, stdout, stderr io.Write
 	r.image = info.Size()
 	if m.Memory == 0 {
 		m.Memory = 512 + int(2*r.image>>20) // the archive and what it unpacks to exist at once
-		if m.Init == Systemd {
+		if m.Init != "" {
 			m.Memory += 512 // the root may fill half of it, and packages are installed there
 		}
 	}
@@ -148,10 +148,10 @@ func (m Machine) withDefaults() (Machine, error) {
 	if m.CPUs < 0 || m.Memory < 0 || m.Timeout < 0 || m.Stall < 0 {
 		return m, fmt.Errorf("machine with %d CPUs, %d MiB, a timeout of %v and a stall of %v: nothing may be negative", m.CPUs, m.Memory, m.Timeout, m.Stall)
 	}
-	if m.Init != "" && m.Init != Systemd {
-		return m, fmt.Errorf("init %q: must be %s, or none for the lab's own", m.Init, Systemd)
+	if err := CheckInit(m.Init); err != nil {
+		return m, err
 	}
-	if m.Init == Systemd {
+	if m.Init != "" {
 		// Nobody logs in on the console, which is a file.
 		m.Append = strings.TrimSpace("systemd.getty_auto=no " + m.Append)
 	}
@@ -198,7 +198,7 @@ func (m Machine) task(argv []string) guest.Task {
 		Dir:      m.Dir,
 		Terminal: m.Terminal,
 	}
-	if m.Init == Systemd {
+	if m.Init != "" {
 		task.Init = "/usr/lib/systemd/systemd"
 	}
 	for _, b := range m.Bring {

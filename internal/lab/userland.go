@@ -18,8 +18,34 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/lab/guest"
 )
 
-// Systemd is a [Machine]'s Init: a Debian system whose first process is systemd.
-const Systemd = "systemd"
+// Systemd is a [Machine]'s Init: a Debian system whose first process is systemd. It is of the release that
+// the guest's tools come from, and [SystemdBefore] of the one before that.
+const (
+	Systemd       = "systemd"
+	SystemdBefore = "systemd/" + suiteBefore
+)
+
+// suiteBefore is the Debian release before guestSuite.
+const suiteBefore = "bookworm"
+
+// userlandSuite gives the Debian release of the system that an Init names; false for the lab's own.
+func userlandSuite(init string) (suite string, ok bool) {
+	switch init {
+	case Systemd:
+		return guestSuite, true
+	case SystemdBefore:
+		return suiteBefore, true
+	}
+	return "", false
+}
+
+// CheckInit refuses an Init that there is not.
+func CheckInit(init string) error {
+	if _, ok := userlandSuite(init); !ok && init != "" {
+		return fmt.Errorf("init %q: must be %s or %s, or none for the lab's own", init, Systemd, SystemdBefore)
+	}
+	return nil
+}
 
 // userlandPackages are what a small server has: systemd with what makes it start, log
 // and let users in, udev, D-Bus, kmod and sudo. The rest is what is essential in Debian.
@@ -48,22 +74,26 @@ const userlandArchive = "userland.tar"
 // ensureUserland gives the archive with the Debian system, and makes it the first time:
 // about 60 MB are fetched. It is an archive, for only that can hold the owners of the
 // files where it is not root who makes it.
-func ensureUserland(ctx context.Context, cache, arch string, progress io.Writer) (string, error) {
+func ensureUserland(ctx context.Context, cache, arch, suite string, progress io.Writer) (string, error) {
 	if arch != runtime.GOARCH {
 		// Its packages' scripts have to run.
 		return "", fmt.Errorf("init systemd: this machine is %s, and can make a Debian system of that only, not of %s", runtime.GOARCH, arch)
 	}
-	dir := filepath.Join(cache, "userland", arch, userlandIdentity())
-	dir, err := fetchedOnce(ctx, cache, dir, progress, func(a *archive, _ *index) error { return a.makeUserland(ctx, dir, arch) })
+	dir := filepath.Join(cache, "userland", arch, userlandIdentity(suite))
+	dir, err := fetchedOnce(ctx, cache, dir, progress, func(a *archive, _ *index) error { return a.makeUserland(ctx, dir, arch, suite) })
 	return filepath.Join(dir, userlandArchive), err
 }
 
 // userlandIdentity names how the Debian system is made.
-func userlandIdentity() string {
-	return listIdentity(append(userlandPackages(), append(userlandLeftOut, userlandHook)...))
+func userlandIdentity(suite string) string {
+	made := append(userlandPackages(), append(userlandLeftOut, userlandHook)...)
+	if suite != guestSuite {
+		made = append(made, suite)
+	}
+	return listIdentity(made)
 }
 
-func (a *archive) makeUserland(ctx context.Context, dir, arch string) error {
+func (a *archive) makeUserland(ctx context.Context, dir, arch, suite string) error {
 	start := time.Now()
 	program, err := exec.LookPath("mmdebstrap")
 	if err != nil {
@@ -71,7 +101,7 @@ func (a *archive) makeUserland(ctx context.Context, dir, arch string) error {
 	}
 	fmt.Fprintln(a.progress, "making a Debian system with systemd (60 MB to fetch)")
 	err = assemble(dir, "Debian system", func(work, root string) error {
-		sources, err := a.userlandSources(work, arch)
+		sources, err := a.userlandSources(work, arch, suite)
 		if err != nil {
 			return err
 		}
@@ -90,7 +120,7 @@ func (a *archive) makeUserland(ctx context.Context, dir, arch string) error {
 		for _, pattern := range userlandLeftOut {
 			args = append(args, "--dpkgopt=path-exclude="+pattern)
 		}
-		_, err = output(exec.CommandContext(ctx, program, append(args, guestSuite, filepath.Join(root, userlandArchive), sources)...))
+		_, err = output(exec.CommandContext(ctx, program, append(args, suite, filepath.Join(root, userlandArchive), sources)...))
 		return err
 	})
 	if err == nil {
@@ -101,12 +131,12 @@ func (a *archive) makeUserland(ctx context.Context, dir, arch string) error {
 }
 
 // userlandSources writes the source list for one suite and one architecture.
-func (a *archive) userlandSources(dir, arch string) (string, error) {
+func (a *archive) userlandSources(dir, arch, suite string) (string, error) {
 	all, err := os.ReadFile(filepath.Join(a.dir, "sources.list"))
 	if err != nil {
 		return "", err
 	}
-	only := strings.ReplaceAll(string(sourcesOf(string(all), guestSuite)), "arch=amd64,arm64", "arch="+arch)
+	only := strings.ReplaceAll(string(sourcesOf(string(all), suite)), "arch=amd64,arm64", "arch="+arch)
 	path := filepath.Join(dir, "sources.list")
 	return path, os.WriteFile(path, []byte(only), 0o644)
 }
@@ -132,7 +162,8 @@ LimitMEMLOCK=infinity
 
 // addUserland puts the Debian system into the image, and what starts it and the agent.
 func (im *image) addUserland(ctx context.Context, m Machine) error {
-	archive, err := ensureUserland(ctx, m.Cache, m.Kernel.Arch, m.progress())
+	suite, _ := userlandSuite(m.Init)
+	archive, err := ensureUserland(ctx, m.Cache, m.Kernel.Arch, suite, m.progress())
 	if err != nil {
 		return err
 	}

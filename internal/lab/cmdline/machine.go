@@ -50,7 +50,7 @@ func (f *Machine) Register(flags *pflag.FlagSet) {
 	flags.DurationVar(&f.timeout, "timeout", 10*time.Minute, "end the machine after this `TIME`; 0 for never")
 	flags.StringVar(&f.console, "console", "", "keep the kernel's console in `FILE`")
 	flags.StringVar(&f.disk, "disk", "", "give the guest this `FILE` as /dev/vda (run modprobe virtio_blk there first); what is written to it stays")
-	flags.StringVar(&f.init, "init", "", "\"systemd\": boot a Debian system with systemd, and run the command when it is up")
+	flags.StringVar(&f.init, "init", "", "\"systemd\": boot a Debian system with systemd, and run the command when it is up; \"systemd/bookworm\": Debian 12")
 	flags.BoolVar(&f.boot, "boot", false, "boot the kernel, instead of continuing from the snapshot of an earlier boot")
 	flags.BoolVar(&f.noModules, "no-modules", false, "leave the kernel's module tree out of the guest")
 }
@@ -68,8 +68,8 @@ func (f *Machine) machine(ctx context.Context, progress io.Writer) (lab.Machine,
 		return m, cli.Usagef("--get-limit %d: must be 1 to %d", f.getLimit, 1<<20)
 	}
 	m.BringBytes = f.getLimit << 20
-	if f.init != "" && f.init != lab.Systemd {
-		return m, cli.Usagef("--init %q: must be %s, or nothing for the lab's own", f.init, lab.Systemd)
+	if err := lab.CheckInit(f.init); err != nil {
+		return m, cli.Usagef("--%v", err)
 	}
 	if !path.IsAbs(f.dir) {
 		return m, cli.Usagef("--dir %q: must be an absolute path in the guest", f.dir)
