@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/kmodtrace/kmodtrace/calls"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/kernel"
 	"github.com/kmodtrace/kmodtrace/kmod"
@@ -29,6 +30,8 @@ type Result struct {
 	Cause *cause.Cause `json:"cause,omitempty"`
 	// Actions are what the kernel did for it, in the order of their ends.
 	Actions []record.Record `json:"actions"`
+	// Calls are those inside the module's init or exit, where they were probed.
+	Calls *calls.Report `json:"calls,omitempty"`
 
 	err error // the reason
 	// last is the first of the Actions of the last step; dependency tells that this

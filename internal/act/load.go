@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/kmodtrace/kmodtrace/calls"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/picture"
@@ -24,6 +25,7 @@ import (
 type LoadOptions struct {
 	Options
 	Picture               picture.Options
+	Calls                 Calls
 	vermagic, modversions bool
 	ignoreInstall         bool
 }
@@ -32,6 +34,7 @@ type LoadOptions struct {
 func (o *LoadOptions) Register(cmd *cobra.Command) {
 	o.register(cmd)
 	o.Picture.Register(cmd)
+	o.Calls.Register(cmd, calls.Init)
 	cmd.Flags().BoolVar(&o.ignoreInstall, "ignore-install", false, "load a NAME although modprobe's configuration has an install command for it, which is not run")
 	cmd.Flags().BoolVar(&o.vermagic, "force-vermagic", false, "ignore which kernel it was built for; the kernel may crash")
 	cmd.Flags().BoolVar(&o.modversions, "force-modversions", false, "ignore the versions of the symbols that it needs; the kernel may crash")
@@ -45,6 +48,9 @@ func (o *LoadOptions) Run(ctx context.Context, out io.Writer, target string, par
 	if err := o.Picture.Check(o.json); err != nil {
 		return err
 	}
+	if err := o.Calls.Check(); err != nil {
+		return err
+	}
 	files, err := o.Picture.Open()
 	if err != nil {
 		return err
@@ -54,15 +60,27 @@ func (o *LoadOptions) Run(ctx context.Context, out io.Writer, target string, par
 	if err != nil {
 		return o.notPlanned(ctx, out, target, err)
 	}
-	load := func(ctx context.Context, s *proof.Session) *proof.Result {
-		r, err := s.LoadSteps(ctx, target, steps)
-		if err == nil && kmod.IsFile(target) {
-			keepLoaded(&steps[0])
-		}
-		return r
+	plan, err := o.Calls.planLoad(steps)
+	if err != nil {
+		return err
 	}
 	show := func(out io.Writer, k *kernel.Kernel, r *proof.Result) error { return o.show(out, k, r, steps, files) }
-	return o.act(ctx, out, []job{{tracer.Load, target, load, show}})
+	return o.attached(ctx, func(ctx context.Context, s *proof.Session) (err error) {
+		probes, err := armCalls(plan)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, probes.close()) }()
+		load := func(ctx context.Context, s *proof.Session) *proof.Result {
+			r, err := s.LoadSteps(ctx, target, steps)
+			if err == nil && kmod.IsFile(target) {
+				keepLoaded(&steps[0])
+			}
+			probes.report(ctx, r)
+			return r
+		}
+		return o.actAll(ctx, out, s, []job{{tracer.Load, target, load, show}})
+	})
 }
 
 // show prints the result, and draws it where that is asked for. What the events do not
@@ -70,7 +88,7 @@ func (o *LoadOptions) Run(ctx context.Context, out io.Writer, target string, par
 func (o *LoadOptions) show(out io.Writer, k *kernel.Kernel, r *proof.Result, steps []kmod.Step, files *picture.Files) error {
 	p := timeline.New(r.Actions)
 	if p == nil || !o.Picture.Wanted() {
-		return errors.Join(o.print(out, r), o.Picture.Missing(p, r))
+		return errors.Join(o.printLoad(out, r), o.Picture.Missing(p, r))
 	}
 	k.Refresh()
 	p.Main.Facts = timeline.Gather(k, &p.Main.Action, FileOf(&p.Main.Action, steps))
@@ -81,9 +99,14 @@ func (o *LoadOptions) show(out io.Writer, k *kernel.Kernel, r *proof.Result, ste
 		t := render.NewResultText(term.ThemeOf(out), term.Columns(out))
 		_, err = io.WriteString(out, picture.Text(out, p)+t.Text([]cells.Line{render.VerdictLine(r)}))
 	default:
-		err = o.print(out, r)
+		err = o.printLoad(out, r)
 	}
 	return errors.Join(term.OutputError(err), o.Picture.Draw(out, p, files))
+}
+
+// printLoad prints the result, with what was called inside.
+func (o *LoadOptions) printLoad(out io.Writer, r *proof.Result) error {
+	return render.PrintResult(out, o.json, r, func(t *render.ResultText) string { return t.WithCalls(r, o.Calls.CallsView) })
 }
 
 // FileOf names the file of a load by this program: the kernel sees none where it was

@@ -40,7 +40,10 @@ func PrintResult(out io.Writer, asJSON bool, r any, render func(*ResultText) str
 }
 
 // Render gives all that is known of a load or an unload of ours.
-func (t *ResultText) Render(r *proof.Result) string {
+func (t *ResultText) Render(r *proof.Result) string { return t.WithCalls(r, CallsView{}) }
+
+// WithCalls is the same, with as much of the calls inside as is asked for.
+func (t *ResultText) WithCalls(r *proof.Result, view CallsView) string {
 	var lines []cells.Line
 	for i := range r.Actions {
 		dependency := i < len(r.Actions)-1 && r.Actions[i].Outcome == tracer.Live
@@ -49,6 +52,7 @@ func (t *ResultText) Render(r *proof.Result) string {
 	if r.Cause != nil && !tellsCause(r) {
 		lines = append(lines, t.CauseLines(r.Cause, cells.Bad)...)
 	}
+	lines = append(lines, t.Calls(r.Calls, view)...)
 	return t.Text(append(lines, VerdictLine(r)))
 }
 
