@@ -82,6 +82,7 @@ func newRootCommand() *cobra.Command {
 		newRulesCommand(),
 		newScanCommand(),
 		newLoadCommand(),
+		newTraceCommand(),
 		newReloadCommand(),
 		newDevCommand(),
 		newTryCommand(),

@@ -8,6 +8,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/calls"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
+	"github.com/kmodtrace/kmodtrace/internal/inside"
 	"github.com/kmodtrace/kmodtrace/internal/picture"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/term"
@@ -25,7 +26,7 @@ import (
 type LoadOptions struct {
 	Options
 	Picture               picture.Options
-	Calls                 Calls
+	Inside                inside.Options
 	vermagic, modversions bool
 	ignoreInstall         bool
 }
@@ -34,7 +35,7 @@ type LoadOptions struct {
 func (o *LoadOptions) Register(cmd *cobra.Command) {
 	o.register(cmd)
 	o.Picture.Register(cmd)
-	o.Calls.Register(cmd, calls.Init)
+	o.Inside.Register(cmd, calls.Init)
 	cmd.Flags().BoolVar(&o.ignoreInstall, "ignore-install", false, "load a NAME although modprobe's configuration has an install command for it, which is not run")
 	cmd.Flags().BoolVar(&o.vermagic, "force-vermagic", false, "ignore which kernel it was built for; the kernel may crash")
 	cmd.Flags().BoolVar(&o.modversions, "force-modversions", false, "ignore the versions of the symbols that it needs; the kernel may crash")
@@ -48,7 +49,7 @@ func (o *LoadOptions) Run(ctx context.Context, out io.Writer, target string, par
 	if err := o.Picture.Check(o.json); err != nil {
 		return err
 	}
-	if err := o.Calls.Check(); err != nil {
+	if err := o.Inside.Check(); err != nil {
 		return err
 	}
 	files, err := o.Picture.Open()
@@ -60,23 +61,23 @@ func (o *LoadOptions) Run(ctx context.Context, out io.Writer, target string, par
 	if err != nil {
 		return o.notPlanned(ctx, out, target, err)
 	}
-	plan, err := o.Calls.planLoad(steps)
+	plan, err := o.Inside.PlanLoad(steps)
 	if err != nil {
 		return err
 	}
 	show := func(out io.Writer, k *kernel.Kernel, r *proof.Result) error { return o.show(out, k, r, steps, files) }
 	return o.attached(ctx, func(ctx context.Context, s *proof.Session) (err error) {
-		probes, err := armCalls(plan)
+		probes, err := inside.Set(plan)
 		if err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, probes.close()) }()
+		defer func() { err = errors.Join(err, probes.Close()) }()
 		load := func(ctx context.Context, s *proof.Session) *proof.Result {
 			r, err := s.LoadSteps(ctx, target, steps)
 			if err == nil && kmod.IsFile(target) {
 				keepLoaded(&steps[0])
 			}
-			probes.report(ctx, r)
+			probes.Report(ctx, r)
 			return r
 		}
 		return o.actAll(ctx, out, s, []job{{tracer.Load, target, load, show}})
@@ -106,7 +107,7 @@ func (o *LoadOptions) show(out io.Writer, k *kernel.Kernel, r *proof.Result, ste
 
 // printLoad prints the result, with what was called inside.
 func (o *LoadOptions) printLoad(out io.Writer, r *proof.Result) error {
-	return render.PrintResult(out, o.json, r, func(t *render.ResultText) string { return t.WithCalls(r, o.Calls.CallsView) })
+	return render.PrintResult(out, o.json, r, func(t *render.ResultText) string { return t.WithCalls(r, o.Inside.CallsView) })
 }
 
 // FileOf names the file of a load by this program: the kernel sees none where it was

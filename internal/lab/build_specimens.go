@@ -31,7 +31,7 @@ const (
 // BuildSpecimens compiles the lab's test modules and the example hello for a
 // kernel, once, makes the variants of them, and gives the directory that holds all:
 // <cache>/specimens/<arch>/<release>. One run of the kernel's build system makes
-// the modules. They carry no debug information, like a distribution's own.
+// the modules. They carry no debug information, like a distribution's own, but for inner.
 func BuildSpecimens(ctx context.Context, cache string, k Kernel, progress io.Writer) (string, error) {
 	s, err := specimens()
 	if err != nil {
@@ -72,7 +72,10 @@ func specimens() (sources, error) {
 			delete(s, file)
 		}
 	}
+	s["inner_bare.c"] = []byte("#include \"inner.c\"\n")
 	s.listModules()
+	// Its lines are asked for; inner_bare is the same without them.
+	s["Kbuild"] = append(s["Kbuild"], "CFLAGS_inner.o := -g\n"...)
 	maps.Copy(s, included)
 	return s, nil
 }

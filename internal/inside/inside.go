@@ -1,4 +1,6 @@
-package act
+// Package inside has the commands look inside a module's init or exit: what is to be probed, how that is
+// asked for, and the next load by anybody.
+package inside
 
 import (
 	"context"
@@ -15,37 +17,37 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Calls are the flags of the commands that look inside an init or exit.
-type Calls struct {
+// Options are the flags of the commands that look inside an init or exit of their own.
+type Options struct {
 	Wanted bool
 	render.CallsView
 }
 
 // Register adds the flags; part is init or exit.
-func (c *Calls) Register(cmd *cobra.Command, part calls.Part) {
+func (c *Options) Register(cmd *cobra.Command, part calls.Part) {
 	cmd.Flags().BoolVar(&c.Wanted, "calls", false, fmt.Sprintf("probe the module's own code, and print which call inside its %v failed first", part))
-	c.RegisterView(cmd)
+	registerView(cmd, &c.CallsView)
 }
 
-// RegisterView adds those of what is printed.
-func (c *Calls) RegisterView(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&c.Tree, "tree", false, "print all calls as they were nested, with results and times")
-	cmd.Flags().BoolVar(&c.Slow, "slow", false, "print the functions that took longest by themselves")
+// registerView adds those of what is printed.
+func registerView(cmd *cobra.Command, view *render.CallsView) {
+	cmd.Flags().BoolVar(&view.Tree, "tree", false, "print all calls as they were nested, with results and times")
+	cmd.Flags().BoolVar(&view.Slow, "slow", false, "print the functions that took longest by themselves")
 }
 
 // Check refuses flags that have nothing to say something about.
-func (c *Calls) Check() error {
+func (c *Options) Check() error {
 	if !c.Wanted && (c.Tree || c.Slow) {
 		return cli.Usagef("--tree and --slow need --calls")
 	}
 	return nil
 }
 
-// PlanCalls reads from a module's file what can be probed.
-func PlanCalls(module, path string, part calls.Part) (*calls.Plan, error) {
+// newPlan reads from a module's file what can be probed.
+func newPlan(module, path string, part calls.Part) (*calls.Plan, error) {
 	image, err := kmod.ReadImage(path)
 	if err != nil {
-		return nil, FileError("look inside", path, err)
+		return nil, cannotLookInside(path, err)
 	}
 	plan, err := calls.NewPlan(module, image, &calls.PlanOptions{Part: part, Types: calls.KernelTypes()})
 	if err != nil {
@@ -62,14 +64,14 @@ func cannotLookInside(what string, err error) error {
 	return cli.Unable(cells.OneLine(fmt.Errorf("cannot look inside %s: %w", cells.Short(what), err)), hint)
 }
 
-// armed are the probes of a plan; nil where none are wanted.
-type armed struct {
-	*calls.Armed
+// Probes are those of a plan, in the kernel; nil where none are wanted.
+type Probes struct {
+	armed  *calls.Armed
 	module string
 }
 
-// armCalls sets the probes of a plan, which may be nil.
-func armCalls(plan *calls.Plan) (*armed, error) {
+// Set sets the probes of a plan, which may be nil.
+func Set(plan *calls.Plan) (*Probes, error) {
 	if plan == nil {
 		return nil, nil
 	}
@@ -77,26 +79,26 @@ func armCalls(plan *calls.Plan) (*armed, error) {
 	if err != nil {
 		return nil, cannotLookInside(plan.Module, err)
 	}
-	return &armed{a, plan.Module}, nil
+	return &Probes{a, plan.Module}, nil
 }
 
-// report takes the probes away, and adds to a result what they saw.
-func (a *armed) report(ctx context.Context, r *proof.Result) {
-	if a == nil {
+// Report takes the probes away, and adds to a result what they saw.
+func (p *Probes) Report(ctx context.Context, r *proof.Result) {
+	if p == nil {
 		return
 	}
 	var err error
-	if r.Calls, err = a.Stop(threadOf(r, a.module)); err != nil {
-		zerolog.Ctx(ctx).Warn().Str("module", a.module).Msgf("the probes of %s are not removed: %v", a.module, err)
+	if r.Calls, err = p.armed.Stop(threadOf(r, p.module)); err != nil {
+		zerolog.Ctx(ctx).Warn().Str("module", p.module).Msgf("the probes of %s are not removed: %v", p.module, err)
 	}
 }
 
-// close takes them away where nothing was done.
-func (a *armed) close() error {
-	if a == nil {
+// Close takes them away where nothing was done.
+func (p *Probes) Close() error {
+	if p == nil {
 		return nil
 	}
-	return a.Close()
+	return p.armed.Close()
 }
 
 // threadOf gives the thread that acted on a module; zero for none.
@@ -119,11 +121,11 @@ func targetStep(steps []kmod.Step) *kmod.Step {
 	return nil
 }
 
-// planLoad plans for the file that is to be loaded.
-func (c *Calls) planLoad(steps []kmod.Step) (*calls.Plan, error) {
+// PlanLoad plans for the file that is to be loaded.
+func (c *Options) PlanLoad(steps []kmod.Step) (*calls.Plan, error) {
 	step := targetStep(steps)
 	if !c.Wanted || step == nil {
 		return nil, nil
 	}
-	return PlanCalls(step.Module, step.Path, calls.Init)
+	return newPlan(step.Module, step.Path, calls.Init)
 }
