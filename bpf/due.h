@@ -4,8 +4,8 @@
  * program that has it. Until then the actor is due. */
 #pragma once
 
-/* send_due reports the actor of the thread's request, or else of its attempt: an attempt may
- * make a request. It ends a request that is over. */
+/* send_due reports the actor of the thread's request, or else of its attempt, and of that the
+ * directory too: an attempt may make a request. It ends a request that is over. */
 static __always_inline int send_due(void)
 {
 	struct attempt *a = current_attempt();
@@ -22,6 +22,7 @@ static __always_inline int send_due(void)
 		of = a->id;
 		if (a->limited)
 			line = LINE_LIMITED;
+		send_directory(of);
 	} else {
 		return 0;
 	}

@@ -8,6 +8,7 @@
 #define VERSION_LEN 64
 #define PATH_LEN    1024
 #define PATH_NAME   256 /* NAME_MAX and its NUL */
+#define DIRECTORY_LEN 256
 #define TEXT_LEN    1024 /* the kernel's longest record of its log */
 #define PARAMS_LEN  1024
 #define SHORT_TEXT  64 /* of an event that ends with a text, where that is no longer */
@@ -43,6 +44,7 @@ enum kind {
 	KIND_PROCESS,	     /* struct process_event: the rest about one of them, the first time */
 	KIND_CALLBACK,	     /* struct callback_event: one of those of which one refused the module */
 	KIND_HELPER,	     /* struct helper_event: the kernel starts another program than modprobe */
+	KIND_DIRECTORY,	     /* struct directory_event: where the thread is that makes the attempt */
 	KIND_FENCE = 0xffff, /* struct header: the reader's own mark, and no event (fence.h) */
 };
 
@@ -75,7 +77,7 @@ enum flag {
 	FLAG_CLAIMED = 1 << 1,	 /* the caller's word; the kernel may have used something else */
 	FLAG_CUT = 1 << 2,	 /* the text or path was longer than its field; no ancestors follow */
 	FLAG_UNREADABLE = 1 << 3, /* user memory that was not resident */
-	FLAG_UNLINKED = 1 << 4,	 /* the file has no name any more */
+	FLAG_UNLINKED = 1 << 4,	 /* the file or directory has no name any more */
 	FLAG_INTERNAL = 1 << 5,	 /* on a mount of the kernel's own: memfd */
 	FLAG_SIGNED = 1 << 6,	 /* sig_ok */
 	FLAG_HAS_SIG = 1 << 7,	 /* this kernel knows sig_ok at all */
@@ -184,6 +186,16 @@ struct file_event {
 	struct file_facts file;
 };
 _Static_assert(sizeof(struct file_event) == 80 + 56 + PATH_LEN + PATH_NAME, "wire format");
+
+/* The directory that the paths of its thread are relative to. Most paths are short: FLAG_CUT
+ * says that there is more. */
+struct directory_event {
+	struct header h;
+	__u32 unreachable; /* no path leads there from the root of the thread's mount namespace */
+	__u32 length;
+	__u8 path[DIRECTORY_LEN + PATH_NAME]; /* as file_facts.path */
+};
+_Static_assert(sizeof(struct directory_event) == 88 + DIRECTORY_LEN + PATH_NAME, "wire format");
 
 enum trait {
 	TRAIT_KTHREAD = 1 << 0,

@@ -8,22 +8,25 @@
 /* From 6.13 a flag in the nanoseconds (multigrain timestamps). */
 #define I_CTIME_QUERIED (1U << 31)
 
-/* walk is the state of the way from a file up to the root. */
+/* walk is the state of the way from a file or directory up to the root. The stacks of all
+ * functions that call each other take 512 bytes at most, and this is in the deepest. */
 struct walk {
-	struct file_facts *facts;
+	__u32 *length; /* of what is written of the path, which lies behind it */
 	struct dentry *dentry; /* the next one; none where all are written */
-	struct mount *mount;
+	struct mount *mount; /* in the end that whose root was reached; none where it was not */
 };
 
-/* climb writes a name and goes one directory up, across mounts. It tells whether the way
- * has ended. The length is kept in the event, not in a register: there the verifier knows
+/* climb_within writes a name and goes one directory up, across mounts. It tells whether the
+ * way has ended. A path of room bytes, a power of two, is long enough, and a name more than
+ * that fits. The length is kept in the event, not in a register: there the verifier knows
  * nothing of it, and all rounds look alike to it. */
-static __always_inline bool climb(struct walk *w)
+static __always_inline bool climb_within(struct walk *w, __u32 room)
 {
 	/* Not read through w below, whose own fields would be sought in the kernel then. */
 	struct dentry *dentry = w->dentry, *parent;
 	struct mount *mount = w->mount, *up;
-	volatile __u32 *length = &w->facts->length;
+	volatile __u32 *length = w->length;
+	__u8 *path = (__u8 *)(w->length + 1);
 	long n;
 
 	if (dentry == BPF_CORE_READ(mount, mnt.mnt_root)) {
@@ -32,30 +35,44 @@ static __always_inline bool climb(struct walk *w)
 		w->mount = up;
 		return up == mount;
 	}
-	if (*length >= PATH_LEN)
+	if (*length >= room)
 		return true;
 	/* The mask, too, is for the verifier. */
-	n = bpf_probe_read_kernel_str(&w->facts->path[*length & (PATH_LEN - 1)], PATH_NAME,
+	n = bpf_probe_read_kernel_str(&path[*length & (room - 1)], PATH_NAME,
 				      BPF_CORE_READ(dentry, d_name.name));
 	if (n <= 0 || n > PATH_NAME)
 		return true;
 	*length += n;
 	parent = BPF_CORE_READ(dentry, d_parent);
-	w->dentry = parent == dentry ? 0 : parent; /* in no directory: a memfd */
-	return parent == dentry;
+	if (parent == dentry) { /* in no directory: a memfd */
+		w->dentry = 0;
+		w->mount = 0;
+		return true;
+	}
+	w->dentry = parent;
+	return false;
+}
+
+static __always_inline bool climb(struct walk *w)
+{
+	return climb_within(w, PATH_LEN);
 }
 ROUND(climb)
+
+static __always_inline struct mount *mount_of(struct vfsmount *vfs)
+{
+	return (void *)vfs - bpf_core_field_offset(struct mount, mnt);
+}
 
 /* walk_up writes the names from the leaf to the root, each ended by NUL, and tells whether
  * that was all. The reader turns them round: prepending would need offsets that verifiers
  * of old kernels cannot follow. */
 static __always_inline bool walk_up(struct file_facts *f, struct file *file)
 {
-	struct vfsmount *vfs = BPF_CORE_READ(file, f_path.mnt);
 	struct walk w = {
-		.facts = f,
+		.length = &f->length,
 		.dentry = BPF_CORE_READ(file, f_path.dentry),
-		.mount = (void *)vfs - bpf_core_field_offset(struct mount, mnt),
+		.mount = mount_of(BPF_CORE_READ(file, f_path.mnt)),
 	};
 
 	f->length = 0;

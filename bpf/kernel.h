@@ -28,6 +28,7 @@ struct pt_regs {
 #endif
 
 struct files_struct;
+struct fs_struct;
 
 struct ns_common {
 	unsigned int inum;
@@ -43,8 +44,11 @@ struct pid_namespace {
 	unsigned int level;
 };
 
+struct mount;
+
 struct mnt_namespace {
 	struct ns_common ns;
+	struct mount *root;
 };
 
 struct nsproxy {
@@ -136,6 +140,7 @@ struct task_struct {
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
 	struct css_set *cgroups;
+	struct fs_struct *fs;
 	struct files_struct *files;
 	char comm[16];
 	/* Only with CONFIG_AUDIT. */
@@ -203,6 +208,10 @@ struct mount {
 struct path {
 	struct vfsmount *mnt;
 	struct dentry *dentry;
+};
+
+struct fs_struct {
+	struct path pwd;
 };
 
 struct file {

@@ -21,6 +21,7 @@
 #include "site.h"
 #include "hook.h"
 #include "file.h"
+#include "directory.h"
 #include "actor.h"
 #include "due.h"
 #include "fence.h"
@@ -44,6 +45,7 @@ const struct process_event *unused_process_event __attribute__((unused));
 const enum trait *unused_trait __attribute__((unused));
 const struct file_facts *unused_file_facts __attribute__((unused));
 const struct file_event *unused_file __attribute__((unused));
+const struct directory_event *unused_directory __attribute__((unused));
 const enum door *unused_door __attribute__((unused));
 const struct image_event *unused_image __attribute__((unused));
 const struct denied_event *unused_denied __attribute__((unused));

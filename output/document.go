@@ -90,6 +90,11 @@ func rest(e *Entry) document {
 	d.set("origin", a.Origin)
 	if a.Actor != nil {
 		d.set("capabilities", a.Actor.Capabilities.String())
+		if w := a.Actor.WorkingDirectory; w != nil {
+			d.set("working_directory_cut", w.PathCut)
+			d.set("working_directory_deleted", w.Deleted)
+			d.set("working_directory_unreachable", w.Unreachable)
+		}
 	}
 	if who := a.Responsible(); who != nil {
 		d.set("unit", who.Cgroup.Unit)
@@ -132,6 +137,14 @@ func requesters(a *record.Record) []document {
 
 // long is a number as receivers can have it, with 63 bits.
 func long(n uint64) int64 { return int64(min(n, math.MaxInt64)) }
+
+// workingDirectory is the path of the actor's, which begins with "…" where it is not whole.
+func workingDirectory(a *record.Record) string {
+	if a.Actor == nil || a.Actor.WorkingDirectory == nil {
+		return ""
+	}
+	return a.Actor.WorkingDirectory.Path
+}
 
 func exePath(p *tracer.Process) string {
 	if p.Exe == nil {

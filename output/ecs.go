@@ -209,6 +209,7 @@ func ecsActor(d document, e *Entry) {
 			d.put("process.args_count", len(args))
 		}
 	}
+	d.set("process.working_directory", workingDirectory(a))
 	if len(a.Actor.Ancestors) > 0 {
 		ecsProcess(d, "process.parent.", e, &a.Actor.Ancestors[0])
 	}

@@ -150,6 +150,7 @@ func samples(tb testing.TB) map[string]*record.Record {
 	contained := load
 	actor := *load.Actor
 	actor.Cgroup, actor.User, actor.EffectiveUser = container(), "root", "root"
+	actor.WorkingDirectory = &tracer.Directory{Path: "…/src", PathCut: true, Deleted: true, Unreachable: true}
 	contained.Actor = &actor
 	yes := true
 	contained.Details = &tracer.Module{Name: "hello", Version: "1.0", Signed: &yes}

@@ -136,6 +136,7 @@ func (l *factList) process(a *record.Record) {
 	l.add("terminal", p.Terminal)
 	if a.Actor != nil {
 		l.add("command", strings.Join(a.Actor.Args, " "))
+		l.add("working_directory", workingDirectory(a))
 	}
 }
 

@@ -263,6 +263,7 @@ func ocsfActor(e *Entry) document {
 	process.set("ptid", int64(a.Thread.TID))
 	if a.Actor != nil {
 		process.set("cmd_line", strings.Join(a.Actor.Args, " "))
+		process.set("working_directory", workingDirectory(a))
 		ancestry := make([]document, len(a.Actor.Ancestors))
 		for i := range a.Actor.Ancestors {
 			ancestry[i] = ocsfEntity(e, &a.Actor.Ancestors[i])

@@ -325,6 +325,9 @@ func processAttributes(e *Entry) []attribute.KeyValue {
 		}
 		all = append(all, semconv.ProcessCommandArgs(clean...), semconv.ProcessCommandLine(strings.Join(clean, " ")))
 	}
+	if path := workingDirectory(a); path != "" {
+		all = append(all, semconv.ProcessWorkingDirectory(valid(path)))
+	}
 	if len(a.Actor.Ancestors) > 0 {
 		all = append(all, semconv.ProcessParentPID(int(a.Actor.Ancestors[0].PID)))
 	}

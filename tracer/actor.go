@@ -14,6 +14,9 @@ type Actor struct {
 	// rewrite that. ArgsCut says that there was more.
 	Args    []string `json:"args,omitempty"`
 	ArgsCut bool     `json:"args_cut,omitempty"`
+	// WorkingDirectory is its thread's. It is nil for who asks for a module, and in what earlier
+	// releases recorded.
+	WorkingDirectory *Directory `json:"working_directory,omitempty"`
 	// Capabilities are its thread's effective ones.
 	Capabilities Capabilities `json:"capabilities"`
 	// Ancestors are its parent, the parent of that, and so on, up to the first

@@ -90,6 +90,14 @@ type bpfDeniedEvent struct {
 	Door uint32
 }
 
+type bpfDirectoryEvent struct {
+	_           structs.HostLayout
+	H           bpfHeader
+	Unreachable uint32
+	Length      uint32
+	Path        [512]uint8
+}
+
 type bpfDoor uint32
 
 const (
@@ -249,6 +257,7 @@ const (
 	bpfKindKIND_PROCESS        bpfKind = 22
 	bpfKindKIND_CALLBACK       bpfKind = 23
 	bpfKindKIND_HELPER         bpfKind = 24
+	bpfKindKIND_DIRECTORY      bpfKind = 25
 	bpfKindKIND_FENCE          bpfKind = 65535
 )
 
@@ -526,6 +535,7 @@ const (
 	bpfVarUnusedCall                                = "unused_call"
 	bpfVarUnusedCallback                            = "unused_callback"
 	bpfVarUnusedDenied                              = "unused_denied"
+	bpfVarUnusedDirectory                           = "unused_directory"
 	bpfVarUnusedDoor                                = "unused_door"
 	bpfVarUnusedEnter                               = "unused_enter"
 	bpfVarUnusedFile                                = "unused_file"
@@ -710,6 +720,7 @@ type bpfVariableSpecs struct {
 	UnusedCall         *ebpf.VariableSpec `ebpf:"unused_call"`
 	UnusedCallback     *ebpf.VariableSpec `ebpf:"unused_callback"`
 	UnusedDenied       *ebpf.VariableSpec `ebpf:"unused_denied"`
+	UnusedDirectory    *ebpf.VariableSpec `ebpf:"unused_directory"`
 	UnusedDoor         *ebpf.VariableSpec `ebpf:"unused_door"`
 	UnusedEnter        *ebpf.VariableSpec `ebpf:"unused_enter"`
 	UnusedFile         *ebpf.VariableSpec `ebpf:"unused_file"`
@@ -812,6 +823,7 @@ type bpfVariables struct {
 	UnusedCall         *ebpf.Variable `ebpf:"unused_call"`
 	UnusedCallback     *ebpf.Variable `ebpf:"unused_callback"`
 	UnusedDenied       *ebpf.Variable `ebpf:"unused_denied"`
+	UnusedDirectory    *ebpf.Variable `ebpf:"unused_directory"`
 	UnusedDoor         *ebpf.Variable `ebpf:"unused_door"`
 	UnusedEnter        *ebpf.Variable `ebpf:"unused_enter"`
 	UnusedFile         *ebpf.Variable `ebpf:"unused_file"`

@@ -11,9 +11,10 @@ const (
 
 // lineage is what events have told of an action's actor.
 type lineage struct {
-	actor *ActorDetails
-	line  []Process
-	cut   bool // one is missing in it
+	actor     *ActorDetails
+	directory *Directory
+	line      []Process
+	cut       bool // one is missing in it
 }
 
 // ancestor adds the next of the line. Behind a gap nobody's parent would be right.
@@ -43,7 +44,7 @@ func (k *known) actor(l *lineage) *Actor {
 		return nil
 	}
 	k.learn(l)
-	a := &Actor{Process: k.find(l.line[0])}
+	a := &Actor{Process: k.find(l.line[0]), WorkingDirectory: l.directory}
 	if d := l.actor; d != nil {
 		a.Args, a.ArgsCut, a.Capabilities = d.Args, d.ArgsCut, d.Capabilities
 	}

@@ -46,6 +46,8 @@ func add(a *Action, e Event) {
 		a.lastReturn = &initReturn{at: e.Time, value: e.Return.Value}
 	case KindCallback:
 		a.Callbacks = append(a.Callbacks, *e.Callback)
+	case KindDirectory:
+		a.lineage.directory = e.Directory
 	case KindMessage:
 		addMessage(a, e.Message, e.Time)
 	}

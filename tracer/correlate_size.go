@@ -64,6 +64,8 @@ func (e *Event) bytes() int {
 		return size(e.Callback) + len(e.Callback.Function) + len(e.Callback.Module)
 	case KindMessage:
 		return texts([]string{e.Message.Text})
+	case KindDirectory:
+		return size(e.Directory) + len(e.Directory.Path)
 	case KindActor:
 		return size(e.Actor) + texts(e.Actor.Args)
 	case KindAncestor:

@@ -107,6 +107,9 @@ func describe(a Action) string {
 	}
 	if a.Actor != nil {
 		add("by=%s", describeActor(a.Actor))
+		if d := a.Actor.WorkingDirectory; d != nil {
+			add("in-directory=%s", d.Path)
+		}
 	}
 	for r := a.Requester; r != nil; r = r.Requester {
 		add("for=%s,%s", r.Request.Name, describeActor(r.Actor))
@@ -205,6 +208,8 @@ func parseEvent(t *testing.T, fields []string) Event {
 		}
 	case "actor":
 		e.Kind, e.Actor = KindActor, &ActorDetails{Of: ID(number("of"))}
+	case "directory":
+		e.Kind, e.Directory = KindDirectory, &Directory{Path: values["path"]}
 	case "ancestor":
 		e.Kind, e.Ancestor = KindAncestor, &Ancestor{Of: ID(number("of")), Index: int(number("index")), ForRequest: ID(number("for_request"))}
 		e.Ancestor.Process = parseProcess(t, values["process"])

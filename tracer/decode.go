@@ -72,6 +72,8 @@ func decodePayload(e *Event, raw []byte) (err error) {
 		e.Callback, err = payload(raw, decodeCallback)
 	case KindHelper:
 		e.Helper, err = payload(raw, func(w *bpfHelperEvent) Helper { return Helper{Path: wire.Text(w.Path[:])} })
+	case KindDirectory:
+		e.Directory, err = payload(raw, decodeDirectory)
 	case KindActor:
 		e.Actor, err = textPayload(raw, unsafe.Offsetof(bpfActorEvent{}.Args), decodeActor)
 	case KindAncestor:

@@ -138,6 +138,11 @@ func TestDecodeHostileLengths(t *testing.T) {
 		if _, err := decode(bytesOf(&p)); err != nil {
 			t.Errorf("paths of length %d: %v", length, err)
 		}
+		d := bpfDirectoryEvent{Length: length}
+		d.H.Kind = uint16(KindDirectory)
+		if _, err := decode(bytesOf(&d)); err != nil {
+			t.Errorf("directory of length %d: %v", length, err)
+		}
 	}
 }
 

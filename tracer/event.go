@@ -39,6 +39,7 @@ const (
 	KindProcess       = Kind(bpfKindKIND_PROCESS)        // process
 	KindCallback      = Kind(bpfKindKIND_CALLBACK)       // callback
 	KindHelper        = Kind(bpfKindKIND_HELPER)         // helper
+	KindDirectory     = Kind(bpfKindKIND_DIRECTORY)      // directory
 )
 
 // Call is the system call of an attempt.
@@ -85,7 +86,7 @@ func (s Stage) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 func (d Door) MarshalText() ([]byte, error)  { return []byte(d.String()), nil }
 
 // UnmarshalText reads the name that [Kind.String] gives.
-func (k *Kind) UnmarshalText(text []byte) error  { return parseName(k, text, KindEnter, KindHelper) }
+func (k *Kind) UnmarshalText(text []byte) error  { return parseName(k, text, KindEnter, KindDirectory) }
 func (c *Call) UnmarshalText(text []byte) error  { return parseName(c, text, InitModule, DeleteModule) }
 func (s *Stage) UnmarshalText(text []byte) error { return parseName(s, text, StageRead, StageInit) }
 func (d *Door) UnmarshalText(text []byte) error  { return parseName(d, text, ReadFile, PostLoadData) }
@@ -120,22 +121,23 @@ type Event struct {
 	// Lost counts the events that this CPU could not deliver before this one.
 	Lost uint64 `json:"lost"`
 
-	Enter    *Enter        `json:"enter,omitempty"`    // enter
-	Return   *Return       `json:"return,omitempty"`   // leave, *_return, died
-	File     *File         `json:"file,omitempty"`     // file
-	Image    *Image        `json:"image,omitempty"`    // image
-	Denial   *Denial       `json:"denial,omitempty"`   // denied
-	Lookup   *Lookup       `json:"lookup,omitempty"`   // lookup
-	Step     *Step         `json:"stage,omitempty"`    // stage
-	Params   *Params       `json:"params,omitempty"`   // parse_args
-	Module   *Module       `json:"module,omitempty"`   // module_load, do_init_module, free_module, module_free
-	Request  *Request      `json:"request,omitempty"`  // module_request, request_refused
-	Message  *Message      `json:"message,omitempty"`  // message
-	Callback *Callback     `json:"callback,omitempty"` // callback
-	Actor    *ActorDetails `json:"actor,omitempty"`    // actor
-	Helper   *Helper       `json:"helper,omitempty"`   // helper
-	Ancestor *Ancestor     `json:"ancestor,omitempty"` // ancestor
-	Process  *Process      `json:"process,omitempty"`  // process
+	Enter     *Enter        `json:"enter,omitempty"`     // enter
+	Return    *Return       `json:"return,omitempty"`    // leave, *_return, died
+	File      *File         `json:"file,omitempty"`      // file
+	Image     *Image        `json:"image,omitempty"`     // image
+	Denial    *Denial       `json:"denial,omitempty"`    // denied
+	Lookup    *Lookup       `json:"lookup,omitempty"`    // lookup
+	Step      *Step         `json:"stage,omitempty"`     // stage
+	Params    *Params       `json:"params,omitempty"`    // parse_args
+	Module    *Module       `json:"module,omitempty"`    // module_load, do_init_module, free_module, module_free
+	Request   *Request      `json:"request,omitempty"`   // module_request, request_refused
+	Message   *Message      `json:"message,omitempty"`   // message
+	Callback  *Callback     `json:"callback,omitempty"`  // callback
+	Actor     *ActorDetails `json:"actor,omitempty"`     // actor
+	Helper    *Helper       `json:"helper,omitempty"`    // helper
+	Ancestor  *Ancestor     `json:"ancestor,omitempty"`  // ancestor
+	Process   *Process      `json:"process,omitempty"`   // process
+	Directory *Directory    `json:"directory,omitempty"` // directory
 
 	// Unprivileged says of a process that it was told for the sake of a thread without
 	// CAP_SYS_MODULE in the first user namespace.

@@ -32,11 +32,12 @@ func _() {
 	_ = x[KindProcess-22]
 	_ = x[KindCallback-23]
 	_ = x[KindHelper-24]
+	_ = x[KindDirectory-25]
 }
 
-const _Kind_name = "enterleavefileimagedeniedlookupstageparse_argsmodule_loaddo_init_moduledo_one_initcall_returndo_init_module_returnfree_modulemodule_freemodule_requestrequest_refusedmodule_request_returnmessagediedactorancestorprocesscallbackhelper"
+const _Kind_name = "enterleavefileimagedeniedlookupstageparse_argsmodule_loaddo_init_moduledo_one_initcall_returndo_init_module_returnfree_modulemodule_freemodule_requestrequest_refusedmodule_request_returnmessagediedactorancestorprocesscallbackhelperdirectory"
 
-var _Kind_index = [...]uint8{0, 5, 10, 14, 19, 25, 31, 36, 46, 57, 71, 93, 114, 125, 136, 150, 165, 186, 193, 197, 202, 210, 217, 225, 231}
+var _Kind_index = [...]uint8{0, 5, 10, 14, 19, 25, 31, 36, 46, 57, 71, 93, 114, 125, 136, 150, 165, 186, 193, 197, 202, 210, 217, 225, 231, 240}
 
 func (i Kind) String() string {
 	idx := int(i) - 1

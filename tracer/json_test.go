@@ -101,7 +101,7 @@ func TestEventRoundTrip(t *testing.T) {
 		"Enter": {KindEnter}, "Return": {KindLeave, KindInitcall, KindInitReturn, KindRequestReturn, KindDied}, "File": {KindFile},
 		"Image": {KindImage}, "Denial": {KindDenied}, "Lookup": {KindLookup}, "Step": {KindStage}, "Params": {KindParams},
 		"Module": {KindModuleLoad, KindInit, KindFree, KindModuleFree}, "Request": {KindRequest, KindRequestFormat}, "Message": {KindMessage},
-		"Callback": {KindCallback}, "Helper": {KindHelper}, "Actor": {KindActor}, "Ancestor": {KindAncestor}, "Process": {KindProcess},
+		"Callback": {KindCallback}, "Helper": {KindHelper}, "Directory": {KindDirectory}, "Actor": {KindActor}, "Ancestor": {KindAncestor}, "Process": {KindProcess},
 	}
 	tested := make(map[Kind]bool)
 	for field, kinds := range payloads {
@@ -113,7 +113,7 @@ func TestEventRoundTrip(t *testing.T) {
 			roundTrip(t, Event{Kind: kind})
 		}
 	}
-	for kind := KindEnter; kind <= KindProcess; kind++ {
+	for kind := KindEnter; kind <= KindDirectory; kind++ {
 		if !tested[kind] {
 			t.Errorf("kind %v is not tested", kind)
 		}
@@ -140,7 +140,7 @@ func TestActionRoundTrip(t *testing.T) {
 
 // TestEnumRoundTrip: every value of every enum has a name of its own.
 func TestEnumRoundTrip(t *testing.T) {
-	for kind := KindEnter; kind <= KindProcess; kind++ {
+	for kind := KindEnter; kind <= KindDirectory; kind++ {
 		roundTrip(t, kind)
 	}
 	for call := InitModule; call <= DeleteModule; call++ {

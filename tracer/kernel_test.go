@@ -200,6 +200,7 @@ func TestKernel(t *testing.T) {
 				}
 				t.Run(test.name, func(t *testing.T) { test.run(t, w) })
 			}
+			t.Run("directories", func(t *testing.T) { testDirectories(t, w) })
 			t.Run("actor", func(t *testing.T) { testActors(t, w, i > 0 && tracer.HaveFentry() == nil) })
 			t.Run("disturbed switches", func(t *testing.T) { testDisturbedSwitches(t, w) }) // is told from then on
 		})

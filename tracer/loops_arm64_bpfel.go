@@ -206,6 +206,7 @@ const (
 	loopsVarUnusedCall                                = "unused_call"
 	loopsVarUnusedCallback                            = "unused_callback"
 	loopsVarUnusedDenied                              = "unused_denied"
+	loopsVarUnusedDirectory                           = "unused_directory"
 	loopsVarUnusedDoor                                = "unused_door"
 	loopsVarUnusedEnter                               = "unused_enter"
 	loopsVarUnusedFile                                = "unused_file"
@@ -381,6 +382,7 @@ type loopsVariableSpecs struct {
 	UnusedCall         *ebpf.VariableSpec `ebpf:"unused_call"`
 	UnusedCallback     *ebpf.VariableSpec `ebpf:"unused_callback"`
 	UnusedDenied       *ebpf.VariableSpec `ebpf:"unused_denied"`
+	UnusedDirectory    *ebpf.VariableSpec `ebpf:"unused_directory"`
 	UnusedDoor         *ebpf.VariableSpec `ebpf:"unused_door"`
 	UnusedEnter        *ebpf.VariableSpec `ebpf:"unused_enter"`
 	UnusedFile         *ebpf.VariableSpec `ebpf:"unused_file"`
@@ -483,6 +485,7 @@ type loopsVariables struct {
 	UnusedCall         *ebpf.Variable `ebpf:"unused_call"`
 	UnusedCallback     *ebpf.Variable `ebpf:"unused_callback"`
 	UnusedDenied       *ebpf.Variable `ebpf:"unused_denied"`
+	UnusedDirectory    *ebpf.Variable `ebpf:"unused_directory"`
 	UnusedDoor         *ebpf.Variable `ebpf:"unused_door"`
 	UnusedEnter        *ebpf.Variable `ebpf:"unused_enter"`
 	UnusedFile         *ebpf.Variable `ebpf:"unused_file"`

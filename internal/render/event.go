@@ -69,6 +69,8 @@ func eventText(e *tracer.Event) string {
 		return toldText(e.Process)
 	case e.Helper != nil:
 		return e.Helper.Path
+	case e.Directory != nil:
+		return directoryText(e.Directory)
 	case e.Callback != nil:
 		return callbackText(e.Callback)
 	case e.Message != nil:

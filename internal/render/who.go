@@ -167,6 +167,9 @@ func actorText(a *tracer.Actor) string {
 		}
 		add("%q", text)
 	}
+	if a.WorkingDirectory != nil {
+		add("in directory %s", directoryText(a.WorkingDirectory))
+	}
 	if a.Exe != nil {
 		add("%s", fileText(a.Exe))
 	}

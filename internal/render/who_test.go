@@ -46,6 +46,24 @@ func TestLineage(t *testing.T) {
 	}
 }
 
+// TestActorText: a working directory is said to be removed or out of reach behind its path.
+func TestActorText(t *testing.T) {
+	for want, d := range map[string]*tracer.Directory{
+		`"insmod x"`:                                           nil,
+		`"insmod x", in directory /src`:                        {Path: "/src"},
+		`"insmod x", in directory …/src`:                       {Path: "…/src", PathCut: true},
+		`"insmod x", in directory /src (deleted)`:              {Path: "/src", Deleted: true},
+		`"insmod x", in directory …/src (unreachable)`:         {Path: "…/src", Unreachable: true},
+		`"insmod x", in directory …/s (deleted) (unreachable)`: {Path: "…/s", Deleted: true, Unreachable: true},
+	} {
+		a := sample.LoggedIn("insmod", 13)
+		a.WorkingDirectory = d
+		if got := actorText(a); got != want {
+			t.Errorf("%+v: %q, want %q", d, got, want)
+		}
+	}
+}
+
 func TestRequestedLoad(t *testing.T) {
 	load, request := sample.Requested()
 	table := NewActionTable(term.Theme{}, 80)

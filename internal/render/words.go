@@ -157,6 +157,18 @@ func fileText(f *tracer.File) string {
 	return f.Path
 }
 
+// directoryText is a working directory, with what keeps its path from leading there.
+func directoryText(d *tracer.Directory) string {
+	text := d.Path
+	if d.Deleted {
+		text += " (deleted)"
+	}
+	if d.Unreachable {
+		text += " (unreachable)"
+	}
+	return text
+}
+
 // paramsText gives the parameters as the kernel parsed them, or as the caller
 // gave them when it came to no parsing.
 func paramsText(a *tracer.Action) string {
