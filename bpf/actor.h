@@ -6,6 +6,7 @@
 #pragma once
 
 #define PF_KTHREAD   0x00200000
+#define PF_WQ_WORKER 0x00000020
 #define CGROUP_DEPTH 24
 
 /* Processes that the reader was told of. The reader must not forget one sooner: it keeps
@@ -147,6 +148,8 @@ __noinline int tell_process(__u64 task, __u32 limited)
 	e->exe.ino = e->exe.length = 0;
 	if (BPF_CORE_READ(leader, flags) & PF_KTHREAD)
 		e->traits |= TRAIT_KTHREAD;
+	if (e->traits & TRAIT_KTHREAD && BPF_CORE_READ(leader, flags) & PF_WQ_WORKER)
+		e->traits |= TRAIT_WORKER;
 	/* A process whose first thread has ended has its memory in the others. */
 	mm = BPF_CORE_READ(leader, mm);
 	if (!mm && (__u32)BPF_CORE_READ(leader, tgid) == bpf_get_current_pid_tgid() >> 32)
@@ -219,7 +222,7 @@ __noinline int send_ancestor(__u64 task, __u64 of, __u32 index, __u32 line)
 	e->of = of;
 	e->request = request_served_by(&p);
 	e->index = index;
-	e->unused = 0;
+	e->generation = 0;
 	e->process = p;
 	submit(e, true);
 	tell_once(&p, task, limited);
@@ -235,7 +238,7 @@ static __always_inline int send_arguments(struct attempt *a, __u64 of, struct ta
 		return lose(a, limited);
 	stamp(&e->h, KIND_ACTOR, a);
 	e->of = of;
-	e->unused = 0;
+	e->generation = 0;
 	e->capabilities = 0;
 	bpf_probe_read_kernel(&e->capabilities, sizeof(e->capabilities),
 			      &BPF_CORE_READ(task, cred)->cap_effective);

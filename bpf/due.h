@@ -17,6 +17,7 @@ static __always_inline int send_due(void)
 		r->due = 0;
 		of = r->id;
 		line = r->line;
+		send_creators(of);
 	} else if (a && a->due) {
 		a->due = 0;
 		of = a->id;

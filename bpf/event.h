@@ -135,7 +135,7 @@ struct actor_event {
 	__u64 of; /* the attempt or the request */
 	__u64 capabilities;
 	__u32 length; /* of the arguments as its memory has them */
-	__u32 unused;
+	__u32 generation; /* 0: the actor; 1: who had its kernel thread made; 2: the same of that one */
 	__u8 args[ARGS_LEN];
 };
 _Static_assert(sizeof(struct actor_event) == 104 + ARGS_LEN, "wire format");
@@ -145,7 +145,7 @@ struct ancestor_event {
 	__u64 of;
 	__u64 request; /* whose helper it is: when that request was made; 0 of none */
 	__u32 index;
-	__u32 unused;
+	__u32 generation; /* as actor_event.generation */
 	struct process process;
 };
 _Static_assert(sizeof(struct ancestor_event) == 104 + 64, "wire format");
@@ -202,6 +202,7 @@ enum trait {
 	TRAIT_FIRST_PID_NS = 1 << 1,
 	TRAIT_FIRST_USER_NS = 1 << 2,
 	TRAIT_CGROUP_CUT = 1 << 3,
+	TRAIT_WORKER = 1 << 4, /* of a workqueue */
 };
 
 struct process_event {

@@ -128,6 +128,7 @@ struct css_set {
 
 struct task_struct {
 	unsigned int flags;
+	int exit_state;
 	int tgid;
 	struct task_struct *group_leader;
 	struct task_struct *real_parent;

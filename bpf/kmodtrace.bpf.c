@@ -23,6 +23,7 @@
 #include "file.h"
 #include "directory.h"
 #include "actor.h"
+#include "creator.h"
 #include "due.h"
 #include "fence.h"
 
@@ -68,5 +69,6 @@ const enum fold *unused_fold __attribute__((unused));
 #include "hooks/callbacks.h"
 #include "hooks/modules.h"
 #include "hooks/requests.h"
+#include "hooks/threads.h"
 #include "hooks/messages.h"
 #include "hooks/switches.h"

@@ -120,10 +120,23 @@ func (l *factList) who(a *record.Record) {
 		l.add("pod_container", pod.Container)
 	}
 	l.add("unit", who.Cgroup.Unit)
+	if asked := asker(a); asked != nil && asked.PID != who.PID {
+		l.add("kernel_thread", asked.Comm)
+		l.number("kernel_thread_pid", uint64(asked.PID))
+	}
 	if a.Requester != nil {
 		l.add("requester", who.Comm)
 		l.number("requester_pid", uint64(who.PID))
 	}
+}
+
+// asker is who asked first, or made the call, be it a kernel thread: see [tracer.Actor.Behind].
+func asker(a *record.Record) *tracer.Actor {
+	who := a.Actor
+	for r := a.Requester; r != nil; r = r.Requester {
+		who = r.Actor
+	}
+	return who
 }
 
 func (l *factList) process(a *record.Record) {

@@ -75,7 +75,7 @@ func mayLoad(a *tracer.Action) bool {
 }
 
 // User gives the user whose need an action was: of who asked first, where the kernel had it
-// made for a request; else of who did it. It is trusted where it is root outside of user
+// made for a request; else of who did it; behind a kernel thread, of who had that made. It is trusted where it is root outside of user
 // namespaces.
 func User(a *tracer.Action) (uid uint32, trusted bool) {
 	who, uid := a.Actor, a.Thread.UID
@@ -85,6 +85,7 @@ func User(a *tracer.Action) (uid uint32, trusted bool) {
 	if who == nil {
 		return uid, uid == 0
 	}
+	who = who.Behind()
 	return who.UID, who.UID == 0 && !elsewhere(who.Namespaces.User)
 }
 

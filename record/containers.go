@@ -51,15 +51,16 @@ func (n *containerNames) of(ctx context.Context, who *tracer.Actor) *tracer.Acto
 	if who == nil {
 		return nil
 	}
+	named := *who
+	named.StartedBy = n.of(ctx, who.StartedBy)
 	key := containerKey{pod: who.Cgroup.PodUID}
 	if who.Cgroup.Container != nil {
 		key.id = who.Cgroup.Container.ID
 	}
 	if key == (containerKey{}) {
-		return who
+		return &named
 	}
 	name := n.name(ctx, key)
-	named := *who
 	named.Cgroup.Pod = name.pod
 	if name.image != "" {
 		container := *who.Cgroup.Container

@@ -7,7 +7,8 @@ import (
 )
 
 // Responsible gives whose need an action was: of a load that the kernel had made for a
-// request, the original requester; else who made the call. The actor is nil where the events
+// request, the original requester; else who made the call. Behind a kernel thread is the process
+// that had it made, where that is known. The actor is nil where the events
 // that tell of it were lost. The thread is nil too where it is not known who asked: the helper,
 // which is always root's, never stands in for its requester.
 func Responsible(a *tracer.Action) (*tracer.Actor, *tracer.Thread) {
@@ -17,6 +18,10 @@ func Responsible(a *tracer.Action) (*tracer.Actor, *tracer.Thread) {
 	who, thread := a.Actor, &a.Thread
 	for r := a.Requester; r != nil; r = r.Requester {
 		who, thread = r.Actor, &r.Thread
+	}
+	if by := who.Behind(); by != who {
+		made := by.Thread()
+		return by, &made
 	}
 	return who, thread
 }

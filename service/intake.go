@@ -280,7 +280,7 @@ func weighActor(a *tracer.Actor) int {
 	for i := range a.Ancestors {
 		n += weighProcess(&a.Ancestors[i])
 	}
-	return n
+	return n + weighActor(a.StartedBy)
 }
 
 func weighProcess(p *tracer.Process) int {

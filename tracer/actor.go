@@ -2,6 +2,7 @@ package tracer
 
 import (
 	"fmt"
+	"iter"
 	"strconv"
 	"time"
 )
@@ -25,15 +26,54 @@ type Actor struct {
 	// capability asks for beyond four requests a second.
 	Ancestors    []Process `json:"ancestors,omitempty"`
 	AncestorsCut bool      `json:"ancestors_cut,omitempty"`
+	// StartedBy is who had the kernel make this kernel thread (kthread_create), as it was at
+	// that moment, without its arguments. Nil for other processes, for the worker of a
+	// workqueue, which does what anybody has queued, and where nobody saw it: the thread is
+	// older than the tracer, or too many were made since.
+	StartedBy *Actor `json:"started_by,omitempty"`
+}
+
+// Behind is the process that a kernel thread works for, as far as that is known: who had it
+// made, or who had that thread made in turn. Of any other actor, and where no such process
+// is known, it is the actor itself.
+func (a *Actor) Behind() *Actor {
+	if a == nil {
+		return nil
+	}
+	for by := range a.Creators() {
+		if !by.KernelThread {
+			return by
+		}
+	}
+	return a
+}
+
+// Creators yields who had a kernel thread made, who had that one's thread made, and so on.
+func (a *Actor) Creators() iter.Seq[*Actor] {
+	return func(yield func(*Actor) bool) {
+		for ; a != nil && a.StartedBy != nil; a = a.StartedBy {
+			if !yield(a.StartedBy) {
+				return
+			}
+		}
+	}
+}
+
+// Thread is the actor as a thread. Which of its threads it was is not known, nor its group.
+func (a *Actor) Thread() Thread {
+	return Thread{PID: a.PID, Start: a.Start, UID: a.UID, Comm: a.Comm, CgroupID: a.Cgroup.ID}
 }
 
 // alone is the actor without its ancestors.
 func (a *Actor) alone() *Actor {
-	if a == nil || len(a.Ancestors) == 0 {
+	if a == nil || len(a.Ancestors) == 0 && a.StartedBy == nil {
 		return a
 	}
 	only := *a
-	only.Ancestors, only.AncestorsCut = nil, true
+	if len(a.Ancestors) > 0 {
+		only.Ancestors, only.AncestorsCut = nil, true
+	}
+	only.StartedBy = a.StartedBy.alone()
 	return &only
 }
 
@@ -51,6 +91,9 @@ type Process struct {
 	// that was started; nil for a kernel thread.
 	Exe          *File `json:"exe,omitempty"`
 	KernelThread bool  `json:"kernel_thread,omitempty"`
+	// Worker says that it is the thread of a workqueue: it does what others have queued, and
+	// the kernel does not keep who.
+	Worker bool `json:"workqueue_worker,omitempty"`
 
 	// UID and EUID are its user and the one whose rights it uses. User and
 	// EffectiveUser are their names here, where this machine knows them.
@@ -118,6 +161,9 @@ type ActorDetails struct {
 	Capabilities Capabilities `json:"capabilities"`
 	Args         []string     `json:"args,omitempty"`
 	ArgsCut      bool         `json:"args_cut,omitempty"`
+	// Generation is 0 for the actor, 1 for who had the actor's kernel thread made, 2 for who
+	// had that one's made, and so on.
+	Generation int `json:"generation,omitempty"`
 }
 
 // Ancestor is the payload of an event ancestor: the process of an actor (Index 0), its parent
@@ -126,6 +172,8 @@ type Ancestor struct {
 	// Of is the attempt's or the request's [Action.ID].
 	Of    ID  `json:"of"`
 	Index int `json:"index"`
+	// Generation says whose line it is, as that of [ActorDetails].
+	Generation int `json:"generation,omitempty"`
 	// ForRequest is the [Action.ID] of the request whose helper this process is: the kernel
 	// started it.
 	ForRequest ID `json:"for_request,omitempty"`

@@ -25,18 +25,18 @@ type bpfActorEvent struct {
 	Of           uint64
 	Capabilities uint64
 	Length       uint32
-	Unused       uint32
+	Generation   uint32
 	Args         [512]uint8
 }
 
 type bpfAncestorEvent struct {
-	_       structs.HostLayout
-	H       bpfHeader
-	Of      uint64
-	Request uint64
-	Index   uint32
-	Unused  uint32
-	Process bpfProcess
+	_          structs.HostLayout
+	H          bpfHeader
+	Of         uint64
+	Request    uint64
+	Index      uint32
+	Generation uint32
+	Process    bpfProcess
 }
 
 type bpfAttempt struct {
@@ -81,6 +81,18 @@ type bpfCallbackEvent struct {
 	Ret     int32
 	Index   uint32
 	Symbol  [160]uint8
+}
+
+type bpfCreator struct {
+	_            structs.HostLayout
+	Leader       uint64
+	Capabilities uint64
+	Count        uint32
+	Cut          uint32
+	Thread       uint32
+	Limited      uint32
+	Request      [16]uint64
+	Line         [16]bpfProcess
 }
 
 type bpfDeniedEvent struct {
@@ -418,6 +430,13 @@ type bpfTextEvent struct {
 	Text   [1024]uint8
 }
 
+type bpfThreadKey struct {
+	_      structs.HostLayout
+	Start  uint64
+	Pid    uint32
+	Unused uint32
+}
+
 type bpfTrait uint32
 
 const (
@@ -425,6 +444,7 @@ const (
 	bpfTraitTRAIT_FIRST_PID_NS  bpfTrait = 2
 	bpfTraitTRAIT_FIRST_USER_NS bpfTrait = 4
 	bpfTraitTRAIT_CGROUP_CUT    bpfTrait = 8
+	bpfTraitTRAIT_WORKER        bpfTrait = 16
 )
 
 // Names of all BPF objects in the ELF.
@@ -434,6 +454,8 @@ const (
 	bpfMapAbsents                                   = "absents"
 	bpfMapAllBudgets                                = "all_budgets"
 	bpfMapAttempts                                  = "attempts"
+	bpfMapCreators                                  = "creators"
+	bpfMapCreatorsLimited                           = "creators_limited"
 	bpfMapDueActor                                  = "due_actor"
 	bpfMapEntries                                   = "entries"
 	bpfMapEvents                                    = "events"
@@ -442,6 +464,7 @@ const (
 	bpfMapHelpers                                   = "helpers"
 	bpfMapLimitedRequests                           = "limited_requests"
 	bpfMapLosses                                    = "losses"
+	bpfMapNewCreator                                = "new_creator"
 	bpfMapOtherFolds                                = "other_folds"
 	bpfMapReading                                   = "reading"
 	bpfMapRequests                                  = "requests"
@@ -507,6 +530,7 @@ const (
 	bpfProgKretprobeFindModuleAll                   = "kretprobe_find_module_all"
 	bpfProgKretprobeFinitModule                     = "kretprobe_finit_module"
 	bpfProgKretprobeInitModule                      = "kretprobe_init_module"
+	bpfProgKretprobeKthreadCreateOnNode             = "kretprobe_kthread_create_on_node"
 	bpfProgKretprobeRequestModule                   = "kretprobe_request_module"
 	bpfProgKretprobeSecurityKernelLoadData          = "kretprobe_security_kernel_load_data"
 	bpfProgKretprobeSecurityKernelModuleRequest     = "kretprobe_security_kernel_module_request"
@@ -651,6 +675,7 @@ type bpfProgramSpecs struct {
 	KretprobeFindModuleAll                   *ebpf.ProgramSpec `ebpf:"kretprobe_find_module_all"`
 	KretprobeFinitModule                     *ebpf.ProgramSpec `ebpf:"kretprobe_finit_module"`
 	KretprobeInitModule                      *ebpf.ProgramSpec `ebpf:"kretprobe_init_module"`
+	KretprobeKthreadCreateOnNode             *ebpf.ProgramSpec `ebpf:"kretprobe_kthread_create_on_node"`
 	KretprobeRequestModule                   *ebpf.ProgramSpec `ebpf:"kretprobe_request_module"`
 	KretprobeSecurityKernelLoadData          *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_load_data"`
 	KretprobeSecurityKernelModuleRequest     *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_module_request"`
@@ -674,6 +699,8 @@ type bpfMapSpecs struct {
 	Absents         *ebpf.MapSpec `ebpf:"absents"`
 	AllBudgets      *ebpf.MapSpec `ebpf:"all_budgets"`
 	Attempts        *ebpf.MapSpec `ebpf:"attempts"`
+	Creators        *ebpf.MapSpec `ebpf:"creators"`
+	CreatorsLimited *ebpf.MapSpec `ebpf:"creators_limited"`
 	DueActor        *ebpf.MapSpec `ebpf:"due_actor"`
 	Entries         *ebpf.MapSpec `ebpf:"entries"`
 	Events          *ebpf.MapSpec `ebpf:"events"`
@@ -682,6 +709,7 @@ type bpfMapSpecs struct {
 	Helpers         *ebpf.MapSpec `ebpf:"helpers"`
 	LimitedRequests *ebpf.MapSpec `ebpf:"limited_requests"`
 	Losses          *ebpf.MapSpec `ebpf:"losses"`
+	NewCreator      *ebpf.MapSpec `ebpf:"new_creator"`
 	OtherFolds      *ebpf.MapSpec `ebpf:"other_folds"`
 	Reading         *ebpf.MapSpec `ebpf:"reading"`
 	Requests        *ebpf.MapSpec `ebpf:"requests"`
@@ -752,6 +780,8 @@ type bpfMaps struct {
 	Absents         *ebpf.Map `ebpf:"absents"`
 	AllBudgets      *ebpf.Map `ebpf:"all_budgets"`
 	Attempts        *ebpf.Map `ebpf:"attempts"`
+	Creators        *ebpf.Map `ebpf:"creators"`
+	CreatorsLimited *ebpf.Map `ebpf:"creators_limited"`
 	DueActor        *ebpf.Map `ebpf:"due_actor"`
 	Entries         *ebpf.Map `ebpf:"entries"`
 	Events          *ebpf.Map `ebpf:"events"`
@@ -760,6 +790,7 @@ type bpfMaps struct {
 	Helpers         *ebpf.Map `ebpf:"helpers"`
 	LimitedRequests *ebpf.Map `ebpf:"limited_requests"`
 	Losses          *ebpf.Map `ebpf:"losses"`
+	NewCreator      *ebpf.Map `ebpf:"new_creator"`
 	OtherFolds      *ebpf.Map `ebpf:"other_folds"`
 	Reading         *ebpf.Map `ebpf:"reading"`
 	Requests        *ebpf.Map `ebpf:"requests"`
@@ -776,6 +807,8 @@ func (m *bpfMaps) Close() error {
 		m.Absents,
 		m.AllBudgets,
 		m.Attempts,
+		m.Creators,
+		m.CreatorsLimited,
 		m.DueActor,
 		m.Entries,
 		m.Events,
@@ -784,6 +817,7 @@ func (m *bpfMaps) Close() error {
 		m.Helpers,
 		m.LimitedRequests,
 		m.Losses,
+		m.NewCreator,
 		m.OtherFolds,
 		m.Reading,
 		m.Requests,
@@ -892,6 +926,7 @@ type bpfPrograms struct {
 	KretprobeFindModuleAll                   *ebpf.Program `ebpf:"kretprobe_find_module_all"`
 	KretprobeFinitModule                     *ebpf.Program `ebpf:"kretprobe_finit_module"`
 	KretprobeInitModule                      *ebpf.Program `ebpf:"kretprobe_init_module"`
+	KretprobeKthreadCreateOnNode             *ebpf.Program `ebpf:"kretprobe_kthread_create_on_node"`
 	KretprobeRequestModule                   *ebpf.Program `ebpf:"kretprobe_request_module"`
 	KretprobeSecurityKernelLoadData          *ebpf.Program `ebpf:"kretprobe_security_kernel_load_data"`
 	KretprobeSecurityKernelModuleRequest     *ebpf.Program `ebpf:"kretprobe_security_kernel_module_request"`
@@ -966,6 +1001,7 @@ func (p *bpfPrograms) Close() error {
 		p.KretprobeFindModuleAll,
 		p.KretprobeFinitModule,
 		p.KretprobeInitModule,
+		p.KretprobeKthreadCreateOnNode,
 		p.KretprobeRequestModule,
 		p.KretprobeSecurityKernelLoadData,
 		p.KretprobeSecurityKernelModuleRequest,

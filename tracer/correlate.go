@@ -68,7 +68,7 @@ func (c *Correlator) Add(e Event) []Action {
 	case KindActor:
 		if a := c.open(e, e.Actor.Of); a != nil {
 			a.Seen = append(a.Seen, KindActor)
-			a.lineage.actor = e.Actor
+			a.actorDetails(e.Actor)
 			c.grow(a, &e)
 		}
 		return done

@@ -7,6 +7,8 @@ const (
 	maxNested     = 8       // requests inside the loads of requests
 	// Of those who waited for a load too, so many are told with their ancestors.
 	maxAwaitedWhole = 4
+	// Kernel threads that kernel threads had made (MOST_GENERATIONS).
+	maxGenerations = 4
 )
 
 // lineage is what events have told of an action's actor.
@@ -15,6 +17,30 @@ type lineage struct {
 	directory *Directory
 	line      []Process
 	cut       bool // one is missing in it
+	// by is who had the actor's kernel thread made; nil where that was not told.
+	by *lineage
+}
+
+// generation gives the lineage of the actor (0), of who had its kernel thread made (1), and so
+// on; nil for one that is too far.
+func (l *lineage) generation(n int) *lineage {
+	if n < 0 || n > maxGenerations {
+		return nil
+	}
+	for ; n > 0; n-- {
+		if l.by == nil {
+			l.by = new(lineage)
+		}
+		l = l.by
+	}
+	return l
+}
+
+// actorDetails adds what is not of the line.
+func (a *Action) actorDetails(d *ActorDetails) {
+	if l := a.lineage.generation(d.Generation); l != nil {
+		l.actor = d
+	}
 }
 
 // ancestor adds the next of the line. Behind a gap nobody's parent would be right.
@@ -22,10 +48,13 @@ func (a *Action) ancestor(k *Ancestor) {
 	if a.ForRequest == 0 {
 		a.ForRequest = k.ForRequest
 	}
-	if l := &a.lineage; k.Index == len(l.line) {
+	l := a.lineage.generation(k.Generation)
+	switch {
+	case l == nil:
+	case k.Index == len(l.line):
 		l.line = append(l.line, k.Process)
 		l.cut = l.cut || k.AncestorsCut
-	} else {
+	default:
 		l.cut = true
 	}
 }
@@ -57,6 +86,9 @@ func (k *known) actor(l *lineage) *Actor {
 	}
 	doubtLogin(line)
 	a.AncestorsCut = l.cut || len(l.line) == maxProcesses && l.line[maxProcesses-1].PID > 2
+	if l.by != nil {
+		a.StartedBy = k.actor(l.by)
+	}
 	return a
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 func decodeActor(w *bpfActorEvent) ActorDetails {
-	d := ActorDetails{Of: ID(w.Of), Capabilities: Capabilities(w.Capabilities), ArgsCut: has(&w.H, bpfFlagFLAG_CUT)}
+	d := ActorDetails{Of: ID(w.Of), Capabilities: Capabilities(w.Capabilities), Generation: int(w.Generation), ArgsCut: has(&w.H, bpfFlagFLAG_CUT)}
 	if !has(&w.H, bpfFlagFLAG_UNREADABLE) {
 		d.Args = arguments(w.Args[:min(int(w.Length), len(w.Args))])
 	}
@@ -16,7 +16,7 @@ func decodeActor(w *bpfActorEvent) ActorDetails {
 }
 
 func decodeAncestor(w *bpfAncestorEvent) Ancestor {
-	return Ancestor{Of: ID(w.Of), ForRequest: ID(w.Request), Index: int(w.Index), AncestorsCut: has(&w.H, bpfFlagFLAG_CUT), Process: processOf(&w.Process)}
+	return Ancestor{Of: ID(w.Of), ForRequest: ID(w.Request), Index: int(w.Index), Generation: int(w.Generation), AncestorsCut: has(&w.H, bpfFlagFLAG_CUT), Process: processOf(&w.Process)}
 }
 
 // arguments takes a command line apart, each argument of which is ended by NUL,
@@ -54,6 +54,7 @@ func decodeProcess(w *bpfProcessEvent) Process {
 	trait := func(t bpfTrait) bool { return w.Traits&uint32(t) != 0 }
 	p := processOf(&w.Process)
 	p.KernelThread = trait(bpfTraitTRAIT_KTHREAD)
+	p.Worker = trait(bpfTraitTRAIT_WORKER)
 	p.Namespaces.PID = Namespace{ID: w.PidNs, Initial: trait(bpfTraitTRAIT_FIRST_PID_NS)}
 	p.Namespaces.User.Initial = trait(bpfTraitTRAIT_FIRST_USER_NS)
 	p.Terminal = wire.Text(w.Tty[:])

@@ -54,6 +54,7 @@ func (en *Enricher) actor(a *Actor) *Actor {
 	for i, p := range a.Ancestors {
 		named.Ancestors[i] = en.process(p)
 	}
+	named.StartedBy = en.actor(a.StartedBy)
 	return &named
 }
 

@@ -101,6 +101,7 @@ func hooks() []hook {
 		{name: "free_module", hookType: attach.Probe, need: Required, tells: "that a module's memory goes"},
 		{name: "module_free", hookType: attach.Tracepoint, need: Required, tells: "that a module's memory goes", backups: []string{"free_module"}},
 		{name: "request_module", hookType: attach.ProbeReturn, need: Optional, tells: "how a request ended"},
+		{name: "kthread_create_on_node", hookType: attach.ProbeReturn, need: Optional, tells: "which process had a kernel thread made that asks for a module"},
 		{name: "call_usermodehelper_exec_async", hookType: attach.Entry, need: Optional, tells: "for which request a load is made"},
 		{name: "call_usermodehelper_exec", hookType: attach.Probe, need: Optional, tells: "for which request a load is made"},
 		{name: "security_kernel_module_request", hookType: attach.Exit, need: Optional, tells: "that a security module refused a request"},

@@ -46,6 +46,31 @@ type loopsBudgetKey struct {
 	Budget uint32
 }
 
+type loopsCreator struct {
+	_            structs.HostLayout
+	Leader       uint64
+	Capabilities uint64
+	Count        uint32
+	Cut          uint32
+	Thread       uint32
+	Limited      uint32
+	Request      [16]uint64
+	Line         [16]struct {
+		_        structs.HostLayout
+		Start    uint64
+		Cgroup   uint64
+		Pid      uint32
+		Exec     uint32
+		Uid      uint32
+		Euid     uint32
+		Loginuid uint32
+		Session  uint32
+		MntNs    uint32
+		UserNs   uint32
+		Comm     [16]uint8
+	}
+}
+
 type loopsFoldKey struct {
 	_    structs.HostLayout
 	Uid  uint32
@@ -107,6 +132,13 @@ type loopsSharedBudget struct {
 	}
 }
 
+type loopsThreadKey struct {
+	_      structs.HostLayout
+	Start  uint64
+	Pid    uint32
+	Unused uint32
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -114,6 +146,8 @@ const (
 	loopsMapAbsents                                   = "absents"
 	loopsMapAllBudgets                                = "all_budgets"
 	loopsMapAttempts                                  = "attempts"
+	loopsMapCreators                                  = "creators"
+	loopsMapCreatorsLimited                           = "creators_limited"
 	loopsMapDueActor                                  = "due_actor"
 	loopsMapEntries                                   = "entries"
 	loopsMapEvents                                    = "events"
@@ -122,6 +156,7 @@ const (
 	loopsMapHelpers                                   = "helpers"
 	loopsMapLimitedRequests                           = "limited_requests"
 	loopsMapLosses                                    = "losses"
+	loopsMapNewCreator                                = "new_creator"
 	loopsMapOtherFolds                                = "other_folds"
 	loopsMapReading                                   = "reading"
 	loopsMapRequests                                  = "requests"
@@ -187,6 +222,7 @@ const (
 	loopsProgKretprobeFindModuleAll                   = "kretprobe_find_module_all"
 	loopsProgKretprobeFinitModule                     = "kretprobe_finit_module"
 	loopsProgKretprobeInitModule                      = "kretprobe_init_module"
+	loopsProgKretprobeKthreadCreateOnNode             = "kretprobe_kthread_create_on_node"
 	loopsProgKretprobeRequestModule                   = "kretprobe_request_module"
 	loopsProgKretprobeSecurityKernelLoadData          = "kretprobe_security_kernel_load_data"
 	loopsProgKretprobeSecurityKernelModuleRequest     = "kretprobe_security_kernel_module_request"
@@ -331,6 +367,7 @@ type loopsProgramSpecs struct {
 	KretprobeFindModuleAll                   *ebpf.ProgramSpec `ebpf:"kretprobe_find_module_all"`
 	KretprobeFinitModule                     *ebpf.ProgramSpec `ebpf:"kretprobe_finit_module"`
 	KretprobeInitModule                      *ebpf.ProgramSpec `ebpf:"kretprobe_init_module"`
+	KretprobeKthreadCreateOnNode             *ebpf.ProgramSpec `ebpf:"kretprobe_kthread_create_on_node"`
 	KretprobeRequestModule                   *ebpf.ProgramSpec `ebpf:"kretprobe_request_module"`
 	KretprobeSecurityKernelLoadData          *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_load_data"`
 	KretprobeSecurityKernelModuleRequest     *ebpf.ProgramSpec `ebpf:"kretprobe_security_kernel_module_request"`
@@ -354,6 +391,8 @@ type loopsMapSpecs struct {
 	Absents         *ebpf.MapSpec `ebpf:"absents"`
 	AllBudgets      *ebpf.MapSpec `ebpf:"all_budgets"`
 	Attempts        *ebpf.MapSpec `ebpf:"attempts"`
+	Creators        *ebpf.MapSpec `ebpf:"creators"`
+	CreatorsLimited *ebpf.MapSpec `ebpf:"creators_limited"`
 	DueActor        *ebpf.MapSpec `ebpf:"due_actor"`
 	Entries         *ebpf.MapSpec `ebpf:"entries"`
 	Events          *ebpf.MapSpec `ebpf:"events"`
@@ -362,6 +401,7 @@ type loopsMapSpecs struct {
 	Helpers         *ebpf.MapSpec `ebpf:"helpers"`
 	LimitedRequests *ebpf.MapSpec `ebpf:"limited_requests"`
 	Losses          *ebpf.MapSpec `ebpf:"losses"`
+	NewCreator      *ebpf.MapSpec `ebpf:"new_creator"`
 	OtherFolds      *ebpf.MapSpec `ebpf:"other_folds"`
 	Reading         *ebpf.MapSpec `ebpf:"reading"`
 	Requests        *ebpf.MapSpec `ebpf:"requests"`
@@ -432,6 +472,8 @@ type loopsMaps struct {
 	Absents         *ebpf.Map `ebpf:"absents"`
 	AllBudgets      *ebpf.Map `ebpf:"all_budgets"`
 	Attempts        *ebpf.Map `ebpf:"attempts"`
+	Creators        *ebpf.Map `ebpf:"creators"`
+	CreatorsLimited *ebpf.Map `ebpf:"creators_limited"`
 	DueActor        *ebpf.Map `ebpf:"due_actor"`
 	Entries         *ebpf.Map `ebpf:"entries"`
 	Events          *ebpf.Map `ebpf:"events"`
@@ -440,6 +482,7 @@ type loopsMaps struct {
 	Helpers         *ebpf.Map `ebpf:"helpers"`
 	LimitedRequests *ebpf.Map `ebpf:"limited_requests"`
 	Losses          *ebpf.Map `ebpf:"losses"`
+	NewCreator      *ebpf.Map `ebpf:"new_creator"`
 	OtherFolds      *ebpf.Map `ebpf:"other_folds"`
 	Reading         *ebpf.Map `ebpf:"reading"`
 	Requests        *ebpf.Map `ebpf:"requests"`
@@ -456,6 +499,8 @@ func (m *loopsMaps) Close() error {
 		m.Absents,
 		m.AllBudgets,
 		m.Attempts,
+		m.Creators,
+		m.CreatorsLimited,
 		m.DueActor,
 		m.Entries,
 		m.Events,
@@ -464,6 +509,7 @@ func (m *loopsMaps) Close() error {
 		m.Helpers,
 		m.LimitedRequests,
 		m.Losses,
+		m.NewCreator,
 		m.OtherFolds,
 		m.Reading,
 		m.Requests,
@@ -572,6 +618,7 @@ type loopsPrograms struct {
 	KretprobeFindModuleAll                   *ebpf.Program `ebpf:"kretprobe_find_module_all"`
 	KretprobeFinitModule                     *ebpf.Program `ebpf:"kretprobe_finit_module"`
 	KretprobeInitModule                      *ebpf.Program `ebpf:"kretprobe_init_module"`
+	KretprobeKthreadCreateOnNode             *ebpf.Program `ebpf:"kretprobe_kthread_create_on_node"`
 	KretprobeRequestModule                   *ebpf.Program `ebpf:"kretprobe_request_module"`
 	KretprobeSecurityKernelLoadData          *ebpf.Program `ebpf:"kretprobe_security_kernel_load_data"`
 	KretprobeSecurityKernelModuleRequest     *ebpf.Program `ebpf:"kretprobe_security_kernel_module_request"`
@@ -646,6 +693,7 @@ func (p *loopsPrograms) Close() error {
 		p.KretprobeFindModuleAll,
 		p.KretprobeFinitModule,
 		p.KretprobeInitModule,
+		p.KretprobeKthreadCreateOnNode,
 		p.KretprobeRequestModule,
 		p.KretprobeSecurityKernelLoadData,
 		p.KretprobeSecurityKernelModuleRequest,

@@ -95,6 +95,7 @@ tracepoint_module_request(struct bpf_raw_tracepoint_args *ctx)
 	if (!send_request(current_request(), (void *)ctx->args[0], ctx->args[2],
 			  ctx->args[1] & 1 ? FLAG_WAIT : 0, &of, &line))
 		return 0;
+	send_creators(of);
 	return send_actor(current_attempt(), of, line);
 }
 

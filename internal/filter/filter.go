@@ -63,13 +63,22 @@ func (f *Filter) Cause(c *cause.Cause) bool {
 	return len(f.Causes) == 0 || c != nil && slices.Contains(f.Causes, c.Code)
 }
 
-// threads asks after the thread that did it, or one that asked for it.
+// threads asks after the thread that did it, one that asked for it, or who had one of these made.
 func (f *Filter) threads(a *tracer.Action) bool {
-	if f.Thread(a.Thread) {
+	if f.Thread(a.Thread) || f.creators(a.Actor) {
 		return true
 	}
 	for r := range a.Requesters() {
-		if f.Thread(r.Thread) {
+		if f.Thread(r.Thread) || f.creators(r.Actor) {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *Filter) creators(a *tracer.Actor) bool {
+	for by := range a.Creators() {
+		if f.Thread(by.Thread()) {
 			return true
 		}
 	}
@@ -103,7 +112,9 @@ func (f *Filter) who(a *tracer.Action) bool {
 // the request itself.
 func (f *Filter) requested(a *tracer.Action) bool {
 	asked := func(who *tracer.Actor) bool {
-		return who != nil && slices.ContainsFunc(f.requesters, func(p ProcessFilter) bool { return p.match(&who.Process) })
+		return anyMade(who, func(a *tracer.Actor) bool {
+			return slices.ContainsFunc(f.requesters, func(p ProcessFilter) bool { return p.match(&a.Process) })
+		})
 	}
 	if a.Request != nil && asked(a.Actor) {
 		return true
@@ -116,8 +127,27 @@ func (f *Filter) requested(a *tracer.Action) bool {
 	return false
 }
 
+// anyMade tells whether something holds for an actor, or for one of those that had its kernel
+// thread made.
+func anyMade(a *tracer.Actor, holds func(*tracer.Actor) bool) bool {
+	if a == nil {
+		return false
+	}
+	if holds(a) {
+		return true
+	}
+	for by := range a.Creators() {
+		if holds(by) {
+			return true
+		}
+	}
+	return false
+}
+
 func (f *Filter) actor(a *tracer.Actor) bool {
-	return a != nil && f.login(a) && f.container(a) && f.unit(a) && f.ancestor(a)
+	return anyMade(a, func(a *tracer.Actor) bool {
+		return f.login(a) && f.container(a) && f.unit(a) && f.ancestor(a)
+	})
 }
 
 func (f *Filter) login(a *tracer.Actor) bool {

@@ -25,14 +25,23 @@ const (
 
 // tie looks at who did it and at all for whose sake it was done.
 func (f family) tie(a *tracer.Action) tie {
-	t := f.descends(a.Actor, a.Thread)
+	t := max(f.descends(a.Actor, a.Thread), f.made(a.Actor))
 	if a.Partial && a.Actor == nil {
 		// Begun before there was a family, unless its beginning was lost, and then
 		// something was lost and is said.
 		t = foreign
 	}
 	for r := range a.Requesters() {
-		t = max(t, f.descends(r.Actor, r.Thread))
+		t = max(t, f.descends(r.Actor, r.Thread), f.made(r.Actor))
+	}
+	return t
+}
+
+// made tells whether a kernel thread is of a descendant's making.
+func (f family) made(a *tracer.Actor) tie {
+	t := foreign
+	for by := range a.Creators() {
+		t = max(t, f.descends(by, by.Thread()))
 	}
 	return t
 }

@@ -61,8 +61,12 @@ func eventText(e *tracer.Event) string {
 		return moduleText(e.Module)
 	case e.Request != nil:
 		return e.Request.Name
+	case e.Actor != nil && e.Actor.Generation > 0:
+		return generationText(e.Actor.Generation)
 	case e.Actor != nil:
 		return fmt.Sprintf("%q", strings.Join(e.Actor.Args, " "))
+	case e.Ancestor != nil && e.Ancestor.Generation > 0:
+		return fmt.Sprintf("%s, %d: %s[%d]", generationText(e.Ancestor.Generation), e.Ancestor.Index, e.Ancestor.Process.Comm, e.Ancestor.Process.PID)
 	case e.Ancestor != nil:
 		return fmt.Sprintf("%d: %s[%d]", e.Ancestor.Index, e.Ancestor.Process.Comm, e.Ancestor.Process.PID)
 	case e.Process != nil:
@@ -177,4 +181,12 @@ func moduleText(m *tracer.Module) string {
 		text += ", " + strings.Join(taints, ", ")
 	}
 	return text
+}
+
+// generationText says of whom an event is that is not of the actor.
+func generationText(n int) string {
+	if n == 1 {
+		return "who started the kernel thread"
+	}
+	return fmt.Sprintf("who started the kernel thread, %d threads back", n)
 }

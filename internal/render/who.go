@@ -130,6 +130,9 @@ func askedText(a *tracer.Action) string {
 	return strings.Join(words, ", ")
 }
 
+// unknownQueuer is what there is to say of who is behind the worker of a workqueue.
+const unknownQueuer = "a worker of the kernel: who queued the work is not known"
+
 // attribution are the lines of a block that say who did it, all that is known.
 func (t *ResultText) attribution(a *tracer.Action) []cells.Line {
 	var lines []cells.Line
@@ -138,15 +141,26 @@ func (t *ResultText) attribution(a *tracer.Action) []cells.Line {
 			lines = append(lines, t.Wrapped(label, cells.Plain, text)...)
 		}
 	}
+	made := func(a *tracer.Actor) {
+		for by := range a.Creators() {
+			add("started by", lineage(by, 1<<16))
+			add("", actorText(by))
+		}
+		if a.Worker {
+			add("", unknownQueuer)
+		}
+	}
 	if a.Actor != nil {
 		add("by", lineage(a.Actor, 1<<16))
 		add("", actorText(a.Actor))
+		made(a.Actor)
 	}
 	for r := a.Requester; r != nil; r = r.Requester {
 		add("for", requestText(&r.Request))
 		if r.Actor != nil {
 			add("asked by", lineage(r.Actor, 1<<16))
 			add("", actorText(r.Actor))
+			made(r.Actor)
 		}
 	}
 	add("", t.users.awaitedText(a))

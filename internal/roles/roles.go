@@ -4,6 +4,7 @@
 package roles
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -27,7 +28,7 @@ func Commands() map[string]func() {
 	commands := make(map[string]func())
 	for name, play := range map[string]func(args []string) error{
 		"login": login, "sudo": sudo, "loader": loader, "opener": opener, "contain": contain,
-		"besieger": besieger,
+		"binder": binder, "besieger": besieger,
 	} {
 		commands[name] = func() {
 			runtime.LockOSThread()
@@ -153,6 +154,15 @@ func opener(args []string) error {
 		return err
 	}
 	return unix.Close(fd)
+}
+
+// binder KIND ALGORITHM asks the kernel for an algorithm by a socket.
+func binder(args []string) error {
+	fd, err := unix.Socket(unix.AF_ALG, unix.SOCK_SEQPACKET, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(unix.Bind(fd, &unix.SockaddrALG{Type: args[0], Name: args[1]}), unix.Close(fd))
 }
 
 // contain CGROUP COMMAND… runs a command as in a container: in a control group and
