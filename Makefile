@@ -57,7 +57,7 @@ lab     = $(patsubst %,lab/%,$(filter-out $(call whole,$1),$1) $(patsubst %,%/co
 
 .DEFAULT_GOAL := build
 .PHONY: help build guest setup generate check-generate fmt vet staticcheck race fuzz test-unit lab-test \
-	test test-matrix ci-long ci-rest causes attribution all-modules siege records lab-bench cost bench benchmarks demo screenshots readme check-readme packages install uninstall clean
+	test test-fleet test-matrix ci-long ci-rest causes attribution all-modules siege records lab-bench cost bench benchmarks demo screenshots readme check-readme packages install uninstall clean
 .SECONDEXPANSION:
 .PRECIOUS: setup/% # which are not files that make could remove
 
@@ -117,6 +117,14 @@ else
 lab-test: $$(call steps,$$(call lab,$(ARCH)/$(KERNEL))) ## the tests that need a kernel, on KERNEL=6.12 ARCH=amd64; RUN=TestX: that one alone, in PKG=./tracer or wherever it is
 	@$(run)
 endif
+
+FLEET_HOSTS ?= 10
+FLEET_TIME  ?= 30s
+
+test-fleet: ## machines, a real Collector and a real VictoriaLogs, killed for FLEET_TIME=30s with FLEET_HOSTS=10
+	@servers=$$(scripts/fleet-servers) && \
+	KMODTRACE_SERVERS=$$servers KMODTRACE_FLEET_HOSTS=$(FLEET_HOSTS) KMODTRACE_FLEET_TIME=$(FLEET_TIME) \
+		go test -count=1 -timeout=2h -v -run '^TestFleetServers$$' ./service
 
 test: $$(call steps,unit/race unit/plain $$(call lab,$(TESTED))) ## everything: unit, script and lab tests on 6.1 and 6.12
 	@$(run)

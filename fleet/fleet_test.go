@@ -2,7 +2,6 @@ package fleet_test
 
 import (
 	"bytes"
-	"context"
 	"database/sql"
 	"encoding/json"
 	"fmt"
@@ -249,7 +248,11 @@ func TestVerifyRewritten(t *testing.T) {
 	dir := t.TempDir()
 	h := machine(t, dir, "a", 5)
 	before := linesOf(t, h)
-	anew := rewrite(t, h, 10)
+	anew, err := sample.Rewrite(t.Context(), h.Journal, filepath.Join(t.TempDir(), "anew.db"), 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer anew.Close()
 	if r := verify(t, nil, anew.Path()); !r.OK {
 		t.Fatalf("the journal that was written anew does not fit itself: %q", problems(r))
 	}
@@ -260,57 +263,6 @@ func TestVerifyRewritten(t *testing.T) {
 	if r := verifyLines(t, nil, append(slices.Clone(before[:12]), after[12:]...)...); r.OK || !slices.Equal(problems(r), []string{"rewritten 13-13"}) {
 		t.Errorf("what it sent after that: %q", problems(r))
 	}
-}
-
-// rewrite makes a journal of the same name, in which one record is another, and all hashes from it
-// on fit.
-func rewrite(t *testing.T, h *sample.FleetHost, seq int64) *journal.Journal {
-	t.Helper()
-	records, err := h.Journal.ReadFrom(t.Context(), 1, 1000)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "anew.db")
-	j, err := journal.Open(path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	j.Close()
-	db, err := sql.Open("sqlite", "file:"+path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := db.Exec("UPDATE head SET journal = ?", h.Journal.Name()); err != nil {
-		t.Fatal(err)
-	}
-	db.Close()
-	if j, err = journal.Open(path, nil); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { j.Close() })
-	for i := range records {
-		if records[i].Seq == seq {
-			records[i].User = "nobody"
-		}
-		if records[i].Kind == journal.KindInventory {
-			continue
-		}
-	}
-	for len(records) > 0 {
-		if records[0].Kind == journal.KindInventory {
-			n := int(records[0].Count)
-			if _, err := j.AppendInventory(context.Background(), records[0], records[1:1+n]); err != nil {
-				t.Fatal(err)
-			}
-			records = records[1+n:]
-			continue
-		}
-		if _, err := j.Append(context.Background(), records[0]); err != nil {
-			t.Fatal(err)
-		}
-		records = records[1:]
-	}
-	return j
 }
 
 // What retention removed is not missing, where a record says so.

@@ -45,6 +45,9 @@ type Config struct {
 	// Headers go with each request to it, as a password does. Nobody else should be
 	// able to read the configuration then.
 	Headers map[string]string `yaml:"headers"`
+
+	// Confirm names where the records can be asked for again; nil to trust who takes them.
+	Confirm *ConfirmConfig `yaml:"confirm"`
 }
 
 const (
@@ -85,6 +88,9 @@ func (c Config) Check() error {
 	if _, ok := formats[c.Format]; !ok {
 		return fmt.Errorf("format %q: must be json, ocsf or ecs", c.Format)
 	}
+	if err := c.Confirm.check(c); err != nil {
+		return err
+	}
 	switch c.Type {
 	case typeFile:
 		return absolute("path", c.Path)
@@ -109,7 +115,7 @@ func (c Config) given() map[string]bool {
 	all := map[string]bool{
 		"format": c.Format != "", "path": c.Path != "", "max_mib": c.MaxMiB != 0, "keep": c.Keep != 0,
 		"address": c.Address != "", "facility": c.Facility != "",
-		"endpoint": c.Endpoint != "", "headers": len(c.Headers) > 0,
+		"endpoint": c.Endpoint != "", "headers": len(c.Headers) > 0, "confirm": c.Confirm != nil,
 	}
 	maps.DeleteFunc(all, func(_ string, given bool) bool { return !given })
 	return all

@@ -54,11 +54,11 @@ const (
 
 // keys are those of the configuration of each type, beside type, name and timeout.
 var keys = map[string][]string{
-	typeFile:     {"format", "path", "max_mib", "keep"},
+	typeFile:     {"format", "path", "max_mib", "keep", "confirm"},
 	typeStdout:   {"format"},
 	typeJournald: {"address"},
 	typeSyslog:   {"address", "facility"},
-	typeOTLP:     {"endpoint", "headers"},
+	typeOTLP:     {"endpoint", "headers", "confirm"},
 }
 
 // Output is a place that records are passed on to. It is for one goroutine.

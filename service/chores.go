@@ -196,11 +196,12 @@ func (s *Service) retain(ctx context.Context) {
 	}
 }
 
-// slowest gives the last record that all outputs and the rules have had; -1 where there are none of them.
+// slowest gives the last record that all outputs and the rules have had, and that is confirmed where an
+// output asks for that; -1 where there are none of them.
 func (s *Service) slowest() int64 {
 	at := int64(-1)
 	for _, d := range s.readers() {
-		if n := d.at.Load(); at < 0 || n < at {
+		if n := d.through(); at < 0 || n < at {
 			at = n
 		}
 	}

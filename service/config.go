@@ -225,6 +225,9 @@ func (c *Config) check() error {
 		if err := o.Check(); err != nil {
 			return fmt.Errorf("outputs, number %d: %w", i+1, err)
 		}
+		if strings.HasSuffix(o.Label(), confirmedSuffix) {
+			return fmt.Errorf("outputs, number %d: a name must not end in %q", i+1, confirmedSuffix)
+		}
 		if o.Label() == findingsName {
 			return fmt.Errorf("outputs, number %d: %q is the name of what the rules find: want another", i+1, findingsName)
 		}
@@ -288,6 +291,9 @@ func (c *Config) others(i int) []string {
 func (c *Config) Warnings() []string {
 	var all []string
 	for i := range c.Outputs {
+		if c.Outputs[i].Confirm != nil && c.Journal.KeepFor > 0 && c.Journal.KeepSize == 0 {
+			all = append(all, fmt.Sprintf("outputs, number %d: while nothing is confirmed, the journal grows without bound: journal.keep_mib bounds it", i+1))
+		}
 		for _, text := range c.Outputs[i].Warnings() {
 			all = append(all, fmt.Sprintf("outputs, number %d: %s", i+1, text))
 		}

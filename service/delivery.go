@@ -37,6 +37,9 @@ type delivery struct {
 	at     atomic.Int64 // the last record that it has
 	failed atomic.Int64 // tries in a row
 	missed atomic.Int64 // records that retention removed before it had them
+
+	one     oneAtATime
+	confirm *confirmation // nil where who takes records is trusted
 }
 
 const (
@@ -71,24 +74,49 @@ func (s *Service) deliver(ctx context.Context, head int64) error {
 		if err != nil {
 			return err
 		}
-		started = append(started, s.start(ctx, o, at, 0))
+		d := s.newDelivery(o, at, 0)
+		if c.Confirm != nil {
+			if d.confirm, err = newConfirmation(d, c.Confirm); err != nil {
+				return err
+			}
+			d.confirm.outlook = s.outlook
+		}
+		d.start(ctx)
+		started = append(started, d)
 	}
 	return nil
 }
 
-// start passes on to an output what comes after a record.
-func (s *Service) start(ctx context.Context, o output.Output, at int64, keepEvery time.Duration) *delivery {
-	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+// newDelivery passes on to an output what comes after a record. It does nothing before it is started.
+func (s *Service) newDelivery(o output.Output, at int64, keepEvery time.Duration) *delivery {
 	d := &delivery{
 		output: o, journal: s.journal, log: s.log.With().Str("output", o.Name()).Logger(), damaged: s.isDamaged,
-		news: make(chan struct{}, 1), stop: stop, done: make(chan struct{}), keepEvery: keepEvery,
+		news: make(chan struct{}, 1), done: make(chan struct{}), keepEvery: keepEvery,
 	}
 	d.at.Store(at)
+	return d
+}
+
+// start makes a delivery and starts it.
+func (s *Service) start(ctx context.Context, o output.Output, at int64, keepEvery time.Duration) *delivery {
+	d := s.newDelivery(o, at, keepEvery)
+	d.start(ctx)
+	return d
+}
+
+// start goes on until the delivery is stopped.
+func (d *delivery) start(ctx context.Context) {
+	ctx, d.stop = context.WithCancel(context.WithoutCancel(ctx))
+	var group sync.WaitGroup
+	group.Go(func() { d.run(ctx) })
+	if d.confirm != nil {
+		d.confirm.begin(ctx, d.at.Load())
+		group.Go(func() { d.confirm.run(ctx) })
+	}
 	go func() {
 		defer close(d.done)
-		d.run(ctx)
+		group.Wait()
 	}()
-	return d
 }
 
 // beginning gives the last record that an output has had. Where its cursor is wrong, that is
@@ -232,10 +260,8 @@ func (d *delivery) pass(ctx context.Context) (int, error) {
 	for i := range records {
 		entries[i] = entryWith(ctx, d.journal, &records[i])
 	}
-	limited, cancel := context.WithTimeout(ctx, sendWithin)
-	defer cancel()
 	last := records[len(records)-1].Seq
-	err = d.output.Send(limited, entries)
+	err = d.send(ctx, entries)
 	if refused := new(output.RefusedError); errors.As(err, &refused) && refused.Seq > d.at.Load() && refused.Seq <= last {
 		// It would hold up those after it for ever.
 		d.log.Error().Msgf("%v; it stays in the journal", err)
@@ -263,6 +289,15 @@ func (d *delivery) keep(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// through gives the last record that retention may remove: what is not confirmed may have to be sent
+// again.
+func (d *delivery) through() int64 {
+	if d.confirm != nil {
+		return min(d.at.Load(), d.confirm.at.Load())
+	}
+	return d.at.Load()
 }
 
 // skipped says that retention has removed the records up to one.

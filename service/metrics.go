@@ -100,6 +100,12 @@ var (
 	lagDesc          = prometheus.NewDesc("kmodtrace_output_lag_records", "Records that an output has not had.", []string{"output"}, nil)
 	failsDesc        = prometheus.NewDesc("kmodtrace_output_failures", "Tries in a row that an output took nothing; 0 while it works.", []string{"output"}, nil)
 	missedOutputDesc = prometheus.NewDesc("kmodtrace_output_missed_total", "Records that retention removed before an output had them.", []string{"output"}, nil)
+	unconfirmedDesc  = prometheus.NewDesc("kmodtrace_output_unconfirmed_records", "Records of an output that were not seen at its far end.", []string{"output"}, nil)
+	confirmDelayDesc = prometheus.NewDesc("kmodtrace_output_unconfirmed_seconds", "Age of the oldest record that was sent and not seen at the far end; 0 for none.", []string{"output"}, nil)
+	resentDesc       = prometheus.NewDesc("kmodtrace_output_resent_total", "Records that were sent again because the far end did not have them.", []string{"output"}, nil)
+	askFailsDesc     = prometheus.NewDesc("kmodtrace_output_confirm_failures", "Tries in a row that the far end gave no answer; 0 while it does.", []string{"output"}, nil)
+	conflictsDesc    = prometheus.NewDesc("kmodtrace_output_conflicts", "Records of which the far end has another one, when it was asked last.", []string{"output"}, nil)
+	unkeptDesc       = prometheus.NewDesc("kmodtrace_output_unkept_total", "Records that the far end refuses, or takes and does not keep.", []string{"output"}, nil)
 	stuckDesc        = prometheus.NewDesc("kmodtrace_journal_stuck_seconds", "For how long the journal could not be written; 0 while it can.", nil, nil)
 	problemsDesc     = prometheus.NewDesc("kmodtrace_journal_problems", "Problems that were found when the journal was last verified: records changed, removed, moved or inserted.", nil, nil)
 	buildDesc        = prometheus.NewDesc("kmodtrace_build_info", "The program's version.", []string{"version", "revision"}, nil)
@@ -157,6 +163,15 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		}
 		counter(missedOutputDesc, float64(d.missed.Load()), d.output.Name())
 		gauge(failsDesc, float64(d.failed.Load()), d.output.Name())
+		if f := d.confirm; f != nil {
+			name := d.output.Name()
+			gauge(unconfirmedDesc, float64(max(d.at.Load()-f.at.Load(), 0)), name)
+			gauge(confirmDelayDesc, f.delay(time.Now()).Seconds(), name)
+			counter(resentDesc, float64(f.resent.Load()), name)
+			gauge(askFailsDesc, float64(f.failed.Load()), name)
+			gauge(conflictsDesc, float64(f.conflicts.Load()), name)
+			counter(unkeptDesc, float64(f.unkept.Load()), name)
+		}
 	}
 	version, revision := build()
 	gauge(buildDesc, 1, version, revision)
