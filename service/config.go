@@ -31,6 +31,8 @@ type Config struct {
 	Backend string `yaml:"backend"`
 	// Outputs are where records are passed on to.
 	Outputs []output.Config `yaml:"outputs"`
+	// Redact says what is taken out of arguments and parameters before a record is hashed.
+	Redact []RedactRule `yaml:"redact"`
 	// Copies says of which loads the file is kept.
 	Copies CopiesConfig `yaml:"copies"`
 	// Rules are what finds in records what needs a look.
@@ -218,6 +220,11 @@ func (c *Config) check() error {
 	for _, path := range c.Rules.Paths {
 		if !filepath.IsAbs(path) {
 			return fmt.Errorf("rules.paths %q: must be absolute paths", path)
+		}
+	}
+	for i := range c.Redact {
+		if err := c.Redact[i].compile(); err != nil {
+			return fmt.Errorf("redact, number %d: %w", i+1, err)
 		}
 	}
 	names := make(map[string]bool)

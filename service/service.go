@@ -393,6 +393,7 @@ func (s *Service) explain(ctx context.Context, w *waiting, b *batch) error {
 		whole = s.look(ctx, w.action, isMinor)
 	}
 	s.metrics.count(&whole)
+	redaction(s.settings().Redact).record(&whole)
 	r, err := s.recorder.action(&whole)
 	switch {
 	case err != nil:
