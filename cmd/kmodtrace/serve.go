@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/kmodtrace/kmodtrace/internal/cells"
+	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/term"
 	"github.com/kmodtrace/kmodtrace/internal/tracing"
 	"github.com/kmodtrace/kmodtrace/journal"
@@ -51,18 +52,23 @@ The service notifies systemd when it is ready (Type=notify), and systemd's watch
 	flags := cmd.Flags()
 	flags.StringVar(&opts.config, "config", "", "read this `FILE` (default "+service.DefaultConfig+", where there is one)")
 	flags.BoolVar(&opts.check, "check-config", false, "check the configuration and the rules, and exit")
+	flags.BoolVar(&opts.health, "check-health", false, "ask the service that runs by this configuration for /healthz, print what it says, and exit: 0 when it is well")
 	return cmd
 }
 
 type serveOptions struct {
 	config string
 	check  bool
+	health bool
 }
 
 func (o *serveOptions) run(ctx context.Context, stdout io.Writer) error {
 	path, err := o.path()
 	if err != nil {
 		return err
+	}
+	if o.check && o.health {
+		return cli.Usagef("--check-config and --check-health: give one of them")
 	}
 	if o.check {
 		config, err := service.Load(path)
@@ -78,11 +84,28 @@ func (o *serveOptions) run(ctx context.Context, stdout io.Writer) error {
 		_, err = fmt.Fprintf(stdout, "%s can be used\n", cells.Printable(path))
 		return term.OutputError(err)
 	}
+	if o.health {
+		return checkHealth(ctx, path, stdout)
+	}
 	reload := make(chan os.Signal, 1)
 	signal.Reset(syscall.SIGHUP) // until now it would have ended a command
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
 	return serveError(service.Run(ctx, path, reload, zerolog.Ctx(ctx)))
+}
+
+// checkHealth asks the service that runs, as a probe of a container does, which has no other program there.
+func checkHealth(ctx context.Context, path string, stdout io.Writer) error {
+	config, err := service.Load(path)
+	if err != nil {
+		return &exitError{status: exitUsage, err: err}
+	}
+	said, err := service.Health(ctx, config.Metrics)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(stdout, cells.Printable(said))
+	return term.OutputError(err)
 }
 
 // path of the configuration: without one the defaults hold.

@@ -83,11 +83,16 @@ func runningKernel() system {
 func checks() []check {
 	privilege := required("privilege", tracer.HavePrivilege())
 	mode, modeErr := tracer.Lockdown()
+	has, capErr := effectiveCapabilities()
+	k := confined()
 	return []check{
 		required("modules", tracer.HaveModules()),
 		required("kprobes", tracer.HaveKprobes()),
 		required("BTF", tracer.HaveBTF()),
 		privilege,
+		capabilityCheck(has, capErr, k),
+		mountCheck(k),
+		processesCheck(k),
 		lockdownCheck(tracer.HaveNoLockdown(), mode, modeErr, privilege.Have == yes),
 		optional("fentry", tracer.HaveFentry(), privilege.Have == yes),
 		optional("BPF LSM", tracer.HaveBPFLSM(), true),
