@@ -57,7 +57,7 @@ lab     = $(patsubst %,lab/%,$(filter-out $(call whole,$1),$1) $(patsubst %,%/co
 
 .DEFAULT_GOAL := build
 .PHONY: help build guest setup generate check-generate fmt vet staticcheck race fuzz test-unit lab-test \
-	test test-fleet test-matrix ci-long ci-rest causes attribution all-modules siege records lab-bench cost bench benchmarks demo screenshots readme check-readme packages image install uninstall clean
+	test test-fleet test-matrix ci-long ci-rest causes attribution all-modules siege records lab-bench cost bench benchmarks demo screenshots readme check-readme packages image chart release install uninstall clean
 .SECONDEXPANSION:
 .PRECIOUS: setup/% # which are not files that make could remove
 
@@ -210,6 +210,12 @@ packages: ## packages in dist/, of ARCH=amd64 or arm64: FORMATS="deb rpm apk arc
 
 image: ## a container image in dist/, for amd64 and arm64, without a daemon
 	@scripts/image
+
+chart: ## the Helm chart in dist/
+	@scripts/chart
+
+release: ## all of a release in dist/: packages, programs, image, chart, SBOMs, changes, checksums
+	@scripts/release
 
 install: ## put the binary, completions, man pages and the systemd unit below $(DESTDIR)$(PREFIX)
 	@test -x bin/kmodtrace || $(MAKE) build
