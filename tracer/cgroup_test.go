@@ -79,6 +79,19 @@ func TestParseCgroup(t *testing.T) {
 		{path: "/system.slice/containerd.service/kubepods-burstable-pod" + uid_ + ".slice:cri-containerd:" + cidA, unit: "containerd.service", runtime: "containerd", id: cidA, pod: uid},
 		{path: "/kuberuntime/containerd/kubepods-pod" + uid_ + ":cri-containerd:" + cidA, runtime: "containerd", id: cidA, pod: uid},
 		{path: "/kubepods/burstable/pod" + uid + "/" + cidA + "/libpod_parent/libpod-" + cidB, runtime: "podman", id: cidB, pod: uid},
+		// kind, whose nodes are containers: cgroup v2 with systemd outside and inside, and v1.
+		{path: "/system.slice/docker-" + cidB + ".scope/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice/kubelet-kubepods-burstable-pod" + uid_ + ".slice/cri-containerd-" + cidA + ".scope", unit: "docker-" + cidB + ".scope", runtime: "containerd", id: cidA, pod: uid},
+		{path: "/docker/" + cidB + "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod" + uid_ + ".slice/cri-containerd-" + cidA + ".scope", runtime: "containerd", id: cidA, pod: uid},
+		{path: "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-" + cidB + ".scope/container/kubelet/kubepods/burstable/pod" + uid + "/" + cidA, unit: "user@1000.service", userUnit: "libpod-" + cidB + ".scope", id: cidA, pod: uid},
+		// k3s: its containerd with systemd's driver and with cgroups alone, rootless, and in docker (k3d).
+		{path: "/kubepods.slice/kubepods-pod" + uid_ + ".slice/cri-containerd-" + cidA + ".scope", unit: "cri-containerd-" + cidA + ".scope", runtime: "containerd", id: cidA, pod: uid},
+		{path: "/k3s/kubepods/besteffort/pod" + uid + "/" + cidA, id: cidA, pod: uid},
+		{path: "/docker/" + cidB + "/kubepods/besteffort/pod" + uid + "/" + cidA, id: cidA, pod: uid},
+		{path: "/user.slice/user-1000.slice/user@1000.service/k3s-rootless.service/kubepods/pod" + uid + "/" + cidA, unit: "user@1000.service", userUnit: "k3s-rootless.service", id: cidA, pod: uid},
+		// CRI-O without systemd's driver, of a pod of each quality, and what watches one; a static pod by systemd.
+		{path: "/kubepods/pod" + uid + "/crio-" + cidA, runtime: "cri-o", id: cidA, pod: uid},
+		{path: "/kubepods/burstable/pod" + uid + "/crio-conmon-" + cidA, pod: uid},
+		{path: "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" + hash + ".slice/crio-" + cidA + ".scope", unit: "crio-" + cidA + ".scope", runtime: "cri-o", id: cidA, pod: hash},
 
 		{path: "/lxc.payload.c1/system.slice/ssh.service", runtime: "lxc", id: "c1"},
 		{path: "/lxc/101/ns", runtime: "lxc", id: "101"},
