@@ -1,6 +1,7 @@
 package calls
 
 import (
+	"fmt"
 	"time"
 )
 
@@ -144,4 +145,15 @@ func callCost(events []Event) time.Duration {
 		last[e.Thread] = e.Time
 	}
 	return 2 * shortest
+}
+
+// UnmarshalText reads a name that String gives.
+func (p *Part) UnmarshalText(text []byte) error {
+	for i, name := range partNames {
+		if name == string(text) {
+			*p = Part(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown part %q", text)
 }

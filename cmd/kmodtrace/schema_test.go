@@ -13,12 +13,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/calls"
 	"github.com/kmodtrace/kmodtrace/cause"
 	"github.com/kmodtrace/kmodtrace/docs/schema"
 	"github.com/kmodtrace/kmodtrace/fleet"
 	"github.com/kmodtrace/kmodtrace/holders"
 	"github.com/kmodtrace/kmodtrace/internal/doctor"
 	"github.com/kmodtrace/kmodtrace/internal/history"
+	"github.com/kmodtrace/kmodtrace/internal/inside"
 	"github.com/kmodtrace/kmodtrace/internal/jsonline"
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/internal/sample"
@@ -27,8 +29,8 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/trial"
 	"github.com/kmodtrace/kmodtrace/journal"
 	"github.com/kmodtrace/kmodtrace/kmod"
-	"github.com/kmodtrace/kmodtrace/presence"
 	"github.com/kmodtrace/kmodtrace/output"
+	"github.com/kmodtrace/kmodtrace/presence"
 	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/provenance"
 	"github.com/kmodtrace/kmodtrace/reload"
@@ -92,7 +94,7 @@ func validateValue(name string, value any) error {
 }
 
 // parts are the schemas of what is only ever a part of another object, which names the version.
-var parts = []string{"cause", "origin", "coverage"}
+var parts = []string{"cause", "origin", "coverage", "calls"}
 
 // encoded is a value as commands print it.
 func encoded(name string, value any) ([]byte, error) {
@@ -169,9 +171,20 @@ func filledFinding(text string) *rule.Finding {
 	return f
 }
 
+// filledCalls has all that one call never has at once.
+func filledCalls(text string) *calls.Report {
+	r := sample.New[calls.Report](text)
+	all := []*calls.Call{r.Threads[0].Calls[0], &r.Path[0].Call, &r.Swallowed[0][0].Call}
+	for _, c := range all {
+		c.Value = "0x1"
+	}
+	return r
+}
+
 func filledReload(text string) *reload.Result {
 	r := sample.New[reload.Result](text)
 	r.Command, r.Unload.Command, r.Load.Command, r.Restore.Command = "reload", "unload", "load", "load"
+	r.Unload.Calls, r.Load.Calls, r.Restore.Calls = filledCalls(text), filledCalls(text), filledCalls(text)
 	return r
 }
 
@@ -184,7 +197,7 @@ func init() {
 // records are the values that commands print, with the schemas that they follow.
 func records(text string) map[string]any {
 	r := sample.New[proof.Result](text)
-	r.Command = "unload"
+	r.Command, r.Calls = "unload", filledCalls(text)
 	return map[string]any{
 		"action":   sample.Action(text),
 		"origin":   sample.New[provenance.Origin](text),
@@ -214,6 +227,8 @@ func records(text string) map[string]any {
 		"fleet-first":        sample.New[fleet.First](text),
 		"fleet-loaded":       sample.New[fleet.Loaded](text),
 		"fleet-drift":        sample.New[fleet.Drift](text),
+		"calls":              filledCalls(text),
+		"trace":              &inside.Trace{Action: sample.Action(text), Calls: filledCalls(text)},
 	}
 }
 
@@ -293,7 +308,11 @@ func unused(root, node map[string]any, value any, where string) []string {
 		properties, _ := node["properties"].(map[string]any)
 		for name, property := range properties {
 			inner, ok := value[name]
-			if endless := ref != "" && property.(map[string]any)["$ref"] == ref; endless && !ok {
+			again := property.(map[string]any)
+			if items, ok := again["items"].(map[string]any); ok {
+				again = items
+			}
+			if endless := ref != "" && again["$ref"] == ref; endless && !ok {
 				continue
 			}
 			if !ok {

@@ -133,3 +133,14 @@ func (t Type) String() string { return typeNames[t] }
 
 // MarshalText gives its name.
 func (t Type) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// UnmarshalText reads a name that String gives.
+func (t *Type) UnmarshalText(text []byte) error {
+	for i, name := range typeNames {
+		if name == string(text) {
+			*t = Type(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown type %q", text)
+}

@@ -77,7 +77,11 @@ func fill(v reflect.Value, text string) {
 			return
 		}
 		for i := range v.NumField() {
-			endless := v.Field(i).Type() == reflect.PointerTo(v.Type())
+			inside := v.Field(i).Type()
+			if inside.Kind() == reflect.Slice {
+				inside = inside.Elem()
+			}
+			endless := inside == reflect.PointerTo(v.Type())
 			if v.Field(i).CanSet() && !endless {
 				fill(v.Field(i), text)
 			}
