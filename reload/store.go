@@ -125,3 +125,16 @@ func sha256Of(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
 }
+
+// File gives the path of the file of a module that is in the kernel, where that is kept.
+func (s *Store) File(module string) (string, error) {
+	l, err := kmod.Look(module, s.root)
+	if err != nil {
+		return "", err
+	}
+	c, err := s.find(module, l.Identity)
+	if err != nil {
+		return "", err
+	}
+	return c.path, nil
+}

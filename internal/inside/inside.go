@@ -20,6 +20,7 @@ import (
 // Options are the flags of the commands that look inside an init or exit of their own.
 type Options struct {
 	Wanted bool
+	file   string // of what is unloaded
 	render.CallsView
 }
 
@@ -27,6 +28,9 @@ type Options struct {
 func (c *Options) Register(cmd *cobra.Command, part calls.Part) {
 	cmd.Flags().BoolVar(&c.Wanted, "calls", false, fmt.Sprintf("probe the module's own code, and print which call inside its %v failed first", part))
 	registerView(cmd, &c.CallsView)
+	if part == calls.Exit {
+		cmd.Flags().StringVar(&c.file, "file", "", "with --calls: the `FILE` that it was loaded from, where it is not the one that modprobe knows")
+	}
 }
 
 // registerView adds those of what is printed.
@@ -39,6 +43,9 @@ func registerView(cmd *cobra.Command, view *render.CallsView) {
 func (c *Options) Check() error {
 	if !c.Wanted && (c.Tree || c.Slow) {
 		return cli.Usagef("--tree and --slow need --calls")
+	}
+	if !c.Wanted && c.file != "" {
+		return cli.Usagef("--file needs --calls")
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package inside
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -32,6 +33,7 @@ type TraceOptions struct {
 	file      string
 	readyFile string
 	backend   tracer.Backend
+	sum       string // of the file that was planned from
 }
 
 // Register adds the flags.
@@ -90,6 +92,9 @@ func (o *TraceOptions) Run(ctx context.Context, out io.Writer, name string) (err
 	}
 	report, err := armed.Stop(action.Thread.TID)
 	found := record.NewPatientInquiry(k, false).All(context.WithoutCancel(ctx), action)
+	if other := o.otherFile(&found); other != nil {
+		report, err = nil, errors.Join(err, other)
+	}
 	return errors.Join(o.print(out, &Trace{&found, report}), err)
 }
 
@@ -112,6 +117,10 @@ func (o *TraceOptions) plan(ctx context.Context, name string) (*calls.Plan, erro
 	// A module that is only a built-in part of the kernel has a directory too, but no state.
 	if _, err := os.Stat(filepath.Join("/sys/module", module, "initstate")); err == nil {
 		return nil, cli.WithHint(fmt.Errorf("trace %s: %s is loaded already, and the next load is refused", cells.Short(name), module), "unload it first: kmodtrace unload "+module)
+	}
+	o.file = file
+	if data, err := os.ReadFile(file); err == nil { // as it is, compressed or not: so is that of the load
+		o.sum = fmt.Sprintf("%x", sha256.Sum256(data))
 	}
 	return newPlan(module, file, calls.Init)
 }
@@ -141,6 +150,18 @@ func (o *TraceOptions) next(ctx context.Context, t *tracer.Tracer, module string
 		return nil, fmt.Errorf("trace %s: no load of it within %v", module, o.timeout)
 	}
 	return nil, fmt.Errorf("trace %s: interrupted before a load of it came", module)
+}
+
+// otherFile tells of a load from a file that is not the one that was planned from: whatever was probed in it is
+// something else.
+func (o *TraceOptions) otherFile(r *record.Record) error {
+	if r.Origin == nil || r.Origin.SHA256 == "" {
+		return nil
+	}
+	if o.sum == "" || o.sum == string(r.Origin.SHA256) {
+		return nil
+	}
+	return cli.WithHint(fmt.Errorf("trace %s: it was loaded from another file than %s, so that its calls are not known", r.Module, cells.Short(o.file)), "--file names the file that is loaded")
 }
 
 func (o *TraceOptions) print(out io.Writer, r *Trace) error {

@@ -22,14 +22,14 @@ func (t *ResultText) Calls(r *calls.Report, view CallsView) []cells.Line {
 	var lines []cells.Line
 	switch {
 	case len(r.Path) > 0:
-		lines = t.Wrapped("calls", cells.Bad, PathText(r.Path))
+		lines = t.Wrapped("calls", cells.Bad, calls.PathText(r.Path))
 	case len(r.Threads) == 0:
 		lines = t.Wrapped("calls", cells.Unsure, fmt.Sprintf("none: no probed function of %s ran", r.Module))
 	case len(r.Swallowed) == 0:
 		lines = t.Wrapped("calls", cells.Plain, fmt.Sprintf("the %v returned no error", r.Part))
 	}
 	for _, steps := range r.Swallowed {
-		lines = append(lines, t.Wrapped(first(len(lines), "calls"), cells.Bad, PathText(steps)+", which the "+r.Part.String()+" was not told")...)
+		lines = append(lines, t.Wrapped(first(len(lines), "calls"), cells.Bad, calls.PathText(steps)+", which the "+r.Part.String()+" was not told")...)
 	}
 	if view.Slow {
 		lines = append(lines, slowest(r)...)
@@ -85,56 +85,6 @@ func unseenText(unseen []calls.Unseen, all bool) string {
 	return strings.Join(reasons, "; ")
 }
 
-// PathText writes a path on one line: a → b → c returned -110 ETIMEDOUT, c.c:41.
-func PathText(steps []calls.Step) string {
-	var b strings.Builder
-	for i := range steps {
-		if i > 0 {
-			b.WriteString(" → ")
-		}
-		b.WriteString(steps[i].Function)
-		if i+1 < len(steps) && steps[i+1].Converted {
-			fmt.Fprintf(&b, " (%s)", resultText(&steps[i].Call))
-		}
-	}
-	if n := len(steps); n > 0 {
-		last := &steps[n-1].Call
-		b.WriteString(" returned " + resultText(last))
-		b.WriteString(placeOf(last))
-	}
-	return b.String()
-}
-
-// placeOf tells where the module's function is, or where it calls the kernel's.
-func placeOf(c *calls.Call) string {
-	switch at := cmp.Or(c.CalledAt, c.Caller); {
-	case c.Own && c.Defined != "" && at != "":
-		return fmt.Sprintf(", %s, called at %s", c.Defined, at)
-	case c.Own && c.Defined != "":
-		return ", " + c.Defined
-	case at != "":
-		return ", called at " + at
-	}
-	return ""
-}
-
-// resultText gives what a call returned, as far as it can be read.
-func resultText(c *calls.Call) string {
-	switch {
-	case !c.Returned:
-		return "was not seen to return"
-	case c.Errno != 0:
-		return fmt.Sprintf("-%d %s", c.Errno, c.ErrnoName)
-	case c.PossibleErrno != 0:
-		return fmt.Sprintf("-%d %s, if it returns an error at all: its type is not known", c.PossibleErrno, c.PossibleErrnoName)
-	case c.Null:
-		return "NULL"
-	case c.Type == calls.Int:
-		return fmt.Sprint(c.Int())
-	}
-	return c.Value
-}
-
 // appendCall adds the line of a call, and those of what it called.
 func appendCall(lines []cells.Line, c *calls.Call, depth int) []cells.Line {
 	text := strings.Repeat("  ", depth) + c.Function
@@ -147,12 +97,12 @@ func appendCall(lines []cells.Line, c *calls.Call, depth int) []cells.Line {
 		if c.Errno != 0 {
 			style = cells.Bad
 		}
-		l = l.Spaced(cells.Plain, "=").Add(cells.Plain, " ").Add(style, resultText(c))
+		l = l.Spaced(cells.Plain, "=").Add(cells.Plain, " ").Add(style, c.Result())
 	}
 	if c.Returned {
 		l = l.Spaced(cells.Plain, cells.Duration(c.Took))
 	}
-	lines = append(lines, l.Spaced(cells.Plain, cmp.Or(c.CalledAt, c.Caller)))
+	lines = append(lines, l.Spaced(cells.Plain, c.Site()))
 	for _, inner := range c.Calls {
 		lines = appendCall(lines, inner, depth+1)
 	}
@@ -173,7 +123,7 @@ func slowest(r *calls.Report) []cells.Line {
 		for _, c := range list {
 			place := c.Defined
 			if !c.Own {
-				place = cmp.Or(c.CalledAt, c.Caller)
+				place = c.Site()
 			}
 			key := c.Function + "\x00" + place
 			if totals[key] == nil {
