@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,7 +42,7 @@ var inners = []inner{
 	{how: "allocate", path: `inner_init\(ENOMEM\) allocate\(ENOMEM\) __vmalloc(_noprof)?\(null\)`, place: " inner.c:103"},
 	{how: "number", path: `inner_init\(EBUSY\) take_number\(EBUSY\) register_chrdev_region\(EBUSY\)`, place: " inner.c:116"},
 	{how: "name", path: `inner_init\(EBUSY\) take_name\(EBUSY\) register_filesystem\(EBUSY\)`, place: " inner.c:126"},
-	{how: "clocks", path: `inner_init\(ERANGE\) clocks\(ERANGE\) set_clock(\.[a-z]+\.\d+)*\(ERANGE\)`, place: "inner.c:155 inner.c:169"},
+	{how: "clocks", path: `inner_init\(ERANGE\) clocks\(ERANGE\) set_clock(\.[a-z]+\.\d+)*\(ERANGE\)`, place: "inner.c:155 "},
 	{how: "rust", path: `inner_init\(EPROTO\) rust\(EPROTO\) _RNvNtCs8VKbRhxuQ2d_5inner6device5probe(\.[a-z]+\.\d+)*\(EPROTO\)`, place: "inner.c:175 inner.c:183"},
 	{how: "tolerated", path: `inner_init\(EINVAL\) tolerated\(EINVAL\)`, place: "inner.c:203 "},
 	{how: "nothing"},
@@ -231,9 +232,16 @@ func TestKernelExit(t *testing.T) {
 	if len(r.Threads) != 1 || len(r.Threads[0].Calls) != 1 {
 		t.Fatalf("%+v", r.Threads)
 	}
-	exit := r.Threads[0].Calls[0]
-	if exit.Function != "inner_exit" || exit.Took < 300*time.Millisecond || len(exit.Calls) != 1 || exit.Calls[0].Function != "drain_queue" {
-		t.Errorf("%+v", exit)
+	drain := r.Threads[0].Calls[0]
+	// Most kernels do not let .exit.text be traced; that is said.
+	if hidden := slices.ContainsFunc(r.Unseen, func(u Unseen) bool { return u.Function == "inner_exit" }); !hidden {
+		if drain.Function != "inner_exit" || len(drain.Calls) != 1 {
+			t.Fatalf("%+v", drain)
+		}
+		drain = drain.Calls[0]
+	}
+	if drain.Function != "drain_queue" || drain.Took < 300*time.Millisecond || len(drain.Calls) != 1 || drain.Calls[0].Function != "msleep" {
+		t.Errorf("%+v", drain)
 	}
 }
 
@@ -270,7 +278,7 @@ func TestKernelTwo(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		checkPath(t, "path", r.Path, inners[0].path, inners[0].place)
+		checkPath(t, "path", r.Path, inners[0].path, "inner.c:30 ") // one of them gets the other's return
 	}
 	checkGone(t)
 }

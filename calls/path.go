@@ -60,3 +60,27 @@ func swallowed(c *Call, kernelAbove bool, found []*Call) []*Call {
 	}
 	return found
 }
+
+// openIn gives the calls that have not returned, each inside the one before, of a thread or of the first that has some. One after which
+// its caller went on has returned, though that was missed.
+func openIn(threads []*Thread, thread uint32) []*Call {
+	for _, t := range threads {
+		if thread != 0 && t.ID != thread {
+			continue
+		}
+		var open []*Call
+		list := t.Calls
+		for len(list) > 0 {
+			last := list[len(list)-1]
+			if last.Returned {
+				break
+			}
+			open = append(open, last)
+			list = last.Calls
+		}
+		if len(open) > 0 {
+			return open
+		}
+	}
+	return nil
+}

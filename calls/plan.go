@@ -105,7 +105,7 @@ func (p *Plan) choose(c *code, o *PlanOptions) {
 		if i == c.root(p.part) {
 			p.root = at
 		}
-		f.info = p.lines.function(f.name)
+		f.info = p.lines.function(f.name, c.sections[f.section].name, f.offset)
 		if i == c.root(Init) {
 			f.info.Returns = Int // or the module could not be built
 		}

@@ -15,6 +15,8 @@ type Report struct {
 	// Swallowed are paths to errors of which the result does not tell: of functions that the kernel called
 	// back, such as a driver's probe. At most maxSwallowed are listed.
 	Swallowed [][]Step `json:"swallowed,omitempty"`
+	// Open are the calls that had not returned when it was looked at, the outermost first: where an init or exit hangs.
+	Open []Step `json:"open,omitempty"`
 	// Threads are those that ran in the module, the one of the init or exit first.
 	Threads []*Thread `json:"threads"`
 	Probes  int       `json:"probes"`
@@ -62,10 +64,8 @@ func (p *Plan) Report(events []Event, thread uint32) *Report {
 	r := &Report{Module: p.Module, Part: p.part, Threads: p.build(events), Probes: p.Probes(),
 		CallCost: callCost(events), Unseen: p.Unseen, LeftOut: p.LeftOut}
 	root := r.root(p.root, thread)
-	if root == nil {
-		return r
-	}
-	if root.errno() != 0 {
+	r.Open = steps(openIn(r.Threads, thread))
+	if root != nil && root.errno() != 0 {
 		r.Path = steps(path(root))
 	}
 	for _, t := range r.Threads {

@@ -23,7 +23,9 @@ func PathText(steps []Step) string {
 	}
 	if n := len(steps); n > 0 {
 		last := &steps[n-1].Call
-		b.WriteString(" returned " + last.Result())
+		if last.Returned {
+			b.WriteString(" returned " + last.Result())
+		}
 		b.WriteString(last.Place())
 	}
 	return b.String()

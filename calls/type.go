@@ -21,15 +21,15 @@ const (
 )
 
 // info is what debug information says of a function.
-type info = addr2line.Function
+type info = addr2line.Definition
 
 // maxDebug bounds the debug information that is read, as for reports.
 const maxDebug = 256 << 20
 
 // lines answers from debug information; without any, nothing.
 type lines struct {
-	module    *addr2line.Module
-	functions map[string]info
+	module      *addr2line.Module
+	definitions *addr2line.Definitions
 }
 
 func newLines(image []byte) lines {
@@ -37,19 +37,18 @@ func newLines(image []byte) lines {
 	if err != nil {
 		return lines{}
 	}
-	return lines{m, m.Functions()}
+	return lines{m, m.Definitions()}
 }
 
-// function knows a function by the name in the symbol table. What the compiler made of it by
-// ipa-sra (.isra) may not return what it did.
-func (l lines) function(symbol string) info {
-	i, ok := l.functions[symbol]
-	if !ok {
-		base, suffixes, _ := strings.Cut(symbol, ".")
-		i = l.functions[base]
-		if strings.Contains("."+suffixes, ".isra.") {
-			i.Returns = Unknown
-		}
+// function knows a function by its place. What the compiler made of it by ipa-sra (.isra) may not return what it
+// did.
+func (l lines) function(symbol, section string, offset uint64) info {
+	if l.module == nil {
+		return info{}
+	}
+	i := l.definitions.At(section, offset)
+	if _, suffixes, _ := strings.Cut(symbol, "."); strings.Contains("."+suffixes, ".isra.") {
+		i.Returns = Unknown
 	}
 	return i
 }

@@ -174,7 +174,7 @@ func filledFinding(text string) *rule.Finding {
 // filledCalls has all that one call never has at once.
 func filledCalls(text string) *calls.Report {
 	r := sample.New[calls.Report](text)
-	all := []*calls.Call{r.Threads[0].Calls[0], &r.Path[0].Call, &r.Swallowed[0][0].Call}
+	all := []*calls.Call{r.Threads[0].Calls[0], &r.Path[0].Call, &r.Swallowed[0][0].Call, &r.Open[0].Call}
 	for _, c := range all {
 		c.Value = "0x1"
 	}

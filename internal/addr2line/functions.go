@@ -20,39 +20,54 @@ const (
 	Pointer
 )
 
-// Function is what debug information says of one.
-type Function struct {
+// Definition is what debug information says of a function.
+type Definition struct {
 	Line    string // where it is defined
 	Returns Type
 }
 
-// Functions gives those that are defined in the module, by their names, and by the names that the linker knows them by. What several functions of
-// one name do not have in common is left out.
-func (m *Module) Functions() map[string]Function {
-	found := make(map[string]Function)
+// Definitions knows the functions of a module by where they begin, because names are not enough: a module may have several of
+// one name, and the linker may know one by another name.
+type Definitions struct {
+	module *Module
+	at     map[uint64]Definition
+}
+
+// Definitions reads those of all functions.
+func (m *Module) Definitions() *Definitions {
+	d := &Definitions{m, make(map[uint64]Definition)}
 	var err error
 	defer recovered(&err)
 	if m.debug == nil {
-		return found
+		return d
 	}
 	entries := m.debug.Reader()
 	var files []*dwarf.LineFile
 	for {
 		e, err := entries.Next()
 		if e == nil || err != nil {
-			return found
+			return d
 		}
 		switch e.Tag {
-		case dwarf.TagCompileUnit, dwarf.TagNamespace:
-			if e.Tag == dwarf.TagCompileUnit {
-				files = m.filesOf(e)
-			}
+		case dwarf.TagCompileUnit:
+			files = m.filesOf(e)
+			continue
+		case dwarf.TagNamespace: // of C++ and Rust
 			continue
 		case dwarf.TagSubprogram:
-			m.addFunction(found, files, e)
+			d.add(files, e)
 		}
 		entries.SkipChildren()
 	}
+}
+
+// At gives that of the function that begins there.
+func (d *Definitions) At(section string, offset uint64) Definition {
+	base, ok := d.module.bases[section]
+	if !ok {
+		return Definition{}
+	}
+	return d.at[base+offset]
 }
 
 func (m *Module) filesOf(unit *dwarf.Entry) []*dwarf.LineFile {
@@ -63,38 +78,59 @@ func (m *Module) filesOf(unit *dwarf.Entry) []*dwarf.LineFile {
 	return lines.Files()
 }
 
-func (m *Module) addFunction(found map[string]Function, files []*dwarf.LineFile, e *dwarf.Entry) {
-	if declaration, _ := e.Val(dwarf.AttrDeclaration).(bool); declaration {
+// add takes a function that has code. Its copies for some arguments, and what is inlined elsewhere too, have
+// name, line and type in another entry.
+func (d *Definitions) add(files []*dwarf.LineFile, e *dwarf.Entry) {
+	ranges, err := d.module.debug.Ranges(e)
+	if err != nil || len(ranges) == 0 {
 		return
 	}
-	f := Function{Returns: m.returns(e)}
-	n, _ := e.Val(dwarf.AttrDeclFile).(int64)
-	if line, ok := e.Val(dwarf.AttrDeclLine).(int64); ok && n >= 0 && n < int64(len(files)) && files[n] != nil {
-		f.Line = fmt.Sprintf("%s:%d", filepath.Base(files[n].Name), line)
-	}
-	for _, attribute := range []dwarf.Attr{dwarf.AttrName, dwarf.AttrLinkageName} {
-		name, _ := e.Val(attribute).(string)
-		if name == "" {
-			continue
+	var f Definition
+	typed := false
+	for hops := 0; e != nil && hops < 4; hops++ {
+		n, _ := e.Val(dwarf.AttrDeclFile).(int64)
+		if line, ok := e.Val(dwarf.AttrDeclLine).(int64); ok && f.Line == "" && n >= 0 && n < int64(len(files)) && files[n] != nil {
+			f.Line = fmt.Sprintf("%s:%d", filepath.Base(files[n].Name), line)
 		}
-		if old, ok := found[name]; ok {
-			if old.Line != f.Line {
-				f.Line = ""
-			}
-			if old.Returns != f.Returns {
-				f.Returns = Unknown
-			}
+		if offset, ok := e.Val(dwarf.AttrType).(dwarf.Offset); ok && !typed {
+			f.Returns, typed = d.module.kindOf(offset), true
 		}
-		found[name] = f
+		next, more := origin(e)
+		if !more {
+			break
+		}
+		if e = d.module.entry(next); e == nil {
+			return
+		}
 	}
+	if !typed {
+		f.Returns = Void
+	}
+	d.at[ranges[0][0]] = f
 }
 
-// returns reads the type of a function's result.
-func (m *Module) returns(e *dwarf.Entry) Type {
-	offset, ok := e.Val(dwarf.AttrType).(dwarf.Offset)
-	if !ok {
-		return Void
+// origin gives where the rest of what an entry is about stands.
+func origin(e *dwarf.Entry) (dwarf.Offset, bool) {
+	for _, attribute := range []dwarf.Attr{dwarf.AttrAbstractOrigin, dwarf.AttrSpecification} {
+		if offset, ok := e.Val(attribute).(dwarf.Offset); ok {
+			return offset, true
+		}
 	}
+	return 0, false
+}
+
+func (m *Module) entry(at dwarf.Offset) *dwarf.Entry {
+	r := m.debug.Reader()
+	r.Seek(at)
+	e, err := r.Next()
+	if err != nil {
+		return nil
+	}
+	return e
+}
+
+// kindOf reads a type.
+func (m *Module) kindOf(offset dwarf.Offset) Type {
 	t, err := m.debug.Type(offset)
 	if err != nil {
 		return Unknown

@@ -25,6 +25,8 @@ func (t *ResultText) Calls(r *calls.Report, view CallsView) []cells.Line {
 		lines = t.Wrapped("calls", cells.Bad, calls.PathText(r.Path))
 	case len(r.Threads) == 0:
 		lines = t.Wrapped("calls", cells.Unsure, fmt.Sprintf("none: no probed function of %s ran", r.Module))
+	case len(r.Open) > 0:
+		lines = t.Wrapped("calls", cells.Bad, "not returned: "+calls.PathText(r.Open))
 	case len(r.Swallowed) == 0:
 		lines = t.Wrapped("calls", cells.Plain, fmt.Sprintf("the %v returned no error", r.Part))
 	}
