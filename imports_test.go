@@ -29,6 +29,8 @@ var directions = []struct {
 	{"oops", "tracer", "what a kernel prints says nothing of who recorded it"},
 	{"provenance", "record", "a record has an origin"},
 	{"record", "proof", "a proof has records"},
+	{"calls", "tracer", "what a module calls is seen by probes of its own, not by hooks"},
+	{"calls", "record", "what a module calls is a part of a result, not of a record"},
 	{"record", "journal", "a record does not know where it is kept"},
 	{"record", "rule", "a record does not know what is found in it"},
 	{"rule", "journal", "a rule looks at records, wherever they are kept"},
@@ -65,7 +67,7 @@ var directions = []struct {
 }
 
 // libraries have no command line, and no exit status.
-var libraries = []string{"record", "cause", "fleet", "holders", "journal", "kbuild", "kernel", "kmod", "oops", "proof", "provenance", "reload", "rule", "timeline", "tracer"}
+var libraries = []string{"calls", "record", "cause", "fleet", "holders", "journal", "kbuild", "kernel", "kmod", "oops", "proof", "provenance", "reload", "rule", "timeline", "tracer"}
 
 // notForLibraries are what a library has no use for, so that it cannot print, log or parse a
 // command line.

@@ -26,12 +26,18 @@ file. FILE is replaced when the picture is complete, and stays as it was when th
 not asked. On standard output they are mutually exclusive, with each
 other and with --json.
 
+--calls probes the module's own code, and prints which call inside its init failed first, with
+its line of source where the file has debug information; --tree prints all calls, --slow
+those that took longest. All times then include what the probes cost. The probes are set
+before the load and removed after it. A file without symbols is not loaded then.
+
 Exit status: 0 confirmed; 1 refused, by the kernel or because of the file; 2 the
 command line is wrong; 3 not confirmed, or contradicted by the kernel's events; 4 this kernel, or
 this user, cannot trace, and nothing was loaded.`,
 		Example: `  kmodtrace load ./hello.ko whom=Bob
   kmodtrace load xfs
   kmodtrace load xfs --timeline --html xfs.html
+  kmodtrace load ./driver.ko --calls --tree
   kmodtrace load ./hello.ko 'whom=big world' --json`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {

@@ -19,6 +19,9 @@ kmodtrace refuses to unload a module whose refcount is negative, even with --for
 does: the kernel would not survive it (kmodtrace explain refcount-negative). It also refuses one
 whose refcount can be read neither in /sys nor in /proc.
 
+--calls probes the module's own code, and prints what its exit called and where it hangs (with
+--timeout); see kmodtrace load. It needs the file that the module was loaded from.
+
 Exit status: 0 all confirmed; 1 one refused; 2 the command line is wrong; 3 one not
 confirmed, or contradicted by the kernel's events; 4 this kernel, or this user, cannot
 trace, and nothing was unloaded.`,
