@@ -131,18 +131,15 @@ static __always_inline bool still_is(struct task_struct *task, struct process *k
 	return !BPF_CORE_READ(task, exit_state);
 }
 
-/* send_kept reports a process of the line of a thread's creator, and what else there is to
- * know of it where it is still the same. */
-__noinline int send_kept(__u64 start, __u32 pid, __u64 task, __u64 of, __u32 place)
+/* send_kept reports a process of the line of a thread's creator. */
+__noinline int send_kept(__u64 start, __u32 pid, __u64 of, __u32 place)
 {
 	struct creator *c = creator_of(start, pid);
 	__u32 index = place & 0xffff;
 	struct ancestor_event *e;
-	struct process p;
 
 	if (!c || index >= CREATOR_LINE)
 		return 0;
-	p = c->line[index];
 	e = reserve(struct ancestor_event, false);
 	if (!e)
 		return lose(current_attempt(), false);
@@ -153,10 +150,19 @@ __noinline int send_kept(__u64 start, __u32 pid, __u64 task, __u64 of, __u32 pla
 	e->request = c->request[index];
 	e->index = index;
 	e->generation = place >> 16;
-	e->process = p;
+	e->process = c->line[index];
 	submit(e, true);
-	if (task && still_is((void *)task, &p))
-		tell_once(&p, task, c->limited);
+	return 0;
+}
+
+/* tell_kept reports what else there is to know of such a process, where it is still the same.
+ * A function of its own: what calls each other has 512 bytes of stack together. */
+__noinline int tell_kept(__u64 start, __u32 pid, __u64 task, __u32 index)
+{
+	struct creator *c = creator_of(start, pid);
+
+	if (c && index < CREATOR_LINE && still_is((void *)task, &c->line[index]))
+		tell_once(&c->line[index], task, c->limited);
 	return 0;
 }
 
@@ -197,7 +203,8 @@ __noinline int send_creators(__u64 of)
 		send_creator_actor(c, of, generation);
 		leader = (void *)c->leader;
 		for (__u32 i = 0; i < CREATOR_LINE && i < c->count; i++) {
-			send_kept(start, pid, (__u64)leader, of, generation << 16 | i);
+			send_kept(start, pid, of, generation << 16 | i);
+			tell_kept(start, pid, (__u64)leader, i);
 			leader = BPF_CORE_READ(leader, real_parent, group_leader);
 		}
 		if (!c->thread)

@@ -106,23 +106,20 @@ func threaderWrites(t *testing.T, parameter, value string) uint32 {
 	return uint32(cmd.Process.Pid)
 }
 
-// threadNoise has other users' processes ask for algorithms, each by a kernel thread of its own,
+// noisy is the user of threadNoise.
+const noisy = 1001
+
+// threadNoise has another user's processes ask for algorithms, each by a kernel thread of its own,
 // until it is stopped.
 func threadNoise(t *testing.T) (stop func()) {
-	const loop = `while :; do %s 1001 %s hash "noise$$(x)"; done 2>/dev/null`
-	var all []*exec.Cmd
-	for range 2 {
-		cmd := exec.Command("sh", "-c", fmt.Sprintf(loop, roles.Path("login"), roles.Path("binder")))
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, cmd)
+	const loop = `n=0; while :; do %s %d %s hash "noise$n(x)"; n=$((n+1)); done 2>/dev/null`
+	cmd := exec.Command("sh", "-c", fmt.Sprintf(loop, roles.Path("login"), noisy, roles.Path("binder")))
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
 	}
 	return func() {
-		for _, cmd := range all {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-		}
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
 	}
 }
 
@@ -145,6 +142,11 @@ func testAlgorithm(t *testing.T, w *watch, i int) {
 	template := fmt.Sprintf("nosuch%d", i)
 	var login uint32
 	got := w.during(t, func() { login = bindAs(t, 1000, template+"(sha256)") })
+	for _, a := range got {
+		if strings.HasPrefix(a.Module, "crypto-noise") && a.Kind == tracer.Autoload && a.Actor.Behind().UID != noisy {
+			t.Errorf("%s: for user %d: %+v", brief(a), a.Actor.Behind().UID, a.Actor)
+		}
+	}
 	r := requestOf(t, got, "crypto-"+template)
 	by := expectCreator(t, r, "cryptomgr_probe", "binder", login, 1)
 	if by == nil {
