@@ -38,6 +38,11 @@ func TestResponsible(t *testing.T) {
 	}
 	inner := tracer.Requester{Thread: thread("mount"), Actor: actor("mount")}
 	lost := tracer.Requester{Thread: thread("mount")}
+	made := func(comm string, by *tracer.Actor) *tracer.Actor {
+		a := actor(comm)
+		a.KernelThread, a.StartedBy = true, by
+		return a
+	}
 	for name, test := range map[string]struct {
 		a           tracer.Action
 		who, thread string // empty for nil
@@ -48,6 +53,12 @@ func TestResponsible(t *testing.T) {
 		"requested in a chain":    {asked(&tracer.Requester{Thread: thread("modprobe"), Actor: actor("modprobe"), Requester: &inner}), "mount", "mount"},
 		"requested, actor lost":   {asked(&lost), "", "mount"},
 		"chain, first actor lost": {asked(&tracer.Requester{Thread: thread("modprobe"), Actor: actor("modprobe"), Requester: &lost}), "", "mount"},
+		"a kernel thread":         {tracer.Action{Thread: thread("crypto"), Actor: made("crypto", actor("trig"))}, "trig", "trig"},
+		"a thread of a thread":    {tracer.Action{Thread: thread("inner"), Actor: made("inner", made("outer", actor("trig")))}, "trig", "trig"},
+		"a thread, maker unknown": {tracer.Action{Thread: thread("inner"), Actor: made("inner", made("outer", nil))}, "inner", "inner"},
+		"requested by a thread":   {asked(&tracer.Requester{Thread: thread("crypto"), Actor: made("crypto", actor("trig"))}), "trig", "trig"},
+		"a thread of a helper":    {tracer.Action{Thread: thread("crypto"), Actor: made("crypto", actor("modprobe")), ForRequest: 7, Requester: &inner}, "mount", "mount"},
+		"a helper's, not seen":    {tracer.Action{Thread: thread("crypto"), Actor: made("crypto", actor("modprobe")), ForRequest: 7}, "", ""},
 		"request not seen":        {helper, "", ""},
 	} {
 		who, by := Responsible(&test.a)

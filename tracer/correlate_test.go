@@ -149,7 +149,11 @@ func describeActor(a *Actor) string {
 			s = p.Exe.Path + ":" + s
 		}
 	}
-	return strings.TrimSuffix(s, "›")
+	s = strings.TrimSuffix(s, "›")
+	if a.StartedBy != nil {
+		s += ",started-by=" + describeActor(a.StartedBy)
+	}
+	return s
 }
 
 func parseScript(t *testing.T, script string) []Event {
@@ -207,11 +211,11 @@ func parseEvent(t *testing.T, fields []string) Event {
 			e.Attempt = ID(at)
 		}
 	case "actor":
-		e.Kind, e.Actor = KindActor, &ActorDetails{Of: ID(number("of"))}
+		e.Kind, e.Actor = KindActor, &ActorDetails{Of: ID(number("of")), Generation: int(number("generation"))}
 	case "directory":
 		e.Kind, e.Directory = KindDirectory, &Directory{Path: values["path"]}
 	case "ancestor":
-		e.Kind, e.Ancestor = KindAncestor, &Ancestor{Of: ID(number("of")), Index: int(number("index")), ForRequest: ID(number("for_request"))}
+		e.Kind, e.Ancestor = KindAncestor, &Ancestor{Of: ID(number("of")), Index: int(number("index")), Generation: int(number("generation")), ForRequest: ID(number("for_request"))}
 		e.Ancestor.Process = parseProcess(t, values["process"])
 	case "process":
 		e.Kind = KindProcess

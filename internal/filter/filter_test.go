@@ -105,6 +105,41 @@ func TestFilterWho(t *testing.T) {
 	}
 }
 
+// TestFilterCreators: who had a kernel thread made can be asked for as the one who needs what
+// the thread asks for.
+func TestFilterCreators(t *testing.T) {
+	load, request := sample.Requested()
+	thread := &tracer.Actor{Process: sample.Process("cryptomgr_probe", 77, 0), StartedBy: sample.LoggedIn("trig", 13)}
+	thread.KernelThread, thread.StartedBy.UID, thread.StartedBy.Cgroup.Unit = true, 1, "session-3.scope"
+	load.Requester.Actor, request.Actor, load.AwaitedBy = thread, thread, nil
+	for name, test := range map[string]struct {
+		flags Flags
+		want  bool
+	}{
+		"requester":       {Flags{requesters: []string{"trig"}}, true},
+		"its id":          {Flags{requesters: []string{"13"}}, true},
+		"the thread":      {Flags{requesters: []string{"cryptomgr_*"}}, true},
+		"another":         {Flags{requesters: []string{"ip"}}, false},
+		"ancestor":        {Flags{ancestors: []string{"sshd"}}, true},
+		"login":           {Flags{logins: []string{"1"}}, true},
+		"unit":            {Flags{units: []string{"session-*.scope"}}, true},
+		"unit and thread": {Flags{units: []string{"session-*.scope"}, ancestors: []string{"cryptomgr_probe"}}, false},
+		"user and name":   {Flags{uids: []string{"1"}, comms: []string{"trig"}}, true},
+		"user of thread":  {Flags{uids: []string{"1"}, comms: []string{"cryptomgr_probe"}}, false},
+		"pid":             {Flags{pids: []string{"13"}}, true},
+	} {
+		f, err := test.flags.Parse()
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for what, a := range map[string]*tracer.Action{"load": &load.Action, "request": &request.Action} {
+			if got := f.Action(a); got != test.want {
+				t.Errorf("%s, %s: %t", name, what, got)
+			}
+		}
+	}
+}
+
 func TestFilterRefuses(t *testing.T) {
 	for name, flags := range map[string]Flags{
 		"bad glob":      {ActionFlags: ActionFlags{modules: []string{"[x"}}},

@@ -36,12 +36,23 @@ func TestFamily(t *testing.T) {
 	nested := by(actor(helper, threads))
 	nestedCommand := by(actor(command, self, shell, first))
 	nested.Requester = &nestedCommand
+	made := func(by *tracer.Actor) *tracer.Actor {
+		a := actor(helper, threads)
+		a.StartedBy = by
+		return a
+	}
 
 	for name, test := range map[string]struct {
 		action tracer.Action
 		want   tie
 	}{
 		"the command":                  {tracer.Action{Actor: actor(command, self, shell, first)}, related},
+		"a thread of the command":      {tracer.Action{Actor: made(actor(command, self, shell, first))}, related},
+		"a thread of its thread":       {tracer.Action{Actor: made(made(actor(command, self, shell, first)))}, related},
+		"a load for its thread":        {helped(by(made(actor(command, self)))), related},
+		"a thread of the shell":        {tracer.Action{Actor: made(actor(shell, first))}, foreign},
+		"a thread of kmodtrace itself": {tracer.Action{Actor: made(actor(self, shell, first))}, foreign},
+		"a thread, its line cut":       {tracer.Action{Actor: made(cut(actor(other, process(200, 55))))}, unknown},
 		"its child":                    {tracer.Action{Actor: actor(process(102, 61), command, self, shell, first)}, related},
 		"an orphan of it":              {tracer.Action{Actor: actor(process(102, 61), self, shell, first)}, related},
 		"kmodtrace itself":             {tracer.Action{Actor: actor(self, shell, first)}, foreign},

@@ -74,11 +74,25 @@ func needText(a *tracer.Action) string {
 	if a.Requester == nil {
 		return ""
 	}
-	text := "for " + requestText(&a.Requester.Request)
+	text := "for " + requestText(&a.Requester.Request) + threadText(a.Requester.Actor)
 	if a.Actor != nil {
 		text += fmt.Sprintf(", by %s[%d]", a.Actor.Comm, a.Actor.PID)
 	}
 	return text
+}
+
+// threadText names the kernel thread that asked where the process behind it stands for it, and
+// says of a worker that nobody can.
+func threadText(a *tracer.Actor) string {
+	switch {
+	case a == nil:
+		return ""
+	case a.Worker:
+		return ", " + unknownQueuer
+	case a.Behind() != a:
+		return fmt.Sprintf(", asked by %s[%d], started by %s[%d]", a.Comm, a.PID, a.Behind().Comm, a.Behind().PID)
+	}
+	return ""
 }
 
 // requestText is what was asked for, in words where there are better ones.
@@ -127,7 +141,7 @@ func askedText(a *tracer.Action) string {
 	if r.Helper != "" {
 		words = append(words, "which started "+r.Helper)
 	}
-	return strings.Join(words, ", ")
+	return strings.TrimPrefix(strings.Join(words, ", ")+threadText(a.Actor), ", ")
 }
 
 // unknownQueuer is what there is to say of who is behind the worker of a workqueue.
@@ -143,7 +157,7 @@ func (t *ResultText) attribution(a *tracer.Action) []cells.Line {
 	}
 	made := func(a *tracer.Actor) {
 		for by := range a.Creators() {
-			add("started by", lineage(by, 1<<16))
+			add("", "started by "+lineage(by, 1<<16))
 			add("", actorText(by))
 		}
 		if a.Worker {

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -60,6 +61,39 @@ func TestActorText(t *testing.T) {
 		a.WorkingDirectory = d
 		if got := actorText(a); got != want {
 			t.Errorf("%+v: %q, want %q", d, got, want)
+		}
+	}
+}
+
+// TestThreadText: a kernel thread, and the process behind it, which stands for it.
+func TestThreadText(t *testing.T) {
+	thread := &tracer.Actor{Process: sample.Process("cryptomgr_probe", 77, 0), StartedBy: sample.LoggedIn("trig", 13)}
+	thread.KernelThread = true
+	older := *thread
+	older.StartedBy = nil
+	worker := older
+	worker.Worker = true
+	for _, test := range []struct {
+		a    *tracer.Actor
+		want string
+	}{
+		{nil, ""},
+		{sample.LoggedIn("ip", 13), ""},
+		{thread, ", asked by cryptomgr_probe[77], started by trig[13]"},
+		{&older, ""},
+		{&worker, ", " + unknownQueuer},
+	} {
+		if got := threadText(test.a); got != test.want {
+			t.Errorf("%q, want %q", got, test.want)
+		}
+	}
+	load, _ := sample.Requested()
+	load.Requester.Actor = thread
+	result := NewResultText(term.Theme{}, 80)
+	text := result.Text(result.attribution(&load.Action))
+	for _, want := range []string{"asked by   root: cryptomgr_probe[77]\n", "           started by alice: systemd › sshd › bash › sudo › trig[13]\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
 }
