@@ -39,3 +39,9 @@ func (o *Options) Unhurried() *Options {
 	o.unhurried = true
 	return o
 }
+
+// Without leaves a hook out.
+func (o *Options) Without(hook string) *Options {
+	o.without = hook
+	return o
+}

@@ -42,7 +42,9 @@ func configure(o Options, running version) (attach.Config, []hook, error) {
 		return attach.Config{}, nil, err
 	}
 	// arm64 has no system call table of its own for 32-bit programs.
-	hooks := slices.DeleteFunc(hooksFor(running), func(h hook) bool { return spec.Programs[h.programs(o.Backend)[0]] == nil })
+	hooks := slices.DeleteFunc(hooksFor(running), func(h hook) bool {
+		return h.name == o.without || spec.Programs[h.programs(o.Backend)[0]] == nil
+	})
 	names, err := kerneltypes.NamesOf(spec.Types)
 	if err != nil {
 		return attach.Config{}, nil, err

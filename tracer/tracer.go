@@ -36,6 +36,7 @@ type Options struct {
 
 	requests  uint32 // in flight at the same time that are tracked; zero means 8,192
 	unhurried bool   // the kernel side does not look whether the reader can follow
+	without   string // a hook that is left out, to measure what it costs
 }
 
 const (

@@ -8,7 +8,8 @@
  *   hold      by such a thread, when anything is written to go
  *   worker    by a thread for work (kthread_worker), whose creator need not want the work
  *   schedule  by a worker of a workqueue
- * The writer waits until it was asked for, hold's does not.
+ * The writer waits until it was asked for, hold's does not. A number that is written to make
+ * has so many threads made and ended, one after another, which ask for nothing.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -135,6 +136,35 @@ static int set_go(const char *value, const struct kernel_param *kp)
 	return 0;
 }
 
+static int idle(void *unused)
+{
+	for (;;) {
+		set_current_state(TASK_INTERRUPTIBLE);
+		if (kthread_should_stop())
+			break;
+		schedule();
+	}
+	__set_current_state(TASK_RUNNING);
+	return 0;
+}
+
+static int set_make(const char *value, const struct kernel_param *kp)
+{
+	unsigned int n, i;
+	int err = kstrtouint(value, 0, &n);
+
+	if (err)
+		return err;
+	for (i = 0; i < n; i++) {
+		struct task_struct *task = kthread_run(idle, NULL, "specimen-idle");
+
+		if (IS_ERR(task))
+			return PTR_ERR(task);
+		kthread_stop(task);
+	}
+	return 0;
+}
+
 static void ask_in_kthread_work(struct kthread_work *work)
 {
 	ask();
@@ -181,6 +211,7 @@ WRITTEN(ask);
 WRITTEN(nest);
 WRITTEN(hold);
 WRITTEN(go);
+WRITTEN(make);
 WRITTEN(worker);
 WRITTEN(schedule);
 
