@@ -282,3 +282,21 @@ func TestKernelTwo(t *testing.T) {
 	}
 	checkGone(t)
 }
+
+// TestKernelLockdown: a kernel that is locked down for confidentiality takes no probe, and the error says so.
+func TestKernelLockdown(t *testing.T) {
+	if mode, _ := os.ReadFile("/sys/kernel/security/lockdown"); os.Getenv("KMODTRACE_LAB") == "" || !strings.Contains(string(mode), "[confidentiality]") {
+		t.Skip("needs a machine of the lab that is locked down (LAB_APPEND=lockdown=confidentiality)")
+	}
+	image, err := kmod.ReadImage(filepath.Join(labModules(t), "inner.ko"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := NewPlan("inner", image, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Arm(plan, nil); err == nil || !strings.Contains(err.Error(), "locked down for confidentiality") {
+		t.Errorf("%v", err)
+	}
+}
