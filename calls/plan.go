@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Part is the part of a module's life that is looked into.
@@ -25,6 +26,8 @@ type PlanOptions struct {
 	MaxProbes int
 	// Types tells what the kernel's functions return; nil where that is not known.
 	Types func(function string) Type
+	// OwnTypes is the same for the module's own functions, where the file has no debug information.
+	OwnTypes func(function string) Type
 }
 
 // Plan is which functions and calls of a module are to be probed.
@@ -106,6 +109,9 @@ func (p *Plan) choose(c *code, o *PlanOptions) {
 			p.root = at
 		}
 		f.info = p.lines.function(f.name, c.sections[f.section].name, f.offset)
+		if name, suffixes, _ := strings.Cut(f.name, "."); f.info.Line == "" && o.OwnTypes != nil && !isReduced(suffixes) {
+			f.info.Returns = o.OwnTypes(name)
+		}
 		if i == c.root(Init) {
 			f.info.Returns = Int // or the module could not be built
 		}

@@ -47,11 +47,14 @@ func (l lines) function(symbol, section string, offset uint64) info {
 		return info{}
 	}
 	i := l.definitions.At(section, offset)
-	if _, suffixes, _ := strings.Cut(symbol, "."); strings.Contains("."+suffixes, ".isra.") {
+	if _, suffixes, _ := strings.Cut(symbol, "."); isReduced(suffixes) {
 		i.Returns = Unknown
 	}
 	return i
 }
+
+// isReduced tells by what a compiler added to a name whether it changed what the function takes or returns.
+func isReduced(suffixes string) bool { return strings.Contains("."+suffixes, ".isra.") }
 
 func (l lines) at(section string, offset uint64) string {
 	if l.module == nil {

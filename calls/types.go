@@ -1,6 +1,10 @@
 package calls
 
 import (
+	"bytes"
+	"debug/elf"
+	"errors"
+
 	"github.com/cilium/ebpf/btf"
 )
 
@@ -11,9 +15,42 @@ func KernelTypes() func(function string) Type {
 	if err != nil {
 		return nil
 	}
+	return typesOf(kernel)
+}
+
+// ModuleTypes is the same for the functions of a module that was built together with the running kernel:
+// its types are numbered after those of the kernel, and of no other build. It is nil where the file has none.
+func ModuleTypes(image []byte) (types func(function string) Type) {
+	defer func() {
+		if recover() != nil { // the file may be hostile
+			types = nil
+		}
+	}()
+	f, err := elf.NewFile(bytes.NewReader(image))
+	if err != nil {
+		return nil
+	}
+	section := f.Section(".BTF")
+	if section == nil || f.Section(".BTF.base") != nil { // then the numbers are not the kernel's
+		return nil
+	}
+	data, err := section.Data()
+	kernel, kernelErr := btf.LoadKernelSpec()
+	if errors.Join(err, kernelErr) != nil {
+		return nil
+	}
+	module, err := btf.LoadSplitSpecFromReader(bytes.NewReader(data), kernel)
+	if err != nil {
+		return nil
+	}
+	return typesOf(module)
+}
+
+// typesOf looks functions up. Several of one name are not told from each other.
+func typesOf(spec *btf.Spec) func(function string) Type {
 	return func(function string) Type {
 		var f *btf.Func
-		if kernel.TypeByName(function, &f) != nil {
+		if spec.TypeByName(function, &f) != nil {
 			return Unknown
 		}
 		proto, ok := f.Type.(*btf.FuncProto)

@@ -7,9 +7,9 @@ import (
 	"github.com/kmodtrace/kmodtrace/cause"
 )
 
-// nameCall adds to the cause of a refused init which call inside it failed first. Nothing is added where that is the
+// NameCall adds to the cause of a refused init which call inside it failed first. Nothing is added where that is the
 // init itself, or where it is not certain that what was returned is an error.
-func nameCall(c *cause.Cause, r *calls.Report) {
+func NameCall(c *cause.Cause, r *calls.Report) {
 	if c == nil || c.Code != cause.InitRefused || r == nil || len(r.Path) < 2 {
 		return
 	}

@@ -117,7 +117,7 @@ func (r *Result) explain(ctx context.Context, k *kernel.Kernel, q *record.Inquir
 	for i := range r.Actions {
 		r.Actions[i] = q.All(ctx, &r.Actions[i].Action)
 		if r.Calls != nil && r.Calls.Module == r.Actions[i].Module {
-			nameCall(r.Actions[i].Cause, r.Calls)
+			NameCall(r.Actions[i].Cause, r.Calls)
 		}
 		if a := &r.Actions[i]; a.Cause != nil && i >= r.last {
 			failures = append(failures, cause.Failure{Kind: a.Kind, Module: a.Module, Cause: a.Cause, Dependency: r.dependency})

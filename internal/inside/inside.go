@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/kmodtrace/kmodtrace/calls"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
@@ -13,6 +14,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/render"
 	"github.com/kmodtrace/kmodtrace/kmod"
 	"github.com/kmodtrace/kmodtrace/proof"
+	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 )
@@ -56,11 +58,26 @@ func newPlan(module, path string, part calls.Part) (*calls.Plan, error) {
 	if err != nil {
 		return nil, cannotLookInside(path, err)
 	}
-	plan, err := calls.NewPlan(module, image, &calls.PlanOptions{Part: part, Types: calls.KernelTypes()})
+	o := calls.PlanOptions{Part: part, Types: calls.KernelTypes()}
+	if ofThisKernel(image) {
+		o.OwnTypes = calls.ModuleTypes(image)
+	}
+	plan, err := calls.NewPlan(module, image, &o)
 	if err != nil {
 		return nil, cannotLookInside(path, err)
 	}
 	return plan, nil
+}
+
+// ofThisKernel tells whether a module was built together with the running kernel, from its sources.
+func ofThisKernel(image []byte) bool {
+	f, err := kmod.Parse(image)
+	if err != nil {
+		return false
+	}
+	release, err := tracer.Release()
+	built, _, _ := strings.Cut(f.Value("vermagic"), " ")
+	return err == nil && f.Value("intree") == "Y" && built == release
 }
 
 func cannotLookInside(what string, err error) error {

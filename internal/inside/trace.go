@@ -19,6 +19,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/internal/tail"
 	"github.com/kmodtrace/kmodtrace/internal/tracing"
 	"github.com/kmodtrace/kmodtrace/kmod"
+	"github.com/kmodtrace/kmodtrace/proof"
 	"github.com/kmodtrace/kmodtrace/record"
 	"github.com/kmodtrace/kmodtrace/tracer"
 	"github.com/rs/zerolog"
@@ -50,7 +51,7 @@ func (o *TraceOptions) Register(cmd *cobra.Command) {
 // Trace is what came of the next load. As JSON it is what docs/schema/trace.schema.json describes.
 type Trace struct {
 	Action *record.Record `json:"load"`
-	Calls  *calls.Report  `json:"calls"`
+	Calls  *calls.Report  `json:"calls,omitempty"`
 }
 
 // Run waits for the next load of a module by anybody, and prints what it called.
@@ -95,6 +96,7 @@ func (o *TraceOptions) Run(ctx context.Context, out io.Writer, name string) (err
 	if other := o.otherFile(&found); other != nil {
 		report, err = nil, errors.Join(err, other)
 	}
+	proof.NameCall(found.Cause, report)
 	return errors.Join(o.print(out, &Trace{&found, report}), err)
 }
 
