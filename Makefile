@@ -57,7 +57,7 @@ lab     = $(patsubst %,lab/%,$(filter-out $(call whole,$1),$1) $(patsubst %,%/co
 
 .DEFAULT_GOAL := build
 .PHONY: help build guest setup generate check-generate fmt vet staticcheck race fuzz test-unit lab-test \
-	test test-fleet test-matrix ci-long ci-rest causes attribution all-modules siege records lab-bench cost bench benchmarks demo screenshots readme check-readme packages image chart release install uninstall clean
+	test fleet test-fleet test-matrix ci-long ci-rest causes attribution all-modules siege records lab-bench cost bench benchmarks demo screenshots readme check-readme packages image chart release install uninstall clean
 .SECONDEXPANSION:
 .PRECIOUS: setup/% # which are not files that make could remove
 
@@ -120,6 +120,9 @@ endif
 
 FLEET_HOSTS ?= 10
 FLEET_TIME  ?= 30s
+
+fleet: build ## twenty simulated machines and a VictoriaLogs on this machine, until Ctrl-C
+	@scripts/fleet --keep
 
 test-fleet: ## machines, a real Collector and a real VictoriaLogs, killed for FLEET_TIME=30s with FLEET_HOSTS=10
 	@servers=$$(scripts/fleet-servers) && \
