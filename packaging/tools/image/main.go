@@ -129,7 +129,10 @@ func pack(dir string, when time.Time) ([]byte, error) {
 		}
 		return add(out, dir, path, entry, when)
 	})
-	return packed.Bytes(), errors.Join(err, out.Close())
+	if err := errors.Join(err, out.Close()); err != nil { // the end of the archive is written here
+		return nil, err
+	}
+	return packed.Bytes(), nil
 }
 
 func add(out *tar.Writer, dir, path string, entry fs.DirEntry, when time.Time) error {
