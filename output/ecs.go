@@ -173,14 +173,14 @@ func ecsFile(d document, a *record.Record) {
 		d.put("file.code_signature.valid", *a.Details.Signed)
 		d.put("file.code_signature.trusted", *a.Details.Signed)
 	}
+	if sum := a.Content(); sum != "" {
+		d.put("related.hash", []string{string(sum)})
+	}
 	o := a.Origin
 	if o == nil {
 		return
 	}
 	d.set("file.hash.sha256", string(o.SHA256))
-	if o.SHA256 != "" {
-		d.put("related.hash", []string{string(o.SHA256)})
-	}
 	d.set("file.code_signature.subject_name", o.Signer)
 	if o.Owner != nil {
 		d.set("file.owner", o.Owner.User)

@@ -163,8 +163,8 @@ func (l *factList) file(a *record.Record) {
 	if d := a.Details; d != nil && d.Signed != nil {
 		l.add("signed", strconv.FormatBool(*d.Signed))
 	}
+	l.add("sha256", string(a.Content()))
 	if o := a.Origin; o != nil {
-		l.add("sha256", string(o.SHA256))
 		l.add("signer", o.Signer)
 		if o.Package != nil {
 			l.add("package", o.Package.Name)

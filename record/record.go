@@ -40,19 +40,56 @@ type Record struct {
 	Cut bool `json:"cut,omitempty"`
 	// Origin is where the file of a load comes from; nil where there is none.
 	Origin *provenance.Origin `json:"origin,omitempty"`
-	// Copy tells whether a copy of the file is kept; nil where none was wanted.
+	// Copy tells whether a copy of what was loaded is kept; nil where none was wanted.
 	Copy *Copy `json:"copy,omitempty"`
 }
 
-// Copy tells whether the contents of a file are kept, by the SHA-256 of the origin.
+// Copy tells whether the contents of a load are kept.
 type Copy struct {
 	Kept bool `json:"kept"`
-	// Why says why they are not.
+	// Why says why they are not, or why they are not of the file.
 	Why string `json:"why,omitempty"`
+	// From says what is kept: empty for the file's bytes, whose SHA-256 is the origin's.
+	From CopySource `json:"from,omitempty"`
+	// SHA256 is of what is kept, where that is not the file.
+	SHA256 provenance.Digest `json:"sha256,omitempty"`
 }
 
-// Keep keeps the contents of a record's file, where it wants them. contents writes them, or errs where they cannot be read
-// as the kernel had them; where it errs, somebody may still be writing. It gives nil for what it does not want.
+// CopySource is what a copy is of.
+type CopySource string
+
+// FromKernel is a copy of the bytes that the kernel made the module of: decompressed where the
+// kernel does that, while the file was compressed.
+const FromKernel CopySource = "kernel"
+
+// Content is the SHA-256 of what was loaded: of its file, or else of the kernel's own bytes. It is
+// empty where neither is known.
+func (r *Record) Content() provenance.Digest {
+	switch {
+	case r.Origin != nil && r.Origin.SHA256 != "":
+		return r.Origin.SHA256
+	case r.Copy != nil:
+		return r.Copy.SHA256
+	default:
+		return ""
+	}
+}
+
+// CopySum is the SHA-256 by which the copy of a record is kept; empty where none is.
+func (r *Record) CopySum() provenance.Digest {
+	switch {
+	case r.Copy == nil || !r.Copy.Kept:
+		return ""
+	case r.Copy.From == FromKernel || r.Origin == nil:
+		return r.Copy.SHA256
+	default:
+		return r.Origin.SHA256
+	}
+}
+
+// Keep keeps the contents of a record's load, where it wants them. contents writes those of its file, or errs where they cannot be
+// read as the kernel had them; where it errs, somebody may still be writing. There is no file where the record has no Origin. It
+// gives nil for what it does not want.
 type Keep func(ctx context.Context, r *Record, contents func(ctx context.Context, to io.Writer) error) *Copy
 
 // New makes a record of what an action says itself.
@@ -120,7 +157,7 @@ func (q *Inquiry) All(ctx context.Context, a *tracer.Action) Record {
 	if q.names != nil {
 		q.names.all(ctx, &r.Action)
 	}
-	if q.Keep != nil && r.Kind == tracer.Load && r.Origin != nil {
+	if q.Keep != nil && r.Kind == tracer.Load {
 		r.Copy = q.Keep(ctx, &r, file.CopyTo)
 	}
 	return r

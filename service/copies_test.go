@@ -35,6 +35,7 @@ func TestCopyWanted(t *testing.T) {
 		"no hash is known": {load(true, provenance.Origin{Package: &provenance.Package{Name: "x"}}), "no yes"},
 		"differs":          {load(true, provenance.Origin{Package: &provenance.Package{Name: "x", Content: provenance.Differs}}), "yes yes"},
 		"DKMS":             {load(true, provenance.Origin{DKMS: "x/1"}), "no yes"},
+		"from memory":      {func() *record.Record { r := load(true, packaged); r.Origin = nil; return r }(), "yes yes"},
 		"without rights":   {load(false, provenance.Origin{}), "no no"},
 	} {
 		word := map[bool]string{true: "yes", false: "no"}
@@ -113,5 +114,73 @@ func TestKeepFile(t *testing.T) {
 	s.openCopies()
 	if got := s.keepFile(t.Context(), r, given(text, nil)); got.Kept || !strings.Contains(got.Why, "not a directory") {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestKeepImage: where there is no file as the kernel had it, what the kernel had is kept, and it is said that it is that; a file
+// that is there is preferred. The bytes of an action that has not ended are still there at its end.
+func TestKeepImage(t *testing.T) {
+	s := withJournal(t)
+	kernel := new(quietKernel)
+	s.tracer = kernel
+	dir := filepath.Join(t.TempDir(), "copies")
+	s.config.Copies = CopiesConfig{Keep: keepUnpackaged, Path: dir, MaxMiB: 1}
+	s.openCopies()
+	file, image := bytes.Repeat([]byte("file"), 1000), bytes.Repeat([]byte("image"), 1000)
+	hash := func(text []byte) provenance.Digest {
+		sum := sha256.Sum256(text)
+		return provenance.Digest(hex.EncodeToString(sum[:]))
+	}
+	same := &provenance.Origin{State: provenance.Same, SHA256: hash(file)}
+	gone := &provenance.Origin{State: provenance.Gone, Why: "it never had a name"}
+	for _, c := range []struct {
+		name   string
+		origin *provenance.Origin
+		image  []byte // that the kernel side handed over
+		size   int    // that it said before
+		read   error  // of the file
+		want   []byte // nil where none is kept
+		from   record.CopySource
+		why    string
+	}{
+		{"a file", same, image, len(image), nil, file, "", ""},
+		{"a file that cannot be read", &provenance.Origin{State: provenance.Same, SHA256: hash([]byte("x"))}, image, len(image), errors.New("it is another now"), image, record.FromKernel, "it is another now"},
+		{"no name", gone, image, len(image), nil, image, record.FromKernel, "gone, it never had a name"},
+		{"from memory", nil, image, len(image), nil, image, record.FromKernel, "loaded from memory"},
+		{"from memory, not handed over", nil, nil, len(image), nil, nil, "", "has no file; the kernel's own bytes of the module are not there: none of them arrived"},
+		{"from memory, other bytes", nil, image, len(image) + 1, nil, nil, "", "and it loaded 5001"},
+		{"from memory, of no known size", nil, image, 0, nil, image, record.FromKernel, "loaded from memory"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := new(record.Record)
+			r.ID, r.Kind, r.Call, r.Origin = 7, tracer.Load, &tracer.Enter{Capable: true}, c.origin
+			if c.size > 0 {
+				r.Image = &tracer.Image{Size: uint64(c.size)}
+			}
+			if c.image != nil {
+				kernel.images = map[tracer.ID][]byte{7: c.image}
+			}
+			contents := func(_ context.Context, to io.Writer) error {
+				_, err := to.Write(file)
+				return errors.Join(err, c.read)
+			}
+			r.Preliminary = true
+			first := s.keepFile(t.Context(), r, contents)
+			r.Preliminary = false
+			r.Copy = s.keepFile(t.Context(), r, contents)
+			if *first != *r.Copy || r.Copy.Kept != (c.want != nil) || r.Copy.From != c.from || !strings.Contains(r.Copy.Why, c.why) || (c.why == "") != (r.Copy.Why == "") {
+				t.Errorf("%+v, before its end %+v", r.Copy, first)
+			}
+			if len(kernel.images) != 0 {
+				t.Error("the bytes are not forgotten")
+			}
+			var back bytes.Buffer
+			if err := copies.Extract(dir, string(r.CopySum()), &back); (err == nil) != (c.want != nil) || !bytes.Equal(back.Bytes(), c.want) {
+				t.Errorf("%d bytes, %v", back.Len(), err)
+			}
+			if want := c.want; want != nil && (c.origin == nil || c.origin.SHA256 == "") && r.Content() != hash(want) {
+				t.Errorf("content %s", r.Content())
+			}
+		})
 	}
 }

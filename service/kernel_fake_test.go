@@ -1,11 +1,11 @@
 package service
 
 import (
-	"time"
-
 	"context"
+	"fmt"
 	"iter"
 	"sync"
+	"time"
 
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
@@ -18,6 +18,7 @@ type quietKernel struct {
 	disturbed []tracer.Disturbance
 	backlog   int
 	untested  error // what a self-test finds
+	images    map[tracer.ID][]byte
 }
 
 func (*quietKernel) ActionsPending(ctx context.Context, _ time.Duration) iter.Seq2[tracer.Action, error] {
@@ -53,6 +54,17 @@ func (k *quietKernel) Disturbances() []tracer.Disturbance {
 	defer k.mu.Unlock()
 	return k.disturbed
 }
+
+func (k *quietKernel) Image(id tracer.ID) ([]byte, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if image, ok := k.images[id]; ok {
+		return image, nil
+	}
+	return nil, fmt.Errorf("%w: none of them arrived", tracer.ErrNoImage)
+}
+
+func (k *quietKernel) DropImage(id tracer.ID) { k.set(func(k *quietKernel) { delete(k.images, id) }) }
 
 func (k *quietKernel) SelfTest(context.Context) error {
 	k.mu.Lock()

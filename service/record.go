@@ -52,9 +52,7 @@ func (r recorder) action(a *record.Record) (journal.Record, error) {
 	if a.File != nil {
 		rec.File = column(a.File.Path)
 	}
-	if a.Origin != nil {
-		rec.Content = string(a.Origin.SHA256)
-	}
+	rec.Content = string(a.Content())
 	who, thread := record.Responsible(&a.Action)
 	if thread != nil && thread.PID != 0 {
 		uid := thread.UID

@@ -70,6 +70,8 @@ type watcher interface {
 	Folded() ([]tracer.Folded, error)
 	Disturbances() []tracer.Disturbance
 	SelfTest(ctx context.Context) error
+	Image(id tracer.ID) ([]byte, error)
+	DropImage(id tracer.ID)
 	Close() error
 }
 
@@ -154,7 +156,7 @@ func (s *Service) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t, err := tracer.Open(&tracer.Options{Backend: backend})
+	t, err := tracer.Open(&tracer.Options{Backend: backend, Images: s.copies != nil})
 	if err != nil {
 		return err
 	}

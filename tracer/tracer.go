@@ -33,6 +33,10 @@ type Options struct {
 	Returns int
 	// Pending bounds the unfinished actions that are kept; zero means 16,384.
 	Pending int
+	// Images has the kernel side hand over the bytes of what is loaded, for [Tracer.Image]: a program
+	// of its own and 8 MiB for a ring, and up to 16 MiB of memory here. Where that cannot be had,
+	// Image says why.
+	Images bool
 
 	requests  uint32 // in flight at the same time that are tracked; zero means 8,192
 	unhurried bool   // the kernel side does not look whether the reader can follow
@@ -63,15 +67,17 @@ func (o Options) check() error {
 // Tracer is attached to the kernel and delivers what it does with modules. One
 // goroutine at a time may iterate; the other methods may be called from any.
 type Tracer struct {
-	coverage Coverage
-	hooks    *attach.Hooks
-	records  *ring.Reader
-	pending  int
-	fences   fences
-	tests    selfTests
-	present  *presentModules // nil where the kernel names who asks for a module
-	dropped  atomic.Uint64
-	ends     missedEnds
+	coverage  Coverage
+	hooks     *attach.Hooks
+	records   *ring.Reader
+	pending   int
+	fences    fences
+	tests     selfTests
+	images    *images // nil where nobody wants them, or for imagesErr
+	imagesErr error
+	present   *presentModules // nil where the kernel names who asks for a module
+	dropped   atomic.Uint64
+	ends      missedEnds
 
 	absences uint64            // their sum
 	absent   map[string]uint64 // by the program's name: see [Tracer.readAbsent]
@@ -125,6 +131,9 @@ func Open(opts *Options) (_ *Tracer, err error) {
 	}
 	if o.unhurried {
 		t.records.Unhurried()
+	}
+	if o.Images {
+		t.images, t.imagesErr = openImages(t.hooks)
 	}
 	return t, t.remember()
 }
@@ -358,6 +367,9 @@ func (t *Tracer) Close() error {
 
 func (t *Tracer) detach() error {
 	var errs []error
+	if t.images != nil {
+		errs = append(errs, t.images.detach())
+	}
 	if t.records != nil {
 		errs = append(errs, t.records.Close())
 	}

@@ -118,6 +118,7 @@ var Words = map[reflect.Type]string{
 	reflect.TypeFor[cause.Code]():         string(cause.Unknown),
 	reflect.TypeFor[cause.Judgement]():    string(cause.Refused),
 	reflect.TypeFor[provenance.State]():   string(provenance.Same),
+	reflect.TypeFor[record.CopySource]():  string(record.FromKernel),
 	reflect.TypeFor[provenance.Content](): string(provenance.Differs),
 	reflect.TypeFor[journal.Kind]():       string(journal.KindAction),
 	reflect.TypeFor[journal.What]():       string(journal.Files),
