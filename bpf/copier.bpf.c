@@ -86,6 +86,27 @@ static __always_inline bool has_room(__u64 size)
 	return parts * (sizeof(struct whole_part) + 8) < room;
 }
 
+/* send_part sends the part of an image at an offset, and tells whether there was room. A global
+ * function is verified once, and not in each round of its caller's loop: 6.1 gives up on that. */
+__noinline int send_part(__u64 attempt, __u64 size, __u64 bytes, __u32 offset)
+{
+	struct whole_part *w = bpf_ringbuf_reserve(&images, sizeof(*w), 0);
+	__u64 length = size - offset;
+
+	if (!w)
+		return 0;
+	fill_part(&w->part, attempt, size, offset, PART_BYTES);
+	barrier_var(length);
+	if (length > PART_LEN)
+		length = PART_LEN;
+	barrier_var(length);
+	w->part.length = length;
+	if (bpf_probe_read_kernel(w->bytes, length, (void *)(bytes + offset)))
+		w->part.state = PART_UNREADABLE;
+	bpf_ringbuf_submit(w, 0);
+	return 1;
+}
+
 /* At the entry of load_module, which is the first to change the bytes and what the event
  * image is of: the kernel's own copy, decompressed where it does that. A kprobe in every
  * mode: it runs for loads only, and a program that takes milliseconds should not hold up a
@@ -94,38 +115,20 @@ SEC("kprobe/load_module") int copy_image(struct pt_regs *ctx)
 {
 	struct load_info *info = (void *)PT_REGS_PARM1(ctx);
 	struct attempt *a = current_attempt();
-	__u64 size, attempt;
-	void *bytes;
+	__u64 size, bytes, attempt;
 
 	if (!a)
 		return 0;
 	attempt = a->id;
 	size = BPF_CORE_READ(info, len);
-	bytes = BPF_CORE_READ(info, hdr);
+	bytes = (__u64)BPF_CORE_READ(info, hdr);
 	if (size > (__u64)MOST_PARTS * PART_LEN)
 		return end_image(attempt, size, PART_TOO_LARGE);
 	if (!has_room(size))
 		return end_image(attempt, size, PART_NO_ROOM);
-#pragma clang loop unroll(disable)
-	for (__u32 i = 0; i < MOST_PARTS; i++) {
-		__u64 offset = (__u64)i * PART_LEN, length;
-		struct whole_part *w;
-
-		if (offset >= size)
-			break;
-		w = bpf_ringbuf_reserve(&images, sizeof(*w), 0);
-		if (!w)
+	for (__u32 i = 0; i < MOST_PARTS && (__u64)i * PART_LEN < size; i++) {
+		if (!send_part(attempt, size, bytes, i * PART_LEN))
 			return end_image(attempt, size, PART_NO_ROOM);
-		fill_part(&w->part, attempt, size, offset, PART_BYTES);
-		length = size - offset;
-		barrier_var(length);
-		if (length > PART_LEN)
-			length = PART_LEN;
-		barrier_var(length);
-		w->part.length = length;
-		if (bpf_probe_read_kernel(w->bytes, length, bytes + offset))
-			w->part.state = PART_UNREADABLE;
-		bpf_ringbuf_submit(w, 0);
 	}
 	return 0;
 }

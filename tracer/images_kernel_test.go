@@ -31,9 +31,6 @@ func TestImages(t *testing.T) {
 		t.Errorf("%d programs copy images for nobody", n)
 	}
 	with := open(t, &tracer.Options{Images: true})
-	if _, err := with.Image(1); strings.Contains(err.Error(), "before 5.17") {
-		t.Skip(err)
-	}
 	if n := copiers(t); n != 1 {
 		t.Errorf("%d programs copy images", n)
 	}
