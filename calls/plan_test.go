@@ -148,3 +148,20 @@ func TestProbes(t *testing.T) {
 		}
 	}
 }
+
+// TestInnerLines: what the tests on kernels expect of places stands there in the specimen's source.
+func TestInnerLines(t *testing.T) {
+	source, err := os.ReadFile("../internal/lab/specimens/inner.c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(source), "\n")
+	for n, want := range map[int]string{
+		30: "read_register(void)", 38: "read_register()", 56: "hw_reset(", 64: "hw_reset(", 94: "platform_create_bundle(", 103: "__vmalloc(", 116: "register_chrdev_region(",
+		126: "register_filesystem(", 140: "msleep(400)", 155: "set_clock(", 175: "rust_probe(", 183: "rust_probe(", 203: "tolerated(", 235: "msleep(exit_ms)",
+	} {
+		if !strings.Contains(lines[n-1], want) {
+			t.Errorf("line %d is %q, want %s", n, lines[n-1], want)
+		}
+	}
+}

@@ -55,10 +55,10 @@ func (t *ResultText) callsLimits(r *calls.Report, view CallsView) []cells.Line {
 	}
 	lines := t.Wrapped("probes", cells.Plain, cost)
 	if r.LeftOut > 0 {
-		lines = append(lines, t.Wrapped("left out", cells.Unsure, cells.Plural(r.LeftOut, "function or call")+" beyond the bound of probes")...)
+		lines = append(lines, t.Wrapped("left out", cells.Unsure, fmt.Sprintf("%d beyond the bound of probes (functions, and calls in them)", r.LeftOut))...)
 	}
 	if r.Lost > 0 || r.MissedReturns > 0 {
-		lines = append(lines, t.Wrapped("lost", cells.Unsure, fmt.Sprintf("%s, and at least as many results as the %d that the kernel missed", cells.Plural(r.Lost, "event"), r.MissedReturns))...)
+		lines = append(lines, t.Wrapped("lost", cells.Unsure, fmt.Sprintf("%s; the kernel missed %s", cells.Plural(r.Lost, "event"), cells.Plural(r.MissedReturns, "return")))...)
 	}
 	if len(r.Unseen) > 0 {
 		lines = append(lines, t.Wrapped("not seen", cells.Plain, unseenText(r.Unseen, view.Tree))...)
