@@ -16,7 +16,7 @@ import (
 // of the programs' output is compared with real runs by make check-readme and TestTutorial.
 var pages = [...]string{
 	"README.md", "CONTRIBUTING.md", "docs/lab.md", "docs/tutorial.md", "docs/audit.md", "docs/outputs.md", "docs/performance.md", "docs/kernel-facts.md",
-	"docs/architecture.md", "docs/commands.md", "docs/causes.md", "docs/limits.md", "docs/compatibility.md",
+	"docs/architecture.md", "docs/commands.md", "docs/fleet.md", "docs/causes.md", "docs/limits.md", "docs/compatibility.md",
 	"SECURITY.md", "CHANGELOG.md",
 }
 
