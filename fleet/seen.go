@@ -113,7 +113,8 @@ func (f *First) see(at time.Time, h Host, by string) {
 // maxNamed bounds how many things of which the machines are asked for one by one.
 const maxNamed = 100
 
-// firstSeen lets the store count, by thing. Only of those that are new it asks further.
+// firstSeen lets the store find when each thing was first. Only of those that are new it asks on which
+// machines they are: to count these of all things takes ten times as long.
 func (s *Store) firstSeen(ctx context.Context, what What, since time.Time, found map[string]*First, hosts map[string]bool) error {
 	field := fieldContent
 	if what == Modules {
@@ -125,18 +126,17 @@ func (s *Store) firstSeen(ctx context.Context, what What, since time.Time, found
 		}
 		hosts[Host{ID: fields[fieldHostID], Name: fields[fieldHostName]}.key()] = true
 	}
-	ask := fmt.Sprintf(`%s %s:* %s | stats by (%s) min(_time) first, max(_time) last, count_uniq("host.id", "host.name") n`, ours, quote(field), whoKinds, quote(field))
+	ask := fmt.Sprintf(`%s %s:* %s | stats by (%s) min(_time) first, max(_time) last, count() n`, ours, quote(field), whoKinds, quote(field))
 	var fresh []string
 	for fields, err := range s.query(ctx, ask) {
 		if err != nil {
 			return err
 		}
-		n, at, last, err := counted(fields)
+		_, at, last, err := counted(fields)
 		if err != nil {
 			return err
 		}
 		one := first(found, fields[field])
-		one.Hosts = max(one.Hosts, int(n))
 		one.see(at, Host{}, "")
 		one.Last = later(one.Last, last)
 		if !one.First.Before(since) {
@@ -171,7 +171,7 @@ func (s *Store) details(ctx context.Context, field string, values []string, sinc
 		h := Host{ID: fields[fieldHostID], Name: fields[fieldHostName]}
 		one := first(found, fields[field])
 		one.on[h.key()] = true
-		if !at.After(one.First) {
+		if at.Before(one.First) || at.Equal(one.First) && (one.Host == Host{} || h.key() < one.Host.key()) {
 			one.First, one.Host, one.By = at, h, row[fieldUser]
 		}
 		one.Modules = join(one.Modules, names(row[fieldModule]))
