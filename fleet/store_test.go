@@ -16,7 +16,7 @@ import (
 	"github.com/kmodtrace/kmodtrace/record"
 )
 
-// StoreVariable has the URL of a VictoriaLogs that is empty, for TestStore: make test-fleet sets it.
+// storeVariable names the URL of a VictoriaLogs that is empty, for TestStore, which is run by hand.
 const storeVariable = "KMODTRACE_VICTORIALOGS"
 
 // sendAll sends what is in a journal from a number on as the service does.
@@ -55,7 +55,7 @@ func sendAll(t *testing.T, endpoint, host string, h *sample.FleetHost) {
 func TestStore(t *testing.T) {
 	url := os.Getenv(storeVariable)
 	if url == "" {
-		t.Skip(storeVariable + " names no VictoriaLogs: make test-fleet runs one")
+		t.Skip(storeVariable + " names no VictoriaLogs: give the URL of an empty one")
 	}
 	dir := t.TempDir()
 	for i := range 5 {
