@@ -22,7 +22,6 @@ type chain struct {
 	last   link   // the last one that is as it was written
 	clocks bool   // the clock was set since
 	future bool
-	breaks int64 // how often a record follows another one
 }
 
 // link is one of the records of a number.

@@ -100,7 +100,7 @@ func TestStoreErrors(t *testing.T) {
 		{"500", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "cannot read", 500) }, "500 Internal Server Error: cannot read"},
 		{"429", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "7")
-			http.Error(w, "slowly", 429)
+			http.Error(w, "slowly", http.StatusTooManyRequests)
 		}, "429 Too Many Requests: slowly"},
 		{"half", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"kmodtrace.seq":"1","kmodtr`) }, "breaks off"},
 		{"cut", func(w http.ResponseWriter, _ *http.Request) {

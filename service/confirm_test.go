@@ -237,7 +237,7 @@ func TestConfirmAnswers(t *testing.T) {
 		{"half", half, 4 * 30 * time.Second},
 		{"429", func(w http.ResponseWriter) bool {
 			w.Header().Set("Retry-After", "400")
-			http.Error(w, "slowly", 429)
+			http.Error(w, "slowly", http.StatusTooManyRequests)
 			return true
 		}, 400 * time.Second},
 		{"cut", func(w http.ResponseWriter) bool { panic(http.ErrAbortHandler) }, 8 * time.Minute},

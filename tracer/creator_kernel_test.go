@@ -23,6 +23,7 @@ const creatorTimes = 20
 // TestCreators: what a kernel thread asks for is said to be for the process that had the thread
 // made, and for no other; where that is not certain, for none.
 func TestCreators(t *testing.T) {
+	inLab(t)
 	threader := specimen("threader")
 	sh(t, "/sbin/insmod", threader)
 	t.Cleanup(func() { mayUnload("threader") })

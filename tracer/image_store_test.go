@@ -71,7 +71,7 @@ func TestImageStoreBounds(t *testing.T) {
 			s.add(&copierPart{Attempt: uint64(id), Size: uint64(megabytes) << 20, Offset: uint32(i) << 20, Length: 1 << 20}, text)
 		}
 	}
-	held := func() (n int) {
+	kept := func() (n int) {
 		for e := s.order.Front(); e != nil; e = e.Next() {
 			n += cap(e.Value.(*keptImage).bytes)
 		}
@@ -79,8 +79,8 @@ func TestImageStoreBounds(t *testing.T) {
 	}
 	for id := range ID(64) {
 		put(id+1, 4)
-		if held() > maxImageBytes || held() != s.bytes {
-			t.Fatalf("%d bytes are held, %d are counted", held(), s.bytes)
+		if kept() > maxImageBytes || kept() != s.bytes {
+			t.Fatalf("%d bytes are kept, %d are counted", kept(), s.bytes)
 		}
 	}
 	if _, err := s.image(60); err == nil || !strings.Contains(err.Error(), "gave way") {
