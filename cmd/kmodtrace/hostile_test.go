@@ -11,13 +11,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kmodtrace/kmodtrace/calls"
 	"github.com/kmodtrace/kmodtrace/cause"
+	"github.com/kmodtrace/kmodtrace/fleet"
 	"github.com/kmodtrace/kmodtrace/holders"
 	"github.com/kmodtrace/kmodtrace/internal/cells"
 	"github.com/kmodtrace/kmodtrace/internal/cli"
 	"github.com/kmodtrace/kmodtrace/internal/diag"
 	"github.com/kmodtrace/kmodtrace/internal/doctor"
+	"github.com/kmodtrace/kmodtrace/internal/fleets"
 	"github.com/kmodtrace/kmodtrace/internal/history"
+	"github.com/kmodtrace/kmodtrace/internal/inside"
 	"github.com/kmodtrace/kmodtrace/internal/jsonline"
 	"github.com/kmodtrace/kmodtrace/internal/lab"
 	"github.com/kmodtrace/kmodtrace/internal/lab/cmdline"
@@ -75,6 +79,11 @@ func shownTexts(text string) map[string]func(*render.ResultText) string {
 			panic(err)
 		}
 		return b.String()
+	}
+	inFormats := func(print func(*bytes.Buffer, fleets.Format) error) string {
+		return printed(func(b *bytes.Buffer) error {
+			return errors.Join(print(b, fleets.Format{}), print(b, fleets.Format{CSV: true}))
+		})
 	}
 	recorded := func(row *journal.Record, changed bool) string {
 		return history.NewText(term.Theme{}, 80, time.Now(), 1).Render(row, changed) + printed(func(b *bytes.Buffer) error {
@@ -172,6 +181,38 @@ func shownTexts(text string) map[string]func(*render.ResultText) string {
 			p := timeline.New([]record.Record{*a, *a})
 			p.Main.Facts = sample.New[timeline.Facts](text)
 			return picture.Painted(t.Theme, p.Text(&timeline.TextOptions{Columns: t.Width})) + printed(func(b *bytes.Buffer) error { return errors.Join(p.SVG(b), p.HTML(b)) })
+		},
+		"calls": func(t *render.ResultText) string {
+			return t.Text(t.Calls(all["calls"].(*calls.Report), render.CallsView{Tree: true, Slow: true}))
+		},
+		"trace": func(t *render.ResultText) string { // as its result is printed
+			trace := all["trace"].(*inside.Trace)
+			return t.Text(append(t.Block(trace.Action, false), t.Calls(trace.Calls, render.CallsView{})...))
+		},
+		"fleet-verification": func(*render.ResultText) string {
+			return inFormats(func(b *bytes.Buffer, f fleets.Format) error {
+				return fleets.PrintReport(b, f, all["fleet-verification"].(*fleet.Report))
+			})
+		},
+		"fleet-sighting": func(*render.ResultText) string {
+			return inFormats(func(b *bytes.Buffer, f fleets.Format) error {
+				return fleets.Print(b, f, fleets.WhoColumns(), []fleet.Sighting{*all["fleet-sighting"].(*fleet.Sighting)})
+			})
+		},
+		"fleet-first": func(*render.ResultText) string {
+			return inFormats(func(b *bytes.Buffer, f fleets.Format) error {
+				return fleets.Print(b, f, fleets.FirstColumns(), []fleet.First{*all["fleet-first"].(*fleet.First)})
+			})
+		},
+		"fleet-loaded": func(*render.ResultText) string {
+			return inFormats(func(b *bytes.Buffer, f fleets.Format) error {
+				return fleets.Print(b, f, fleets.LoadedColumns(), fleets.LoadedRows([]fleet.Loaded{*all["fleet-loaded"].(*fleet.Loaded)}))
+			})
+		},
+		"fleet-drift": func(*render.ResultText) string {
+			return inFormats(func(b *bytes.Buffer, f fleets.Format) error {
+				return fleets.Print(b, f, fleets.DriftColumns(), []fleet.Drift{*all["fleet-drift"].(*fleet.Drift)})
+			})
 		},
 		"loss": func(*render.ResultText) string { return render.LossText(tracer.Loss{Events: 1}) },
 	}

@@ -93,7 +93,7 @@ func printVerified(w io.Writer, v *fleet.Verified) error {
 		repeated = fmt.Sprintf(", %d of them repeated", v.Repeated)
 	}
 	_, err := fmt.Fprintf(w, "%s: records %d to %d of journal %s, %s to %s, %s: %s%s\n", cells.Printable(hostName(v.Host(), v.Journal)), v.From, v.Through,
-		short(v.Journal), people(v.First), people(v.Last), cells.Plural(len(v.Runs), "boot"), state, repeated)
+		cells.Printable(short(v.Journal)), people(v.First), people(v.Last), cells.Plural(len(v.Runs), "boot"), state, repeated)
 	for i, p := range v.Problems {
 		if i == shown {
 			_, err = fmt.Fprintf(w, "  and %d more\n", len(v.Problems)-shown+v.More)
