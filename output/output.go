@@ -84,8 +84,9 @@ func (e *RefusedError) Unwrap() error { return e.Err }
 
 // Host is a machine, as outputs name it.
 type Host struct {
-	ID   string // hashed from its machine-id
-	Name string
+	ID     string // hashed from its machine-id
+	Name   string
+	Kernel string // its release
 }
 
 // Surroundings are what an output must know of its service.
@@ -111,7 +112,7 @@ func (c Config) Open(around Surroundings) (Output, error) {
 	h := thisHost()
 	h.journal = around.Journal
 	if around.Host != nil {
-		h.id, h.name = around.Host.ID, around.Host.Name
+		h.id, h.name, h.release = around.Host.ID, around.Host.Name, around.Host.Kernel
 	}
 	o, err := c.open(h, around)
 	if err != nil {

@@ -69,7 +69,7 @@ func machine(ctx context.Context, dir, endpoint string, i int) error {
 
 // send sends the records of a journal, but for those that get lost.
 func send(ctx context.Context, endpoint string, h *sample.FleetHost, id string, lost func(int64) bool) error {
-	o, err := output.Config{Type: "otlp", Endpoint: endpoint}.Open(output.Surroundings{Journal: h.Journal.Name(), Host: &output.Host{ID: id, Name: h.Name}})
+	o, err := output.Config{Type: "otlp", Endpoint: endpoint}.Open(output.Surroundings{Journal: h.Journal.Name(), Host: &output.Host{ID: id, Name: h.Name, Kernel: "6.12.0-1-amd64"}})
 	if err != nil {
 		return err
 	}
