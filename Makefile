@@ -159,7 +159,7 @@ attribution: setup guest ## who did it: each case TIMES=20 times while others lo
 	@scripts/tally $(MAKE) -k -j$(MACHINES) -O $(addprefix attribution/,$(CAUSES))
 
 attribution/%:
-	@KMODTRACE_TIMES=$(TIMES) GOARCH=$(*D) $(GOTEST) -count=1 -run '^TestKernel$$/./^actor$$|^TestUnread$$/^gone$$' \
+	@KMODTRACE_TIMES=$(TIMES) GOARCH=$(*D) $(GOTEST) -count=1 -run '^TestKernel$$/./^actor$$|^TestUnread$$/^gone$$|^TestCreators$$' \
 		-exec "$(CURDIR)/bin/kmodtrace lab exec --arch $(*D) --kernel $(*F) --" ./tracer
 
 all-modules: setup guest ## load and remove every module of KERNEL=6.12 under watch, and compare with modprobe and modinfo; PART=3/10: a tenth

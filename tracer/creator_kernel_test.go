@@ -17,8 +17,9 @@ import (
 	"github.com/kmodtrace/kmodtrace/tracer"
 )
 
-// creatorTimes is how often a user's process has a kernel thread ask for modules.
-const creatorTimes = 20
+// creatorTimes is how often a user's process has a kernel thread ask for modules: three times, or
+// $KMODTRACE_TIMES.
+func creatorTimes(t *testing.T) int { return max(3, times(t)) }
 
 // TestCreators: what a kernel thread asks for is said to be for the process that had the thread
 // made, and for no other; where that is not certain, for none.
@@ -42,12 +43,12 @@ func TestCreators(t *testing.T) {
 	})
 	t.Run("a user's algorithm", func(t *testing.T) {
 		defer threadNoise(t)()
-		for range creatorTimes {
+		for range creatorTimes(t) {
 			testAlgorithm(t, w)
 		}
 	})
 	t.Run("a thread of a writer", func(t *testing.T) {
-		for i := range creatorTimes {
+		for i := range creatorTimes(t) {
 			testThreadOf(t, w, "ask", fmt.Sprint("nosuch-asked-", i), "specimen-asks", 1)
 		}
 	})
@@ -226,7 +227,7 @@ func testCreatorIDUsedAgain(t *testing.T, w *watch) {
 	if _, err := os.Stat(last); err != nil {
 		t.Skip("this kernel does not let anybody choose ids: no CONFIG_CHECKPOINT_RESTORE")
 	}
-	for range creatorTimes { // somebody else may take the id
+	for range 20 { // somebody else may take the id
 		got := w.during(t, func() { threaderWrites(t, "ask", "nosuch-first") })
 		first := requestOf(t, got, "nosuch-first").Actor
 		got = w.during(t, func() {
