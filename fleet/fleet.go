@@ -47,7 +47,7 @@ func open(name string) (source, error) {
 	info, err := os.Stat(name)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("source: %w", err)
+		return nil, fmt.Errorf("source %q: %w", name, errors.Unwrap(err))
 	case info.IsDir():
 		return journals{name}, nil
 	}
