@@ -121,9 +121,6 @@ endif
 FLEET_HOSTS ?= 10
 FLEET_TIME  ?= 30s
 
-fleet: build ## twenty simulated machines and a VictoriaLogs on this machine, until Ctrl-C
-	@scripts/fleet --keep
-
 test-fleet: ## machines, a real Collector and a real VictoriaLogs, killed for FLEET_TIME=30s with FLEET_HOSTS=10
 	@servers=$$(scripts/fleet-servers) && \
 	KMODTRACE_SERVERS=$$servers KMODTRACE_FLEET_HOSTS=$(FLEET_HOSTS) KMODTRACE_FLEET_TIME=$(FLEET_TIME) \
@@ -193,6 +190,9 @@ benchmarks: $$(call steps,guest) ## decode, correlate and render: this tree agai
 demo: build ## show the main job on a real kernel, in the lab; HOST=1: on this machine's own
 	@$(if $(HOST),,scripts/setup lab)
 	@scripts/demo $(if $(HOST),--host)
+
+fleet: build ## twenty simulated machines and a VictoriaLogs on this machine, until Ctrl-C
+	@scripts/fleet --keep
 
 screenshots: ## draw the pictures of package timeline in a browser: into bin/screenshots; fail when text overlaps or is cut
 	@scripts/setup screenshots
