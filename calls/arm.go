@@ -86,6 +86,9 @@ func Tracefs() (string, error) {
 			first = err
 		}
 	}
+	if isLockedDown() { // tracefs is empty then
+		return "", explain(unix.EPERM)
+	}
 	if _, err := os.Stat("/sys/kernel/tracing/trace"); err == nil {
 		return "", errors.New("this kernel has no kprobe_events (it was built without CONFIG_KPROBE_EVENTS)")
 	}
@@ -97,13 +100,15 @@ func Tracefs() (string, error) {
 
 // explain says what a refusal of tracefs means.
 func explain(err error) error {
-	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
-		text, _ := os.ReadFile("/sys/kernel/security/lockdown")
-		if strings.Contains(string(text), "[confidentiality]") {
-			return fmt.Errorf("the kernel is locked down for confidentiality, and refuses probes: %w", err)
-		}
+	if (errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES)) && isLockedDown() {
+		return fmt.Errorf("the kernel is locked down for confidentiality, and refuses probes: %w", err)
 	}
 	return err
+}
+
+func isLockedDown() bool {
+	text, _ := os.ReadFile("/sys/kernel/security/lockdown")
+	return strings.Contains(string(text), "[confidentiality]")
 }
 
 func (a *Armed) arm() error {
