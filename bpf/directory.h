@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* The working directory of the thread that makes an attempt: what the paths in its arguments
- * are relative to. It is read at the call, for the thread can go elsewhere, and the directory
+ * are relative to. It is read at the call, because the thread can go elsewhere, and the directory
  * be removed, before the reader gets to it. */
 #pragma once
 

@@ -16,8 +16,8 @@ import (
 // prefix begins the name of each instance and group of events of this package. The owner's process id follows.
 const prefix = "kmodtrace_calls_"
 
-// Sweep removes what owners have left who are dead. The kernel removes no instance whose pipe
-// somebody has open, as its owner has until it ends, and whoever looks for its process id may see another /proc: so that is what decides.
+// Sweep removes what dead owners have left. The kernel refuses to remove an instance whose pipe is open, and an owner
+// keeps its pipe open until it ends. That decides, because a process in another pid namespace does not find the owner in /proc.
 func Sweep(tracefs string) error {
 	groups, err := groupsIn(tracefs)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 )
 
 // Files are JSON lines in the files that a pattern names, as somebody else writes them: a
-// Collector's file exporter, or whoever copies what an output wrote.
+// Collector's file exporter, or a program that copies what an output wrote.
 type Files struct{ Pattern string }
 
 // Links yields what they have of a journal between two numbers, in any order. A line that is not a

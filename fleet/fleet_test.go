@@ -242,7 +242,7 @@ func TestVerifyHistories(t *testing.T) {
 	}
 }
 
-// A journal that was written anew with all hashes is told from what arrived of it before, and so is
+// A journal that was written anew with all hashes does not fit what arrived before, and neither does
 // what it sends after that.
 func TestVerifyRewritten(t *testing.T) {
 	dir := t.TempDir()

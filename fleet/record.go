@@ -33,7 +33,7 @@ type Record struct {
 	Changed string
 	// Unproven says that its source does not have all that its hash is over.
 	Unproven bool
-	// head is how its journal ends by what the file says; then there is no record.
+	// head is the end of the journal according to its file. An entry with a head has no record.
 	head *journal.Anchor
 }
 

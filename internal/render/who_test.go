@@ -47,7 +47,7 @@ func TestLineage(t *testing.T) {
 	}
 }
 
-// TestActorText: a working directory is said to be removed or out of reach behind its path.
+// TestActorText: the text says behind the path of a working directory that it is removed or out of reach.
 func TestActorText(t *testing.T) {
 	for want, d := range map[string]*tracer.Directory{
 		`"insmod x"`:                                           nil,
